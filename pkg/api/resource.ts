@@ -1,0 +1,147 @@
+import type { FieldError } from "#pkg/apimachinery/errors.ts";
+import type { KubeObject } from "#pkg/apimachinery/object.ts";
+import type { UserInfo } from "#pkg/apimachinery/user.ts";
+
+/** Verbs of RBAC and discovery. */
+export type Verb = "create" | "get" | "list" | "watch" | "update" | "patch" | "delete" | "deletecollection";
+
+/**
+ * A field schema, compiled from the definition tables or from a CustomResourceDefinition: the only place that knows the
+ * shape of objects. `pkg/api/schema` builds, compiles and walks it.
+ */
+export interface FieldSchema {
+  readonly type: "object" | "array" | "map" | "string" | "integer" | "number" | "boolean" | "any" | "int-or-string" | "quantity" | "time" | "micro-time" | "bytes";
+  readonly format?: string;
+  /** Definition name this schema came from, e.g. io.k8s.api.core.v1.PodSpec (absent in CRDs). */
+  readonly definition?: string;
+  readonly properties?: ReadonlyMap<string, FieldSchema>;
+  readonly required?: readonly string[];
+  /** Element of an array or map. */
+  readonly items?: FieldSchema;
+  readonly nullable?: boolean;
+  readonly preserveUnknownFields?: boolean;
+  readonly embeddedResource?: boolean;
+  readonly default?: unknown;
+  readonly enum?: readonly unknown[];
+  /** x-kubernetes-list-type; a list without one is atomic for apply. */
+  readonly listType?: "atomic" | "set" | "map";
+  readonly listMapKeys?: readonly string[];
+  readonly mapType?: "atomic" | "granular";
+  readonly patchStrategy?: string;
+  readonly patchMergeKey?: string;
+  /** CRDs only: the raw OpenAPI v3 node, for value validations and CEL rules. */
+  readonly raw?: Record<string, unknown>;
+}
+
+/** What a strategy may look at besides the object. */
+export interface RequestInfo {
+  readonly user: UserInfo;
+  readonly namespace: string;
+  readonly dryRun: boolean;
+  /** Epoch milliseconds of this request. */
+  readonly now: number;
+}
+
+/**
+ * What is special about one kind: small pure functions, run by the one generic registry in this order:
+ * create: default → prepareForCreate → (admission) → validate → store;
+ * update: default → prepareForUpdate → (admission) → validateUpdate → store.
+ * They may change `object` in place (it is the request's own copy), never `old`.
+ */
+export interface Strategy {
+  /** Kind-specific defaults beyond the tables (they depend on other fields). Idempotent. */
+  defaults?(object: KubeObject): void;
+  /** Clears what a client may not set (status), fills in what the server decides (generation is set generically). */
+  prepareForCreate?(object: KubeObject, info: RequestInfo): void;
+  prepareForUpdate?(object: KubeObject, old: Readonly<KubeObject>, info: RequestInfo): void;
+  /** All field errors, in upstream's order, paths and wording. Metadata is validated generically. */
+  validate?(object: KubeObject): FieldError[];
+  /** Errors of an update, including immutability; also runs `validate` unless it says otherwise. */
+  validateUpdate?(object: KubeObject, old: Readonly<KubeObject>): FieldError[];
+  /** Warnings for the `Warning:` response header. */
+  warnings?(object: KubeObject, old?: Readonly<KubeObject>): string[];
+  /** Extra name rule; default is DNS-1123 subdomain. Returns messages, e.g. "must be no more than 63 characters". */
+  validateName?(name: string, prefix: boolean): string[];
+  /** May a PUT create the object? (upstream AllowCreateOnUpdate) */
+  readonly allowCreateOnUpdate?: boolean;
+  /** May an update come without a resourceVersion? Default true. */
+  readonly allowUnconditionalUpdate?: boolean;
+  /**
+   * Graceful deletion: seconds the object stays with deletionTimestamp set, or undefined for "delete at once".
+   * `requested` is what the client asked for.
+   */
+  gracePeriodSeconds?(object: Readonly<KubeObject>, requested: number | undefined): number | undefined;
+  /** Finalizer a delete adds when none of the propagation options says otherwise ("orphan" for legacy kinds). */
+  readonly defaultGarbageCollection?: "background" | "orphan";
+  /** Does the generic registry keep metadata.generation? Default: yes when the kind has a `status` subresource. */
+  readonly generation?: boolean;
+  /** Fields left alone by a write to the main resource when the kind has `status`; default ["status"]. */
+  readonly resetFields?: readonly string[];
+  /** TTL in seconds for stored objects (Events). */
+  readonly ttlSeconds?: number;
+}
+
+/** A column of Table output; `priority` 0 always shows, 1 needs -o wide. */
+export interface PrinterColumn {
+  readonly name: string;
+  readonly type: string;
+  readonly format: string;
+  readonly priority: number;
+  readonly description: string;
+}
+
+export type SubresourceKind =
+  /** Writes only `status`; reads the whole object. */
+  | { readonly type: "status"; readonly strategy?: Strategy }
+  /** autoscaling/v1 Scale, mapped by these paths. */
+  | { readonly type: "scale"; readonly specReplicasPath: string; readonly statusReplicasPath: string; readonly labelSelectorPath?: string }
+  /** A view on the same object with its own update rules (ephemeralcontainers, resize, approval, finalize). */
+  | { readonly type: "update"; readonly strategy: Strategy }
+  /** Served by a handler that the API server wires in by name (binding, eviction, log, exec, attach, portforward, proxy, token). */
+  | { readonly type: "connect" };
+
+export interface SubresourceDefinition {
+  readonly name: string;
+  readonly kind: string;
+  /** Group and version of `kind` where they differ from the parent's (Scale, Eviction, TokenRequest). */
+  readonly group?: string;
+  readonly version?: string;
+  readonly verbs: readonly Verb[];
+  readonly implementation: SubresourceKind;
+}
+
+/** Everything the system knows about one kind in one version. Built-in kinds and CRDs produce the same object. */
+export interface ResourceDefinition {
+  readonly group: string;
+  readonly version: string;
+  readonly kind: string;
+  readonly listKind: string;
+  readonly plural: string;
+  readonly singular: string;
+  readonly shortNames: readonly string[];
+  readonly categories: readonly string[];
+  readonly namespaced: boolean;
+  readonly verbs: readonly Verb[];
+  readonly storageVersionHash?: string;
+  /** Version objects are stored in; `convert` maps when this version is another. */
+  readonly storage: { readonly group: string; readonly version: string };
+  /** Key segment after /registry/, e.g. "services/specs"; absent for resources that are not stored (reviews). */
+  readonly etcdPrefix?: string;
+  readonly schema: FieldSchema;
+  readonly strategy: Strategy;
+  readonly subresources: readonly SubresourceDefinition[];
+  /** Field-selector labels beyond metadata.name and metadata.namespace, with how to read each from an object. */
+  readonly selectableFields: ReadonlyMap<string, (object: Readonly<KubeObject>) => string>;
+  readonly columns: readonly PrinterColumn[];
+  /** Cells in the order of `columns`; `now` for ages is epoch milliseconds. */
+  printRow(object: Readonly<KubeObject>, now: number): unknown[];
+  /** Applies table defaults and strategy.defaults in place. Compiled once. */
+  applyDefaults(object: KubeObject): void;
+  /** Between this version and the storage version; identity when they are equal. Never changes its argument. */
+  toStorage?(object: Readonly<KubeObject>): KubeObject;
+  fromStorage?(object: Readonly<KubeObject>): KubeObject;
+  /** Protobuf message name, e.g. k8s.io.api.core.v1.Pod; absent where protobuf is not served (CRDs). */
+  readonly protobufMessage?: string;
+  /** True for custom resources. */
+  readonly custom: boolean;
+}

@@ -1,0 +1,118 @@
+/**
+ * The seams inside the API server: what a request is, who may make it, what admission may do to it. The HTTP front
+ * (fastify), the in-process transport and the message-port transport all produce an ApiRequest and consume an
+ * ApiResponse, so every client, however it connects, runs through the same authentication, authorization and admission.
+ */
+import type { Duplex } from "node:stream";
+import type { ResourceDefinition, Verb } from "#pkg/api/resource.ts";
+import type { KubeObject } from "#pkg/apimachinery/object.ts";
+import type { UserInfo } from "#pkg/apimachinery/user.ts";
+
+export interface ApiRequest {
+  readonly method: string;
+  /** Raw request target: path and query, undecoded. */
+  readonly url: string;
+  /** Lower-case names. Repeated headers are joined with ", ". */
+  readonly headers: Readonly<Record<string, string | undefined>>;
+  /** The whole body, bounded (StatusError 413 beyond the limit). Empty buffer when there is none. */
+  body(): Promise<Buffer>;
+  readonly remoteAddress: string;
+  /**
+   * Who the connection itself proves to be. HTTP: DER of the verified client certificate chain's leaf.
+   * In-process transports: an identity, already authenticated by construction.
+   */
+  readonly peer: { readonly certificate?: Uint8Array; readonly certificateVerified?: boolean; readonly user?: UserInfo };
+  /** Aborted when the client goes away or the server shuts down. */
+  readonly signal: AbortSignal;
+  /** HTTP/1.1 Upgrade (WebSocket, SPDY): hands over the socket. Absent on transports that cannot upgrade. */
+  readonly upgrade?: { readonly protocol: string; readonly head: Buffer; accept(): Duplex };
+  /** Body as a stream, for proxying. */
+  bodyStream?(): AsyncIterable<Buffer>;
+}
+
+export interface ApiResponse {
+  /** Sends everything at once; several buffers are concatenated without a copy. */
+  send(status: number, headers: Record<string, string>, body: Buffer | readonly Buffer[]): void;
+  /**
+   * Starts a streamed response (watch, log follow, proxy). `write` returns false once more than the transport's bound
+   * is buffered: the producer then has to end it (watch) or wait for `drained` (logs, proxies).
+   */
+  stream(status: number, headers: Record<string, string>): ResponseStream;
+}
+export interface ResponseStream {
+  write(chunk: Buffer): boolean;
+  drained(): Promise<void>;
+  end(): void;
+  /** Resets the stream: the client sees an error instead of an orderly end. */
+  destroy(): void;
+}
+
+/** The one entry to the API server. Never rejects: failures become Status responses. */
+export interface ApiHandler {
+  handle(request: ApiRequest, response: ApiResponse): Promise<void>;
+}
+
+/** Returns a user, or undefined when this method does not apply; throws StatusError 401 for a bad credential. */
+export interface Authenticator {
+  authenticate(request: ApiRequest): Promise<UserInfo | undefined>;
+}
+
+/** What RBAC and the other authorizers judge. */
+export type Attributes = {
+  readonly user: UserInfo;
+} & (
+  | {
+      readonly resourceRequest: true;
+      readonly verb: string;
+      readonly namespace: string;
+      readonly apiGroup: string;
+      readonly apiVersion: string;
+      readonly resource: string;
+      readonly subresource: string;
+      readonly name: string;
+      readonly labelSelector?: string;
+      readonly fieldSelector?: string;
+    }
+  | { readonly resourceRequest: false; readonly verb: string; readonly path: string }
+);
+export type Decision = { readonly decision: "allow" | "deny" | "no-opinion"; readonly reason: string };
+
+export interface Authorizer {
+  /** Synchronous where it can be (RBAC from indexed caches): an allowed request must not cost a tick. */
+  authorize(attributes: Attributes): Decision | Promise<Decision>;
+}
+
+export interface AdmissionAttributes {
+  readonly operation: "CREATE" | "UPDATE" | "DELETE" | "CONNECT";
+  readonly resource: ResourceDefinition;
+  readonly subresource: string;
+  readonly namespace: string;
+  /** May be "" on create with generateName only. */
+  readonly name: string;
+  readonly user: UserInfo;
+  readonly dryRun: boolean;
+  /** The request's object in the request's version; mutating plugins change it in place. Absent for DELETE. */
+  object: KubeObject | undefined;
+  readonly oldObject: Readonly<KubeObject> | undefined;
+  /** CreateOptions, DeleteOptions…, as webhooks get them. */
+  readonly options: Readonly<Record<string, unknown>>;
+  /** Warning headers to send back. */
+  warn(text: string): void;
+  /** Adds an audit annotation. */
+  annotate(key: string, value: string): void;
+}
+
+/** `admit` may change the object, `validate` may not. Both refuse by throwing StatusError. */
+export interface AdmissionPlugin {
+  readonly name: string;
+  handles(attributes: AdmissionAttributes): boolean;
+  admit?(attributes: AdmissionAttributes): void | Promise<void>;
+  validate?(attributes: AdmissionAttributes): void | Promise<void>;
+  /**
+   * Undoes what admission reserved when the write then fails (quota), or confirms it. Called exactly once per
+   * attributes that passed `validate`.
+   */
+  settle?(attributes: AdmissionAttributes, stored: boolean): void | Promise<void>;
+}
+
+export type { ResourceDefinition, Verb };

@@ -1,0 +1,144 @@
+/**
+ * How components talk to the API: Client for requests, SharedInformer and Lister for cached reads, Reconciler for
+ * control loops. Components (controllers, scheduler, kubelet, proxy, add-ons) depend on these and on nothing behind them.
+ */
+import type { AnyObject, ObjectKey } from "#pkg/apimachinery/object.ts";
+import type { ObjectMeta } from "#pkg/api/types/meta-v1.ts";
+import type { ResourceRef } from "#pkg/api/resource-ref.ts";
+import type { Logger } from "#pkg/util/logger.ts";
+
+/** An object about to be created: metadata need not be complete yet. */
+export type Draft<T> = Omit<T, "metadata"> & { metadata: ObjectMeta };
+
+export interface RequestOptions {
+  readonly signal?: AbortSignal;
+}
+export interface ListOptions extends RequestOptions {
+  /** undefined or "" lists all namespaces. */
+  readonly namespace?: string;
+  readonly labelSelector?: string;
+  readonly fieldSelector?: string;
+  readonly resourceVersion?: string;
+  readonly resourceVersionMatch?: "Exact" | "NotOlderThan";
+  readonly limit?: number;
+  readonly continue?: string;
+}
+export interface List<T> {
+  readonly metadata: { readonly resourceVersion: string; readonly continue?: string; readonly remainingItemCount?: number };
+  readonly items: T[];
+}
+export type WatchEvent<T> =
+  | { readonly type: "ADDED" | "MODIFIED" | "DELETED"; readonly object: T }
+  | { readonly type: "BOOKMARK"; readonly object: { metadata: { resourceVersion: string; annotations?: Record<string, string> } } };
+export interface WatchOptions extends Omit<ListOptions, "limit" | "continue"> {
+  readonly allowWatchBookmarks?: boolean;
+  readonly sendInitialEvents?: boolean;
+  readonly timeoutSeconds?: number;
+}
+export interface DeleteOptions extends RequestOptions {
+  readonly gracePeriodSeconds?: number;
+  readonly propagationPolicy?: "Background" | "Foreground" | "Orphan";
+  readonly preconditions?: { readonly uid?: string; readonly resourceVersion?: string };
+}
+export type PatchType = "json" | "merge" | "strategic" | "apply";
+export interface PatchOptions extends RequestOptions {
+  readonly subresource?: string;
+  /** Required for "apply". */
+  readonly fieldManager?: string;
+  readonly force?: boolean;
+}
+
+/** A typed API client. Every method rejects with StatusError for an API failure, ConnectionError when there was none. */
+export interface Client {
+  get<T extends AnyObject>(resource: ResourceRef<T>, key: ObjectKey, options?: RequestOptions): Promise<T>;
+  list<T extends AnyObject>(resource: ResourceRef<T>, options?: ListOptions): Promise<List<T>>;
+  /** Events until the server ends the watch or `signal` aborts. An ERROR event is thrown as StatusError. */
+  watch<T extends AnyObject>(resource: ResourceRef<T>, options?: WatchOptions): AsyncIterable<WatchEvent<T>>;
+  create<T extends AnyObject>(resource: ResourceRef<T>, object: Draft<T>, options?: RequestOptions): Promise<T>;
+  update<T extends AnyObject>(resource: ResourceRef<T>, object: T, options?: RequestOptions): Promise<T>;
+  updateStatus<T extends AnyObject>(resource: ResourceRef<T>, object: T, options?: RequestOptions): Promise<T>;
+  patch<T extends AnyObject>(resource: ResourceRef<T>, key: ObjectKey, type: PatchType, patch: unknown, options?: PatchOptions): Promise<T>;
+  delete<T extends AnyObject>(resource: ResourceRef<T>, key: ObjectKey, options?: DeleteOptions): Promise<void>;
+  deleteCollection<T extends AnyObject>(resource: ResourceRef<T>, namespace: string, options?: DeleteOptions & Pick<ListOptions, "labelSelector" | "fieldSelector">): Promise<void>;
+  /** POST to a subresource: binding, eviction, token. Returns the parsed response. */
+  createSubresource<T extends AnyObject, B, R>(resource: ResourceRef<T>, key: ObjectKey, subresource: string, body: B, options?: RequestOptions): Promise<R>;
+  /** PUT to a subresource: scale, finalize, approval, resize. */
+  updateSubresource<T extends AnyObject, B, R>(resource: ResourceRef<T>, key: ObjectKey, subresource: string, body: B, options?: RequestOptions): Promise<R>;
+  /** Any other request (discovery, raw paths). Returns parsed JSON. */
+  raw<R>(method: string, path: string, body?: unknown, options?: RequestOptions): Promise<R>;
+}
+
+/** No response came: connection refused, reset, TLS failure, timeout. `cause` has the reason. */
+export class ConnectionError extends Error {
+  constructor(message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = "ConnectionError";
+  }
+}
+
+/** Read access to an informer's cache. Objects are shared: never change them (copy first). */
+export interface Lister<T> {
+  get(key: ObjectKey): T | undefined;
+  /** undefined or "": all namespaces. */
+  list(namespace?: string): T[];
+  /** Objects whose index function returned `value`; the index was named when the informer was made. */
+  byIndex(index: string, value: string): T[];
+}
+export interface EventHandler<T> {
+  onAdd?(object: T, isInInitialList: boolean): void;
+  onUpdate?(object: T, old: T): void;
+  onDelete?(object: T): void;
+}
+export interface SharedInformer<T> {
+  readonly lister: Lister<T>;
+  hasSynced(): boolean;
+  /** Resolves when the first list has been delivered to the cache and its handlers. */
+  synced(signal?: AbortSignal): Promise<void>;
+  addHandler(handler: EventHandler<T>): () => void;
+  /** Adds an index (before or after start). Keys are strings the function derives from an object. */
+  addIndex(name: string, keys: (object: T) => string[]): void;
+}
+/** One informer per resource, shared by all components of a process; started together. */
+export interface InformerFactory {
+  informer<T extends AnyObject>(resource: ResourceRef<T>, options?: { fieldSelector?: string; labelSelector?: string; namespace?: string }): SharedInformer<T>;
+  /** Starts all informers made so far (idempotent) until the signal aborts. */
+  start(signal: AbortSignal): void;
+  /** Resolves when every started informer has synced. */
+  synced(signal?: AbortSignal): Promise<void>;
+}
+
+export interface ReconcileContext {
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+export type Result = { readonly requeueAfterMs?: number };
+export const DONE: Result = Object.freeze({});
+
+/** A control loop's body. Throw to retry with backoff, throw TerminalError to give up until the next event. */
+export interface Reconciler<K = ObjectKey> {
+  reconcile(key: K, context: ReconcileContext): Promise<Result>;
+}
+export class TerminalError extends Error {}
+
+/** Work queue: a key is held once however often it is added, and never processed by two workers at once. */
+export interface WorkQueue<K> {
+  add(key: K): void;
+  addAfter(key: K, delayMs: number): void;
+  /** With per-key exponential backoff: 5 ms doubling to 1000 s, as upstream's default limiter. */
+  addRateLimited(key: K): void;
+  forget(key: K): void;
+  readonly length: number;
+}
+
+/** A control loop as the list of controllers names it: what it watches and how it starts. */
+export interface Controller {
+  /** Upstream's name, e.g. "replicaset-controller". */
+  readonly name: string;
+  /** Runs until the signal aborts; resolves after its workers have stopped. */
+  run(signal: AbortSignal): Promise<void>;
+}
+
+/** Records Events with upstream's aggregation and spam filter. Never rejects; failures are logged. */
+export interface EventRecorder {
+  event(object: AnyObject, type: "Normal" | "Warning", reason: string, message: string): void;
+}

@@ -1,0 +1,91 @@
+/**
+ * What the API server needs of a database, with etcd's meaning: one monotonic revision over all keys, compare-and-swap
+ * by modification revision, ranges at a revision, watch from a revision, compaction, leases. Every implementation passes
+ * the contract suite in `contract-suite.ts`. A write that resolves is durable (except in memory).
+ */
+export interface Store {
+  /** Latest revision; with several processes on one database, a linearizable read. */
+  currentRevision(): Promise<number>;
+  get(key: string, options?: { revision?: number }): Promise<{ kv: KeyValue | undefined; revision: number }>;
+  /**
+   * Keys with `prefix` in byte order. `startAfter` continues behind that key. `count` is how many keys of the
+   * prefix lie behind `startAfter` at that revision in all, so `count - kvs.length` remain.
+   * @throws CompactedError when `revision` has been compacted; FutureRevisionError when it has not happened.
+   */
+  range(prefix: string, options?: RangeOptions): Promise<RangeResult>;
+  /**
+   * Applies one write if the key's present modRevision equals `expectedModRevision` (0: the key must be absent;
+   * undefined: unconditionally). `value: undefined` deletes. Never throws for a failed compare: see WriteResult.
+   */
+  write(operation: WriteOperation): Promise<WriteResult>;
+  /**
+   * Events with a revision greater than `fromRevision`, in order, all events of one revision together.
+   * The iterator throws CompactedError when the history is gone. Reconnects by itself without loss or repetition.
+   */
+  watch(prefix: string, fromRevision: number, signal: AbortSignal): AsyncIterable<StoreWatchBatch>;
+  /** Drops history older than `revision`. Idempotent; never compacts beyond the current revision. */
+  compact(revision: number): Promise<void>;
+  /** Bytes the database occupies, for metrics. */
+  size(): Promise<number>;
+  close(): Promise<void>;
+}
+
+export interface KeyValue {
+  readonly key: string;
+  readonly value: Uint8Array;
+  readonly createRevision: number;
+  readonly modRevision: number;
+}
+export interface RangeOptions {
+  readonly revision?: number;
+  readonly limit?: number;
+  readonly startAfter?: string;
+}
+export interface RangeResult {
+  readonly kvs: KeyValue[];
+  readonly count: number;
+  /** Revision the range was read at. */
+  readonly revision: number;
+}
+export interface WriteOperation {
+  readonly key: string;
+  readonly value: Uint8Array | undefined;
+  readonly expectedModRevision?: number;
+  /** The key disappears this many seconds after the write (Events). */
+  readonly ttlSeconds?: number;
+}
+export type WriteResult =
+  | { readonly ok: true; readonly revision: number }
+  /** Compare failed; `current` is the present state of the key. */
+  | { readonly ok: false; readonly current: KeyValue | undefined; readonly revision: number };
+
+export interface StoreEvent {
+  readonly type: "put" | "delete";
+  readonly key: string;
+  /** New value; for a delete, absent. */
+  readonly value?: Uint8Array;
+  readonly createRevision: number;
+  readonly modRevision: number;
+}
+export interface StoreWatchBatch {
+  /** Everything up to and including this revision has been delivered (a batch without events reports progress). */
+  readonly revision: number;
+  readonly events: readonly StoreEvent[];
+}
+
+export class CompactedError extends Error {
+  readonly compactRevision: number;
+  constructor(compactRevision: number) {
+    super(`required revision has been compacted (compact revision ${compactRevision})`);
+    this.name = "CompactedError";
+    this.compactRevision = compactRevision;
+  }
+}
+export class FutureRevisionError extends Error {
+  readonly currentRevision: number;
+  constructor(currentRevision: number) {
+    super(`required revision is in the future (current revision ${currentRevision})`);
+    this.name = "FutureRevisionError";
+    this.currentRevision = currentRevision;
+  }
+}

@@ -1,0 +1,55 @@
+/**
+ * Time as an explicit dependency. Only `cmd/` and tests construct one; nothing else touches Date or timers.
+ * A simulated cluster runs on a clock of its own, so code that waits must wait through this interface.
+ */
+export interface Clock {
+  /** Milliseconds since the Unix epoch. */
+  now(): number;
+  /** Monotonic milliseconds, for durations. */
+  monotonic(): number;
+  /** Calls `callback` once after `delayMs`; returns a function that cancels it (harmless when it has run). */
+  schedule(delayMs: number, callback: () => void): () => void;
+}
+
+export class RealClock implements Clock {
+  now(): number {
+    return Date.now();
+  }
+  monotonic(): number {
+    return performance.now();
+  }
+  schedule(delayMs: number, callback: () => void): () => void {
+    // setTimeout fires at once above 2^31-1 ms; such delays (24 days) are re-armed by level-triggered callers.
+    const timer = setTimeout(callback, Math.min(Math.max(delayMs, 0), 2 ** 31 - 1));
+    return () => clearTimeout(timer);
+  }
+}
+
+/** Resolves after `delayMs`; rejects with the signal's reason when aborted first, leaving no timer behind. */
+export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted === true) {
+      reject(signal.reason);
+      return;
+    }
+    const onAbort = () => {
+      cancel();
+      reject(signal?.reason);
+    };
+    const cancel = clock.schedule(delayMs, () => {
+      signal?.removeEventListener("abort", onAbort);
+      resolve();
+    });
+    signal?.addEventListener("abort", onAbort, { once: true });
+  });
+}
+
+/** RFC 3339 in whole seconds: the wire form of metav1.Time. */
+export function formatTime(epochMs: number): string {
+  return `${new Date(epochMs).toISOString().slice(0, 19)}Z`;
+}
+
+/** RFC 3339 with microseconds: the wire form of metav1.MicroTime. */
+export function formatMicroTime(epochMs: number): string {
+  return `${new Date(epochMs).toISOString().slice(0, 23)}000Z`;
+}
