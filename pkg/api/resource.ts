@@ -69,7 +69,12 @@ export type SubresourceKind =
   /** Writes only `status`; reads the whole object. */
   | { readonly type: "status"; readonly strategy?: Strategy }
   /** autoscaling/v1 Scale, mapped by these paths. */
-  | { readonly type: "scale"; readonly specReplicasPath: string; readonly statusReplicasPath: string; readonly labelSelectorPath?: string }
+  | {
+      readonly type: "scale";
+      readonly specReplicasPath: string;
+      readonly statusReplicasPath: string;
+      readonly labelSelectorPath?: string;
+    }
   /** A view on the same object with its own update rules (ephemeralcontainers, resize, approval, finalize). */
   | { readonly type: "update"; readonly strategy: Strategy }
   /** Served by a handler that the API server wires in by name (binding, eviction, log, exec, attach, portforward, proxy, token). */

@@ -125,10 +125,15 @@ export const methodNotSupported = (subject: Subject, verb: string): StatusError 
   );
 
 /** Upstream's generic 404 for a path nothing is registered under. */
-export const pathNotFound = (): StatusError => failure("NotFound", "the server could not find the requested resource", {});
+export const pathNotFound = (): StatusError =>
+  failure("NotFound", "the server could not find the requested resource", {});
 
 /** A 422 with one cause per field error. `subject.resource` is the *kind* here, as upstream has it. */
-export function invalid(subject: { group: string; kind: string }, name: string, errors: readonly FieldError[]): StatusError {
+export function invalid(
+  subject: { group: string; kind: string },
+  name: string,
+  errors: readonly FieldError[],
+): StatusError {
   const causes: StatusCause[] = errors.map(({ type, field, message }) => ({ reason: type, message, field }));
   const lines = errors.map(({ field, message }) => (field === "" ? message : `${field}: ${message}`));
   const list = lines.length === 1 ? lines[0] : `[${lines.join(", ")}]`;

@@ -46,9 +46,7 @@ export function keyString(key: ObjectKey): string {
 
 export function parseKey(text: string): ObjectKey {
   const slash = text.indexOf("/");
-  return slash < 0
-    ? { namespace: "", name: text }
-    : { namespace: text.slice(0, slash), name: text.slice(slash + 1) };
+  return slash < 0 ? { namespace: "", name: text } : { namespace: text.slice(0, slash), name: text.slice(slash + 1) };
 }
 
 /** "apps/v1" or "v1". */

@@ -3,7 +3,20 @@
  * shape of objects. `pkg/api/schema` builds, compiles and walks it.
  */
 export interface FieldSchema {
-  readonly type: "object" | "array" | "map" | "string" | "integer" | "number" | "boolean" | "any" | "int-or-string" | "quantity" | "time" | "micro-time" | "bytes";
+  readonly type:
+    | "object"
+    | "array"
+    | "map"
+    | "string"
+    | "integer"
+    | "number"
+    | "boolean"
+    | "any"
+    | "int-or-string"
+    | "quantity"
+    | "time"
+    | "micro-time"
+    | "bytes";
   readonly format?: string;
   /** Definition name this schema came from, e.g. io.k8s.api.core.v1.PodSpec (absent in CRDs). */
   readonly definition?: string;

@@ -15,7 +15,13 @@ export interface CommandRunner {
   run(
     file: string,
     args: readonly string[],
-    options?: { stdin?: string | Uint8Array; timeoutMs?: number; signal?: AbortSignal; allowFailure?: boolean; env?: Record<string, string> },
+    options?: {
+      stdin?: string | Uint8Array;
+      timeoutMs?: number;
+      signal?: AbortSignal;
+      allowFailure?: boolean;
+      env?: Record<string, string>;
+    },
   ): Promise<CommandResult>;
 }
 
@@ -23,7 +29,10 @@ export class CommandError extends Error {
   readonly result: CommandResult;
   constructor(file: string, args: readonly string[], result: CommandResult, options?: { cause?: unknown }) {
     const said = result.stderr.trim() || result.stdout.trim();
-    super(`${[file, ...args].join(" ")} exited with ${result.exitCode}${said === "" ? "" : `: ${said.slice(0, 2000)}`}`, options);
+    super(
+      `${[file, ...args].join(" ")} exited with ${result.exitCode}${said === "" ? "" : `: ${said.slice(0, 2000)}`}`,
+      options,
+    );
     this.name = "CommandError";
     this.result = result;
   }
@@ -36,7 +45,13 @@ export class SpawnRunner implements CommandRunner {
   run(
     file: string,
     args: readonly string[],
-    options: { stdin?: string | Uint8Array; timeoutMs?: number; signal?: AbortSignal; allowFailure?: boolean; env?: Record<string, string> } = {},
+    options: {
+      stdin?: string | Uint8Array;
+      timeoutMs?: number;
+      signal?: AbortSignal;
+      allowFailure?: boolean;
+      env?: Record<string, string>;
+    } = {},
   ): Promise<CommandResult> {
     return new Promise((resolve, reject) => {
       const child = spawn(file, args, {

@@ -27,7 +27,8 @@ export interface ImageRecipe {
 
 const PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const DOCUMENTATION = ["usr/share/doc", "usr/share/man", "usr/share/lintian", "usr/share/locale", "usr/share/info"];
-const PASSWD = "root:x:0:0:root:/root:/bin/sh\nnginx:x:101:101:nginx:/var/cache/nginx:/bin/false\nnobody:x:65534:65534:nobody:/:/bin/false\n";
+const PASSWD =
+  "root:x:0:0:root:/root:/bin/sh\nnginx:x:101:101:nginx:/var/cache/nginx:/bin/false\nnobody:x:65534:65534:nobody:/:/bin/false\n";
 const GROUP = "root:x:0:\nnginx:x:101:\nnogroup:x:65534:\n";
 
 const NGINX_CONF = `user nginx;
@@ -65,7 +66,13 @@ const busyboxBase = {
 const nginx = (tag: string): ImageRecipe => ({
   reference: `docker.io/library/nginx:${tag}`,
   packages: ["nginx", "nginx-common", "libc6", "libcrypt1", "libpcre2-8-0", "libssl3", "zlib1g", "busybox-static"],
-  drop: [...DOCUMENTATION, "usr/lib/x86_64-linux-gnu/gconv", "usr/lib/aarch64-linux-gnu/gconv", "etc/nginx/sites-enabled", "etc/init.d"],
+  drop: [
+    ...DOCUMENTATION,
+    "usr/lib/x86_64-linux-gnu/gconv",
+    "usr/lib/aarch64-linux-gnu/gconv",
+    "etc/nginx/sites-enabled",
+    "etc/init.d",
+  ],
   busyboxApplets: true,
   directories: ["tmp", "root", "run", "var/cache/nginx", "var/log/nginx", "var/lib/nginx/body"],
   files: {

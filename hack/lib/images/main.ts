@@ -30,7 +30,8 @@ await mkdir(values.cache, { recursive: true });
 if (values.out !== undefined) await mkdir(values.out, { recursive: true });
 for (const recipe of IMAGES.filter(({ reference }) => reference.includes(values.only))) {
   const image = await buildImage(recipe, join(values.cache, "images"), values.cache);
-  if (values.out !== undefined) await writeArchive(image, join(values.out, `${recipe.reference.replaceAll(/[/:]/g, "_")}.tar`));
+  if (values.out !== undefined)
+    await writeArchive(image, join(values.out, `${recipe.reference.replaceAll(/[/:]/g, "_")}.tar`));
   if (values.push !== undefined) await pushImage(image, values.push);
   console.log(`${recipe.reference} ${image.manifest.digest.slice(0, 19)}`);
 }

@@ -29,7 +29,7 @@ async function sha256(path: string): Promise<string> {
 }
 
 /** Fetches a package into the cache (once) and answers its path. */
-async function fetchPackage(name: string, cache: string): Promise<string> {
+export async function fetchPackage(name: string, cache: string): Promise<string> {
   const folder = join(cache, "debs", name);
   const path = join(folder, "package.deb");
   try {
@@ -127,7 +127,10 @@ export async function writeArchive(image: BuiltImage, archive: string): Promise<
     await exec("cp", [blob.path, join(layout, "blobs/sha256", blob.digest.slice("sha256:".length))]);
   }
   const { mediaType, digest, size } = image.manifest;
-  const annotations = { "io.containerd.image.name": image.reference, "org.opencontainers.image.ref.name": image.reference.split(":").at(-1)! };
+  const annotations = {
+    "io.containerd.image.name": image.reference,
+    "org.opencontainers.image.ref.name": image.reference.split(":").at(-1)!,
+  };
   await writeFile(join(layout, "oci-layout"), JSON.stringify({ imageLayoutVersion: "1.0.0" }));
   await writeFile(
     join(layout, "index.json"),

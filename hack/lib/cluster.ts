@@ -1,0 +1,118 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { SpawnRunner } from "#pkg/util/index.ts";
+import type { Daemons } from "./daemons.ts";
+import type { Layout } from "./layout.ts";
+
+const root = join(import.meta.dirname, "../..");
+const runner = new SpawnRunner();
+
+/** The pinned Node and a program of the checkout, as an argument array. */
+export function program(main: "cmd/master/main.ts" | "cmd/node/main.ts"): string[] {
+  return [join(root, "hack/node"), join(root, main)];
+}
+
+export async function kubectl(layout: Layout, args: readonly string[], stdin?: string): Promise<string> {
+  const { stdout } = await runner.run("kubectl", ["--kubeconfig", layout.adminConf, ...args], {
+    timeoutMs: 300_000,
+    ...(stdin === undefined ? {} : { stdin }),
+  });
+  return stdout;
+}
+
+export interface MasterOptions {
+  readonly address: string;
+  readonly port?: number;
+  readonly prefix?: readonly string[];
+  readonly extraArgs?: readonly string[];
+}
+
+export function masterArguments(layout: Layout, { address, port = 6443, extraArgs = [] }: MasterOptions): string[] {
+  return [
+    `--data-dir=${join(layout.dataDir, "store")}`,
+    `--cert-dir=${layout.pkiDir}`,
+    `--admin-kubeconfig=${layout.adminConf}`,
+    `--advertise-address=${address}`,
+    `--secure-port=${port}`,
+    ...extraArgs,
+  ];
+}
+
+/** Starts kubits-master and waits for /readyz. */
+export async function startMaster(layout: Layout, daemons: Daemons, options: MasterOptions): Promise<void> {
+  daemons.start("kubits-master", [
+    ...(options.prefix ?? []),
+    ...program("cmd/master/main.ts"),
+    ...masterArguments(layout, options),
+  ]);
+  for (let attempt = 0; attempt < 300; attempt++) {
+    if (daemons.pid("kubits-master") === undefined) break;
+    if (existsSync(layout.adminConf)) {
+      const ready = await kubectl(layout, ["get", "--raw", "/readyz", "--request-timeout=2s"]).catch(() => "");
+      if (ready.trim() === "ok") return;
+    }
+    await delay(100);
+  }
+  throw new Error(`kubits-master did not become ready; the end of its log:\n${daemons.tail("kubits-master")}`);
+}
+
+export interface NodeOptions {
+  readonly name: string;
+  readonly address: string;
+  readonly server: string;
+  readonly containerRuntimeEndpoint: string;
+  readonly prefix?: readonly string[];
+  readonly extraArgs?: readonly string[];
+}
+
+/** Writes the node's two kubeconfigs (kubelet and service proxy identities) with the cluster's CA. */
+export async function writeNodeKubeconfigs(
+  layout: Layout,
+  options: Pick<NodeOptions, "name" | "server">,
+): Promise<void> {
+  const [file, ...args] = program("cmd/master/main.ts");
+  const issue = (user: string, groups: string, out: string) =>
+    runner.run(file!, [
+      ...args,
+      "kubeconfig",
+      `--cert-dir=${layout.pkiDir}`,
+      `--server=${options.server}`,
+      `--user=${user}`,
+      `--groups=${groups}`,
+      `--out=${out}`,
+    ]);
+  await issue(`system:node:${options.name}`, "system:nodes", layout.kubeletConf);
+  await issue("system:kube-proxy", "", layout.proxyConf);
+}
+
+export function startNode(layout: Layout, daemons: Daemons, options: NodeOptions): void {
+  daemons.start("kubits-node", [
+    ...(options.prefix ?? []),
+    ...program("cmd/node/main.ts"),
+    `--kubeconfig=${layout.kubeletConf}`,
+    `--proxy-kubeconfig=${layout.proxyConf}`,
+    `--client-ca-file=${join(layout.pkiDir, "ca.crt")}`,
+    `--hostname-override=${options.name}`,
+    `--node-ip=${options.address}`,
+    `--container-runtime-endpoint=${options.containerRuntimeEndpoint}`,
+    `--root-dir=${layout.kubeletDir}`,
+    `--pod-logs-dir=${layout.podLogsDir}`,
+    `--container-logs-dir=${layout.containerLogsDir}`,
+    `--cni-conf-dir=${layout.cniConfDir}`,
+    ...(options.extraArgs ?? []),
+  ]);
+}
+
+/** Waits until the node is Ready; explains with the log's end when it does not become so. */
+export async function waitForNode(layout: Layout, daemons: Daemons, name: string, timeoutMs = 90_000): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  const path = '{.status.conditions[?(@.type=="Ready")].status}';
+  while (Date.now() < deadline) {
+    const status = await kubectl(layout, ["get", "node", name, "-o", `jsonpath=${path}`]).catch(() => "");
+    if (status === "True") return;
+    if (daemons.pid("kubits-node") === undefined) break;
+    await delay(200);
+  }
+  throw new Error(`node ${name} did not become Ready; the end of kubits-node's log:\n${daemons.tail("kubits-node")}`);
+}

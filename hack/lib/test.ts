@@ -1,0 +1,55 @@
+import { spawnSync } from "node:child_process";
+import { globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const root = join(import.meta.dirname, "../..");
+const known = ["check", "unit", "e2e"];
+const chosen = process.argv.length > 2 ? process.argv.slice(2) : known;
+const unknown = chosen.filter((part) => !known.includes(part));
+if (unknown.length > 0) {
+  console.error(`hack/test: unknown part ${unknown.join(", ")}; known are ${known.join(", ")}`);
+  process.exit(2);
+}
+
+const total = { passed: 0, failed: 0, skipped: 0 };
+
+function runTests(title: string, patterns: readonly string[], concurrency: number): void {
+  const files = patterns.flatMap((pattern) => globSync(pattern, { cwd: root })).sort();
+  console.log(`\n== ${title}: ${files.length} files`);
+  const folder = mkdtempSync(join(tmpdir(), "kubits-test-"));
+  const counts = join(folder, "counts.json");
+  const { status } = spawnSync(
+    join(root, "hack/node"),
+    [
+      "--test",
+      "--test-reporter=spec",
+      "--test-reporter-destination=stdout",
+      `--test-reporter=${join(root, "hack/lib/count-reporter.ts")}`,
+      `--test-reporter-destination=${counts}`,
+      `--test-concurrency=${concurrency}`,
+      "--test-timeout=600000",
+      ...files,
+    ],
+    { cwd: root, stdio: "inherit" },
+  );
+  const result = JSON.parse(readFileSync(counts, "utf8")) as typeof total;
+  rmSync(folder, { recursive: true });
+  total.passed += result.passed;
+  total.failed += result.failed;
+  total.skipped += result.skipped;
+  // A file that crashes outside of any test is a failure even when no test says so.
+  if (status !== 0 && result.failed === 0) total.failed++;
+}
+
+if (chosen.includes("check")) {
+  console.log("== checks");
+  const { status } = spawnSync(join(root, "hack/check"), { stdio: "inherit" });
+  if (status === 0) total.passed++;
+  else total.failed++;
+}
+if (chosen.includes("unit")) runTests("unit tests", ["{cmd,pkg,hack}/**/*.test.ts"], 2);
+if (chosen.includes("e2e")) runTests("end-to-end tests", ["test-e2e/**/*.test.ts"], 1);
+
+console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+process.exitCode = total.failed > 0 ? 1 : 0;
