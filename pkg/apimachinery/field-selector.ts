@@ -28,7 +28,9 @@ export class FieldSelector {
     return this.requirements.find((requirement) => requirement.field === field && requirement.operator === "=")?.value;
   }
   toString(): string {
-    return this.requirements.map(({ field, operator, value }) => `${field}${operator}${escapeFieldValue(value)}`).join(",");
+    return this.requirements
+      .map(({ field, operator, value }) => `${field}${operator}${escapeFieldValue(value)}`)
+      .join(",");
   }
 }
 

@@ -12,7 +12,8 @@ const PERCENT = /^[+-]?[0-9]+%$/;
 /** `{value, isPercent}` of a number or "NN%". @throws IntOrPercentError for any other string. */
 export function parseIntOrPercent(value: number | string): { readonly value: number; readonly isPercent: boolean } {
   if (typeof value === "number") return { value, isPercent: false };
-  if (!value.endsWith("%")) throw new IntOrPercentError("invalid value for IntOrString: invalid type: string is not a percentage");
+  if (!value.endsWith("%"))
+    throw new IntOrPercentError("invalid value for IntOrString: invalid type: string is not a percentage");
   if (!PERCENT.test(value)) {
     const digits = value.slice(0, -1);
     throw new IntOrPercentError(

@@ -60,7 +60,8 @@ class Parser {
   /** `in` and `notin` are ordinary identifiers except where an operator is due. */
   #peek(operatorDue = false): Scanned {
     const next = this.#scanned[this.#position] ?? { token: "end", literal: "" };
-    if (!operatorDue && (next.token === "in" || next.token === "notin")) return { token: "identifier", literal: next.literal };
+    if (!operatorDue && (next.token === "in" || next.token === "notin"))
+      return { token: "identifier", literal: next.literal };
     return next;
   }
   #take(operatorDue = false): Scanned {
@@ -74,11 +75,13 @@ class Parser {
     for (;;) {
       const { token, literal } = this.#peek();
       if (token === "end") return requirements;
-      if (token !== "identifier" && token !== "!") throw new SelectorError(`found '${literal}', expected: !, identifier, or 'end of string'`);
+      if (token !== "identifier" && token !== "!")
+        throw new SelectorError(`found '${literal}', expected: !, identifier, or 'end of string'`);
       requirements.push(this.#requirement());
       const separator = this.#take();
       if (separator.token === "end") return requirements;
-      if (separator.token !== ",") throw new SelectorError(`found '${separator.literal}', expected: ',' or 'end of string'`);
+      if (separator.token !== ",")
+        throw new SelectorError(`found '${separator.literal}', expected: ',' or 'end of string'`);
       const following = this.#peek();
       if (following.token !== "identifier" && following.token !== "!") {
         throw new SelectorError(`found '${following.literal}', expected: identifier after ','`);
@@ -110,7 +113,8 @@ class Parser {
 
     const found = this.#take(true);
     const operator = OPERATOR_OF[found.token];
-    if (operator === undefined) throw new SelectorError(`found '${found.literal}', expected: in, notin, =, ==, !=, gt, lt`);
+    if (operator === undefined)
+      throw new SelectorError(`found '${found.literal}', expected: in, notin, =, ==, !=, gt, lt`);
     const values = operator === "in" || operator === "notin" ? this.#valueSet() : [this.#exactValue()];
     return newRequirement(key, operator, values);
   }
@@ -131,7 +135,8 @@ class Parser {
       this.#position++;
       return [];
     }
-    if (token !== "identifier" && token !== ",") throw new SelectorError(`found '${literal}', expected: ',', ')' or identifier`);
+    if (token !== "identifier" && token !== ",")
+      throw new SelectorError(`found '${literal}', expected: ',', ')' or identifier`);
     const values = this.#identifiers();
     this.#position++; // the closing parenthesis that ended the list
     return values;

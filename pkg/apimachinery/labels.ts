@@ -108,7 +108,8 @@ export class Selector {
   /** The value `key` must have, when exactly one value can match. */
   exactValue(key: string): string | undefined {
     for (const { key: other, operator, values } of this.requirements) {
-      if (other === key && values.length === 1 && (operator === "=" || operator === "==" || operator === "in")) return values[0];
+      if (other === key && values.length === 1 && (operator === "=" || operator === "==" || operator === "in"))
+        return values[0];
     }
     return undefined;
   }
@@ -155,7 +156,10 @@ export function newRequirement(key: string, operator: SelectorOperator, values: 
     case "lt":
       if (unique.length !== 1) bad("for 'Gt', 'Lt' operators, exactly one value is required");
       unique.forEach((value, index) => {
-        if (!INT64.test(value)) errors.push(fieldInvalid(`values[${index}]`, value, "for 'Gt', 'Lt' operators, the value must be an integer"));
+        if (!INT64.test(value))
+          errors.push(
+            fieldInvalid(`values[${index}]`, value, "for 'Gt', 'Lt' operators, the value must be an integer"),
+          );
       });
       break;
     default:
@@ -171,10 +175,17 @@ export function newRequirement(key: string, operator: SelectorOperator, values: 
 
 /** Every label of the set must be present with its value. Not validated. */
 export function selectorFromSet(labels: Labels | undefined): Selector {
-  return new Selector(sortByKey(Object.entries(labels ?? {}).map(([key, value]) => new Requirement(key, "=", [value]))));
+  return new Selector(
+    sortByKey(Object.entries(labels ?? {}).map(([key, value]) => new Requirement(key, "=", [value]))),
+  );
 }
 
-const EXPRESSION_OPERATORS: Readonly<Record<string, SelectorOperator>> = { In: "in", NotIn: "notin", Exists: "exists", DoesNotExist: "!" };
+const EXPRESSION_OPERATORS: Readonly<Record<string, SelectorOperator>> = {
+  In: "in",
+  NotIn: "notin",
+  Exists: "exists",
+  DoesNotExist: "!",
+};
 
 /**
  * The selector a LabelSelector object means: undefined matches nothing, {} everything.
@@ -183,10 +194,12 @@ const EXPRESSION_OPERATORS: Readonly<Record<string, SelectorOperator>> = { In: "
 export function labelSelectorAsSelector(selector: LabelSelector | undefined | null): Selector {
   if (selector === undefined || selector === null) return nothing();
   const requirements: Requirement[] = [];
-  for (const [key, value] of Object.entries(selector.matchLabels ?? {})) requirements.push(newRequirement(key, "=", [value]));
+  for (const [key, value] of Object.entries(selector.matchLabels ?? {}))
+    requirements.push(newRequirement(key, "=", [value]));
   for (const { key, operator, values } of selector.matchExpressions ?? []) {
     const known = Object.hasOwn(EXPRESSION_OPERATORS, operator) ? EXPRESSION_OPERATORS[operator] : undefined;
-    if (known === undefined) throw new SelectorError(`${JSON.stringify(operator)} is not a valid label selector operator`);
+    if (known === undefined)
+      throw new SelectorError(`${JSON.stringify(operator)} is not a valid label selector operator`);
     requirements.push(newRequirement(key, known, values ?? []));
   }
   return new Selector(sortByKey(requirements));

@@ -15,7 +15,18 @@ export class QuantityError extends Error {
 const FORMAT_WRONG = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
 const SUFFIX_WRONG = "unable to parse quantity's suffix";
 
-const DECIMAL_SUFFIXES = new Map([["n", -9], ["u", -6], ["m", -3], ["", 0], ["k", 3], ["M", 6], ["G", 9], ["T", 12], ["P", 15], ["E", 18]]);
+const DECIMAL_SUFFIXES = new Map([
+  ["n", -9],
+  ["u", -6],
+  ["m", -3],
+  ["", 0],
+  ["k", 3],
+  ["M", 6],
+  ["G", 9],
+  ["T", 12],
+  ["P", 15],
+  ["E", 18],
+]);
 const DECIMAL_NAMES = new Map([...DECIMAL_SUFFIXES].map(([suffix, exponent]) => [exponent, suffix]));
 const BINARY_SUFFIXES = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
 /** Largest power of ten a suffix may ask for: a hostile "1e999999999" must not fill the memory. */
@@ -218,6 +229,7 @@ export function parseQuantity(quantity: string | number): Quantity {
   const [, sign, integer = "", fraction = "", suffix = ""] = match;
   const { base, exponent, format } = interpretSuffix(suffix);
   const digits = integer + fraction;
+  if (digits === "" && !/[0-9]/.test(text.slice(0, text.length - suffix.length))) throw new QuantityError(FORMAT_WRONG);
   if (digits.length > 1000) throw new QuantityError("unable to parse numeric part of quantity");
   const negative = sign === "-";
 
@@ -227,7 +239,10 @@ export function parseQuantity(quantity: string | number): Quantity {
   let outFormat = format;
   if (base === 2) {
     const product = Number(mantissa) * 2 ** exponent;
-    mantissa = typeof mantissa === "number" && Number.isSafeInteger(product) ? product : narrow(BigInt(mantissa) << BigInt(exponent));
+    mantissa =
+      typeof mantissa === "number" && Number.isSafeInteger(product)
+        ? product
+        : narrow(BigInt(mantissa) << BigInt(exponent));
     if (scale <= 0 && BigInt(mantissa) > MAX_INT64 * pow10(-scale)) {
       mantissa = MAX_INT64;
       scale = 0;
@@ -238,7 +253,15 @@ export function parseQuantity(quantity: string | number): Quantity {
     scale = NANO;
   }
   if (base === 2 && scale < 0 && BigInt(mantissa) < pow10(-scale)) outFormat = "DecimalSI";
-  return new Quantity(negative ? -mantissa : mantissa, scale, outFormat);
+  const given = keepsItsText(base, integer, fraction, scale) ? text : undefined;
+  return new Quantity(negative ? -mantissa : mantissa, scale, outFormat, given);
+}
+
+/** Upstream takes these texts for canonical and writes them back as they came ("1.500" stays "1.500"). */
+function keepsItsText(base: 10 | 2, integer: string, fraction: string, scale: number): boolean {
+  if (integer === "" || integer.length + fraction.length > 15) return false;
+  if (base === 2) return fraction === "" && Number(integer) % 8 !== 0;
+  return scale >= NANO && scale % 3 === 0 && !`${integer}${fraction}`.endsWith("000");
 }
 
 /** The canonical text of a quantity in wire form. @throws QuantityError */

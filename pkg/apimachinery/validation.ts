@@ -127,7 +127,9 @@ const QUALIFIED_NAME_MESSAGE = regexMessage(
 export function isQualifiedName(value: string): string[] {
   const parts = value.split("/");
   if (parts.length > 2) {
-    return [`a qualified name ${QUALIFIED_NAME_MESSAGE} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')`];
+    return [
+      `a qualified name ${QUALIFIED_NAME_MESSAGE} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')`,
+    ];
   }
   const messages: string[] = [];
   if (parts.length === 2) {
@@ -145,7 +147,8 @@ export function isQualifiedName(value: string): string[] {
 /** Empty, or at most 63 characters of the qualified-name alphabet. */
 export function isValidLabelValue(value: string): string[] {
   const messages: string[] = [];
-  if (value.length > LABEL_MAX_LENGTH || utf8Length(value) > LABEL_MAX_LENGTH) messages.push(maxLengthMessage(LABEL_MAX_LENGTH));
+  if (value.length > LABEL_MAX_LENGTH || utf8Length(value) > LABEL_MAX_LENGTH)
+    messages.push(maxLengthMessage(LABEL_MAX_LENGTH));
   if (value !== "" && !QUALIFIED_NAME.test(value)) {
     messages.push(
       regexMessage(
@@ -203,12 +206,25 @@ export function isCIdentifier(value: string): string[] {
 
 export function isHttpHeaderName(value: string): string[] {
   if (/^[-A-Za-z0-9]+$/.test(value)) return [];
-  return [regexMessage("a valid HTTP header must consist of alphanumeric characters or '-'", HTTP_HEADER_FORMAT, "X-Header-Name")];
+  return [
+    regexMessage(
+      "a valid HTTP header must consist of alphanumeric characters or '-'",
+      HTTP_HEADER_FORMAT,
+      "X-Header-Name",
+    ),
+  ];
 }
 
 export function isValidPercent(value: string): string[] {
   if (/^[0-9]+%$/.test(value)) return [];
-  return [regexMessage("a valid percent string must be a numeric string followed by an ending '%'", PERCENT_FORMAT, "1%", "93%")];
+  return [
+    regexMessage(
+      "a valid percent string must be a numeric string followed by an ending '%'",
+      PERCENT_FORMAT,
+      "1%",
+      "93%",
+    ),
+  ];
 }
 
 export function isValidPortNumber(port: number): string[] {
@@ -219,7 +235,8 @@ export function isValidPortNumber(port: number): string[] {
 export function isValidPortName(port: string): string[] {
   const messages: string[] = [];
   if (utf8Length(port) > 15) messages.push(maxLengthMessage(15));
-  if (!/^[-a-z0-9]+$/.test(port)) messages.push("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)");
+  if (!/^[-a-z0-9]+$/.test(port))
+    messages.push("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)");
   if (!/[a-z]/.test(port)) messages.push("must contain at least one letter (a-z)");
   if (port.includes("--")) messages.push("must not contain consecutive hyphens");
   if (port !== "" && (port.startsWith("-") || port.endsWith("-"))) messages.push("must not begin or end with a hyphen");
@@ -229,7 +246,9 @@ export function isValidPortName(port: string): string[] {
 /** Names that become a segment of a URL path (RBAC objects, for instance). With `prefix`, `value` is a generateName. */
 export function isValidPathSegmentName(value: string, prefix = false): string[] {
   if (!prefix && (value === "." || value === "..")) return [`may not be '${value}'`];
-  return ["/", "%"].filter((character) => value.includes(character)).map((character) => `may not contain '${character}'`);
+  return ["/", "%"]
+    .filter((character) => value.includes(character))
+    .map((character) => `may not contain '${character}'`);
 }
 
 /** Errors of a label map at `path`, e.g. metadata.labels, in the order of its keys. */
@@ -243,7 +262,10 @@ export function validateLabels(labels: Readonly<Record<string, string>> | undefi
 }
 
 /** Errors of an annotation map at `path`: key syntax and total size. */
-export function validateAnnotations(annotations: Readonly<Record<string, string>> | undefined, path: string): FieldError[] {
+export function validateAnnotations(
+  annotations: Readonly<Record<string, string>> | undefined,
+  path: string,
+): FieldError[] {
   const errors: FieldError[] = [];
   let size = 0;
   for (const key of Object.keys(annotations ?? {}).sort()) {

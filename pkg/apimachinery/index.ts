@@ -1,0 +1,117 @@
+/**
+ * The pure machinery under the API: objects and their names, Status errors, selectors, quantities, JSON and YAML,
+ * patches, name syntax. Nothing here knows a kind, does I/O, or reads a clock; no function changes its arguments.
+ */
+export {
+  type AnyObject,
+  apiVersionOf,
+  controllerOf,
+  type GroupResource,
+  type GroupVersion,
+  type GroupVersionKind,
+  type KubeObject,
+  keyOf,
+  keyString,
+  type ManagedFieldsEntry,
+  type ObjectKey,
+  type ObjectMeta,
+  type OwnerReference,
+  parseApiVersion,
+  parseKey,
+} from "./object.ts";
+export {
+  alreadyExists,
+  badRequest,
+  conflict,
+  expired,
+  type FieldError,
+  forbidden,
+  gone,
+  internalError,
+  invalid,
+  isAlreadyExists,
+  isConflict,
+  isExpired,
+  isForbidden,
+  isInvalid,
+  isNotFound,
+  isStatusError,
+  isTooManyRequests,
+  methodNotSupported,
+  notAcceptable,
+  notFound,
+  pathNotFound,
+  qualifiedResource,
+  REASON_CODES,
+  requestEntityTooLarge,
+  serviceUnavailable,
+  StatusError,
+  type StatusReason,
+  type Subject,
+  timeout,
+  tooManyRequests,
+  unauthorized,
+  unsupportedMediaType,
+} from "./errors.ts";
+export {
+  fieldDuplicate,
+  fieldForbidden,
+  fieldInternal,
+  fieldInvalid,
+  fieldNotFound,
+  fieldNotSupported,
+  fieldRequired,
+  fieldTooLong,
+  fieldTooMany,
+  fieldTypeInvalid,
+  goQuote,
+  IMMUTABLE_DETAIL,
+} from "./field-errors.ts";
+export type { FieldSchema } from "./schema.ts";
+export type { UserInfo } from "./user.ts";
+export { deepCopy, deepEqual, isRecord, setMember } from "./deep.ts";
+export {
+  everything,
+  type Labels,
+  labelSelectorAsSelector,
+  newRequirement,
+  nothing,
+  Requirement,
+  Selector,
+  SelectorError,
+  selectorFromSet,
+  type SelectorOperator,
+} from "./labels.ts";
+export { parseLabelSelector } from "./label-parser.ts";
+export { escapeFieldValue, type FieldRequirement, FieldSelector, parseFieldSelector } from "./field-selector.ts";
+export { canonicalQuantity, parseQuantity, Quantity, QuantityError, type QuantityFormat } from "./quantity.ts";
+export { intOrPercent, IntOrPercentError, parseIntOrPercent } from "./int-or-percent.ts";
+export { type Decoded, DecodeError, decodeJson, MAX_JSON_DEPTH, memberPath } from "./json.ts";
+export { type DecodedYaml, decodeYaml, encodeYaml } from "./yaml.ts";
+export { applyJsonPatch, type JsonPatchOperation } from "./patch/json-patch.ts";
+export { applyMergePatch } from "./patch/merge-patch.ts";
+export { applyStrategicMergePatch } from "./patch/strategic.ts";
+export { PatchError } from "./patch/patch-error.ts";
+export {
+  emptyMessage,
+  isCIdentifier,
+  isConfigMapKey,
+  isDns1035Label,
+  isDns1123Label,
+  isDns1123Subdomain,
+  isEnvVarName,
+  isHttpHeaderName,
+  isQualifiedName,
+  isValidLabelValue,
+  isValidPathSegmentName,
+  isValidPercent,
+  isValidPortName,
+  isValidPortNumber,
+  isWildcardDns1123Subdomain,
+  maxLengthMessage,
+  rangeMessage,
+  regexMessage,
+  TOTAL_ANNOTATION_SIZE_LIMIT_BYTES,
+  validateAnnotations,
+  validateLabels,
+} from "./validation.ts";

@@ -1,0 +1,277 @@
+/**
+ * JSON bodies: JSON.parse for the value, a scan for what it loses (repeated members) and for what would hurt later
+ * (nesting). Error texts are those of Go's encoding/json, which clients and tests know.
+ */
+
+/** Deeper documents are refused: everything after this walks objects recursively. */
+export const MAX_JSON_DEPTH = 1000;
+/** At most this many repeated fields are reported for one document. */
+const MAX_DUPLICATES = 100;
+
+/** Bytes that are no acceptable JSON or YAML. */
+export class DecodeError extends Error {
+  constructor(message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = "DecodeError";
+  }
+}
+
+export interface Decoded {
+  readonly value: unknown;
+  /** Paths of repeated fields in the order of the text, e.g. `spec.containers[0].image`. */
+  readonly duplicates: readonly string[];
+}
+
+/**
+ * Decodes one JSON document. The last of repeated members wins. `duplicates: false` saves the search for them.
+ * @throws DecodeError
+ */
+export function decodeJson(bytes: Uint8Array | string, options: { readonly duplicates?: boolean } = {}): Decoded {
+  const text =
+    typeof bytes === "string" ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
+  if (mayBeTooDeep(text)) assertDepth(text);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    new JsonScanner(text).scan(); // throws the better message
+    throw new DecodeError(`invalid JSON: ${(cause as Error).message}`, { cause });
+  }
+  if (options.duplicates === false || countMembers(value) === countKeys(text)) return { value, duplicates: [] };
+  const scanner = new JsonScanner(text);
+  scanner.scan();
+  return { value, duplicates: scanner.duplicates };
+}
+
+function occurrences(text: string, character: string, enough: number): number {
+  let count = 0;
+  for (let i = text.indexOf(character); i >= 0 && count < enough; i = text.indexOf(character, i + 1)) count++;
+  return count;
+}
+
+/** Cheap upper bound: nesting cannot exceed the number of opening brackets. */
+function mayBeTooDeep(text: string): boolean {
+  if (text.length <= MAX_JSON_DEPTH) return false;
+  const arrays = occurrences(text, "[", MAX_JSON_DEPTH + 1);
+  return arrays + occurrences(text, "{", MAX_JSON_DEPTH + 1 - arrays) > MAX_JSON_DEPTH;
+}
+
+/** Index of the quote that ends the string opened at `start`, or the text's length. */
+function endOfString(text: string, start: number): number {
+  let end = text.indexOf('"', start + 1);
+  while (end > 0) {
+    let backslashes = 0;
+    while (text.charCodeAt(end - 1 - backslashes) === 0x5c) backslashes++;
+    if (backslashes % 2 === 0) return end;
+    end = text.indexOf('"', end + 1);
+  }
+  return text.length;
+}
+
+function assertDepth(text: string): void {
+  let depth = 0;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code === 0x22) i = endOfString(text, i);
+    else if (code === 0x7b || code === 0x5b) {
+      if (++depth > MAX_JSON_DEPTH) throw new DecodeError("exceeded max depth");
+    } else if (code === 0x7d || code === 0x5d) depth--;
+  }
+}
+
+/** Strings that are followed by a colon. `text` is valid JSON. */
+function countKeys(text: string): number {
+  let count = 0;
+  for (let i = text.indexOf('"'); i >= 0; i = text.indexOf('"', i)) {
+    i = endOfString(text, i) + 1;
+    let code = text.charCodeAt(i);
+    while (code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09) code = text.charCodeAt(++i);
+    if (code === 0x3a) count++;
+  }
+  return count;
+}
+
+function countMembers(value: unknown): number {
+  if (typeof value !== "object" || value === null) return 0;
+  let count = 0;
+  if (Array.isArray(value)) {
+    for (const item of value) if (typeof item === "object" && item !== null) count += countMembers(item);
+    return count;
+  }
+  const object = value as Record<string, unknown>;
+  for (const key in object) {
+    count++;
+    const member = object[key];
+    if (typeof member === "object" && member !== null) count += countMembers(member);
+  }
+  return count;
+}
+
+/** Appends a member's name to a path, as duplicate and unknown fields are reported. */
+export function memberPath(path: string, name: string): string {
+  return path === "" ? name : `${path}.${name}`;
+}
+
+const show = (text: string, at: number): string => {
+  const character = String.fromCodePoint(text.codePointAt(at)!);
+  if (character === "'") return `'\\''`;
+  if (character === '"') return `'"'`;
+  const json = JSON.stringify(character);
+  return `'${json.slice(1, -1)}'`;
+};
+
+/** Reads tokens, collecting paths of repeated members; the slow path behind `decodeJson`. */
+class JsonScanner {
+  readonly #text: string;
+  #at = 0;
+  #depth = 0;
+  readonly duplicates: string[] = [];
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  scan(): void {
+    this.#value("");
+    this.#space();
+    if (this.#at < this.#text.length) this.#fail("after top-level value");
+  }
+
+  #fail(where: string): never {
+    if (this.#at >= this.#text.length) throw new DecodeError("unexpected end of JSON input");
+    throw new DecodeError(`invalid character ${show(this.#text, this.#at)} ${where}`);
+  }
+
+  #space(): void {
+    for (;;) {
+      const code = this.#text.charCodeAt(this.#at);
+      if (code !== 0x20 && code !== 0x0a && code !== 0x0d && code !== 0x09) return;
+      this.#at++;
+    }
+  }
+
+  #value(path: string): void {
+    this.#space();
+    switch (this.#text[this.#at]) {
+      case "{":
+        return this.#nested(() => this.#object(path));
+      case "[":
+        return this.#nested(() => this.#array(path));
+      case '"':
+        this.#string();
+        return;
+      case "t":
+        return this.#literal("true");
+      case "f":
+        return this.#literal("false");
+      case "n":
+        return this.#literal("null");
+      default:
+        return this.#number();
+    }
+  }
+
+  #nested(read: () => void): void {
+    if (++this.#depth > MAX_JSON_DEPTH) throw new DecodeError("exceeded max depth");
+    this.#at++;
+    read();
+    this.#depth--;
+  }
+
+  #object(path: string): void {
+    const seen = new Set<string>();
+    const reported = new Set<string>();
+    this.#space();
+    if (this.#text[this.#at] === "}") {
+      this.#at++;
+      return;
+    }
+    for (;;) {
+      this.#space();
+      if (this.#text[this.#at] !== '"') this.#fail("looking for beginning of object key string");
+      const key = this.#string();
+      const memberAt = memberPath(path, key);
+      if (seen.has(key) && !reported.has(key) && this.duplicates.length < MAX_DUPLICATES) {
+        reported.add(key);
+        this.duplicates.push(memberAt);
+      }
+      seen.add(key);
+      this.#space();
+      if (this.#text[this.#at] !== ":") this.#fail("after object key");
+      this.#at++;
+      this.#value(memberAt);
+      this.#space();
+      const next = this.#text[this.#at];
+      if (next !== "," && next !== "}") this.#fail("after object key:value pair");
+      this.#at++;
+      if (next === "}") return;
+    }
+  }
+
+  #array(path: string): void {
+    this.#space();
+    if (this.#text[this.#at] === "]") {
+      this.#at++;
+      return;
+    }
+    for (let index = 0; ; index++) {
+      this.#value(`${path}[${index}]`);
+      this.#space();
+      const next = this.#text[this.#at];
+      if (next !== "," && next !== "]") this.#fail("after array element");
+      this.#at++;
+      if (next === "]") return;
+    }
+  }
+
+  #string(): string {
+    const start = this.#at++;
+    for (;;) {
+      const code = this.#text.charCodeAt(this.#at);
+      if (code === 0x22) break;
+      if (Number.isNaN(code) || code < 0x20) this.#fail("in string literal");
+      this.#at++;
+      if (code === 0x5c) this.#escape();
+    }
+    this.#at++;
+    return JSON.parse(this.#text.slice(start, this.#at)) as string;
+  }
+
+  #escape(): void {
+    const escaped = this.#text[this.#at];
+    if (escaped === undefined || !'"\\/bfnrtu'.includes(escaped)) this.#fail("in string escape code");
+    this.#at++;
+    if (escaped !== "u") return;
+    for (let digit = 0; digit < 4; digit++) {
+      if (!/[0-9a-fA-F]/.test(this.#text[this.#at] ?? "")) this.#fail("in \\u hexadecimal character escape");
+      this.#at++;
+    }
+  }
+
+  #literal(literal: string): void {
+    for (let i = 0; i < literal.length; i++, this.#at++) {
+      if (this.#text[this.#at] !== literal[i]) this.#fail(`in literal ${literal} (expecting '${literal[i]}')`);
+    }
+  }
+
+  #number(): void {
+    const start = this.#at;
+    if (this.#text[this.#at] === "-") this.#at++;
+    if (this.#text[this.#at] === "0") this.#at++;
+    else this.#digits(this.#at === start ? "looking for beginning of value" : "in numeric literal");
+    if (this.#text[this.#at] === ".") {
+      this.#at++;
+      this.#digits("after decimal point in numeric literal");
+    }
+    if (this.#text[this.#at] === "e" || this.#text[this.#at] === "E") {
+      this.#at++;
+      if (this.#text[this.#at] === "+" || this.#text[this.#at] === "-") this.#at++;
+      this.#digits("in exponent of numeric literal");
+    }
+  }
+
+  #digits(where: string): void {
+    if (!/[0-9]/.test(this.#text[this.#at] ?? "")) this.#fail(where);
+    while (/[0-9]/.test(this.#text[this.#at] ?? "")) this.#at++;
+  }
+}
