@@ -1,0 +1,21 @@
+/**
+ * What the API is: one declaration per kind, data plus small pure functions. Nothing here does I/O, keeps state, or knows
+ * how objects are stored or served. `builtinResources` is what the API server registers; CustomResourceDefinitions
+ * produce the same `ResourceDefinition` at run time.
+ */
+export { type BuiltinOptions, builtinResources } from "./builtin.ts";
+export { groupOrder, groupVersions } from "./define.ts";
+export { age, humanDuration } from "./printers/cells.ts";
+export type {
+  FieldSchema,
+  PrinterColumn,
+  RequestInfo,
+  ResourceDefinition,
+  Strategy,
+  SubresourceDefinition,
+  SubresourceKind,
+  Verb,
+} from "./resource.ts";
+export type { ResourceRef } from "./resource-ref.ts";
+export { definitionNameOf } from "./schema/definitions.ts";
+export { schemaOf } from "./schema/schema-of.ts";
