@@ -17,5 +17,7 @@ export type {
   Verb,
 } from "./resource.ts";
 export type { ResourceRef } from "./resource-ref.ts";
+export { cannotBeHandled, checkFields, type FieldCheck } from "./schema/check-fields.ts";
 export { definitionNameOf } from "./schema/definitions.ts";
+export { prune } from "./schema/prune.ts";
 export { schemaOf } from "./schema/schema-of.ts";

@@ -1,0 +1,229 @@
+import { parseQuantity } from "#pkg/apimachinery/quantity.ts";
+import type { FieldSchema } from "#pkg/apimachinery/schema.ts";
+import { goTypeOf } from "./go-types.ts";
+
+/** Progress of one check. Closures are shared between requests, so all that varies lives here. */
+export interface CheckState {
+  /** Field names and indices down to the value being looked at. */
+  readonly path: (string | number)[];
+  readonly unknown: string[];
+  readonly errors: string[];
+  /** Go name of the innermost struct, for messages. */
+  struct: string;
+}
+export type Checker = (value: unknown, state: CheckState) => void;
+
+/** Errors and unknown fields kept per object: a hostile body must not make the answer larger than itself. */
+const MAX_FINDINGS = 128;
+
+export function pathText(path: readonly (string | number)[]): string {
+  let text = "";
+  for (const part of path) {
+    if (typeof part === "number") text += `[${part}]`;
+    else text += text === "" ? part : `.${part}`;
+  }
+  return text;
+}
+
+function report(state: CheckState, message: string): void {
+  if (state.errors.length < MAX_FINDINGS) state.errors.push(message);
+}
+
+/** How Go's decoder names a JSON value. */
+function jsonKind(value: unknown): string {
+  if (Array.isArray(value)) return "array";
+  return typeof value === "boolean" ? "bool" : typeof value;
+}
+
+function mismatch(state: CheckState, found: string, goType: string): void {
+  // Go leaves array indices out of the field path.
+  const field = state.path.filter((part) => typeof part === "string").join(".");
+  const where = field === "" ? "value" : `struct field ${state.struct}.${field}`;
+  report(state, `json: cannot unmarshal ${found} into Go ${where} of type ${goType}`);
+}
+
+const checkers = new WeakMap<FieldSchema, Checker>();
+
+/** A checker for `schema`; recursive schemas share theirs. */
+export function compileChecker(schema: FieldSchema): Checker {
+  const known = checkers.get(schema);
+  if (known !== undefined) return known;
+  let compiled: Checker | undefined;
+  // Members are compiled on first use: definitions may contain themselves.
+  const checker: Checker = (value, state) => (compiled ??= build(schema))(value, state);
+  checkers.set(schema, checker);
+  return checker;
+}
+
+function build(schema: FieldSchema): Checker {
+  switch (schema.type) {
+    case "object":
+      return objectChecker(schema);
+    case "array":
+      return arrayChecker(schema);
+    case "map":
+      return mapChecker(schema);
+    case "any":
+      return () => undefined;
+    default:
+      return scalarChecker(schema);
+  }
+}
+
+function objectChecker(schema: FieldSchema): Checker {
+  const goType = goTypeOf(schema);
+  const struct = goType.slice(goType.lastIndexOf(".") + 1);
+  const members = new Map<string, Checker>();
+  for (const [name, member] of schema.properties ?? []) members.set(name, compileChecker(member));
+  const open = schema.preserveUnknownFields === true || (schema.properties === undefined && schema.items === undefined);
+  const additional = schema.items === undefined ? undefined : compileChecker(schema.items);
+  return (value, state) => {
+    if (value === null || value === undefined) return;
+    if (typeof value !== "object" || Array.isArray(value)) {
+      mismatch(state, jsonKind(value), goType);
+      return;
+    }
+    const outer = state.struct;
+    state.struct = struct;
+    const { path } = state;
+    const object = value as Record<string, unknown>;
+    for (const name in object) {
+      const member = members.get(name) ?? additional;
+      if (member === undefined) {
+        if (open || object[name] === undefined) continue;
+        path.push(name);
+        if (state.unknown.length < MAX_FINDINGS) state.unknown.push(pathText(path));
+        path.pop();
+        continue;
+      }
+      path.push(name);
+      member(object[name], state);
+      path.pop();
+    }
+    state.struct = outer;
+  };
+}
+
+function arrayChecker(schema: FieldSchema): Checker {
+  const element = compileChecker(schema.items ?? { type: "any" });
+  const goType = goTypeOf(schema);
+  return (value, state) => {
+    if (value === null || value === undefined) return;
+    if (!Array.isArray(value)) {
+      mismatch(state, jsonKind(value), goType);
+      return;
+    }
+    const { path } = state;
+    for (let i = 0; i < value.length; i++) {
+      path.push(i);
+      element(value[i], state);
+      path.pop();
+    }
+  };
+}
+
+function mapChecker(schema: FieldSchema): Checker {
+  const element = compileChecker(schema.items ?? { type: "any" });
+  const goType = goTypeOf(schema);
+  return (value, state) => {
+    if (value === null || value === undefined) return;
+    if (typeof value !== "object" || Array.isArray(value)) {
+      mismatch(state, jsonKind(value), goType);
+      return;
+    }
+    const { path } = state;
+    const object = value as Record<string, unknown>;
+    for (const key in object) {
+      path.push(key);
+      element(object[key], state);
+      path.pop();
+    }
+  };
+}
+
+const LIMITS: Readonly<Record<string, number>> = { int32: 2 ** 31, int64: 2 ** 63 };
+const RFC3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})$/;
+
+function scalarChecker(schema: FieldSchema): Checker {
+  const goType = goTypeOf(schema);
+  const expect =
+    (type: string): Checker =>
+    (value, state) => {
+      if (typeof value !== type && value !== null && value !== undefined) mismatch(state, jsonKind(value), goType);
+    };
+  switch (schema.type) {
+    case "string":
+      return expect("string");
+    case "boolean":
+      return expect("boolean");
+    case "number":
+      return expect("number");
+    case "integer":
+      return integerChecker(goType, LIMITS[schema.format ?? "int64"] ?? LIMITS["int64"]!);
+    case "int-or-string":
+      return (value, state) => {
+        if (value === null || value === undefined || typeof value === "string") return;
+        if (typeof value !== "number") mismatch(state, jsonKind(value), "int32");
+        else if (!Number.isInteger(value) || Math.abs(value) > 2 ** 31) mismatch(state, `number ${value}`, "int32");
+      };
+    case "quantity":
+      return quantityChecker;
+    case "bytes":
+      return bytesChecker;
+    default:
+      return timeChecker(
+        schema.type === "micro-time" ? "2006-01-02T15:04:05.000000Z07:00" : "2006-01-02T15:04:05Z07:00",
+      );
+  }
+}
+
+function integerChecker(goType: string, limit: number): Checker {
+  return (value, state) => {
+    if (value === null || value === undefined) return;
+    if (typeof value === "bigint") {
+      if (value >= BigInt(limit) || value < -BigInt(limit)) mismatch(state, `number ${value}`, goType);
+    } else if (typeof value !== "number") mismatch(state, jsonKind(value), goType);
+    else if (!Number.isInteger(value) || value >= limit || value < -limit) mismatch(state, `number ${value}`, goType);
+  };
+}
+
+const quantityChecker: Checker = (value, state) => {
+  if (value === null || value === undefined) return;
+  if (typeof value !== "string" && typeof value !== "number") {
+    report(state, "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
+    return;
+  }
+  try {
+    parseQuantity(value);
+  } catch (error) {
+    report(state, (error as Error).message);
+  }
+};
+
+const bytesChecker: Checker = (value, state) => {
+  if (value === null || value === undefined) return;
+  if (typeof value !== "string") {
+    mismatch(state, jsonKind(value), "[]uint8");
+    return;
+  }
+  const text = value.replaceAll(/[\r\n]/g, "");
+  const bad = /[^A-Za-z0-9+/=]/.exec(text)?.index ?? (/^[^=]*={0,2}$/.test(text) ? -1 : text.indexOf("="));
+  if (bad >= 0 || text.length % 4 !== 0) {
+    report(state, `illegal base64 data at input byte ${bad >= 0 ? bad : text.length - (text.length % 4)}`);
+  }
+};
+
+function timeChecker(layout: string): Checker {
+  return (value, state) => {
+    if (value === null || value === undefined) return;
+    if (typeof value !== "string") {
+      mismatch(state, jsonKind(value), "string");
+      return;
+    }
+    if (RFC3339.test(value) && !Number.isNaN(Date.parse(value))) return;
+    report(
+      state,
+      `parsing time ${JSON.stringify(value)} as "${layout}": cannot parse ${JSON.stringify(value)} as "2006"`,
+    );
+  };
+}
