@@ -1,4 +1,4 @@
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { nodes } from "#pkg/api/refs.ts";
 import type { InformerFactory } from "#pkg/client/index.ts";
@@ -123,7 +123,8 @@ export class PodNetwork {
     const { stdout } = await runner.run("ip", ["-json", "route", "show", "default"], { signal });
     const device = stdout.trim() === "" ? undefined : (JSON.parse(stdout) as Array<{ dev: string }>)[0]?.dev;
     if (device === undefined) return 1500;
-    return Number(await readFile(join("/sys/class/net", device, "mtu"), "utf8").catch(() => "1500"));
+    const link = await runner.run("ip", ["-json", "link", "show", "dev", device], { signal });
+    return (JSON.parse(link.stdout) as Array<{ mtu: number }>)[0]?.mtu ?? 1500;
   }
 
   async #prepareKernel(signal: AbortSignal): Promise<void> {
