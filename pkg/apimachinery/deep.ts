@@ -19,10 +19,10 @@ function copy(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) {
     const length = value.length;
-    const array: unknown[] = new Array(length);
+    const array: unknown[] = [];
     for (let i = 0; i < length; i++) {
       const item: unknown = value[i];
-      array[i] = typeof item === "object" && item !== null ? copy(item) : item;
+      array.push(typeof item === "object" && item !== null ? copy(item) : item);
     }
     return array;
   }

@@ -1,0 +1,319 @@
+/**
+ * Messages whose JSON form is not an object with their fields: quantities, times, int-or-string, raw data, and lists in
+ * disguise.
+ */
+import type { Codec } from "./codec.ts";
+import { BYTES, ProtobufError, type Reader, VARINT } from "./reader.ts";
+import type { ReverseWriter } from "./writer.ts";
+
+const META = "k8s.io.apimachinery.pkg.apis.meta.v1";
+const APIEXTENSIONS = "k8s.io.apiextensions_apiserver.pkg.apis.apiextensions.v1";
+
+type FieldVisitor = (field: number, wireType: number, reader: Reader) => boolean;
+
+/** Visits the fields up to the reader's end; the visitor reads what it knows, the rest is skipped. */
+function visitFields(reader: Reader, visit: FieldVisitor): void {
+  while (reader.position < reader.end) {
+    const tag = reader.varint();
+    if (!visit(Math.floor(tag / 8), tag & 7, reader)) reader.skip(tag & 7);
+  }
+}
+
+const TAG_1_VARINT = (1 << 3) | VARINT;
+const TAG_2_VARINT = (2 << 3) | VARINT;
+const TAG_1_BYTES = (1 << 3) | BYTES;
+const TAG_2_BYTES = (2 << 3) | BYTES;
+const TAG_3_BYTES = (3 << 3) | BYTES;
+
+/** {string: 1}: the wire form of Quantity. */
+const quantity: Codec = {
+  encode(value, writer) {
+    writer.string(String(value));
+    writer.byte(TAG_1_BYTES);
+  },
+  decode(reader) {
+    let text = "";
+    visitFields(reader, (field, wireType) => {
+      if (field !== 1 || wireType !== BYTES) return false;
+      text = reader.string();
+      return true;
+    });
+    return text === "" ? "0" : text;
+  },
+};
+
+function parseTime(value: unknown): { seconds: number; nanos: number } {
+  const text = String(value);
+  const epochMs = Date.parse(text);
+  if (Number.isNaN(epochMs)) throw new ProtobufError(`parsing time ${JSON.stringify(text)}: not in RFC 3339`);
+  const fraction = /\.(\d+)/.exec(text)?.[1] ?? "";
+  return { seconds: Math.floor(epochMs / 1000), nanos: Number(fraction.padEnd(9, "0").slice(0, 9)) };
+}
+function formatSeconds(seconds: number): string {
+  const date = new Date(seconds * 1000);
+  if (Number.isNaN(date.getTime())) throw new ProtobufError("time out of range");
+  return date.toISOString().slice(0, 19);
+}
+
+/** Timestamp {seconds: 1, nanos: 2}; an empty message is no time at all. */
+function timeCodec(micro: boolean): Codec {
+  return {
+    encode(value, writer) {
+      const { seconds, nanos } = parseTime(value);
+      writer.varint(micro ? nanos - (nanos % 1000) : 0);
+      writer.byte(TAG_2_VARINT);
+      writer.signed(seconds);
+      writer.byte(TAG_1_VARINT);
+    },
+    decode(reader) {
+      if (reader.position === reader.end) return undefined;
+      let seconds = 0;
+      let nanos = 0;
+      visitFields(reader, (field, wireType) => {
+        if (wireType !== VARINT || field > 2) return false;
+        if (field === 1) seconds = reader.int64();
+        else nanos = reader.int32();
+        return true;
+      });
+      if (!micro) return `${formatSeconds(seconds)}Z`;
+      return `${formatSeconds(seconds)}.${String(Math.floor(nanos / 1000)).padStart(6, "0")}Z`;
+    },
+  };
+}
+
+const UNITS: readonly (readonly [string, number])[] = [
+  ["h", 3_600_000_000_000],
+  ["m", 60_000_000_000],
+  ["s", 1_000_000_000],
+  ["ms", 1_000_000],
+  ["us", 1000],
+  ["µs", 1000],
+  ["ns", 1],
+];
+function parseDuration(text: string): number {
+  let nanos = 0;
+  for (const [, amount, unit] of text.matchAll(/([0-9.]+)(h|ms|m|s|us|µs|ns)/g)) {
+    nanos += Number(amount) * UNITS.find(([name]) => name === unit)![1];
+  }
+  return Math.round(text.startsWith("-") ? -nanos : nanos);
+}
+function formatDuration(nanos: number): string {
+  if (nanos === 0) return "0s";
+  const sign = nanos < 0 ? "-" : "";
+  const total = Math.abs(nanos);
+  if (total < 1000) return `${sign}${total}ns`;
+  if (total < 1_000_000) return `${sign}${total / 1000}µs`;
+  if (total < 1_000_000_000) return `${sign}${total / 1_000_000}ms`;
+  const hours = Math.floor(total / 3_600_000_000_000);
+  const minutes = Math.floor((total / 60_000_000_000) % 60);
+  const seconds = (total % 60_000_000_000) / 1_000_000_000;
+  return `${sign}${hours > 0 ? `${hours}h` : ""}${hours > 0 || minutes > 0 ? `${minutes}m` : ""}${seconds}s`;
+}
+/** Nanoseconds in protobuf, Go's notation ("1m30s") in JSON. */
+const duration: Codec = {
+  encode(value, writer) {
+    writer.signed(parseDuration(String(value)));
+    writer.byte(TAG_1_VARINT);
+  },
+  decode(reader) {
+    let nanos = 0;
+    visitFields(reader, (field, wireType) => {
+      if (field !== 1 || wireType !== VARINT) return false;
+      nanos = reader.int64();
+      return true;
+    });
+    return formatDuration(nanos);
+  },
+};
+
+/** {type: 1, intVal: 2, strVal: 3}, type 1 being the string. */
+const intOrString: Codec = {
+  encode(value, writer) {
+    const isString = typeof value === "string";
+    writer.string(isString ? value : "");
+    writer.byte(TAG_3_BYTES);
+    writer.signed(isString ? 0 : Number(value));
+    writer.byte(TAG_2_VARINT);
+    writer.byte(isString ? 1 : 0);
+    writer.byte(TAG_1_VARINT);
+  },
+  decode(reader) {
+    let type = 0;
+    let number = 0;
+    let text = "";
+    visitFields(reader, (field, wireType) => {
+      if (field === 1 && wireType === VARINT) type = reader.int64();
+      else if (field === 2 && wireType === VARINT) number = reader.int32();
+      else if (field === 3 && wireType === BYTES) text = reader.string();
+      else return false;
+      return true;
+    });
+    return type === 1 ? text : number;
+  },
+};
+
+function readRaw(reader: Reader): Buffer | undefined {
+  let raw: Buffer | undefined;
+  visitFields(reader, (field, wireType) => {
+    if (field !== 1 || wireType !== BYTES) return false;
+    raw = reader.bytes();
+    return true;
+  });
+  return raw;
+}
+function parseRaw(raw: Buffer): unknown {
+  try {
+    return JSON.parse(raw.toString("utf8"));
+  } catch {
+    throw new ProtobufError("raw extension holds no JSON");
+  }
+}
+
+/** {raw: 1}, the bytes being JSON; `decodeBinary` reads what starts with the protobuf magic instead. */
+function rawCodec(decodeBinary?: (raw: Buffer) => unknown): Codec {
+  return {
+    encode(value, writer) {
+      writer.bytes(Buffer.from(JSON.stringify(value), "utf8"));
+      writer.byte(TAG_1_BYTES);
+    },
+    decode(reader) {
+      const raw = readRaw(reader);
+      if (raw === undefined || raw.length === 0) return undefined;
+      if (decodeBinary !== undefined && raw[0] === 0x6b) return decodeBinary(raw);
+      return parseRaw(raw);
+    },
+  };
+}
+
+/** {items: 1, repeated string}: a JSON array. */
+const stringList: Codec = {
+  encode(value, writer) {
+    const items = value as readonly string[];
+    for (let i = items.length - 1; i >= 0; i--) {
+      writer.string(items[i]!);
+      writer.byte(TAG_1_BYTES);
+    }
+  },
+  decode(reader) {
+    const items: string[] = [];
+    visitFields(reader, (field, wireType) => {
+      if (field !== 1 || wireType !== BYTES) return false;
+      items.push(reader.string());
+      return true;
+    });
+    return items;
+  },
+};
+
+function writeNested(codec: Codec, value: unknown, tag: number, writer: ReverseWriter): void {
+  const mark = writer.written;
+  codec.encode(value, writer);
+  writer.varint(writer.written - mark);
+  writer.byte(tag);
+}
+function readNested(codec: Codec, reader: Reader): unknown {
+  const end = reader.end;
+  reader.end = reader.length();
+  const value = codec.decode(reader);
+  reader.end = end;
+  return value;
+}
+
+/** {schema: 1, jSONSchemas: 2}: one schema or an array of them. */
+const schemaOrArray = (schema: () => Codec): Codec => ({
+  encode(value, writer) {
+    if (!Array.isArray(value)) return writeNested(schema(), value, TAG_1_BYTES, writer);
+    for (let i = value.length - 1; i >= 0; i--) writeNested(schema(), value[i], TAG_2_BYTES, writer);
+  },
+  decode(reader) {
+    let single: unknown;
+    const several: unknown[] = [];
+    visitFields(reader, (field, wireType) => {
+      if (wireType !== BYTES || field > 2) return false;
+      if (field === 1) single = readNested(schema(), reader);
+      else several.push(readNested(schema(), reader));
+      return true;
+    });
+    return single ?? several;
+  },
+});
+/** {allows: 1, schema: 2}: a boolean or a schema. */
+const schemaOrBool = (schema: () => Codec): Codec => ({
+  encode(value, writer) {
+    if (typeof value === "object") writeNested(schema(), value, TAG_2_BYTES, writer);
+    writer.byte(value === false ? 0 : 1);
+    writer.byte(TAG_1_VARINT);
+  },
+  decode(reader) {
+    let allows = false;
+    let nested: unknown;
+    visitFields(reader, (field, wireType) => {
+      if (field === 1 && wireType === VARINT) allows = reader.bool();
+      else if (field === 2 && wireType === BYTES) nested = readNested(schema(), reader);
+      else return false;
+      return true;
+    });
+    return nested ?? allows;
+  },
+});
+/** {schema: 1, property: 2}: a schema or an array of names. */
+const schemaOrStrings = (schema: () => Codec): Codec => ({
+  encode(value, writer) {
+    if (!Array.isArray(value)) return writeNested(schema(), value, TAG_1_BYTES, writer);
+    for (let i = value.length - 1; i >= 0; i--) {
+      writer.string(value[i] as string);
+      writer.byte(TAG_2_BYTES);
+    }
+  },
+  decode(reader) {
+    let nested: unknown;
+    const names: string[] = [];
+    visitFields(reader, (field, wireType) => {
+      if (wireType !== BYTES || field > 2) return false;
+      if (field === 1) nested = readNested(schema(), reader);
+      else names.push(reader.string());
+      return true;
+    });
+    return nested ?? names;
+  },
+});
+
+/**
+ * The special codec of a message, or undefined for ordinary ones.
+ * @param codecOf gives other messages' codecs; @param decodeBinary reads protobuf inside raw extensions.
+ */
+export function specialCodec(
+  message: string,
+  codecOf: (message: string) => Codec,
+  decodeBinary: (raw: Buffer) => unknown,
+): Codec | undefined {
+  const schema = () => codecOf(`${APIEXTENSIONS}.JSONSchemaProps`);
+  switch (message) {
+    case "k8s.io.apimachinery.pkg.api.resource.Quantity":
+    case "k8s.io.apimachinery.pkg.api.resource.QuantityValue":
+      return quantity;
+    case `${META}.Time`:
+      return timeCodec(false);
+    case `${META}.MicroTime`:
+      return timeCodec(true);
+    case `${META}.Duration`:
+      return duration;
+    case "k8s.io.apimachinery.pkg.util.intstr.IntOrString":
+      return intOrString;
+    case "k8s.io.apimachinery.pkg.runtime.RawExtension":
+      return rawCodec(decodeBinary);
+    case `${META}.FieldsV1`:
+    case `${APIEXTENSIONS}.JSON`:
+      return rawCodec();
+    case `${META}.Verbs`:
+      return stringList;
+    case `${APIEXTENSIONS}.JSONSchemaPropsOrArray`:
+      return schemaOrArray(schema);
+    case `${APIEXTENSIONS}.JSONSchemaPropsOrBool`:
+      return schemaOrBool(schema);
+    case `${APIEXTENSIONS}.JSONSchemaPropsOrStringArray`:
+      return schemaOrStrings(schema);
+    default:
+      return message.endsWith(".ExtraValue") ? stringList : undefined;
+  }
+}
