@@ -17,3 +17,4 @@ export type {
 } from "./store.ts";
 export { CompactedError, FutureRevisionError } from "./store.ts";
 export { type MemoryStoreOptions, openMemoryStore } from "./memory/memory-store.ts";
+export { openSqliteStore, type SqliteStoreOptions } from "./sqlite/sqlite-store.ts";
