@@ -66,7 +66,39 @@ install_node_modules() {
   cp "$root/package-lock.json" "$stamp"
 }
 
-# install_kubectl: Debian's kubernetes-client, unless a kubectl is there.
+# fetch_sid_package PACKAGE DIRECTORY: unpacks a package of Debian sid without installing it, for programs whose version
+# in Debian 12 is too old.
+fetch_sid_package() {
+  work=$(mktemp -d)
+  keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+  # shellcheck disable=SC2016 # $(SITE) is apt-get's, not the shell's
+  mirror=$(apt-get indextargets --format '$(SITE)' 2>/dev/null | grep -v security | head -n 1)
+  printf 'deb [signed-by=%s] %s sid main\n' "$keyring" "${mirror:-http://deb.debian.org/debian}" >"$work/sid.list"
+  mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$2"
+  set -- "$1" "$2" -o "Dir::Etc::sourcelist=$work/sid.list" -o Dir::Etc::sourceparts=- -o "Dir::State::lists=$work/lists" \
+    -o "Dir::Cache=$work/cache" -o APT::Sandbox::User=root
+  package=$1
+  target=$2
+  shift 2
+  if ! (cd "$work" && apt-get "$@" update && apt-get "$@" download "$package/sid") >"$work/log" 2>&1; then
+    tail -n 10 "$work/log" >&2
+    die "could not fetch $package from Debian sid"
+  fi
+  dpkg -x "$work/$package"_*.deb "$target"
+  rm -rf "$work"
+}
+
+# own_kubectl: the kubectl of this API level, below the checkout; Debian 12's own (1.20) is too old.
+own_kubectl() {
+  [ -x "$root/.kubits/kubectl/usr/bin/kubectl" ] && return 0
+  say "Fetching kubectl 1.36 (Debian sid)"
+  fetch_sid_package kubectl "$root/.kubits/kubectl"
+}
+
+# install_kubectl: makes sure that there is a kubectl, and that it is on the PATH of what is started from here.
 install_kubectl() {
-  command -v kubectl >/dev/null 2>&1 || install_packages kubernetes-client
+  command -v kubectl >/dev/null 2>&1 && return 0
+  own_kubectl
+  PATH=$PATH:$root/.kubits/kubectl/usr/bin
+  export PATH
 }

@@ -11,7 +11,7 @@ import {
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { SpawnRunner } from "#pkg/util/index.ts";
-import { kubectl, program, startMaster, startNode, waitForNode, writeNodeKubeconfigs } from "./cluster.ts";
+import { program, startMaster, startNode, waitForNode, writeNodeKubeconfigs } from "./cluster.ts";
 import { startContainerd } from "./containerd.ts";
 import { Daemons } from "./daemons.ts";
 import { type Layout, layoutOf } from "./layout.ts";
@@ -264,5 +264,3 @@ function removeCgroups(root: string): void {
     if (existsSync(path)) remove(path);
   }
 }
-
-export { kubectl };

@@ -1,0 +1,147 @@
+import { readFileSync, existsSync, globSync } from "node:fs";
+import { join } from "node:path";
+import { after, before } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { SpawnRunner } from "#pkg/util/index.ts";
+import { Lab, type LabNode } from "../../hack/lib/lab.ts";
+
+const runner = new SpawnRunner();
+
+/** A cluster and a namespace of its own for one test file. */
+export class TestCluster {
+  readonly lab: Lab;
+  readonly namespace: string;
+  #kubectl = "kubectl";
+
+  constructor(lab: Lab, namespace: string) {
+    this.lab = lab;
+    this.namespace = namespace;
+  }
+
+  /** The same cluster, spoken to with another kubectl. */
+  withKubectl(binary: string): TestCluster {
+    const other = new TestCluster(this.lab, this.namespace);
+    other.#kubectl = binary;
+    return other;
+  }
+
+  /** Runs kubectl in this file's namespace; rejects with its error output when it fails. */
+  async kubectl(args: readonly string[], options: { stdin?: string; timeoutMs?: number } = {}): Promise<string> {
+    const result = await this.try(args, options);
+    if (result.exitCode !== 0)
+      throw new Error(`kubectl ${args.join(" ")} failed (${result.exitCode}): ${result.stderr}${result.stdout}`);
+    return result.stdout;
+  }
+
+  /** Like `kubectl`, but answers failures too. */
+  try(args: readonly string[], options: { stdin?: string; timeoutMs?: number } = {}) {
+    const base = ["--kubeconfig", this.lab.adminConf, "--namespace", this.namespace];
+    return this.lab.run(this.lab.master, this.#kubectl, [...base, ...args], {
+      timeoutMs: 180_000,
+      allowFailure: true,
+      ...options,
+    });
+  }
+
+  async apply(manifest: object | readonly object[]): Promise<void> {
+    const items = Array.isArray(manifest) ? manifest : [manifest];
+    await this.kubectl(["apply", "-f", "-"], { stdin: JSON.stringify({ apiVersion: "v1", kind: "List", items }) });
+  }
+
+  async get<T>(...args: string[]): Promise<T> {
+    return JSON.parse(await this.kubectl(["get", ...args, "-o", "json"])) as T;
+  }
+
+  jsonpath(resource: string, path: string): Promise<string> {
+    return this.kubectl(["get", resource, "-o", `jsonpath=${path}`]);
+  }
+
+  async ready(resource: string, timeoutSeconds = 60): Promise<void> {
+    await this.kubectl(["wait", "--for=condition=Ready", resource, `--timeout=${timeoutSeconds}s`]);
+  }
+
+  exec(pod: string, ...command: string[]): Promise<string> {
+    return this.kubectl(["exec", pod, "--", ...command]);
+  }
+
+  /** An HTTP request with curl from a node; rejects when there is no answer with status 2xx. */
+  async curl(node: LabNode, url: string, ...options: string[]): Promise<string> {
+    return (
+      await this.lab.run(node, "curl", ["--silent", "--show-error", "--fail", "--max-time", "5", ...options, url])
+    ).stdout;
+  }
+}
+
+/** Polls until `probe` answers something other than undefined; the last error or the description explains a time-out. */
+export async function eventually<T>(
+  what: string,
+  probe: () => Promise<T | undefined>,
+  timeoutMs = 30_000,
+  intervalMs = 150,
+): Promise<T> {
+  const deadline = Date.now() + timeoutMs;
+  let last: unknown;
+  for (;;) {
+    try {
+      const value = await probe();
+      if (value !== undefined) return value;
+      last = undefined;
+    } catch (error) {
+      last = error;
+    }
+    if (Date.now() > deadline) throw new Error(`timed out after ${timeoutMs} ms: ${what}`, { cause: last });
+    await delay(intervalMs);
+  }
+}
+
+/** kubectl programs on this machine, oldest first, by minor version. */
+export async function installedKubectls(): Promise<Array<{ path: string; minor: number }>> {
+  const own = join(import.meta.dirname, "../../.kubits/kubectl/usr/bin/kubectl");
+  const candidates = [...globSync("/usr/lib/google-cloud-sdk/bin/kubectl.1.*"), own, "kubectl"];
+  const found = new Map<number, string>();
+  for (const path of candidates) {
+    if (path.startsWith("/") && !existsSync(path)) continue;
+    const { stdout, exitCode } = await runner.run(path, ["version", "--client", "-o", "json"], { allowFailure: true });
+    if (exitCode !== 0) continue;
+    const minor = Number.parseInt((JSON.parse(stdout) as { clientVersion: { minor: string } }).clientVersion.minor, 10);
+    if (!found.has(minor)) found.set(minor, path);
+  }
+  return [...found].map(([minor, path]) => ({ path, minor })).sort((a, b) => a.minor - b.minor);
+}
+
+/**
+ * Gives a test file its cluster: the lab that the whole run shares (KUBITS_LAB names its directory), or one of its own
+ * when the file is run alone. The namespace is removed afterwards.
+ */
+export function useCluster(name: string): { readonly cluster: TestCluster } {
+  const holder: { cluster?: TestCluster } = {};
+  let own: Lab | undefined;
+  before(async () => {
+    const shared = process.env["KUBITS_LAB"];
+    if (shared === undefined) own = await Lab.start({ nodes: 2, progress: (line) => console.log(`lab: ${line}`) });
+    const lab = own ?? Lab.attach(shared!);
+    const namespace = `e2e-${name}-${Math.random().toString(36).slice(2, 7)}`;
+    await lab.kubectl("create", "namespace", namespace);
+    holder.cluster = new TestCluster(lab, namespace);
+    const account = () => lab.kubectl("-n", namespace, "get", "serviceaccount", "default", "-o", "name");
+    await eventually("the default service account appears", account);
+  });
+  after(async () => {
+    const { cluster } = holder;
+    try {
+      await cluster?.lab.kubectl("delete", "namespace", cluster.namespace, "--wait=true", "--timeout=120s");
+    } finally {
+      await own?.destroy();
+    }
+  });
+  return {
+    get cluster(): TestCluster {
+      if (holder.cluster === undefined) throw new Error("the cluster is only there while tests run");
+      return holder.cluster;
+    },
+  };
+}
+
+export function manifest(file: string): string {
+  return readFileSync(join(import.meta.dirname, "../..", file), "utf8");
+}
