@@ -1,0 +1,209 @@
+import { LRUCache } from "lru-cache";
+import type { Node, Pod, Secret, ServiceAccount } from "#pkg/api/types/core-v1.ts";
+import type { ObjectMeta } from "#pkg/api/types/meta-v1.ts";
+import type { UserInfo } from "#pkg/apimachinery/user.ts";
+import type { Clock } from "#pkg/util/index.ts";
+import type { ObjectSource } from "../source/index.ts";
+import { decodeJwt, type DecodedJwt, verifySignature } from "./jwt.ts";
+import type { PrivateClaims, TokenIssuer } from "./token-issuer.ts";
+import { InvalidTokenError, type TokenAuthenticator, type TokenResult, withAuthenticated } from "./token.ts";
+
+export interface ServiceAccountSources {
+  readonly serviceAccounts: ObjectSource<ServiceAccount>;
+  readonly pods: ObjectSource<Pod>;
+  readonly secrets: ObjectSource<Secret>;
+  readonly nodes: ObjectSource<Node>;
+}
+
+export const SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:";
+const LEGACY_ISSUER = "kubernetes/serviceaccount";
+const LEGACY_CLAIM = "kubernetes.io/serviceaccount/";
+/** Verified tokens remembered; signature checks are what costs, liveness is looked at every time. */
+const CACHED_TOKENS = 4096;
+/** An object being deleted keeps its tokens alive this long past its deletionTimestamp, as upstream has it. */
+const DELETION_LEEWAY_MS = 60_000;
+/** Tolerated clock difference for "not before"; expiry is exact. */
+const CLOCK_SKEW_SECONDS = 60;
+
+export function serviceAccountUserName(namespace: string, name: string): string {
+  return `${SERVICE_ACCOUNT_PREFIX}${namespace}:${name}`;
+}
+export function serviceAccountGroups(namespace: string): string[] {
+  return ["system:serviceaccounts", `system:serviceaccounts:${namespace}`];
+}
+/** Namespace and name of a service account's user name; undefined for other users. */
+export function splitServiceAccountUserName(user: string): { namespace: string; name: string } | undefined {
+  if (!user.startsWith(SERVICE_ACCOUNT_PREFIX)) return undefined;
+  const parts = user.slice(SERVICE_ACCOUNT_PREFIX.length).split(":");
+  const [namespace, name] = parts;
+  if (parts.length !== 2 || namespace === undefined || name === undefined || namespace === "" || name === "")
+    return undefined;
+  return { namespace, name };
+}
+
+interface Verified {
+  readonly claims: PrivateClaims;
+  /** Empty for legacy tokens, which have the API's audiences. */
+  readonly audiences: readonly string[];
+  readonly legacy: boolean;
+  /** Epoch seconds; undefined for legacy tokens, which do not expire. */
+  readonly expires: number | undefined;
+  readonly notBefore: number;
+  readonly user: UserInfo;
+}
+
+/**
+ * Service-account tokens: bound ones (KEP-1205, KEP-4193) and those of legacy secrets. The signature is checked once per
+ * token, that its account, pod, secret or node still exists on every use.
+ */
+export class ServiceAccountAuthenticator implements TokenAuthenticator {
+  readonly #issuer: TokenIssuer;
+  readonly #sources: ServiceAccountSources;
+  readonly #clock: Clock;
+  readonly #verified = new LRUCache<string, Verified>({ max: CACHED_TOKENS });
+
+  constructor(issuer: TokenIssuer, sources: ServiceAccountSources, clock: Clock) {
+    this.#issuer = issuer;
+    this.#sources = sources;
+    this.#clock = clock;
+  }
+
+  authenticateToken(token: string, audiences: readonly string[] | undefined): TokenResult | undefined {
+    let verified = this.#verified.get(token);
+    if (verified === undefined) {
+      verified = this.#verify(token);
+      if (verified === undefined) return undefined;
+      this.#verified.set(token, verified);
+    }
+    const wanted = audiences ?? this.#issuer.apiAudiences;
+    const granted = verified.legacy ? this.#issuer.apiAudiences : verified.audiences;
+    const common = wanted.filter((audience) => granted.includes(audience));
+    if (common.length === 0) {
+      throw new InvalidTokenError(
+        `token audiences ${goList(granted)} is invalid for the target audiences ${goList(wanted)}`,
+      );
+    }
+    this.#checkTime(verified);
+    this.#checkLiveness(verified, token);
+    return { user: verified.user, audiences: common };
+  }
+
+  #verify(token: string): Verified | undefined {
+    const decoded = decodeJwt(token);
+    if (decoded === undefined) return undefined;
+    const issuer = decoded.claims["iss"];
+    const legacy = issuer === LEGACY_ISSUER;
+    if (!legacy && !this.#issuer.issuers.includes(issuer as string)) return undefined;
+    if (!verifySignature(token, decoded, this.#issuer.keys)) throw new InvalidTokenError("invalid bearer token");
+    return legacy ? legacyToken(decoded) : boundToken(decoded);
+  }
+
+  #checkTime({ expires, notBefore }: Verified): void {
+    const now = this.#clock.now() / 1000;
+    if (expires !== undefined && now >= expires) throw new InvalidTokenError("service account token has expired");
+    if (now + CLOCK_SKEW_SECONDS < notBefore) throw new InvalidTokenError("service account token is not valid yet");
+  }
+
+  #checkLiveness({ claims, legacy }: Verified, token: string): void {
+    const { serviceAccounts, pods, secrets, nodes } = this.#sources;
+    const { namespace } = claims;
+    this.#alive(
+      serviceAccounts.get(namespace, claims.serviceaccount.name)?.metadata,
+      claims.serviceaccount.uid,
+      "service account",
+    );
+    if (claims.secret !== undefined) {
+      const secret = secrets.get(namespace, claims.secret.name);
+      this.#alive(secret?.metadata, claims.secret.uid, "service account token");
+      if (legacy && Buffer.from(secret?.data?.["token"] ?? "", "base64").toString("utf8") !== token) {
+        throw new InvalidTokenError("service account token has been invalidated");
+      }
+    }
+    if (claims.pod !== undefined) this.#alive(pods.get(namespace, claims.pod.name)?.metadata, claims.pod.uid, "pod");
+    // For a pod's token the node is information; the pod decides whether the token lives.
+    else if (claims.node !== undefined) this.#alive(nodes.get("", claims.node.name)?.metadata, claims.node.uid, "node");
+  }
+
+  #alive(metadata: ObjectMeta | undefined, uid: string | undefined, what: string): void {
+    const deleted = metadata?.deletionTimestamp;
+    const gone =
+      metadata === undefined ||
+      (uid !== undefined && metadata.uid !== uid) ||
+      (deleted !== undefined && Date.parse(deleted) < this.#clock.now() - DELETION_LEEWAY_MS);
+    if (gone) throw new InvalidTokenError(`service account token has been invalidated: ${what} is gone`);
+  }
+}
+
+function goList(values: readonly string[]): string {
+  return `[${values.map((value) => JSON.stringify(value)).join(" ")}]`;
+}
+
+function isNamed(value: unknown): value is { name: string; uid?: string } {
+  return typeof value === "object" && value !== null && typeof (value as { name?: unknown }).name === "string";
+}
+
+function boundToken({ claims }: DecodedJwt): Verified {
+  const own = claims["kubernetes.io"] as PrivateClaims | undefined;
+  const audience = claims["aud"];
+  const audiences = Array.isArray(audience)
+    ? audience.filter((a) => typeof a === "string")
+    : typeof audience === "string"
+      ? [audience]
+      : [];
+  const expires = claims["exp"];
+  if (
+    own === undefined ||
+    typeof own.namespace !== "string" ||
+    !isNamed(own.serviceaccount) ||
+    typeof expires !== "number"
+  ) {
+    throw new InvalidTokenError("service account token claims could not be validated due to unexpected private claim");
+  }
+  const { namespace, serviceaccount, pod, node } = own;
+  const extra: Record<string, string[]> = {};
+  if (typeof claims["jti"] === "string") extra["authentication.kubernetes.io/credential-id"] = [`JTI=${claims["jti"]}`];
+  if (node !== undefined) {
+    extra["authentication.kubernetes.io/node-name"] = [node.name];
+    if (node.uid !== undefined) extra["authentication.kubernetes.io/node-uid"] = [node.uid];
+  }
+  if (pod !== undefined) {
+    extra["authentication.kubernetes.io/pod-name"] = [pod.name];
+    if (pod.uid !== undefined) extra["authentication.kubernetes.io/pod-uid"] = [pod.uid];
+  }
+  return {
+    claims: own,
+    audiences,
+    legacy: false,
+    expires,
+    notBefore: typeof claims["nbf"] === "number" ? claims["nbf"] : 0,
+    user: userOf(namespace, serviceaccount.name, serviceaccount.uid, extra),
+  };
+}
+
+function legacyToken({ claims }: DecodedJwt): Verified {
+  const claim = (name: string): string => {
+    const value = claims[LEGACY_CLAIM + name];
+    if (typeof value !== "string" || value === "") throw new InvalidTokenError(`${name} claim is missing`);
+    return value;
+  };
+  const namespace = claim("namespace");
+  const name = claim("service-account.name");
+  const uid = claim("service-account.uid");
+  return {
+    claims: { namespace, serviceaccount: { name, uid }, secret: { name: claim("secret.name") } },
+    audiences: [],
+    legacy: true,
+    expires: undefined,
+    notBefore: 0,
+    user: userOf(namespace, name, uid, {}),
+  };
+}
+
+function userOf(namespace: string, name: string, uid: string | undefined, extra: Record<string, string[]>): UserInfo {
+  return withAuthenticated({
+    name: serviceAccountUserName(namespace, name),
+    ...(uid === undefined ? {} : { uid }),
+    groups: serviceAccountGroups(namespace),
+    ...(Object.keys(extra).length === 0 ? {} : { extra }),
+  });
+}

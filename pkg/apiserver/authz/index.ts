@@ -1,0 +1,55 @@
+/**
+ * Authorization: who may do what. An Authorizer answers synchronously where it can; `createAuthorizer` builds the chain
+ * of `--authorization-mode` with system:masters in front.
+ *
+ * Wiring (cmd/master):
+ * ```ts
+ * const source = <T extends AnyObject>(group: string, plural: string) => new CacheSource<T>(registry.cache(group, plural), clock, signal);
+ * const { authorizer, rbac } = createAuthorizer({
+ *   modes: ["Node", "RBAC"],
+ *   rbac: { roles: source(…), roleBindings: source(…), clusterRoles: source(…), clusterRoleBindings: source(…) },
+ *   node: { pods: source("", "pods"), persistentVolumeClaims: …, persistentVolumes: …, volumeAttachments: …, resourceSlices: …, nodeRules: systemNodeRules() },
+ * });
+ * // before a request is served:
+ * const decision = authorizer.authorize(attributes);            // Decision | Promise<Decision>
+ * if (decision.decision !== "allow") throw forbiddenError(attributes, decision.reason);
+ * const reviews = createAuthzReviews({ authorizer, rbac });     // "authorization.k8s.io/subjectaccessreviews" → handler
+ * // and new RbacEscalation(rbac!, authorizer) goes to createAdmissionChain as an extra plugin (deps.rbacEscalation)
+ * ```
+ * `systemNodeRules` comes from `#pkg/apiserver/bootstrap/index.ts`.
+ */
+import type { Authorizer } from "../contract.ts";
+import { NodeAuthorizer, type NodeAuthorizerDeps } from "./node.ts";
+import { RbacAuthorizer, type RbacSources } from "./rbac.ts";
+import { alwaysAllow, alwaysDeny, privilegedGroup, UnionAuthorizer } from "./union.ts";
+
+export type AuthorizationMode = "Node" | "RBAC" | "Webhook" | "AlwaysAllow" | "AlwaysDeny";
+
+export interface AuthorizerDeps {
+  readonly modes: readonly AuthorizationMode[];
+  readonly rbac?: RbacSources;
+  readonly node?: NodeAuthorizerDeps;
+  readonly webhook?: Authorizer;
+}
+
+/** The authorizer of the given modes in order. @throws Error for a mode whose dependencies are missing. */
+export function createAuthorizer(deps: AuthorizerDeps): { authorizer: Authorizer; rbac: RbacAuthorizer | undefined } {
+  let rbac: RbacAuthorizer | undefined;
+  const chain: Authorizer[] = [privilegedGroup];
+  for (const mode of deps.modes) {
+    if (mode === "AlwaysAllow") chain.push(alwaysAllow);
+    else if (mode === "AlwaysDeny") chain.push(alwaysDeny);
+    else if (mode === "RBAC" && deps.rbac !== undefined) chain.push((rbac = new RbacAuthorizer(deps.rbac)));
+    else if (mode === "Node" && deps.node !== undefined) chain.push(new NodeAuthorizer(deps.node));
+    else if (mode === "Webhook" && deps.webhook !== undefined) chain.push(deps.webhook);
+    else throw new Error(`authorization mode ${mode} is not configured`);
+  }
+  return { authorizer: new UnionAuthorizer(chain), rbac };
+}
+
+export { forbiddenError, forbiddenMessage, PRIVILEGED_GROUP, UnionAuthorizer } from "./union.ts";
+export { RbacAuthorizer, type RbacSources } from "./rbac.ts";
+export { NodeAuthorizer, nodeNameOf, type NodeAuthorizerDeps } from "./node.ts";
+export { RbacEscalation } from "./escalation.ts";
+export { createAuthzReviews, type AuthzReviewDeps } from "./reviews.ts";
+export type { ReviewContext, ReviewHandler } from "../review.ts";

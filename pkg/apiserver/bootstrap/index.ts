@@ -1,0 +1,12 @@
+/**
+ * Objects every cluster starts with, written straight into storage before the first request is served.
+ *
+ * Wiring (cmd/master), once the caches are ready:
+ * ```ts
+ * const deps = { cache: (group, plural) => registry.cache(group, plural), clock, random, log };
+ * await bootstrapSystemObjects(deps); // namespaces default, kube-system, kube-public, kube-node-lease; priority classes
+ * await bootstrapRbac(deps);          // default roles and bindings, and kubeadm's
+ * ```
+ */
+export { bootstrapRbac, bootstrapSystemObjects, type BootstrapDeps, type StoredCache } from "./reconcile.ts";
+export { defaultRbacObjects, kubeadmBindings, systemNodeRules, type BootstrapRbacObjects } from "./objects.ts";

@@ -1,0 +1,121 @@
+import type {
+  ClusterRole,
+  ClusterRoleBinding,
+  PolicyRule,
+  Role,
+  RoleBinding,
+  RoleRef,
+  Subject,
+} from "#pkg/api/types/rbac-v1.ts";
+import type { ObjectMeta } from "#pkg/api/types/meta-v1.ts";
+import table from "./data/rbac.json" with { type: "json" };
+
+/** One line of data/rbac.json: a role or a binding in short form. */
+interface RoleEntry {
+  readonly name: string;
+  readonly namespace?: string;
+  readonly labels?: Record<string, string>;
+  readonly rules?: PolicyRule[];
+  readonly aggregationRule?: ClusterRole["aggregationRule"];
+}
+interface BindingEntry {
+  readonly name: string;
+  readonly namespace?: string;
+  /** "ClusterRole/name" or "Role/name". */
+  readonly roleRef: string;
+  readonly subjects: readonly { readonly kind: string; readonly name: string; readonly namespace?: string }[];
+}
+
+/** An object that has not been stored yet. */
+export type Draft<T> = Omit<T, "metadata"> & { readonly metadata: ObjectMeta };
+
+const GROUP = "rbac.authorization.k8s.io";
+const API_VERSION = `${GROUP}/v1`;
+export const AUTOUPDATE_ANNOTATION = "rbac.authorization.kubernetes.io/autoupdate";
+
+function metadataOf(entry: RoleEntry | BindingEntry): ObjectMeta {
+  return {
+    name: entry.name,
+    ...(entry.namespace === undefined ? {} : { namespace: entry.namespace }),
+    labels: { "kubernetes.io/bootstrapping": "rbac-defaults", ...("labels" in entry ? entry.labels : {}) },
+    annotations: { [AUTOUPDATE_ANNOTATION]: "true" },
+  };
+}
+
+function subjectOf({ kind, name, namespace }: BindingEntry["subjects"][number]): Subject {
+  return kind === "ServiceAccount"
+    ? { kind, name, ...(namespace === undefined ? {} : { namespace }) }
+    : { apiGroup: GROUP, kind, name };
+}
+
+function roleRefOf(text: string): RoleRef {
+  const slash = text.indexOf("/");
+  return { apiGroup: GROUP, kind: text.slice(0, slash), name: text.slice(slash + 1) };
+}
+
+const roleOf =
+  <K extends "ClusterRole" | "Role">(kind: K) =>
+  (entry: RoleEntry): Draft<ClusterRole & Role> => ({
+    apiVersion: API_VERSION,
+    kind,
+    metadata: metadataOf(entry),
+    ...(entry.aggregationRule === undefined ? {} : { aggregationRule: entry.aggregationRule }),
+    rules: entry.rules ?? [],
+  });
+const bindingOf =
+  (kind: "ClusterRoleBinding" | "RoleBinding") =>
+  (entry: BindingEntry): Draft<ClusterRoleBinding & RoleBinding> => ({
+    apiVersion: API_VERSION,
+    kind,
+    metadata: metadataOf(entry),
+    roleRef: roleRefOf(entry.roleRef),
+    ...(entry.subjects.length === 0 ? {} : { subjects: entry.subjects.map(subjectOf) }),
+  });
+
+export interface BootstrapRbacObjects {
+  readonly clusterRoles: readonly Draft<ClusterRole>[];
+  readonly clusterRoleBindings: readonly Draft<ClusterRoleBinding>[];
+  readonly roles: readonly Draft<Role>[];
+  readonly roleBindings: readonly Draft<RoleBinding>[];
+}
+
+/** The default roles and bindings of Kubernetes v1.36. */
+export function defaultRbacObjects(): BootstrapRbacObjects {
+  return {
+    clusterRoles: (table.clusterRoles as unknown as RoleEntry[]).map(roleOf("ClusterRole")),
+    clusterRoleBindings: (table.clusterRoleBindings as BindingEntry[]).map(bindingOf("ClusterRoleBinding")),
+    roles: (table.roles as RoleEntry[]).map(roleOf("Role")),
+    roleBindings: (table.roleBindings as BindingEntry[]).map(bindingOf("RoleBinding")),
+  };
+}
+
+/** The bindings kubeadm adds: its admin group, and what joining nodes need (KEP-4214, TLS bootstrap). */
+export function kubeadmBindings(): Draft<ClusterRoleBinding>[] {
+  const bootstrappers = { kind: "Group", name: "system:bootstrappers:kubeadm:default-node-token" };
+  const csr = "ClusterRole/system:certificates.k8s.io:certificatesigningrequests";
+  const entries: BindingEntry[] = [
+    {
+      name: "kubeadm:cluster-admins",
+      roleRef: "ClusterRole/cluster-admin",
+      subjects: [{ kind: "Group", name: "kubeadm:cluster-admins" }],
+    },
+    { name: "kubeadm:kubelet-bootstrap", roleRef: "ClusterRole/system:node-bootstrapper", subjects: [bootstrappers] },
+    { name: "kubeadm:node-autoapprove-bootstrap", roleRef: `${csr}:nodeclient`, subjects: [bootstrappers] },
+    {
+      name: "kubeadm:node-autoapprove-certificate-rotation",
+      roleRef: `${csr}:selfnodeclient`,
+      subjects: [{ kind: "Group", name: "system:nodes" }],
+    },
+  ];
+  return entries.map((entry) => {
+    const { labels: _labels, annotations: _annotations, ...metadata } = metadataOf(entry);
+    return { ...bindingOf("ClusterRoleBinding")(entry), metadata };
+  });
+}
+
+/** Rules of the ClusterRole system:node, which the Node authorizer grants to every node. */
+export function systemNodeRules(): PolicyRule[] {
+  const role = (table.clusterRoles as unknown as RoleEntry[]).find(({ name }) => name === "system:node");
+  if (role?.rules === undefined) throw new Error("data/rbac.json lacks system:node");
+  return role.rules;
+}

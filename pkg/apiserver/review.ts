@@ -1,0 +1,18 @@
+import type { KubeObject } from "#pkg/apimachinery/object.ts";
+import type { UserInfo } from "#pkg/apimachinery/user.ts";
+
+/** Who asks for a review, and about what. */
+export interface ReviewContext {
+  readonly user: UserInfo;
+  /** Namespace and name of the request's path; "" where there is none. */
+  readonly namespace: string;
+  readonly name: string;
+  readonly signal: AbortSignal;
+  warn(text: string): void;
+}
+
+/**
+ * Serves `create` of a kind that is computed, not stored (TokenReview, SubjectAccessReview…), or a computed subresource
+ * (serviceaccounts/token). Gets the decoded, defaulted object; returns the object to answer with (201).
+ */
+export type ReviewHandler = (object: KubeObject, context: ReviewContext) => KubeObject | Promise<KubeObject>;

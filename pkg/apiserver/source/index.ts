@@ -1,0 +1,5 @@
+/**
+ * Synchronous, change-notifying views of stored objects for authentication, authorization and admission.
+ * `new CacheSource<Pod>(registry.cache("", "pods"), clock, signal)` follows the watch cache; MemorySource is plain memory.
+ */
+export { CacheSource, MemorySource, type ObjectSource, type SourceChange } from "./source.ts";
