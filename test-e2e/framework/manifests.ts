@@ -2,6 +2,7 @@
 
 export const BUSYBOX = "busybox:1.35";
 export const NGINX = "nginx:1.14.2";
+export const NETTOOLS = "kubits/nettools:1.0";
 
 export interface PodOptions {
   readonly command?: readonly string[];

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { eventually, manifest, useCluster } from "../framework/lab.ts";
-import { pod, service } from "../framework/manifests.ts";
+import { NETTOOLS, pod, service } from "../framework/manifests.ts";
 
 const context = useCluster("services");
 
@@ -68,18 +68,19 @@ test("UDP reaches its backend, and a new backend after the old one is gone", { t
   const { cluster } = context;
   const echo = (name: string) =>
     pod(name, {
-      command: ["sh", "-c", `exec udpsvd -E 0 5353 sh -c 'echo ${name}'`],
+      image: NETTOOLS,
+      command: ["socat", "-T", "2", "UDP-RECVFROM:5353,fork", `SYSTEM:echo ${name}`],
       labels: { app: "udp" },
     });
   await cluster.apply([
     echo("udp-one"),
-    pod("udp-client"),
+    pod("udp-client", { image: NETTOOLS, command: ["sleep", "3600"] }),
     service("udp", { selector: { app: "udp" }, ports: [{ name: "dns", protocol: "UDP", port: 53, targetPort: 5353 }] }),
   ]);
   await cluster.ready("pod/udp-one");
   await cluster.ready("pod/udp-client");
   const ip = await cluster.jsonpath("service/udp", "{.spec.clusterIP}");
-  const ask = async () => (await cluster.exec("udp-client", "sh", "-c", `echo hi | nc -u -w 1 ${ip} 53`)).trim();
+  const ask = async () => (await cluster.exec("udp-client", "sh", "-c", `echo hi | socat -T 1 - UDP:${ip}:53`)).trim();
   await eventually("the first backend answers", async () => ((await ask()) === "udp-one" ? true : undefined));
   await cluster.apply(echo("udp-two"));
   await cluster.ready("pod/udp-two");

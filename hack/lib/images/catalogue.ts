@@ -63,6 +63,22 @@ const busyboxBase = {
   files: { "etc/passwd": { content: PASSWD }, "etc/group": { content: GROUP } },
 } as const;
 
+/** What socat and its library dependencies are, for tests that need UDP, half-closed connections or a simple echo. */
+const SOCAT = [
+  "socat",
+  "libc6",
+  "libssl3",
+  "libwrap0",
+  "libnsl2",
+  "libtirpc3",
+  "libgssapi-krb5-2",
+  "libkrb5-3",
+  "libk5crypto3",
+  "libkrb5support0",
+  "libcom-err2",
+  "libkeyutils1",
+];
+
 const nginx = (tag: string): ImageRecipe => ({
   reference: `docker.io/library/nginx:${tag}`,
   packages: ["nginx", "nginx-common", "libc6", "libcrypt1", "libpcre2-8-0", "libssl3", "zlib1g", "busybox-static"],
@@ -100,6 +116,12 @@ export const IMAGES: readonly ImageRecipe[] = [
   },
   { ...busyboxBase, reference: "docker.io/library/busybox:1.35", config: { Cmd: ["sh"], Env: [PATH] } },
   { ...busyboxBase, reference: "docker.io/library/busybox:latest", config: { Cmd: ["sh"], Env: [PATH] } },
+  {
+    ...busyboxBase,
+    reference: "docker.io/kubits/nettools:1.0",
+    packages: [...SOCAT, "busybox-static"],
+    config: { Cmd: ["sh"], Env: [PATH] },
+  },
   nginx("1.14.2"),
   nginx("1.16.1"),
   nginx("latest"),
