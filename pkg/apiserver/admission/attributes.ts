@@ -1,0 +1,52 @@
+import type { StatusCause } from "#pkg/api/types/meta-v1.ts";
+import { StatusError } from "#pkg/apimachinery/index.ts";
+import type { AdmissionAttributes } from "../contract.ts";
+
+type Operation = AdmissionAttributes["operation"];
+
+/** Is this one of `operations` on the resource (group "" is core) itself, not on a subresource? */
+export function isOn(
+  attributes: AdmissionAttributes,
+  group: string,
+  plural: string,
+  ...operations: Operation[]
+): boolean {
+  const { resource, operation, subresource } = attributes;
+  return resource.plural === plural && resource.group === group && subresource === "" && operations.includes(operation);
+}
+
+/** Name for messages: generateName stands in until the name is made. */
+export function shownName({ name, object }: AdmissionAttributes): string {
+  if (name !== "") return name;
+  return object?.metadata?.name ?? object?.metadata?.generateName ?? "Unknown";
+}
+
+/** The 403 of an admission plugin, worded as upstream words it. */
+export function refusal(attributes: AdmissionAttributes, why: string, causes?: StatusCause[]): StatusError {
+  const { group, plural } = attributes.resource;
+  const name = shownName(attributes);
+  const qualified = group === "" ? plural : `${plural}.${group}`;
+  return new StatusError({
+    status: "Failure",
+    message: `${qualified} ${JSON.stringify(name)} is forbidden: ${why}`,
+    reason: "Forbidden",
+    details: { name, ...(group === "" ? {} : { group }), kind: plural, ...(causes === undefined ? {} : { causes }) },
+    code: 403,
+  });
+}
+
+/** The request's object as the kind the plugin has just checked it to be. */
+export function objectAs<T>({ object }: AdmissionAttributes): T {
+  return object as unknown as T;
+}
+export function oldObjectAs<T>({ oldObject }: AdmissionAttributes): T | undefined {
+  return oldObject as unknown as T | undefined;
+}
+
+/** Several complaints in Go's form: one plainly, more in brackets. */
+export function joinErrors(errors: readonly string[]): string {
+  const distinct = [...new Set(errors)];
+  return distinct.length === 1 ? distinct[0]! : `[${distinct.join(", ")}]`;
+}
+
+export const MIRROR_POD_ANNOTATION = "kubernetes.io/config.mirror";

@@ -1,0 +1,24 @@
+/**
+ * Admission: what may enter the cluster, and what is filled in on the way. `createAdmissionChain` builds the chain of the
+ * built-in plugins in upstream's order: all mutating passes, then all validating ones, ResourceQuota last.
+ *
+ * Wiring (cmd/master):
+ * ```ts
+ * const chain = createAdmissionChain({
+ *   clock, random, log, authorizer,
+ *   sources: { namespaces: source("", "namespaces"), serviceAccounts: …, limitRanges: …, … },
+ *   lookupNamespace: async (name) => (await registry.cache("", "namespaces").get("", name))?.object as Namespace | undefined,
+ *   extraValidating: rbac === undefined ? [] : [new RbacEscalation(rbac, authorizer)],
+ *   enable: ["NodeRestriction"], disable: [],
+ * });
+ * // the registry, for every write and connect:
+ * const mutated = chain.admit(attributes);   if (mutated !== undefined) await mutated;
+ * // … defaulting again, validation …
+ * const checked = chain.validate(attributes); if (checked !== undefined) await checked;
+ * // … write …
+ * const settled = chain.settle(attributes, stored); if (settled !== undefined) await settled;
+ * ```
+ */
+export { createAdmissionChain, type AdmissionDeps, type AdmissionSources } from "./create.ts";
+export { PluginChain, type AdmissionChain } from "./chain.ts";
+export { refusal } from "./attributes.ts";

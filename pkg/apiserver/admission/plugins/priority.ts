@@ -1,0 +1,80 @@
+import type { Pod } from "#pkg/api/types/core-v1.ts";
+import type { PriorityClass } from "#pkg/api/types/scheduling-v1.ts";
+import type { AdmissionAttributes, AdmissionPlugin } from "../../contract.ts";
+import type { ObjectSource } from "../../source/index.ts";
+import { isOn, objectAs, oldObjectAs, refusal } from "../attributes.ts";
+
+/** Turns priorityClassName into priority and preemption policy; keeps the default class unique. */
+export class Priority implements AdmissionPlugin {
+  readonly name = "Priority";
+  readonly #classes: ObjectSource<PriorityClass>;
+  constructor(classes: ObjectSource<PriorityClass>) {
+    this.#classes = classes;
+  }
+
+  handles(attributes: AdmissionAttributes): boolean {
+    return (
+      isOn(attributes, "", "pods", "CREATE", "UPDATE") ||
+      isOn(attributes, "scheduling.k8s.io", "priorityclasses", "CREATE", "UPDATE")
+    );
+  }
+
+  admit(attributes: AdmissionAttributes): void {
+    if (attributes.resource.plural !== "pods") return;
+    const pod = objectAs<Pod>(attributes);
+    if (pod.spec === undefined) return;
+    if (attributes.operation === "CREATE") this.#admitPod(attributes, pod);
+    else {
+      // Fields the client left out of an update keep their values.
+      const old = oldObjectAs<Pod>(attributes);
+      if (pod.spec.priority === undefined) pod.spec.priority = old?.spec?.priority;
+      if (pod.spec.preemptionPolicy === undefined) pod.spec.preemptionPolicy = old?.spec?.preemptionPolicy;
+    }
+  }
+
+  validate(attributes: AdmissionAttributes): void {
+    if (attributes.resource.plural !== "priorityclasses") return;
+    const wanted = objectAs<PriorityClass>(attributes);
+    if (wanted.globalDefault !== true) return;
+    const present = this.#default();
+    if (present !== undefined && present.metadata.name !== wanted.metadata.name) {
+      throw refusal(
+        attributes,
+        `PriorityClass ${present.metadata.name} is already marked as globalDefault. Only one can be marked`,
+      );
+    }
+  }
+
+  #default(): PriorityClass | undefined {
+    // With two defaults (written past admission) the lower one counts.
+    return this.#classes
+      .list()
+      .filter(({ globalDefault }) => globalDefault === true)
+      .sort((a, b) => (a.value ?? 0) - (b.value ?? 0))[0];
+  }
+
+  #admitPod(attributes: AdmissionAttributes, pod: Pod): void {
+    const spec = pod.spec!;
+    const named = spec.priorityClassName !== undefined && spec.priorityClassName !== "";
+    const chosen = named ? this.#classes.get("", spec.priorityClassName!) : this.#default();
+    if (named && chosen === undefined)
+      throw refusal(attributes, `no PriorityClass with name ${spec.priorityClassName} was found`);
+    const priority = chosen?.value ?? 0;
+    const preemptionPolicy = chosen?.preemptionPolicy ?? "PreemptLowerPriority";
+    if (!named && chosen !== undefined) spec.priorityClassName = chosen.metadata.name;
+    if (spec.priority !== undefined && spec.priority !== priority) {
+      throw refusal(
+        attributes,
+        `the integer value of priority (${spec.priority}) must not be provided in pod spec; priority admission controller computed ${priority} from the given PriorityClass name`,
+      );
+    }
+    spec.priority = priority;
+    if (spec.preemptionPolicy !== undefined && spec.preemptionPolicy !== preemptionPolicy) {
+      throw refusal(
+        attributes,
+        `the string value of PreemptionPolicy (${spec.preemptionPolicy}) must not be provided in pod spec; priority admission controller computed ${preemptionPolicy} from the given PriorityClass name`,
+      );
+    }
+    spec.preemptionPolicy = preemptionPolicy;
+  }
+}
