@@ -1,0 +1,47 @@
+import type { IKeyValue } from "etcd3/lib/rpc.js";
+import type { KeyValue } from "../store.ts";
+
+/** What a failed call says about the world. */
+export type Failure =
+  | "compacted"
+  | "future"
+  | "lease-gone"
+  /** The request certainly never reached a server. */
+  | "not-sent"
+  /** The server or the way to it failed; a write may or may not have happened. */
+  | "unavailable"
+  | "other";
+
+const UNAVAILABLE_TEXTS = [
+  "etcdserver: request timed out",
+  "etcdserver: no leader",
+  "etcdserver: leader changed",
+  "etcdserver: server stopped",
+  "etcdserver: not capable",
+  "UNAVAILABLE",
+  "DEADLINE_EXCEEDED",
+  "Connection dropped",
+  "ECONNRESET",
+  "EPIPE",
+];
+
+/** etcd3 turns gRPC statuses into many classes; the texts are etcd's own and stable (rpctypes/error.go). */
+export function classify(error: unknown): Failure {
+  const message = error instanceof Error ? error.message : String(error);
+  if (message.includes("required revision has been compacted")) return "compacted";
+  if (message.includes("required revision is a future revision")) return "future";
+  if (message.includes("requested lease not found")) return "lease-gone";
+  if (/No connection established|ECONNREFUSED|Name resolution failed|no connection/i.test(message)) return "not-sent";
+  if (UNAVAILABLE_TEXTS.some((text) => message.includes(text))) return "unavailable";
+  const name = error instanceof Error ? error.constructor.name : "";
+  return /^GRPC(Unavailable|Cancelled|DeadlineExceeded|Internal|Unknown)Error$/.test(name) ? "unavailable" : "other";
+}
+
+export function keyValueOf(kv: IKeyValue): KeyValue {
+  return {
+    key: kv.key.toString(),
+    value: kv.value,
+    createRevision: Number(kv.create_revision),
+    modRevision: Number(kv.mod_revision),
+  };
+}
