@@ -30,13 +30,12 @@ export class EtcdProcess {
     this.#directory = mkdtempSync(join(tmpdir(), "kubits-etcd-"));
     this.endpoint = `http://127.0.0.1:${clientPort}`;
     const peer = `http://127.0.0.1:${peerPort}`;
-    this.#arguments = [
-      ...["--name", "test", "--data-dir", join(this.#directory, "data"), "--log-level", "error"],
-      ...["--listen-client-urls", this.endpoint, "--advertise-client-urls", this.endpoint],
-      ...["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", `test=${peer}`],
-      // Short elections make short leases possible.
-      ...["--heartbeat-interval", "20", "--election-timeout", "200"],
-    ];
+    // Short elections make short leases possible.
+    const text = `--name test --data-dir ${join(this.#directory, "data")} --log-level error
+      --listen-client-urls ${this.endpoint} --advertise-client-urls ${this.endpoint}
+      --listen-peer-urls ${peer} --initial-advertise-peer-urls ${peer} --initial-cluster test=${peer}
+      --heartbeat-interval 20 --election-timeout 200`;
+    this.#arguments = text.split(/\s+/);
   }
   static async start(): Promise<EtcdProcess> {
     const process = new EtcdProcess(await freePort(), await freePort());

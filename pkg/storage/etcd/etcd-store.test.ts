@@ -108,9 +108,9 @@ describe("etcd", () => {
     const from = await store.currentRevision();
     const seen = collect(store, prefix, from, t);
     const acknowledged: number[] = [];
-    let stopped = false;
+    const stop = new AbortController();
     const writer = async (name: string) => {
-      for (let i = 0; !stopped; i++) {
+      for (let i = 0; !stop.signal.aborted; i++) {
         try {
           const result = await store.write({
             key: `${prefix}${name}/${i}`,
@@ -129,7 +129,7 @@ describe("etcd", () => {
     await etcd.resume();
     const before = acknowledged.length;
     await seen.until(() => acknowledged.length > before + 50);
-    stopped = true;
+    stop.abort();
     await Promise.all(writers);
     await seen.reached(Math.max(...acknowledged));
     const revisions = seen.events().map((event) => event.modRevision);

@@ -187,10 +187,10 @@ class EtcdStore implements Store {
       Number(header.revision),
     );
     this.#revisionRead = read;
-    const done = () => {
+    const forget = () => {
       if (this.#revisionRead === read) this.#revisionRead = undefined;
     };
-    read.then(done, done);
+    read.then(forget, forget);
     return read;
   }
   async #write({ key, value, expectedModRevision }: WriteOperation, lease: string): Promise<WriteResult> {
