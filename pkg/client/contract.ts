@@ -12,6 +12,8 @@ export type Draft<T> = Omit<T, "metadata"> & { metadata: ObjectMeta };
 
 export interface RequestOptions {
   readonly signal?: AbortSignal;
+  /** Writes only: go through validation and admission without storing anything. */
+  readonly dryRun?: boolean;
 }
 export interface ListOptions extends RequestOptions {
   /** undefined or "" lists all namespaces. */
@@ -22,14 +24,23 @@ export interface ListOptions extends RequestOptions {
   readonly resourceVersionMatch?: "Exact" | "NotOlderThan";
   readonly limit?: number;
   readonly continue?: string;
+  /** Only apiVersion, kind and metadata of each object (PartialObjectMetadata). */
+  readonly metadataOnly?: boolean;
 }
 export interface List<T> {
-  readonly metadata: { readonly resourceVersion: string; readonly continue?: string; readonly remainingItemCount?: number };
-  readonly items: T[];
+  readonly metadata: {
+    readonly resourceVersion: string;
+    readonly continue?: string;
+    readonly remainingItemCount?: number;
+  };
+  items: T[];
 }
 export type WatchEvent<T> =
   | { readonly type: "ADDED" | "MODIFIED" | "DELETED"; readonly object: T }
-  | { readonly type: "BOOKMARK"; readonly object: { metadata: { resourceVersion: string; annotations?: Record<string, string> } } };
+  | {
+      readonly type: "BOOKMARK";
+      readonly object: { metadata: { resourceVersion: string; annotations?: Record<string, string> } };
+    };
 export interface WatchOptions extends Omit<ListOptions, "limit" | "continue"> {
   readonly allowWatchBookmarks?: boolean;
   readonly sendInitialEvents?: boolean;
@@ -57,13 +68,35 @@ export interface Client {
   create<T extends AnyObject>(resource: ResourceRef<T>, object: Draft<T>, options?: RequestOptions): Promise<T>;
   update<T extends AnyObject>(resource: ResourceRef<T>, object: T, options?: RequestOptions): Promise<T>;
   updateStatus<T extends AnyObject>(resource: ResourceRef<T>, object: T, options?: RequestOptions): Promise<T>;
-  patch<T extends AnyObject>(resource: ResourceRef<T>, key: ObjectKey, type: PatchType, patch: unknown, options?: PatchOptions): Promise<T>;
+  patch<T extends AnyObject>(
+    resource: ResourceRef<T>,
+    key: ObjectKey,
+    type: PatchType,
+    patch: unknown,
+    options?: PatchOptions,
+  ): Promise<T>;
   delete<T extends AnyObject>(resource: ResourceRef<T>, key: ObjectKey, options?: DeleteOptions): Promise<void>;
-  deleteCollection<T extends AnyObject>(resource: ResourceRef<T>, namespace: string, options?: DeleteOptions & Pick<ListOptions, "labelSelector" | "fieldSelector">): Promise<void>;
+  deleteCollection<T extends AnyObject>(
+    resource: ResourceRef<T>,
+    namespace: string,
+    options?: DeleteOptions & Pick<ListOptions, "labelSelector" | "fieldSelector">,
+  ): Promise<void>;
   /** POST to a subresource: binding, eviction, token. Returns the parsed response. */
-  createSubresource<T extends AnyObject, B, R>(resource: ResourceRef<T>, key: ObjectKey, subresource: string, body: B, options?: RequestOptions): Promise<R>;
+  createSubresource<T extends AnyObject, B, R>(
+    resource: ResourceRef<T>,
+    key: ObjectKey,
+    subresource: string,
+    body: B,
+    options?: RequestOptions,
+  ): Promise<R>;
   /** PUT to a subresource: scale, finalize, approval, resize. */
-  updateSubresource<T extends AnyObject, B, R>(resource: ResourceRef<T>, key: ObjectKey, subresource: string, body: B, options?: RequestOptions): Promise<R>;
+  updateSubresource<T extends AnyObject, B, R>(
+    resource: ResourceRef<T>,
+    key: ObjectKey,
+    subresource: string,
+    body: B,
+    options?: RequestOptions,
+  ): Promise<R>;
   /** Any other request (discovery, raw paths). Returns parsed JSON. */
   raw<R>(method: string, path: string, body?: unknown, options?: RequestOptions): Promise<R>;
 }
@@ -95,12 +128,21 @@ export interface SharedInformer<T> {
   /** Resolves when the first list has been delivered to the cache and its handlers. */
   synced(signal?: AbortSignal): Promise<void>;
   addHandler(handler: EventHandler<T>): () => void;
-  /** Adds an index (before or after start). Keys are strings the function derives from an object. */
+  /** Adds an index (before or after start); one of the same name must be the same and is added once. Keys are strings the function derives from an object. */
   addIndex(name: string, keys: (object: T) => string[]): void;
+}
+export interface InformerOptions {
+  readonly fieldSelector?: string;
+  readonly labelSelector?: string;
+  readonly namespace?: string;
+  /** Cache only PartialObjectMetadata. */
+  readonly metadataOnly?: boolean;
 }
 /** One informer per resource, shared by all components of a process; started together. */
 export interface InformerFactory {
-  informer<T extends AnyObject>(resource: ResourceRef<T>, options?: { fieldSelector?: string; labelSelector?: string; namespace?: string }): SharedInformer<T>;
+  informer<T extends AnyObject>(resource: ResourceRef<T>, options?: InformerOptions): SharedInformer<T>;
+  /** Stops the informer of this resource and options and forgets it (a CRD has gone). */
+  stop<T extends AnyObject>(resource: ResourceRef<T>, options?: InformerOptions): void;
   /** Starts all informers made so far (idempotent) until the signal aborts. */
   start(signal: AbortSignal): void;
   /** Resolves when every started informer has synced. */
@@ -140,5 +182,6 @@ export interface Controller {
 
 /** Records Events with upstream's aggregation and spam filter. Never rejects; failures are logged. */
 export interface EventRecorder {
-  event(object: AnyObject, type: "Normal" | "Warning", reason: string, message: string): void;
+  /** `fieldPath` names the part of the object meant, e.g. `spec.containers{web}`. */
+  event(object: AnyObject, type: "Normal" | "Warning", reason: string, message: string, fieldPath?: string): void;
 }

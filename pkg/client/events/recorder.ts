@@ -1,0 +1,196 @@
+import { LRUCache } from "lru-cache";
+import { isAlreadyExists, isNotFound, isStatusError, keyOf } from "#pkg/apimachinery/index.ts";
+import type { AnyObject } from "#pkg/apimachinery/index.ts";
+import { events } from "#pkg/api/refs.ts";
+import type { Event } from "#pkg/api/types/core-v1.ts";
+import { formatTime, sleep } from "#pkg/util/index.ts";
+import type { Clock, Logger } from "#pkg/util/index.ts";
+import type { Client, Draft, EventRecorder } from "../contract.ts";
+import { EventCorrelator } from "./correlator.ts";
+
+export interface EventRecorderOptions {
+  readonly client: Client;
+  /** source.component, e.g. "kubelet". */
+  readonly component: string;
+  /** source.host: the node, for components that have one. */
+  readonly host?: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Ends waiting for a server that is away; what has not been written then is lost. */
+  readonly signal?: AbortSignal;
+}
+
+const MAX_QUEUED = 10_000;
+const MAX_IN_FLIGHT = 16;
+const MAX_RECORDS = 4096;
+const MAX_MESSAGE_BYTES = 1024;
+const MAX_TRIES = 12;
+const RETRY_DELAY_MS = 10_000;
+
+/** One Event object: what it says now, and what the server has. */
+interface Record {
+  event: Draft<Event>;
+  /** Is it on the server, as far as we know? */
+  created: boolean;
+  /** Has it changed since it was last sent? */
+  dirty: boolean;
+  sending: boolean;
+}
+
+/** Writes core/v1 Events in the background, equal ones counted up as upstream's recorder does. */
+export function createEventRecorder(options: EventRecorderOptions): EventRecorder {
+  return new BackgroundRecorder(options);
+}
+
+class BackgroundRecorder implements EventRecorder {
+  readonly #options: EventRecorderOptions;
+  readonly #correlator: EventCorrelator;
+  readonly #records = new LRUCache<string, Record>({ max: MAX_RECORDS });
+  #queue: Record[] = [];
+  #inFlight = 0;
+  #names = 0;
+
+  constructor(options: EventRecorderOptions) {
+    this.#options = options;
+    this.#correlator = new EventCorrelator(options.clock);
+  }
+
+  event(object: AnyObject, type: "Normal" | "Warning", reason: string, message: string, fieldPath?: string): void {
+    const draft = this.#draft(object, type, reason, truncate(message), fieldPath);
+    const correlated = this.#correlator.correlate(draft as Event);
+    if (correlated.verdict === "drop") return;
+    const known = this.#records.get(correlated.id);
+    if (known !== undefined) {
+      known.event = {
+        ...known.event,
+        count: (known.event.count ?? 1) + 1,
+        lastTimestamp: draft.lastTimestamp,
+        message: correlated.message,
+      };
+      this.#enqueue(known);
+      return;
+    }
+    const record: Record = {
+      event: { ...draft, message: correlated.message },
+      created: false,
+      dirty: false,
+      sending: false,
+    };
+    this.#records.set(correlated.id, record);
+    this.#enqueue(record);
+  }
+
+  #draft(object: AnyObject, type: string, reason: string, message: string, fieldPath?: string): Draft<Event> {
+    const { component, host, clock } = this.#options;
+    const { name = "", namespace, uid, resourceVersion } = object.metadata;
+    const now = clock.now();
+    // Upstream's suffix is the time in nanoseconds; counting within the millisecond keeps names apart.
+    const nanoseconds = BigInt(Math.floor(now)) * 1_000_000n + BigInt(this.#names++ % 1_000_000);
+    const timestamp = formatTime(now);
+    return {
+      apiVersion: "v1",
+      kind: "Event",
+      metadata: { name: `${name}.${nanoseconds.toString(16)}`, namespace: namespace ?? "default" },
+      involvedObject: {
+        kind: object.kind,
+        namespace,
+        name,
+        uid,
+        apiVersion: object.apiVersion,
+        resourceVersion,
+        ...(fieldPath === undefined ? {} : { fieldPath }),
+      },
+      reason,
+      message,
+      source: { component, ...(host === undefined ? {} : { host }) },
+      firstTimestamp: timestamp,
+      lastTimestamp: timestamp,
+      count: 1,
+      type,
+      reportingComponent: component,
+      reportingInstance: host ?? "",
+    };
+  }
+
+  #enqueue(record: Record): void {
+    if (record.dirty) return; // already queued, and it will be sent as it is then
+    if (this.#queue.length >= MAX_QUEUED) {
+      this.#options.log.warn(
+        { reason: record.event.reason, object: record.event.involvedObject.name },
+        "Dropped an event",
+      );
+      return;
+    }
+    record.dirty = true;
+    this.#queue.push(record);
+    this.#pump();
+  }
+
+  #pump(): void {
+    while (this.#inFlight < MAX_IN_FLIGHT && this.#queue.length > 0) {
+      const record = this.#queue.shift()!;
+      if (record.sending) continue; // its sender looks again when it is done
+      record.sending = true;
+      this.#inFlight++;
+      void this.#send(record).finally(() => {
+        record.sending = false;
+        this.#inFlight--;
+        if (record.dirty) this.#queue.push(record);
+        this.#pump();
+      });
+    }
+  }
+
+  /** Never rejects. */
+  async #send(record: Record): Promise<void> {
+    const { clock, log, signal } = this.#options;
+    for (let tries = 1; ; tries++) {
+      record.dirty = false;
+      try {
+        await this.#write(record);
+        return;
+      } catch (err) {
+        // The server has judged the event, or we are going: it is lost. Only a server that is away is waited for.
+        if (isStatusError(err) || tries >= MAX_TRIES || signal?.aborted === true) {
+          log.debug({ err, reason: record.event.reason }, "Failed to write an event");
+          return;
+        }
+        await sleep(clock, RETRY_DELAY_MS, signal).catch(() => undefined);
+      }
+    }
+  }
+
+  async #write(record: Record): Promise<void> {
+    const { client, signal } = this.#options;
+    const { event } = record;
+    if (record.created) {
+      const { count, lastTimestamp, message } = event;
+      try {
+        await client.patch(events, keyOf(event), "strategic", { count, lastTimestamp, message }, { signal });
+        return;
+      } catch (error) {
+        if (!isNotFound(error)) throw error; // it has expired on the server: write it anew
+        record.event = { ...event, metadata: { ...event.metadata, name: this.#renamed(event) } };
+      }
+    }
+    try {
+      await client.create(events, record.event, { signal });
+    } catch (error) {
+      if (!isAlreadyExists(error)) throw error; // an earlier try did arrive
+    }
+    record.created = true;
+  }
+
+  #renamed(event: Draft<Event>): string {
+    const nanoseconds = BigInt(Math.floor(this.#options.clock.now())) * 1_000_000n + BigInt(this.#names++ % 1_000_000);
+    return `${event.involvedObject.name ?? ""}.${nanoseconds.toString(16)}`;
+  }
+}
+
+function truncate(message: string): string {
+  const bytes = Buffer.from(message);
+  // Cutting may split a character; what is left of it is dropped.
+  return bytes.length <= MAX_MESSAGE_BYTES
+    ? message
+    : bytes.toString("utf8", 0, MAX_MESSAGE_BYTES).replace(/\uFFFD+$/, "");
+}
