@@ -1,0 +1,91 @@
+import type { AnyObject, ObjectKey } from "#pkg/apimachinery/index.ts";
+import { keyOf, keyString, parseKey } from "#pkg/apimachinery/index.ts";
+import {
+  type Controller,
+  type EventHandler,
+  type ReconcileContext,
+  RateLimitingQueue,
+  type Result,
+  type SharedInformer,
+  startReconciler,
+  type WorkQueue,
+} from "#pkg/client/index.ts";
+import type { Clock, Logger } from "#pkg/util/index.ts";
+
+/** An informer with what this controller does on its events. */
+export interface Source {
+  attach(): () => void;
+  synced(signal: AbortSignal): Promise<void>;
+}
+
+export function watching<T>(informer: SharedInformer<T>, handler: EventHandler<T> = {}): Source {
+  return {
+    attach: () => (Object.keys(handler).length === 0 ? () => undefined : informer.addHandler(handler)),
+    synced: (signal) => informer.synced(signal),
+  };
+}
+
+/** Adds the object's own key on every change that is not a mere resync. */
+export function enqueueSelf<T extends AnyObject>(queue: Pick<KeyQueue, "add">): EventHandler<T> {
+  const add = (object: T) => queue.add(keyString(keyOf(object)));
+  return { onAdd: add, onUpdate: add, onDelete: add };
+}
+
+/** Keys are "namespace/name". */
+export type KeyQueue = WorkQueue<string>;
+
+export interface LoopOptions {
+  readonly name: string;
+  readonly workers: number;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly queue: KeyQueue;
+  readonly sources: readonly Source[];
+  reconcile(key: ObjectKey, context: ReconcileContext): Promise<Result>;
+  /** Runs beside the workers from when the caches are full until the signal aborts. */
+  background?(signal: AbortSignal): Promise<void>;
+}
+
+export function createQueue(clock: Clock): KeyQueue {
+  return new RateLimitingQueue<string>({ clock });
+}
+
+/** A controller that works through one queue of object keys. */
+export function createLoop(options: LoopOptions): Controller {
+  const { name, workers, clock, log, sources } = options;
+  const queue = options.queue as RateLimitingQueue<string>;
+  return {
+    name,
+    async run(signal) {
+      const detach = sources.map((source) => source.attach());
+      try {
+        if (!(await untilSynced(sources, signal))) return;
+        await Promise.all([
+          startReconciler<string>({
+            name,
+            queue,
+            reconciler: { reconcile: (key, context) => options.reconcile(parseKey(key), context) },
+            workers,
+            clock,
+            log,
+            signal,
+          }),
+          options.background?.(signal),
+        ]);
+      } finally {
+        for (const stop of detach) stop();
+      }
+    },
+  };
+}
+
+/** False when the signal aborted first. */
+export async function untilSynced(sources: readonly Source[], signal: AbortSignal): Promise<boolean> {
+  try {
+    await Promise.all(sources.map((source) => source.synced(signal)));
+  } catch (error) {
+    if (signal.aborted) return false;
+    throw error;
+  }
+  return !signal.aborted;
+}

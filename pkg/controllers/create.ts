@@ -1,0 +1,57 @@
+import { type Client, type Controller, createEventRecorder, type InformerFactory } from "#pkg/client/index.ts";
+import type { Clock, Logger, Random } from "#pkg/util/index.ts";
+import { type ControllerOptions, DEFAULT_OPTIONS } from "./common/options.ts";
+import { SharedInformers } from "./common/shared-informers.ts";
+import { type ControllerDeclaration, CONTROLLERS } from "./list.ts";
+
+export interface ControllersDeps {
+  /** A client for kube-system's service account of that name; "" asks for the controller manager's own identity. */
+  clientFor(serviceAccountName: string): Client;
+  /** Reads under the controller manager's identity, shared by all; started by the caller after this returns. */
+  readonly informers: InformerFactory;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  /** Upstream's --controllers: "*" is all that are on by default, "name" adds, "-name" takes away. Default ["*"]. */
+  readonly controllers?: readonly string[];
+  readonly options?: Partial<ControllerOptions>;
+}
+
+export class UnknownControllerError extends Error {
+  constructor(name: string) {
+    super(`"${name}" is not in the list of known controllers`);
+    this.name = "UnknownControllerError";
+  }
+}
+
+/** @throws UnknownControllerError for a name that is neither a controller's name nor an alias. */
+export function selectControllers(selection: readonly string[]): ControllerDeclaration[] {
+  const wanted = new Map<string, boolean>();
+  let all = false;
+  for (const entry of selection) {
+    if (entry === "*") {
+      all = true;
+      continue;
+    }
+    const off = entry.startsWith("-");
+    const text = off ? entry.slice(1) : entry;
+    const declaration = CONTROLLERS.find(({ name, alias }) => name === text || alias === text);
+    if (declaration === undefined) throw new UnknownControllerError(text);
+    wanted.set(declaration.name, wanted.get(declaration.name) ?? !off);
+  }
+  return CONTROLLERS.filter(({ name, on }) => wanted.get(name) ?? (all && on));
+}
+
+/** Makes the selected controllers; their informers are registered with the factory, none is started. */
+export function createControllers(deps: ControllersDeps): Controller[] {
+  const { informers: factory, clock, random, log } = deps;
+  const options = { ...DEFAULT_OPTIONS, ...deps.options };
+  const informers = new SharedInformers(factory);
+  return selectControllers(deps.controllers ?? ["*"]).flatMap(({ name, account, create }) => {
+    const client = deps.clientFor(account);
+    const childLog = log.child({ controller: name });
+    const recorder = createEventRecorder({ client, component: name, clock, log: childLog });
+    const controller = create({ name, client, recorder, informers, factory, clock, random, log: childLog, options });
+    return controller === undefined ? [] : [controller];
+  });
+}

@@ -1,0 +1,241 @@
+import {
+  controllerOf,
+  deepEqual,
+  isAlreadyExists,
+  isNotFound,
+  keyOf,
+  keyString,
+  labelSelectorAsSelector,
+  type ObjectKey,
+} from "#pkg/apimachinery/index.ts";
+import { type Controller, DONE, type EventHandler, type ReconcileContext, type Result } from "#pkg/client/index.ts";
+import { deployments, replicaSets } from "#pkg/api/refs.ts";
+import type { Deployment, DeploymentStatus, ReplicaSet } from "#pkg/api/types/apps-v1.ts";
+import type { Pod } from "#pkg/api/types/core-v1.ts";
+import { claim, planClaims, selects } from "../common/claim.ts";
+import { withCondition } from "../common/conditions.ts";
+import type { ControllerEnv } from "../common/env.ts";
+import { errorMessage, isNamespaceTerminating } from "../common/errors.ts";
+import { createLoop, createQueue, enqueueSelf, type KeyQueue, watching } from "../common/loop.ts";
+import { sameLabels } from "../common/owned-pods.ts";
+import { controllerRef } from "../common/pod-template.ts";
+import { OWNER_INDEX, ownedOrOrphaned } from "../common/shared-informers.ts";
+import { safeSelector } from "../replicaset/plan.ts";
+import { REVISION } from "./annotations.ts";
+import { hasProgressDeadline, sizeOf } from "./arithmetic.ts";
+import { type DeploymentPlan, planDeployment, sameTemplate } from "./plan.ts";
+import { deploymentCondition } from "./status.ts";
+
+const WORKERS = 16;
+
+export function createDeploymentController(env: ControllerEnv): Controller {
+  const { clock, log, informers, name } = env;
+  const queue = createQueue(clock);
+  const deploymentInformer = informers.of(deployments);
+  const replicaSetInformer = informers.owned(replicaSets);
+  const podInformer = informers.pods();
+  const reconciler = new DeploymentReconciler(env);
+  return createLoop({
+    name,
+    workers: WORKERS,
+    clock,
+    log,
+    queue,
+    sources: [
+      watching(deploymentInformer, enqueueSelf<Deployment>(queue)),
+      watching(replicaSetInformer, replicaSetHandler(env, queue)),
+      watching(podInformer, podHandler(env, queue)),
+    ],
+    reconcile: (key, context) => reconciler.reconcile(key, context),
+  });
+}
+
+function replicaSetHandler({ informers }: ControllerEnv, queue: KeyQueue): EventHandler<ReplicaSet> {
+  const { lister } = informers.of(deployments);
+  const addOwner = (replicaSet: ReplicaSet) => {
+    const owner = controllerOf(replicaSet);
+    if (owner?.kind !== "Deployment") return;
+    const key = { namespace: replicaSet.metadata.namespace ?? "", name: owner.name };
+    if (lister.get(key)?.metadata.uid === owner.uid) queue.add(keyString(key));
+  };
+  const addMatching = (replicaSet: ReplicaSet) => {
+    for (const deployment of lister.list(replicaSet.metadata.namespace))
+      if (safeSelector(deployment.spec.selector).matches(replicaSet.metadata.labels))
+        queue.add(keyString(keyOf(deployment)));
+  };
+  return {
+    onAdd(replicaSet) {
+      if (controllerOf(replicaSet) !== undefined) addOwner(replicaSet);
+      else if (replicaSet.metadata.deletionTimestamp === undefined) addMatching(replicaSet);
+    },
+    onUpdate(replicaSet, old) {
+      if (replicaSet.metadata.resourceVersion === old.metadata.resourceVersion) return;
+      const changedOwner = controllerOf(replicaSet)?.uid !== controllerOf(old)?.uid;
+      if (changedOwner) addOwner(old);
+      if (controllerOf(replicaSet) !== undefined) addOwner(replicaSet);
+      else if (changedOwner || !sameLabels(replicaSet.metadata.labels, old.metadata.labels)) addMatching(replicaSet);
+    },
+    onDelete: addOwner,
+  };
+}
+
+/** Recreate goes on when the last old pod has stopped: only then do pods matter here. */
+function podHandler({ informers }: ControllerEnv, queue: KeyQueue): EventHandler<Pod> {
+  const onGone = (pod: Pod) => {
+    const owner = controllerOf(pod);
+    if (owner?.kind !== "ReplicaSet") return;
+    const namespace = pod.metadata.namespace ?? "";
+    const replicaSet = informers.of(replicaSets).lister.get({ namespace, name: owner.name });
+    const deploymentName = replicaSet === undefined ? undefined : controllerOf(replicaSet)?.name;
+    if (deploymentName === undefined) return;
+    const deployment = informers.of(deployments).lister.get({ namespace, name: deploymentName });
+    if (deployment?.spec.strategy?.type === "Recreate") queue.add(keyString(keyOf(deployment)));
+  };
+  return {
+    onUpdate(pod, old) {
+      if (pod.status?.phase !== old.status?.phase) onGone(pod);
+    },
+    onDelete: onGone,
+  };
+}
+
+class DeploymentReconciler {
+  readonly #env: ControllerEnv;
+
+  constructor(env: ControllerEnv) {
+    this.#env = env;
+  }
+
+  async reconcile(key: ObjectKey, { signal }: ReconcileContext): Promise<Result> {
+    const { client, clock, informers, recorder } = this.#env;
+    const deployment = informers.of(deployments).lister.get(key);
+    if (deployment === undefined) return DONE;
+    const selector = labelSelectorAsSelector(deployment.spec.selector);
+    if (selector.empty) {
+      recorder.event(
+        deployment,
+        "Warning",
+        "SelectingAll",
+        "This deployment is selecting all pods. A non-empty selector is required.",
+      );
+      await this.#writeStatus(
+        deployment,
+        undefined,
+        { ...deployment.status, observedGeneration: deployment.metadata.generation ?? 0 },
+        signal,
+      );
+      return DONE;
+    }
+    const { lister } = informers.owned(replicaSets);
+    const candidates = ownedOrOrphaned(lister, deployment.metadata.uid, key.namespace);
+    const owned = await claim(planClaims(deployment, candidates, selects(selector)), {
+      client,
+      resource: replicaSets,
+      reference: controllerRef(deployment, { apiVersion: "apps/v1", kind: "Deployment" }),
+      freshOwner: () => client.get(deployments, key, { signal }),
+      signal,
+    });
+    const pods = () =>
+      owned.flatMap((replicaSet) => informers.pods().lister.byIndex(OWNER_INDEX, replicaSet.metadata.uid));
+    const plan = planDeployment(deployment, owned, pods, clock.now());
+    await this.#apply(deployment, plan, signal);
+    return plan.requeueAfterMs === undefined ? DONE : { requeueAfterMs: plan.requeueAfterMs };
+  }
+
+  async #apply(deployment: Deployment, plan: DeploymentPlan, signal: AbortSignal): Promise<void> {
+    const { client, recorder } = this.#env;
+    if (plan.create !== undefined) {
+      await this.#create(deployment, plan, signal);
+      return;
+    }
+    for (const { replicaSet, resizedFrom } of plan.update) {
+      await client.update(replicaSets, replicaSet, { signal });
+      if (resizedFrom === undefined) continue;
+      const size = sizeOf(replicaSet);
+      const direction = size > resizedFrom ? "up" : "down";
+      const message = `Scaled ${direction} replica set ${replicaSet.metadata.name} from ${resizedFrom} to ${size}`;
+      recorder.event(deployment, "Normal", "ScalingReplicaSet", message);
+    }
+    for (const replicaSet of plan.delete) {
+      const preconditions = { uid: replicaSet.metadata.uid, resourceVersion: replicaSet.metadata.resourceVersion };
+      try {
+        await client.delete(replicaSets, keyOf(replicaSet), { preconditions, signal });
+      } catch (error) {
+        if (!isNotFound(error)) throw error;
+      }
+    }
+    await this.#writeStatus(deployment, plan.revision, plan.status, signal);
+  }
+
+  async #create(deployment: Deployment, plan: DeploymentPlan, signal: AbortSignal): Promise<void> {
+    const { client, recorder, clock } = this.#env;
+    const draft = plan.create!;
+    try {
+      await client.create(replicaSets, draft, { signal });
+    } catch (error) {
+      if (isAlreadyExists(error) && (await this.#isOurs(deployment, draft.metadata.name ?? "", signal))) return;
+      if (isAlreadyExists(error)) {
+        const collisionCount = (deployment.status?.collisionCount ?? 0) + 1;
+        await this.#writeStatus(deployment, undefined, { ...deployment.status, collisionCount }, signal);
+        throw new Error(`hash collision of ReplicaSet ${draft.metadata.name}`, { cause: error });
+      }
+      if (isNamespaceTerminating(error)) return;
+      const message = `Failed to create new replica set "${draft.metadata.name}": ${errorMessage(error)}`;
+      recorder.event(deployment, "Warning", "ReplicaSetCreateError", message);
+      if (hasProgressDeadline(deployment)) {
+        const failed = deploymentCondition("Progressing", "False", "ReplicaSetCreateError", message, clock.now());
+        const conditions = withCondition(deployment.status?.conditions, failed);
+        await this.#writeStatus(deployment, undefined, { ...deployment.status, conditions }, signal);
+      }
+      throw error;
+    }
+    if ((draft.spec.replicas ?? 0) > 0) {
+      const message = `Scaled up replica set ${draft.metadata.name} from 0 to ${draft.spec.replicas}`;
+      recorder.event(deployment, "Normal", "ScalingReplicaSet", message);
+    }
+    await this.#writeStatus(deployment, plan.revision, plan.status, signal);
+  }
+
+  /** A ReplicaSet of that name with our template and ours by ownership: our own create, not yet in the cache. */
+  async #isOurs(deployment: Deployment, name: string, signal: AbortSignal): Promise<boolean> {
+    const key = { namespace: deployment.metadata.namespace ?? "", name };
+    const found = await this.#env.client.get(replicaSets, key, { signal });
+    return (
+      controllerOf(found)?.uid === deployment.metadata.uid &&
+      sameTemplate(found.spec.template, deployment.spec.template)
+    );
+  }
+
+  /** Revision and status travel in one request, as the status subresource also takes metadata. */
+  async #writeStatus(
+    deployment: Deployment,
+    revision: string | undefined,
+    status: DeploymentStatus,
+    signal: AbortSignal,
+  ): Promise<void> {
+    if (revision === undefined && deepEqual(normalised(deployment.status), normalised(status))) return;
+    const annotations =
+      revision === undefined ? {} : { annotations: { ...deployment.metadata.annotations, [REVISION]: revision } };
+    const written = { ...deployment, metadata: { ...deployment.metadata, ...annotations }, status };
+    try {
+      await this.#env.client.updateStatus(deployments, written, { signal });
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+  }
+}
+
+/** Zero and absent counts are the same. */
+function normalised(status: DeploymentStatus | undefined): DeploymentStatus {
+  return {
+    ...status,
+    observedGeneration: status?.observedGeneration ?? 0,
+    replicas: status?.replicas ?? 0,
+    updatedReplicas: status?.updatedReplicas ?? 0,
+    readyReplicas: status?.readyReplicas ?? 0,
+    availableReplicas: status?.availableReplicas ?? 0,
+    unavailableReplicas: status?.unavailableReplicas ?? 0,
+    terminatingReplicas: status?.terminatingReplicas ?? 0,
+    conditions: status?.conditions ?? [],
+  };
+}

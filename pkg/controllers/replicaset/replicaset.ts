@@ -1,0 +1,207 @@
+import {
+  type AnyObject,
+  controllerOf,
+  deepEqual,
+  isNotFound,
+  keyString,
+  type ObjectKey,
+} from "#pkg/apimachinery/index.ts";
+import { type Controller, DONE, Expectations, type ReconcileContext, type Result } from "#pkg/client/index.ts";
+import { pods } from "#pkg/api/refs.ts";
+import type { ReplicaSetStatus } from "#pkg/api/types/apps-v1.ts";
+import type { Pod } from "#pkg/api/types/core-v1.ts";
+import { claim, planClaims, selects } from "../common/claim.ts";
+import type { ControllerEnv } from "../common/env.ts";
+import { errorMessage, isNamespaceTerminating } from "../common/errors.ts";
+import { createLoop, createQueue, enqueueSelf, watching } from "../common/loop.ts";
+import { ownedPodsHandler, podId } from "../common/owned-pods.ts";
+import { controllerRef, podFromTemplate } from "../common/pod-template.ts";
+import { isPodActive, isPodTerminating } from "../common/pods.ts";
+import { OWNER_INDEX, ownedOrOrphaned } from "../common/shared-informers.ts";
+import { inParallel, slowStartBatch } from "../common/slow-start.ts";
+import { type Flavor, replicaSetFlavor, replicationControllerFlavor } from "./flavor.ts";
+import { planReplicas, planStatus, type ReplicaFailure, type ReplicaOwner, type ReplicaPlan } from "./plan.ts";
+
+const WORKERS = 16;
+
+export function createReplicaSetController(env: ControllerEnv): Controller {
+  return createReplicaController(env, replicaSetFlavor);
+}
+
+export function createReplicationControllerController(env: ControllerEnv): Controller {
+  return createReplicaController(env, replicationControllerFlavor);
+}
+
+function createReplicaController<T extends AnyObject>(env: ControllerEnv, flavor: Flavor<T>): Controller {
+  const { clock, log, informers, name } = env;
+  const queue = createQueue(clock);
+  const expectations = new Expectations(clock);
+  const owners = informers.owned(flavor.resource);
+  const podInformer = informers.pods();
+  const handler = ownedPodsHandler<T>({
+    kind: flavor.kind,
+    owners: owners.lister,
+    add: (key) => queue.add(key),
+    addAfter: (key, delayMs) => queue.addAfter(key, delayMs),
+    expectations,
+    matching: (pod) =>
+      owners.lister
+        .list(pod.metadata.namespace)
+        .filter((owner) => flavor.view(owner).selector.matches(pod.metadata.labels)),
+    minReadySeconds: (owner) => flavor.view(owner).minReadySeconds,
+  });
+  const reconciler = new ReplicaReconciler(env, flavor, expectations);
+  return createLoop({
+    name,
+    workers: WORKERS,
+    clock,
+    log,
+    queue,
+    sources: [watching(owners, enqueueSelf<T>(queue)), watching(podInformer, handler)],
+    reconcile: (key, context) => reconciler.reconcile(key, context),
+  });
+}
+
+class ReplicaReconciler<T extends AnyObject> {
+  readonly #env: ControllerEnv;
+  readonly #flavor: Flavor<T>;
+  readonly #expectations: Expectations;
+
+  constructor(env: ControllerEnv, flavor: Flavor<T>, expectations: Expectations) {
+    this.#env = env;
+    this.#flavor = flavor;
+    this.#expectations = expectations;
+  }
+
+  async reconcile(key: ObjectKey, { signal }: ReconcileContext): Promise<Result> {
+    const { informers, client, clock } = this.#env;
+    const { resource, kind, apiVersion } = this.#flavor;
+    const object = informers.of(resource).lister.get(key);
+    if (object === undefined) {
+      this.#expectations.forget(keyString(key));
+      return DONE; // its pods now belong to the garbage collector
+    }
+    const owner = this.#flavor.view(object);
+    const cacheIsCurrent = this.#expectations.satisfied(keyString(key));
+    const candidates = ownedOrOrphaned(informers.pods().lister, object.metadata.uid ?? "", key.namespace);
+    const plan = planClaims(object, candidates.filter(isPodActive), selects(owner.selector));
+    const active = await claim(plan, {
+      client,
+      resource: pods,
+      reference: controllerRef(object, { apiVersion, kind }),
+      freshOwner: () => client.get(resource, key, { signal }),
+      signal,
+    });
+    let failure: { error: unknown; report: ReplicaFailure } | undefined;
+    if (cacheIsCurrent) {
+      const replicas = planReplicas(owner, active, this.#relatedOnNode(object), clock.now());
+      failure = await this.#apply(object, owner, replicas, signal);
+    }
+    const terminating = this.#flavor.countsTerminating
+      ? candidates.filter((pod) => isPodTerminating(pod) && controllerOf(pod)?.uid === object.metadata.uid).length
+      : undefined;
+    const { status, recheckAfterMs } = planStatus(owner, active, terminating, failure?.report, clock.now());
+    await this.#writeStatus(object, owner, status, signal);
+    if (failure !== undefined) throw failure.error;
+    return recheckAfterMs === undefined ? DONE : { requeueAfterMs: recheckAfterMs + 1000 };
+  }
+
+  /** Counts active pods per node over all siblings of the same controller: a Deployment's other ReplicaSets. */
+  #relatedOnNode(object: T): (nodeName: string) => number {
+    let counts: Map<string, number> | undefined;
+    return (nodeName) => {
+      if (counts === undefined) {
+        counts = new Map();
+        const controller = controllerOf(object);
+        const { informers } = this.#env;
+        const siblings =
+          controller === undefined
+            ? [object]
+            : informers.of(this.#flavor.resource).lister.byIndex(OWNER_INDEX, controller.uid);
+        for (const sibling of siblings)
+          for (const pod of informers.pods().lister.byIndex(OWNER_INDEX, sibling.metadata.uid ?? ""))
+            if (isPodActive(pod)) counts.set(pod.spec.nodeName ?? "", (counts.get(pod.spec.nodeName ?? "") ?? 0) + 1);
+      }
+      return counts.get(nodeName) ?? 0;
+    };
+  }
+
+  async #apply(
+    object: T,
+    owner: ReplicaOwner,
+    plan: ReplicaPlan,
+    signal: AbortSignal,
+  ): Promise<{ error: unknown; report: ReplicaFailure } | undefined> {
+    if (plan.create > 0) {
+      const error = await this.#createPods(object, owner, plan.create, signal);
+      if (error !== undefined) return { error, report: { reason: "FailedCreate", message: errorMessage(error) } };
+    }
+    if (plan.delete.length > 0) {
+      const error = await this.#deletePods(object, plan.delete, signal);
+      if (error !== undefined) return { error, report: { reason: "FailedDelete", message: errorMessage(error) } };
+    }
+    return undefined;
+  }
+
+  async #createPods(object: T, owner: ReplicaOwner, count: number, signal: AbortSignal): Promise<unknown> {
+    const { client, recorder } = this.#env;
+    const { apiVersion, kind } = this.#flavor;
+    const id = keyString({ namespace: object.metadata.namespace ?? "", name: object.metadata.name ?? "" });
+    const reference = controllerRef(object, { apiVersion, kind });
+    this.#expectations.expectCreations(id, count);
+    let attempted = 0;
+    const { error } = await slowStartBatch(count, async () => {
+      attempted++;
+      try {
+        const pod = await client.create(pods, podFromTemplate(owner.template, object, reference), { signal });
+        recorder.event(object, "Normal", "SuccessfulCreate", `Created pod: ${pod.metadata.name}`);
+      } catch (error) {
+        this.#expectations.creationObserved(id);
+        if (isNamespaceTerminating(error)) return; // whatever is created now would be deleted at once
+        recorder.event(object, "Warning", "FailedCreate", `Error creating: ${errorMessage(error)}`);
+        throw error;
+      }
+    });
+    for (; attempted < count; attempted++) this.#expectations.creationObserved(id);
+    return error;
+  }
+
+  async #deletePods(object: T, doomed: readonly Pod[], signal: AbortSignal): Promise<unknown> {
+    const { client, recorder } = this.#env;
+    const id = keyString({ namespace: object.metadata.namespace ?? "", name: object.metadata.name ?? "" });
+    this.#expectations.expectDeletions(id, doomed.map(podId));
+    return inParallel(doomed, async (pod) => {
+      try {
+        const key = { namespace: pod.metadata.namespace ?? "", name: pod.metadata.name };
+        await client.delete(pods, key, { preconditions: { uid: pod.metadata.uid }, signal });
+        recorder.event(object, "Normal", "SuccessfulDelete", `Deleted pod: ${pod.metadata.name}`);
+      } catch (error) {
+        this.#expectations.deletionObserved(id, podId(pod));
+        if (isNotFound(error)) return;
+        recorder.event(object, "Warning", "FailedDelete", `Error deleting: ${errorMessage(error)}`);
+        throw error;
+      }
+    });
+  }
+
+  async #writeStatus(object: T, owner: ReplicaOwner, status: ReplicaSetStatus, signal: AbortSignal): Promise<void> {
+    if (deepEqual(normalised(owner.status), normalised(status))) return;
+    try {
+      await this.#env.client.updateStatus(this.#flavor.resource, this.#flavor.withStatus(object, status), { signal });
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+  }
+}
+
+/** Zero and absent counts are the same; a server may write either. */
+function normalised(status: ReplicaSetStatus): ReplicaSetStatus {
+  return {
+    ...status,
+    fullyLabeledReplicas: status.fullyLabeledReplicas ?? 0,
+    readyReplicas: status.readyReplicas ?? 0,
+    availableReplicas: status.availableReplicas ?? 0,
+    terminatingReplicas: status.terminatingReplicas ?? 0,
+    conditions: status.conditions ?? [],
+  };
+}
