@@ -1,4 +1,4 @@
-import { apiVersionOf, type KubeObject } from "#pkg/apimachinery/object.ts";
+import { type AnyObject, apiVersionOf, deepCopy, type FieldError, type KubeObject } from "#pkg/apimachinery/index.ts";
 import columnData from "./data/columns.json" with { type: "json" };
 import resourceData from "./data/resources.json" with { type: "json" };
 import { compileDefaults, type Defaulter } from "./defaults/compile.ts";
@@ -6,6 +6,7 @@ import { defaultRows } from "./defaults/tables.ts";
 import { printGeneric } from "./printers/cells.ts";
 import type {
   PrinterColumn,
+  RequestInfo,
   ResourceDefinition,
   Strategy,
   SubresourceDefinition,
@@ -42,31 +43,72 @@ export const groupOrder: readonly string[] = resourceData.groupOrder;
 /** Versions of each group, the preferred one first. */
 export const groupVersions: Readonly<Record<string, readonly string[]>> = resourceData.groupVersionsInPreferenceOrder;
 
+/** A strategy whose functions see the kind's own type. */
+export interface TypedStrategy<T extends AnyObject> extends Omit<
+  Strategy,
+  | "defaults"
+  | "prepareForCreate"
+  | "prepareForUpdate"
+  | "validate"
+  | "validateUpdate"
+  | "warnings"
+  | "gracePeriodSeconds"
+> {
+  defaults?(object: T): void;
+  prepareForCreate?(object: T, info: RequestInfo): void;
+  prepareForUpdate?(object: T, old: Readonly<T>, info: RequestInfo): void;
+  validate?(object: T): FieldError[];
+  validateUpdate?(object: T, old: Readonly<T>): FieldError[];
+  warnings?(object: T, old?: Readonly<T>): string[];
+  gracePeriodSeconds?(object: Readonly<T>, requested: number | undefined): number | undefined;
+}
+
 /** What the tables cannot say about a kind. Everything absent has the obvious default. */
+export interface TypedDeclaration<T extends AnyObject> {
+  readonly group: string;
+  readonly version: string;
+  readonly kind: string;
+  readonly strategy?: TypedStrategy<T>;
+  /** Rules of writes to /status, where there are any. */
+  readonly status?: TypedStrategy<T>;
+  /** Rules of the other subresources that write a view of the object, by name. */
+  readonly updates?: Readonly<Record<string, TypedStrategy<T>>>;
+  /** Version objects are stored in, when it is not the one whose hash discovery shows. */
+  readonly storage?: { readonly group: string; readonly version: string };
+  /** Status of a new object; "keep" leaves what the client sent. Default: {} where there is a status subresource. */
+  readonly initialStatus?: Readonly<Record<string, unknown>> | "keep";
+  readonly printRow?: (object: Readonly<T>, now: number) => unknown[];
+  readonly toStorage?: (object: Readonly<T>) => KubeObject;
+  readonly fromStorage?: (object: Readonly<KubeObject>) => T;
+}
+
+/** A declaration of some kind, its type forgotten: the registry treats all kinds alike. */
 export interface KindDeclaration {
   readonly group: string;
   readonly version: string;
   readonly kind: string;
   readonly strategy?: Strategy;
-  /** Rules of writes to /status, where there are any. */
   readonly status?: Strategy;
-  /** Rules of the other subresources that write a view of the object, by name. */
   readonly updates?: Readonly<Record<string, Strategy>>;
-  /** Version objects are stored in, when it is not the one whose hash discovery shows. */
   readonly storage?: { readonly group: string; readonly version: string };
+  /** Status of a new object; "keep" leaves what the client sent. Default: {} where there is a status subresource. */
+  readonly initialStatus?: Readonly<Record<string, unknown>> | "keep";
   readonly printRow?: (object: Readonly<KubeObject>, now: number) => unknown[];
   readonly toStorage?: (object: Readonly<KubeObject>) => KubeObject;
   readonly fromStorage?: (object: Readonly<KubeObject>) => KubeObject;
 }
 
-/** Checks a declaration's names against the table at load time: a typing error must not become a missing rule. */
-export function defineResource(declaration: KindDeclaration): KindDeclaration {
+/**
+ * Declares a kind. The registry hands a declaration only objects of its own kind, which is why the type may be forgotten.
+ * Checks the names against the table at load time: a typing error must not become a missing rule.
+ */
+export function defineResource<T extends AnyObject>(declaration: TypedDeclaration<T>): KindDeclaration {
   const { group, version, kind } = declaration;
   const known = [...resourceRows, ...offByDefaultRows].some(
     (row) => row.group === group && row.version === version && row.kind === kind,
   );
   if (!known) throw new Error(`No resource is called ${kind} in ${apiVersionOf({ group, version })}`);
-  return declaration;
+  return declaration as unknown as KindDeclaration;
 }
 
 const SCALE: SubresourceKind = {
@@ -125,13 +167,47 @@ function protobufMessageOf(definition: string): string {
   return `k8s.io.${definition.slice("io.k8s.".length)}`.replaceAll("-", "_");
 }
 
+/** A client cannot set the status of a new object where status has a subresource of its own. */
+function withInitialStatus(row: ResourceRow, { strategy = {}, initialStatus = {} }: KindDeclaration): Strategy {
+  if (row.subresources?.["status"] === undefined || initialStatus === "keep") return strategy;
+  return {
+    ...strategy,
+    prepareForCreate(object, info) {
+      object["status"] = deepCopy(initialStatus);
+      strategy.prepareForCreate?.(object, info);
+    },
+  };
+}
+
+type Convert = (object: Readonly<KubeObject>) => KubeObject;
+
+/** Versions of one shape differ in the apiVersion they carry and in nothing else. */
+const relabel =
+  (to: { readonly group: string; readonly version: string }): Convert =>
+  (object) => ({ ...object, apiVersion: apiVersionOf(to) });
+
+function conversions(
+  row: ResourceRow,
+  declaration: KindDeclaration,
+  storage: { readonly group: string; readonly version: string },
+): { toStorage?: Convert; fromStorage?: Convert } {
+  if (declaration.toStorage !== undefined || declaration.fromStorage !== undefined) {
+    return { toStorage: declaration.toStorage, fromStorage: declaration.fromStorage };
+  }
+  if (storage.group === row.group && storage.version === row.version) return {};
+  return { toStorage: relabel(storage), fromStorage: relabel(row) };
+}
+
 /** A definition from its row of the table and its declaration. */
 export function buildDefinition(row: ResourceRow, declaration: KindDeclaration): ResourceDefinition {
   const { group, version, kind } = row;
-  const strategy = declaration.strategy ?? {};
+  const strategy = withInitialStatus(row, declaration);
   const definition = definitionNameOf(group, version, kind);
   if (definition === undefined) throw new Error(`No definition describes ${kind} in ${apiVersionOf(row)}`);
   const columns = columnsOf(row);
+  const storage = declaration.storage ?? row.storage ?? { group, version };
+  const schema = schemaOf(definition);
+  const hasSpec = schema.properties?.get("spec")?.type === "object";
   let applyRows: Defaulter | undefined;
   return {
     group,
@@ -145,21 +221,23 @@ export function buildDefinition(row: ResourceRow, declaration: KindDeclaration):
     namespaced: row.namespaced,
     verbs: row.verbs,
     storageVersionHash: row.storageVersionHash,
-    storage: declaration.storage ?? row.storage ?? { group, version },
+    storage,
     etcdPrefix: row.etcdPrefix,
-    schema: schemaOf(definition),
+    schema,
     strategy,
     subresources: subresourcesOf(row, declaration),
     selectableFields: selectableFieldsOf(group, version, kind),
     columns,
     printRow: declaration.printRow ?? ((object) => printGeneric(columns, object)),
     applyDefaults(object) {
+      object.metadata ??= {};
+      // A spec is a struct upstream: it is there even when nothing is in it.
+      if (hasSpec) object["spec"] ??= {};
       applyRows ??= compileDefaults(defaultRows(group, version, kind));
       applyRows(object);
       strategy.defaults?.(object);
     },
-    toStorage: declaration.toStorage,
-    fromStorage: declaration.fromStorage,
+    ...conversions(row, declaration, storage),
     protobufMessage: protobufMessageOf(definition),
     custom: false,
   };

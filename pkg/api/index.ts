@@ -4,6 +4,10 @@
  * produce the same `ResourceDefinition` at run time.
  */
 export { type BuiltinOptions, builtinResources } from "./builtin.ts";
+export { podGracePeriodSeconds } from "./core/pod.ts";
+export { aggregateRequests, defaultPodSpec, defaultPodTemplate, defaultPullPolicy } from "./core/pod-defaults.ts";
+export { type QosClass, qosClassOf } from "./core/qos.ts";
+export { eventFromCore, eventToCore } from "./events/event.ts";
 export { groupOrder, groupVersions } from "./define.ts";
 export { age, humanDuration } from "./printers/cells.ts";
 export type {

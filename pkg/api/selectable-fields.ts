@@ -1,4 +1,4 @@
-import type { KubeObject } from "#pkg/apimachinery/object.ts";
+import type { KubeObject } from "#pkg/apimachinery/index.ts";
 import data from "./data/selectable-fields.json" with { type: "json" };
 
 type Accessor = (object: Readonly<KubeObject>) => string;

@@ -1,4 +1,4 @@
-import { deepCopy } from "#pkg/apimachinery/deep.ts";
+import { deepCopy } from "#pkg/apimachinery/index.ts";
 
 export type DefaultRows = Readonly<Record<string, unknown>>;
 export type Defaulter = (object: Record<string, unknown>) => void;

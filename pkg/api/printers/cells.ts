@@ -1,4 +1,4 @@
-import type { KubeObject } from "#pkg/apimachinery/object.ts";
+import type { KubeObject } from "#pkg/apimachinery/index.ts";
 import type { PrinterColumn } from "../resource.ts";
 
 const MINUTE = 60;

@@ -1,4 +1,4 @@
-import type { FieldSchema } from "#pkg/apimachinery/schema.ts";
+import type { FieldSchema } from "#pkg/apimachinery/index.ts";
 import { compileChecker, type Checker } from "./compile-check.ts";
 
 export interface FieldCheck {

@@ -1,5 +1,5 @@
-import { parseQuantity } from "#pkg/apimachinery/quantity.ts";
-import type { FieldSchema } from "#pkg/apimachinery/schema.ts";
+import { parseQuantity } from "#pkg/apimachinery/index.ts";
+import type { FieldSchema } from "#pkg/apimachinery/index.ts";
 import { goTypeOf } from "./go-types.ts";
 
 /** Progress of one check. Closures are shared between requests, so all that varies lives here. */

@@ -1,4 +1,4 @@
-import type { FieldSchema } from "#pkg/apimachinery/schema.ts";
+import type { FieldSchema } from "#pkg/apimachinery/index.ts";
 
 /** Package and name as Go prints a type: v1.Container, resource.Quantity, intstr.IntOrString. */
 function structName(definition: string): string {

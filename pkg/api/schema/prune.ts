@@ -1,5 +1,5 @@
-import { canonicalQuantity } from "#pkg/apimachinery/quantity.ts";
-import type { FieldSchema } from "#pkg/apimachinery/schema.ts";
+import { canonicalQuantity } from "#pkg/apimachinery/index.ts";
+import type { FieldSchema } from "#pkg/apimachinery/index.ts";
 import { schemaOf } from "./schema-of.ts";
 
 /** Changes a value in place and returns it, or returns what stands for it. */
@@ -82,14 +82,33 @@ function objectPruner(schema: FieldSchema): Pruner {
   };
 }
 
+function zeroOf(type: FieldSchema["type"] | undefined): () => unknown {
+  switch (type) {
+    case "object":
+    case "map":
+      return () => ({});
+    case "string":
+      return () => "";
+    case "integer":
+    case "number":
+      return () => 0;
+    case "boolean":
+      return () => false;
+    default:
+      return () => null;
+  }
+}
+
 function arrayPruner(schema: FieldSchema): Pruner {
   const element = compile(schema.items ?? { type: "any" });
+  const zero = schema.raw === undefined ? zeroOf(schema.items?.type) : () => null;
   return (value) => {
     if (!Array.isArray(value)) return value;
     for (let i = 0; i < value.length; i++) {
-      const before: unknown = value[i];
+      // A decoder in Go makes a zero value of a null element.
+      const before: unknown = value[i] ?? zero();
       const after = element(before);
-      if (after !== before) value[i] = after;
+      if (after !== value[i]) value[i] = after;
     }
     return value;
   };

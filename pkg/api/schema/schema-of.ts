@@ -1,4 +1,4 @@
-import type { FieldSchema } from "#pkg/apimachinery/schema.ts";
+import type { FieldSchema } from "#pkg/apimachinery/index.ts";
 import { type Definition, definitions, type FieldMarkers } from "./definitions.ts";
 
 const SCALARS: Readonly<Record<string, Pick<FieldSchema, "type" | "format" | "preserveUnknownFields">>> = {

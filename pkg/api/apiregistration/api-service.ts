@@ -1,0 +1,29 @@
+import { defineResource } from "../define.ts";
+import type { APIService } from "../types/apiregistration-v1.ts";
+import { ageOf } from "../printers/cells.ts";
+
+const DEFAULT_PORT = 443;
+
+export const apiService = defineResource<APIService>({
+  group: "apiregistration.k8s.io",
+  version: "v1",
+  kind: "APIService",
+  strategy: {
+    generation: false,
+    defaults({ spec }) {
+      if (spec?.service !== undefined) spec.service.port ??= DEFAULT_PORT;
+    },
+  },
+  printRow(service, now) {
+    const { service: backend } = service.spec ?? {};
+    const available = service.status?.conditions?.find(({ type }) => type === "Available");
+    const state =
+      available === undefined
+        ? "Unknown"
+        : available.status === "True" || !available.reason
+          ? available.status
+          : `${available.status} (${available.reason})`;
+    const where = backend === undefined ? "Local" : `${backend.namespace ?? ""}/${backend.name ?? ""}`;
+    return [service.metadata.name, where, state, ageOf(service, now)];
+  },
+});

@@ -1,0 +1,86 @@
+import { defineResource } from "../define.ts";
+import { defaultPodTemplate } from "../core/pod-defaults.ts";
+import type { ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet } from "../types/apps-v1.ts";
+import {
+  printControllerRevision,
+  printDaemonSet,
+  printDeployment,
+  printReplicaSet,
+  printStatefulSet,
+} from "./print.ts";
+
+export const deployment = defineResource<Deployment>({
+  group: "apps",
+  version: "v1",
+  kind: "Deployment",
+  printRow: printDeployment,
+  strategy: {
+    defaults({ spec }) {
+      if (spec?.strategy?.type === "RollingUpdate") {
+        spec.strategy.rollingUpdate ??= {};
+        spec.strategy.rollingUpdate.maxUnavailable ??= "25%";
+        spec.strategy.rollingUpdate.maxSurge ??= "25%";
+      }
+      defaultPodTemplate(spec?.template);
+    },
+  },
+});
+
+export const replicaSet = defineResource<ReplicaSet>({
+  group: "apps",
+  version: "v1",
+  kind: "ReplicaSet",
+  printRow: printReplicaSet,
+  initialStatus: { replicas: 0 },
+  strategy: {
+    defaults({ spec }) {
+      defaultPodTemplate(spec?.template);
+    },
+  },
+});
+
+export const daemonSet = defineResource<DaemonSet>({
+  group: "apps",
+  version: "v1",
+  kind: "DaemonSet",
+  printRow: printDaemonSet,
+  initialStatus: { currentNumberScheduled: 0, numberMisscheduled: 0, desiredNumberScheduled: 0, numberReady: 0 },
+  strategy: {
+    defaults({ spec }) {
+      if (spec?.updateStrategy?.type === "RollingUpdate") {
+        spec.updateStrategy.rollingUpdate ??= {};
+        spec.updateStrategy.rollingUpdate.maxUnavailable ??= 1;
+        spec.updateStrategy.rollingUpdate.maxSurge ??= 0;
+      }
+      defaultPodTemplate(spec?.template);
+    },
+  },
+});
+
+export const statefulSet = defineResource<StatefulSet>({
+  group: "apps",
+  version: "v1",
+  kind: "StatefulSet",
+  printRow: printStatefulSet,
+  initialStatus: { replicas: 0, availableReplicas: 0 },
+  strategy: {
+    defaults({ spec }) {
+      if (spec?.updateStrategy?.type === "RollingUpdate") {
+        spec.updateStrategy.rollingUpdate ??= {};
+        spec.updateStrategy.rollingUpdate.partition ??= 0;
+      }
+      for (const claim of spec?.volumeClaimTemplates ?? []) {
+        claim.apiVersion ??= "v1";
+        claim.kind ??= "PersistentVolumeClaim";
+      }
+      defaultPodTemplate(spec?.template);
+    },
+  },
+});
+
+export const controllerRevision = defineResource<ControllerRevision>({
+  group: "apps",
+  version: "v1",
+  kind: "ControllerRevision",
+  printRow: printControllerRevision,
+});

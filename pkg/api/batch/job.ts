@@ -1,0 +1,61 @@
+import { defineResource } from "../define.ts";
+import { defaultPodTemplate } from "../core/pod-defaults.ts";
+import type { CronJob, Job } from "../types/batch-v1.ts";
+import { printCronJob, printJob } from "./print.ts";
+
+const DEFAULT_BACKOFF_LIMIT = 6;
+const UNLIMITED_BACKOFF = 2 ** 31 - 1;
+
+function defaultJob(job: Job): void {
+  const spec = job.spec;
+  if (spec === undefined) return;
+  if (spec.completions === undefined && spec.parallelism === undefined) spec.completions = 1;
+  spec.parallelism ??= 1;
+  spec.backoffLimit ??= spec.backoffLimitPerIndex === undefined ? DEFAULT_BACKOFF_LIMIT : UNLIMITED_BACKOFF;
+  spec.podReplacementPolicy ??= spec.podFailurePolicy === undefined ? "TerminatingOrFailed" : "Failed";
+  // Labels of a job come from its template when it has none of its own.
+  const labels = spec.template?.metadata?.labels;
+  if (labels !== undefined && Object.keys(job.metadata.labels ?? {}).length === 0) job.metadata.labels = { ...labels };
+  defaultPodTemplate(spec.template);
+}
+
+/** Old and new names of the labels by which a job owns its pods; the old ones are still written. */
+const CONTROLLER_UID_LABELS = ["controller-uid", "batch.kubernetes.io/controller-uid"];
+const JOB_NAME_LABELS = ["job-name", "batch.kubernetes.io/job-name"];
+
+function generateSelector(job: Job): void {
+  const { spec, metadata } = job;
+  if (spec?.template === undefined || spec.manualSelector === true) return;
+  const uid = metadata.uid ?? "";
+  spec.template.metadata ??= {};
+  const labels = { ...spec.template.metadata.labels };
+  for (const label of CONTROLLER_UID_LABELS) labels[label] ??= uid;
+  for (const label of JOB_NAME_LABELS) labels[label] ??= metadata.name ?? "";
+  spec.template.metadata.labels = labels;
+  spec.selector ??= {};
+  spec.selector.matchLabels = { ...spec.selector.matchLabels, "batch.kubernetes.io/controller-uid": uid };
+}
+
+export const job = defineResource<Job>({
+  group: "batch",
+  version: "v1",
+  kind: "Job",
+  printRow: printJob,
+  strategy: {
+    defaultGarbageCollection: "orphan",
+    defaults: defaultJob,
+    prepareForCreate: generateSelector,
+  },
+});
+
+export const cronJob = defineResource<CronJob>({
+  group: "batch",
+  version: "v1",
+  kind: "CronJob",
+  printRow: printCronJob,
+  strategy: {
+    defaults(cronJob) {
+      defaultPodTemplate(cronJob.spec?.jobTemplate?.spec?.template);
+    },
+  },
+});

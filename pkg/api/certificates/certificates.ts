@@ -1,0 +1,50 @@
+import { defineResource, type KindDeclaration } from "../define.ts";
+import type { CertificateSigningRequest } from "../types/certificates-v1.ts";
+import type { ClusterTrustBundle, PodCertificateRequest } from "../types/certificates-v1beta1.ts";
+import { printCertificateSigningRequest, printClusterTrustBundle, printPodCertificateRequest } from "./print.ts";
+
+const group = "certificates.k8s.io";
+
+export const certificateSigningRequest = defineResource<CertificateSigningRequest>({
+  group,
+  version: "v1",
+  kind: "CertificateSigningRequest",
+  printRow: printCertificateSigningRequest,
+  strategy: {
+    generation: false,
+    prepareForCreate({ spec }, { user }) {
+      if (spec === undefined) return;
+      // Who asks is what the signer judges, so the client cannot say it.
+      spec.username = user.name;
+      spec.uid = user.uid;
+      spec.groups = [...user.groups];
+      delete spec.extra;
+      if (user.extra !== undefined && Object.keys(user.extra).length > 0) {
+        spec.extra = Object.fromEntries(Object.entries(user.extra).map(([key, values]) => [key, [...values]]));
+      }
+    },
+    prepareForUpdate(request, old) {
+      request.spec = old.spec;
+      request.status = old.status;
+    },
+  },
+  updates: {
+    approval: {
+      prepareForUpdate(request, old) {
+        request.spec = old.spec;
+        // Approval changes conditions and nothing else; a Failed condition belongs to the signer.
+        request.status = { ...old.status, conditions: request.status?.conditions };
+      },
+    },
+  },
+});
+
+export const clusterTrustBundles: readonly KindDeclaration[] = ["v1beta1", "v1alpha1"].map((version) =>
+  defineResource<ClusterTrustBundle>({ group, version, kind: "ClusterTrustBundle", printRow: printClusterTrustBundle }),
+);
+export const podCertificateRequest = defineResource<PodCertificateRequest>({
+  group,
+  version: "v1beta1",
+  kind: "PodCertificateRequest",
+  printRow: printPodCertificateRequest,
+});

@@ -1,0 +1,17 @@
+import { defineResource, type KindDeclaration } from "../define.ts";
+import { printLease, printLeaseCandidate } from "../printers/small.ts";
+import type { Lease } from "../types/coordination-v1.ts";
+import type { LeaseCandidate } from "../types/coordination-v1beta1.ts";
+
+const group = "coordination.k8s.io";
+
+export const lease = defineResource<Lease>({
+  group,
+  version: "v1",
+  kind: "Lease",
+  printRow: printLease,
+  strategy: { allowCreateOnUpdate: true, allowUnconditionalUpdate: false },
+});
+export const leaseCandidates: readonly KindDeclaration[] = ["v1beta1", "v1alpha2"].map((version) =>
+  defineResource<LeaseCandidate>({ group, version, kind: "LeaseCandidate", printRow: printLeaseCandidate }),
+);

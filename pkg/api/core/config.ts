@@ -1,0 +1,35 @@
+import { defineResource } from "../define.ts";
+import type { ConfigMap, Secret, ServiceAccount } from "../types/core-v1.ts";
+import { printConfigMap, printSecret, printServiceAccount } from "./print.ts";
+
+export const configMap = defineResource<ConfigMap>({
+  group: "",
+  version: "v1",
+  kind: "ConfigMap",
+  printRow: printConfigMap,
+});
+
+/** stringData is a convenience of the wire: it is never stored or shown. */
+function mergeStringData(secret: Secret): void {
+  if (secret.stringData === undefined) return;
+  secret.data ??= {};
+  for (const [key, text] of Object.entries(secret.stringData)) {
+    secret.data[key] = Buffer.from(text, "utf8").toString("base64");
+  }
+  delete secret.stringData;
+}
+
+export const secret = defineResource<Secret>({
+  group: "",
+  version: "v1",
+  kind: "Secret",
+  printRow: printSecret,
+  strategy: { defaults: mergeStringData },
+});
+
+export const serviceAccount = defineResource<ServiceAccount>({
+  group: "",
+  version: "v1",
+  kind: "ServiceAccount",
+  printRow: printServiceAccount,
+});

@@ -1,0 +1,43 @@
+import { defineResource } from "../define.ts";
+import type { ComponentStatus, Endpoints, LimitRange, LimitRangeItem, ResourceQuota } from "../types/core-v1.ts";
+import { printComponentStatus, printEndpoints, printResourceQuota } from "./print.ts";
+
+export const componentStatus = defineResource<ComponentStatus>({
+  group: "",
+  version: "v1",
+  kind: "ComponentStatus",
+  printRow: printComponentStatus,
+});
+
+export const endpoints = defineResource<Endpoints>({
+  group: "",
+  version: "v1",
+  kind: "Endpoints",
+  printRow: printEndpoints,
+});
+
+/** What a container gets when it asks for nothing: its maximum as limit, its limit or minimum as request. */
+function defaultLimitRangeItem(item: LimitRangeItem): void {
+  if (item.type !== "Container") return;
+  item.default = { ...item.max, ...item.default };
+  item.defaultRequest = { ...item.min, ...item.default, ...item.defaultRequest };
+}
+
+export const limitRange = defineResource<LimitRange>({
+  group: "",
+  version: "v1",
+  kind: "LimitRange",
+  strategy: {
+    defaults(range) {
+      for (const item of range.spec?.limits ?? []) defaultLimitRangeItem(item);
+    },
+  },
+});
+
+export const resourceQuota = defineResource<ResourceQuota>({
+  group: "",
+  version: "v1",
+  kind: "ResourceQuota",
+  printRow: printResourceQuota,
+  strategy: { generation: false },
+});

@@ -1,0 +1,11 @@
+import { defineResource } from "../define.ts";
+import type { EndpointSlice } from "../types/discovery-v1.ts";
+import { printEndpointSlice } from "./print.ts";
+
+export const endpointSlice = defineResource<EndpointSlice>({
+  group: "discovery.k8s.io",
+  version: "v1",
+  kind: "EndpointSlice",
+  printRow: printEndpointSlice,
+  strategy: { generation: true },
+});

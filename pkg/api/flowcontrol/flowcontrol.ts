@@ -1,0 +1,18 @@
+import { defineResource } from "../define.ts";
+import type { FlowSchema, PriorityLevelConfiguration } from "../types/flowcontrol-v1.ts";
+import { printFlowSchema, printPriorityLevel } from "./print.ts";
+
+const group = "flowcontrol.apiserver.k8s.io";
+
+export const flowSchema = defineResource<FlowSchema>({
+  group,
+  version: "v1",
+  kind: "FlowSchema",
+  printRow: printFlowSchema,
+});
+export const priorityLevelConfiguration = defineResource<PriorityLevelConfiguration>({
+  group,
+  version: "v1",
+  kind: "PriorityLevelConfiguration",
+  printRow: printPriorityLevel,
+});

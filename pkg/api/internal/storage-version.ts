@@ -1,0 +1,19 @@
+import { defineResource } from "../define.ts";
+import { printStorageVersion, printStorageVersionMigration } from "../printers/small.ts";
+import type { StorageVersion } from "../types/apiserverinternal-v1alpha1.ts";
+import type { StorageVersionMigration } from "../types/storagemigration-v1beta1.ts";
+
+export const storageVersion = defineResource<StorageVersion>({
+  group: "internal.apiserver.k8s.io",
+  version: "v1alpha1",
+  kind: "StorageVersion",
+  printRow: printStorageVersion,
+  strategy: { generation: false },
+});
+export const storageVersionMigration = defineResource<StorageVersionMigration>({
+  group: "storagemigration.k8s.io",
+  version: "v1beta1",
+  kind: "StorageVersionMigration",
+  printRow: printStorageVersionMigration,
+  strategy: { generation: false },
+});

@@ -1,0 +1,10 @@
+import { defineResource } from "../define.ts";
+import { printRuntimeClass } from "../printers/small.ts";
+import type { RuntimeClass } from "../types/node-v1.ts";
+
+export const runtimeClass = defineResource<RuntimeClass>({
+  group: "node.k8s.io",
+  version: "v1",
+  kind: "RuntimeClass",
+  printRow: printRuntimeClass,
+});

@@ -1,0 +1,26 @@
+import { defineResource } from "../define.ts";
+import type { PriorityClass } from "../types/scheduling-v1.ts";
+import type { PodGroup, Workload } from "../types/scheduling-v1alpha2.ts";
+import { printPodGroup, printPriorityClass, printWorkload } from "./print.ts";
+
+const group = "scheduling.k8s.io";
+
+export const priorityClass = defineResource<PriorityClass>({
+  group,
+  version: "v1",
+  kind: "PriorityClass",
+  printRow: printPriorityClass,
+  strategy: { generation: true },
+});
+export const workload = defineResource<Workload>({
+  group,
+  version: "v1alpha2",
+  kind: "Workload",
+  printRow: printWorkload,
+});
+export const podGroup = defineResource<PodGroup>({
+  group,
+  version: "v1alpha2",
+  kind: "PodGroup",
+  printRow: printPodGroup,
+});
