@@ -23,8 +23,6 @@ export interface ServiceProxyDeps {
 }
 
 const RETRY_MS = 1000;
-const SLICE_SELECTOR = "!service.kubernetes.io/headless,!service.kubernetes.io/service-proxy-name";
-const SERVICE_SELECTOR = "!service.kubernetes.io/service-proxy-name";
 
 /** Keeps the kernel's rules equal to Services and EndpointSlices: one loop per address family. */
 export class ServiceProxy {
@@ -52,13 +50,13 @@ export class ServiceProxy {
       for (const tracker of trackers) change(tracker);
       for (const wake of this.#waiting) wake();
     };
-    const serviceInformer = informers.informer(services, { labelSelector: SERVICE_SELECTOR });
+    const serviceInformer = informers.informer(services);
     serviceInformer.addHandler({
       onAdd: (service) => changed((tracker) => tracker.setService(service)),
       onUpdate: (service) => changed((tracker) => tracker.setService(service)),
       onDelete: (service) => changed((tracker) => tracker.deleteService(keyOf(service))),
     });
-    const sliceInformer = informers.informer(endpointSlices, { labelSelector: SLICE_SELECTOR });
+    const sliceInformer = informers.informer(endpointSlices);
     sliceInformer.addHandler({
       onAdd: (slice) => changed((tracker) => tracker.setSlice(slice)),
       onUpdate: (slice) => changed((tracker) => tracker.setSlice(slice)),

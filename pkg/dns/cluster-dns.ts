@@ -1,0 +1,63 @@
+import { endpointSlices, services } from "#pkg/api/refs.ts";
+import type { InformerFactory } from "#pkg/client/index.ts";
+import type { Clock, Logger, Random } from "#pkg/util/index.ts";
+import { Forwarder } from "./forwarder.ts";
+import { Resolver } from "./resolver.ts";
+import { DnsServer } from "./server.ts";
+import { ClusterZone } from "./zone.ts";
+
+export interface ClusterDnsConfig {
+  readonly domain: string;
+  readonly address: string;
+  readonly port: number;
+  /** Servers for names outside the cluster. */
+  readonly upstream: readonly string[];
+  readonly stubDomains: Readonly<Record<string, readonly string[]>>;
+}
+export interface ClusterDnsDeps {
+  readonly informers: InformerFactory;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly config: ClusterDnsConfig;
+}
+
+/** Port the node's DNS server listens on; the kube-dns Service maps 53 to it. */
+export const CLUSTER_DNS_PORT = 10_053;
+
+/** Cluster DNS of one node, fed by informers. Starts to listen when it knows all services, so that it never lies. */
+export class ClusterDns {
+  readonly #deps: ClusterDnsDeps;
+
+  constructor(deps: ClusterDnsDeps) {
+    this.#deps = deps;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { informers, config, clock, random, log } = this.#deps;
+    const zone = new ClusterZone(config.domain);
+    const serviceInformer = informers.informer(services);
+    serviceInformer.addHandler({
+      onAdd: (service) => zone.setService(service),
+      onUpdate: (service) => zone.setService(service),
+      onDelete: (service) => zone.deleteService(service),
+    });
+    const sliceInformer = informers.informer(endpointSlices);
+    sliceInformer.addHandler({
+      onAdd: (slice) => zone.setSlice(slice),
+      onUpdate: (slice) => zone.setSlice(slice),
+      onDelete: (slice) => zone.deleteSlice(slice),
+    });
+    informers.start(signal);
+    await Promise.all([serviceInformer.synced(signal), sliceInformer.synced(signal)]);
+    const forwarder = new Forwarder({ servers: config.upstream, stubDomains: config.stubDomains, clock, random });
+    const server = new DnsServer(new Resolver({ zone, forwarder, log }), log);
+    const port = await server.listen(config.address, config.port);
+    log.info({ address: config.address, port, domain: config.domain }, "Cluster DNS answers");
+    await new Promise<void>((resolve) => {
+      if (signal.aborted) resolve();
+      else signal.addEventListener("abort", () => resolve(), { once: true });
+    });
+    await server.close();
+  }
+}

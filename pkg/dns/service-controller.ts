@@ -1,0 +1,149 @@
+import { endpointSlices, nodes, services } from "#pkg/api/refs.ts";
+import type { Node } from "#pkg/api/types/core-v1.ts";
+import type { Endpoint } from "#pkg/api/types/discovery-v1.ts";
+import { isAlreadyExists } from "#pkg/apimachinery/index.ts";
+import type { Client, Controller, Draft, InformerFactory } from "#pkg/client/index.ts";
+import { type Clock, type Logger, sleep } from "#pkg/util/index.ts";
+import type { EndpointSlice } from "#pkg/api/types/discovery-v1.ts";
+import type { Service } from "#pkg/api/types/core-v1.ts";
+import { CLUSTER_DNS_PORT } from "./cluster-dns.ts";
+
+/** Nodes that answer cluster DNS carry this label. */
+export const DNS_NODE_LABEL = "kubits.io/cluster-dns";
+const NAMESPACE = "kube-system";
+const SERVICE = "kube-dns";
+const SLICE = "kube-dns-nodes";
+const RETRY_MS = 2000;
+
+export interface DnsServiceDeps {
+  readonly client: Client;
+  readonly informers: InformerFactory;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Address of the kube-dns Service. */
+  readonly clusterIP: string;
+}
+
+/** The kube-dns Service; it has no selector, because nodes answer and not pods. Pure. */
+export function dnsService(clusterIP: string): Draft<Service> {
+  return {
+    metadata: {
+      name: SERVICE,
+      namespace: NAMESPACE,
+      labels: { "k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS" },
+    },
+    spec: {
+      type: "ClusterIP",
+      clusterIP,
+      ports: [
+        { name: "dns", protocol: "UDP", port: 53, targetPort: CLUSTER_DNS_PORT },
+        { name: "dns-tcp", protocol: "TCP", port: 53, targetPort: CLUSTER_DNS_PORT },
+      ],
+    },
+  };
+}
+
+/** Endpoints of the nodes that answer; each is hinted at its own node, so that pods ask next door. Pure. */
+export function dnsEndpoints(all: readonly Node[]): Endpoint[] {
+  return all
+    .filter(({ metadata }) => Object.hasOwn(metadata.labels ?? {}, DNS_NODE_LABEL))
+    .flatMap((node) => {
+      const address = node.status?.addresses?.find(
+        ({ type, address: text }) => type === "InternalIP" && !text.includes(":"),
+      )?.address;
+      const ready = node.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
+      const name = node.metadata.name;
+      return address === undefined
+        ? []
+        : [
+            {
+              addresses: [address],
+              conditions: { ready, serving: ready, terminating: false },
+              nodeName: name,
+              hints: { forNodes: [{ name }] },
+            },
+          ];
+    })
+    .sort((a, b) => (a.nodeName < b.nodeName ? -1 : 1));
+}
+
+function dnsSlice(endpoints: Endpoint[]): Draft<EndpointSlice> {
+  return {
+    metadata: {
+      name: SLICE,
+      namespace: NAMESPACE,
+      labels: { "kubernetes.io/service-name": SERVICE, "endpointslice.kubernetes.io/managed-by": "kubits-cluster-dns" },
+    },
+    addressType: "IPv4",
+    endpoints,
+    ports: [
+      { name: "dns", protocol: "UDP", port: CLUSTER_DNS_PORT },
+      { name: "dns-tcp", protocol: "TCP", port: CLUSTER_DNS_PORT },
+    ],
+  };
+}
+
+/** Keeps kube-system/kube-dns pointing at the nodes whose built-in DNS answers. */
+export class DnsServiceController implements Controller {
+  readonly name = "cluster-dns";
+  readonly #deps: DnsServiceDeps;
+
+  constructor(deps: DnsServiceDeps) {
+    this.#deps = deps;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { informers, clock, log } = this.#deps;
+    const informer = informers.informer(nodes);
+    let wake: () => void = () => undefined;
+    let dirty = true;
+    const changed = () => {
+      dirty = true;
+      wake();
+    };
+    const remove = informer.addHandler({ onAdd: changed, onUpdate: changed, onDelete: changed });
+    informers.start(signal);
+    await informer.synced(signal);
+    let written = "";
+    while (!signal.aborted) {
+      if (!dirty) {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+          signal.addEventListener("abort", () => resolve(), { once: true });
+        });
+        continue;
+      }
+      dirty = false;
+      const endpoints = dnsEndpoints(informer.lister.list());
+      const text = JSON.stringify(endpoints);
+      if (text === written) continue;
+      try {
+        await this.#converge(endpoints, signal);
+        written = text;
+      } catch (err) {
+        if (signal.aborted) break;
+        log.warn({ err }, "Could not update the kube-dns service; trying again");
+        dirty = true;
+        await sleep(clock, RETRY_MS, signal).catch(() => undefined);
+      }
+    }
+    remove();
+  }
+
+  async #converge(endpoints: Endpoint[], signal: AbortSignal): Promise<void> {
+    const { client, clusterIP } = this.#deps;
+    try {
+      await client.create(services, dnsService(clusterIP), { signal });
+    } catch (error) {
+      if (!isAlreadyExists(error)) throw error;
+    }
+    const slice = dnsSlice(endpoints);
+    const key = { namespace: NAMESPACE, name: SLICE };
+    try {
+      await client.create(endpointSlices, slice, { signal });
+    } catch (error) {
+      if (!isAlreadyExists(error)) throw error;
+      await client.patch(endpointSlices, key, "merge", slice, { signal });
+    }
+  }
+}
