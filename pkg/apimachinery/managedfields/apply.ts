@@ -1,0 +1,103 @@
+import { formatTime } from "#pkg/util/index.ts";
+import { deepEqual } from "../deep.ts";
+import { badRequest, type StatusError } from "../errors.ts";
+import type { AnyObject, KubeObject, ManagedFieldsEntry } from "../object.ts";
+import type { FieldSchema } from "../schema.ts";
+import { compareObjects } from "./compare.ts";
+import { applyConflict, type ManagerConflict } from "./conflicts.ts";
+import { fieldSetOf } from "./field-set.ts";
+import { type Fields, intersection, isEmpty, union } from "./fields.ts";
+import { BEFORE_FIRST_APPLY, decodeManagers, encodeManagers, identityOf, type Manager } from "./managers.ts";
+import { mergeObjects } from "./merge.ts";
+import { nodeOf } from "./nodes.ts";
+import { pruneObject } from "./prune.ts";
+import { trackedFields } from "./strip.ts";
+import { withoutFields, withoutManagedFields } from "./update.ts";
+
+export interface ApplyRequest {
+  readonly schema: FieldSchema;
+  /** The stored object; undefined when apply creates it. */
+  readonly live: Readonly<AnyObject> | undefined;
+  /** The configuration: what the applier wants to own. */
+  readonly applied: Readonly<AnyObject>;
+  /** Owners before; default: those of `live`. */
+  readonly managers?: readonly ManagedFieldsEntry[];
+  readonly manager: string;
+  readonly force: boolean;
+  readonly apiVersion: string;
+  readonly subresource?: string;
+  /** Epoch milliseconds. */
+  readonly now: number;
+  /** Dotted paths that this endpoint does not write. */
+  readonly resetFields?: readonly string[];
+}
+
+export type ApplyResult =
+  | {
+      readonly conflict?: undefined;
+      /** The request's own copy, its managedFields set. */
+      readonly object: KubeObject;
+      readonly managedFields: ManagedFieldsEntry[];
+      /** False when nothing but ownership can have changed. */
+      readonly changed: boolean;
+    }
+  /** The 409 to answer with. */
+  | { readonly conflict: StatusError };
+
+/**
+ * Server-side apply: merges a configuration into the live object, removes what the applier gave up and nobody else
+ * owns, and finds who owns fields it changes (a conflict unless `force`).
+ * @throws StatusError 400 when the configuration carries managedFields; TypedObjectError when it does not fit the schema.
+ */
+export function applyObject(request: ApplyRequest): ApplyResult {
+  const { schema, live, applied, manager, force, apiVersion, subresource = "", now, resetFields } = request;
+  if (applied.metadata.managedFields !== undefined && applied.metadata.managedFields !== null) {
+    throw badRequest("metadata.managedFields must be nil");
+  }
+  const node = nodeOf(schema);
+  const time = formatTime(now);
+  const liveObject = withoutManagedFields(live);
+  const before = managersOf(request, liveObject);
+
+  const taken = trackedFields(fieldSetOf(node, applied), resetFields);
+  const self: Manager = { name: manager, operation: "Apply", apiVersion, subresource, time, fields: taken };
+  const identity = identityOf(self);
+  const own = before.find((other) => identityOf(other) === identity);
+  const others = before.filter((other) => other !== own);
+
+  const merged = mergeObjects(node, liveObject, applied) as KubeObject;
+  if (own !== undefined && !isEmpty(own.fields)) {
+    const owned = others.reduce<Fields>((all, { fields }) => union(all, fields), taken);
+    pruneObject(node, merged, own.fields, owned);
+  }
+  merged.metadata ??= {};
+
+  const { changed, removed } = compareObjects(node, liveObject, merged);
+  const conflicts = others
+    .map((other): ManagerConflict => ({ manager: other, fields: intersection(other.fields, changed) }))
+    .filter(({ fields }) => !isEmpty(fields));
+  if (conflicts.length > 0 && !force) return { conflict: applyConflict(conflicts) };
+
+  const isChanged = live === undefined || !deepEqual(liveObject, merged);
+  // An applied configuration that changes nothing keeps the time of the one before.
+  const entry: Manager = isChanged || own === undefined ? self : { ...self, time: own.time };
+  const unchanged =
+    own !== undefined && entry.time === own.time && own.apiVersion === apiVersion && deepEqual(own.fields, taken);
+  const managedFields = encodeManagers([...withoutFields(others, [changed, removed]), unchanged ? own : entry]);
+  if (managedFields.length > 0) merged.metadata.managedFields = managedFields;
+  return { object: merged, managedFields, changed: isChanged };
+}
+
+/** An object that was never tracked belongs, as it stands, to a manager of that name when the first apply comes. */
+function managersOf(
+  { schema, live, managers, apiVersion, now }: ApplyRequest,
+  liveObject: Record<string, unknown>,
+): Manager[] {
+  const known = decodeManagers(managers ?? live?.metadata.managedFields) ?? [];
+  if (live === undefined || known.length > 0) return known;
+  const fields = trackedFields(compareObjects(nodeOf(schema), {}, liveObject).changed, undefined);
+  if (isEmpty(fields)) return [];
+  return [
+    { name: BEFORE_FIRST_APPLY, operation: "Update", apiVersion, subresource: "", time: formatTime(now), fields },
+  ];
+}

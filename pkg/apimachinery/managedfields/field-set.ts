@@ -1,0 +1,146 @@
+import { goQuote } from "../field-errors.ts";
+import { isRecord } from "../deep.ts";
+import { type Fields, isEmpty, LEAF, type MutableFields } from "./fields.ts";
+import { DEDUCED, type Node } from "./nodes.ts";
+
+/** An applied configuration that does not fit its schema; `problems` are in upstream's words. */
+export class TypedObjectError extends Error {
+  readonly problems: readonly string[];
+  constructor(problems: readonly string[]) {
+    super(problems.length === 1 ? problems[0] : `errors:\n${problems.map((problem) => `  ${problem}`).join("\n")}`);
+    this.name = "TypedObjectError";
+    this.problems = problems;
+  }
+}
+
+/**
+ * The fields a configuration sets, as its applier will own them.
+ * @throws TypedObjectError for unknown fields, wrong types, and list items that are repeated or lack their key.
+ */
+export function fieldSetOf(node: Node, value: unknown): Fields {
+  const problems: string[] = [];
+  const fields = setOf(node, value, "", problems) ?? {};
+  if (problems.length > 0) throw new TypedObjectError(problems);
+  return fields;
+}
+
+function nameOfType(value: unknown): string {
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "list";
+  return typeof value === "object" ? "map" : typeof value;
+}
+
+/** undefined: the value itself is no member, and has none. */
+function setOf(node: Node, value: unknown, path: string, problems: string[]): Fields | undefined {
+  if (value === null) return LEAF;
+  switch (node.kind) {
+    case "leaf":
+      checkLeaf(node.schema, value, path, problems);
+      return LEAF;
+    case "deduced":
+      return isRecord(value) ? objectSet(node, value, path, problems) : LEAF;
+    case "struct":
+    case "map":
+      if (isRecord(value)) return objectSet(node, value, path, problems);
+      problems.push(`${path}: expected map, got &{${JSON.stringify(value)}}`);
+      return undefined;
+    case "set":
+    case "list":
+      if (Array.isArray(value)) return listSet(node, value, path, problems);
+      problems.push(`${path}: expected list, got &{${JSON.stringify(value)}}`);
+      return undefined;
+  }
+}
+
+function checkLeaf({ type }: Node["schema"], value: unknown, path: string, problems: string[]): void {
+  const actual = nameOfType(value);
+  const expected =
+    type === "string" || type === "bytes" || type === "time" || type === "micro-time"
+      ? ["string"]
+      : type === "integer" || type === "number"
+        ? ["number"]
+        : type === "boolean"
+          ? ["boolean"]
+          : type === "array"
+            ? ["list"]
+            : type === "map" || type === "object"
+              ? ["map"]
+              : undefined;
+  if (expected === undefined || expected.includes(actual)) return;
+  const wanted = expected[0] === "number" ? "numeric (int or float)" : expected[0];
+  problems.push(`${path}: expected ${wanted}, got &value.valueUnstructured{Value:${JSON.stringify(value)}}`);
+}
+
+function objectSet(
+  node: Node & { kind: "struct" | "map" | "deduced" },
+  object: Record<string, unknown>,
+  path: string,
+  problems: string[],
+): Fields | undefined {
+  if (isEmpty(object as Fields)) return LEAF;
+  const fields: MutableFields = {};
+  for (const key of Object.keys(object)) {
+    const value = object[key];
+    if (value === undefined) continue;
+    const memberPath = `${path}.${key}`;
+    const field = node.kind === "struct" ? node.field(key) : undefined;
+    if (node.kind === "struct" && field === undefined) {
+      problems.push(`${memberPath}: field not declared in schema`);
+      continue;
+    }
+    const member = setOf(field?.node ?? (node.kind === "map" ? node.items : DEDUCED), value, memberPath, problems);
+    if (field !== undefined) {
+      if (member !== undefined) fields[field.element] = member;
+      // Keys of maps are members themselves, named fields are not.
+    } else fields[`f:${key}`] = withMembership(member);
+  }
+  return isEmpty(fields) ? undefined : fields;
+}
+
+function withMembership(member: Fields | undefined): Fields {
+  return member === undefined || isEmpty(member) ? LEAF : { ".": LEAF, ...member };
+}
+
+function listSet(
+  node: Node & { kind: "set" | "list" },
+  list: readonly unknown[],
+  path: string,
+  problems: string[],
+): Fields | undefined {
+  const fields: MutableFields = {};
+  list.forEach((item, position) => {
+    if (node.kind === "list") {
+      const missing = missingKey(node, item);
+      if (missing !== undefined) {
+        problems.push(
+          `${path}: element ${position}: associative list with keys has an element that omits key field ${goQuote(missing)} (and doesn't have default value)`,
+        );
+        return;
+      }
+    }
+    const element = node.kind === "list" ? node.keyOf(item) : `v:${JSON.stringify(item)}`;
+    if (fields[element] !== undefined) {
+      problems.push(`${path}: duplicate entries for key ${elementKeyText(element)}`);
+      return;
+    }
+    const member =
+      node.kind === "list" ? setOf(node.items, item, `${path}${elementKeyText(element)}`, problems) : undefined;
+    fields[element] = withMembership(member);
+  });
+  return isEmpty(fields) ? undefined : fields;
+}
+
+function missingKey(node: Node & { kind: "list" }, item: unknown): string | undefined {
+  const { listMapKeys = [], items } = node.schema;
+  return listMapKeys.find(
+    (name) => ((item as Record<string, unknown> | null)?.[name] ?? items?.properties?.get(name)?.default) === undefined,
+  );
+}
+
+function elementKeyText(element: string): string {
+  if (element.startsWith("v:")) return `[=${element.slice(2)}]`;
+  const key = JSON.parse(element.slice(2)) as Record<string, unknown>;
+  return `[${Object.entries(key)
+    .map(([name, value]) => `${name}=${JSON.stringify(value)}`)
+    .join(",")}]`;
+}

@@ -1,0 +1,98 @@
+/**
+ * What field management needs of a schema, compiled once per schema object: how each value is divided into owned parts.
+ */
+import type { FieldSchema } from "../schema.ts";
+import { isValueStruct } from "./value-structs.ts";
+
+/** A named member of a struct. */
+export interface StructField {
+  readonly element: string;
+  readonly node: Node;
+  /** A non-pointer member of a Go struct: it is there even where JSON omits it, so nobody adds or removes it. */
+  readonly alwaysThere: boolean;
+}
+
+export type Node =
+  /** Owned as one: scalars, atomic lists and maps. */
+  | { readonly kind: "leaf"; readonly schema: FieldSchema }
+  | { readonly kind: "struct"; readonly schema: FieldSchema; field(name: string): StructField | undefined }
+  | { readonly kind: "map"; readonly schema: FieldSchema; readonly items: Node }
+  | { readonly kind: "set"; readonly schema: FieldSchema }
+  | { readonly kind: "list"; readonly schema: FieldSchema; readonly items: Node; keyOf(item: unknown): string }
+  /** No schema: maps are divided, lists are atomic. */
+  | { readonly kind: "deduced"; readonly schema: FieldSchema };
+
+const ANY: FieldSchema = { type: "any" };
+export const DEDUCED: Node = { kind: "deduced", schema: ANY };
+
+const compiled = new WeakMap<FieldSchema, Node>();
+
+export function nodeOf(schema: FieldSchema): Node {
+  let node = compiled.get(schema);
+  if (node === undefined) {
+    node = compile(schema);
+    compiled.set(schema, node);
+  }
+  return node;
+}
+
+function compile(schema: FieldSchema): Node {
+  switch (schema.type) {
+    case "object":
+      return compileObject(schema);
+    case "map":
+      if (schema.mapType === "atomic" || schema.items === undefined) return { kind: "leaf", schema };
+      return { kind: "map", schema, items: nodeOf(schema.items) };
+    case "array":
+      return compileList(schema);
+    case "any":
+      // Definitions of built-in kinds that hold anything are atomic; in custom resources, structure is deduced.
+      return schema.definition === undefined ? { kind: "deduced", schema } : { kind: "leaf", schema };
+    default:
+      return { kind: "leaf", schema };
+  }
+}
+
+function compileObject(schema: FieldSchema): Node {
+  if (schema.mapType === "atomic") return { kind: "leaf", schema };
+  if (schema.properties === undefined) {
+    return schema.definition === undefined ? { kind: "deduced", schema } : { kind: "leaf", schema };
+  }
+  const { properties } = schema;
+  const open = schema.preserveUnknownFields === true && schema.definition === undefined;
+  const fields = new Map<string, StructField>();
+  const field = (name: string): StructField | undefined => {
+    let known = fields.get(name);
+    if (known === undefined) {
+      const property = properties.get(name);
+      if (property === undefined) return open ? { element: `f:${name}`, node: DEDUCED, alwaysThere: false } : undefined;
+      known = { element: `f:${name}`, node: nodeOf(property), alwaysThere: isValueStruct(schema, name, property) };
+      fields.set(name, known);
+    }
+    return known;
+  };
+  return { kind: "struct", schema, field };
+}
+
+function compileList(schema: FieldSchema): Node {
+  const { items, listMapKeys } = schema;
+  if (schema.listType === "set") return { kind: "set", schema };
+  if (schema.listType !== "map" || items === undefined || listMapKeys === undefined) return { kind: "leaf", schema };
+  // Keys stand in the order of their names, as upstream writes them.
+  const keys = listMapKeys.toSorted().map((name) => ({
+    name,
+    prefix: `${JSON.stringify(name)}:`,
+    fallback: items.properties?.get(name)?.default,
+  }));
+  const keyOf = (item: unknown): string => {
+    let text = "k:{";
+    for (const { name, prefix, fallback } of keys) {
+      const value = (item as Record<string, unknown> | null)?.[name] ?? fallback;
+      if (value === undefined) continue;
+      if (text.length > 3) text += ",";
+      text += prefix + JSON.stringify(value);
+    }
+    return `${text}}`;
+  };
+  return { kind: "list", schema, items: nodeOf(items), keyOf };
+}

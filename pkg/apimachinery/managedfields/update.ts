@@ -1,0 +1,91 @@
+import { isRecord } from "../deep.ts";
+import type { AnyObject, ManagedFieldsEntry } from "../object.ts";
+import type { FieldSchema } from "../schema.ts";
+import { compareObjects } from "./compare.ts";
+import { difference, type Fields, isEmpty, union } from "./fields.ts";
+import { capManagers, decodeManagers, encodeManagers, identityOf, type Manager } from "./managers.ts";
+import { nodeOf } from "./nodes.ts";
+import { trackedFields } from "./strip.ts";
+
+export interface UpdateRequest {
+  readonly schema: FieldSchema;
+  /** The stored object; undefined on create. */
+  readonly live: Readonly<AnyObject> | undefined;
+  /** The object about to be stored, after mutating admission. */
+  readonly updated: Readonly<AnyObject>;
+  /** Field manager of the request, or the name its user agent gives. */
+  readonly manager: string;
+  readonly operation?: "Update";
+  readonly apiVersion: string;
+  /** "" for the main resource. */
+  readonly subresource?: string;
+  /** RFC 3339, whole seconds. */
+  readonly time: string;
+  /** Dotted paths that this endpoint does not write ("status" for the main resource); nobody gains ownership there. */
+  readonly resetFields?: readonly string[];
+}
+
+/** `managedFields: [{}]` in a request gives up all ownership. An empty list means that the client knows nothing of it. */
+function isReset(entries: readonly ManagedFieldsEntry[] | undefined): boolean {
+  return entries !== undefined && entries.length === 1 && isRecord(entries[0]) && Object.keys(entries[0]).length === 0;
+}
+
+/** The owners before the write: the request's own list when it brings a valid one, else the live object's. */
+export function managersBefore(request: Pick<UpdateRequest, "live" | "updated" | "subresource">): Manager[] {
+  const live = request.live?.metadata.managedFields;
+  if ((request.subresource ?? "") === "") {
+    const given = request.updated.metadata.managedFields;
+    if (isReset(given)) return [];
+    const managers = decodeManagers(given);
+    if (managers !== undefined && managers.length > 0) return managers;
+  }
+  return decodeManagers(live) ?? [];
+}
+
+/** Takes `gone` from every manager; what owns nothing any more is dropped. */
+export function withoutFields(managers: readonly Manager[], gone: readonly Fields[]): Manager[] {
+  const remaining: Manager[] = [];
+  for (const manager of managers) {
+    let { fields } = manager;
+    for (const set of gone) fields = difference(fields, set);
+    if (fields === manager.fields) remaining.push(manager);
+    else if (!isEmpty(fields)) remaining.push({ ...manager, fields });
+  }
+  return remaining;
+}
+
+/**
+ * metadata.managedFields after an ordinary write (create, update, patch other than apply): the writer owns what it
+ * changed, nobody owns what is gone. Entries that stay the same are the live object's own, not copies.
+ */
+export function updateManagedFields(request: UpdateRequest): ManagedFieldsEntry[] {
+  const { schema, live, updated, manager, apiVersion, subresource = "", time, resetFields } = request;
+  const before = managersBefore(request);
+  const { changed, removed } = compareObjects(
+    nodeOf(schema),
+    withoutManagedFields(live),
+    withoutManagedFields(updated),
+  );
+  const taken = trackedFields(changed, resetFields);
+  let managers: readonly Manager[] = before;
+  if (!isEmpty(changed) || !isEmpty(removed)) {
+    const self: Manager = { name: manager, operation: "Update", apiVersion, subresource, time, fields: taken };
+    const identity = identityOf(self);
+    const own = before.find((other) => identityOf(other) === identity);
+    const others = withoutFields(before, [changed, removed]);
+    if (!isEmpty(taken)) {
+      const kept = own === undefined ? undefined : difference(own.fields, removed);
+      const rest = others.filter((other) => identityOf(other) !== identity);
+      managers = [...rest, { ...self, fields: kept === undefined ? taken : union(kept, taken) }];
+    } else managers = others;
+  }
+  return encodeManagers(capManagers(managers));
+}
+
+/** The list itself is no field of the object for this purpose; comparing it would cost more than all the rest. */
+export function withoutManagedFields(object: Readonly<AnyObject> | undefined): Record<string, unknown> {
+  // On create, what a Go type holds even when empty is there already.
+  if (object === undefined) return {};
+  const { managedFields: _managedFields, ...metadata } = object.metadata;
+  return { ...object, metadata };
+}
