@@ -1,13 +1,29 @@
-import type { LimitRange, Namespace, Node, ServiceAccount as Account } from "#pkg/api/types/core-v1.ts";
+import type {
+  LimitRange,
+  Namespace,
+  Node,
+  Pod,
+  ResourceQuota as Quota,
+  ServiceAccount as Account,
+} from "#pkg/api/types/core-v1.ts";
 import type { IngressClass } from "#pkg/api/types/networking-v1.ts";
+import type { RuntimeClass as PodRuntimeClass } from "#pkg/api/types/node-v1.ts";
 import type { PriorityClass } from "#pkg/api/types/scheduling-v1.ts";
-import type { StorageClass } from "#pkg/api/types/storage-v1.ts";
+import type { CSIDriver, StorageClass } from "#pkg/api/types/storage-v1.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
 import type { AdmissionPlugin, Authorizer } from "../contract.ts";
 import type { ObjectSource } from "../source/index.ts";
 import { type AdmissionChain, PluginChain } from "./chain.ts";
+import {
+  CertificateApproval,
+  CertificateSigning,
+  CertificateSubjectRestriction,
+  ClusterTrustBundleAttest,
+} from "./plugins/certificates.ts";
 import { LimitRanger } from "./plugins/limits.ts";
 import { NamespaceLifecycle } from "./plugins/namespace-lifecycle.ts";
+import { DenyServiceExternalIPs, NamespaceAutoProvision, PodNodeSelector } from "./plugins/namespace-options.ts";
+import { NodeRestriction } from "./plugins/node-restriction.ts";
 import {
   AlwaysPullImages,
   DefaultTolerationSeconds,
@@ -15,6 +31,7 @@ import {
   TaintNodesByCondition,
 } from "./plugins/pod-defaults.ts";
 import { Priority } from "./plugins/priority.ts";
+import { RuntimeClass } from "./plugins/runtime-class.ts";
 import { ServiceAccount } from "./plugins/service-account.ts";
 import {
   DefaultIngressClass,
@@ -22,6 +39,8 @@ import {
   PersistentVolumeClaimResize,
   StorageObjectInUseProtection,
 } from "./plugins/storage.ts";
+import type { QuotaCache } from "./quota/accountant.ts";
+import { ResourceQuota } from "./quota/plugin.ts";
 
 export interface AdmissionSources {
   readonly namespaces: ObjectSource<Namespace>;
@@ -31,6 +50,10 @@ export interface AdmissionSources {
   readonly storageClasses: ObjectSource<StorageClass>;
   readonly ingressClasses: ObjectSource<IngressClass>;
   readonly nodes: ObjectSource<Node>;
+  readonly pods: ObjectSource<Pod>;
+  readonly resourceQuotas: ObjectSource<Quota>;
+  readonly runtimeClasses: ObjectSource<PodRuntimeClass>;
+  readonly csiDrivers: ObjectSource<CSIDriver>;
 }
 
 export interface AdmissionDeps {
@@ -39,6 +62,10 @@ export interface AdmissionDeps {
   readonly log: Logger;
   readonly authorizer: Authorizer;
   readonly sources: AdmissionSources;
+  /** The resourcequotas cache, for compare-and-swap of their status. */
+  readonly quotaCache: QuotaCache;
+  /** Creates a namespace for NamespaceAutoProvision, when that is enabled. */
+  readonly createNamespace?: (name: string) => Promise<void>;
   /** Consistent read of a namespace, for one the cache does not know (yet). */
   readonly lookupNamespace?: (name: string) => Promise<Namespace | undefined>;
   /** `--enable-admission-plugins`, `--disable-admission-plugins`: on top of upstream's defaults. */
@@ -51,28 +78,39 @@ export interface AdmissionDeps {
 /** Plugins that are off unless enabled by name. */
 const OFF_BY_DEFAULT: ReadonlySet<string> = new Set([
   "AlwaysPullImages",
-  "NodeRestriction",
+  "DenyServiceExternalIPs",
   "NamespaceAutoProvision",
+  "NodeRestriction",
   "PodNodeSelector",
 ]);
 
 /** The built-in plugins in upstream's order. @throws Error for a name in `enable` or `disable` that does not exist. */
 export function createAdmissionChain(deps: AdmissionDeps): AdmissionChain {
-  const { sources, clock, random } = deps;
+  const { sources, clock, random, authorizer } = deps;
   const plugins: AdmissionPlugin[] = [
+    new NamespaceAutoProvision(sources.namespaces, deps.createNamespace ?? cannotProvision),
     new NamespaceLifecycle(sources.namespaces, deps.lookupNamespace),
     new LimitRanger(sources.limitRanges),
     new ServiceAccount(sources.serviceAccounts, clock, random),
+    new NodeRestriction(sources),
     new TaintNodesByCondition(),
     new AlwaysPullImages(),
+    new PodNodeSelector(sources.namespaces),
     new Priority(sources.priorityClasses),
     new DefaultTolerationSeconds(),
     new DefaultStorageClass(sources.storageClasses),
     new StorageObjectInUseProtection(),
     new PersistentVolumeClaimResize(sources.storageClasses),
+    new RuntimeClass(sources.runtimeClasses),
+    new CertificateApproval(authorizer),
+    new CertificateSigning(authorizer),
+    new ClusterTrustBundleAttest(authorizer),
+    new CertificateSubjectRestriction(),
     new DefaultIngressClass(sources.ingressClasses),
+    new DenyServiceExternalIPs(),
     new PodTopologyLabels(sources.nodes),
     ...(deps.extraValidating ?? []),
+    new ResourceQuota(sources.resourceQuotas, deps.quotaCache, clock),
   ];
   const names = new Set(plugins.map(({ name }) => name));
   for (const name of [...(deps.enable ?? []), ...(deps.disable ?? [])]) {
@@ -83,4 +121,8 @@ export function createAdmissionChain(deps: AdmissionDeps): AdmissionChain {
       deps.disable?.includes(name) !== true && (!OFF_BY_DEFAULT.has(name) || deps.enable?.includes(name) === true),
   );
   return new PluginChain(enabled);
+}
+
+async function cannotProvision(name: string): Promise<void> {
+  throw new Error(`namespace ${JSON.stringify(name)} cannot be provisioned: createNamespace is not wired`);
 }

@@ -5,8 +5,8 @@
  * Wiring (cmd/master):
  * ```ts
  * const chain = createAdmissionChain({
- *   clock, random, log, authorizer,
- *   sources: { namespaces: source("", "namespaces"), serviceAccounts: …, limitRanges: …, … },
+ *   clock, random, log, authorizer, quotaCache: registry.cache("", "resourcequotas"),
+ *   sources: { namespaces: source("", "namespaces"), serviceAccounts: …, limitRanges: …, … }, // all of AdmissionSources
  *   lookupNamespace: async (name) => (await registry.cache("", "namespaces").get("", name))?.object as Namespace | undefined,
  *   extraValidating: rbac === undefined ? [] : [new RbacEscalation(rbac, authorizer)],
  *   enable: ["NodeRestriction"], disable: [],
