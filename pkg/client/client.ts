@@ -175,7 +175,7 @@ class TransportClient implements Client {
     extra: Readonly<Record<string, string>> = {},
   ): Promise<R> {
     const bytes = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
-    const contentType = bytes === undefined ? {} : { "content-type": JSON_TYPE };
+    const contentType: Record<string, string> = bytes === undefined ? {} : { "content-type": JSON_TYPE };
     const headers = { ...this.#headers, ...contentType, ...extra };
     for (let attempt = 0; ; attempt++) {
       const response = await this.#transport.request({ method, path, headers, body: bytes, signal: options.signal });

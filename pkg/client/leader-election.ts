@@ -54,7 +54,7 @@ export class LeaderElector {
    * had it).
    */
   async run(signal: AbortSignal, lead: (signal: AbortSignal) => Promise<void>): Promise<"lost" | "released"> {
-    const { clock, log, lease } = this.#options;
+    const { log, lease } = this.#options;
     if (!(await this.#acquire(signal))) return "released";
     this.#isLeader = true;
     log.info({ lease: lease.name }, "Became leader");

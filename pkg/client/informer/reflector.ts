@@ -1,4 +1,4 @@
-import { isExpired, isStatusError, isTooManyRequests } from "#pkg/apimachinery/index.ts";
+import { isExpired, isStatusError } from "#pkg/apimachinery/index.ts";
 import type { AnyObject, StatusError } from "#pkg/apimachinery/index.ts";
 import type { ResourceRef } from "#pkg/api/resource-ref.ts";
 import { sleep } from "#pkg/util/index.ts";
@@ -109,13 +109,13 @@ export class Reflector<T extends AnyObject> {
 
   /** Watches on from the last version seen, again and again, until history is lost. */
   async #resume(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#deps;
     for (;;) {
       signal.throwIfAborted();
-      const startedAt = this.#deps.clock.monotonic();
-      const seen = { events: 0 };
-      await this.#watchOnce(signal, seen);
-      const tooShort = seen.events === 0 && this.#deps.clock.monotonic() - startedAt < VERY_SHORT_WATCH_MS;
-      if (tooShort) await sleep(this.#deps.clock, this.#backoff.next(), signal);
+      const startedAt = clock.monotonic();
+      const outcome = await this.#watchOnce(signal);
+      const suspicious = outcome === "empty" && clock.monotonic() - startedAt < VERY_SHORT_WATCH_MS;
+      if (outcome === "broken" || suspicious) await sleep(clock, this.#backoff.next(), signal);
     }
   }
 
@@ -139,16 +139,19 @@ export class Reflector<T extends AnyObject> {
     sink.replace(items);
   }
 
-  async #watchOnce(signal: AbortSignal, seen: { events: number }): Promise<void> {
+  /** One watch to its end. "broken": the connection was lost, our position in the history is not. */
+  async #watchOnce(signal: AbortSignal): Promise<"ended" | "empty" | "broken"> {
     const options = { ...this.#watchOptions(signal), resourceVersion: this.#resourceVersion };
+    let outcome: "ended" | "empty" = "empty";
     try {
       for await (const event of this.#deps.client.watch(this.#deps.resource, options)) {
-        seen.events++;
+        outcome = "ended";
         this.#apply(event);
       }
+      return outcome;
     } catch (error) {
       if (!this.#mayResume(error, signal)) throw error;
-      await sleep(this.#deps.clock, this.#backoff.next(), signal);
+      return "broken";
     }
   }
 
@@ -159,7 +162,7 @@ export class Reflector<T extends AnyObject> {
 
   /** Connection trouble and throttling leave our position in the history intact. */
   #mayResume(error: unknown, signal: AbortSignal): boolean {
-    return !signal.aborted && (!isStatusError(error) || isTooManyRequests(error) || error.code >= 500);
+    return !signal.aborted && (!isStatusError(error) || error.code === 429 || error.code >= 500);
   }
 
   #watchOptions(signal: AbortSignal): WatchOptions {
