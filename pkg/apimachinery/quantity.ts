@@ -236,6 +236,7 @@ export function parseQuantity(quantity: string | number): Quantity {
   let scale = (base === 10 ? exponent : 0) - fraction.length;
   let mantissa: Mantissa = digits.length <= 15 ? Number(digits) : narrow(BigInt(digits));
   if (mantissa === 0) return new Quantity(0, 0, format, "0");
+  const given = keepsItsText(base, integer, fraction, scale) ? text : undefined;
   let outFormat = format;
   if (base === 2) {
     const product = Number(mantissa) * 2 ** exponent;
@@ -253,7 +254,6 @@ export function parseQuantity(quantity: string | number): Quantity {
     scale = NANO;
   }
   if (base === 2 && scale < 0 && BigInt(mantissa) < pow10(-scale)) outFormat = "DecimalSI";
-  const given = keepsItsText(base, integer, fraction, scale) ? text : undefined;
   return new Quantity(negative ? -mantissa : mantissa, scale, outFormat, given);
 }
 

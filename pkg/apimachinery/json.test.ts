@@ -1,0 +1,54 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { decodeJson } from "./index.ts";
+
+test("repeated members are reported with their paths, and the last one wins", () => {
+  const { value, duplicates } = decodeJson(
+    `{"spec": {"replicas": 1, "replicas": 2, "replicas": 3, "c": [{"n": 1}, {"n": 1, "\\u006e": "x\\"y:"}]}, "spec" : {"a": 1}}`,
+  );
+  assert.deepEqual(duplicates, ["spec.replicas", "spec.c[1].n", "spec"]);
+  assert.deepEqual(value, { spec: { a: 1 } });
+  assert.deepEqual(decodeJson('{"a":1,"a":2}', { duplicates: false }).duplicates, []);
+});
+
+test("any JSON value decodes to itself without duplicates", () => {
+  fc.assert(
+    fc.property(fc.jsonValue(), (value) => {
+      const { value: decoded, duplicates } = decodeJson(Buffer.from(JSON.stringify(value, undefined, 1)));
+      assert.equal(JSON.stringify(decoded), JSON.stringify(value));
+      assert.deepEqual(duplicates, []);
+    }),
+  );
+});
+
+test("syntax errors have Go's words", () => {
+  const table: [string, string][] = [
+    ["", "unexpected end of JSON input"],
+    ['{"a":1', "unexpected end of JSON input"],
+    ["{a:1}", "invalid character 'a' looking for beginning of object key string"],
+    ['{"a" 1}', "invalid character '1' after object key"],
+    ['{"a":1 x}', "invalid character 'x' after object key:value pair"],
+    ["[1 2]", "invalid character '2' after array element"],
+    ["{} x", "invalid character 'x' after top-level value"],
+    ["trux", "invalid character 'x' in literal true (expecting 'e')"],
+    ["-x", "invalid character 'x' in numeric literal"],
+    ["1.", "unexpected end of JSON input"],
+    ['"\\q"', "invalid character 'q' in string escape code"],
+    ["not json", "invalid character 'o' in literal null (expecting 'u')"],
+    ["<html>", "invalid character '<' looking for beginning of value"],
+    ['"a\nb"', "invalid character '\\n' in string literal"],
+  ];
+  for (const [text, message] of table) assert.throws(() => decodeJson(text), { name: "DecodeError", message }, text);
+});
+
+test("deep nesting is refused, wide documents and brackets in strings are not", () => {
+  for (const depth of [1001, 10_000, 1_000_000]) {
+    assert.throws(() => decodeJson("[".repeat(depth) + "]".repeat(depth)), { message: "exceeded max depth" });
+    assert.throws(() => decodeJson('{"a":'.repeat(depth) + "1" + "}".repeat(depth)), { message: "exceeded max depth" });
+    assert.throws(() => decodeJson("[".repeat(depth)), { message: "exceeded max depth" });
+  }
+  assert.equal((decodeJson(`[${"[],".repeat(5000)}1]`).value as unknown[]).length, 5001);
+  assert.equal(decodeJson(JSON.stringify("[{".repeat(5000))).value, "[{".repeat(5000));
+  decodeJson("[".repeat(1000) + "]".repeat(1000));
+});
