@@ -53,7 +53,7 @@ export class SortedMap<V> {
   }
   /** Visits keys from `start` (inclusive) to `end` (exclusive, undefined: to the last) until `visit` returns false. */
   visit(start: string, end: string | undefined, visit: (value: V, key: string) => boolean | void): void {
-    if (this.#chunks.length === 0) return;
+    if (this.#chunks.length === 0 || isEmpty(start, end)) return;
     let at = this.#chunkOf(start);
     let index = lowerBound(this.#chunks[at]!, start);
     for (; at < this.#chunks.length; at++, index = 0) {
@@ -69,13 +69,13 @@ export class SortedMap<V> {
   }
   /** Number of keys from `start` (inclusive) to `end` (exclusive). */
   countBetween(start: string, end: string | undefined): number {
-    if (this.#chunks.length === 0) return 0;
+    if (this.#chunks.length === 0 || isEmpty(start, end)) return 0;
     const first = this.#chunkOf(start);
     const last = end === undefined ? this.#chunks.length - 1 : this.#chunkOf(end);
     let count = -lowerBound(this.#chunks[first]!, start);
     for (let at = first; at < last; at++) count += this.#chunks[at]!.length;
     count += end === undefined ? this.#chunks[last]!.length : lowerBound(this.#chunks[last]!, end);
-    return Math.max(count, 0);
+    return count;
   }
 
   /** The chunk that holds or would hold `key`. */
@@ -108,6 +108,10 @@ export class SortedMap<V> {
       this.#chunks.splice(at + 1, 0, upper);
     }
   }
+}
+
+function isEmpty(start: string, end: string | undefined): boolean {
+  return end !== undefined && compareKeys(start, end) >= 0;
 }
 
 /** Index of the first slot whose key is not below `key`. */
