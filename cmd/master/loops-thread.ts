@@ -1,0 +1,41 @@
+import { Worker } from "node:worker_threads";
+import type { ApiHandler } from "#pkg/apiserver/index.ts";
+import { servePort } from "#pkg/apiserver/index.ts";
+import type { UserInfo } from "#pkg/apimachinery/index.ts";
+import type { Logger } from "#pkg/util/index.ts";
+import type { ConnectRequest, WorkerInput } from "./worker.ts";
+
+const SERVICE_ACCOUNT = /^system:serviceaccount:([^:]+):[^:]+$/;
+
+/** The identity behind a name, with the groups that authentication would have given it. */
+export function identityOf(user: string): UserInfo {
+  const namespace = SERVICE_ACCOUNT.exec(user)?.[1];
+  const accountGroups = namespace === undefined ? [] : ["system:serviceaccounts", `system:serviceaccounts:${namespace}`];
+  return { name: user, groups: [...accountGroups, "system:authenticated"] };
+}
+
+export interface LoopsThread {
+  /** Resolves when the thread has ended; rejects when it crashed. */
+  readonly ended: Promise<void>;
+  stop(): void;
+}
+
+/** Starts scheduler and controllers in a thread of their own, served by `handler` under their own identities. */
+export function startLoopsThread(handler: ApiHandler, input: WorkerInput, log: Logger): LoopsThread {
+  const worker = new Worker(new URL("./worker.ts", import.meta.url), { workerData: input, name: "loops" });
+  const closers: Array<() => void> = [];
+  worker.on("message", (message: ConnectRequest) => {
+    closers.push(servePort(handler, message.port, identityOf(message.user)));
+  });
+  const ended = new Promise<void>((resolve, reject) => {
+    worker.on("error", (error) => {
+      log.error({ err: error }, "The thread of scheduler and controllers crashed");
+      reject(error);
+    });
+    worker.on("exit", () => {
+      for (const close of closers) close();
+      resolve();
+    });
+  });
+  return { ended, stop: () => worker.postMessage("stop") };
+}

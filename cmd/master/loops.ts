@@ -1,0 +1,99 @@
+import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
+import { createControllers } from "#pkg/controllers/index.ts";
+import { type Client, type Controller, LeaderElector, createEventRecorder, createInformerFactory } from "#pkg/client/index.ts";
+import type { ControllerOptions } from "#pkg/controllers/index.ts";
+import { DnsServiceController } from "#pkg/dns/index.ts";
+import { createScheduler } from "#pkg/scheduler/index.ts";
+import type { Clock, Logger, Random } from "#pkg/util/index.ts";
+
+/** What the control loops need to know; plain data, so that it can cross to a worker thread. */
+export interface LoopsConfig {
+  readonly scheduler: boolean;
+  readonly controllers: boolean;
+  /** --controllers. */
+  readonly selection: readonly string[];
+  readonly leaderElect: boolean;
+  readonly controllerOptions: Partial<ControllerOptions>;
+  /** Address of the kube-dns Service; "" when cluster DNS is somebody else's. */
+  readonly clusterDnsAddress: string;
+}
+
+export interface LoopsDeps {
+  readonly config: LoopsConfig;
+  /** A client that acts as this user: "system:kube-scheduler", "system:kube-controller-manager" or a service account. */
+  clientAs(user: string): Client;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+}
+
+const SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:kube-system:";
+
+/** Runs `lead` while holding the Lease, again and again until the signal aborts; at once when there is no election. */
+async function elected(deps: LoopsDeps, name: string, client: Client, signal: AbortSignal, lead: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  if (!deps.config.leaderElect) return lead(signal);
+  const identity = `${hostname()}_${randomUUID()}`;
+  const { clock, random, log } = deps;
+  while (!signal.aborted) {
+    const elector = new LeaderElector({ client, lease: { namespace: "kube-system", name }, identity, clock, random, log });
+    await elector.run(signal, lead);
+  }
+}
+
+async function runAll(controllers: readonly Controller[], log: Logger, signal: AbortSignal): Promise<void> {
+  await Promise.all(
+    controllers.map(async (controller) => {
+      try {
+        await controller.run(signal);
+      } catch (err) {
+        // One loop that cannot go on must not take the others with it; its absence shows in the log and in metrics.
+        if (!signal.aborted) log.error({ controller: controller.name, err }, "Controller ended unexpectedly");
+      }
+    }),
+  );
+}
+
+async function runControllers(deps: LoopsDeps, signal: AbortSignal): Promise<void> {
+  const { config, clock, random, log } = deps;
+  const client = deps.clientAs("system:kube-controller-manager");
+  await elected(deps, "kube-controller-manager", client, signal, async (leading) => {
+    const informers = createInformerFactory({ client, clock, random, log });
+    const controllers = createControllers({
+      clientFor: (account) => (account === "" ? client : deps.clientAs(`${SERVICE_ACCOUNT_PREFIX}${account}`)),
+      informers,
+      clock,
+      random,
+      log,
+      controllers: config.selection,
+      options: config.controllerOptions,
+    });
+    if (config.clusterDnsAddress !== "") {
+      const dnsClient = deps.clientAs("system:kube-controller-manager");
+      controllers.push(new DnsServiceController({ client: dnsClient, informers, clock, log, clusterIP: config.clusterDnsAddress }));
+    }
+    informers.start(leading);
+    await runAll(controllers, log, leading);
+  });
+}
+
+async function runScheduler(deps: LoopsDeps, signal: AbortSignal): Promise<void> {
+  const { clock, random, log } = deps;
+  const client = deps.clientAs("system:kube-scheduler");
+  await elected(deps, "kube-scheduler", client, signal, async (leading) => {
+    const informers = createInformerFactory({ client, clock, random, log });
+    const recorder = createEventRecorder({ client, component: "default-scheduler", clock, log });
+    const scheduler = createScheduler({ client, informers, clock, random, log, recorder });
+    informers.start(leading);
+    await runAll([scheduler], log, leading);
+  });
+}
+
+/** Runs the scheduler and the controllers until the signal aborts. */
+export async function runLoops(deps: LoopsDeps, signal: AbortSignal): Promise<void> {
+  const { config } = deps;
+  await Promise.all([
+    config.controllers ? runControllers(deps, signal) : undefined,
+    config.scheduler ? runScheduler(deps, signal) : undefined,
+  ]);
+}
