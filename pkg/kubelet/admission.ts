@@ -1,0 +1,177 @@
+/** Judges a pod before the node takes it: what the scheduler may not have known, or was never asked. Pure. */
+import type { Node, NodeSelectorTerm, Pod } from "#pkg/api/types/core-v1.ts";
+import { parseQuantity } from "#pkg/apimachinery/index.ts";
+import { podSums } from "./cgroups/resources.ts";
+import type { KubeletConfig } from "./config.ts";
+import { isCriticalPod } from "./pod/spec.ts";
+import type { Verdict } from "./pod/worker.ts";
+
+/** Sysctls that concern nothing outside the pod. Source: the sysctl documentation. */
+const SAFE_SYSCTLS = new Set([
+  "kernel.shm_rmid_forced",
+  "net.ipv4.ip_local_port_range",
+  "net.ipv4.tcp_syncookies",
+  "net.ipv4.ping_group_range",
+  "net.ipv4.ip_unprivileged_port_start",
+  "net.ipv4.ip_local_reserved_ports",
+  "net.ipv4.tcp_keepalive_time",
+  "net.ipv4.tcp_fin_timeout",
+  "net.ipv4.tcp_keepalive_intvl",
+  "net.ipv4.tcp_keepalive_probes",
+  "net.ipv4.tcp_rmem",
+  "net.ipv4.tcp_wmem",
+]);
+
+export interface AdmissionInput {
+  readonly pod: Pod;
+  readonly others: readonly Pod[];
+  readonly node: Node | undefined;
+  readonly allocatable: Readonly<Record<string, string | number>>;
+  readonly config: KubeletConfig;
+  /** The pod with the resources it was granted, for pods being resized. */
+  readonly allocated: (pod: Pod) => Pod;
+}
+
+export function admitPod(input: AdmissionInput): Verdict | undefined {
+  return admitSysctls(input) ?? admitNodeAffinity(input) ?? admitPorts(input) ?? admitResources(input);
+}
+
+function admitSysctls({ pod, config }: AdmissionInput): Verdict | undefined {
+  for (const { name } of pod.spec.securityContext?.sysctls ?? []) {
+    const dotted = name.replaceAll("/", ".");
+    const allowed = config.allowedUnsafeSysctls.some((pattern) =>
+      pattern.endsWith("*") ? dotted.startsWith(pattern.slice(0, -1)) : dotted === pattern,
+    );
+    const hostShared =
+      (dotted.startsWith("net.") && pod.spec.hostNetwork === true) ||
+      (/^(kernel\.(shm|msg|sem)|fs\.mqueue\.)/.test(dotted) && pod.spec.hostIPC === true);
+    if (hostShared || (!SAFE_SYSCTLS.has(dotted) && !allowed)) {
+      return { reason: "SysctlForbidden", message: `forbidden sysctl: "${name}" not allowlisted` };
+    }
+  }
+  return undefined;
+}
+
+function termMatches(term: NodeSelectorTerm, node: Node): boolean {
+  const { matchExpressions = [], matchFields = [] } = term;
+  if (matchExpressions.length === 0 && matchFields.length === 0) return false;
+  const check = (value: string | undefined, operator: string, values: readonly string[] = []) => {
+    switch (operator) {
+      case "In":
+        return value !== undefined && values.includes(value);
+      case "NotIn":
+        return value === undefined || !values.includes(value);
+      case "Exists":
+        return value !== undefined;
+      case "DoesNotExist":
+        return value === undefined;
+      case "Gt":
+        return value !== undefined && Number(value) > Number(values[0]);
+      case "Lt":
+        return value !== undefined && Number(value) < Number(values[0]);
+      default:
+        return false;
+    }
+  };
+  return (
+    matchExpressions.every(({ key, operator, values }) => check(node.metadata.labels?.[key], operator, values)) &&
+    matchFields.every(({ key, operator, values }) =>
+      check(key === "metadata.name" ? node.metadata.name : undefined, operator, values),
+    )
+  );
+}
+
+function admitNodeAffinity({ pod, node }: AdmissionInput): Verdict | undefined {
+  if (node === undefined) return undefined;
+  const labels = node.metadata.labels ?? {};
+  const selected = Object.entries(pod.spec.nodeSelector ?? {}).every(([key, value]) => labels[key] === value);
+  const terms = pod.spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms;
+  if (selected && (terms === undefined || terms.some((term) => termMatches(term, node)))) return undefined;
+  return {
+    reason: "NodeAffinity",
+    message: "Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
+  };
+}
+
+function hostPorts(pod: Pod): { ip: string; protocol: string; port: number }[] {
+  const sidecars = (pod.spec.initContainers ?? []).filter(({ restartPolicy }) => restartPolicy === "Always");
+  return [...pod.spec.containers, ...sidecars].flatMap(({ ports = [] }) =>
+    ports.flatMap(({ hostPort, hostIP = "", protocol = "TCP" }) =>
+      hostPort === undefined || hostPort === 0
+        ? []
+        : [{ ip: hostIP === "" ? "0.0.0.0" : hostIP, protocol, port: hostPort }],
+    ),
+  );
+}
+
+function admitPorts({ pod, others }: AdmissionInput): Verdict | undefined {
+  const taken = others.flatMap(hostPorts);
+  const conflict = hostPorts(pod).some((own) =>
+    taken.some(
+      (other) =>
+        other.port === own.port &&
+        other.protocol === own.protocol &&
+        (other.ip === own.ip || other.ip === "0.0.0.0" || own.ip === "0.0.0.0"),
+    ),
+  );
+  return conflict
+    ? {
+        reason: "NodePorts",
+        message:
+          "Pod was rejected: Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports",
+      }
+    : undefined;
+}
+
+interface Demand {
+  readonly name: string;
+  readonly of: (pod: Pod) => number;
+}
+
+function extendedRequest(pod: Pod, name: string): number {
+  const of = (list: Readonly<Record<string, string | number>> | undefined) =>
+    list?.[name] === undefined ? 0 : parseQuantity(list[name]).toNumber();
+  const init = Math.max(0, ...(pod.spec.initContainers ?? []).map(({ resources }) => of(resources?.requests)));
+  return Math.max(
+    init,
+    pod.spec.containers.reduce((sum, { resources }) => sum + of(resources?.requests), 0),
+  );
+}
+
+function admitResources({ pod, others, allocatable, allocated }: AdmissionInput): Verdict | undefined {
+  // Before the node has registered nothing is known that could be judged.
+  if (Object.keys(allocatable).length === 0) return undefined;
+  const limit = (name: string) => (allocatable[name] === undefined ? 0 : parseQuantity(allocatable[name]).toNumber());
+  const granted = others.map(allocated);
+  if (granted.length + 1 > limit("pods")) {
+    return {
+      reason: "OutOfpods",
+      message: `Pod was rejected: Node didn't have enough resource: pods, requested: 1, used: ${granted.length}, capacity: ${limit("pods")}`,
+    };
+  }
+  if (isCriticalPod(pod)) return undefined;
+  const extended = new Set(
+    pod.spec.containers
+      .flatMap(({ resources }) => Object.keys(resources?.requests ?? {}))
+      .filter((name) => name.includes("/")),
+  );
+  const demands: Demand[] = [
+    { name: "cpu", of: (p) => podSums(p).milliCpuRequest },
+    { name: "memory", of: (p) => podSums(p).memoryRequest },
+    { name: "ephemeral-storage", of: (p) => extendedRequest(p, "ephemeral-storage") },
+    ...[...extended].map((name) => ({ name, of: (p: Pod) => extendedRequest(p, name) })),
+  ];
+  for (const { name, of } of demands) {
+    const requested = of(pod);
+    if (requested === 0) continue;
+    const used = granted.reduce((sum, other) => sum + of(other), 0);
+    const capacity = name === "cpu" ? limit(name) * 1000 : limit(name);
+    if (used + requested > capacity) {
+      return {
+        reason: `OutOf${name}`,
+        message: `Pod was rejected: Node didn't have enough resource: ${name}, requested: ${requested}, used: ${used}, capacity: ${capacity}`,
+      };
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,346 @@
+/**
+ * The pods' cgroups: <root>/kubepods[/burstable|/besteffort]/pod<uid>, on cgroup v1 and v2, with the cgroupfs driver
+ * (we make directories) or systemd's (slices of the same structure, named as systemd nests them).
+ */
+import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { Pod } from "#pkg/api/types/core-v1.ts";
+import type { CommandRunner, Logger } from "#pkg/util/index.ts";
+import { qosClass } from "../pod/spec.ts";
+import type { QosClass } from "../pod/spec.ts";
+import { podSums, quotaOf, sharesOf } from "./resources.ts";
+
+export interface CgroupLimits {
+  readonly cpuShares?: number;
+  /** Microseconds per 100 ms; -1 or undefined for none. */
+  readonly cpuQuota?: number;
+  /** Bytes; -1 or undefined for none. */
+  readonly memoryLimit?: number;
+  readonly pidsLimit?: number;
+}
+export interface CgroupHierarchies {
+  readonly version: 1 | 2;
+  /** Mount point by controller; for version 2 the one entry "". */
+  readonly mounts: ReadonlyMap<string, string>;
+}
+
+const CONTROLLERS_V1 = [
+  "cpu",
+  "cpuacct",
+  "cpuset",
+  "memory",
+  "pids",
+  "blkio",
+  "devices",
+  "freezer",
+  "hugetlb",
+  "systemd",
+];
+const CONTROLLERS_V2 = ["cpu", "cpuset", "memory", "pids", "io", "hugetlb"];
+const CFS_PERIOD_US = 100_000;
+
+/** Reads from mountinfo where each controller lives. Pure. A hybrid machine counts as version 1. */
+export function parseHierarchies(mountinfo: string): CgroupHierarchies {
+  const v1 = new Map<string, string>();
+  let v2: string | undefined;
+  for (const line of mountinfo.split("\n")) {
+    const [before, after] = line.split(" - ");
+    const point = before?.split(" ")[4];
+    const [type, , options = ""] = after?.split(" ") ?? [];
+    if (point === undefined) continue;
+    if (type === "cgroup2") v2 ??= point;
+    if (type !== "cgroup") continue;
+    for (const option of options.split(",")) {
+      const controller = option.startsWith("name=") ? option.slice("name=".length) : option;
+      if (CONTROLLERS_V1.includes(controller) && !v1.has(controller)) v1.set(controller, point);
+    }
+  }
+  return v1.has("memory") || v2 === undefined
+    ? { version: 1, mounts: v1 }
+    : { version: 2, mounts: new Map([["", v2]]) };
+}
+
+/** runc's mapping of cpu.shares to cpu.weight. */
+export function weightOf(shares: number): number {
+  return shares === 0 ? 0 : 1 + Math.floor(((shares - 2) * 9999) / 262_142);
+}
+
+/** The file writes that give a cgroup its limits. Pure. */
+export function limitWrites(
+  version: 1 | 2,
+  limits: CgroupLimits,
+): { controller: string; file: string; value: string }[] {
+  const { cpuShares, cpuQuota, memoryLimit, pidsLimit } = limits;
+  const bounded = (value: number | undefined) => value !== undefined && value > 0;
+  const writes: { controller: string; file: string; value: string }[] = [];
+  if (version === 2) {
+    if (cpuShares !== undefined)
+      writes.push({ controller: "cpu", file: "cpu.weight", value: String(weightOf(cpuShares)) });
+    if (cpuQuota !== undefined)
+      writes.push({
+        controller: "cpu",
+        file: "cpu.max",
+        value: `${bounded(cpuQuota) ? cpuQuota : "max"} ${CFS_PERIOD_US}`,
+      });
+    if (memoryLimit !== undefined)
+      writes.push({
+        controller: "memory",
+        file: "memory.max",
+        value: bounded(memoryLimit) ? String(memoryLimit) : "max",
+      });
+    if (pidsLimit !== undefined)
+      writes.push({ controller: "pids", file: "pids.max", value: bounded(pidsLimit) ? String(pidsLimit) : "max" });
+    return writes;
+  }
+  if (cpuShares !== undefined) writes.push({ controller: "cpu", file: "cpu.shares", value: String(cpuShares) });
+  if (cpuQuota !== undefined) {
+    writes.push({ controller: "cpu", file: "cpu.cfs_period_us", value: String(CFS_PERIOD_US) });
+    writes.push({ controller: "cpu", file: "cpu.cfs_quota_us", value: String(bounded(cpuQuota) ? cpuQuota : -1) });
+  }
+  if (memoryLimit !== undefined)
+    writes.push({
+      controller: "memory",
+      file: "memory.limit_in_bytes",
+      value: String(bounded(memoryLimit) ? memoryLimit : -1),
+    });
+  if (pidsLimit !== undefined)
+    writes.push({ controller: "pids", file: "pids.max", value: bounded(pidsLimit) ? String(pidsLimit) : "max" });
+  return writes;
+}
+
+function hasCode(error: unknown, ...codes: string[]): boolean {
+  return codes.includes((error as NodeJS.ErrnoException).code ?? "");
+}
+
+export class CgroupManager {
+  readonly #hierarchies: CgroupHierarchies;
+  readonly #driver: "cgroupfs" | "systemd";
+  readonly #root: readonly string[];
+  readonly #perQos: boolean;
+  readonly #podPidsLimit: number;
+  readonly #commands: CommandRunner;
+  readonly #log: Logger;
+
+  constructor(deps: {
+    hierarchies: CgroupHierarchies;
+    driver: "cgroupfs" | "systemd";
+    cgroupRoot: string;
+    perQos: boolean;
+    podPidsLimit: number;
+    commands: CommandRunner;
+    log: Logger;
+  }) {
+    this.#hierarchies = deps.hierarchies;
+    this.#driver = deps.driver;
+    this.#root = deps.cgroupRoot.split("/").filter((part) => part !== "");
+    this.#perQos = deps.perQos;
+    this.#podPidsLimit = deps.podPidsLimit;
+    this.#commands = deps.commands;
+    this.#log = deps.log;
+  }
+
+  get version(): 1 | 2 {
+    return this.#hierarchies.version;
+  }
+
+  /** Path below the hierarchy's mount point. */
+  path(names: readonly string[]): string {
+    const all = [...this.#root, ...names];
+    if (this.#driver === "cgroupfs") return `/${all.join("/")}`;
+    // systemd nests a-b.slice below a.slice; dashes inside a name would nest once more.
+    const escaped = all.map((name) => name.replaceAll("-", "_"));
+    return `/${escaped.map((_, index) => `${escaped.slice(0, index + 1).join("-")}.slice`).join("/")}`;
+  }
+
+  #podNames(pod: Pod): string[] {
+    const qos: QosClass = qosClass(pod);
+    const level = qos === "Guaranteed" ? [] : [qos.toLowerCase()];
+    return ["kubepods", ...level, `pod${pod.metadata.uid}`];
+  }
+  podPath(pod: Pod): string {
+    return this.path(this.#podNames(pod));
+  }
+  /** As the runtime wants it in a sandbox's cgroup_parent. */
+  podParent(pod: Pod): string {
+    if (!this.#perQos) return "";
+    const path = this.podPath(pod);
+    return this.#driver === "systemd" ? path.slice(path.lastIndexOf("/") + 1) : path;
+  }
+
+  /** Makes kubepods and the QoS levels below it; `allocatable` bounds all pods together. */
+  async setUpNode(allocatable: { milliCpu: number; memoryBytes: number; pids?: number }): Promise<void> {
+    if (!this.#perQos) return;
+    await this.#apply(["kubepods"], {
+      cpuShares: sharesOf(allocatable.milliCpu),
+      memoryLimit: allocatable.memoryBytes,
+      ...(allocatable.pids === undefined ? {} : { pidsLimit: allocatable.pids }),
+    });
+    await this.#apply(["kubepods", "burstable"], { cpuShares: 2 });
+    await this.#apply(["kubepods", "besteffort"], { cpuShares: 2 });
+  }
+
+  /** Burstable pods together weigh as much as they asked for. */
+  async setBurstableShares(milliCpu: number): Promise<void> {
+    if (this.#perQos) await this.#apply(["kubepods", "burstable"], { cpuShares: sharesOf(milliCpu) });
+  }
+
+  /** Creates or updates the pod's cgroup; resolves to its name for the runtime. */
+  async ensurePod(pod: Pod): Promise<string> {
+    if (this.#perQos) await this.#apply(this.#podNames(pod), this.podLimits(pod));
+    return this.podParent(pod);
+  }
+
+  podLimits(pod: Pod): CgroupLimits {
+    const sums = podSums(pod);
+    return {
+      cpuShares: qosClass(pod) === "BestEffort" ? 2 : sharesOf(sums.milliCpuRequest),
+      cpuQuota: sums.milliCpuLimit === undefined ? -1 : quotaOf(sums.milliCpuLimit) || -1,
+      memoryLimit: sums.memoryLimit ?? -1,
+      ...(this.#podPidsLimit > 0 ? { pidsLimit: this.#podPidsLimit } : {}),
+    };
+  }
+
+  async removePod(pod: Pod): Promise<void> {
+    if (this.#perQos) await this.#remove(this.podPath(pod));
+  }
+
+  /** Removes cgroups of pods that are not in `uids`, left over from an earlier life. */
+  async removeOrphans(uids: ReadonlySet<string>): Promise<void> {
+    if (!this.#perQos || this.#driver === "systemd") return;
+    for (const level of [["kubepods"], ["kubepods", "burstable"], ["kubepods", "besteffort"]]) {
+      const names = new Set<string>();
+      for (const mount of this.#hierarchies.mounts.values()) {
+        for (const name of await listDirectories(join(mount, this.path(level))))
+          if (name.startsWith("pod")) names.add(name);
+      }
+      for (const name of names) if (!uids.has(name.slice(3))) await this.#remove(this.path([...level, name]));
+    }
+  }
+
+  /** A value below the pod's cgroup, or undefined when it does not exist. */
+  async read(path: string, controller: string, file: string): Promise<string | undefined> {
+    const mount = this.#mount(controller);
+    if (mount === undefined) return undefined;
+    try {
+      return (await readFile(join(mount, path, file), "utf8")).trim();
+    } catch (error) {
+      if (hasCode(error, "ENOENT", "ENODEV", "EOPNOTSUPP")) return undefined;
+      throw error;
+    }
+  }
+
+  #mount(controller: string): string | undefined {
+    return this.#hierarchies.mounts.get(this.version === 2 ? "" : controller);
+  }
+
+  async #apply(names: readonly string[], limits: CgroupLimits): Promise<void> {
+    const path = this.path(names);
+    if (this.#driver === "systemd") {
+      await this.#applySystemd(path, limits);
+      return;
+    }
+    for (const mount of new Set(this.#hierarchies.mounts.values())) await this.#create(mount, path);
+    for (const { controller, file, value } of limitWrites(this.version, limits)) {
+      const mount = this.#mount(controller);
+      if (mount !== undefined) await this.#write(join(mount, path, file), value);
+    }
+  }
+
+  /** Limits may be refused (usage already above a new memory limit, a controller not delegated): said, not fatal. */
+  async #write(file: string, value: string): Promise<void> {
+    try {
+      const current = (await readFile(file, "utf8")).trim();
+      if (current !== value) await writeFile(file, value);
+    } catch (err) {
+      this.#log.warn({ err, file, value }, "Writing a cgroup limit failed");
+    }
+  }
+
+  async #create(mount: string, path: string): Promise<void> {
+    let current = mount;
+    for (const name of path.split("/").filter((part) => part !== "")) {
+      if (this.version === 2) await this.#delegate(current);
+      current = join(current, name);
+      try {
+        await mkdir(current);
+      } catch (error) {
+        if (hasCode(error, "EEXIST")) continue;
+        throw error;
+      }
+      if (this.version === 1 && mount === this.#hierarchies.mounts.get("cpuset")) await copyCpuset(current);
+    }
+  }
+
+  async #delegate(directory: string): Promise<void> {
+    const available = (await readFile(join(directory, "cgroup.controllers"), "utf8")).trim().split(" ");
+    const enabled = (await readFile(join(directory, "cgroup.subtree_control"), "utf8")).trim().split(" ");
+    for (const controller of CONTROLLERS_V2) {
+      if (!available.includes(controller) || enabled.includes(controller)) continue;
+      try {
+        await writeFile(join(directory, "cgroup.subtree_control"), `+${controller}`);
+      } catch (err) {
+        this.#log.warn({ err, directory, controller }, "A cgroup controller could not be delegated");
+      }
+    }
+  }
+
+  async #applySystemd(path: string, { cpuShares, cpuQuota, memoryLimit, pidsLimit }: CgroupLimits): Promise<void> {
+    const unit = path.slice(path.lastIndexOf("/") + 1);
+    const bounded = (value: number | undefined) => value !== undefined && value > 0;
+    const v2 = this.version === 2;
+    const properties = [
+      ...(cpuShares === undefined
+        ? []
+        : [v2 ? `CPUWeight=${Math.max(1, weightOf(cpuShares))}` : `CPUShares=${cpuShares}`]),
+      ...(cpuQuota === undefined
+        ? []
+        : [`CPUQuota=${bounded(cpuQuota) ? `${Math.max(1, Math.round((cpuQuota * 100) / CFS_PERIOD_US))}%` : ""}`]),
+      ...(memoryLimit === undefined
+        ? []
+        : [`${v2 ? "MemoryMax" : "MemoryLimit"}=${bounded(memoryLimit) ? memoryLimit : "infinity"}`]),
+      ...(pidsLimit === undefined ? [] : [`TasksMax=${bounded(pidsLimit) ? pidsLimit : "infinity"}`]),
+    ];
+    await this.#commands.run("systemctl", ["start", unit]);
+    if (properties.length > 0)
+      await this.#commands.run("systemctl", ["set-property", "--runtime", unit, ...properties]);
+  }
+
+  async #remove(path: string): Promise<void> {
+    if (this.#driver === "systemd") {
+      const unit = path.slice(path.lastIndexOf("/") + 1);
+      await this.#commands.run("systemctl", ["stop", unit], { allowFailure: true });
+      await this.#commands.run("systemctl", ["revert", unit], { allowFailure: true });
+      return;
+    }
+    for (const mount of new Set(this.#hierarchies.mounts.values())) await this.#removeTree(join(mount, path));
+  }
+
+  async #removeTree(directory: string): Promise<void> {
+    for (const name of await listDirectories(directory)) await this.#removeTree(join(directory, name));
+    try {
+      await rmdir(directory);
+    } catch (error) {
+      // Busy: a process is still on its way out; the pod's worker or the next orphan sweep comes back.
+      if (!hasCode(error, "ENOENT", "EBUSY")) throw error;
+    }
+  }
+}
+
+/** A new cpuset directory of version 1 admits no process until it has cpus and memory nodes. */
+async function copyCpuset(directory: string): Promise<void> {
+  for (const file of ["cpuset.cpus", "cpuset.mems"]) {
+    const own = (await readFile(join(directory, file), "utf8")).trim();
+    if (own === "")
+      await writeFile(join(directory, file), (await readFile(join(dirname(directory), file), "utf8")).trim());
+  }
+}
+
+async function listDirectories(directory: string): Promise<string[]> {
+  try {
+    const entries = await readdir(directory, { withFileTypes: true });
+    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  } catch (error) {
+    if (hasCode(error, "ENOENT")) return [];
+    throw error;
+  }
+}

@@ -1,0 +1,124 @@
+/** What the kubelet can be told: names and defaults are those of KubeletConfiguration (kubelet.config.k8s.io/v1beta1). */
+export interface KubeletConfig {
+  /** <root>/pods, plugins, pki … */
+  readonly rootDirectory: string;
+  readonly podLogsDir: string;
+  readonly containerLogsDir: string;
+  /** Manifests of static pods; "" for none. */
+  readonly staticPodPath: string;
+  readonly clusterDNS: readonly string[];
+  readonly clusterDomain: string;
+  readonly resolvConf: string;
+  /** "" finds the address of the default route. Several, comma separated, for dual stack. */
+  readonly nodeIP: string;
+  readonly hostname: string;
+  readonly nodeLabels: Readonly<Record<string, string>>;
+  readonly registerWithTaints: readonly { key: string; value?: string; effect: string }[];
+  readonly registerNode: boolean;
+  readonly providerID: string;
+  readonly maxPods: number;
+  readonly podPidsLimit: number;
+  readonly address: string;
+  readonly port: number;
+  readonly healthzBindAddress: string;
+  /** 0 switches the plain health port off. */
+  readonly healthzPort: number;
+  readonly tlsCertFile: string;
+  readonly tlsPrivateKeyFile: string;
+  readonly clientCAFile: string;
+  readonly anonymousAuth: boolean;
+  readonly authorizationMode: "Webhook" | "AlwaysAllow";
+  readonly nodeStatusUpdateFrequencySeconds: number;
+  readonly nodeStatusReportFrequencySeconds: number;
+  readonly nodeLeaseDurationSeconds: number;
+  readonly syncFrequencySeconds: number;
+  readonly fileCheckFrequencySeconds: number;
+  readonly cgroupDriver: "cgroupfs" | "systemd";
+  /** Parent of kubepods; "" is the root of the hierarchy. */
+  readonly cgroupRoot: string;
+  readonly cgroupsPerQOS: boolean;
+  readonly cpuCFSQuota: boolean;
+  readonly systemReserved: Readonly<Record<string, string>>;
+  readonly kubeReserved: Readonly<Record<string, string>>;
+  readonly evictionHard: Readonly<Record<string, string>>;
+  readonly evictionSoft: Readonly<Record<string, string>>;
+  readonly evictionSoftGracePeriodSeconds: Readonly<Record<string, number>>;
+  readonly evictionPressureTransitionSeconds: number;
+  readonly evictionMaxPodGracePeriodSeconds: number;
+  readonly imageGCHighThresholdPercent: number;
+  readonly imageGCLowThresholdPercent: number;
+  readonly imageMinimumGCAgeSeconds: number;
+  readonly containerLogMaxSize: string;
+  readonly containerLogMaxFiles: number;
+  readonly serializeImagePulls: boolean;
+  readonly maxParallelImagePulls: number;
+  readonly allowedUnsafeSysctls: readonly string[];
+  readonly seccompDefault: boolean;
+  readonly crashLoopMaxSeconds: number;
+  readonly nodeStatusMaxImages: number;
+  readonly containerRuntimeEndpoint: string;
+  /** Whether user namespaces may be given to pods that ask for them. */
+  readonly failSwapOn: boolean;
+}
+
+export const DEFAULT_CONFIG: KubeletConfig = Object.freeze({
+  rootDirectory: "/var/lib/kubelet",
+  podLogsDir: "/var/log/pods",
+  containerLogsDir: "/var/log/containers",
+  staticPodPath: "",
+  clusterDNS: [],
+  clusterDomain: "cluster.local",
+  resolvConf: "/etc/resolv.conf",
+  nodeIP: "",
+  hostname: "",
+  nodeLabels: {},
+  registerWithTaints: [],
+  registerNode: true,
+  providerID: "",
+  maxPods: 110,
+  podPidsLimit: -1,
+  address: "0.0.0.0",
+  port: 10250,
+  healthzBindAddress: "127.0.0.1",
+  healthzPort: 10248,
+  tlsCertFile: "",
+  tlsPrivateKeyFile: "",
+  clientCAFile: "",
+  anonymousAuth: false,
+  authorizationMode: "Webhook",
+  nodeStatusUpdateFrequencySeconds: 10,
+  nodeStatusReportFrequencySeconds: 300,
+  nodeLeaseDurationSeconds: 40,
+  syncFrequencySeconds: 60,
+  fileCheckFrequencySeconds: 20,
+  cgroupDriver: "cgroupfs",
+  cgroupRoot: "",
+  cgroupsPerQOS: true,
+  cpuCFSQuota: true,
+  systemReserved: {},
+  kubeReserved: {},
+  evictionHard: {
+    "memory.available": "100Mi",
+    "nodefs.available": "10%",
+    "nodefs.inodesFree": "5%",
+    "imagefs.available": "15%",
+    "imagefs.inodesFree": "5%",
+  },
+  evictionSoft: {},
+  evictionSoftGracePeriodSeconds: {},
+  evictionPressureTransitionSeconds: 300,
+  evictionMaxPodGracePeriodSeconds: 0,
+  imageGCHighThresholdPercent: 85,
+  imageGCLowThresholdPercent: 80,
+  imageMinimumGCAgeSeconds: 120,
+  containerLogMaxSize: "10Mi",
+  containerLogMaxFiles: 5,
+  serializeImagePulls: false,
+  maxParallelImagePulls: 5,
+  allowedUnsafeSysctls: [],
+  seccompDefault: false,
+  crashLoopMaxSeconds: 300,
+  nodeStatusMaxImages: 50,
+  containerRuntimeEndpoint: "unix:///run/containerd/containerd.sock",
+  failSwapOn: true,
+});

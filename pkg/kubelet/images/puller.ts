@@ -1,0 +1,181 @@
+/** Brings images to the node: policies, credentials, backoff, one pull per image at a time, and the events of it. */
+import type { Container, EphemeralContainer, Pod, Secret } from "#pkg/api/types/core-v1.ts";
+import { goQuote } from "#pkg/apimachinery/index.ts";
+import type { Clock, Logger } from "#pkg/util/index.ts";
+import type { AuthConfig, Image, ImageSpec, Runtime, SandboxConfig } from "../cri/runtime.ts";
+import { BackoffTable } from "../pod/backoff.ts";
+import { credentialsFor } from "./credentials.ts";
+import { isImageReference, withDefaultTag } from "./reference.ts";
+
+/** An image that cannot be had; `reason` is what the container's waiting state shows. */
+export class ImageError extends Error {
+  readonly reason: "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" | "ImageInspectError";
+  /** When another try makes sense; epoch milliseconds. */
+  readonly retryAt: number | undefined;
+  constructor(reason: ImageError["reason"], message: string, retryAt?: number, options?: { cause?: unknown }) {
+    super(message, options);
+    this.reason = reason;
+    this.retryAt = retryAt;
+  }
+}
+
+export interface PulledImage {
+  readonly spec: ImageSpec;
+  readonly image: Image;
+}
+export type ImageEvent = (type: "Normal" | "Warning", reason: string, message: string) => void;
+
+interface PullRequest {
+  readonly pod: Pod;
+  readonly container: Pick<Container | EphemeralContainer, "image" | "imagePullPolicy">;
+  readonly secrets: readonly Secret[];
+  readonly sandbox: SandboxConfig | undefined;
+  readonly runtimeHandler: string;
+  readonly event: ImageEvent;
+  readonly signal: AbortSignal;
+}
+
+export class ImagePuller {
+  readonly #runtime: Runtime;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #backoff = new BackoffTable(10_000, 300_000);
+  readonly #failedAt = new Map<string, number>();
+  readonly #maxParallel: number;
+  readonly #waiting: (() => void)[] = [];
+  #active = 0;
+  /** When each image was last used here, for image garbage collection. */
+  readonly lastUsed = new Map<string, number>();
+
+  constructor(deps: { runtime: Runtime; clock: Clock; log: Logger; maxParallelPulls: number }) {
+    this.#runtime = deps.runtime;
+    this.#clock = deps.clock;
+    this.#log = deps.log;
+    this.#maxParallel = deps.maxParallelPulls;
+  }
+
+  /** The image as the runtime knows it, pulled first when the policy says so. Rejects with ImageError. */
+  async ensure(request: PullRequest): Promise<PulledImage> {
+    const { container, event } = request;
+    const written = container.image ?? "";
+    if (!isImageReference(written)) {
+      const message = `Failed to apply default image tag ${goQuote(written)}: couldn't parse image name ${goQuote(written)}: invalid reference format`;
+      event("Warning", "InspectFailed", message);
+      throw new ImageError("InvalidImageName", message);
+    }
+    const name = withDefaultTag(written);
+    const spec: ImageSpec = { image: name, userSpecifiedImage: written, runtimeHandler: request.runtimeHandler };
+    const present = await this.#inspect(spec, written, request);
+    const policy = container.imagePullPolicy ?? (name.endsWith(":latest") ? "Always" : "IfNotPresent");
+    if (present !== undefined && policy !== "Always") {
+      event(
+        "Normal",
+        "Pulled",
+        `Container image ${goQuote(written)} already present on machine and can be accessed by the pod`,
+      );
+      this.lastUsed.set(present.id, this.#clock.now());
+      return { spec, image: present };
+    }
+    if (policy === "Never") {
+      const message = `Container image ${goQuote(written)} is not present with pull policy of Never`;
+      event("Warning", "ErrImageNeverPull", message);
+      throw new ImageError("ErrImageNeverPull", message);
+    }
+    return this.#pull(request, spec, written);
+  }
+
+  async #inspect(spec: ImageSpec, written: string, request: PullRequest): Promise<Image | undefined> {
+    try {
+      return await this.#runtime.imageStatus(spec, { signal: request.signal });
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      const message = `Failed to inspect image ${goQuote(written)}: ${why}`;
+      request.event("Warning", "InspectFailed", message);
+      throw new ImageError("ImageInspectError", message, undefined, { cause });
+    }
+  }
+
+  async #pull(request: PullRequest, spec: ImageSpec, written: string): Promise<PulledImage> {
+    const { event, pod, signal } = request;
+    const key = `${pod.metadata.uid}_${written}`;
+    const failedAt = this.#failedAt.get(key);
+    const waiting = failedAt === undefined ? undefined : this.#backoff.waiting(key, failedAt, this.#clock.now());
+    if (waiting !== undefined) {
+      const message = `Back-off pulling image ${goQuote(written)}`;
+      event("Normal", "BackOff", message);
+      throw new ImageError("ImagePullBackOff", message, waiting.untilMs);
+    }
+    event("Normal", "Pulling", `Pulling image ${goQuote(written)}`);
+    const queuedAt = this.#clock.monotonic();
+    await this.#slot();
+    const startedAt = this.#clock.monotonic();
+    try {
+      await this.#pullWithAny(request, spec);
+      const image = await this.#runtime.imageStatus(spec, { signal });
+      if (image === undefined) throw new Error(`the runtime does not know ${written} after pulling it`);
+      const seconds = (from: number) => formatDuration(this.#clock.monotonic() - from);
+      event(
+        "Normal",
+        "Pulled",
+        `Successfully pulled image ${goQuote(written)} in ${seconds(startedAt)} (${seconds(queuedAt)} including waiting). Image size: ${image.sizeBytes} bytes.`,
+      );
+      this.#failedAt.delete(key);
+      this.lastUsed.set(image.id, this.#clock.now());
+      return { spec, image };
+    } catch (cause) {
+      if (signal.aborted) throw cause;
+      const now = this.#clock.now();
+      this.#backoff.next(key, now, now);
+      this.#failedAt.set(key, now);
+      const why = cause instanceof Error ? cause.message : String(cause);
+      event("Warning", "Failed", `Failed to pull image ${goQuote(written)}: ${why}`);
+      throw new ImageError("ErrImagePull", why, this.#backoff.waiting(key, now, now)?.untilMs, { cause });
+    } finally {
+      this.#release();
+    }
+  }
+
+  async #pullWithAny(request: PullRequest, spec: ImageSpec): Promise<void> {
+    const { secrets, sandbox, signal } = request;
+    const credentials: (AuthConfig | undefined)[] = credentialsFor(spec.image, secrets, (secret, err) =>
+      this.#log.warn(
+        { err, secret: secret.metadata.name, namespace: secret.metadata.namespace },
+        "A pull secret could not be read",
+      ),
+    );
+    if (credentials.length === 0) credentials.push(undefined);
+    let failure: unknown;
+    for (const auth of credentials) {
+      try {
+        await this.#runtime.pullImage(spec, auth, sandbox, { signal });
+        return;
+      } catch (error) {
+        failure = error;
+      }
+    }
+    throw failure;
+  }
+
+  forget(podUid: string): void {
+    this.#backoff.forget(podUid);
+    for (const key of this.#failedAt.keys()) if (key.startsWith(podUid)) this.#failedAt.delete(key);
+  }
+
+  async #slot(): Promise<void> {
+    if (this.#active >= this.#maxParallel) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.#active++;
+  }
+  #release(): void {
+    this.#active--;
+    this.#waiting.shift()?.();
+  }
+}
+
+/** As Go prints durations rounded to milliseconds: 950ms, 1.25s, 2m3.4s. */
+export function formatDuration(ms: number): string {
+  const rounded = Math.round(ms);
+  if (rounded < 1000) return `${rounded}ms`;
+  const minutes = Math.floor(rounded / 60_000);
+  const seconds = (rounded % 60_000) / 1000;
+  return minutes === 0 ? `${seconds}s` : `${minutes}m${seconds}s`;
+}

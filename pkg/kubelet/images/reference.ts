@@ -1,0 +1,22 @@
+/** Image references as people write them, completed as Docker and Kubernetes do. */
+const NAME =
+  /^(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?(?::\d+)?\/)?[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*(?::[\w][\w.-]{0,127})?(?:@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?$/;
+/** References longer than this are nonsense, and the pattern above must not be fed without bound. */
+const MAX_LENGTH = 4096;
+
+export function isImageReference(text: string): boolean {
+  return text.length <= MAX_LENGTH && NAME.test(text);
+}
+
+/** Adds ":latest" where neither tag nor digest is given. The registry is left to the runtime. */
+export function withDefaultTag(image: string): string {
+  const last = image.slice(image.lastIndexOf("/") + 1);
+  return last.includes(":") || image.includes("@") ? image : `${image}:latest`;
+}
+
+/** The registry's host, as credentials name it. */
+export function registryOf(image: string): string {
+  const slash = image.indexOf("/");
+  const first = slash < 0 ? "" : image.slice(0, slash);
+  return first.includes(".") || first.includes(":") || first === "localhost" ? first : "index.docker.io";
+}

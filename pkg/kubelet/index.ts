@@ -1,0 +1,12 @@
+/**
+ * The node agent: runs the pods that the API assigns to this node in a container runtime and reports on them.
+ *
+ * `createKubelet({ client, runtime, nodeName, clock, log, config })` → `{ run(signal) }`. The client authenticates as
+ * system:node:<name>; the runtime is a `GrpcRuntime` (containerd, CRI-O) or another implementation of `Runtime`.
+ * When `run` ends, containers go on; the next run takes them over without a restart.
+ */
+export { createKubelet, type Kubelet, type KubeletDeps } from "./kubelet.ts";
+export { DEFAULT_CONFIG, type KubeletConfig } from "./config.ts";
+export { GrpcRuntime } from "./cri/grpc-runtime.ts";
+export { isRuntimeError, type Runtime, RuntimeError } from "./cri/runtime.ts";
+export { KUBELET_VERSION } from "./node/status.ts";

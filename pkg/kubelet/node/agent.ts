@@ -1,0 +1,236 @@
+/** Registers the node, keeps its Lease fresh and its status true. */
+import type { Node, NodeStatus } from "#pkg/api/types/core-v1.ts";
+import type { Lease } from "#pkg/api/types/coordination-v1.ts";
+import { leases, nodes } from "#pkg/api/refs.ts";
+import { deepEqual, isAlreadyExists, isConflict, isNotFound } from "#pkg/apimachinery/index.ts";
+import type { Client, Draft } from "#pkg/client/index.ts";
+import { formatMicroTime, sleep } from "#pkg/util/index.ts";
+import type { Clock, Logger } from "#pkg/util/index.ts";
+import type { KubeletConfig } from "../config.ts";
+import { nodeLabels } from "./status.ts";
+
+const LEASE_NAMESPACE = "kube-node-lease";
+const RETRY_MS = 1000;
+const MAX_RETRY_MS = 10_000;
+
+export interface NodeAgentDeps {
+  readonly client: Client;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly config: KubeletConfig;
+  readonly nodeName: string;
+  readonly hostname: string;
+  readonly architecture: string;
+  /** The node as the watch last showed it. */
+  readonly node: () => Node | undefined;
+  readonly computeStatus: (node: Node | undefined, signal: AbortSignal) => Promise<NodeStatus>;
+  readonly onRegistered: (node: Node) => void;
+  readonly onReadyChange: (ready: boolean) => void;
+}
+
+/** Heartbeats alone do not make a status worth writing. */
+function withoutHeartbeats(status: NodeStatus | undefined): unknown {
+  return JSON.parse(
+    JSON.stringify({
+      ...status,
+      conditions: status?.conditions?.map(({ lastHeartbeatTime: _heartbeat, ...rest }) => rest),
+    }),
+  );
+}
+
+export class NodeAgent {
+  readonly #deps: NodeAgentDeps;
+  #lease: Lease | undefined;
+  #lastWrite = -Infinity;
+  #wake: (() => void) | undefined;
+  #ready: boolean | undefined;
+
+  constructor(deps: NodeAgentDeps) {
+    this.#deps = deps;
+  }
+
+  /** Makes the status be looked at now: something that matters changed. */
+  wake(): void {
+    this.#wake?.();
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    if (this.#deps.config.registerNode)
+      await this.#retry("Registering the node failed", signal, () => this.#register(signal));
+    await Promise.all([this.#statusLoop(signal), this.#leaseLoop(signal)]);
+  }
+
+  async #retry(message: string, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
+    for (let delayMs = RETRY_MS; !signal.aborted; delayMs = Math.min(delayMs * 2, MAX_RETRY_MS)) {
+      try {
+        await work();
+        return;
+      } catch (err) {
+        if (signal.aborted) return;
+        this.#deps.log.warn({ err }, message);
+      }
+      await sleep(this.#deps.clock, delayMs, signal).catch(() => undefined); // aborted: the loop's condition ends it
+    }
+  }
+
+  async #register(signal: AbortSignal): Promise<void> {
+    const { client, nodeName, config, hostname, architecture, log } = this.#deps;
+    const labels = nodeLabels(config, hostname, architecture);
+    const status = await this.#deps.computeStatus(undefined, signal);
+    const draft: Draft<Node> = {
+      apiVersion: "v1",
+      kind: "Node",
+      metadata: {
+        name: nodeName,
+        labels,
+        annotations: { "volumes.kubernetes.io/controller-managed-attach-detach": "true" },
+      },
+      spec: {
+        ...(config.providerID === "" ? {} : { providerID: config.providerID }),
+        ...(config.registerWithTaints.length === 0
+          ? {}
+          : { taints: config.registerWithTaints.map((taint) => ({ ...taint })) }),
+      },
+      status,
+    };
+    try {
+      this.#deps.onRegistered(await client.create(nodes, draft, { signal }));
+      log.info({ node: nodeName }, "Registered the node");
+      return;
+    } catch (error) {
+      if (!isAlreadyExists(error)) throw error;
+    }
+    const existing = await client.get(nodes, { namespace: "", name: nodeName }, { signal });
+    const missing = Object.entries(labels).filter(([key, value]) => existing.metadata.labels?.[key] !== value);
+    const updated =
+      missing.length === 0
+        ? existing
+        : await client.patch(
+            nodes,
+            { namespace: "", name: nodeName },
+            "merge",
+            { metadata: { labels: Object.fromEntries(missing) } },
+            { signal },
+          );
+    this.#deps.onRegistered(updated);
+    log.info({ node: nodeName }, "The node was already registered");
+  }
+
+  async #statusLoop(signal: AbortSignal): Promise<void> {
+    const { clock, config, log } = this.#deps;
+    let failures = 0;
+    while (!signal.aborted) {
+      try {
+        await this.#updateStatus(signal);
+        failures = 0;
+      } catch (err) {
+        if (signal.aborted) return;
+        failures++;
+        log.warn({ err }, "Updating the node's status failed");
+        // The node is gone from the API (deleted by hand): register it again, as a restart would.
+        if (isNotFound(err) && config.registerNode)
+          await this.#retry("Registering the node failed", signal, () => this.#register(signal));
+      }
+      const delayMs = failures > 0 && failures < 5 ? RETRY_MS : config.nodeStatusUpdateFrequencySeconds * 1000;
+      await new Promise<void>((resolve) => {
+        const done = () => {
+          cancel();
+          signal.removeEventListener("abort", done);
+          this.#wake = undefined;
+          resolve();
+        };
+        const cancel = clock.schedule(delayMs, done);
+        this.#wake = done;
+        signal.addEventListener("abort", done, { once: true });
+      });
+    }
+  }
+
+  async #updateStatus(signal: AbortSignal): Promise<void> {
+    const { client, clock, config, nodeName } = this.#deps;
+    const key = { namespace: "", name: nodeName };
+    const node = this.#deps.node() ?? (await client.get(nodes, key, { signal }));
+    const status = await this.#deps.computeStatus(node, signal);
+    const ready = status.conditions?.find(({ type }) => type === "Ready")?.status === "True";
+    const merged: NodeStatus = { ...node.status, ...status, conditions: mergeConditions(node.status, status) };
+    const changed = !deepEqual(withoutHeartbeats(merged), withoutHeartbeats(node.status));
+    const due = clock.monotonic() - this.#lastWrite >= config.nodeStatusReportFrequencySeconds * 1000;
+    if (changed || due) {
+      try {
+        await client.updateStatus(nodes, { ...node, status: merged }, { signal });
+      } catch (error) {
+        if (!isConflict(error)) throw error;
+        // The watch is behind: base the same status on what the server has now.
+        const current = await client.get(nodes, key, { signal });
+        const again = await this.#deps.computeStatus(current, signal);
+        await client.updateStatus(
+          nodes,
+          { ...current, status: { ...current.status, ...again, conditions: mergeConditions(current.status, again) } },
+          { signal },
+        );
+      }
+      this.#lastWrite = clock.monotonic();
+    }
+    if (this.#ready !== ready) {
+      this.#ready = ready;
+      this.#deps.onReadyChange(ready);
+    }
+  }
+
+  async #leaseLoop(signal: AbortSignal): Promise<void> {
+    const { clock, config, log } = this.#deps;
+    const periodMs = (config.nodeLeaseDurationSeconds * 1000) / 4;
+    while (!signal.aborted) {
+      let delayMs = periodMs;
+      try {
+        await this.#renewLease(signal);
+      } catch (err) {
+        if (signal.aborted) return;
+        this.#lease = undefined;
+        delayMs = RETRY_MS;
+        log.warn({ err }, "Renewing the node's lease failed");
+      }
+      await sleep(clock, delayMs, signal).catch(() => undefined); // aborted: the loop's condition ends it
+    }
+  }
+
+  async #renewLease(signal: AbortSignal): Promise<void> {
+    const { client, clock, config, nodeName } = this.#deps;
+    const key = { namespace: LEASE_NAMESPACE, name: nodeName };
+    const spec = {
+      holderIdentity: nodeName,
+      leaseDurationSeconds: config.nodeLeaseDurationSeconds,
+      renewTime: formatMicroTime(clock.now()),
+    };
+    const node = this.#deps.node();
+    const owner =
+      node === undefined
+        ? {}
+        : { ownerReferences: [{ apiVersion: "v1", kind: "Node", name: nodeName, uid: node.metadata.uid }] };
+    if (this.#lease === undefined) {
+      try {
+        this.#lease = await client.get(leases, key, { signal });
+      } catch (error) {
+        if (!isNotFound(error)) throw error;
+        this.#lease = await client.create(
+          leases,
+          { apiVersion: "coordination.k8s.io/v1", kind: "Lease", metadata: { ...key, ...owner }, spec },
+          { signal },
+        );
+        return;
+      }
+    }
+    this.#lease = await client.update(
+      leases,
+      { ...this.#lease, metadata: { ...this.#lease.metadata, ...owner }, spec: { ...this.#lease.spec, ...spec } },
+      { signal },
+    );
+  }
+}
+
+/** Conditions of others (NetworkUnavailable, problem detectors) stay. */
+function mergeConditions(old: NodeStatus | undefined, own: NodeStatus): NodeStatus["conditions"] {
+  const ours = own.conditions ?? [];
+  const others = (old?.conditions ?? []).filter(({ type }) => ours.every((condition) => condition.type !== type));
+  return [...others, ...ours];
+}

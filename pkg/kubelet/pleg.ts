@@ -1,0 +1,218 @@
+/**
+ * Knows what the runtime holds. One list of sandboxes and one of containers per second serve all pods; details are
+ * asked only for what changed. Workers look again at their own pod at once after acting on it.
+ */
+import { sleep } from "#pkg/util/index.ts";
+import type { Clock, Logger } from "#pkg/util/index.ts";
+import { isRuntimeError } from "./cri/runtime.ts";
+import type { Runtime, RuntimeContainer, RuntimeContainerStatus, Sandbox, SandboxStatus } from "./cri/runtime.ts";
+import { nothingObserved } from "./pod/observed.ts";
+import type { ObservedContainer, ObservedPod } from "./pod/observed.ts";
+
+const RELIST_PERIOD_MS = 1000;
+/** With the runtime's event stream the list is only a safety net. */
+const RELIST_PERIOD_WITH_EVENTS_MS = 300_000;
+/** Upstream's threshold: a relist that has not succeeded for so long makes the node NotReady. */
+const HEALTHY_MS = 180_000;
+const UID_LABEL = "io.kubernetes.pod.uid";
+
+interface Entry {
+  observed: ObservedPod;
+  signature: string;
+  /** Monotonic time at which the look behind `observed` began: an older look never replaces it. */
+  lookedAt: number;
+}
+
+export class PodLifecycleEvents {
+  readonly #runtime: Runtime;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #onChange: (uid: string) => void;
+  readonly #entries = new Map<string, Entry>();
+  readonly #containers = new Map<string, { state: string; status: RuntimeContainerStatus }>();
+  readonly #sandboxes = new Map<string, { state: string; status: SandboxStatus }>();
+  #lastRelist: number | undefined;
+  #eventsWork = false;
+
+  constructor(deps: { runtime: Runtime; clock: Clock; log: Logger; onChange: (uid: string) => void }) {
+    this.#runtime = deps.runtime;
+    this.#clock = deps.clock;
+    this.#log = deps.log;
+    this.#onChange = deps.onChange;
+  }
+
+  get(uid: string): ObservedPod {
+    return this.#entries.get(uid)?.observed ?? nothingObserved(uid);
+  }
+  /** All pods of which the runtime holds something. */
+  uids(): string[] {
+    return [...this.#entries.keys()];
+  }
+  healthy(): boolean {
+    return this.#lastRelist !== undefined && this.#clock.monotonic() - this.#lastRelist < HEALTHY_MS;
+  }
+
+  /** Looks at one pod now. */
+  async refresh(uid: string, signal?: AbortSignal): Promise<ObservedPod> {
+    const lookedAt = this.#clock.monotonic();
+    const [sandboxes, containers] = await Promise.all([
+      this.#runtime.listSandboxes({ podUid: uid }, { signal }),
+      this.#runtime.listContainers({ podUid: uid }, { signal }),
+    ]);
+    await this.#store(uid, sandboxes, containers, lookedAt, signal);
+    return this.get(uid);
+  }
+
+  /** Forgets what was cached about a container whose details changed without a change of state. */
+  invalidate(containerId: string): void {
+    this.#containers.delete(containerId);
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    void this.#followEvents(signal);
+    while (!signal.aborted) {
+      try {
+        await this.relist(signal);
+      } catch (err) {
+        if (signal.aborted) return;
+        this.#log.warn({ err }, "Listing the runtime's pods failed");
+      }
+      try {
+        await sleep(this.#clock, this.#eventsWork ? RELIST_PERIOD_WITH_EVENTS_MS : RELIST_PERIOD_MS, signal);
+      } catch {
+        return; // aborted
+      }
+    }
+  }
+
+  async relist(signal?: AbortSignal): Promise<void> {
+    const lookedAt = this.#clock.monotonic();
+    const [sandboxes, containers] = await Promise.all([
+      this.#runtime.listSandboxes({}, { signal }),
+      this.#runtime.listContainers({}, { signal }),
+    ]);
+    const pods = new Map<string, { sandboxes: Sandbox[]; containers: RuntimeContainer[] }>();
+    const podOf = (uid: string | undefined) => {
+      if (uid === undefined || uid === "") return undefined;
+      let pod = pods.get(uid);
+      if (pod === undefined) pods.set(uid, (pod = { sandboxes: [], containers: [] }));
+      return pod;
+    };
+    for (const sandbox of sandboxes) podOf(sandbox.metadata.uid)?.sandboxes.push(sandbox);
+    for (const container of containers) podOf(container.labels[UID_LABEL])?.containers.push(container);
+    for (const uid of this.#entries.keys()) if (!pods.has(uid)) pods.set(uid, { sandboxes: [], containers: [] });
+    for (const [uid, pod] of pods) {
+      const before = this.#entries.get(uid)?.observed;
+      try {
+        await this.#store(uid, pod.sandboxes, pod.containers, lookedAt, signal);
+      } catch (err) {
+        if (signal?.aborted === true) return;
+        this.#log.warn({ err, podUid: uid }, "Looking at a pod failed; the next relist tries again");
+      }
+      if (this.#entries.get(uid)?.observed !== before) this.#onChange(uid);
+    }
+    this.#forgetGone(sandboxes, containers);
+    this.#lastRelist = this.#clock.monotonic();
+  }
+
+  #forgetGone(sandboxes: readonly Sandbox[], containers: readonly RuntimeContainer[]): void {
+    const live = new Set([...sandboxes.map(({ id }) => id), ...containers.map(({ id }) => id)]);
+    for (const entry of this.#entries.values()) {
+      for (const { id } of [...entry.observed.sandboxes, ...entry.observed.containers]) live.add(id);
+    }
+    for (const id of this.#containers.keys()) if (!live.has(id)) this.#containers.delete(id);
+    for (const id of this.#sandboxes.keys()) if (!live.has(id)) this.#sandboxes.delete(id);
+  }
+
+  async #store(
+    uid: string,
+    sandboxes: Sandbox[],
+    containers: RuntimeContainer[],
+    lookedAt: number,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    const old = this.#entries.get(uid);
+    if (old !== undefined && old.lookedAt > lookedAt) return;
+    const signature = [...sandboxes, ...containers]
+      .map(({ id, state }) => `${id}:${state}:${this.#containers.has(id) || this.#sandboxes.has(id)}`)
+      .sort()
+      .join(" ");
+    if (old !== undefined && old.signature === signature) {
+      old.lookedAt = lookedAt;
+      return;
+    }
+    const [sandboxStatuses, containerStatuses] = await Promise.all([
+      Promise.all(sandboxes.map((sandbox) => this.#sandboxStatus(sandbox, signal))),
+      Promise.all(containers.map((container) => this.#containerStatus(container, signal))),
+    ]);
+    const newestFirst = (a: { createdAt: number }, b: { createdAt: number }) => b.createdAt - a.createdAt;
+    const observed: ObservedPod = {
+      uid,
+      sandboxes: sandboxStatuses.filter((status) => status !== undefined).sort(newestFirst),
+      containers: containerStatuses.filter((status) => status !== undefined).sort(newestFirst),
+    };
+    const current = this.#entries.get(uid);
+    if (current !== undefined && current.lookedAt > lookedAt) return;
+    if (observed.sandboxes.length === 0 && observed.containers.length === 0) this.#entries.delete(uid);
+    else {
+      const settled = [...sandboxes, ...containers]
+        .map(({ id, state }) => `${id}:${state}:true`)
+        .sort()
+        .join(" ");
+      this.#entries.set(uid, { observed, signature: settled, lookedAt });
+    }
+  }
+
+  async #sandboxStatus(sandbox: Sandbox, signal?: AbortSignal): Promise<SandboxStatus | undefined> {
+    const cached = this.#sandboxes.get(sandbox.id);
+    if (cached?.state === sandbox.state) return cached.status;
+    try {
+      const status = await this.#runtime.sandboxStatus(sandbox.id, { signal });
+      // A sandbox that stopped has no address any more, but its pod's status keeps the last one.
+      const ips = status.ips.length > 0 ? status.ips : (cached?.status.ips ?? []);
+      const kept = { ...status, ips };
+      this.#sandboxes.set(sandbox.id, { state: status.state, status: kept });
+      return kept;
+    } catch (error) {
+      if (isRuntimeError(error, "NotFound")) return undefined;
+      throw error;
+    }
+  }
+
+  async #containerStatus(container: RuntimeContainer, signal?: AbortSignal): Promise<ObservedContainer | undefined> {
+    const cached = this.#containers.get(container.id);
+    if (cached?.state === container.state) return { ...cached.status, sandboxId: container.sandboxId };
+    try {
+      const status = await this.#runtime.containerStatus(container.id, { signal });
+      this.#containers.set(container.id, { state: status.state, status });
+      return { ...status, sandboxId: container.sandboxId };
+    } catch (error) {
+      if (isRuntimeError(error, "NotFound")) return undefined;
+      throw error;
+    }
+  }
+
+  async #followEvents(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        for await (const event of this.#runtime.events(signal)) {
+          this.#eventsWork = true;
+          const uid = event.podUid;
+          if (uid === undefined) continue;
+          const before = this.#entries.get(uid)?.observed;
+          await this.refresh(uid, signal);
+          if (this.#entries.get(uid)?.observed !== before) this.#onChange(uid);
+        }
+      } catch (err) {
+        if (signal.aborted || isRuntimeError(err, "Unimplemented")) return;
+        this.#log.debug({ err }, "The runtime's event stream ended; listing continues");
+      }
+      this.#eventsWork = false;
+      try {
+        await sleep(this.#clock, 5000, signal);
+      } catch {
+        return; // aborted
+      }
+    }
+  }
+}

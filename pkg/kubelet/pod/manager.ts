@@ -1,0 +1,177 @@
+/** Follows the pods of this node and gives each a worker; looks after pods the runtime has but nobody wants. */
+import type { Pod } from "#pkg/api/types/core-v1.ts";
+import type { SharedInformer } from "#pkg/client/index.ts";
+import type { Logger } from "#pkg/util/index.ts";
+import type { VolumeManager } from "../volumes/manager.ts";
+import { isMirrorPod } from "./spec.ts";
+import { PodWorker, removeRuntimePod } from "./worker.ts";
+import type { Verdict, WorkerDeps } from "./worker.ts";
+
+/** What an orphan gets before it is killed: nobody knows its real grace period any more. */
+const ORPHAN_GRACE_SECONDS = 1;
+
+export interface PodManagerDeps {
+  readonly worker: WorkerDeps;
+  readonly log: Logger;
+  /** Judges a pod that is new to this node against those already here; undefined admits it. */
+  readonly admit: (pod: Pod, others: readonly Pod[]) => Verdict | undefined;
+}
+
+export class PodManager {
+  readonly #deps: PodManagerDeps;
+  readonly #workers = new Map<string, PodWorker>();
+  readonly #cleaning = new Set<string>();
+  /** Mirror pods by the full name of the static pod they stand for. */
+  readonly #mirrors = new Map<string, Pod>();
+  readonly #static = new Set<string>();
+  #signal: AbortSignal | undefined;
+  #sourcesReady = false;
+
+  constructor(deps: PodManagerDeps) {
+    this.#deps = deps;
+  }
+
+  start(informer: SharedInformer<Pod>, signal: AbortSignal): void {
+    this.#signal = signal;
+    informer.addHandler({
+      onAdd: (pod) => this.#apply(pod),
+      onUpdate: (pod) => this.#apply(pod),
+      onDelete: (pod) => this.#delete(pod),
+    });
+  }
+
+  /** From now on pods the runtime has and no source names are orphans. */
+  sourcesReady(): void {
+    this.#sourcesReady = true;
+    for (const uid of this.#deps.worker.pleg.uids()) this.onRuntimeChange(uid);
+  }
+
+  get(uid: string): PodWorker | undefined {
+    return this.#workers.get(uid);
+  }
+  find(namespace: string, name: string): PodWorker | undefined {
+    let found: PodWorker | undefined;
+    for (const worker of this.#workers.values()) {
+      const { metadata } = worker.pod;
+      if (metadata.name !== name || (metadata.namespace ?? "") !== namespace) continue;
+      // A pod of that name may still be on its way out while the next is there already.
+      if (found === undefined || worker.state === "syncing") found = worker;
+    }
+    return found;
+  }
+  workers(): PodWorker[] {
+    return [...this.#workers.values()];
+  }
+  /** Pods whose containers use the node. */
+  activePods(): Pod[] {
+    return this.workers()
+      .filter(({ active }) => active)
+      .map(({ pod }) => pod);
+  }
+  wakeAll(): void {
+    for (const worker of this.#workers.values()) worker.wake();
+  }
+
+  onRuntimeChange(uid: string): void {
+    const worker = this.#workers.get(uid);
+    if (worker !== undefined) worker.wake();
+    else if (this.#sourcesReady) void this.#cleanOrphan(uid);
+  }
+
+  /** Static pods come here as well; their mirrors only tell the API about them. */
+  addStatic(pod: Pod): void {
+    this.#static.add(pod.metadata.uid);
+    this.#applyPod(pod);
+  }
+  isStatic(uid: string): boolean {
+    return this.#static.has(uid);
+  }
+  removeStatic(uid: string): void {
+    this.#workers.get(uid)?.remove();
+  }
+  mirrorOf(pod: Pod): Pod | undefined {
+    return this.#mirrors.get(`${pod.metadata.namespace ?? ""}/${pod.metadata.name}`);
+  }
+
+  #apply(pod: Pod): void {
+    if (isMirrorPod(pod)) {
+      this.#mirrors.set(`${pod.metadata.namespace ?? ""}/${pod.metadata.name}`, pod);
+      this.find(pod.metadata.namespace ?? "", pod.metadata.name)?.wake();
+      return;
+    }
+    this.#applyPod(pod);
+  }
+
+  #applyPod(pod: Pod): void {
+    const existing = this.#workers.get(pod.metadata.uid);
+    if (existing !== undefined) {
+      existing.update(pod);
+      return;
+    }
+    const signal = this.#signal;
+    if (signal === undefined) throw new Error("the pod manager was given a pod before it was started");
+    const worker = new PodWorker(this.#deps.worker, pod, ({ uid }) => {
+      this.#workers.delete(uid);
+      this.#static.delete(uid);
+    });
+    const verdict = this.#isNew(pod) ? this.#deps.admit(pod, this.activePods()) : undefined;
+    this.#workers.set(worker.uid, worker);
+    if (verdict !== undefined) {
+      this.#deps.worker.event(pod, undefined, "Warning", verdict.reason, verdict.message);
+      worker.fail(verdict);
+    }
+    worker
+      .run(signal)
+      .catch((err: unknown) => this.#deps.log.error({ err, podUid: worker.uid }, "A pod worker stopped unexpectedly"));
+  }
+
+  /** Pods that were here before the kubelet restarted are not judged again. */
+  #isNew(pod: Pod): boolean {
+    const phase = pod.status?.phase;
+    if (phase === "Succeeded" || phase === "Failed" || pod.metadata.deletionTimestamp !== undefined) return false;
+    return pod.status?.startTime === undefined && this.#deps.worker.pleg.get(pod.metadata.uid).sandboxes.length === 0;
+  }
+
+  #delete(pod: Pod): void {
+    if (isMirrorPod(pod)) {
+      const key = `${pod.metadata.namespace ?? ""}/${pod.metadata.name}`;
+      if (this.#mirrors.get(key)?.metadata.uid === pod.metadata.uid) this.#mirrors.delete(key);
+      this.find(pod.metadata.namespace ?? "", pod.metadata.name)?.wake();
+      return;
+    }
+    this.#workers.get(pod.metadata.uid)?.remove();
+  }
+
+  async #cleanOrphan(uid: string): Promise<void> {
+    const signal = this.#signal;
+    if (signal === undefined || this.#cleaning.has(uid)) return;
+    const { pleg, runtime, lifecycle, volumes } = this.#deps.worker;
+    const observed = pleg.get(uid);
+    if (observed.sandboxes.length === 0 && observed.containers.length === 0) return;
+    this.#cleaning.add(uid);
+    try {
+      this.#deps.log.info({ podUid: uid }, "Removing a pod that no source knows");
+      await lifecycle.stopPod(undefined, observed, ORPHAN_GRACE_SECONDS, "", () => undefined, signal);
+      await removeRuntimePod(runtime, await pleg.refresh(uid, signal), signal);
+      await pleg.refresh(uid, signal);
+      await volumes.tearDown(uid);
+    } catch (err) {
+      if (!signal.aborted)
+        this.#deps.log.warn({ err, podUid: uid }, "Removing an orphaned pod failed; the next relist tries again");
+    } finally {
+      this.#cleaning.delete(uid);
+    }
+  }
+
+  /** Removes pod directories that belong to nothing. */
+  async cleanDirectories(volumes: VolumeManager): Promise<void> {
+    for (const uid of await volumes.podsOnDisk()) {
+      if (this.#workers.has(uid) || this.#deps.worker.pleg.get(uid).sandboxes.length > 0) continue;
+      try {
+        await volumes.tearDown(uid);
+      } catch (err) {
+        this.#deps.log.warn({ err, podUid: uid }, "Removing an orphaned pod directory failed");
+      }
+    }
+  }
+}

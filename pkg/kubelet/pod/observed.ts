@@ -1,0 +1,43 @@
+/** What the runtime says about one pod: its sandboxes and all containers it still remembers, newest first. */
+import type { RuntimeContainerStatus, SandboxStatus } from "../cri/runtime.ts";
+
+export interface ObservedContainer extends RuntimeContainerStatus {
+  readonly sandboxId: string;
+}
+export interface ObservedPod {
+  readonly uid: string;
+  readonly sandboxes: readonly SandboxStatus[];
+  readonly containers: readonly ObservedContainer[];
+}
+
+export function nothingObserved(uid: string): ObservedPod {
+  return { uid, sandboxes: [], containers: [] };
+}
+
+/** The sandbox in use: the newest one, when it is ready. */
+export function readySandbox(observed: ObservedPod): SandboxStatus | undefined {
+  const newest = observed.sandboxes[0];
+  return newest?.state === "Ready" ? newest : undefined;
+}
+
+/** The newest container of that name, in any sandbox or only in the one given. */
+export function newestContainer(
+  observed: ObservedPod,
+  name: string,
+  sandboxId?: string,
+): ObservedContainer | undefined {
+  return observed.containers.find(
+    (c) => c.metadata.name === name && (sandboxId === undefined || c.sandboxId === sandboxId),
+  );
+}
+
+export function runningContainers(observed: ObservedPod): ObservedContainer[] {
+  return observed.containers.filter(({ state }) => state === "Running" || state === "Unknown");
+}
+
+/** The kubelet's own counter, which each container carries, so that it outlives the kubelet. */
+export function restartCountOf(container: ObservedContainer): number {
+  const text = container.annotations["io.kubernetes.container.restartCount"];
+  const count = Number(text ?? container.metadata.attempt);
+  return Number.isSafeInteger(count) ? count : container.metadata.attempt;
+}

@@ -1,0 +1,196 @@
+/**
+ * Decides what has to happen to a pod's sandbox and containers. Pure: everything it knows is in its input, so that
+ * running it again after every step, or after the kubelet has restarted, continues where the pod is.
+ */
+import type { Container, EphemeralContainer, Pod } from "#pkg/api/types/core-v1.ts";
+import { newestContainer, readySandbox, restartCountOf, runningContainers } from "./observed.ts";
+import type { ObservedContainer, ObservedPod } from "./observed.ts";
+import { containerHash, isSidecar, restartsAfter } from "./spec.ts";
+import type { ContainerKind } from "./spec.ts";
+
+export type Step =
+  | { readonly type: "KillSandbox"; readonly sandboxId: string; readonly message: string }
+  | { readonly type: "CreateSandbox"; readonly attempt: number }
+  | {
+      readonly type: "KillContainer";
+      readonly container: ObservedContainer;
+      readonly reason: "LivenessFailed" | "StartupFailed" | "SpecChanged" | "Orphaned" | "RestartForResize";
+      readonly message: string;
+    }
+  | {
+      readonly type: "StartContainer";
+      readonly kind: ContainerKind;
+      readonly name: string;
+      readonly restartCount: number;
+      readonly sandboxId: string;
+    };
+
+export interface Waiting {
+  readonly name: string;
+  readonly delayMs: number;
+}
+export interface PodPlan {
+  readonly steps: readonly Step[];
+  /** Containers that crashed and wait for their turn. */
+  readonly backingOff: readonly Waiting[];
+  /** When to look again even if nothing happens; epoch milliseconds. */
+  readonly recheckAt?: number;
+}
+
+export interface PlanInput {
+  readonly pod: Pod;
+  readonly observed: ObservedPod;
+  readonly now: number;
+  /** Probe verdicts by container id. */
+  readonly probes: {
+    livenessFailed(containerId: string): boolean;
+    startupFailed(containerId: string): boolean;
+    /** True when the startup probe succeeded or there is none. */
+    started(container: ObservedContainer): boolean;
+  };
+  /** The crash-loop delay in force for a container that ended at `finishedAt`. */
+  readonly backoff: (
+    container: Container | EphemeralContainer,
+    finishedAt: number,
+  ) => { delayMs: number; untilMs: number } | undefined;
+  /** Containers that must be restarted for a resize to take effect. */
+  readonly restartForResize?: ReadonlySet<string>;
+}
+
+interface Draft {
+  readonly steps: Step[];
+  readonly backingOff: Waiting[];
+  recheckAt: number | undefined;
+}
+
+export function planPod(input: PlanInput): PodPlan {
+  const { pod, observed } = input;
+  const draft: Draft = { steps: [], backingOff: [], recheckAt: undefined };
+  const sandbox = readySandbox(observed);
+
+  const stale = observed.sandboxes.filter(({ id, state }) => state === "Ready" && id !== sandbox?.id);
+  for (const { id } of stale)
+    draft.steps.push({ type: "KillSandbox", sandboxId: id, message: "More than one sandbox is running." });
+  if (sandbox === undefined) {
+    const newest = observed.sandboxes[0];
+    // Containers cannot outlive their sandbox; what still runs belongs to a broken one.
+    if (newest !== undefined && runningContainers(observed).length > 0) {
+      draft.steps.push({
+        type: "KillSandbox",
+        sandboxId: newest.id,
+        message: "Pod sandbox changed, it will be killed and re-created.",
+      });
+    }
+    draft.steps.push({ type: "CreateSandbox", attempt: newest === undefined ? 0 : newest.metadata.attempt + 1 });
+    return finish(draft);
+  }
+  if (stale.length > 0) return finish(draft);
+
+  for (const container of pod.spec.ephemeralContainers ?? []) {
+    if (newestContainer(observed, container.name) === undefined) {
+      draft.steps.push({
+        type: "StartContainer",
+        kind: "ephemeral",
+        name: container.name,
+        restartCount: 0,
+        sandboxId: sandbox.id,
+      });
+    }
+  }
+  const initialized = planInitContainers(input, sandbox.id, draft);
+  if (initialized)
+    for (const container of pod.spec.containers) planContainer(input, "regular", container, sandbox.id, draft);
+  return finish(draft);
+}
+
+function finish({ steps, backingOff, recheckAt }: Draft): PodPlan {
+  return { steps, backingOff, ...(recheckAt === undefined ? {} : { recheckAt }) };
+}
+
+/** Plans init containers in their order; true when the regular containers may run. */
+function planInitContainers(input: PlanInput, sandboxId: string, draft: Draft): boolean {
+  const { pod, observed, probes } = input;
+  const alreadyInitialized = pod.spec.containers.some(
+    ({ name }) => newestContainer(observed, name, sandboxId) !== undefined,
+  );
+  for (const container of pod.spec.initContainers ?? []) {
+    const current = newestContainer(observed, container.name, sandboxId);
+    if (isSidecar(container)) {
+      planContainer(input, "init", container, sandboxId, draft);
+      const started = current?.state === "Running" && probes.started(current);
+      if (!started && !alreadyInitialized) return false;
+      continue;
+    }
+    if (alreadyInitialized || (current?.state === "Exited" && current.exitCode === 0)) continue;
+    if (current?.state === "Running") return false;
+    if (current === undefined || current.state !== "Exited" || restartsAfter(pod, "init", container, current)) {
+      start(input, "init", container, sandboxId, draft);
+    }
+    return false;
+  }
+  return true;
+}
+
+function planContainer(
+  input: PlanInput,
+  kind: ContainerKind,
+  container: Container,
+  sandboxId: string,
+  draft: Draft,
+): void {
+  const { pod, observed, probes } = input;
+  const current = newestContainer(observed, container.name);
+  if (current?.state === "Running" && current.sandboxId === sandboxId) {
+    const kill = (reason: Extract<Step, { type: "KillContainer" }>["reason"], message: string) =>
+      draft.steps.push({ type: "KillContainer", container: current, reason, message });
+    const hash = current.annotations["io.kubernetes.container.hash"];
+    if (hash !== undefined && hash !== containerHash(container)) {
+      kill("SpecChanged", `Container ${container.name} definition changed, will be restarted`);
+    } else if (probes.livenessFailed(current.id)) {
+      kill("LivenessFailed", `Container ${container.name} failed liveness probe, will be restarted`);
+    } else if (probes.startupFailed(current.id)) {
+      kill("StartupFailed", `Container ${container.name} failed startup probe, will be restarted`);
+    } else if (input.restartForResize?.has(container.name) === true) {
+      kill("RestartForResize", `Container ${container.name} resize requires restart`);
+    }
+    return;
+  }
+  const ended = current?.state === "Exited" ? current : undefined;
+  // "Created" was never started and "Unknown" cannot be trusted: both are replaced whatever the policy.
+  if (ended !== undefined && !restartsAfter(pod, kind, container, ended)) return;
+  start(input, kind, container, sandboxId, draft);
+}
+
+function start(input: PlanInput, kind: ContainerKind, container: Container, sandboxId: string, draft: Draft): void {
+  const previous = newestContainer(input.observed, container.name);
+  if (previous?.state === "Exited") {
+    const waiting = input.backoff(container, previous.finishedAt);
+    if (waiting !== undefined) {
+      draft.backingOff.push({ name: container.name, delayMs: waiting.delayMs });
+      draft.recheckAt = Math.min(draft.recheckAt ?? Infinity, waiting.untilMs);
+      return;
+    }
+  } else if (previous !== undefined && previous.state !== "Created") {
+    draft.steps.push({
+      type: "KillContainer",
+      container: previous,
+      reason: "Orphaned",
+      message: `Container ${container.name} is in an unknown state`,
+    });
+  }
+  draft.steps.push({
+    type: "StartContainer",
+    kind,
+    name: container.name,
+    restartCount: nextRestartCount(input, container.name, previous),
+    sandboxId,
+  });
+}
+
+function nextRestartCount({ pod }: PlanInput, name: string, previous: ObservedContainer | undefined): number {
+  if (previous !== undefined) return restartCountOf(previous) + (previous.state === "Created" ? 0 : 1);
+  // The runtime has forgotten the container (removed by hand): the count in the API still stands.
+  const statuses = [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])];
+  const known = statuses.find((status) => status.name === name);
+  return known?.containerID === undefined || known.containerID === "" ? 0 : known.restartCount + 1;
+}

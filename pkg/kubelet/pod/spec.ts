@@ -1,0 +1,115 @@
+/** Small pure questions about a pod's spec that several parts of the kubelet ask. */
+import { createHash } from "node:crypto";
+import type { Container, ContainerState, EphemeralContainer, Pod } from "#pkg/api/types/core-v1.ts";
+import { parseQuantity } from "#pkg/apimachinery/index.ts";
+
+export type ContainerKind = "init" | "regular" | "ephemeral";
+export interface NamedContainer {
+  readonly kind: ContainerKind;
+  readonly spec: Container | EphemeralContainer;
+}
+
+export function containersOf(pod: Pod): NamedContainer[] {
+  return [
+    ...(pod.spec.initContainers ?? []).map((spec) => ({ kind: "init" as const, spec })),
+    ...pod.spec.containers.map((spec) => ({ kind: "regular" as const, spec })),
+    ...(pod.spec.ephemeralContainers ?? []).map((spec) => ({ kind: "ephemeral" as const, spec })),
+  ];
+}
+
+export function findContainer(pod: Pod, name: string): NamedContainer | undefined {
+  return containersOf(pod).find(({ spec }) => spec.name === name);
+}
+
+/** KEP-753: an init container with restartPolicy Always runs beside the regular ones. */
+export function isSidecar(container: Container): boolean {
+  return container.restartPolicy === "Always";
+}
+
+/** Only a changed name or image makes the kubelet replace a running container. */
+export function containerHash(container: Container | EphemeralContainer): string {
+  return createHash("sha256")
+    .update(JSON.stringify([container.name, container.image ?? ""]))
+    .digest("hex")
+    .slice(0, 8);
+}
+
+export function podFullName(pod: Pod): string {
+  return `${pod.metadata.name}_${pod.metadata.namespace ?? ""}(${pod.metadata.uid})`;
+}
+
+export function isStaticPod(pod: Pod): boolean {
+  const source = pod.metadata.annotations?.["kubernetes.io/config.source"];
+  return source !== undefined && source !== "api";
+}
+
+export function isMirrorPod(pod: Pod): boolean {
+  return pod.metadata.annotations?.["kubernetes.io/config.mirror"] !== undefined;
+}
+
+/** Node-critical and cluster-critical pods are admitted and kept where others are not. */
+export function isCriticalPod(pod: Pod): boolean {
+  return isStaticPod(pod) || (pod.spec.priority ?? 0) >= 2_000_000_000;
+}
+
+export type QosClass = "Guaranteed" | "Burstable" | "BestEffort";
+
+/** Source: the rules of pod-qos in the Kubernetes documentation; pod-level resources (KEP-2837) win when set. */
+export function qosClass(pod: Pod): QosClass {
+  if (pod.status?.qosClass !== undefined && pod.status.qosClass !== "") return pod.status.qosClass as QosClass;
+  const podLevel = pod.spec.resources;
+  const holders =
+    podLevel !== undefined && (podLevel.requests !== undefined || podLevel.limits !== undefined)
+      ? [{ resources: podLevel }]
+      : [...pod.spec.containers, ...(pod.spec.initContainers ?? [])];
+  let anything = false;
+  let guaranteed = true;
+  for (const { resources } of holders) {
+    for (const name of ["cpu", "memory"] as const) {
+      const limit = resources?.limits?.[name];
+      const request = resources?.requests?.[name] ?? limit;
+      const limitValue = limit === undefined ? 0 : parseQuantity(limit).toNumber();
+      const requestValue = request === undefined ? 0 : parseQuantity(request).toNumber();
+      if (limitValue > 0 || requestValue > 0) anything = true;
+      if (limitValue === 0 || requestValue !== limitValue) guaranteed = false;
+    }
+  }
+  if (!anything) return "BestEffort";
+  return guaranteed ? "Guaranteed" : "Burstable";
+}
+
+/** Seconds a pod has from SIGTERM to SIGKILL: the deletion's own period, else the spec's. */
+export function terminationGraceSeconds(pod: Pod): number {
+  return pod.metadata.deletionGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds ?? 30;
+}
+
+export interface Ended {
+  readonly exitCode: number;
+}
+
+/**
+ * Whether a container that has ended is to run again. A container's own rules (KEP-5307) come first, then its own
+ * policy, then the pod's. `ended` is undefined for a container whose end nobody saw.
+ */
+export function restartsAfter(
+  pod: Pod,
+  kind: ContainerKind,
+  container: Container | EphemeralContainer,
+  ended: Ended | undefined,
+): boolean {
+  if (kind === "ephemeral" || pod.metadata.deletionTimestamp !== undefined) return false;
+  const code = ended?.exitCode ?? 137;
+  for (const rule of container.restartPolicyRules ?? []) {
+    const values = rule.exitCodes?.values ?? [];
+    const matches = rule.exitCodes?.operator === "NotIn" ? !values.includes(code) : values.includes(code);
+    if (matches && rule.action === "Restart") return true;
+  }
+  const policy = container.restartPolicy ?? pod.spec.restartPolicy ?? "Always";
+  if (kind === "init" && container.restartPolicy !== "Always") return policy !== "Never" && code !== 0;
+  if (policy === "Always") return true;
+  return policy === "OnFailure" && code !== 0;
+}
+
+export function exitCodeOf(state: ContainerState | undefined): number | undefined {
+  return state?.terminated?.exitCode;
+}

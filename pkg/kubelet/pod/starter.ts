@@ -1,0 +1,275 @@
+/** Executes the steps of a plan against the runtime: sandboxes and containers. */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Container, EphemeralContainer, Pod, Secret, Service } from "#pkg/api/types/core-v1.ts";
+import type { RuntimeClass } from "#pkg/api/types/node-v1.ts";
+import { goQuote } from "#pkg/apimachinery/index.ts";
+import { containerResources } from "../cgroups/resources.ts";
+import type { KubeletConfig } from "../config.ts";
+import type { LinuxResources, Runtime, SandboxConfig } from "../cri/runtime.ts";
+import { ImageError } from "../images/puller.ts";
+import type { ImagePuller, PulledImage } from "../images/puller.ts";
+import type { Mounts } from "../mounts.ts";
+import type { ReferencedObjects } from "../objects.ts";
+import type { MountedVolume } from "../volumes/volume.ts";
+import { containerConfig, podLogDirectory, sandboxConfig } from "./configs.ts";
+import type { DownwardContext } from "./downward.ts";
+import { DownwardError } from "./downward.ts";
+import { buildEnvironment, ContainerConfigError } from "./env.ts";
+import type { Lifecycle } from "./lifecycle.ts";
+import { containerMounts } from "./mounts.ts";
+import { hostsFile, podDns, sandboxHostname } from "./network.ts";
+import type { DnsSettings } from "./network.ts";
+import { newestContainer, readySandbox } from "./observed.ts";
+import type { ObservedPod } from "./observed.ts";
+import type { Step } from "./plan.ts";
+import { findContainer } from "./spec.ts";
+
+/** A container that could not be started. `reason` is its waiting reason, `retryAt` when to try again at the earliest. */
+export class StartError extends Error {
+  readonly reason: string;
+  readonly retryAt: number | undefined;
+  constructor(reason: string, message: string, options?: { cause?: unknown; retryAt?: number }) {
+    super(message, options);
+    this.reason = reason;
+    this.retryAt = options?.retryAt;
+  }
+}
+
+/** What starters need to know of the node; the values may change while the kubelet runs. */
+export interface NodeFacts {
+  readonly hostIPs: () => readonly string[];
+  readonly allocatable: () => Readonly<Record<string, string | number>>;
+  readonly memoryBytes: number;
+  readonly minOomScoreAdj: number;
+  readonly hostDns: () => DnsSettings;
+  readonly hostHosts: () => string;
+  readonly recursiveReadOnlySupported: () => boolean;
+}
+
+export interface StarterDeps {
+  readonly runtime: Runtime;
+  readonly config: KubeletConfig;
+  readonly objects: ReferencedObjects;
+  readonly puller: ImagePuller;
+  readonly lifecycle: Lifecycle;
+  readonly mounts: Mounts;
+  readonly node: NodeFacts;
+  readonly services: () => readonly Service[];
+  readonly runtimeClass: (name: string) => RuntimeClass | undefined;
+  /** Creates the pod's cgroup (idempotent) and names it as the runtime wants it. */
+  readonly ensureCgroup: (pod: Pod) => Promise<string>;
+}
+
+export type PodEvent = (
+  containerName: string | undefined,
+  type: "Normal" | "Warning",
+  reason: string,
+  message: string,
+) => void;
+
+export interface StartContext {
+  readonly pod: Pod;
+  readonly observed: ObservedPod;
+  readonly volumes: ReadonlyMap<string, MountedVolume>;
+  readonly podDirectory: string;
+  readonly event: PodEvent;
+  readonly signal: AbortSignal;
+}
+
+export class Starter {
+  readonly #deps: StarterDeps;
+  constructor(deps: StarterDeps) {
+    this.#deps = deps;
+  }
+
+  runtimeHandler(pod: Pod): string {
+    const name = pod.spec.runtimeClassName;
+    if (name === undefined || name === "") return "";
+    const found = this.#deps.runtimeClass(name);
+    if (found === undefined)
+      throw new Error(`failed to get sandbox runtime: runtimeclass.node.k8s.io ${goQuote(name)} not found`);
+    return found.handler;
+  }
+
+  async #sandboxConfig(pod: Pod, attempt: number): Promise<SandboxConfig> {
+    const { config, node } = this.#deps;
+    return sandboxConfig({
+      pod,
+      attempt,
+      hostname: sandboxHostname(pod, config.clusterDomain),
+      dns: podDns(pod, node.hostDns(), config.clusterDNS, config.clusterDomain),
+      podLogsDir: config.podLogsDir,
+      cgroupParent: await this.#deps.ensureCgroup(pod),
+      seccompRoot: join(config.rootDirectory, "seccomp"),
+      seccompDefault: config.seccompDefault,
+    });
+  }
+
+  async createSandbox({ pod, signal }: StartContext, attempt: number): Promise<void> {
+    const handler = this.runtimeHandler(pod);
+    const config = await this.#sandboxConfig(pod, attempt);
+    await mkdir(podLogDirectory(this.#deps.config.podLogsDir, pod), { recursive: true, mode: 0o755 });
+    await this.#deps.runtime.runSandbox(config, handler, { signal });
+  }
+
+  resources(pod: Pod, container: Container | EphemeralContainer): LinuxResources {
+    const { node, config } = this.#deps;
+    return containerResources(pod, container, {
+      nodeMemoryBytes: node.memoryBytes,
+      cpuCFSQuota: config.cpuCFSQuota,
+      minOomScoreAdj: node.minOomScoreAdj,
+    });
+  }
+
+  downward(pod: Pod, podIPs: readonly string[]): DownwardContext {
+    const { node } = this.#deps;
+    const hostIPs = node.hostIPs();
+    return {
+      pod,
+      podIPs: pod.spec.hostNetwork === true ? hostIPs : podIPs,
+      hostIPs,
+      nodeAllocatable: node.allocatable(),
+    };
+  }
+
+  async pullSecrets(pod: Pod, signal: AbortSignal): Promise<Secret[]> {
+    const names = (pod.spec.imagePullSecrets ?? []).map(({ name }) => name ?? "");
+    const found = await Promise.all(
+      names.map((name) => this.#deps.objects.secret(pod.metadata.namespace ?? "", name, signal)),
+    );
+    return found.filter((secret) => secret !== undefined);
+  }
+
+  /** Brings an image to the node for a pod (its containers, image volumes). */
+  async ensureImage(
+    context: Pick<StartContext, "pod" | "event" | "signal">,
+    container: Pick<Container, "image" | "imagePullPolicy"> & { name?: string },
+    sandbox?: SandboxConfig,
+  ): Promise<PulledImage> {
+    const { pod, signal } = context;
+    return this.#deps.puller.ensure({
+      pod,
+      container,
+      secrets: await this.pullSecrets(pod, signal),
+      sandbox,
+      runtimeHandler: this.runtimeHandler(pod),
+      event: (type, reason, message) => context.event(container.name, type, reason, message),
+      signal,
+    });
+  }
+
+  /** Pulls, creates, starts, runs postStart. Rejects with StartError, events already recorded. */
+  async startContainer(context: StartContext, step: Extract<Step, { type: "StartContainer" }>): Promise<void> {
+    const { pod, observed, signal } = context;
+    const { runtime, lifecycle } = this.#deps;
+    const { spec } = findContainer(pod, step.name)!;
+    const event = (type: "Normal" | "Warning", reason: string, message: string) =>
+      context.event(spec.name, type, reason, message);
+    const fail = (reason: string, error: unknown, shown?: string): StartError => {
+      const message = error instanceof Error ? error.message : String(error);
+      if (!signal.aborted) event("Warning", "Failed", `Error: ${shown ?? message}`);
+      return new StartError(reason, message, {
+        cause: error,
+        ...(error instanceof ImageError ? { retryAt: error.retryAt } : {}),
+      });
+    };
+    const sandbox = readySandbox(observed)!;
+    const sandboxSpec = await this.#sandboxConfig(pod, sandbox.metadata.attempt);
+    let image: PulledImage;
+    try {
+      image = await this.ensureImage(context, spec, sandboxSpec);
+    } catch (error) {
+      throw error instanceof ImageError ? fail(error.reason, error, error.reason) : fail("ErrImagePull", error);
+    }
+    let config;
+    try {
+      config = await this.#containerConfig(context, spec, step, sandbox.ips, image);
+    } catch (error) {
+      throw fail(isConfigError(error) ? "CreateContainerConfigError" : "CreateContainerError", error);
+    }
+    let id: string;
+    try {
+      id = await runtime.createContainer(sandbox.id, config, sandboxSpec, { signal });
+      event("Normal", "Created", "Container created");
+    } catch (error) {
+      throw fail("CreateContainerError", error);
+    }
+    try {
+      await runtime.startContainer(id, { signal });
+      event("Normal", "Started", "Container started");
+    } catch (error) {
+      throw fail("RunContainerError", error);
+    }
+    await this.#postStart(context, spec, id, sandbox.ips[0] ?? this.#deps.node.hostIPs()[0] ?? "", lifecycle);
+  }
+
+  async #postStart(
+    { signal, pod, event }: StartContext,
+    spec: Container | EphemeralContainer,
+    id: string,
+    podIP: string,
+    lifecycle: Lifecycle,
+  ): Promise<void> {
+    try {
+      await lifecycle.postStart(spec, id, podIP, signal);
+    } catch (error) {
+      if (signal.aborted) throw error;
+      const message = error instanceof Error ? error.message : String(error);
+      event(spec.name, "Warning", "FailedPostStartHook", "PostStartHook failed");
+      event(spec.name, "Normal", "Killing", "FailedPostStartHook");
+      await this.#deps.runtime.stopContainer(id, pod.spec.terminationGracePeriodSeconds ?? 30, { signal });
+      throw new StartError("PostStartHookError", message, { cause: error });
+    }
+  }
+
+  async #containerConfig(
+    context: StartContext,
+    container: Container | EphemeralContainer,
+    step: Extract<Step, { type: "StartContainer" }>,
+    podIPs: readonly string[],
+    image: PulledImage,
+  ) {
+    const { pod, observed, volumes, podDirectory, signal } = context;
+    const { config, node, objects, mounts } = this.#deps;
+    const env = await buildEnvironment({
+      container,
+      context: this.downward(pod, podIPs),
+      services: this.#deps.services(),
+      objects,
+      signal,
+    });
+    const hosts = hostsFile(pod, podIPs, config.clusterDomain, pod.spec.hostNetwork === true ? node.hostHosts() : "");
+    const containerMountList = await containerMounts({
+      pod,
+      container,
+      volumes,
+      env,
+      podDirectory,
+      mounts,
+      hosts,
+      recursiveReadOnlySupported: node.recursiveReadOnlySupported(),
+    });
+    const target =
+      "targetContainerName" in container && container.targetContainerName !== undefined
+        ? newestContainer(observed, container.targetContainerName)
+        : undefined;
+    return containerConfig({
+      pod,
+      container,
+      restartCount: step.restartCount,
+      image: { ...image.spec, image: image.image.id },
+      imageUser: image.image,
+      env,
+      mounts: containerMountList,
+      resources: this.resources(pod, container),
+      seccompRoot: join(config.rootDirectory, "seccomp"),
+      seccompDefault: config.seccompDefault,
+      ...(target === undefined ? {} : { targetId: target.id }),
+    });
+  }
+}
+
+function isConfigError(error: unknown): boolean {
+  return error instanceof ContainerConfigError || error instanceof DownwardError;
+}

@@ -1,0 +1,50 @@
+/** What a container left to say when it ended: the file at terminationMessagePath, or the end of its log. */
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import type { ObservedContainer } from "./observed.ts";
+import { ANNOTATIONS } from "./configs.ts";
+
+const MAX_FILE_BYTES = 4096;
+const MAX_LOG_BYTES = 2048;
+const MAX_LOG_LINES = 80;
+
+function readEdge(path: string, maxBytes: number, edge: "start" | "end"): string {
+  let fd: number;
+  try {
+    fd = openSync(path, "r");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return "";
+    throw error;
+  }
+  try {
+    const { size } = fstatSync(fd);
+    const length = Math.min(size, maxBytes);
+    const buffer = Buffer.alloc(length);
+    const read = readSync(fd, buffer, 0, length, edge === "start" ? 0 : size - length);
+    return buffer.subarray(0, read).toString("utf8");
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** The log's last lines without the runtime's prefix (time, stream, P or F). */
+function logTail(path: string): string {
+  // Prefixes take room in the file that the message may use: read more than is kept.
+  const lines = readEdge(path, MAX_LOG_BYTES * 4, "end").split("\n");
+  let text = "";
+  for (const line of lines.slice(-MAX_LOG_LINES - 1)) {
+    const match = /^\S+ (?:stdout|stderr) ([PF])\S* ?(.*)$/.exec(line);
+    if (match !== null) text += match[2]! + (match[1] === "F" ? "\n" : "");
+  }
+  return text.slice(-MAX_LOG_BYTES);
+}
+
+export function terminationMessage(container: ObservedContainer): string {
+  const path = container.annotations[ANNOTATIONS.terminationMessagePath];
+  const mount = container.mounts.find(({ containerPath }) => containerPath === path);
+  const fromFile = mount === undefined ? "" : readEdge(mount.hostPath, MAX_FILE_BYTES, "start");
+  if (fromFile !== "") return fromFile;
+  const wantsLog =
+    container.annotations[ANNOTATIONS.terminationMessagePolicy] === "FallbackToLogsOnError" && container.exitCode !== 0;
+  if (wantsLog && container.logPath !== "") return logTail(container.logPath);
+  return container.message;
+}

@@ -1,0 +1,137 @@
+/** Network checks of probes and lifecycle hooks: HTTP(S) and TCP, from the node. */
+import { request as httpRequest } from "node:http";
+import { request as httpsRequest } from "node:https";
+import { connect } from "node:net";
+
+const BODY_LIMIT_BYTES = 10_240;
+const MAX_REDIRECTS = 10;
+
+export interface HttpCheck {
+  readonly scheme: "HTTP" | "HTTPS";
+  readonly host: string;
+  readonly port: number;
+  readonly path: string;
+  readonly headers: readonly { readonly name: string; readonly value: string }[];
+  readonly userAgent: string;
+  readonly timeoutMs: number;
+}
+export type Verdict = { readonly result: "Success" | "Failure"; readonly output: string; readonly warning?: string };
+
+interface Answer {
+  readonly status: number;
+  readonly body: string;
+  readonly location: string | undefined;
+}
+
+function get(url: URL, check: HttpCheck, signal: AbortSignal): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const headers: Record<string, string | string[]> = {
+      "user-agent": check.userAgent,
+      accept: "*/*",
+      connection: "close",
+    };
+    for (const { name, value } of check.headers) {
+      const key = name.toLowerCase();
+      const old = headers[key];
+      if (key === "user-agent" || key === "accept" || old === undefined) headers[key] = value;
+      else headers[key] = [...(Array.isArray(old) ? old : [old]), value];
+    }
+    if (headers["accept"] === "") delete headers["accept"];
+    if (headers["user-agent"] === "") delete headers["user-agent"];
+    const send = url.protocol === "https:" ? httpsRequest : httpRequest;
+    // Probes do not verify certificates: they ask whether the container answers, not who it is.
+    const request = send(
+      url,
+      { method: "GET", headers, agent: false, signal, rejectUnauthorized: false },
+      (response) => {
+        const chunks: Buffer[] = [];
+        let size = 0;
+        const done = () =>
+          resolve({
+            status: response.statusCode ?? 0,
+            body: Buffer.concat(chunks).toString("utf8").slice(0, BODY_LIMIT_BYTES),
+            location: response.headers.location,
+          });
+        response.on("data", (chunk: Buffer) => {
+          size += chunk.length;
+          if (size <= BODY_LIMIT_BYTES) chunks.push(chunk);
+          else {
+            done();
+            response.destroy();
+          }
+        });
+        response.on("end", done);
+        response.on("error", reject);
+      },
+    );
+    request.on("error", reject);
+    request.end();
+  });
+}
+
+const isIPv6 = (host: string) => host.includes(":") && !host.startsWith("[");
+
+/** 200 to 399 is success. Redirects are followed on the same host; elsewhere they count as success with a warning. */
+export async function checkHttp(check: HttpCheck, signal: AbortSignal): Promise<Verdict> {
+  const bounded = AbortSignal.any([signal, AbortSignal.timeout(check.timeoutMs)]);
+  const host = isIPv6(check.host) ? `[${check.host}]` : check.host;
+  let url: URL;
+  try {
+    url = new URL(
+      `${check.scheme.toLowerCase()}://${host}:${check.port}${check.path.startsWith("/") ? "" : "/"}${check.path}`,
+    );
+  } catch (error) {
+    return { result: "Failure", output: error instanceof Error ? error.message : String(error) };
+  }
+  const first = url;
+  try {
+    for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
+      const answer = await get(url, check, bounded);
+      if (answer.status >= 300 && answer.status < 400 && answer.location !== undefined) {
+        const next = new URL(answer.location, url);
+        if (next.hostname !== first.hostname) {
+          return {
+            result: "Success",
+            output: answer.body,
+            warning: `Probe terminated redirects, Response body: ${answer.body}`,
+          };
+        }
+        url = next;
+        continue;
+      }
+      if (answer.status >= 200 && answer.status < 400) return { result: "Success", output: answer.body };
+      return { result: "Failure", output: `HTTP probe failed with statuscode: ${answer.status}` };
+    }
+    return { result: "Failure", output: `stopped after ${MAX_REDIRECTS} redirects` };
+  } catch (error) {
+    if (bounded.aborted && !signal.aborted) {
+      return {
+        result: "Failure",
+        output: `Get "${first.href}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)`,
+      };
+    }
+    return { result: "Failure", output: `Get "${first.href}": ${describe(error)}` };
+  }
+}
+
+function describe(error: unknown): string {
+  const { code, message, address, port } = error as NodeJS.ErrnoException & { address?: string; port?: number };
+  if (code === "ECONNREFUSED") return `dial tcp ${address ?? ""}:${port ?? ""}: connect: connection refused`;
+  return message;
+}
+
+export function checkTcp(host: string, port: number, timeoutMs: number, signal: AbortSignal): Promise<Verdict> {
+  return new Promise((resolve) => {
+    const bounded = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+    const socket = connect({ host, port, signal: bounded });
+    socket.on("connect", () => {
+      socket.destroy();
+      resolve({ result: "Success", output: "" });
+    });
+    socket.on("error", (error) => {
+      socket.destroy();
+      const output = bounded.aborted && !signal.aborted ? `dial tcp ${host}:${port}: i/o timeout` : describe(error);
+      resolve({ result: "Failure", output });
+    });
+  });
+}

@@ -1,0 +1,137 @@
+/**
+ * Writes a set of files so that readers see either all old or all new ones: files live in a timestamped directory,
+ * `..data` links to it and is replaced by rename, and each top-level name links through `..data`.
+ */
+import {
+  chmod,
+  chown,
+  mkdir,
+  readdir,
+  readFile,
+  readlink,
+  rename,
+  rm,
+  stat,
+  symlink,
+  unlink,
+  writeFile,
+} from "node:fs/promises";
+import { dirname, join, normalize } from "node:path";
+import type { Clock, Random } from "#pkg/util/index.ts";
+
+export interface PayloadFile {
+  readonly data: Uint8Array;
+  readonly mode: number;
+  /** Owner, when it must not be root (service account tokens). */
+  readonly uid?: number;
+}
+export type Payload = ReadonlyMap<string, PayloadFile>;
+
+const DATA_LINK = "..data";
+const TEMP_LINK = "..data_tmp";
+
+/** Refuses names that could leave the volume; the API refuses them too, but a node must not rely on it. */
+export function checkPayloadPath(path: string): void {
+  const clean = normalize(path);
+  if (path === "" || path.startsWith("/") || clean === ".." || clean.startsWith("../") || clean.startsWith("..")) {
+    throw new Error(`invalid path ${JSON.stringify(path)} in a volume: it must stay inside the volume`);
+  }
+}
+
+function timestamp(now: number): string {
+  return new Date(now).toISOString().slice(0, 19).replaceAll("-", "_").replaceAll("T", "_").replaceAll(":", "_");
+}
+
+async function isNotFound<T>(promise: Promise<T>): Promise<T | undefined> {
+  try {
+    return await promise;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+async function unchanged(directory: string, payload: Payload): Promise<boolean> {
+  const present = await isNotFound(listFiles(directory, ""));
+  if (present === undefined || present.length !== payload.size) return false;
+  for (const [path, file] of payload) {
+    const full = join(directory, path);
+    const info = await isNotFound(stat(full));
+    if (info === undefined || (info.mode & 0o777) !== file.mode || info.size !== file.data.length) return false;
+    if (file.uid !== undefined && info.uid !== file.uid) return false;
+    if (!(await readFile(full)).equals(file.data)) return false;
+  }
+  return true;
+}
+
+async function listFiles(root: string, prefix: string): Promise<string[]> {
+  const entries = await readdir(join(root, prefix), { withFileTypes: true });
+  const nested = await Promise.all(
+    entries.map((entry) =>
+      entry.isDirectory() ? listFiles(root, join(prefix, entry.name)) : [join(prefix, entry.name)],
+    ),
+  );
+  return nested.flat();
+}
+
+/** Writes `payload` under `root`; resolves to true when something changed. */
+export async function writeAtomically(
+  root: string,
+  payload: Payload,
+  options: { clock: Clock; random: Random; fsGroup?: number },
+): Promise<boolean> {
+  for (const path of payload.keys()) checkPayloadPath(path);
+  const files: Payload =
+    options.fsGroup === undefined
+      ? payload
+      : new Map([...payload].map(([path, file]) => [path, { ...file, mode: file.mode | 0o440 }]));
+  const oldName = await isNotFound(readlink(join(root, DATA_LINK)));
+  if (oldName !== undefined && (await unchanged(join(root, oldName), files))) return false;
+
+  const newName = `..${timestamp(options.clock.now())}.${options.random.int(1_000_000_000)}`;
+  const directory = join(root, newName);
+  const directoryMode = options.fsGroup === undefined ? 0o755 : 0o2775;
+  const own = async (path: string, mode: number, uid = 0) => {
+    if (options.fsGroup !== undefined || uid !== 0) await chown(path, uid, options.fsGroup ?? 0);
+    await chmod(path, mode); // after chown, which clears setgid
+  };
+  await mkdir(directory);
+  await own(directory, directoryMode);
+  for (const [path, file] of files) {
+    const full = join(directory, path);
+    for (let parent = dirname(path), missing: string[] = []; ; parent = dirname(parent)) {
+      if (parent !== "." && (await isNotFound(stat(join(directory, parent)))) === undefined) {
+        missing.push(parent);
+        continue;
+      }
+      for (const name of missing.reverse()) {
+        await mkdir(join(directory, name));
+        await own(join(directory, name), directoryMode);
+      }
+      break;
+    }
+    await writeFile(full, file.data);
+    await own(full, file.mode, file.uid);
+  }
+  await rm(join(root, TEMP_LINK), { force: true });
+  await symlink(newName, join(root, TEMP_LINK));
+  await rename(join(root, TEMP_LINK), join(root, DATA_LINK));
+  await linkNames(root, files);
+  if (oldName !== undefined) await rm(join(root, oldName), { recursive: true, force: true });
+  return true;
+}
+
+async function linkNames(root: string, payload: Payload): Promise<void> {
+  const names = new Set([...payload.keys()].map((path) => path.split("/")[0]!));
+  for (const name of names) {
+    const target = `${DATA_LINK}/${name}`;
+    const current = await isNotFound(readlink(join(root, name)));
+    if (current === target) continue;
+    await rm(join(root, name), { force: true });
+    await symlink(target, join(root, name));
+  }
+  for (const entry of await readdir(root, { withFileTypes: true })) {
+    if (entry.isSymbolicLink() && !entry.name.startsWith("..") && !names.has(entry.name))
+      await unlink(join(root, entry.name));
+  }
+}

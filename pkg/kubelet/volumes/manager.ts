@@ -1,0 +1,139 @@
+/** Sets up and takes down the volumes of pods under <root>/pods/<uid>/volumes. */
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Pod, Volume } from "#pkg/api/types/core-v1.ts";
+import type { Mounts } from "../mounts.ts";
+import type { Reference } from "../objects.ts";
+import { containersOf } from "../pod/spec.ts";
+import { claimDriver, emptyDirDriver, ephemeralDriver, hostPathDriver, imageDriver, nfsDriver } from "./local.ts";
+import { configMapDriver, downwardDriver, projectedDriver, secretDriver } from "./projected.ts";
+import { VolumeError } from "./volume.ts";
+import type { MountedVolume, VolumeContext, VolumeDriver } from "./volume.ts";
+
+const DRIVERS: Readonly<Partial<Record<keyof Volume, VolumeDriver>>> = {
+  emptyDir: emptyDirDriver,
+  hostPath: hostPathDriver,
+  configMap: configMapDriver,
+  secret: secretDriver,
+  downwardAPI: downwardDriver,
+  projected: projectedDriver,
+  persistentVolumeClaim: claimDriver,
+  ephemeral: ephemeralDriver,
+  nfs: nfsDriver,
+  image: imageDriver,
+};
+
+function driverOf(volume: Volume): VolumeDriver {
+  for (const [source, driver] of Object.entries(DRIVERS))
+    if (volume[source as keyof Volume] !== undefined) return driver;
+  const source = Object.keys(volume).find((key) => key !== "name");
+  if (source === undefined) return emptyDirDriver;
+  throw new VolumeError(`volume type ${source} is not supported on this node`);
+}
+
+/** ConfigMaps and Secrets a pod refers to: volumes, environment, pull secrets. */
+export function referencesOf(pod: Pod): Reference[] {
+  const namespace = pod.metadata.namespace ?? "";
+  const names = new Map<string, Reference>();
+  const add = (kind: Reference["kind"], name: string | undefined) => {
+    if (name !== undefined && name !== "") names.set(`${kind}/${name}`, { kind, namespace, name });
+  };
+  for (const { spec } of containersOf(pod)) {
+    for (const { configMapRef, secretRef } of spec.envFrom ?? []) {
+      add("configmaps", configMapRef?.name);
+      add("secrets", secretRef?.name);
+    }
+    for (const { valueFrom } of spec.env ?? []) {
+      add("configmaps", valueFrom?.configMapKeyRef?.name);
+      add("secrets", valueFrom?.secretKeyRef?.name);
+    }
+  }
+  for (const volume of pod.spec.volumes ?? []) {
+    add("configmaps", volume.configMap?.name);
+    add("secrets", volume.secret?.secretName);
+    for (const source of volume.projected?.sources ?? []) {
+      add("configmaps", source.configMap?.name);
+      add("secrets", source.secret?.name);
+    }
+  }
+  for (const secret of pod.spec.imagePullSecrets ?? []) add("secrets", secret.name);
+  return [...names.values()];
+}
+
+export interface VolumesReady {
+  readonly volumes: ReadonlyMap<string, MountedVolume>;
+  /** When a token must be renewed. */
+  readonly recheckAt?: number;
+}
+
+export class VolumeManager {
+  readonly #root: string;
+  readonly #mounts: Mounts;
+
+  constructor(deps: { rootDirectory: string; mounts: Mounts }) {
+    this.#root = deps.rootDirectory;
+    this.#mounts = deps.mounts;
+  }
+
+  podDirectory(uid: string): string {
+    return join(this.#root, "pods", uid);
+  }
+
+  /** Idempotent. Rejects with the first volume's error, after having tried all. */
+  async setUp(context: VolumeContext): Promise<VolumesReady> {
+    const { pod } = context;
+    const used = new Set(
+      containersOf(pod).flatMap(({ spec }) =>
+        [...(spec.volumeMounts ?? []), ...(spec.volumeDevices ?? [])].map(({ name }) => name),
+      ),
+    );
+    const volumes = (pod.spec.volumes ?? []).filter(({ name }) => used.has(name));
+    const results = await Promise.allSettled(volumes.map((volume) => this.#setUpOne(volume, context)));
+    const ready = new Map<string, MountedVolume>();
+    let recheckAt: number | undefined;
+    results.forEach((result, index) => {
+      const { name } = volumes[index]!;
+      if (result.status === "rejected") {
+        const why = result.reason instanceof Error ? result.reason.message : String(result.reason);
+        throw new VolumeError(`MountVolume.SetUp failed for volume "${name}" : ${why}`, { cause: result.reason });
+      }
+      ready.set(name, result.value);
+      if (result.value.kind === "path" && result.value.recheckAt !== undefined)
+        recheckAt = Math.min(recheckAt ?? Infinity, result.value.recheckAt);
+    });
+    return { volumes: ready, ...(recheckAt === undefined ? {} : { recheckAt }) };
+  }
+
+  async #setUpOne(volume: Volume, context: VolumeContext): Promise<MountedVolume> {
+    const driver = driverOf(volume);
+    const directory = join(this.podDirectory(context.pod.metadata.uid), "volumes", driver.pluginDirectory, volume.name);
+    await mkdir(directory, { recursive: true, mode: 0o755 });
+    return driver.setUp(
+      volume.name !== "" && driver === emptyDirDriver && volume.emptyDir === undefined
+        ? { ...volume, emptyDir: {} }
+        : volume,
+      directory,
+      context,
+    );
+  }
+
+  /** Unmounts everything below the pod's directory and removes it; harmless when there is nothing. */
+  async tearDown(uid: string): Promise<void> {
+    const directory = this.podDirectory(uid);
+    for (const point of await this.#mounts.below(directory)) await this.#mounts.unmount(point);
+    // Never delete through a mount that refused to go: it may be somebody's data.
+    const left = await this.#mounts.below(directory);
+    if (left.length > 0) throw new VolumeError(`${left.length} mounts below ${directory} remain`);
+    await rm(directory, { recursive: true, force: true });
+  }
+
+  /** Uids that have a directory here. */
+  async podsOnDisk(): Promise<string[]> {
+    try {
+      return await readdir(join(this.#root, "pods"));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,186 @@
+/** Volumes whose files come from the API: configMap, secret, downwardAPI, and projected, which combines them. */
+import type {
+  ConfigMap,
+  DownwardAPIVolumeFile,
+  KeyToPath,
+  Secret,
+  Volume,
+  VolumeProjection,
+} from "#pkg/api/types/core-v1.ts";
+import { fieldValue, resourceValue } from "../pod/downward.ts";
+import { writeAtomically } from "./atomic-writer.ts";
+import type { PayloadFile } from "./atomic-writer.ts";
+import { VolumeError } from "./volume.ts";
+import type { MountedVolume, VolumeContext, VolumeDriver } from "./volume.ts";
+
+const DEFAULT_MODE = 0o644;
+const DEFAULT_TOKEN_SECONDS = 3600;
+const DAY_MS = 86_400_000;
+
+type Files = Map<string, PayloadFile>;
+const encode = (text: string) => new TextEncoder().encode(text);
+
+function contents(object: ConfigMap | Secret, kind: "configmap" | "secret"): Map<string, Uint8Array> {
+  const result = new Map<string, Uint8Array>();
+  if (kind === "secret") {
+    for (const [key, value] of Object.entries((object as Secret).data ?? {}))
+      result.set(key, Buffer.from(value, "base64"));
+    return result;
+  }
+  const { data, binaryData } = object as ConfigMap;
+  for (const [key, value] of Object.entries(data ?? {})) result.set(key, encode(value));
+  for (const [key, value] of Object.entries(binaryData ?? {})) result.set(key, Buffer.from(value, "base64"));
+  return result;
+}
+
+interface ObjectSource {
+  readonly kind: "configmap" | "secret";
+  readonly name: string;
+  readonly items?: readonly KeyToPath[];
+  readonly optional?: boolean;
+}
+
+async function addObject(
+  files: Files,
+  source: ObjectSource,
+  defaultMode: number,
+  context: VolumeContext,
+): Promise<void> {
+  const namespace = context.pod.metadata.namespace ?? "";
+  const { kind, name, items, optional = false } = source;
+  const object =
+    kind === "configmap"
+      ? await context.objects.configMap(namespace, name, context.signal)
+      : await context.objects.secret(namespace, name, context.signal);
+  if (object === undefined) {
+    if (optional) return;
+    throw new VolumeError(`${kind} "${name}" not found`);
+  }
+  const data = contents(object, kind);
+  if (items === undefined || items.length === 0) {
+    for (const [key, bytes] of data) files.set(key, { data: bytes, mode: defaultMode });
+    return;
+  }
+  for (const { key, path, mode } of items) {
+    const bytes = data.get(key);
+    if (bytes !== undefined) files.set(path, { data: bytes, mode: mode ?? defaultMode });
+    else if (!optional)
+      throw new VolumeError(`references non-existent ${kind === "secret" ? "secret" : "config"} key: ${key}`);
+  }
+}
+
+function addDownward(
+  files: Files,
+  items: readonly DownwardAPIVolumeFile[],
+  defaultMode: number,
+  context: VolumeContext,
+): void {
+  for (const { path, mode, fieldRef, resourceFieldRef } of items) {
+    const text =
+      fieldRef !== undefined
+        ? fieldValue(fieldRef, context.downward)
+        : resourceFieldRef !== undefined
+          ? resourceValue(resourceFieldRef, undefined, context.downward)
+          : "";
+    files.set(path, { data: encode(text), mode: mode ?? defaultMode });
+  }
+}
+
+/** All containers under one user get a token only that user can read; otherwise whoever runs in the pod may. */
+function tokenOwnership(context: VolumeContext, defaultMode: number): { mode: number; uid?: number } {
+  const { securityContext, containers, initContainers = [], ephemeralContainers = [] } = context.pod.spec;
+  if (securityContext?.fsGroup !== undefined) return { mode: 0o600 };
+  const users = new Set(
+    [...containers, ...initContainers, ...ephemeralContainers].map(
+      (c) => c.securityContext?.runAsUser ?? securityContext?.runAsUser,
+    ),
+  );
+  const [only] = users;
+  return users.size === 1 && only !== undefined ? { mode: 0o600, uid: only } : { mode: defaultMode };
+}
+
+async function addToken(
+  files: Files,
+  projection: NonNullable<VolumeProjection["serviceAccountToken"]>,
+  defaultMode: number,
+  context: VolumeContext,
+): Promise<number> {
+  const seconds = projection.expirationSeconds ?? DEFAULT_TOKEN_SECONDS;
+  const { token, expiresAt } = await context.requestToken(projection.audience, seconds, context.signal);
+  files.set(projection.path, { data: encode(token), ...tokenOwnership(context, defaultMode) });
+  const lifetimeMs = seconds * 1000;
+  return Math.max(expiresAt - 0.2 * lifetimeMs, expiresAt - lifetimeMs + Math.min(0.8 * lifetimeMs, DAY_MS));
+}
+
+async function write(
+  directory: string,
+  files: Files,
+  context: VolumeContext,
+  recheckAt?: number,
+): Promise<MountedVolume> {
+  const { clock, random, pod } = context;
+  await writeAtomically(directory, files, { clock, random, fsGroup: pod.spec.securityContext?.fsGroup });
+  return { kind: "path", hostPath: directory, readOnly: false, ...(recheckAt === undefined ? {} : { recheckAt }) };
+}
+
+/** Secrets and tokens are kept off the disk. */
+async function ensureMemory(directory: string, { mounts }: VolumeContext): Promise<void> {
+  if (!(await mounts.isMountPoint(directory))) await mounts.mountTmpfs(directory, {});
+}
+
+export const configMapDriver: VolumeDriver = {
+  pluginDirectory: "kubernetes.io~configmap",
+  async setUp({ configMap }, directory, context) {
+    const files: Files = new Map();
+    const { name = "", items, optional, defaultMode = DEFAULT_MODE } = configMap!;
+    await addObject(files, { kind: "configmap", name, items, optional }, defaultMode, context);
+    return write(directory, files, context);
+  },
+};
+
+export const secretDriver: VolumeDriver = {
+  pluginDirectory: "kubernetes.io~secret",
+  async setUp({ secret }, directory, context) {
+    const files: Files = new Map();
+    const { secretName = "", items, optional, defaultMode = DEFAULT_MODE } = secret!;
+    await addObject(files, { kind: "secret", name: secretName, items, optional }, defaultMode, context);
+    await ensureMemory(directory, context);
+    return write(directory, files, context);
+  },
+};
+
+export const downwardDriver: VolumeDriver = {
+  pluginDirectory: "kubernetes.io~downward-api",
+  async setUp({ downwardAPI }, directory, context) {
+    const files: Files = new Map();
+    addDownward(files, downwardAPI!.items ?? [], downwardAPI!.defaultMode ?? DEFAULT_MODE, context);
+    return write(directory, files, context);
+  },
+};
+
+export const projectedDriver: VolumeDriver = {
+  pluginDirectory: "kubernetes.io~projected",
+  async setUp({ projected }: Volume, directory, context) {
+    const files: Files = new Map();
+    const mode = projected!.defaultMode ?? DEFAULT_MODE;
+    let recheckAt: number | undefined;
+    for (const source of projected!.sources ?? []) {
+      const { configMap, secret, downwardAPI, serviceAccountToken, clusterTrustBundle } = source;
+      if (configMap !== undefined)
+        await addObject(files, { kind: "configmap", name: configMap.name ?? "", ...configMap }, mode, context);
+      else if (secret !== undefined)
+        await addObject(files, { kind: "secret", name: secret.name ?? "", ...secret }, mode, context);
+      else if (downwardAPI !== undefined) addDownward(files, downwardAPI.items ?? [], mode, context);
+      else if (serviceAccountToken !== undefined) {
+        recheckAt = Math.min(recheckAt ?? Infinity, await addToken(files, serviceAccountToken, mode, context));
+      } else if (clusterTrustBundle?.name !== undefined) {
+        const bundle = await context.trustBundle(clusterTrustBundle.name, context.signal);
+        if (bundle !== undefined) files.set(clusterTrustBundle.path, { data: encode(bundle), mode });
+        else if (clusterTrustBundle.optional !== true)
+          throw new VolumeError(`clustertrustbundle "${clusterTrustBundle.name}" not found`);
+      } else throw new VolumeError(`projected source ${Object.keys(source).join(", ")} is not supported`);
+    }
+    await ensureMemory(directory, context);
+    return write(directory, files, context, recheckAt);
+  },
+};

@@ -1,0 +1,49 @@
+/** The contract of a volume, and what the classes need from the kubelet around them. */
+import type { PersistentVolume, PersistentVolumeClaim, Pod, Volume } from "#pkg/api/types/core-v1.ts";
+import type { Clock, CommandRunner, Random } from "#pkg/util/index.ts";
+import type { ImageSpec } from "../cri/runtime.ts";
+import type { Mounts } from "../mounts.ts";
+import type { ReferencedObjects } from "../objects.ts";
+import type { DownwardContext } from "../pod/downward.ts";
+
+export interface VolumeContext {
+  readonly pod: Pod;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly mounts: Mounts;
+  readonly commands: CommandRunner;
+  readonly objects: Pick<ReferencedObjects, "configMap" | "secret">;
+  readonly downward: DownwardContext;
+  /** Requests a token for the pod's service account, bound to the pod. */
+  readonly requestToken: (
+    audience: string | undefined,
+    expirationSeconds: number,
+    signal?: AbortSignal,
+  ) => Promise<{ token: string; expiresAt: number }>;
+  readonly trustBundle: (name: string, signal?: AbortSignal) => Promise<string | undefined>;
+  readonly claim: (
+    name: string,
+    signal?: AbortSignal,
+  ) => Promise<{ claim: PersistentVolumeClaim; volume: PersistentVolume }>;
+  /** Turns a volume's image into something the runtime can mount, pulling it if need be. */
+  readonly ensureImage: (image: string, pullPolicy: string | undefined, signal?: AbortSignal) => Promise<ImageSpec>;
+  readonly signal?: AbortSignal;
+}
+
+/** A volume that is ready for containers. */
+export type MountedVolume =
+  | { readonly kind: "path"; readonly hostPath: string; readonly readOnly: boolean; readonly recheckAt?: number }
+  | { readonly kind: "image"; readonly image: ImageSpec };
+
+/**
+ * One kind of volume. Both methods are idempotent: setUp is called on every change of the pod or of what it refers
+ * to, tearDown also when setUp never ran. `directory` is the volume's own and created before setUp.
+ */
+export interface VolumeDriver {
+  /** With "~" for "/", as it appears in the pod's directory. */
+  readonly pluginDirectory: string;
+  setUp(volume: Volume, directory: string, context: VolumeContext): Promise<MountedVolume>;
+}
+
+/** Names what is wrong with a volume; becomes a FailedMount event and is retried. */
+export class VolumeError extends Error {}
