@@ -303,6 +303,18 @@ describe("watches", () => {
     await pods.create(pod("c"));
     assert.deepEqual(seen.texts(), ["ADDED b", "ADDED c"]);
   });
+  it("replay history for a crowd, in turns", async (t) => {
+    const store = openMemoryStore();
+    const write = (name: string) =>
+      store.write({ key: `/registry/pods/default/${name}`, value: Buffer.from(JSON.stringify(pod(name))) });
+    const { revision } = await write("a");
+    await write("b");
+    const { pods } = open(t, { store });
+    const crowd = Array.from({ length: 200 }, () => follow(pods, { fromRevision: revision }));
+    await Promise.all(crowd.map((seen) => seen.until(() => seen.events.length === 1)));
+    await pods.create(pod("c"));
+    for (const seen of crowd) assert.deepEqual(seen.texts(), ["ADDED b", "ADDED c"]);
+  });
   it("reach only their audience, also when an object enters or leaves it", async (t) => {
     const { pods } = open(t);
     await pods.ready();

@@ -20,8 +20,9 @@ export interface CacherOptions {
 const DEFAULT_HISTORY: EventRingLimits = { maxEvents: 4096, maxBytes: 32 * 1024 * 1024 };
 const MIN_BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 5000;
-/** Watches that re-read history from the store at the same time; more are told that their revision has expired. */
-const MAX_HISTORY_READERS = 64;
+/** Watches that re-read history from the store at the same time, and that wait for their turn to. */
+const MAX_HISTORY_READERS = 16;
+const MAX_HISTORY_WAITING = 2000;
 /**
  * Written when a reader waits for progress and nobody writes under the root (others may use the same etcd): the
  * store's own progress reports are rare, and out of order in etcd before 3.4.25.
@@ -47,6 +48,7 @@ export class Cacher {
   #cancelTick: (() => void) | undefined;
   #nudging = false;
   #historyReaders = 0;
+  readonly #historyWaiting: (() => void)[] = [];
 
   constructor(options: CacherOptions) {
     this.store = options.store;
@@ -96,14 +98,21 @@ export class Cacher {
       .catch((err: unknown) => this.log.debug({ err }, "Could not write the progress bookmark"))
       .finally(() => (this.#nudging = false));
   }
-  /** Runs `read` unless too many are reading history already; then returns false. */
+  /** Runs `read` when it is its turn; false when too many are waiting already. */
   async readingHistory(read: () => Promise<void>): Promise<boolean> {
-    if (this.#historyReaders >= MAX_HISTORY_READERS) return false;
-    this.#historyReaders++;
+    if (this.#historyReaders >= MAX_HISTORY_READERS) {
+      if (this.#historyWaiting.length >= MAX_HISTORY_WAITING) return false;
+      await new Promise<void>((resolve) => this.#historyWaiting.push(resolve));
+    } else {
+      this.#historyReaders++;
+    }
     try {
       await read();
     } finally {
-      this.#historyReaders--;
+      // The next one takes over our place.
+      const next = this.#historyWaiting.shift();
+      if (next === undefined) this.#historyReaders--;
+      else next();
     }
     return true;
   }

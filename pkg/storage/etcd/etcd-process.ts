@@ -19,28 +19,47 @@ async function freePort(): Promise<number> {
   return address.port;
 }
 
+interface EtcdTls {
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+  /** Health is served without TLS on a port of its own. */
+  readonly healthPort: number;
+}
+
 /** A real etcd on loopback with its own data directory, for tests. */
 export class EtcdProcess {
   readonly endpoint: string;
   readonly #directory: string;
   readonly #arguments: readonly string[];
+  readonly #health: string;
   #child: ChildProcess | undefined;
 
-  private constructor(clientPort: number, peerPort: number) {
+  private constructor(clientPort: number, peerPort: number, tls: EtcdTls | undefined) {
     this.#directory = mkdtempSync(join(tmpdir(), "kubits-etcd-"));
-    this.endpoint = `http://127.0.0.1:${clientPort}`;
+    const plain = `http://127.0.0.1:${clientPort}`;
+    this.endpoint = tls === undefined ? plain : plain.replace("http", "https");
     const peer = `http://127.0.0.1:${peerPort}`;
     // Short elections make short leases possible.
     const text = `--name test --data-dir ${join(this.#directory, "data")} --log-level error
       --listen-client-urls ${this.endpoint} --advertise-client-urls ${this.endpoint}
       --listen-peer-urls ${peer} --initial-advertise-peer-urls ${peer} --initial-cluster test=${peer}
       --heartbeat-interval 20 --election-timeout 200`;
-    this.#arguments = text.split(/\s+/);
+    const security =
+      tls === undefined
+        ? ""
+        : ` --client-cert-auth --trusted-ca-file ${tls.ca} --cert-file ${tls.cert} --key-file ${tls.key}
+      --listen-metrics-urls http://127.0.0.1:${tls.healthPort}`;
+    this.#health = tls === undefined ? plain : `http://127.0.0.1:${tls.healthPort}`;
+    this.#arguments = `${text}${security}`.split(/\s+/);
   }
-  static async start(): Promise<EtcdProcess> {
-    const process = new EtcdProcess(await freePort(), await freePort());
-    await process.resume();
-    return process;
+  /** `tls`: paths of PEM files; clients then need a certificate of that authority. */
+  static async start(tls?: Omit<EtcdTls, "healthPort">): Promise<EtcdProcess> {
+    const ports = [await freePort(), await freePort(), await freePort()] as const;
+    const secured = tls === undefined ? undefined : { ...tls, healthPort: ports[2] };
+    const started = new EtcdProcess(ports[0], ports[1], secured);
+    await started.resume();
+    return started;
   }
   /** Starts it again on the same data. */
   async resume(): Promise<void> {
@@ -50,7 +69,7 @@ export class EtcdProcess {
     this.#child = child;
     for (let attempt = 0; attempt < 200; attempt++) {
       if (child.exitCode !== null) throw new Error(`etcd exited with ${child.exitCode}`);
-      const healthy = await fetch(`${this.endpoint}/health`).then(
+      const healthy = await fetch(`${this.#health}/health`).then(
         (response) => response.ok,
         () => false, // Not listening yet.
       );

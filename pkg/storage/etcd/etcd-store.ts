@@ -17,14 +17,14 @@ import {
   type WriteResult,
 } from "../store.ts";
 import { Leases } from "./leases.ts";
+import { type EtcdTls, secureHosts } from "./tls.ts";
 import { classify, keyValueOf } from "./translate.ts";
 
 export interface EtcdStoreOptions {
   /** URLs, e.g. "https://10.0.0.1:2379"; all of one cluster. */
   readonly endpoints: readonly string[];
-  /** PEM. The certificate and key prove who we are; without `ca` plain connections are made. */
-  readonly tls?: { readonly ca: Buffer; readonly cert?: Buffer; readonly key?: Buffer };
-  readonly auth?: { readonly username: string; readonly password: string };
+  /** For https endpoints. */
+  readonly tls?: EtcdTls;
   readonly clock?: Clock;
   readonly log?: Logger;
 }
@@ -85,7 +85,7 @@ class EtcdStore implements Store {
   #revisionRead: Promise<number> | undefined;
   #nextRevisionRead: Promise<number> | undefined;
 
-  constructor({ endpoints, tls, auth, clock = new RealClock(), log = silentLogger }: EtcdStoreOptions) {
+  constructor({ endpoints, tls = {}, clock = new RealClock(), log = silentLogger }: EtcdStoreOptions) {
     this.#clock = clock;
     this.#log = log;
     this.#client = new Etcd3({
@@ -94,11 +94,8 @@ class EtcdStore implements Store {
       faultHandling: { host: () => NO_POLICY, global: NO_POLICY },
       defaultCallOptions: (context): CallOptions =>
         context.isStream ? { interceptors: [requireLeader] } : { deadline: clock.now() + CALL_TIMEOUT_MS },
-      ...(auth === undefined ? {} : { auth }),
-      ...(tls === undefined
-        ? {}
-        : { credentials: { rootCertificate: tls.ca, privateKey: tls.key, certChain: tls.cert } }),
     });
+    secureHosts(this.#client, endpoints, tls, CHANNEL_OPTIONS);
     this.#leases = new Leases(this.#client.leaseClient, clock);
   }
   /** Readers that come while a read is under way share the next one: the present one may be older than they are. */

@@ -31,6 +31,8 @@ export function classify(error: unknown): Failure {
   if (message.includes("required revision has been compacted")) return "compacted";
   if (message.includes("required revision is a future revision")) return "future";
   if (message.includes("requested lease not found")) return "lease-gone";
+  // Waiting mends no certificate.
+  if (/certificate|ERR_TLS|SSL alert|ERR_SSL/i.test(message)) return "other";
   if (/No connection established|ECONNREFUSED|Name resolution failed|no connection/i.test(message)) return "not-sent";
   if (UNAVAILABLE_TEXTS.some((text) => message.includes(text))) return "unavailable";
   const name = error instanceof Error ? error.constructor.name : "";
