@@ -15,6 +15,10 @@ export interface Codec {
 
 type Json = Record<string, unknown>;
 type WriteField = (object: Json, writer: ReverseWriter) => void;
+interface FieldWriter {
+  readonly number: number;
+  readonly write: WriteField;
+}
 type ReadField = (reader: Reader, object: Json, wireType: number) => void;
 
 interface Scalar {
@@ -110,11 +114,14 @@ export class CodecSet {
 
   #compile(message: string): Codec {
     // Filled in on first use, so that messages may contain themselves.
-    let writers: WriteField[] | undefined;
+    let writers: ReadonlyMap<string, FieldWriter> | undefined;
+    let embedded: readonly FieldWriter[] = [];
     let readers: ReadField[] = [];
-    const prepare = (): WriteField[] => {
+    const prepare = (): ReadonlyMap<string, FieldWriter> => {
       const fields = messageFields(message);
-      writers = fields.map((field) => this.#writeField(field)).reverse();
+      const all = fields.map((field) => ({ field, writer: { number: field.number, write: this.#writeField(field) } }));
+      writers = new Map(all.filter(({ field }) => !field.inline).map(({ field, writer }) => [field.name, writer]));
+      embedded = all.filter(({ field }) => field.inline).map(({ writer }) => writer);
       readers = [];
       for (const field of fields) readers[field.number] = this.#readField(field);
       return writers;
@@ -134,7 +141,14 @@ export class CodecSet {
     const codec: Codec & { readInto: typeof read } = {
       encode(value, writer) {
         if (typeof value !== "object" || value === null || Array.isArray(value)) wrongType(message, "an object", value);
-        for (const write of writers ?? prepare()) write(value as Json, writer);
+        const byName = writers ?? prepare();
+        // An object has far fewer members than its message has fields; in the order of numbers, written backwards.
+        const present = embedded.slice();
+        for (const name in value) {
+          const field = byName.get(name);
+          if (field !== undefined) insertByNumber(present, field);
+        }
+        for (let i = present.length - 1; i >= 0; i--) present[i]!.write(value as Json, writer);
       },
       decode(reader) {
         const object: Json = {};
@@ -233,6 +247,12 @@ export class CodecSet {
       return value;
     };
   }
+}
+
+function insertByNumber(sorted: FieldWriter[], field: FieldWriter): void {
+  let at = sorted.length;
+  for (; at > 0 && sorted[at - 1]!.number > field.number; at--) sorted[at] = sorted[at - 1]!;
+  sorted[at] = field;
 }
 
 function wireTypeOf(field: FieldEntry): number {

@@ -1,0 +1,132 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import protobuf from "protobufjs";
+import { SeededRandom } from "#pkg/util/index.ts";
+import { decodeProtobuf, encodeProtobuf, messageNames } from "./index.ts";
+import { randomObject } from "./random-object.ts";
+import { messageFields } from "./tables.ts";
+
+const SPECIAL =
+  /\.(Quantity|QuantityValue|Time|MicroTime|Duration|IntOrString|RawExtension|FieldsV1|Verbs|ExtraValue|JSON|JSONSchemaPropsOr\w+)$/;
+const ordinary = messageNames().filter((name) => !SPECIAL.test(name));
+
+/** An independent implementation over the same tables. */
+function referenceRoot(): protobuf.Root {
+  const root = new protobuf.Root();
+  for (const message of messageNames()) {
+    const dot = message.lastIndexOf(".");
+    const type = new protobuf.Type(message.slice(dot + 1));
+    for (const { name, number, label, type: fieldType } of messageFields(message)) {
+      const safe = name.replaceAll(/[^A-Za-z0-9]/g, "_");
+      const resolved = fieldType.includes(".") ? `.${fieldType}` : fieldType;
+      type.add(
+        label === "map"
+          ? new protobuf.MapField(safe, number, "string", resolved)
+          : new protobuf.Field(safe, number, resolved, label === "repeated" ? "repeated" : "optional"),
+      );
+    }
+    root.define(message.slice(0, dot)).add(type);
+  }
+  root.resolveAll();
+  return root;
+}
+
+test("every message decodes to what was encoded", () => {
+  fc.assert(
+    fc.property(fc.constantFrom(...ordinary), fc.nat(), (message, seed) => {
+      const object = randomObject(new SeededRandom(seed), message, 4);
+      assert.deepEqual(decodeProtobuf(message, encodeProtobuf(message, object)), object);
+    }),
+    { numRuns: 400 },
+  );
+});
+
+test("the bytes are those of an independent implementation", () => {
+  const root = referenceRoot();
+  fc.assert(
+    fc.property(fc.constantFrom(...ordinary), fc.nat(), (message, seed) => {
+      const bytes = encodeProtobuf(message, randomObject(new SeededRandom(seed), message, 3));
+      const type = root.lookupType(message);
+      const again = Buffer.from(type.encode(type.decode(bytes)).finish());
+      assert.equal(again.toString("hex"), bytes.toString("hex"));
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test("known bytes", () => {
+  const table: [string, unknown, string][] = [
+    ["k8s.io.apimachinery.pkg.apis.meta.v1.ObjectMeta", { name: "a" }, "0a0161"],
+    [
+      "k8s.io.apimachinery.pkg.apis.meta.v1.ObjectMeta",
+      { labels: { b: "2", a: "1" } },
+      "5a060a01611201315a060a0162120132",
+    ],
+    ["k8s.io.apimachinery.pkg.apis.meta.v1.ObjectMeta", { creationTimestamp: "1970-01-01T00:01:00Z" }, "4204083c1000"],
+    ["k8s.io.api.apps.v1.DeploymentSpec", { replicas: 0 }, "0800"],
+    ["k8s.io.api.core.v1.ServicePort", { port: 80, targetPort: "http" }, "1850220a080110001a0468747470"],
+    ["k8s.io.api.core.v1.ServicePort", { targetPort: -1 }, "220f080010ffffffffffffffffff011a00"],
+    ["k8s.io.api.core.v1.ResourceRequirements", { limits: { cpu: "1" } }, "0a0a0a0363707512030a0131"],
+    ["k8s.io.api.core.v1.Secret", { data: { k: "aGk=" } }, "12070a016b12026869"],
+    ["k8s.io.api.core.v1.Volume", { name: "v", emptyDir: {} }, "0a017612021200"],
+    ["k8s.io.api.coordination.v1.LeaseSpec", { renewTime: "1970-01-01T00:00:01.000002Z" }, "2205080110d00f"],
+  ];
+  for (const [message, object, hex] of table) {
+    assert.equal(encodeProtobuf(message, object).toString("hex"), hex, JSON.stringify(object));
+    assert.deepEqual(decodeProtobuf(message, Buffer.from(hex, "hex")), object);
+  }
+});
+
+test("zero values that Go writes for plain fields disappear, those of pointers stay", () => {
+  const bytes = (hex: string) => Buffer.from(hex, "hex");
+  assert.deepEqual(decodeProtobuf("k8s.io.apimachinery.pkg.apis.meta.v1.ObjectMeta", bytes("0a01611200220038004200")), {
+    name: "a",
+  });
+  assert.deepEqual(decodeProtobuf("k8s.io.api.core.v1.PodSpec", bytes("1a00200058006000")), {
+    terminationGracePeriodSeconds: 0,
+  });
+  assert.deepEqual(decodeProtobuf("k8s.io.api.coordination.v1.LeaseSpec", bytes("0a00")), { holderIdentity: "" });
+});
+
+test("hostile bytes fail cleanly", () => {
+  const message = "k8s.io.api.core.v1.Pod";
+  const table: [string, RegExp][] = [
+    ["0aff", /unexpected EOF/],
+    ["0affffffff0f", /unexpected EOF/],
+    ["0affffffffffffffffff7f", /integer overflow/],
+    ["0801", /wrong wireType = 0 for field metadata/],
+    ["9f06", /illegal wireType 7/],
+    ["00", /illegal tag/],
+    ["0b".repeat(20), /wrong wireType = 3/],
+    ["9b06".repeat(10_000), /exceeded max depth/],
+  ];
+  for (const [hex, error] of table)
+    assert.throws(() => decodeProtobuf(message, Buffer.from(hex, "hex")), error, hex.slice(0, 20));
+
+  const schemaMessage = "k8s.io.apiextensions_apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
+  let nested: Record<string, unknown> = {};
+  for (let i = 0; i < 1200; i++) nested = { not: nested };
+  assert.throws(() => decodeProtobuf(schemaMessage, encodeProtobuf(schemaMessage, nested)), /exceeded max depth/);
+});
+
+test("random bytes never do worse than an error of ours", () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+      try {
+        decodeProtobuf("k8s.io.api.core.v1.Pod", bytes);
+      } catch (error) {
+        assert.match((error as Error).name, /^(ProtobufError|DecodeError)$/);
+      }
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test("objects of the wrong shape are refused by name", () => {
+  assert.throws(
+    () => encodeProtobuf("k8s.io.api.core.v1.Pod", { spec: { nodeName: 1 } }),
+    /nodeName: expected a string, got 1/,
+  );
+  assert.throws(() => encodeProtobuf("k8s.io.api.core.v1.Pod", { metadata: [] }), /expected an object, got \[\]/);
+});
