@@ -1,0 +1,458 @@
+import assert from "node:assert/strict";
+import { createHmac, generateKeyPairSync, sign, X509Certificate } from "node:crypto";
+import { before, beforeEach, describe, test } from "node:test";
+import type { Node, Pod, Secret, ServiceAccount } from "#pkg/api/types/core-v1.ts";
+import type { KubeObject } from "#pkg/apimachinery/object.ts";
+import type { UserInfo } from "#pkg/apimachinery/user.ts";
+import { createCa, generateServiceAccountKey, issueCertificate, type KeyPair } from "#pkg/pki/index.ts";
+import { FakeClock, SeededRandom } from "#pkg/util/index.ts";
+import type { ApiRequest, Attributes, Authorizer } from "../contract.ts";
+import { MemorySource } from "../source/index.ts";
+import {
+  createAuthenticator,
+  createAuthnReviews,
+  DEFAULT_REQUEST_HEADERS,
+  Impersonator,
+  type RequestAuthenticator,
+  type ReviewContext,
+  TokenIssuer,
+} from "./index.ts";
+import { decodeJwt } from "./jwt.ts";
+
+const ISSUER = "https://kubernetes.default.svc.cluster.local";
+const keys = generateServiceAccountKey();
+const clock = new FakeClock(Date.now());
+
+function request(headers: Record<string, string> = {}, peer: ApiRequest["peer"] = {}): ApiRequest {
+  return {
+    method: "GET",
+    url: "/api",
+    headers,
+    body: async () => Buffer.alloc(0),
+    remoteAddress: "127.0.0.1",
+    peer,
+    signal: new AbortController().signal,
+  };
+}
+const bearer = (token: string): ApiRequest => request({ authorization: `Bearer ${token}` });
+const unauthorized = { name: "StatusError", message: "Unauthorized" };
+
+function world() {
+  const put = <T extends ServiceAccount | Pod | Secret | Node>(...objects: object[]): MemorySource<T> =>
+    new MemorySource<T>(objects as T[]);
+  const sources = {
+    serviceAccounts: put<ServiceAccount>({ metadata: { name: "robot", namespace: "ns", uid: "sa-1" } }),
+    pods: put<Pod>({
+      metadata: { name: "p", namespace: "ns", uid: "pod-1" },
+      spec: { serviceAccountName: "robot", nodeName: "n1", containers: [] },
+    }),
+    secrets: put<Secret>(),
+    nodes: put<Node>({ metadata: { name: "n1", uid: "node-1" } }),
+  };
+  const issuer = new TokenIssuer({ issuers: [ISSUER], signingKey: keys.key, clock, random: new SeededRandom(1) });
+  const authenticator = createAuthenticator({
+    clock,
+    serviceAccounts: { issuer, sources },
+    bootstrapTokens: { secrets: sources.secrets },
+    staticTokens: '# comment\nstatic-1,carol,42,"dev,ops"\nstatic-2,dave,43\n',
+  });
+  const reviews = createAuthnReviews({ clock, tokens: authenticator.tokens, issuer, sources });
+  return { sources, issuer, authenticator, reviews };
+}
+
+const warnings: string[] = [];
+const context: ReviewContext = {
+  user: { name: "kubelet", groups: [] },
+  namespace: "ns",
+  name: "robot",
+  signal: new AbortController().signal,
+  warn: (text) => warnings.push(text),
+};
+
+type World = ReturnType<typeof world>;
+async function requestToken(w: World, spec: object, more: Partial<ReviewContext> = {}): Promise<KubeObject> {
+  return await w.reviews.get("/serviceaccounts/token")!({ metadata: {}, spec }, { ...context, ...more });
+}
+const tokenOf = (object: KubeObject): string => (object["status"] as { token: string }).token;
+
+describe("service account tokens", () => {
+  let w: World;
+  const bound = { boundObjectRef: { apiVersion: "v1", kind: "Pod", name: "p", uid: "pod-1" } };
+  beforeEach(() => {
+    w = world();
+    warnings.length = 0;
+  });
+
+  test("a bound token authenticates with pod and node claims", async () => {
+    const token = tokenOf(await requestToken(w, bound));
+    const user = await w.authenticator.authenticate(bearer(token));
+    assert.equal(user.name, "system:serviceaccount:ns:robot");
+    assert.equal(user.uid, "sa-1");
+    assert.deepEqual(user.groups, ["system:serviceaccounts", "system:serviceaccounts:ns", "system:authenticated"]);
+    const { "authentication.kubernetes.io/credential-id": credential, ...extra } = user.extra!;
+    assert.match(credential![0]!, /^JTI=[0-9a-f-]{36}$/);
+    assert.deepEqual(extra, {
+      "authentication.kubernetes.io/node-name": ["n1"],
+      "authentication.kubernetes.io/node-uid": ["node-1"],
+      "authentication.kubernetes.io/pod-name": ["p"],
+      "authentication.kubernetes.io/pod-uid": ["pod-1"],
+    });
+    assert.equal(await w.authenticator.authenticate(bearer(token)), user, "one identity object per token");
+  });
+
+  test("dies with what it is bound to", async () => {
+    const token = tokenOf(await requestToken(w, bound));
+    const alive = async (): Promise<boolean> =>
+      w.authenticator.authenticate(bearer(token)).then(
+        () => true,
+        () => false,
+      );
+    assert.equal(await alive(), true);
+    const pod = w.sources.pods.get("ns", "p")!;
+    w.sources.pods.set({ ...pod, metadata: { ...pod.metadata, uid: "pod-2" } });
+    assert.equal(await alive(), false, "same name, new pod");
+    w.sources.pods.set(pod);
+    assert.equal(await alive(), true);
+    w.sources.pods.delete("ns", "p");
+    assert.equal(await alive(), false);
+    w.sources.pods.set(pod);
+    const account = w.sources.serviceAccounts.get("ns", "robot")!;
+    w.sources.serviceAccounts.set({ ...account, metadata: { ...account.metadata, uid: "sa-2" } });
+    assert.equal(await alive(), false, "account made anew");
+  });
+
+  test("expires to the second, also when it was verified before", async () => {
+    const token = tokenOf(await requestToken(w, { expirationSeconds: 600 }));
+    await w.authenticator.authenticate(bearer(token));
+    await clock.advance(599_000);
+    await w.authenticator.authenticate(bearer(token));
+    await clock.advance(1_000);
+    await assert.rejects(w.authenticator.authenticate(bearer(token)), unauthorized);
+  });
+
+  test("is refused for other audiences", async () => {
+    const token = tokenOf(await requestToken(w, { audiences: ["vault"] }));
+    await assert.rejects(w.authenticator.authenticate(bearer(token)), unauthorized);
+  });
+
+  test("forgeries are refused", async () => {
+    const good = tokenOf(await requestToken(w, bound));
+    const [header, payload, signature] = good.split(".") as [string, string, string];
+    const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
+    const claims = decodeJwt(good)!.claims;
+    const other = generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey;
+    const none = `${encode({ alg: "none" })}.${payload}.`;
+    const tampered = `${header}.${encode({ ...claims, sub: "system:serviceaccount:kube-system:admin" })}.${signature}`;
+    const foreign = `${header}.${payload}.${sign("sha256", Buffer.from(`${header}.${payload}`), other).toString("base64url")}`;
+    const hmacHeader = encode({ alg: "HS256" });
+    const confused = `${hmacHeader}.${payload}.${createHmac("sha256", keys.publicKey).update(`${hmacHeader}.${payload}`).digest("base64url")}`;
+    const oversized = `${header}.${payload}.${"A".repeat(20_000)}`;
+    const wrongAlgorithm = `${encode({ alg: "RS512" })}.${payload}.${sign("sha512", Buffer.from(`${encode({ alg: "RS512" })}.${payload}`), keys.key).toString("base64url")}`;
+    for (const token of [
+      none,
+      tampered,
+      foreign,
+      confused,
+      oversized,
+      wrongAlgorithm,
+      `${good}x`,
+      "a.b.c",
+      "garbage",
+    ]) {
+      await assert.rejects(w.authenticator.authenticate(bearer(token)), unauthorized, token.slice(0, 40));
+    }
+  });
+
+  test("a legacy secret token works until its secret changes", async () => {
+    const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
+    const claims = {
+      iss: "kubernetes/serviceaccount",
+      "kubernetes.io/serviceaccount/namespace": "ns",
+      "kubernetes.io/serviceaccount/secret.name": "old",
+      "kubernetes.io/serviceaccount/service-account.name": "robot",
+      "kubernetes.io/serviceaccount/service-account.uid": "sa-1",
+      sub: "system:serviceaccount:ns:robot",
+    };
+    const input = `${encode({ alg: "RS256" })}.${encode(claims)}`;
+    const token = `${input}.${sign("sha256", Buffer.from(input), keys.key).toString("base64url")}`;
+    await assert.rejects(w.authenticator.authenticate(bearer(token)), unauthorized);
+    const secret = {
+      metadata: { name: "old", namespace: "ns" },
+      data: { token: Buffer.from(token).toString("base64") },
+    };
+    w.sources.secrets.set(secret as unknown as Secret);
+    assert.equal((await w.authenticator.authenticate(bearer(token))).name, "system:serviceaccount:ns:robot");
+    w.sources.secrets.set({ ...secret, data: { token: "" } } as unknown as Secret);
+    await assert.rejects(w.authenticator.authenticate(bearer(token)), unauthorized);
+  });
+
+  test("TokenRequest: defaults, extension, errors", async () => {
+    const plain = await requestToken(w, {});
+    assert.equal((plain["spec"] as { expirationSeconds: number }).expirationSeconds, 3600);
+    assert.deepEqual((plain["spec"] as { audiences: string[] }).audiences, [ISSUER]);
+    const claims = decodeJwt(tokenOf(await requestToken(w, { ...bound, expirationSeconds: 3607 })))!.claims;
+    const own = claims["kubernetes.io"] as { warnafter: number };
+    assert.equal((claims["exp"] as number) - (claims["iat"] as number), 365 * 24 * 3600);
+    assert.equal(own.warnafter - (claims["iat"] as number), 3607);
+    await assert.rejects(
+      requestToken(w, { expirationSeconds: 599 }),
+      /may not specify a duration less than 10 minutes/,
+    );
+    await assert.rejects(requestToken(w, {}, { name: "nobody" }), /serviceaccounts "nobody" not found/);
+    await assert.rejects(
+      requestToken(w, { boundObjectRef: { apiVersion: "v1", kind: "Pod", name: "x" } }),
+      /pods "x" not found/,
+    );
+    await assert.rejects(
+      requestToken(w, { boundObjectRef: { ...bound.boundObjectRef, uid: "old" } }),
+      /the UID in the bound object reference \(old\)/,
+    );
+    await assert.rejects(
+      requestToken(w, { boundObjectRef: { apiVersion: "v1", kind: "ConfigMap", name: "x" } }),
+      /cannot bind token/,
+    );
+    w.sources.serviceAccounts.set({ metadata: { name: "other", namespace: "ns", uid: "sa-9" } } as ServiceAccount);
+    await assert.rejects(requestToken(w, bound, { name: "other" }), /pod running with different serviceaccount name/);
+  });
+
+  test("TokenReview judges for the audiences asked about", async () => {
+    const review = async (spec: object): Promise<Record<string, unknown>> =>
+      (await w.reviews.get("authentication.k8s.io/tokenreviews")!({ metadata: {}, spec }, context))["status"] as Record<
+        string,
+        unknown
+      >;
+    const vault = tokenOf(await requestToken(w, { audiences: ["vault", "other"] }));
+    const good = await review({ token: vault, audiences: ["vault", "x"] });
+    assert.equal(good["authenticated"], true);
+    assert.deepEqual(good["audiences"], ["vault"]);
+    assert.equal((good["user"] as { username: string }).username, "system:serviceaccount:ns:robot");
+    const bad = await review({ token: vault });
+    assert.equal(bad["authenticated"], false);
+    assert.match(bad["error"] as string, /token audiences \["vault" "other"\] is invalid for the target audiences/);
+    assert.deepEqual((await review({ token: "static-2" }))["audiences"], [ISSUER]);
+    assert.equal((await review({ token: "static-2", audiences: ["vault"] }))["authenticated"], false);
+    assert.equal((await review({ token: "nonsense" }))["authenticated"], false);
+    await assert.rejects(review({ token: "" }), /token is required for TokenReview/);
+  });
+
+  test("publishes keys that verify its tokens", async () => {
+    const discovery = JSON.parse(w.issuer.oidcDiscovery("/.well-known/openid-configuration")!.body) as Record<
+      string,
+      unknown
+    >;
+    assert.equal(discovery["issuer"], ISSUER);
+    assert.equal(discovery["jwks_uri"], `${ISSUER}/openid/v1/jwks`);
+    const { keys: published } = JSON.parse(w.issuer.oidcDiscovery("/openid/v1/jwks")!.body) as {
+      keys: Record<string, string>[];
+    };
+    const header = decodeJwt(tokenOf(await requestToken(w, {})))!.header;
+    assert.deepEqual(
+      published.map(({ kid, alg, kty, use }) => ({ kid, alg, kty, use })),
+      [{ kid: header["kid"], alg: "RS256", kty: "RSA", use: "sig" }],
+    );
+    assert.equal("d" in published[0]!, false, "no private key");
+    assert.equal(w.issuer.oidcDiscovery("/openid/v1/other"), undefined);
+  });
+});
+
+describe("other bearer tokens", () => {
+  const w = world();
+  test("static tokens", async () => {
+    assert.deepEqual(await w.authenticator.authenticate(bearer("static-1")), {
+      name: "carol",
+      uid: "42",
+      groups: ["dev", "ops", "system:authenticated"],
+    });
+    assert.throws(() => createAuthenticator({ clock, staticTokens: "a,b\n" }), /at least 3 columns/);
+  });
+  test("WebSocket subprotocol", async () => {
+    const protocol = `base64url.bearer.authorization.k8s.io.${Buffer.from("static-2").toString("base64url")}, v5.channel.k8s.io`;
+    assert.equal((await w.authenticator.authenticate(request({ "sec-websocket-protocol": protocol }))).name, "dave");
+  });
+  test("bootstrap tokens, until they expire", async () => {
+    const data = (fields: Record<string, string>): Record<string, string> =>
+      Object.fromEntries(Object.entries(fields).map(([key, value]) => [key, Buffer.from(value).toString("base64")]));
+    const fields = {
+      "token-id": "abcdef",
+      "token-secret": "0123456789abcdef",
+      "usage-bootstrap-authentication": "true",
+      "auth-extra-groups": "system:bootstrappers:kubeadm:default-node-token",
+      expiration: new Date(clock.now() + 60_000).toISOString(),
+    };
+    const put = (changed: Record<string, string>): void =>
+      w.sources.secrets.set({
+        metadata: { name: "bootstrap-token-abcdef", namespace: "kube-system" },
+        type: "bootstrap.kubernetes.io/token",
+        data: data({ ...fields, ...changed }),
+      } as unknown as Secret);
+    const good = bearer("abcdef.0123456789abcdef");
+    put({});
+    assert.deepEqual(await w.authenticator.authenticate(good), {
+      name: "system:bootstrap:abcdef",
+      groups: ["system:bootstrappers", "system:bootstrappers:kubeadm:default-node-token", "system:authenticated"],
+    });
+    await assert.rejects(w.authenticator.authenticate(bearer("abcdef.0123456789abcdee")), unauthorized);
+    const broken: Record<string, string>[] = [
+      { "usage-bootstrap-authentication": "false" },
+      { "auth-extra-groups": "system:masters" },
+      { expiration: new Date(clock.now() - 1).toISOString() },
+      { expiration: "soon" },
+      { "token-id": "xxxxxx" },
+    ];
+    for (const changed of broken) {
+      put(changed);
+      await assert.rejects(w.authenticator.authenticate(good), unauthorized, JSON.stringify(changed));
+    }
+  });
+  test("no credential is anonymous, a bad one is 401", async () => {
+    assert.deepEqual(await w.authenticator.authenticate(request()), {
+      name: "system:anonymous",
+      groups: ["system:unauthenticated"],
+    });
+    await assert.rejects(w.authenticator.authenticate(bearer("bad")), unauthorized);
+    await assert.rejects(createAuthenticator({ clock, anonymous: false }).authenticate(request()), unauthorized);
+  });
+});
+
+describe("client certificates and front proxies", () => {
+  let ca: KeyPair;
+  let proxyCa: KeyPair;
+  let authenticator: RequestAuthenticator;
+  const der = (pair: KeyPair): ApiRequest["peer"] => ({ certificate: new X509Certificate(pair.cert).raw });
+  const issue = (
+    authority: KeyPair,
+    commonName: string,
+    organizations: string[] = [],
+    validityDays = 1,
+  ): Promise<KeyPair> =>
+    issueCertificate(authority, { commonName, organizations, usages: ["client"], validityDays, now: clock.now() });
+
+  before(async () => {
+    ca = await createCa({ commonName: "kubernetes", validityDays: 10, now: clock.now() });
+    proxyCa = await createCa({ commonName: "front-proxy-ca", validityDays: 10, now: clock.now() });
+    authenticator = createAuthenticator({
+      clock,
+      clientCa: ca.cert,
+      requestHeader: { ...DEFAULT_REQUEST_HEADERS, ca: proxyCa.cert, allowedNames: ["front-proxy-client"] },
+    });
+  });
+
+  test("CN and O become name and groups, once per certificate", async () => {
+    const peer = der(await issue(ca, "admin", ["system:masters", "ops"]));
+    const user = await authenticator.authenticate(request({}, peer));
+    assert.equal(user.name, "admin");
+    assert.deepEqual(user.groups, ["system:masters", "ops", "system:authenticated"]);
+    assert.match(user.extra!["authentication.kubernetes.io/credential-id"]![0]!, /^X509SHA256=[0-9a-f]{64}$/);
+    assert.equal(await authenticator.authenticate(request({}, peer)), user);
+    assert.equal(
+      await authenticator.authenticate(request({}, { certificate: Uint8Array.from(peer.certificate!) })),
+      user,
+    );
+  });
+
+  test("a certificate of another authority, an expired one and garbage are 401", async () => {
+    const impostor = await createCa({ commonName: "kubernetes", validityDays: 10, now: clock.now() });
+    await assert.rejects(
+      authenticator.authenticate(request({}, der(await issue(impostor, "admin", ["system:masters"])))),
+      unauthorized,
+    );
+    await assert.rejects(
+      authenticator.authenticate(request({}, { certificate: Uint8Array.of(1, 2, 3) })),
+      unauthorized,
+    );
+    const short = der(await issue(ca, "admin"));
+    await authenticator.authenticate(request({}, short));
+    await clock.advance(86_400_000 + 1000);
+    await assert.rejects(authenticator.authenticate(request({}, short)), unauthorized);
+  });
+
+  test("a front proxy speaks for others; nobody else's headers count", async () => {
+    const headers = {
+      "x-remote-user": "alice",
+      "x-remote-group": "dev, ops",
+      "x-remote-extra-scope%2fa": "x",
+      "x-remote-uid": "7",
+    };
+    const proxied = await authenticator.authenticate(request(headers, der(await issue(proxyCa, "front-proxy-client"))));
+    assert.deepEqual(proxied, {
+      name: "alice",
+      uid: "7",
+      groups: ["dev", "ops", "system:authenticated"],
+      extra: { "scope/a": ["x"] },
+    });
+    const admin = await authenticator.authenticate(request(headers, der(await issue(ca, "admin"))));
+    assert.equal(admin.name, "admin");
+    await assert.rejects(
+      authenticator.authenticate(request(headers, der(await issue(proxyCa, "mallory")))),
+      unauthorized,
+    );
+    assert.equal((await authenticator.authenticate(request(headers))).name, "system:anonymous");
+  });
+
+  test("in-process callers are who they are", async () => {
+    const user: UserInfo = { name: "system:kube-scheduler", groups: [] };
+    const first = await authenticator.authenticate(request({ authorization: "Bearer x" }, { user }));
+    assert.deepEqual(first.groups, ["system:authenticated"]);
+    assert.equal(await authenticator.authenticate(request({}, { user })), first);
+  });
+});
+
+describe("impersonation", () => {
+  const admin: UserInfo = { name: "admin", groups: ["system:authenticated"] };
+  const asked: Attributes[] = [];
+  const authorizer: Authorizer = {
+    authorize: (attributes) => {
+      asked.push(attributes);
+      const refused = attributes.resourceRequest && attributes.name === "system:masters";
+      return { decision: refused ? "no-opinion" : "allow", reason: "" };
+    },
+  };
+  const impersonator = new Impersonator(authorizer);
+  const run = (headers: Record<string, string>): Promise<UserInfo> => impersonator.impersonate(request(headers), admin);
+
+  test("without headers one stays oneself", async () => {
+    assert.equal(impersonator.requested(request({ accept: "x" })), false);
+    assert.equal(await run({}), admin);
+  });
+  test("every part is authorized", async () => {
+    asked.length = 0;
+    const user = await run({
+      "impersonate-user": "bob",
+      "impersonate-group": "dev, ops",
+      "impersonate-uid": "7",
+      "impersonate-extra-example.com%2freason": "x, y",
+    });
+    assert.deepEqual(user, {
+      name: "bob",
+      uid: "7",
+      groups: ["dev", "ops", "system:authenticated"],
+      extra: { "example.com/reason": ["x", "y"] },
+    });
+    assert.deepEqual(
+      asked.map((a) => (a.resourceRequest ? [a.verb, a.apiGroup, a.resource, a.subresource, a.name] : [])),
+      [
+        ["impersonate", "", "users", "", "bob"],
+        ["impersonate", "", "groups", "", "dev"],
+        ["impersonate", "", "groups", "", "ops"],
+        ["impersonate", "authentication.k8s.io", "userextras", "example.com/reason", "x"],
+        ["impersonate", "authentication.k8s.io", "userextras", "example.com/reason", "y"],
+        ["impersonate", "authentication.k8s.io", "uids", "", "7"],
+      ],
+    );
+  });
+  test("service accounts bring their groups, anonymous its own", async () => {
+    assert.deepEqual((await run({ "impersonate-user": "system:serviceaccount:ns:robot" })).groups, [
+      "system:serviceaccounts",
+      "system:serviceaccounts:ns",
+      "system:authenticated",
+    ]);
+    assert.deepEqual((await run({ "impersonate-user": "system:anonymous" })).groups, ["system:unauthenticated"]);
+  });
+  test("refusals read like upstream's", async () => {
+    await assert.rejects(run({ "impersonate-user": "bob", "impersonate-group": "system:masters" }), {
+      message:
+        'groups "system:masters" is forbidden: User "admin" cannot impersonate resource "groups" in API group "" at the cluster scope',
+    });
+    await assert.rejects(run({ "impersonate-group": "dev" }), /without impersonating a user/);
+  });
+});
