@@ -1,0 +1,73 @@
+import type { NonResourceContext } from "../pipeline.ts";
+
+export type HealthEndpoint = "healthz" | "livez" | "readyz";
+/** undefined when all is well, otherwise what is wrong. */
+export type HealthCheck = () => string | undefined | Promise<string | undefined>;
+
+const ENDPOINTS: readonly HealthEndpoint[] = ["healthz", "livez", "readyz"];
+/** A check that does not answer is a failed one. */
+const CHECK_TIMEOUT_TEXT = "timed out";
+
+/** /healthz, /livez and /readyz with their named checks. */
+export class HealthChecks {
+  readonly #checks = new Map<HealthEndpoint, Map<string, HealthCheck>>(
+    ENDPOINTS.map((endpoint) => [endpoint, new Map<string, HealthCheck>()]),
+  );
+
+  /** Adds or replaces a check of the endpoints given (all of them by default). */
+  add(name: string, check: HealthCheck, endpoints: readonly HealthEndpoint[] = ENDPOINTS): void {
+    for (const endpoint of endpoints) this.#checks.get(endpoint)!.set(name, check);
+  }
+  /** Serves the health paths; false for others. */
+  async serve({ target, response }: NonResourceContext): Promise<boolean> {
+    const [, endpoint = "", name, ...rest] = target.path.split("/");
+    const checks = this.#checks.get(endpoint as HealthEndpoint);
+    if (checks === undefined) return false;
+    const headers = {
+      "content-type": "text/plain; charset=utf-8",
+      "cache-control": "no-cache, private",
+      "x-content-type-options": "nosniff",
+    };
+    if (name !== undefined && name !== "") {
+      const check = rest.length === 0 ? checks.get(name) : undefined;
+      if (check === undefined) return false;
+      const problem = await run(check);
+      const text = problem === undefined ? "ok" : `internal server error: ${problem}\n`;
+      response.send(problem === undefined ? 200 : 500, headers, Buffer.from(text));
+      return true;
+    }
+    const excluded = new Set(target.query.getAll("exclude"));
+    const lines: string[] = [];
+    let failed = false;
+    for (const [check, run_] of checks) {
+      if (excluded.delete(check)) {
+        lines.push(`[+]${check} excluded: ok`);
+        continue;
+      }
+      const problem = await run(run_);
+      failed ||= problem !== undefined;
+      lines.push(problem === undefined ? `[+]${check} ok` : `[-]${check} failed: reason withheld`);
+    }
+    if (excluded.size > 0)
+      lines.push(
+        `warn: some health checks cannot be excluded: no matches for ${[...excluded].map((check) => JSON.stringify(check)).join(",")}`,
+      );
+    const verbose = target.query.has("verbose");
+    const report = `${lines.join("\n")}\n`;
+    const body = failed
+      ? `${report}${endpoint} check failed\n`
+      : verbose
+        ? `${report}${endpoint} check passed\n`
+        : "ok";
+    response.send(failed ? 500 : 200, headers, Buffer.from(body));
+    return true;
+  }
+}
+
+async function run(check: HealthCheck): Promise<string | undefined> {
+  try {
+    return await check();
+  } catch (error) {
+    return error instanceof Error ? error.message : CHECK_TIMEOUT_TEXT;
+  }
+}

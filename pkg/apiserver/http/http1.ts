@@ -1,0 +1,127 @@
+import { type IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import type { ApiRequest, ApiResponse, ResponseStream } from "../contract.ts";
+import { readBody } from "./body-reader.ts";
+import { WritableResponse } from "./http2.ts";
+import type { LiveRequests } from "./live-requests.ts";
+
+/** One HTTP/1.1 request. */
+export class Http1Request implements ApiRequest {
+  readonly method: string;
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string | undefined>>;
+  readonly peer: ApiRequest["peer"];
+  readonly #raw: IncomingMessage;
+  readonly #closing: { once(event: "close", listener: () => void): unknown };
+  readonly #live: LiveRequests;
+  #body: Promise<Buffer> | undefined;
+  #signal: AbortSignal | undefined;
+
+  constructor(
+    raw: IncomingMessage,
+    closing: { once(event: "close", listener: () => void): unknown },
+    peer: ApiRequest["peer"],
+    live: LiveRequests,
+  ) {
+    this.method = raw.method ?? "GET";
+    this.url = raw.url ?? "/";
+    this.headers = raw.headers as Readonly<Record<string, string | undefined>>;
+    this.peer = peer;
+    this.#raw = raw;
+    this.#closing = closing;
+    this.#live = live;
+  }
+  get remoteAddress(): string {
+    return this.#raw.socket.remoteAddress ?? "";
+  }
+  body(): Promise<Buffer> {
+    this.#body ??= readBody(this.#raw, this.headers["content-length"]);
+    return this.#body;
+  }
+  bodyStream(): AsyncIterable<Buffer> {
+    return this.#raw as AsyncIterable<Buffer>;
+  }
+  get signal(): AbortSignal {
+    if (this.#signal !== undefined) return this.#signal;
+    const { controller, release } = this.#live.signal();
+    this.#signal = controller.signal;
+    const onClose = (): void => {
+      release();
+      controller.abort(new Error("the client closed the request"));
+    };
+    if (this.#raw.socket.destroyed) onClose();
+    else this.#closing.once("close", onClose);
+    return this.#signal;
+  }
+}
+
+export class Http1Response implements ApiResponse {
+  readonly #raw: ServerResponse;
+  readonly #headOnly: boolean;
+
+  constructor(raw: ServerResponse, headOnly: boolean) {
+    this.#raw = raw;
+    this.#headOnly = headOnly;
+  }
+  send(status: number, headers: Record<string, string>, body: Buffer | readonly Buffer[]): void {
+    const raw = this.#raw;
+    if (raw.destroyed || raw.headersSent) return;
+    const bytes = Buffer.isBuffer(body) ? body : Buffer.concat(body);
+    raw.writeHead(status, { ...headers, "content-length": bytes.length });
+    if (this.#headOnly) raw.end();
+    else raw.end(bytes);
+  }
+  stream(status: number, headers: Record<string, string>): ResponseStream {
+    const raw = this.#raw;
+    if (!raw.destroyed && !raw.headersSent) {
+      raw.writeHead(status, headers);
+      raw.flushHeaders();
+    }
+    return new WritableResponse(raw, () => raw.destroy());
+  }
+}
+
+/** A request to speak another protocol on this connection. */
+export class UpgradeRequest extends Http1Request {
+  readonly upgrade: NonNullable<ApiRequest["upgrade"]>;
+
+  constructor(
+    raw: IncomingMessage,
+    socket: Socket,
+    head: Buffer,
+    peer: ApiRequest["peer"],
+    live: LiveRequests,
+    response: UpgradeResponse,
+  ) {
+    super(raw, socket, peer, live);
+    this.upgrade = {
+      protocol: raw.headers.upgrade ?? "",
+      head,
+      accept: (): Duplex => {
+        response.detach();
+        return socket;
+      },
+    };
+  }
+}
+
+/** Answers an upgrade that is refused: an ordinary response on the raw socket, which closes behind it. */
+export class UpgradeResponse extends Http1Response {
+  readonly #response: ServerResponse;
+  readonly #socket: Socket;
+
+  constructor(raw: IncomingMessage, socket: Socket) {
+    const response = new ServerResponse(raw);
+    response.shouldKeepAlive = false;
+    response.assignSocket(socket);
+    response.once("finish", () => socket.destroySoon());
+    super(response, raw.method === "HEAD");
+    this.#response = response;
+    this.#socket = socket;
+  }
+  /** Leaves the socket to somebody else. */
+  detach(): void {
+    this.#response.detachSocket(this.#socket);
+  }
+}

@@ -1,0 +1,37 @@
+/** Counts requests under way and can tell all of them that the server is closing. */
+export class LiveRequests {
+  readonly #controllers = new Set<AbortController>();
+  #count = 0;
+  #onDrained: (() => void) | undefined;
+  #closing = false;
+
+  began(): void {
+    this.#count++;
+  }
+  ended(): void {
+    this.#count--;
+    if (this.#count === 0) this.#onDrained?.();
+  }
+  /** A signal for one request; `release` forgets it. */
+  signal(): { controller: AbortController; release: () => void } {
+    const controller = new AbortController();
+    if (this.#closing) controller.abort(new Error("the server is closing"));
+    this.#controllers.add(controller);
+    return { controller, release: () => this.#controllers.delete(controller) };
+  }
+  abortAll(): void {
+    this.#closing = true;
+    for (const controller of this.#controllers) controller.abort(new Error("the server is closing"));
+  }
+  /** Resolves when nothing is under way, or after `graceMs`. */
+  drained(graceMs: number): Promise<void> {
+    if (this.#count === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, graceMs);
+      this.#onDrained = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}

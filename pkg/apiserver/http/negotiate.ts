@@ -1,0 +1,129 @@
+import { LRUCache } from "lru-cache";
+import { StatusError } from "#pkg/apimachinery/errors.ts";
+
+export type Encoding = "json" | "yaml" | "protobuf";
+/** What an object is turned into before it is encoded. */
+export type Transform = "none" | "Table" | "PartialObjectMetadata" | "PartialObjectMetadataList";
+
+export interface Negotiated {
+  readonly encoding: Encoding;
+  readonly transform: Transform;
+}
+
+export const CONTENT_TYPES: Readonly<Record<Encoding, string>> = {
+  json: "application/json",
+  yaml: "application/yaml",
+  protobuf: "application/vnd.kubernetes.protobuf",
+};
+const WATCH_CONTENT_TYPES: Readonly<Record<Encoding, string>> = {
+  json: "application/json",
+  yaml: "application/yaml;stream=watch",
+  protobuf: "application/vnd.kubernetes.protobuf;stream=watch",
+};
+
+const ENCODING_OF: Readonly<Record<string, Encoding>> = {
+  "application/json": "json",
+  "application/yaml": "yaml",
+  "application/vnd.kubernetes.protobuf": "protobuf",
+};
+
+export interface MediaType {
+  readonly type: string;
+  readonly parameters: Readonly<Record<string, string>>;
+  readonly quality: number;
+}
+
+/** What a resource can be sent as. */
+export interface Offers {
+  readonly protobuf: boolean;
+  readonly transforms: boolean;
+}
+
+/** Reads Accept headers; every distinct header is read once. */
+export class Negotiator {
+  readonly #parsed = new LRUCache<string, readonly MediaType[]>({ max: 256 });
+
+  /**
+   * The first offer, in the client's order, that we can make.
+   * @throws StatusError 406
+   */
+  negotiate(accept: string | undefined, offers: Offers): Negotiated {
+    if (accept === undefined || accept === "" || accept === "*/*" || accept === "application/json") return PLAIN_JSON;
+    for (const media of this.parse(accept)) {
+      const encoding = encodingOf(media.type, offers);
+      if (encoding === undefined) continue;
+      const transform = transformOf(media.parameters, offers);
+      if (transform !== undefined) return { encoding, transform };
+    }
+    throw notAcceptable(offers);
+  }
+  parse(accept: string): readonly MediaType[] {
+    let media = this.#parsed.get(accept);
+    if (media === undefined) {
+      media = parseAccept(accept);
+      this.#parsed.set(accept, media);
+    }
+    return media;
+  }
+}
+
+const PLAIN_JSON: Negotiated = Object.freeze({ encoding: "json", transform: "none" });
+
+function notAcceptable(offers: Offers): StatusError {
+  const types = ["application/json", "application/yaml", ...(offers.protobuf ? [CONTENT_TYPES.protobuf] : [])];
+  return new StatusError({
+    status: "Failure",
+    reason: "NotAcceptable",
+    code: 406,
+    message: `only the following media types are accepted: ${types.join(", ")}`,
+  });
+}
+
+function encodingOf(type: string, offers: Offers): Encoding | undefined {
+  if (type === "*/*" || type === "application/*") return "json";
+  const encoding = ENCODING_OF[type];
+  return encoding === "protobuf" && !offers.protobuf ? undefined : encoding;
+}
+
+function transformOf(parameters: Readonly<Record<string, string>>, offers: Offers): Transform | undefined {
+  const as = parameters["as"];
+  if (as === undefined) return "none";
+  if (!offers.transforms || parameters["g"] !== "meta.k8s.io") return undefined;
+  if (parameters["v"] !== "v1" && parameters["v"] !== "v1beta1") return undefined;
+  if (as === "Table" || as === "PartialObjectMetadata" || as === "PartialObjectMetadataList") return as;
+  return undefined;
+}
+
+/** Media ranges by descending quality, otherwise in the client's order. */
+export function parseAccept(header: string): MediaType[] {
+  const media = header
+    .split(",")
+    .slice(0, 64)
+    .map((range) => parseMediaType(range))
+    .filter(({ type, quality }) => type !== "" && quality > 0);
+  return media.sort((a, b) => b.quality - a.quality);
+}
+
+/** `application/json;as=Table;v=v1` in parts; names are lower-cased, quotes removed. */
+export function parseMediaType(text: string): MediaType {
+  const [type = "", ...rest] = text.split(";");
+  const parameters: Record<string, string> = {};
+  for (const parameter of rest) {
+    const equals = parameter.indexOf("=");
+    if (equals < 0) continue;
+    const value = parameter.slice(equals + 1).trim();
+    parameters[parameter.slice(0, equals).trim().toLowerCase()] = value.replaceAll(/^"|"$/g, "");
+  }
+  const quality = parameters["q"] === undefined ? 1 : Number(parameters["q"]);
+  return { type: type.trim().toLowerCase(), parameters, quality: Number.isFinite(quality) ? quality : 1 };
+}
+
+export function contentTypeOf(encoding: Encoding, watch: boolean): string {
+  return watch ? WATCH_CONTENT_TYPES[encoding] : CONTENT_TYPES[encoding];
+}
+
+/** Encoding of a request body; absent means JSON. undefined when we cannot read it. */
+export function bodyEncoding(contentType: string | undefined): Encoding | undefined {
+  if (contentType === undefined || contentType === "" || contentType === "application/json") return "json";
+  return ENCODING_OF[parseMediaType(contentType).type];
+}

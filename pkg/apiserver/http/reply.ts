@@ -1,0 +1,101 @@
+import { gzip } from "node:zlib";
+import type { Status } from "#pkg/api/types/meta-v1.ts";
+import { encodeYaml, type StatusError } from "#pkg/apimachinery/index.ts";
+import { encodeEnvelope } from "#pkg/apimachinery/protobuf/index.ts";
+import type { ApiRequest, ApiResponse } from "../contract.ts";
+import { CONTENT_TYPES, type Encoding, parseAccept } from "./negotiate.ts";
+
+const NEWLINE = Buffer.from("\n");
+/** Smaller bodies are not worth compressing (upstream's threshold). */
+const GZIP_FROM_BYTES = 128 * 1024;
+const STATUS_MESSAGE = "k8s.io.apimachinery.pkg.apis.meta.v1.Status";
+
+export interface ReplyContext {
+  readonly request: ApiRequest;
+  readonly response: ApiResponse;
+  /** Texts for Warning headers. */
+  readonly warnings: readonly string[];
+  readonly pretty: boolean;
+}
+
+/** Headers every answer about objects carries. */
+function baseHeaders(contentType: string, warnings: readonly string[]): Record<string, string> {
+  const headers: Record<string, string> = {
+    "content-type": contentType,
+    "cache-control": "no-cache, private",
+  };
+  if (warnings.length > 0) headers["warning"] = [...new Set(warnings)].map(warningValue).join(", ");
+  return headers;
+}
+
+/** RFC 7234 warn-text: code 299, no agent, a quoted string without control characters. */
+function warningValue(text: string): string {
+  const clean = text.replaceAll(/[\p{Cc}]/gu, " ").replaceAll(/["\\]/g, "\\$&");
+  // Header values are Latin-1; what is beyond would be refused by the transport.
+  return `299 - "${clean.replaceAll(/[^\u0020-\u00ff]/g, "?").slice(0, 4096)}"`;
+}
+
+/** JSON bytes as they are, or indented when asked for. */
+function prettyJson(chunks: Buffer | readonly Buffer[]): Buffer {
+  const text = Buffer.isBuffer(chunks) ? chunks.toString() : Buffer.concat(chunks).toString();
+  return Buffer.from(JSON.stringify(JSON.parse(text), undefined, 2));
+}
+
+/** Sends encoded bytes; large ones are compressed for clients that can read that. */
+export function sendBytes(
+  { request, response, warnings, pretty }: ReplyContext,
+  code: number,
+  encoding: Encoding,
+  chunks: Buffer | readonly Buffer[],
+): void | Promise<void> {
+  const headers = baseHeaders(CONTENT_TYPES[encoding], warnings);
+  let body: readonly Buffer[] = Buffer.isBuffer(chunks) ? [chunks] : chunks;
+  if (encoding === "json") body = [...(pretty ? [prettyJson(chunks)] : body), NEWLINE];
+  let size = 0;
+  for (const chunk of body) size += chunk.length;
+  if (size >= GZIP_FROM_BYTES && acceptsGzip(request)) return sendGzip(response, code, headers, body);
+  response.send(code, headers, body);
+  return undefined;
+}
+
+function acceptsGzip(request: ApiRequest): boolean {
+  const header = request.headers["accept-encoding"];
+  return header !== undefined && parseAccept(header).some(({ type }) => type === "gzip");
+}
+
+async function sendGzip(
+  response: ApiResponse,
+  code: number,
+  headers: Record<string, string>,
+  body: readonly Buffer[],
+): Promise<void> {
+  const compressed = await new Promise<Buffer>((resolve, reject) =>
+    gzip(Buffer.concat(body), { level: 1 }, (error, result) => (error === null ? resolve(result) : reject(error))),
+  );
+  headers["content-encoding"] = "gzip";
+  headers["vary"] = "Accept-Encoding";
+  response.send(code, headers, compressed);
+}
+
+/** Encodes a whole object; `message` is its protobuf message, needed for that encoding only. */
+export function encodeObject(encoding: Encoding, object: object, message?: string): Buffer {
+  if (encoding === "json") return Buffer.from(JSON.stringify(object));
+  if (encoding === "yaml") return Buffer.from(encodeYaml(object));
+  if (message === undefined) throw new Error("the object has no protobuf message");
+  return encodeEnvelope(message, object);
+}
+
+/** Sends a Status failure in an encoding the client reads, JSON when it reads none of ours. */
+export function sendError(context: ReplyContext, error: StatusError, encoding: Encoding = "json"): void {
+  const { status } = error;
+  const headers = baseHeaders(CONTENT_TYPES[encoding], context.warnings);
+  const retry = status.details?.retryAfterSeconds;
+  if (retry !== undefined && retry > 0) headers["retry-after"] = String(retry);
+  const bytes = encodeStatus(encoding, status);
+  context.response.send(error.code, headers, encoding === "json" ? [bytes, NEWLINE] : bytes);
+}
+
+export function encodeStatus(encoding: Encoding, status: Status): Buffer {
+  const whole = { kind: "Status", apiVersion: "v1", ...status, metadata: status.metadata ?? {} };
+  return encodeObject(encoding, whole, STATUS_MESSAGE);
+}

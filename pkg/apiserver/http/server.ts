@@ -1,0 +1,233 @@
+import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import {
+  createSecureServer,
+  type Http2SecureServer,
+  type IncomingHttpHeaders,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from "node:http2";
+import type { AddressInfo, Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import fastify from "fastify";
+import type { Logger } from "#pkg/util/index.ts";
+import type { ApiHandler, ApiRequest } from "../contract.ts";
+import { Http1Request, Http1Response, UpgradeRequest, UpgradeResponse } from "./http1.ts";
+import { Http2Request, Http2Response } from "./http2.ts";
+import { LiveRequests } from "./live-requests.ts";
+
+export interface TlsOptions {
+  readonly cert: string | Buffer;
+  readonly key: string | Buffer;
+  /** Certificate authorities of client certificates. */
+  readonly clientCa?: string | Buffer | readonly (string | Buffer)[];
+}
+export interface ListenOptions {
+  /** Default 0.0.0.0 and ::, whichever there are. */
+  readonly host?: string;
+  /** 0 picks a free one. */
+  readonly port: number;
+  /** Without it the server speaks plain HTTP/1.1. */
+  readonly tls?: TlsOptions;
+}
+export interface Listener {
+  readonly port: number;
+  readonly address: string;
+  /** Presents another certificate to new connections. */
+  setCertificate(tls: TlsOptions): void;
+  /** Stops accepting, ends watches, waits for what is on its way for at most `graceMs`. */
+  close(graceMs?: number): Promise<void>;
+}
+
+const DEFAULT_GRACE_MS = 5000;
+const MAX_HEADER_BYTES = 64 * 1024;
+/** More streams per connection than Go's clients open on their own, so that they need no second connection. */
+const MAX_STREAMS = 1000;
+const STREAM_WINDOW_BYTES = 1024 * 1024;
+/** Clients cancel whole sets of watches at once; that must not look like an attack. */
+const STREAM_RESETS = 100_000;
+
+/** Opens the HTTPS front: HTTP/2, or HTTP/1.1 where the client does not offer it, with client certificates on request. */
+export async function listenHttp(handler: ApiHandler, options: ListenOptions, log: Logger): Promise<Listener> {
+  const live = new LiveRequests();
+  const sockets = new Set<Socket>();
+  const sessions = new Set<ServerHttp2Session>();
+  let server: Server | Http2SecureServer | undefined;
+  const app = fastify({
+    serverFactory: (onRequest) => {
+      server =
+        options.tls === undefined ? createHttpServer(SHARED_OPTIONS, onRequest) : secureServer(options.tls, onRequest);
+      return server as Server;
+    },
+    routerOptions: { maxParamLength: MAX_HEADER_BYTES },
+    exposeHeadRoutes: false,
+    forceCloseConnections: false,
+    // A path that fastify cannot decode is ours to refuse, with a Status.
+    frameworkErrors: (_error, request, reply) => {
+      reply.hijack();
+      serveHttp1(handler, live, log, request.raw, reply.raw);
+    },
+  });
+  app.removeAllContentTypeParsers();
+  // Bodies stay unread until the pipeline asks for them.
+  app.addContentTypeParser("*", (_request, _payload, done) => done(null));
+  app.route({
+    method: ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
+    url: "/*",
+    handler: (request, reply) => {
+      reply.hijack();
+      serveHttp1(handler, live, log, request.raw, reply.raw);
+    },
+  });
+  await app.ready();
+  const opened = server!;
+  opened.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
+  opened.on("upgrade", (request: unknown, socket: Socket, head: Buffer) =>
+    serveUpgrade(handler, live, log, request as IncomingMessage, socket, head),
+  );
+  if (options.tls !== undefined) {
+    serveStreams(opened as Http2SecureServer, handler, live, log);
+    (opened as Http2SecureServer).on("session", (session) => {
+      sessions.add(session);
+      session.once("close", () => sessions.delete(session));
+      session.on("error", (err) => log.debug({ err }, "HTTP/2 session failed"));
+    });
+  }
+  await new Promise<void>((resolve, reject) => {
+    opened.once("error", reject);
+    opened.listen({ port: options.port, ...(options.host === undefined ? {} : { host: options.host }) }, () => {
+      opened.removeListener("error", reject);
+      resolve();
+    });
+  });
+  opened.on("error", (err: Error) => log.error({ err }, "HTTP server failed"));
+  opened.on("tlsClientError", (err: Error) => log.debug({ err }, "TLS handshake failed"));
+  const { port, address } = opened.address() as AddressInfo;
+  return {
+    port,
+    address,
+    setCertificate: (tls) => {
+      if ("setSecureContext" in opened) opened.setSecureContext(tlsContext(tls));
+    },
+    close: async (graceMs = DEFAULT_GRACE_MS) => {
+      const closed = new Promise<void>((resolve) => opened.close(() => resolve()));
+      live.abortAll();
+      for (const session of sessions) session.close();
+      if ("closeIdleConnections" in opened) opened.closeIdleConnections();
+      const timer = setTimeout(() => {
+        for (const session of sessions) session.destroy();
+        for (const socket of sockets) socket.destroy();
+      }, graceMs);
+      // Idle HTTP/1.1 connections of the secure server know no other end.
+      await live.drained(graceMs);
+      for (const session of sessions) session.close();
+      for (const socket of sockets) if (sessions.size === 0) socket.destroySoon();
+      await closed;
+      clearTimeout(timer);
+    },
+  };
+}
+
+const SHARED_OPTIONS = {
+  maxHeaderSize: MAX_HEADER_BYTES,
+  // Watches and logs have no end; slow bodies are bounded by size.
+  requestTimeout: 0,
+  keepAlive: true,
+  noDelay: true,
+} as const;
+
+function tlsContext(tls: TlsOptions) {
+  return {
+    cert: tls.cert,
+    key: tls.key,
+    ...(tls.clientCa === undefined ? {} : { ca: tls.clientCa as string | Buffer | (string | Buffer)[] }),
+  };
+}
+
+function secureServer(
+  tls: TlsOptions,
+  onRequest: (request: IncomingMessage, response: ServerResponse) => void,
+): Http2SecureServer {
+  const server = createSecureServer({
+    ...SHARED_OPTIONS,
+    ...tlsContext(tls),
+    allowHTTP1: true,
+    requestCert: true,
+    rejectUnauthorized: false,
+    minVersion: "TLSv1.2",
+    settings: { maxConcurrentStreams: MAX_STREAMS, initialWindowSize: STREAM_WINDOW_BYTES },
+    maxSessionMemory: 1000,
+    streamResetBurst: STREAM_RESETS,
+    streamResetRate: STREAM_RESETS,
+  });
+  server.on("request", onRequest as never);
+  return server;
+}
+
+/**
+ * HTTP/2 streams are served directly. Node's compatibility layer, which listening to "request" has installed, makes
+ * four objects per request that only HTTP/1.1 needs.
+ */
+function serveStreams(server: Http2SecureServer, handler: ApiHandler, live: LiveRequests, log: Logger): void {
+  server.removeAllListeners("stream");
+  const peers = new WeakMap<object, ApiRequest["peer"]>();
+  server.on("stream", (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number) => {
+    const { session } = stream;
+    if (session === undefined) return;
+    let peer = peers.get(session);
+    if (peer === undefined) peers.set(session, (peer = peerOf(session.socket as unknown as TLSSocket)));
+    stream.on("error", (err) => log.debug({ err }, "HTTP/2 stream failed"));
+    const request = new Http2Request(stream, headers, flags, peer, live);
+    void serve(handler, request, new Http2Response(stream, headers[":method"] === "HEAD"), live, log);
+  });
+}
+
+export function peerOf(socket: Socket | TLSSocket): ApiRequest["peer"] {
+  if (!("getPeerX509Certificate" in socket)) return {};
+  const certificate = socket.getPeerX509Certificate()?.raw;
+  return certificate === undefined ? {} : { certificate, certificateVerified: socket.authorized };
+}
+
+function serveHttp1(
+  handler: ApiHandler,
+  live: LiveRequests,
+  log: Logger,
+  raw: IncomingMessage,
+  reply: ServerResponse,
+): void {
+  const request = new Http1Request(raw, reply, peerOf(raw.socket), live);
+  void serve(handler, request, new Http1Response(reply, raw.method === "HEAD"), live, log);
+}
+
+function serveUpgrade(
+  handler: ApiHandler,
+  live: LiveRequests,
+  log: Logger,
+  raw: IncomingMessage,
+  socket: Socket,
+  head: Buffer,
+): void {
+  socket.on("error", (err) => log.debug({ err }, "Upgraded connection failed"));
+  const response = new UpgradeResponse(raw, socket);
+  const request = new UpgradeRequest(raw, socket, head, peerOf(socket), live, response);
+  void serve(handler, request, response, live, log);
+}
+
+async function serve(
+  handler: ApiHandler,
+  request: ApiRequest,
+  response: Parameters<ApiHandler["handle"]>[1],
+  live: LiveRequests,
+  log: Logger,
+): Promise<void> {
+  live.began();
+  try {
+    await handler.handle(request, response);
+  } catch (err) {
+    log.error({ err, method: request.method, url: request.url }, "Handler failed");
+  } finally {
+    live.ended();
+  }
+}

@@ -1,0 +1,29 @@
+/**
+ * The API server: one handler through which every client goes, whatever its transport: parse, authenticate, impersonate,
+ * authorize, route to the one generic registry (built-in kinds and custom resources alike), discovery, health or
+ * metrics. `createResourceRegistry` opens storage first, so that authentication, authorization and admission can read
+ * from it; `createApiServer` puts the rest around it. Nobody but cmd/ and tests imports this module.
+ */
+export type {
+  AdmissionAttributes,
+  AdmissionPlugin,
+  ApiHandler,
+  ApiRequest,
+  ApiResponse,
+  Attributes,
+  Authenticator,
+  Authorizer,
+  Decision,
+  ResponseStream,
+} from "./contract.ts";
+export { type ApiServer, type ApiServerDeps, createApiServer, createResourceRegistry } from "./server.ts";
+export type { Listener, ListenOptions, TlsOptions } from "./http/server.ts";
+export { parseTarget, type RequestTarget } from "./http/target.ts";
+export type { HealthCheck, HealthChecks, HealthEndpoint } from "./health/health.ts";
+export type { AuditSink, FallbackHandler, NonResourceContext, NonResourceHandler } from "./pipeline.ts";
+export type { AdmissionChain, Allocator, Call, RestServices } from "./registry/call.ts";
+export type { ConnectHandler } from "./registry/dispatch.ts";
+export { InstalledResource } from "./registry/installed.ts";
+export { ResourceRegistry } from "./registry/resource-registry.ts";
+export type { ReviewContext, ReviewHandler } from "./review.ts";
+export type { VersionInfo } from "./version.ts";

@@ -1,0 +1,222 @@
+import { isStatusError, pathNotFound, type StatusError, type UserInfo } from "#pkg/apimachinery/index.ts";
+import type {
+  ApiHandler,
+  ApiRequest,
+  ApiResponse,
+  Attributes,
+  Authenticator,
+  Authorizer,
+  Decision,
+} from "./contract.ts";
+import type { Negotiator } from "./http/negotiate.ts";
+import { sendError } from "./http/reply.ts";
+import { asStatusError } from "./http/status.ts";
+import { isTrue, parseTarget, type RequestTarget } from "./http/target.ts";
+import type { Call, RestServices } from "./registry/call.ts";
+import { dispatch, type Handlers } from "./registry/dispatch.ts";
+
+/** An answer for paths that name no resource (discovery, health, metrics…). */
+export interface NonResourceContext {
+  readonly request: ApiRequest;
+  readonly response: ApiResponse;
+  readonly target: RequestTarget;
+  readonly user: UserInfo;
+  readonly negotiator: Negotiator;
+  readonly pretty: boolean;
+}
+/** Returns false when it does not serve the path. */
+export type NonResourceHandler = (context: NonResourceContext) => boolean | Promise<boolean>;
+
+/** Serves a resource path that the registry does not know (aggregated APIs). Returns false when it does not either. */
+export type FallbackHandler = (context: NonResourceContext) => Promise<boolean>;
+
+/** What is told about every request once its answer has begun or ended. */
+export interface RequestObserver {
+  /** Returns what to call at the end of the request with the status code. */
+  began(target: RequestTarget): (code: number) => void;
+}
+
+export interface PipelineDeps {
+  readonly services: RestServices;
+  readonly handlers: Handlers;
+  readonly authenticator: Authenticator;
+  readonly authorizer: Authorizer;
+  readonly impersonate?: (request: ApiRequest, user: UserInfo, authorizer: Authorizer) => Promise<UserInfo>;
+  /** The 403 for a refusal. */
+  readonly forbidden: (attributes: Attributes, reason: string) => StatusError;
+  readonly nonResource: readonly NonResourceHandler[];
+  readonly fallback?: FallbackHandler;
+  readonly observer?: RequestObserver;
+  /** Waits for a turn of the request's priority level; the result is called when the request has ended. */
+  readonly flowControl?: (user: UserInfo, target: RequestTarget, signal: AbortSignal) => Promise<() => void>;
+  readonly audit?: AuditSink;
+}
+
+/** One line of the audit log per stage of a request. */
+export interface AuditSink {
+  began(
+    request: ApiRequest,
+    target: RequestTarget,
+    user: UserInfo,
+  ): (code: number, annotations: ReadonlyMap<string, string>) => void;
+}
+
+const USER_AGENTS_FOR_PEOPLE = /^(curl|Wget|Mozilla\/5\.0)/;
+
+/** The one way through the API server: parse, authenticate, impersonate, authorize, route. Never rejects. */
+export class Pipeline implements ApiHandler {
+  readonly #deps: PipelineDeps;
+
+  constructor(deps: PipelineDeps) {
+    this.#deps = deps;
+  }
+
+  async handle(request: ApiRequest, response: ApiResponse): Promise<void> {
+    const { services, observer } = this.#deps;
+    const tracked = new TrackedResponse(response);
+    let ended: ((code: number) => void) | undefined;
+    const warnings: string[] = [];
+    try {
+      const target = parseTarget(request.method, request.url);
+      ended = observer?.began(target);
+      const authenticated = await this.#deps.authenticator.authenticate(request);
+      const anonymous = authenticated ?? ANONYMOUS;
+      const user =
+        this.#deps.impersonate === undefined
+          ? anonymous
+          : await this.#deps.impersonate(request, anonymous, this.#deps.authorizer);
+      const allowed = this.#authorize(user, target);
+      if (allowed !== undefined) await allowed;
+      await this.#serve(request, tracked, target, user, warnings);
+    } catch (error) {
+      const status = asStatusError(error);
+      if (status.code >= 500 && !isStatusError(error)) {
+        services.log.error({ method: request.method, url: request.url, err: error }, "Request failed");
+      }
+      if (tracked.begun) tracked.abort();
+      else
+        sendError(
+          { request, response: tracked, warnings, pretty: false },
+          status,
+          errorEncoding(services.negotiator, request),
+        );
+    } finally {
+      ended?.(tracked.code);
+    }
+  }
+
+  #authorize(user: UserInfo, target: RequestTarget): void | Promise<void> {
+    const attributes = attributesOf(user, target);
+    const decision = this.#deps.authorizer.authorize(attributes);
+    if (decision instanceof Promise) return decision.then((late) => this.#judge(attributes, late));
+    this.#judge(attributes, decision);
+    return undefined;
+  }
+  #judge(attributes: Attributes, { decision, reason }: Decision): void {
+    if (decision !== "allow") throw this.#deps.forbidden(attributes, reason);
+  }
+
+  async #serve(
+    request: ApiRequest,
+    response: TrackedResponse,
+    target: RequestTarget,
+    user: UserInfo,
+    warnings: string[],
+  ): Promise<void> {
+    const { services, handlers } = this.#deps;
+    const pretty = isPretty(request, target);
+    const context = { request, response, target, user, negotiator: services.negotiator, pretty };
+    if (!target.resourceRequest) {
+      for (const handler of this.#deps.nonResource) if (await handler(context)) return;
+      if (this.#deps.fallback !== undefined && (await this.#deps.fallback(context))) return;
+      throw pathNotFound();
+    }
+    const installed = services.registry.lookup(target.group, target.version, target.resource);
+    if (installed === undefined) {
+      if (this.#deps.fallback !== undefined && (await this.#deps.fallback(context))) return;
+      throw pathNotFound();
+    }
+    const call: Call = {
+      services,
+      request,
+      response,
+      target,
+      user,
+      installed,
+      warnings,
+      pretty,
+      auditAnnotations: new Map(),
+      now: services.clock.now(),
+    };
+    await dispatch(call, handlers);
+  }
+}
+
+const ANONYMOUS: UserInfo = { name: "system:anonymous", groups: ["system:unauthenticated"] };
+
+/** What authorizers are asked about a request. */
+export function attributesOf(user: UserInfo, target: RequestTarget): Attributes {
+  if (!target.resourceRequest) return { user, resourceRequest: false, verb: target.verb, path: target.path };
+  const labelSelector = target.query.get("labelSelector");
+  const fieldSelector = target.query.get("fieldSelector");
+  return {
+    user,
+    resourceRequest: true,
+    verb: target.verb,
+    namespace: target.namespace,
+    apiGroup: target.group,
+    apiVersion: target.version,
+    resource: target.resource,
+    subresource: target.subresource,
+    name: target.name === "" && fieldSelector !== null ? exactName(fieldSelector) : target.name,
+    ...(labelSelector === null ? {} : { labelSelector }),
+    ...(fieldSelector === null ? {} : { fieldSelector }),
+  };
+}
+
+/** A list of exactly one name is judged like a request for that name. */
+function exactName(fieldSelector: string): string {
+  const match = /(?:^|,)metadata\.name==?([^,=!\\]+)(?:,|$)/.exec(fieldSelector);
+  return match?.[1] ?? "";
+}
+
+function isPretty(request: ApiRequest, target: RequestTarget): boolean {
+  const asked = target.query.get("pretty");
+  if (asked !== null) return isTrue(asked);
+  const agent = request.headers["user-agent"];
+  return agent !== undefined && USER_AGENTS_FOR_PEOPLE.test(agent);
+}
+
+function errorEncoding(negotiator: Negotiator, request: ApiRequest): "json" | "yaml" | "protobuf" {
+  try {
+    return negotiator.negotiate(request.headers["accept"], { protobuf: true, transforms: true }).encoding;
+  } catch {
+    return "json"; // The error itself says what is acceptable.
+  }
+}
+
+/** Remembers whether an answer has begun, and with which code. */
+class TrackedResponse implements ApiResponse {
+  readonly #inner: ApiResponse;
+  begun = false;
+  code = 0;
+  #stream: ReturnType<ApiResponse["stream"]> | undefined;
+
+  constructor(inner: ApiResponse) {
+    this.#inner = inner;
+  }
+  send(status: number, headers: Record<string, string>, body: Buffer | readonly Buffer[]): void {
+    this.begun = true;
+    this.code = status;
+    this.#inner.send(status, headers, body);
+  }
+  stream(status: number, headers: Record<string, string>): ReturnType<ApiResponse["stream"]> {
+    this.begun = true;
+    this.code = status;
+    this.#stream = this.#inner.stream(status, headers);
+    return this.#stream;
+  }
+  abort(): void {
+    this.#stream?.destroy();
+  }
+}

@@ -1,0 +1,122 @@
+import { cannotBeHandled, checkFields, prune } from "#pkg/api/index.ts";
+import type { FieldSchema } from "#pkg/apimachinery/schema.ts";
+import {
+  apiVersionOf,
+  badRequest,
+  DecodeError,
+  decodeJson,
+  decodeYaml,
+  isRecord,
+  type KubeObject,
+  unsupportedMediaType,
+} from "#pkg/apimachinery/index.ts";
+import { decodeEnvelope, hasProtobufMagic, ProtobufError } from "#pkg/apimachinery/protobuf/index.ts";
+import { bodyEncoding, CONTENT_TYPES, parseMediaType } from "../http/negotiate.ts";
+import type { Call } from "./call.ts";
+import type { FieldValidation } from "./options.ts";
+
+/** The kind a body must be of. */
+export interface ExpectedKind {
+  readonly group: string;
+  readonly version: string;
+  readonly kind: string;
+  readonly schema: FieldSchema;
+  /** Custom resources: no protobuf, errors in other words. */
+  readonly custom: boolean;
+}
+
+/**
+ * Reads the request's body as an object of the kind: decoded, checked against the schema as `fieldValidation` asks,
+ * without unknown fields. The object is the request's own copy.
+ * @throws StatusError 400, 413, 415
+ */
+export async function readObject(call: Call, expected: ExpectedKind, validation: FieldValidation): Promise<KubeObject> {
+  const { value, duplicates } = decodeBody(await call.request.body(), call.request.headers["content-type"], expected);
+  const object = completeKind(value, expected);
+  validateFields(call, expected, object, duplicates, validation, true);
+  return object;
+}
+
+/** A body of any supported encoding as a plain value. */
+export function decodeBody(
+  bytes: Buffer,
+  contentType: string | undefined,
+  expected: Pick<ExpectedKind, "custom">,
+): { value: unknown; duplicates: readonly string[] } {
+  const encoding = bodyEncoding(contentType) ?? (hasProtobufMagic(bytes) ? "protobuf" : undefined);
+  if (encoding === undefined || (encoding === "protobuf" && expected.custom)) {
+    const known = [CONTENT_TYPES.json, CONTENT_TYPES.yaml, ...(expected.custom ? [] : [CONTENT_TYPES.protobuf])];
+    const given = parseMediaType(contentType ?? "").type;
+    throw unsupportedMediaType(
+      `the body of the request was in an unknown format - accepted media types include: ${known.join(", ")} (got ${JSON.stringify(given)})`,
+    );
+  }
+  try {
+    if (encoding === "protobuf") return { value: decodeEnvelope(bytes), duplicates: [] };
+    return encoding === "json" ? decodeJson(bytes) : decodeYaml(bytes.toString("utf8"));
+  } catch (error) {
+    if (error instanceof DecodeError || error instanceof ProtobufError) {
+      throw badRequest(`the object provided is unrecognized (must be of type ${kindHint(expected)}): ${error.message}`);
+    }
+    throw error;
+  }
+}
+
+function kindHint(expected: Partial<ExpectedKind>): string {
+  return expected.kind ?? "object";
+}
+
+/** Checks apiVersion and kind against what the URL promises; fills them in where they are missing. */
+function completeKind(value: unknown, expected: ExpectedKind): KubeObject {
+  if (!isRecord(value)) {
+    throw badRequest(
+      `the object provided is unrecognized (must be of type ${expected.kind}): the body is not an object`,
+    );
+  }
+  const apiVersion = apiVersionOf(expected);
+  if (value["apiVersion"] === undefined || value["apiVersion"] === "") value["apiVersion"] = apiVersion;
+  if (value["kind"] === undefined || value["kind"] === "") value["kind"] = expected.kind;
+  if (value["kind"] !== expected.kind) {
+    const given = String(value["kind"]);
+    throw badRequest(
+      `${given} in version ${JSON.stringify(String(value["apiVersion"]).split("/").at(-1))} cannot be handled as a ${expected.kind}: converting (${String(value["apiVersion"])}.${given}) to (${apiVersion}.${expected.kind}): unknown conversion`,
+    );
+  }
+  if (value["apiVersion"] !== apiVersion) {
+    throw badRequest(
+      `the API version in the data (${String(value["apiVersion"])}) does not match the expected API version (${apiVersion})`,
+    );
+  }
+  // Fields in our order: the head of stored bytes is always apiVersion, kind, metadata.
+  const { apiVersion: _a, kind: _k, metadata, ...rest } = value;
+  return { apiVersion, kind: expected.kind, metadata: isRecord(metadata) ? metadata : {}, ...rest } as KubeObject;
+}
+
+/**
+ * Field validation: what cannot be decoded is always refused, unknown and repeated fields are refused, warned about or
+ * ignored. Afterwards the object holds nothing its schema does not know.
+ */
+export function validateFields(
+  call: Call,
+  expected: ExpectedKind,
+  object: KubeObject,
+  duplicates: readonly string[],
+  validation: FieldValidation,
+  wrapped: boolean,
+): void {
+  const { unknown, errors } = checkFields(expected.schema, object);
+  const [first] = errors;
+  if (first !== undefined) throw badRequest(cannotBeHandled(expected.kind, expected.version, first));
+  if (validation !== "Ignore" && (unknown.length > 0 || duplicates.length > 0)) {
+    const problems = [
+      ...unknown.map((field) => `unknown field ${JSON.stringify(field)}`),
+      ...duplicates.map((field) => `duplicate field ${JSON.stringify(field)}`),
+    ];
+    if (validation === "Strict") {
+      const why = `strict decoding error: ${problems.join(", ")}`;
+      throw badRequest(wrapped ? cannotBeHandled(expected.kind, expected.version, why) : why);
+    }
+    call.warnings.push(...problems);
+  }
+  prune(expected.schema, object);
+}

@@ -1,0 +1,205 @@
+import {
+  alreadyExists,
+  badRequest,
+  type FieldError,
+  invalid,
+  type KubeObject,
+  StatusError,
+} from "#pkg/apimachinery/index.ts";
+import type { CacheEntry } from "#pkg/storage/cacher/contract.ts";
+import { KeyExistsError } from "#pkg/storage/cacher/index.ts";
+import { formatTime } from "#pkg/util/index.ts";
+import type { AdmissionAttributes } from "../contract.ts";
+import { storageError } from "../http/status.ts";
+import { readObject } from "./body.ts";
+import { admissionAttributes, type Call } from "./call.ts";
+import { trackUpdate } from "./managed.ts";
+import { generatedPrefix, tidyMetadata, validateObjectMeta } from "./object-meta.ts";
+import { parseWriteOptions, type WriteOptions } from "./options.ts";
+import { sendEntry, sendObject } from "./represent.ts";
+
+/** What a write left: an entry, or for a dry run the object as it would have been. */
+export type Written =
+  | { readonly entry: CacheEntry; readonly object?: undefined }
+  | { readonly entry?: undefined; readonly object: KubeObject };
+
+/** Names tried for one generateName before the client is told of the collision (KEP-4420). */
+const NAME_ATTEMPTS = 8;
+
+/** POST to a collection. */
+export async function createObject(call: Call): Promise<void> {
+  const { definition } = call.installed;
+  const options = parseWriteOptions("CreateOptions", call.target.query);
+  const object = await readObject(call, definition, options.fieldValidation);
+  const written = await createNew(call, object, options);
+  const sent = sendWritten(call, 201, written);
+  if (sent !== undefined) await sent;
+}
+
+export function sendWritten(call: Call, code: number, written: Written): void | Promise<void> {
+  if (written.entry !== undefined) return sendEntry(call, code, written.entry);
+  return sendObject(call, code, written.object);
+}
+
+/**
+ * Runs a new object, decoded and pruned, through defaulting, admission and validation and stores it. `managed` says
+ * that metadata.managedFields is final already (server-side apply).
+ */
+export async function createNew(
+  call: Call,
+  object: KubeObject,
+  options: WriteOptions,
+  managed = false,
+): Promise<Written> {
+  const { installed, services, target } = call;
+  const { definition } = installed;
+  const { metadata } = object;
+  fillNamespace(call, object);
+  definition.applyDefaults(object);
+  const attributes = admissionAttributes(call, {
+    operation: "CREATE",
+    name: metadata.name ?? "",
+    object,
+    oldObject: undefined,
+    dryRun: options.dryRun,
+    options: optionsObject("CreateOptions", options),
+  });
+  const admitted = services.admission.admit(attributes);
+  if (admitted !== undefined) await admitted;
+  const admittedObject = attributes.object ?? object;
+  const generated = prepareNew(call, admittedObject, target.namespace, options.dryRun);
+  assertValid(call, admittedObject, definition.strategy.validate?.(admittedObject) ?? []);
+  collectWarnings(call, admittedObject, undefined);
+  if (!managed) trackUpdate(call, undefined, admittedObject, options.fieldManager);
+  return store(call, attributes, admittedObject, options, generated);
+}
+
+/** Reserves what the kind takes from pools, runs validating admission, writes, and settles either way. */
+async function store(
+  call: Call,
+  attributes: AdmissionAttributes,
+  object: KubeObject,
+  options: WriteOptions,
+  generated: string | undefined,
+): Promise<Written> {
+  const { services, installed } = call;
+  const { definition } = installed;
+  const allocator = services.allocators.get(`${definition.group}/${definition.plural}`);
+  const reservation = await allocator?.reserve(object, undefined, options.dryRun);
+  let validated = false;
+  let stored = false;
+  try {
+    const valid = services.admission.validate(attributes);
+    if (valid !== undefined) await valid;
+    validated = true;
+    const written = options.dryRun ? await pretend(call, object) : await insert(call, object, generated);
+    stored = !options.dryRun;
+    return written;
+  } finally {
+    if (validated) {
+      const settled = services.admission.settle(attributes, stored);
+      if (settled !== undefined) await settled;
+    }
+    if (reservation !== undefined) await (stored ? reservation.commit() : reservation.rollback());
+  }
+}
+
+async function insert(call: Call, object: KubeObject, generated: string | undefined): Promise<Written> {
+  const { installed, services } = call;
+  const cache = installed.cache!;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return { entry: await cache.create(installed.toStorage(object)) };
+    } catch (error) {
+      const name = object.metadata.name ?? "";
+      if (!(error instanceof KeyExistsError)) throw storageError(error, installed.subject, name);
+      if (generated === undefined) throw alreadyExists(installed.subject, name);
+      if (attempt >= NAME_ATTEMPTS) throw generatedNameTaken(call, name);
+      object = { ...object, metadata: { ...object.metadata, name: generated + services.random.suffix(5) } };
+    }
+  }
+}
+
+/** A collision that outlived all attempts: the client may simply try again. */
+function generatedNameTaken(call: Call, name: string): StatusError {
+  const { status } = alreadyExists(call.installed.subject, name);
+  return new StatusError({ ...status, details: { ...status.details, retryAfterSeconds: 1 } });
+}
+
+async function pretend(call: Call, object: KubeObject): Promise<Written> {
+  const { namespace = "", name = "" } = object.metadata;
+  const present = await call.installed.cache!.get(namespace, name);
+  if (present !== undefined) throw alreadyExists(call.installed.subject, name);
+  return { object };
+}
+
+/** @throws StatusError 400 when body and URL name different namespaces. */
+export function fillNamespace(call: Call, object: KubeObject): void {
+  const { metadata } = object;
+  const { namespace } = call.target;
+  if (!call.installed.definition.namespaced) {
+    // Left in place for validation to refuse, except where it says the same as nothing.
+    if (metadata.namespace === "") delete metadata.namespace;
+    return;
+  }
+  if (namespace === "") throw badRequest("an empty namespace may not be set during creation");
+  if (metadata.namespace === undefined || metadata.namespace === "") metadata.namespace = namespace;
+  else if (metadata.namespace !== namespace) {
+    throw badRequest("the namespace of the provided object does not match the namespace sent on the request");
+  }
+}
+
+/** Server-owned metadata of a new object. Returns the prefix when its name was generated. */
+function prepareNew(call: Call, object: KubeObject, namespace: string, dryRun: boolean): string | undefined {
+  const { services, installed, now, user } = call;
+  const { metadata } = object;
+  const { strategy } = installed.definition;
+  let generated: string | undefined;
+  if ((metadata.name === undefined || metadata.name === "") && metadata.generateName) {
+    generated = generatedPrefix(metadata.generateName);
+    metadata.name = generated + services.random.suffix(5);
+  }
+  metadata.uid = services.random.uuid();
+  metadata.creationTimestamp = formatTime(now);
+  delete metadata.deletionTimestamp;
+  delete metadata.deletionGracePeriodSeconds;
+  delete metadata.resourceVersion;
+  if (installed.keepsGeneration) metadata.generation = 1;
+  tidyMetadata(metadata);
+  if (installed.definition.custom && installed.hasStatus) delete object["status"];
+  strategy.prepareForCreate?.(object, { user, namespace, dryRun, now });
+  return generated;
+}
+
+/** @throws StatusError 422 */
+export function assertValid(call: Call, object: KubeObject, errors: readonly FieldError[]): void {
+  const all = [...validateObjectMeta(call.installed, object.metadata), ...errors];
+  if (all.length === 0) return;
+  const { group, kind } = call.installed.definition;
+  throw invalid({ group, kind }, object.metadata.name ?? "", dedupe(all));
+}
+
+/** The name is checked generically and, for some kinds, by the kind again. */
+function dedupe(errors: readonly FieldError[]): FieldError[] {
+  const seen = new Set<string>();
+  return errors.filter(({ type, field, message }) => {
+    const key = `${type}\0${field}\0${message}`;
+    return !seen.has(key) && seen.add(key);
+  });
+}
+
+export function collectWarnings(call: Call, object: KubeObject, old: Readonly<KubeObject> | undefined): void {
+  const warnings = call.installed.definition.strategy.warnings?.(object, old);
+  if (warnings !== undefined && warnings.length > 0) call.warnings.push(...warnings);
+}
+
+/** Options as webhooks get them. */
+export function optionsObject(kind: string, options: WriteOptions): Record<string, unknown> {
+  return {
+    kind,
+    apiVersion: "meta.k8s.io/v1",
+    ...(options.dryRun ? { dryRun: ["All"] } : {}),
+    ...(options.fieldManager === "" ? {} : { fieldManager: options.fieldManager }),
+    fieldValidation: options.fieldValidation,
+  };
+}

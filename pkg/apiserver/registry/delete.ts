@@ -1,0 +1,311 @@
+import { conflict, type KubeObject, notFound, StatusError } from "#pkg/apimachinery/index.ts";
+import type { ListMeta } from "#pkg/api/types/meta-v1.ts";
+import type { CacheEntry } from "#pkg/storage/cacher/contract.ts";
+import { RevisionConflictError } from "#pkg/storage/cacher/index.ts";
+import { formatTime } from "#pkg/util/index.ts";
+import type { AdmissionAttributes } from "../contract.ts";
+import { encodeStatus, sendBytes } from "../http/reply.ts";
+import { MODIFIED, storageError } from "../http/status.ts";
+import { admissionAttributes, type Call } from "./call.ts";
+import { type DeleteRequest, readDeleteOptions } from "./delete-options.ts";
+import { encodeList, listPage } from "./list.ts";
+import { type ListOptions, parseListOptions } from "./options.ts";
+import { negotiate, sendEntry, sendObject } from "./represent.ts";
+
+/** What became of an object that was to be deleted. */
+type Deletion =
+  /** It stays for now, with a deletionTimestamp. */
+  | { readonly kept: CacheEntry | KubeObject }
+  /** It is gone; this was its last state. */
+  | { readonly gone: Readonly<KubeObject> };
+
+/** Lost races before the client is told. */
+const ATTEMPTS = 32;
+const ORPHAN = "orphan";
+const FOREGROUND = "foregroundDeletion";
+const NAMESPACE_BUSY =
+  "The system is ensuring all content is removed from this namespace.  Upon completion, this namespace will automatically be purged by the system.";
+
+/** DELETE of an object. */
+export async function deleteObject(call: Call): Promise<void> {
+  const options = await readDeleteOptions(call);
+  const deletion = await deleteOne(call, call.target.namespace, call.target.name, options);
+  if ("kept" in deletion) {
+    const code = options.orphanDependents === false ? 202 : 200;
+    await (isEntry(deletion.kept) ? sendEntry(call, code, deletion.kept) : sendObject(call, code, deletion.kept));
+    return;
+  }
+  if (RETURNS_DELETED.has(call.installed.qualifiedName)) {
+    await sendObject(call, 200, deletion.gone);
+    return;
+  }
+  await sendSuccess(call, deletion.gone);
+}
+
+/** Kinds whose DELETE answers with the object that has gone instead of a Status. */
+const RETURNS_DELETED = new Set([
+  "pods",
+  "podtemplates",
+  "persistentvolumes",
+  "persistentvolumeclaims",
+  "resourcequotas",
+  "serviceaccounts",
+  "services",
+  "csidrivers.storage.k8s.io",
+  "csinodes.storage.k8s.io",
+  "csistoragecapacities.storage.k8s.io",
+  "storageclasses.storage.k8s.io",
+  "volumeattachments.storage.k8s.io",
+  "volumeattributesclasses.storage.k8s.io",
+  "resourceclaims.resource.k8s.io",
+  "resourceclaimtemplates.resource.k8s.io",
+  "deviceclasses.resource.k8s.io",
+  "resourceslices.resource.k8s.io",
+]);
+
+function isEntry(value: CacheEntry | KubeObject): value is CacheEntry {
+  return "revision" in value && "json" in value;
+}
+
+function sendSuccess(call: Call, object: Readonly<KubeObject>): void | Promise<void> {
+  const { group, plural } = call.installed.definition;
+  const { encoding } = negotiate(call);
+  const { name, uid } = object.metadata;
+  const details = { name, ...(group === "" ? {} : { group }), kind: plural, uid };
+  return sendBytes(call, 200, encoding, encodeStatus(encoding, { metadata: {}, status: "Success", details }));
+}
+
+/** Deletes one object or starts its deletion. @throws StatusError 404, 409 */
+export async function deleteOne(
+  call: Call,
+  namespace: string,
+  name: string,
+  options: DeleteRequest,
+): Promise<Deletion> {
+  const { installed, services } = call;
+  const cache = installed.cache!;
+  let entry = cache.peek(namespace, name) ?? (await cache.get(namespace, name));
+  if (entry === undefined) throw notFound(installed.subject, name);
+  const attributes = admissionAttributes(call, {
+    operation: "DELETE",
+    name,
+    object: undefined,
+    oldObject: installed.object(entry),
+    dryRun: options.dryRun,
+    options: options.raw,
+  });
+  await admit(call, attributes);
+  let stored = false;
+  try {
+    for (let attempt = 1; ; attempt++) {
+      if (entry === undefined) throw notFound(installed.subject, name);
+      const outcome = await tryDelete(call, entry, options);
+      if (!("conflict" in outcome)) {
+        stored = !options.dryRun;
+        return outcome;
+      }
+      if (attempt >= ATTEMPTS) throw conflict(installed.subject, name, MODIFIED);
+      entry = outcome.conflict ?? (await cache.get(namespace, name));
+    }
+  } finally {
+    const settled = services.admission.settle(attributes, stored);
+    if (settled !== undefined) await settled;
+  }
+}
+
+async function admit(call: Call, attributes: AdmissionAttributes): Promise<void> {
+  const { admission } = call.services;
+  const admitted = admission.admit(attributes);
+  if (admitted !== undefined) await admitted;
+  const valid = admission.validate(attributes);
+  if (valid !== undefined) await valid;
+}
+
+async function tryDelete(
+  call: Call,
+  entry: CacheEntry,
+  options: DeleteRequest,
+): Promise<Deletion | { readonly conflict: CacheEntry | undefined }> {
+  const { installed } = call;
+  const cache = installed.cache!;
+  const stale = await checkPreconditions(call, entry, options);
+  if (stale !== undefined) return stale;
+  const object = installed.object(entry);
+  const marked = markDeleted(call, object, options);
+  if (options.dryRun) return marked === undefined ? { gone: object } : { kept: marked };
+  try {
+    if (marked !== undefined) {
+      if (marked === object) return { kept: entry };
+      return { kept: await cache.update(entry, installed.toStorage(marked as KubeObject)) };
+    }
+    const last = await cache.delete(entry);
+    const { definition } = installed;
+    await call.services.allocators.get(`${definition.group}/${definition.plural}`)?.released(object);
+    return { gone: installed.object(last) };
+  } catch (error) {
+    if (error instanceof RevisionConflictError) return { conflict: error.current };
+    throw storageError(error, installed.subject, entry.name);
+  }
+}
+
+async function checkPreconditions(
+  call: Call,
+  entry: CacheEntry,
+  { preconditions }: DeleteRequest,
+): Promise<{ conflict: CacheEntry | undefined } | undefined> {
+  const { uid, resourceVersion } = preconditions;
+  const has = entry.object.metadata;
+  const wrongUid = uid !== undefined && uid !== has.uid;
+  const wrongRevision = resourceVersion !== undefined && resourceVersion !== has.resourceVersion;
+  if (!wrongUid && !wrongRevision) return undefined;
+  const fresh = await call.installed.cache!.get(entry.namespace, entry.name);
+  if (fresh?.revision !== entry.revision) return { conflict: fresh };
+  const what = wrongUid
+    ? `UID in precondition: ${uid}, UID in object meta: ${has.uid}`
+    : `ResourceVersion in precondition: ${resourceVersion}, ResourceVersion in object meta: ${has.resourceVersion}`;
+  throw conflict(call.installed.subject, entry.name, `Precondition failed: ${what}`);
+}
+
+/**
+ * The object as it stays behind: with a deletion time, because it goes gracefully or finalizers hold it. undefined
+ * when nothing keeps it; the object itself when it is being deleted already and nothing changes.
+ */
+function markDeleted(
+  call: Call,
+  object: Readonly<KubeObject>,
+  options: DeleteRequest,
+): Readonly<KubeObject> | undefined {
+  const { installed, now } = call;
+  if (installed.qualifiedName === "namespaces") return markNamespace(call, object, options);
+  const { metadata } = object;
+  const grace = installed.definition.strategy.gracePeriodSeconds?.(object, options.gracePeriodSeconds);
+  const finalizers = garbageFinalizers(call, object, options);
+  const held = finalizers.length > 0;
+  if (metadata.deletionTimestamp !== undefined) return markAgain(object, finalizers, grace, now);
+  // At once, unless a finalizer holds it.
+  if ((grace === undefined || grace <= 0) && !held) return undefined;
+  return withDeletion(object, finalizers, Math.max(grace ?? 0, 0), now);
+}
+
+/** A second delete may only shorten what is left of the first one's grace period. */
+function markAgain(
+  object: Readonly<KubeObject>,
+  finalizers: string[],
+  grace: number | undefined,
+  now: number,
+): Readonly<KubeObject> | undefined {
+  const { metadata } = object;
+  const present = metadata.deletionGracePeriodSeconds ?? 0;
+  const requested = Math.max(grace ?? 0, 0);
+  if (present > 0 && requested < present) {
+    if (requested === 0 && finalizers.length === 0) return undefined;
+    const began = Date.parse(metadata.deletionTimestamp!) - present * 1000;
+    const ends = Math.max(began + requested * 1000, now);
+    const shortened = { ...metadata, deletionTimestamp: formatTime(ends), deletionGracePeriodSeconds: requested };
+    return withFinalizers({ ...object, metadata: shortened }, finalizers);
+  }
+  if (present === 0 && finalizers.length === 0) return undefined;
+  const same = (metadata.finalizers ?? []).join() === finalizers.join();
+  return same ? object : withFinalizers({ ...object, metadata: { ...metadata } }, finalizers);
+}
+
+function withDeletion(object: Readonly<KubeObject>, finalizers: string[], grace: number, now: number): KubeObject {
+  const metadata = { ...object.metadata };
+  metadata.deletionTimestamp = formatTime(now + grace * 1000);
+  metadata.deletionGracePeriodSeconds = grace;
+  if (metadata.generation !== undefined && metadata.generation > 0) metadata.generation++;
+  return withFinalizers({ ...object, metadata }, finalizers);
+}
+
+function withFinalizers(object: KubeObject, finalizers: string[]): KubeObject {
+  if (finalizers.length === 0) delete object.metadata.finalizers;
+  else object.metadata.finalizers = finalizers;
+  return object;
+}
+
+/** Namespaces stay until their content is gone and somebody empties spec.finalizers through /finalize. */
+function markNamespace(
+  call: Call,
+  object: Readonly<KubeObject>,
+  options: DeleteRequest,
+): Readonly<KubeObject> | undefined {
+  const spec = object["spec"] as { finalizers?: unknown[] } | undefined;
+  const held = (spec?.finalizers?.length ?? 0) > 0;
+  const finalizers = garbageFinalizers(call, object, options);
+  if (object.metadata.deletionTimestamp === undefined) {
+    if (!held && finalizers.length === 0) return undefined;
+    const marked = withDeletion(object, finalizers, 0, call.now);
+    delete marked.metadata.deletionGracePeriodSeconds;
+    marked["status"] = { ...(object["status"] as object | undefined), phase: "Terminating" };
+    return marked;
+  }
+  if (held) throw conflict(call.installed.subject, object.metadata.name ?? "", NAMESPACE_BUSY);
+  return finalizers.length === 0
+    ? undefined
+    : withFinalizers({ ...object, metadata: { ...object.metadata } }, finalizers);
+}
+
+/** The finalizers the object has, with those of the garbage collector as the options ask for. */
+function garbageFinalizers(call: Call, object: Readonly<KubeObject>, options: DeleteRequest): string[] {
+  const present = object.metadata.finalizers ?? [];
+  const others = present.filter((finalizer) => finalizer !== ORPHAN && finalizer !== FOREGROUND);
+  const { propagationPolicy, orphanDependents } = options;
+  let orphan = present.includes(ORPHAN);
+  let foreground = present.includes(FOREGROUND);
+  if (orphanDependents !== undefined) {
+    orphan = orphanDependents;
+    if (orphan) foreground = false;
+  } else if (propagationPolicy !== undefined) {
+    orphan = propagationPolicy === "Orphan";
+    foreground = propagationPolicy === "Foreground";
+  } else if (!orphan && !foreground) {
+    orphan = call.installed.definition.strategy.defaultGarbageCollection === "orphan";
+  }
+  // Nothing depends on custom or built-in kinds differently; only events never own anything.
+  if (call.installed.definition.plural === "events") return others;
+  return [...others, ...(orphan ? [ORPHAN] : []), ...(foreground ? [FOREGROUND] : [])];
+}
+
+/** Deletions of one collection that run at the same time. */
+const DELETE_WORKERS = 8;
+/** Objects listed at once while deleting a collection. */
+const DELETE_PAGE = 500;
+
+/** DELETE of a collection: what was listed is deleted one by one under the same options. */
+export async function deleteCollection(call: Call): Promise<void> {
+  const { query } = call.target;
+  const selecting = new URLSearchParams(query);
+  // These belong to the deletion, not to the list.
+  for (const name of ["gracePeriodSeconds", "propagationPolicy", "orphanDependents", "dryRun"]) selecting.delete(name);
+  const list = parseListOptions(selecting, false);
+  const { encoding } = negotiate(call);
+  const options = await readDeleteOptions(call);
+  const deleted: CacheEntry[] = [];
+  let metadata: ListMeta | undefined;
+  let page: ListOptions = list.limit > 0 ? list : { ...list, limit: DELETE_PAGE };
+  for (;;) {
+    const { entries, metadata: pageMeta } = await listPage(call, page);
+    metadata ??= pageMeta;
+    await deleteAll(call, entries, options);
+    deleted.push(...entries);
+    if (pageMeta.continue === undefined || list.limit > 0) break;
+    page = { ...page, continue: pageMeta.continue, resourceVersion: "" };
+  }
+  const { continue: _continue, remainingItemCount: _remaining, ...rest } = metadata ?? {};
+  await sendBytes(call, 200, encoding, encodeList(call.installed, { entries: deleted, metadata: rest }, encoding));
+}
+
+async function deleteAll(call: Call, entries: readonly CacheEntry[], options: DeleteRequest): Promise<void> {
+  let next = 0;
+  const work = async (): Promise<void> => {
+    for (let entry = entries[next++]; entry !== undefined; entry = entries[next++]) {
+      try {
+        await deleteOne(call, entry.namespace, entry.name, options);
+      } catch (error) {
+        // Someone else deleted it first; the goal is reached.
+        if (!(error instanceof StatusError && error.reason === "NotFound")) throw error;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(DELETE_WORKERS, entries.length) }, work));
+}

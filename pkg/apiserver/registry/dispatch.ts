@@ -1,0 +1,124 @@
+import { notFound, pathNotFound } from "#pkg/apimachinery/index.ts";
+import type { SubresourceDefinition } from "#pkg/api/resource.ts";
+import { methodNotAllowed } from "../http/status.ts";
+import type { ReviewHandler } from "../review.ts";
+import type { Call } from "./call.ts";
+import { createObject } from "./create.ts";
+import { deleteCollection, deleteObject } from "./delete.ts";
+import { getObject } from "./get.ts";
+import { listObjects } from "./list.ts";
+import { patchObject, patchThrough } from "./patch.ts";
+import { serveReview } from "./review.ts";
+import { serveScale } from "./scale.ts";
+import { updateObject, updateThrough, type WriteView } from "./update.ts";
+import { watchObjects } from "./watch.ts";
+
+/** Serves a connect subresource (pods/exec, services/proxy…) or one with an answer of its own (pods/binding). */
+export type ConnectHandler = (call: Call) => Promise<void>;
+
+export interface Handlers {
+  /** By "group/plural" and "group/plural/subresource". */
+  readonly reviews: ReadonlyMap<string, ReviewHandler>;
+  /** By "group/plural/subresource", or "group/plural" for resources that are not stored. */
+  readonly connect: ReadonlyMap<string, ConnectHandler>;
+}
+
+/** Runs one request that has been authorized. @throws StatusError */
+export async function dispatch(call: Call, handlers: Handlers): Promise<void> {
+  const { target, installed } = call;
+  const { definition } = installed;
+  if (definition.namespaced && target.namespace === "" && (target.name !== "" || target.verb === "create")) {
+    throw pathNotFound();
+  }
+  if (!definition.namespaced && target.namespace !== "" && definition.plural !== "namespaces") throw pathNotFound();
+  if (target.subresource !== "") {
+    await dispatchSubresource(call, handlers);
+    return;
+  }
+  if (!(definition.verbs as readonly string[]).includes(target.verb)) throw methodNotAllowed();
+  const key = `${definition.group}/${definition.plural}`;
+  if (installed.cache === undefined) {
+    const handler = handlers.connect.get(key);
+    const review = handlers.reviews.get(key);
+    if (handler !== undefined) await handler(call);
+    else if (review !== undefined) await serveReview(call, definition, review);
+    else throw pathNotFound();
+    return;
+  }
+  await serveVerb(call);
+}
+
+async function serveVerb(call: Call): Promise<void> {
+  switch (call.target.verb) {
+    case "get":
+      return getObject(call);
+    case "list":
+      return listObjects(call);
+    case "watch":
+      return watchObjects(call);
+    case "create":
+      // POST names no object.
+      if (call.target.name !== "") throw methodNotAllowed();
+      return createObject(call);
+    case "update":
+      return updateObject(call);
+    case "patch":
+      return patchObject(call);
+    case "delete":
+      return deleteObject(call);
+    case "deletecollection":
+      return deleteCollection(call);
+    default:
+      throw methodNotAllowed();
+  }
+}
+
+async function dispatchSubresource(call: Call, handlers: Handlers): Promise<void> {
+  const { target, installed } = call;
+  const { definition } = installed;
+  const subresource = installed.subresource(target.subresource);
+  if (subresource === undefined) throw pathNotFound();
+  const { implementation } = subresource;
+  const key = `${definition.group}/${definition.plural}/${subresource.name}`;
+  const handler = handlers.connect.get(key);
+  if (handler !== undefined) {
+    if (!allows(subresource, call)) throw methodNotAllowed();
+    return handler(call);
+  }
+  if (!(subresource.verbs as readonly string[]).includes(target.verb)) throw methodNotAllowed();
+  const review = handlers.reviews.get(key);
+  if (review !== undefined) return serveReview(call, subresourceKind(call, subresource), review);
+  switch (implementation.type) {
+    case "scale":
+      return serveScale(call, implementation);
+    case "status":
+      return serveView(call, { subresource: "status", type: "status", strategy: implementation.strategy ?? {} });
+    case "update":
+      return serveView(call, { subresource: subresource.name, type: "update", strategy: implementation.strategy });
+    case "connect":
+      throw notFound(installed.subject, `${target.name}/${subresource.name}`);
+  }
+}
+
+function subresourceKind(call: Call, { kind, group, version }: SubresourceDefinition) {
+  const { definition } = call.installed;
+  return { group: group ?? definition.group, version: version ?? definition.version, kind };
+}
+
+/** Proxies answer to every method under the verbs discovery shows for them. */
+function allows(subresource: SubresourceDefinition, call: Call): boolean {
+  return (subresource.verbs as readonly string[]).includes(call.target.verb) || call.request.method === "OPTIONS";
+}
+
+async function serveView(call: Call, view: WriteView): Promise<void> {
+  switch (call.target.verb) {
+    case "get":
+      return getObject(call);
+    case "update":
+      return updateThrough(call, view);
+    case "patch":
+      return patchThrough(call, view);
+    default:
+      throw methodNotAllowed();
+  }
+}

@@ -1,0 +1,69 @@
+import type { ResourceDefinition, SubresourceDefinition } from "#pkg/api/resource.ts";
+import { apiVersionOf, type KubeObject } from "#pkg/apimachinery/object.ts";
+import { qualifiedResource, type Subject } from "#pkg/apimachinery/errors.ts";
+import type { CacheEntry, ResourceCache } from "#pkg/storage/cacher/contract.ts";
+
+/** One resource in one version as it is being served: its definition, its storage, and how its bytes are written. */
+export class InstalledResource {
+  readonly definition: ResourceDefinition;
+  /** Storage shared by all versions of the kind; undefined for kinds that are computed. */
+  readonly cache: ResourceCache | undefined;
+  readonly apiVersion: string;
+  readonly subject: Subject;
+  /** "deployments.apps". */
+  readonly qualifiedName: string;
+  readonly keepsGeneration: boolean;
+  readonly hasStatus: boolean;
+  /** Fields a write to the main resource leaves alone. */
+  readonly resetFields: readonly string[];
+  /** Distinguishes encodings of this definition from those of an earlier one of the same name. */
+  readonly variant: string;
+  /** The watch frame made last: all watchers of an event are told one after the other. */
+  lastFrame: { entry: CacheEntry; type: string; encoding: string; frame: Buffer } | undefined;
+  readonly #subresources: ReadonlyMap<string, SubresourceDefinition>;
+  readonly #stored: boolean;
+
+  constructor(definition: ResourceDefinition, cache: ResourceCache | undefined, serial: number) {
+    this.definition = definition;
+    this.cache = cache;
+    this.apiVersion = apiVersionOf(definition);
+    this.subject = { group: definition.group, resource: definition.plural };
+    this.qualifiedName = qualifiedResource(this.subject);
+    this.#subresources = new Map(definition.subresources.map((subresource) => [subresource.name, subresource]));
+    this.hasStatus = this.#subresources.has("status");
+    this.keepsGeneration = definition.strategy.generation ?? (this.hasStatus || definition.custom);
+    this.resetFields = this.hasStatus ? (definition.strategy.resetFields ?? ["status"]) : [];
+    this.variant = definition.custom ? `${this.apiVersion}#${serial}` : this.apiVersion;
+    this.#stored = definition.fromStorage === undefined && this.apiVersion === apiVersionOf(definition.storage);
+  }
+  /** True when the stored bytes are this version's bytes. */
+  get storedAsIs(): boolean {
+    return this.#stored;
+  }
+  subresource(name: string): SubresourceDefinition | undefined {
+    return this.#subresources.get(name);
+  }
+  /** The entry's object in this version. Shared: never change it. */
+  object(entry: CacheEntry): Readonly<KubeObject> {
+    if (this.#stored) return entry.object;
+    return entry.variant(`${this.variant}:object`, () => this.fromStorage(entry.object));
+  }
+  /** The entry's object in this version as JSON. */
+  json(entry: CacheEntry): Buffer {
+    if (this.#stored) return entry.json;
+    return entry.variant(`${this.variant}:json`, () => Buffer.from(JSON.stringify(this.object(entry))));
+  }
+  /** A stored object in this version; never changes its argument. */
+  fromStorage(object: Readonly<KubeObject>): KubeObject {
+    const { fromStorage, kind } = this.definition;
+    const converted = fromStorage === undefined ? { ...object } : fromStorage(object);
+    if (converted.apiVersion === this.apiVersion && converted.kind === kind) return converted;
+    return { ...converted, apiVersion: this.apiVersion, kind };
+  }
+  /** An object of this version as it is stored. */
+  toStorage(object: KubeObject): KubeObject {
+    const { toStorage, storage, kind } = this.definition;
+    const converted = toStorage === undefined ? object : toStorage(object);
+    return { ...converted, apiVersion: apiVersionOf(storage), kind };
+  }
+}

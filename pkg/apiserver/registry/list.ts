@@ -1,0 +1,191 @@
+import { badRequest, expired, encodeYaml, notAcceptable, StatusError } from "#pkg/apimachinery/index.ts";
+import { encodeProtobuf, wrapUnknown } from "#pkg/apimachinery/protobuf/index.ts";
+import type { ListMeta } from "#pkg/api/types/meta-v1.ts";
+import { CompactedError, FutureRevisionError } from "#pkg/storage/index.ts";
+import type { CacheEntry, CacheListOptions, CacheListResult } from "#pkg/storage/cacher/contract.ts";
+import { encodeObject, sendBytes } from "../http/reply.ts";
+import { resourceVersionTooLarge } from "../http/status.ts";
+import type { Call } from "./call.ts";
+import { type ContinueToken, decodeContinue, encodeContinue } from "./continue-token.ts";
+import type { InstalledResource } from "./installed.ts";
+import { type ListOptions, parseListOptions, parseRevision } from "./options.ts";
+import { encodePartial, includeObjectOf, negotiate, partialOf, protobufOf } from "./represent.ts";
+import { type Selection, selectionOf } from "./selection.ts";
+import { tableOf } from "./table.ts";
+
+export interface ListedPage {
+  readonly entries: readonly CacheEntry[];
+  readonly metadata: ListMeta;
+}
+
+/** GET of a collection. */
+export async function listObjects(call: Call): Promise<void> {
+  const options = parseListOptions(call.target.query, false);
+  const { encoding, transform } = negotiate(call);
+  const { installed } = call;
+  const page = await listPage(call, options);
+  if (transform === "none") {
+    await sendBytes(call, 200, encoding, encodeList(installed, page, encoding));
+    return;
+  }
+  const objects = page.entries.map((entry) => installed.object(entry));
+  if (transform === "Table") {
+    if (encoding === "protobuf") throw notAcceptable("Table is served as application/json or application/yaml");
+    const table = tableOf(installed, page.metadata, objects, includeObjectOf(call), call.now);
+    await sendBytes(call, 200, encoding, encodeObject(encoding, table));
+    return;
+  }
+  if (transform === "PartialObjectMetadata") {
+    throw notAcceptable("PartialObjectMetadata is served for single objects only");
+  }
+  const partial = {
+    kind: "PartialObjectMetadataList",
+    apiVersion: "meta.k8s.io/v1",
+    metadata: page.metadata,
+    items: objects.map(partialOf),
+  };
+  await sendBytes(call, 200, encoding, encodePartial(encoding, partial));
+}
+
+/** Reads one page under all rules about resourceVersion, limit and continue. @throws StatusError 400, 410, 504 */
+export async function listPage(call: Call, options: ListOptions): Promise<ListedPage> {
+  const { installed, target } = call;
+  const selection = selectionOf(installed, target, options);
+  const token = options.continue === "" ? undefined : decodeContinue(options.continue);
+  if (token !== undefined && options.resourceVersion !== "" && options.resourceVersion !== "0") {
+    throw badRequest("specifying resource version is not allowed when using continue");
+  }
+  const cache = installed.cache!;
+  const prefix = listPrefix(cache.prefix, installed, selection);
+  let result: CacheListResult;
+  try {
+    result = await cache.list({
+      namespace: selection.namespace,
+      ...(selection.name === undefined ? {} : { name: selection.name }),
+      ...(selection.index === undefined ? {} : { index: selection.index }),
+      ...(selection.matches === undefined ? {} : { filter: selection.matches }),
+      ...(options.limit > 0 ? { limit: options.limit } : {}),
+      ...(token === undefined ? {} : { startAfter: prefix + token.startAfter }),
+      consistency: consistencyOf(options, token),
+    });
+  } catch (error) {
+    throw listError(error, options, token);
+  }
+  return { entries: result.entries, metadata: listMeta(result, prefix, selection, options) };
+}
+
+/** Keys in continue tokens are relative to it. */
+function listPrefix(prefix: string, { definition }: InstalledResource, { namespace }: Selection): string {
+  return definition.namespaced && namespace !== "" ? `${prefix}${namespace}/` : prefix;
+}
+
+function consistencyOf(options: ListOptions, token: ContinueToken | undefined): CacheListOptions["consistency"] {
+  if (token !== undefined) return token.revision < 0 ? "consistent" : { exact: token.revision };
+  const { resourceVersion, resourceVersionMatch, limit } = options;
+  if (resourceVersion === "") return "consistent";
+  if (resourceVersion === "0") return "any";
+  const revision = parseRevision(resourceVersion);
+  // A limit without a match has always meant exactly that version.
+  const exact = resourceVersionMatch === "Exact" || (resourceVersionMatch === "" && limit > 0);
+  return exact ? { exact: revision } : { atLeast: revision };
+}
+
+function listMeta(result: CacheListResult, prefix: string, selection: Selection, options: ListOptions): ListMeta {
+  const metadata: ListMeta = { resourceVersion: String(result.revision) };
+  if (result.next === undefined || options.limit <= 0) return metadata;
+  metadata.continue = encodeContinue({ revision: result.revision, startAfter: result.next.slice(prefix.length) });
+  if (selection.matches === undefined && result.remaining !== undefined && result.remaining > 0) {
+    metadata.remainingItemCount = result.remaining;
+  }
+  return metadata;
+}
+
+const TOKEN_EXPIRED =
+  "The provided continue parameter is too old to display a consistent list result. You can start a new list without " +
+  "the continue parameter, or use the continue token in this response to retrieve the remainder of the results. " +
+  "Continuing with the provided token results in an inconsistent list - objects that were created, modified, or " +
+  "deleted between the time the first chunk was returned and now may show up in the list.";
+
+function listError(error: unknown, options: ListOptions, token: ContinueToken | undefined): unknown {
+  if (error instanceof FutureRevisionError) return resourceVersionTooLarge(error, options.resourceVersion);
+  if (!(error instanceof CompactedError)) return error;
+  if (token === undefined) return expired("The resourceVersion for the provided list is too old.");
+  const inconsistent = encodeContinue({ revision: -1, startAfter: token.startAfter });
+  const { status } = expired(TOKEN_EXPIRED);
+  return new StatusError({ ...status, metadata: { continue: inconsistent } });
+}
+
+const COMMA_OPEN = Buffer.from(",{");
+const OPEN = Buffer.from("{");
+const COMMA = Buffer.from(",");
+const LIST_END = Buffer.from("]}");
+
+/** The whole list, by joining the items' own bytes. */
+export function encodeList(
+  installed: InstalledResource,
+  { entries, metadata }: ListedPage,
+  encoding: "json" | "yaml" | "protobuf",
+): Buffer | Buffer[] {
+  const { definition, apiVersion } = installed;
+  const { listKind: kind } = definition;
+  if (encoding === "json") return joinJson(installed, entries, { kind, apiVersion, metadata });
+  if (encoding === "yaml") {
+    const items = entries.map((entry) => itemOf(installed, entry));
+    return Buffer.from(encodeYaml({ apiVersion, items, kind, metadata }));
+  }
+  return wrapUnknown({ apiVersion, kind, raw: joinProtobuf(installed, entries, metadata) });
+}
+
+/** Items of typed lists carry no apiVersion and kind: their list says it. Custom resources do. */
+function itemOf(installed: InstalledResource, entry: CacheEntry): unknown {
+  const object = installed.object(entry);
+  if (installed.definition.custom) return object;
+  const { apiVersion: _apiVersion, kind: _kind, ...item } = object;
+  return item;
+}
+
+function joinJson(installed: InstalledResource, entries: readonly CacheEntry[], list: object): Buffer[] {
+  const head = JSON.stringify(list).slice(0, -1);
+  const chunks: Buffer[] = [Buffer.from(`${head},"items":[`)];
+  const typed = !installed.definition.custom;
+  const typeFields = Buffer.from(
+    `{"apiVersion":${JSON.stringify(installed.apiVersion)},"kind":${JSON.stringify(installed.definition.kind)},`,
+  );
+  for (let i = 0; i < entries.length; i++) {
+    const json = installed.json(entries[i]!);
+    // Stored bytes always open with the type, in this order.
+    if (typed && json.compare(typeFields, 0, typeFields.length, 0, typeFields.length) === 0) {
+      chunks.push(i === 0 ? OPEN : COMMA_OPEN, json.subarray(typeFields.length));
+    } else {
+      if (i > 0) chunks.push(COMMA);
+      chunks.push(json);
+    }
+  }
+  chunks.push(LIST_END);
+  return chunks;
+}
+
+const TAG_METADATA = 0x0a;
+const TAG_ITEMS = 0x12;
+
+/** Every list message has its metadata in field 1 and its items in field 2. */
+function joinProtobuf(installed: InstalledResource, entries: readonly CacheEntry[], metadata: ListMeta): Buffer {
+  const meta = encodeProtobuf("k8s.io.apimachinery.pkg.apis.meta.v1.ListMeta", metadata);
+  const chunks: Buffer[] = [lengthPrefix(TAG_METADATA, meta.length), meta];
+  for (const entry of entries) {
+    const item = protobufOf(installed, entry);
+    chunks.push(lengthPrefix(TAG_ITEMS, item.length), item);
+  }
+  return Buffer.concat(chunks);
+}
+
+function lengthPrefix(tag: number, length: number): Buffer {
+  const bytes = [tag];
+  let rest = length;
+  while (rest > 0x7f) {
+    bytes.push((rest & 0x7f) | 0x80);
+    rest >>>= 7;
+  }
+  bytes.push(rest);
+  return Buffer.from(bytes);
+}

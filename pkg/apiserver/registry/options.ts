@@ -1,0 +1,190 @@
+import type { FieldError } from "#pkg/apimachinery/errors.ts";
+import {
+  badRequest,
+  fieldForbidden,
+  fieldInvalid,
+  fieldNotSupported,
+  type FieldSelector,
+  invalid,
+  parseFieldSelector,
+  parseLabelSelector,
+  type Selector,
+  SelectorError,
+} from "#pkg/apimachinery/index.ts";
+import { isTrue } from "../http/target.ts";
+
+export type FieldValidation = "Strict" | "Warn" | "Ignore";
+
+/** Options every write shares. */
+export interface WriteOptions {
+  readonly dryRun: boolean;
+  readonly fieldManager: string;
+  readonly fieldValidation: FieldValidation;
+  /** Server-side apply: take fields from other managers. */
+  readonly force: boolean;
+}
+
+const FIELD_VALIDATIONS = ["Ignore", "Strict", "Warn"];
+const MAX_FIELD_MANAGER_BYTES = 128;
+
+/**
+ * Reads the query of a write. `kind` (CreateOptions, UpdateOptions, PatchOptions) names the options in errors.
+ * @throws StatusError 422
+ */
+export function parseWriteOptions(kind: string, query: URLSearchParams): WriteOptions {
+  if (query.size === 0) return PLAIN_WRITE;
+  const errors: FieldError[] = [];
+  const fieldManager = query.get("fieldManager") ?? "";
+  if (Buffer.byteLength(fieldManager) > MAX_FIELD_MANAGER_BYTES) {
+    const detail = `may not be more than ${MAX_FIELD_MANAGER_BYTES} bytes`;
+    errors.push({ type: "FieldValueTooLong", field: "fieldManager", message: `Too long: ${detail}` });
+  }
+  if (/[^\P{C}]/u.test(fieldManager)) {
+    errors.push(fieldInvalid("fieldManager", fieldManager, "should only contain printable characters"));
+  }
+  const dryRun = parseDryRun(query.getAll("dryRun"), errors);
+  const fieldValidation = query.get("fieldValidation") ?? "";
+  if (fieldValidation !== "" && !FIELD_VALIDATIONS.includes(fieldValidation)) {
+    errors.push(fieldNotSupported("fieldValidation", fieldValidation, FIELD_VALIDATIONS));
+  }
+  if (errors.length > 0) throw invalid({ group: "meta.k8s.io", kind }, "", errors);
+  return {
+    dryRun,
+    fieldManager,
+    fieldValidation: fieldValidation === "" ? "Warn" : (fieldValidation as FieldValidation),
+    force: query.has("force") && isTrue(query.get("force")),
+  };
+}
+
+const PLAIN_WRITE: WriteOptions = Object.freeze({
+  dryRun: false,
+  fieldManager: "",
+  fieldValidation: "Warn",
+  force: false,
+});
+
+export function parseDryRun(values: readonly string[], errors: FieldError[]): boolean {
+  const given = values.filter((value) => value !== "");
+  for (const value of given) if (value !== "All") errors.push(fieldNotSupported("dryRun", value, ["All"]));
+  return given.length > 0;
+}
+
+export interface ListOptions {
+  readonly labelSelector: Selector | undefined;
+  readonly fieldSelector: FieldSelector | undefined;
+  /** "" when not given. */
+  readonly resourceVersion: string;
+  readonly resourceVersionMatch: "" | "Exact" | "NotOlderThan";
+  readonly limit: number;
+  readonly continue: string;
+  readonly timeoutSeconds: number | undefined;
+  readonly allowWatchBookmarks: boolean;
+  readonly sendInitialEvents: boolean | undefined;
+}
+
+const PLAIN_LIST: ListOptions = Object.freeze({
+  labelSelector: undefined,
+  fieldSelector: undefined,
+  resourceVersion: "",
+  resourceVersionMatch: "",
+  limit: 0,
+  continue: "",
+  timeoutSeconds: undefined,
+  allowWatchBookmarks: false,
+  sendInitialEvents: undefined,
+});
+
+/** @throws StatusError 400 for selectors that do not parse, 422 for options that do not go together. */
+export function parseListOptions(query: URLSearchParams, watch: boolean): ListOptions {
+  if (query.size === 0) return PLAIN_LIST;
+  const labelSelector = parseSelector(query.get("labelSelector"), parseLabelSelector);
+  const fieldSelector = parseSelector(query.get("fieldSelector"), parseFieldSelector);
+  const sendInitialEvents = query.get("sendInitialEvents");
+  const options: ListOptions = {
+    labelSelector: labelSelector?.empty === true ? undefined : labelSelector,
+    fieldSelector: fieldSelector?.empty === true ? undefined : fieldSelector,
+    resourceVersion: query.get("resourceVersion") ?? "",
+    resourceVersionMatch: (query.get("resourceVersionMatch") ?? "") as ListOptions["resourceVersionMatch"],
+    limit: parseInteger("limit", query.get("limit")) ?? 0,
+    continue: query.get("continue") ?? "",
+    timeoutSeconds: parseInteger("timeoutSeconds", query.get("timeoutSeconds")),
+    allowWatchBookmarks: isTrue(query.get("allowWatchBookmarks")),
+    sendInitialEvents: sendInitialEvents === null ? undefined : isTrue(sendInitialEvents),
+  };
+  const errors = watch ? watchOptionErrors(options) : listOptionErrors(options);
+  if (errors.length > 0) throw invalid({ group: "meta.k8s.io", kind: "ListOptions" }, "", errors);
+  return options;
+}
+
+function parseSelector<T>(text: string | null, parse: (text: string) => T): T | undefined {
+  if (text === null || text === "") return undefined;
+  try {
+    return parse(text);
+  } catch (error) {
+    if (error instanceof SelectorError) throw badRequest(error.message);
+    throw error;
+  }
+}
+
+function parseInteger(name: string, text: string | null): number | undefined {
+  if (text === null || text === "") return undefined;
+  const value = Number(text);
+  if (!/^-?\d+$/.test(text) || !Number.isSafeInteger(value)) {
+    throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax (parameter ${name})`);
+  }
+  return value;
+}
+
+const MATCH = "resourceVersionMatch";
+
+function watchOptionErrors(options: ListOptions): FieldError[] {
+  const match: string = options.resourceVersionMatch;
+  if (options.sendInitialEvents === undefined) {
+    if (match === "") return [];
+    return [fieldForbidden(MATCH, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")];
+  }
+  if (match === "NotOlderThan") return [];
+  const errors = [fieldForbidden(MATCH, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")];
+  if (match !== "" && match !== "Exact") errors.push(fieldNotSupported(MATCH, match, ["NotOlderThan"]));
+  return errors;
+}
+
+function listOptionErrors(options: ListOptions): FieldError[] {
+  const match: string = options.resourceVersionMatch;
+  const errors: FieldError[] = [];
+  if (match !== "") {
+    if (options.resourceVersion === "") {
+      errors.push(fieldForbidden(MATCH, "resourceVersionMatch is forbidden unless resourceVersion is provided"));
+    }
+    if (options.continue !== "") {
+      errors.push(fieldForbidden(MATCH, "resourceVersionMatch is forbidden when continue is provided"));
+    }
+    if (match !== "Exact" && match !== "NotOlderThan") {
+      errors.push(fieldNotSupported(MATCH, match, ["Exact", "NotOlderThan"]));
+    }
+    if (match === "Exact" && options.resourceVersion === "0") {
+      errors.push(fieldForbidden(MATCH, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'));
+    }
+  }
+  if (options.sendInitialEvents !== undefined) {
+    errors.push(fieldForbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+  }
+  return errors;
+}
+
+/**
+ * A resourceVersion of a request as a revision.
+ * @throws StatusError 400
+ */
+export function parseRevision(resourceVersion: string): number {
+  const value = Number(resourceVersion);
+  if (!/^\d+$/.test(resourceVersion) || !Number.isSafeInteger(value)) {
+    const error = fieldInvalid(
+      "resourceVersion",
+      resourceVersion,
+      `strconv.ParseUint: parsing ${JSON.stringify(resourceVersion)}: invalid syntax`,
+    );
+    throw badRequest(`${error.field}: ${error.message}`);
+  }
+  return value;
+}

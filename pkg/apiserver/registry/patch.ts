@@ -1,0 +1,158 @@
+import {
+  apiVersionOf,
+  applyJsonPatch,
+  applyMergePatch,
+  applyStrategicMergePatch,
+  badRequest,
+  conflict,
+  DecodeError,
+  decodeJson,
+  decodeYaml,
+  internalError,
+  isRecord,
+  type KubeObject,
+  PatchError,
+  StatusError,
+  unsupportedMediaType,
+} from "#pkg/apimachinery/index.ts";
+import { parseMediaType } from "../http/negotiate.ts";
+import { MODIFIED } from "../http/status.ts";
+import { type ExpectedKind, validateFields } from "./body.ts";
+import type { Call } from "./call.ts";
+import { type Written, sendWritten } from "./create.ts";
+import { parseWriteOptions, type WriteOptions } from "./options.ts";
+import { applyThrough } from "./apply.ts";
+import { guaranteedUpdate, mainView, type WriteView } from "./update.ts";
+
+/** Races a patch without resourceVersion may lose before the client is told (upstream's limit). */
+const PATCH_ATTEMPTS = 6;
+/** Operations of one JSON patch. */
+const MAX_OPERATIONS = 10_000;
+
+const PATCH_TYPES: Readonly<Record<string, PatchType>> = {
+  "application/json-patch+json": "json",
+  "application/merge-patch+json": "merge",
+  "application/strategic-merge-patch+json": "strategic",
+  "application/apply-patch+yaml": "apply",
+};
+export type PatchType = "json" | "merge" | "strategic" | "apply";
+
+/** A patch, read but not applied yet. */
+export interface Patch {
+  readonly type: PatchType;
+  readonly value: unknown;
+  readonly duplicates: readonly string[];
+}
+
+/** PATCH of an object. */
+export async function patchObject(call: Call): Promise<void> {
+  await patchThrough(call, mainView(call));
+}
+
+/** PATCH through a view (the object, its status, …). */
+export async function patchThrough(call: Call, view: WriteView): Promise<void> {
+  const { definition } = call.installed;
+  const patch = await readPatch(call, definition.custom);
+  const options = parseWriteOptions("PatchOptions", call.target.query);
+  if (patch.type === "apply") {
+    await applyThrough(call, view, patch, options);
+    return;
+  }
+  const written = await patchWith(call, view, options, (old) => patchOnto(call, definition, patch, options, old));
+  const sent = sendWritten(call, 200, written);
+  if (sent !== undefined) await sent;
+}
+
+export function patchWith(
+  call: Call,
+  view: WriteView,
+  options: WriteOptions,
+  change: (old: Readonly<KubeObject>) => KubeObject,
+): Promise<Written> {
+  return guaranteedUpdate(call, { view, options, optionsKind: "PatchOptions", change, attempts: PATCH_ATTEMPTS });
+}
+
+/** @throws StatusError 400, 415 */
+export async function readPatch(call: Call, custom: boolean): Promise<Patch> {
+  const { type: media } = parseMediaType(call.request.headers["content-type"] ?? "");
+  const type = PATCH_TYPES[media];
+  if (type === undefined || (custom && type === "strategic")) {
+    const known = Object.keys(PATCH_TYPES).filter((name) => !custom || PATCH_TYPES[name] !== "strategic");
+    throw unsupportedMediaType(
+      `the body of the request was in an unknown format - accepted media types include: ${known.join(", ")}`,
+    );
+  }
+  const bytes = await call.request.body();
+  try {
+    const { value, duplicates } = type === "apply" ? decodeYaml(bytes.toString("utf8")) : decodeJson(bytes);
+    if (type === "json") {
+      if (!Array.isArray(value))
+        throw badRequest("error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch");
+      if (value.length > MAX_OPERATIONS) {
+        throw new StatusError({
+          status: "Failure",
+          reason: "RequestEntityTooLarge",
+          code: 413,
+          message: `The allowed maximum operations in a JSON patch is ${MAX_OPERATIONS}, got ${value.length}`,
+        });
+      }
+    } else if (!isRecord(value)) throw badRequest("error decoding patch: the patch must be an object");
+    return { type, value, duplicates };
+  } catch (error) {
+    if (error instanceof DecodeError) throw badRequest(`error decoding patch: ${error.message}`);
+    throw error;
+  }
+}
+
+/** The patched object, checked like a body. @throws StatusError 400, 409, 422 */
+export function patchOnto(
+  call: Call,
+  expected: ExpectedKind & { applyDefaults?(object: KubeObject): void },
+  patch: Patch,
+  options: WriteOptions,
+  old: Readonly<KubeObject>,
+): KubeObject {
+  const patched = applyPatch(expected, patch, old);
+  if (!isRecord(patched)) throw badRequest("the patch does not leave an object");
+  const apiVersion = apiVersionOf(expected);
+  if (patched["kind"] !== expected.kind || patched["apiVersion"] !== apiVersion) {
+    throw badRequest(
+      `the API version in the data (${String(patched["apiVersion"])}, Kind=${String(patched["kind"])}) does not match the expected API version (${apiVersion}, Kind=${expected.kind})`,
+    );
+  }
+  const { metadata } = patched;
+  const { apiVersion: _a, kind: _k, metadata: _m, ...rest } = patched;
+  const object: KubeObject = { apiVersion, kind: expected.kind, metadata: isRecord(metadata) ? metadata : {}, ...rest };
+  validateFields(call, expected, object, patch.duplicates, options.fieldValidation, false);
+  expected.applyDefaults?.(object);
+  assertRevision(call, object, old);
+  return object;
+}
+
+/** A patch that names a version means it: no second attempt may succeed on another one. */
+function assertRevision(call: Call, { metadata }: KubeObject, old: Readonly<KubeObject>): void {
+  const { resourceVersion } = metadata;
+  if (resourceVersion === undefined || resourceVersion === "" || resourceVersion === "0") return;
+  if (resourceVersion !== old.metadata.resourceVersion)
+    throw conflict(call.installed.subject, call.target.name, MODIFIED);
+}
+
+function applyPatch(expected: ExpectedKind, { type, value }: Patch, old: Readonly<KubeObject>): unknown {
+  try {
+    if (type === "json") return applyJsonPatch(old, value);
+    if (type === "merge") return applyMergePatch(old, value);
+    return applyStrategicMergePatch(expected.schema, old, value as Record<string, unknown>);
+  } catch (error) {
+    if (!(error instanceof PatchError)) throw error;
+    if (type === "json") {
+      throw new StatusError({
+        status: "Failure",
+        reason: "Invalid",
+        code: 422,
+        message: `the server rejected our request due to an error in our request: ${error.message}`,
+        details: {},
+      });
+    }
+    throw type === "merge" ? badRequest(error.message) : internalError(error.message);
+  }
+}

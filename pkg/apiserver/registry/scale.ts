@@ -1,0 +1,166 @@
+import { cannotBeHandled, schemaOf } from "#pkg/api/index.ts";
+import type { SubresourceKind } from "#pkg/api/resource.ts";
+import type { Scale } from "#pkg/api/types/autoscaling-v1.ts";
+import {
+  badRequest,
+  fieldInvalid,
+  invalid,
+  isRecord,
+  type KubeObject,
+  labelSelectorAsSelector,
+  selectorFromSet,
+  unsupportedMediaType,
+} from "#pkg/apimachinery/index.ts";
+import { encodeObject, sendBytes } from "../http/reply.ts";
+import { type ExpectedKind, readObject } from "./body.ts";
+import type { Call } from "./call.ts";
+import type { Written } from "./create.ts";
+import { findEntry } from "./get.ts";
+import { parseWriteOptions, type WriteOptions } from "./options.ts";
+import { patchOnto, readPatch } from "./patch.ts";
+import { guaranteedUpdate, mainView } from "./update.ts";
+
+type ScaleMapping = Extract<SubresourceKind, { type: "scale" }>;
+
+const SCALE: ExpectedKind = {
+  group: "autoscaling",
+  version: "v1",
+  kind: "Scale",
+  get schema() {
+    return schemaOf("io.k8s.api.autoscaling.v1.Scale");
+  },
+  custom: false,
+};
+const SCALE_MESSAGE = "k8s.io.api.autoscaling.v1.Scale";
+const PATCH_ATTEMPTS = 6;
+
+/** GET, PUT and PATCH of /scale: an autoscaling/v1 view on the object. */
+export async function serveScale(call: Call, mapping: ScaleMapping): Promise<void> {
+  const { verb } = call.target;
+  if (verb === "get") {
+    const entry = await findEntry(call, call.target.query.get("resourceVersion") ?? "");
+    await sendScale(call, scaleOf(call.installed.object(entry), mapping));
+    return;
+  }
+  const patch = verb === "patch" ? await readPatch(call, true) : undefined;
+  const kind = patch === undefined ? "UpdateOptions" : "PatchOptions";
+  const options = parseWriteOptions(kind, call.target.query);
+  const body = patch === undefined ? await readObject(call, SCALE, options.fieldValidation) : undefined;
+  if (patch?.type === "apply") throw unsupportedMediaType("server-side apply is not served for scale");
+  const written = await updateScale(call, mapping, options, (scale) =>
+    patch === undefined
+      ? (body as unknown as Scale)
+      : (patchOnto(call, SCALE, patch, options, scale as unknown as KubeObject) as unknown as Scale),
+  );
+  const object = written.entry === undefined ? written.object : call.installed.object(written.entry);
+  await sendScale(call, scaleOf(object, mapping));
+}
+
+function updateScale(
+  call: Call,
+  mapping: ScaleMapping,
+  options: WriteOptions,
+  change: (scale: Scale) => Scale,
+): Promise<Written> {
+  return guaranteedUpdate(call, {
+    view: { ...mainView(call), subresource: "scale" },
+    options,
+    optionsKind: call.target.verb === "patch" ? "PatchOptions" : "UpdateOptions",
+    attempts: PATCH_ATTEMPTS,
+    change: (old) => {
+      const scale = change(scaleOf(old, mapping));
+      checkScale(call, scale);
+      const object = structuredClone(old);
+      writePath(object, mapping.specReplicasPath, scale.spec?.replicas ?? 0);
+      const { resourceVersion } = scale.metadata ?? {};
+      if (resourceVersion === undefined || resourceVersion === "") delete object.metadata.resourceVersion;
+      else object.metadata.resourceVersion = resourceVersion;
+      return object;
+    },
+    admissionView: {
+      of: (object) => scaleOf(object, mapping) as unknown as KubeObject,
+      apply: (view, object) =>
+        writePath(object, mapping.specReplicasPath, (view as unknown as Scale).spec?.replicas ?? 0),
+    },
+  });
+}
+
+function checkScale(call: Call, scale: Scale): void {
+  const { name, namespace } = scale.metadata ?? {};
+  const { target } = call;
+  if (name !== undefined && name !== "" && name !== target.name) {
+    throw badRequest(cannotBeHandled("Scale", "v1", `its name is ${name}, the URL says ${target.name}`));
+  }
+  if (namespace !== undefined && namespace !== "" && namespace !== target.namespace) {
+    throw badRequest(cannotBeHandled("Scale", "v1", `its namespace is ${namespace}, the URL says ${target.namespace}`));
+  }
+  const replicas = scale.spec?.replicas ?? 0;
+  if (replicas >= 0) return;
+  const error = fieldInvalid("spec.replicas", replicas, "must be greater than or equal to 0");
+  throw invalid({ group: "autoscaling", kind: "Scale" }, target.name, [error]);
+}
+
+/** The view of an object as Scale. */
+export function scaleOf(object: Readonly<KubeObject>, mapping: ScaleMapping): Scale {
+  const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata;
+  const selector = selectorText(object, mapping.labelSelectorPath);
+  const replicas = readPath(object, mapping.specReplicasPath);
+  const present = readPath(object, mapping.statusReplicasPath);
+  return {
+    kind: "Scale",
+    apiVersion: "autoscaling/v1",
+    metadata: defined({ name, namespace, uid, resourceVersion, creationTimestamp }) as Scale["metadata"],
+    spec: typeof replicas === "number" && replicas !== 0 ? { replicas } : {},
+    status: { replicas: typeof present === "number" ? present : 0, ...(selector === "" ? {} : { selector }) },
+  };
+}
+
+/** The same without members that are undefined. */
+function defined<T extends object>(object: { [K in keyof T]: T[K] | undefined }): Partial<T> {
+  const result: Partial<T> = {};
+  for (const key in object) if (object[key] !== undefined) result[key] = object[key];
+  return result;
+}
+
+function selectorText(object: Readonly<KubeObject>, path: string | undefined): string {
+  const value = path === undefined ? undefined : readPath(object, path);
+  if (typeof value === "string") return value;
+  if (!isRecord(value)) return "";
+  // ReplicationControllers have a plain map of labels.
+  if (Object.values(value).every((item) => typeof item === "string")) {
+    return selectorFromSet(value as Record<string, string>).toString();
+  }
+  return labelSelectorAsSelector(value).toString();
+}
+
+function segments(path: string): string[] {
+  return path.replace(/^\./, "").split(".");
+}
+
+export function readPath(object: unknown, path: string): unknown {
+  let value = object;
+  for (const segment of segments(path)) {
+    if (!isRecord(value)) return undefined;
+    value = value[segment];
+  }
+  return value;
+}
+
+function writePath(object: KubeObject, path: string, value: unknown): void {
+  const names = segments(path);
+  const last = names.pop()!;
+  let parent: Record<string, unknown> = object;
+  for (const name of names) {
+    const next = parent[name];
+    parent = (isRecord(next) ? next : (parent[name] = {})) as Record<string, unknown>;
+  }
+  parent[last] = value;
+}
+
+function sendScale(call: Call, scale: Scale): void | Promise<void> {
+  const { encoding } = call.services.negotiator.negotiate(call.request.headers["accept"], {
+    protobuf: true,
+    transforms: false,
+  });
+  return sendBytes(call, 200, encoding, encodeObject(encoding, scale, SCALE_MESSAGE));
+}

@@ -1,0 +1,276 @@
+import { deepEqual, invalid, type KubeObject, notFound } from "#pkg/apimachinery/index.ts";
+import { badRequest, conflict, fieldInvalid } from "#pkg/apimachinery/index.ts";
+import type { Strategy } from "#pkg/api/resource.ts";
+import type { CacheEntry } from "#pkg/storage/cacher/contract.ts";
+import { RevisionConflictError } from "#pkg/storage/cacher/index.ts";
+import { MODIFIED, storageError } from "../http/status.ts";
+import { readObject } from "./body.ts";
+import { admissionAttributes, type Call } from "./call.ts";
+import { assertValid, collectWarnings, createNew, optionsObject, sendWritten, type Written } from "./create.ts";
+import { trackUpdate } from "./managed.ts";
+import { carryMetadata, tidyMetadata, validateMetaUpdate } from "./object-meta.ts";
+import { parseWriteOptions, type WriteOptions } from "./options.ts";
+
+/** Which part of an object a write may change, and under which rules. */
+export interface WriteView {
+  /** "" for the object itself. */
+  readonly subresource: string;
+  readonly type: "main" | "status" | "update";
+  readonly strategy: Strategy;
+}
+
+export function mainView(call: Call): WriteView {
+  return { subresource: "", type: "main", strategy: call.installed.definition.strategy };
+}
+
+export interface UpdateRequest {
+  readonly view: WriteView;
+  readonly options: WriteOptions;
+  readonly optionsKind: "UpdateOptions" | "PatchOptions";
+  /** Makes the new object from the present one; called again after a lost race. Owns what it returns. */
+  readonly change: (old: Readonly<KubeObject>) => KubeObject | Promise<KubeObject>;
+  /** Creates the object when it is absent; without it that is a 404. */
+  readonly createAbsent?: () => Promise<Written>;
+  /** metadata.managedFields is final already (server-side apply). */
+  readonly managed?: boolean;
+  /** What admission sees instead of the object (Scale). */
+  readonly admissionView?: {
+    of(object: Readonly<KubeObject>): KubeObject;
+    apply(view: KubeObject, object: KubeObject): void;
+  };
+  /** Lost races after which the client is told; unlimited effort would starve others. */
+  readonly attempts: number;
+}
+
+/** Races an unconditional write may lose. */
+const ATTEMPTS = 32;
+
+/** PUT of an object. */
+export async function updateObject(call: Call): Promise<void> {
+  await updateThrough(call, mainView(call));
+}
+
+/** PUT through a view (the object, its status, …). */
+export async function updateThrough(call: Call, view: WriteView): Promise<void> {
+  const { installed, target } = call;
+  const { definition } = installed;
+  const options = parseWriteOptions("UpdateOptions", target.query);
+  const body = await readObject(call, definition, options.fieldValidation);
+  checkNames(call, body);
+  definition.applyDefaults(body);
+  const conditional = hasRevision(body);
+  let created = false;
+  const written = await guaranteedUpdate(call, {
+    view,
+    options,
+    optionsKind: "UpdateOptions",
+    // Only an unconditional update is ever tried twice.
+    change: () => (conditional ? body : structuredClone(body)),
+    attempts: conditional ? 2 : ATTEMPTS,
+    ...(view.type === "main" && view.strategy.allowCreateOnUpdate === true && !conditional
+      ? { createAbsent: () => ((created = true), createNew(call, body, options)) }
+      : {}),
+  });
+  const sent = sendWritten(call, created ? 201 : 200, written);
+  if (sent !== undefined) await sent;
+}
+
+function hasRevision({ metadata: { resourceVersion } }: KubeObject): boolean {
+  return resourceVersion !== undefined && resourceVersion !== "" && resourceVersion !== "0";
+}
+
+/** @throws StatusError 400 when body and URL disagree. */
+function checkNames(call: Call, object: KubeObject): void {
+  const { metadata } = object;
+  const { name, namespace } = call.target;
+  if (metadata.name === undefined || metadata.name === "") {
+    throw badRequest("name must be provided");
+  }
+  if (metadata.name !== name) {
+    throw badRequest(`the name of the object (${metadata.name}) does not match the name on the URL (${name})`);
+  }
+  if (!call.installed.definition.namespaced) return;
+  if (metadata.namespace === undefined || metadata.namespace === "") metadata.namespace = namespace;
+  else if (metadata.namespace !== namespace) {
+    throw badRequest(
+      `the namespace of the object (${metadata.namespace}) does not match the namespace on the URL (${namespace})`,
+    );
+  }
+}
+
+/** Read, change, admit, validate, compare-and-swap; again when someone else was faster and the client named no version. */
+export async function guaranteedUpdate(call: Call, request: UpdateRequest): Promise<Written> {
+  const { installed, target } = call;
+  const cache = installed.cache!;
+  let entry = cache.peek(target.namespace, target.name) ?? (await cache.get(target.namespace, target.name));
+  for (let attempt = 1; ; attempt++) {
+    if (entry === undefined) {
+      if (request.createAbsent !== undefined) return request.createAbsent();
+      throw notFound(installed.subject, target.name);
+    }
+    const outcome = await tryUpdate(call, request, entry);
+    if (!("conflict" in outcome)) return outcome;
+    if (attempt >= request.attempts) throw conflict(installed.subject, target.name, MODIFIED);
+    entry = outcome.conflict ?? (await cache.get(target.namespace, target.name));
+  }
+}
+
+type Outcome = Written | { readonly conflict: CacheEntry | undefined };
+
+async function tryUpdate(call: Call, request: UpdateRequest, entry: CacheEntry): Promise<Outcome> {
+  const { installed, services } = call;
+  const { definition } = installed;
+  const { view, options } = request;
+  const old = installed.object(entry);
+  let object = await request.change(old);
+  const stale = await checkPreconditions(call, object, entry);
+  if (stale !== undefined) return stale;
+  const attributes = admissionAttributes(call, {
+    operation: "UPDATE",
+    name: entry.name,
+    object: request.admissionView?.of(object) ?? object,
+    oldObject: request.admissionView?.of(old) ?? old,
+    dryRun: options.dryRun,
+    options: optionsObject(request.optionsKind, options),
+  });
+  const admitted = services.admission.admit(attributes);
+  if (admitted !== undefined) await admitted;
+  if (request.admissionView !== undefined) request.admissionView.apply(attributes.object!, object);
+  else object = attributes.object ?? object;
+  object = prepareUpdate(call, view, object, old, options.dryRun);
+  validateUpdate(call, view, object, old);
+  if (request.managed !== true) trackUpdate(call, old, object, options.fieldManager);
+  // The view shows what validating admission judges.
+  if (request.admissionView !== undefined) attributes.object = request.admissionView.of(object);
+  else attributes.object = object;
+
+  const allocator =
+    view.type === "main" ? services.allocators.get(`${definition.group}/${definition.plural}`) : undefined;
+  const reservation = await allocator?.reserve(object, old, options.dryRun);
+  let validated = false;
+  let stored = false;
+  try {
+    const valid = services.admission.validate(attributes);
+    if (valid !== undefined) await valid;
+    validated = true;
+    const outcome = await writeUpdate(call, object, entry, options.dryRun);
+    stored = !options.dryRun && !("conflict" in outcome);
+    return outcome;
+  } finally {
+    if (validated) {
+      const settled = services.admission.settle(attributes, stored);
+      if (settled !== undefined) await settled;
+    }
+    if (reservation !== undefined) await (stored ? reservation.commit() : reservation.rollback());
+  }
+}
+
+async function writeUpdate(call: Call, object: KubeObject, entry: CacheEntry, dryRun: boolean): Promise<Outcome> {
+  const { installed, services } = call;
+  const { definition } = installed;
+  const goes = isGone(object, definition.group, definition.plural);
+  if (dryRun) {
+    object.metadata.resourceVersion = String(entry.revision);
+    return { object };
+  }
+  try {
+    if (!goes) return { entry: await installed.cache!.update(entry, installed.toStorage(object)) };
+    const last = await installed.cache!.delete(entry);
+    await services.allocators.get(`${definition.group}/${definition.plural}`)?.released(installed.object(entry));
+    object.metadata.resourceVersion = String(last.revision);
+    return { object };
+  } catch (error) {
+    if (error instanceof RevisionConflictError) return { conflict: error.current };
+    throw storageError(error, installed.subject, entry.name);
+  }
+}
+
+/** Nothing holds a deleted object any more: this update was the last word on it. */
+function isGone(object: KubeObject, group: string, plural: string): boolean {
+  const { deletionTimestamp, deletionGracePeriodSeconds, finalizers } = object.metadata;
+  if (deletionTimestamp === undefined || (finalizers?.length ?? 0) > 0) return false;
+  if ((deletionGracePeriodSeconds ?? 0) !== 0) return false;
+  if (group === "" && plural === "namespaces") {
+    const spec = object["spec"] as { finalizers?: unknown[] } | undefined;
+    return (spec?.finalizers?.length ?? 0) === 0;
+  }
+  return true;
+}
+
+/** A version the client named must be the present one. Returns a conflict when our view may be the old one. */
+async function checkPreconditions(
+  call: Call,
+  { metadata }: KubeObject,
+  entry: CacheEntry,
+): Promise<{ conflict: CacheEntry | undefined } | undefined> {
+  const { installed } = call;
+  const { resourceVersion } = metadata;
+  const before = entry.object.metadata;
+  if (metadata.uid !== undefined && metadata.uid !== "" && metadata.uid !== before.uid) {
+    const why = `Precondition failed: UID in precondition: ${metadata.uid}, UID in object meta: ${before.uid}`;
+    throw conflict(installed.subject, entry.name, why);
+  }
+  if (resourceVersion === undefined || resourceVersion === "" || resourceVersion === "0") {
+    if (installed.definition.strategy.allowUnconditionalUpdate !== false) return undefined;
+    const { group, kind } = installed.definition;
+    const error = fieldInvalid("metadata.resourceVersion", 0, "must be specified for an update");
+    throw invalid({ group, kind }, entry.name, [
+      { ...error, message: "Invalid value: 0x0: must be specified for an update" },
+    ]);
+  }
+  if (resourceVersion === String(entry.revision)) return undefined;
+  const fresh = await installed.cache!.get(entry.namespace, entry.name);
+  if (fresh !== undefined && fresh.revision !== entry.revision && resourceVersion === String(fresh.revision)) {
+    return { conflict: fresh };
+  }
+  throw conflict(installed.subject, entry.name, MODIFIED);
+}
+
+/** Everything a write through this view may not change comes from the old object. */
+function prepareUpdate(
+  call: Call,
+  view: WriteView,
+  object: KubeObject,
+  old: Readonly<KubeObject>,
+  dryRun: boolean,
+): KubeObject {
+  const { installed, user, target, now } = call;
+  let result = object;
+  if (view.type === "status") {
+    result = { ...structuredClone(old), status: object["status"], metadata: object.metadata };
+    if (result["status"] === undefined) delete result["status"];
+    if (installed.definition.custom)
+      result.metadata = { ...structuredClone(old.metadata), managedFields: object.metadata.managedFields };
+  } else if (view.type === "main") {
+    for (const field of installed.resetFields) {
+      if (old[field] === undefined) delete result[field];
+      else result[field] = structuredClone(old[field]);
+    }
+  }
+  carryMetadata(result, old);
+  delete result.metadata.resourceVersion;
+  tidyMetadata(result.metadata);
+  view.strategy.prepareForUpdate?.(result, old, { user, namespace: target.namespace, dryRun, now });
+  if (installed.keepsGeneration && view.type !== "status" && specChanged(result, old)) {
+    result.metadata.generation = (old.metadata.generation ?? 0) + 1;
+  }
+  return result;
+}
+
+const NOT_SPEC = new Set(["metadata", "status", "apiVersion", "kind"]);
+
+function specChanged(object: Readonly<KubeObject>, old: Readonly<KubeObject>): boolean {
+  const fields = new Set([...Object.keys(object), ...Object.keys(old)]);
+  for (const field of fields) {
+    if (!NOT_SPEC.has(field) && !deepEqual(object[field], old[field])) return true;
+  }
+  return false;
+}
+
+/** @throws StatusError 422 */
+function validateUpdate(call: Call, view: WriteView, object: KubeObject, old: Readonly<KubeObject>): void {
+  const { strategy } = view;
+  const kindErrors = strategy.validateUpdate?.(object, old) ?? strategy.validate?.(object) ?? [];
+  assertValid(call, object, [...validateMetaUpdate(object.metadata, old.metadata), ...kindErrors]);
+  if (view.type === "main") collectWarnings(call, object, old);
+}

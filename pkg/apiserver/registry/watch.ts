@@ -1,0 +1,199 @@
+import { encodeEnvelope, encodeWatchFrame } from "#pkg/apimachinery/protobuf/index.ts";
+import type { KubeObject } from "#pkg/apimachinery/object.ts";
+import type { Status } from "#pkg/api/types/meta-v1.ts";
+import { expired, internalError, notAcceptable } from "#pkg/apimachinery/index.ts";
+import type { CacheEntry, CacheEvent } from "#pkg/storage/cacher/contract.ts";
+import type { ResponseStream } from "../contract.ts";
+import { contentTypeOf, type Encoding, type Negotiated } from "../http/negotiate.ts";
+import { encodeStatus } from "../http/reply.ts";
+import type { Call } from "./call.ts";
+import type { InstalledResource } from "./installed.ts";
+import { type ListOptions, parseListOptions, parseRevision } from "./options.ts";
+import { encodeEntry, encodePartial, type IncludeObject, includeObjectOf, negotiate, partialOf } from "./represent.ts";
+import { selectionOf } from "./selection.ts";
+import { tableOf } from "./table.ts";
+
+export type EventType = "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK" | "ERROR";
+
+/** A watch without timeoutSeconds ends after half an hour to an hour, so that clients spread over servers again. */
+const MIN_TIMEOUT_SECONDS = 1800;
+const INITIAL_EVENTS_END = "k8s.io/initial-events-end";
+
+/** GET with watch=true. Resolves when the watch has ended. */
+export async function watchObjects(call: Call): Promise<void> {
+  const { installed, services, target } = call;
+  const options = parseListOptions(target.query, true);
+  const negotiated = negotiate(call);
+  if (negotiated.encoding === "yaml") throw notAcceptable("watches are served as JSON or protobuf");
+  if (negotiated.transform === "Table" && negotiated.encoding === "protobuf") {
+    throw notAcceptable("Table is served as application/json or application/yaml");
+  }
+  const selection = selectionOf(installed, target, options);
+  const start = await startOf(call, options);
+  if (call.request.signal.aborted) return;
+  const headers: Record<string, string> = {
+    "content-type": contentTypeOf(negotiated.encoding, true),
+    "cache-control": "no-cache, private",
+  };
+  const stream = call.response.stream(200, headers);
+  const framer = new Framer(call, negotiated, includeObjectOf(call));
+  const { matches } = selection;
+  const abort = new AbortController();
+  const seconds =
+    options.timeoutSeconds !== undefined && options.timeoutSeconds > 0
+      ? options.timeoutSeconds
+      : MIN_TIMEOUT_SECONDS + services.random.int(MIN_TIMEOUT_SECONDS);
+  const stopTimer = services.clock.schedule(seconds * 1000, () => abort.abort());
+  const onClientGone = (): void => abort.abort();
+  call.request.signal.addEventListener("abort", onClientGone, { once: true });
+  const initial = start.initial;
+  framer.started = initial === "none";
+  await new Promise<void>((resolve) => {
+    installed.cache!.watch({
+      namespace: selection.namespace,
+      ...(selection.name === undefined ? {} : { name: selection.name }),
+      ...(selection.index === undefined ? {} : { index: selection.index }),
+      ...(start.fromRevision === undefined ? {} : { fromRevision: start.fromRevision }),
+      signal: abort.signal,
+      onEvent: (event) => {
+        const frame = matches === undefined ? framer.plain(event) : framer.selected(event, matches);
+        // The initial state arrives at one go, however large; only later may a reader be called slow.
+        return frame === undefined || stream.write(frame) || !framer.started;
+      },
+      onProgress: (revision) => {
+        // The first progress only says that the initial state is complete.
+        const initialDone = !framer.started && initial !== "none";
+        framer.started = true;
+        if (initialDone) {
+          if (initial === "events-and-bookmark") stream.write(framer.bookmark(revision, true));
+        } else if (options.allowWatchBookmarks) stream.write(framer.bookmark(revision, false));
+      },
+      onEnd: (reason, error) => {
+        endStream(stream, framer, reason, error);
+        resolve();
+      },
+    });
+  });
+  stopTimer();
+  call.request.signal.removeEventListener("abort", onClientGone);
+}
+
+function endStream(
+  stream: ResponseStream,
+  framer: Framer,
+  reason: "aborted" | "slow" | "expired" | "error",
+  error: Error | undefined,
+): void {
+  if (reason === "expired") {
+    stream.write(framer.error(expired("too old resource version").status));
+  } else if (reason === "error") {
+    stream.write(framer.error(internalError(error?.message ?? "the watch failed").status));
+  }
+  stream.end();
+}
+
+interface WatchStart {
+  /** undefined: the present state comes first, as ADDED events. */
+  readonly fromRevision: number | undefined;
+  readonly initial: "none" | "events" | "events-and-bookmark";
+}
+
+/** Where a watch begins under the rules about resourceVersion and sendInitialEvents. */
+async function startOf(call: Call, options: ListOptions): Promise<WatchStart> {
+  const { resourceVersion, sendInitialEvents, allowWatchBookmarks } = options;
+  const unset = resourceVersion === "" || resourceVersion === "0";
+  const revision = unset ? 0 : parseRevision(resourceVersion);
+  if (sendInitialEvents === true) {
+    // Not older than the revision asked for: the state at that moment or later comes first.
+    if (revision > 0) await call.installed.cache!.get("", "-", { atLeast: revision });
+    return { fromRevision: undefined, initial: allowWatchBookmarks ? "events-and-bookmark" : "events" };
+  }
+  if (sendInitialEvents === false && unset) {
+    const { revision: present } = await call.installed.cache!.list({ limit: 1, name: "-" });
+    return { fromRevision: present, initial: "none" };
+  }
+  return unset ? { fromRevision: undefined, initial: "events" } : { fromRevision: revision, initial: "none" };
+}
+
+/** Turns events into frames of one encoding. The frame of the latest event is shared by all its watchers. */
+class Framer {
+  readonly #installed: InstalledResource;
+  readonly #encoding: Encoding;
+  readonly #transform: Negotiated["transform"];
+  readonly #include: IncludeObject;
+  readonly #clock: Call["services"]["clock"];
+  #columnsSent = false;
+  /** The initial state has been sent. */
+  started = false;
+
+  constructor(call: Call, negotiated: Negotiated, include: IncludeObject) {
+    this.#installed = call.installed;
+    this.#encoding = negotiated.encoding;
+    this.#transform = negotiated.transform;
+    this.#include = include;
+    this.#clock = call.services.clock;
+  }
+  plain(event: CacheEvent): Buffer {
+    return this.#frame(event.type, event.entry);
+  }
+  /** An object that begins to match is ADDED for this watcher, one that stops matching DELETED. */
+  selected(event: CacheEvent, matches: (entry: CacheEntry) => boolean): Buffer | undefined {
+    const { type, entry, previous } = event;
+    const before = previous !== undefined && matches(previous);
+    if (type === "DELETED")
+      return before || (previous === undefined && matches(entry)) ? this.#frame(type, entry) : undefined;
+    const now = matches(entry);
+    if (now) return this.#frame(before ? "MODIFIED" : "ADDED", entry);
+    if (!before) return undefined;
+    // The last state that matched, at the revision of the change.
+    const object = this.#installed.object(previous);
+    const metadata = { ...object.metadata, resourceVersion: String(event.revision) };
+    return this.#frameObject("DELETED", { ...object, metadata });
+  }
+  bookmark(revision: number, initialEventsEnd: boolean): Buffer {
+    const { apiVersion, definition } = this.#installed;
+    const annotations = initialEventsEnd ? { annotations: { [INITIAL_EVENTS_END]: "true" } } : {};
+    const metadata = { resourceVersion: String(revision), creationTimestamp: null, ...annotations };
+    const object = { kind: definition.kind, apiVersion, metadata } as unknown as KubeObject;
+    return this.#frameObject("BOOKMARK", object);
+  }
+  error(status: Status): Buffer {
+    return this.#wrap("ERROR", encodeStatus(this.#encoding, status));
+  }
+
+  #frame(type: EventType, entry: CacheEntry): Buffer {
+    const installed = this.#installed;
+    if (this.#transform !== "none") return this.#frameObject(type, installed.object(entry));
+    const last = installed.lastFrame;
+    if (last !== undefined && last.entry === entry && last.type === type && last.encoding === this.#encoding) {
+      return last.frame;
+    }
+    const frame = this.#wrap(type, encodeEntry(installed, entry, this.#encoding));
+    installed.lastFrame = { entry, type, encoding: this.#encoding, frame };
+    return frame;
+  }
+  #frameObject(type: EventType, object: Readonly<KubeObject>): Buffer {
+    const { definition } = this.#installed;
+    if (this.#transform === "Table") {
+      const metadata = { resourceVersion: object.metadata.resourceVersion };
+      const objects = type === "BOOKMARK" ? [] : [object];
+      const now = this.#clock.now();
+      const table = tableOf(this.#installed, metadata, objects, this.#include, now, !this.#columnsSent);
+      this.#columnsSent = true;
+      return this.#wrap(type, Buffer.from(JSON.stringify(table)));
+    }
+    if (this.#transform !== "none") return this.#wrap(type, encodePartial(this.#encoding, partialOf(object)));
+    if (this.#encoding === "protobuf") return this.#wrap(type, encodeEnvelope(definition.protobufMessage!, object));
+    return this.#wrap(type, Buffer.from(JSON.stringify(object)));
+  }
+  #wrap(type: EventType, object: Buffer): Buffer {
+    if (this.#encoding === "protobuf") return encodeWatchFrame(type, object);
+    const head = `{"type":"${type}","object":`;
+    const frame = Buffer.allocUnsafe(head.length + object.length + 2);
+    frame.write(head, 0, "latin1");
+    object.copy(frame, head.length);
+    frame[frame.length - 2] = 0x7d;
+    frame[frame.length - 1] = 0x0a;
+    return frame;
+  }
+}

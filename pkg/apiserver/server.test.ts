@@ -1,0 +1,128 @@
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { startTestServer, type TestServer } from "./testing/test-server.ts";
+
+let server: TestServer;
+before(async () => {
+  server = await startTestServer();
+});
+after(() => server.close());
+
+const configMap = (name: string, data: Record<string, string> = {}) => ({
+  apiVersion: "v1",
+  kind: "ConfigMap",
+  metadata: { name },
+  data,
+});
+
+test("creates, reads, updates, patches and deletes an object", async () => {
+  const created = await server.request("/api/v1/namespaces/default/configmaps", { body: configMap("a", { x: "1" }) });
+  assert.equal(created.status, 201, created.text);
+  assert.equal(created.json.metadata.namespace, "default");
+  assert.match(created.json.metadata.uid ?? "", /^[0-9a-f-]{36}$/);
+  const got = await server.request("/api/v1/namespaces/default/configmaps/a");
+  assert.deepEqual(got.json, created.json);
+  const again = await server.request("/api/v1/namespaces/default/configmaps", { body: configMap("a") });
+  assert.equal(again.status, 409);
+  assert.equal(again.json["message"], 'configmaps "a" already exists');
+
+  const put = await server.request("/api/v1/namespaces/default/configmaps/a", {
+    method: "PUT",
+    body: { ...got.json, data: { x: "2" } },
+  });
+  assert.equal(put.status, 200, put.text);
+  assert.notEqual(put.json.metadata.resourceVersion, got.json.metadata.resourceVersion);
+  const stale = await server.request("/api/v1/namespaces/default/configmaps/a", { method: "PUT", body: got.json });
+  assert.equal(stale.status, 409);
+
+  const patched = await server.request("/api/v1/namespaces/default/configmaps/a", {
+    method: "PATCH",
+    body: { data: { y: "3" } },
+    headers: { "content-type": "application/merge-patch+json" },
+  });
+  assert.deepEqual(patched.json["data"], { x: "2", y: "3" });
+  const deleted = await server.request("/api/v1/namespaces/default/configmaps/a", { method: "DELETE" });
+  assert.equal(deleted.status, 200);
+  assert.equal(deleted.json["status"], "Success");
+  const missing = await server.request("/api/v1/namespaces/default/configmaps/a");
+  assert.equal(missing.status, 404);
+  assert.equal(missing.json["message"], 'configmaps "a" not found');
+});
+
+test("lists by joining stored bytes, in chunks with continue tokens", async () => {
+  for (const name of ["l1", "l2", "l3"]) {
+    await server.request("/api/v1/namespaces/lists/configmaps", { body: configMap(name) });
+  }
+  const list = await server.request("/api/v1/namespaces/lists/configmaps");
+  const items = list.json["items"] as unknown as { metadata: { name: string }; kind?: string }[];
+  assert.deepEqual(
+    items.map((item) => item.metadata.name),
+    ["l1", "l2", "l3"],
+  );
+  assert.equal(items[0]!.kind, undefined);
+  assert.equal(list.json.kind, "ConfigMapList");
+
+  const first = await server.request("/api/v1/namespaces/lists/configmaps?limit=2");
+  const meta = first.json.metadata as unknown as { continue: string; remainingItemCount: number };
+  assert.equal(meta.remainingItemCount, 1);
+  const second = await server.request(`/api/v1/namespaces/lists/configmaps?limit=2&continue=${meta.continue}`);
+  assert.equal((second.json["items"] as unknown as unknown[]).length, 1);
+  assert.equal(second.json.metadata.resourceVersion, first.json.metadata.resourceVersion);
+});
+
+test("watches: initial state, changes, selector transitions, bookmarks", async () => {
+  await server.request("/api/v1/namespaces/watched/configmaps", {
+    body: { ...configMap("w1"), metadata: { name: "w1", labels: { app: "x" } } },
+  });
+  const watch = await server.watch("/api/v1/namespaces/watched/configmaps?watch=1&labelSelector=app%3Dx");
+  assert.equal(watch.status, 200);
+  assert.equal((await watch.next()).type, "ADDED");
+  const relabel = (value: string) =>
+    server.request("/api/v1/namespaces/watched/configmaps/w1", {
+      method: "PATCH",
+      body: { metadata: { labels: { app: value } } },
+      headers: { "content-type": "application/merge-patch+json" },
+    });
+  await relabel("y");
+  const gone = await watch.next();
+  assert.equal(gone.type, "DELETED");
+  assert.equal(gone.object.metadata.labels?.["app"], "x");
+  await relabel("x");
+  assert.equal((await watch.next()).type, "ADDED");
+  watch.close();
+
+  const streaming = await server.watch(
+    "/api/v1/namespaces/watched/configmaps?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true",
+  );
+  assert.equal((await streaming.next()).type, "ADDED");
+  const bookmark = await streaming.next();
+  assert.equal(bookmark.type, "BOOKMARK");
+  assert.equal(bookmark.object.metadata.annotations?.["k8s.io/initial-events-end"], "true");
+  streaming.close();
+});
+
+test("serves discovery, version and health", async () => {
+  const groups = await server.request("/apis");
+  assert.equal(groups.json.kind, "APIGroupList");
+  const core = await server.request("/api/v1");
+  assert.ok((core.json["resources"] as unknown as { name: string }[]).some(({ name }) => name === "pods/log"));
+  const accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
+  const aggregated = await server.request("/apis", { headers: { accept } });
+  assert.equal(aggregated.json.kind, "APIGroupDiscoveryList");
+  assert.match(String(aggregated.headers["content-type"]), /APIGroupDiscoveryList/);
+  const cached = await server.request("/apis", {
+    headers: { accept, "if-none-match": String(aggregated.headers["etag"]) },
+  });
+  assert.equal(cached.status, 304);
+  assert.equal((await server.request("/version")).json["minor"], "36");
+  assert.equal((await server.request("/readyz")).text, "ok");
+  assert.match((await server.request("/livez?verbose")).text, /\[\+\]ping ok\n/);
+});
+
+test("refuses paths that try tricks", async () => {
+  for (const path of ["/api/v1//pods", "/api/v1/namespaces/..%2Fkube-system/pods", "/api/v1/namespaces/%2e%2e/pods"]) {
+    assert.equal((await server.request(path)).status, 400, path);
+  }
+  assert.equal((await server.request("/api/v1/nonsense")).status, 404);
+  assert.equal((await server.request("/nonsense")).status, 404);
+});

@@ -1,0 +1,138 @@
+import { Cacher } from "#pkg/storage/cacher/index.ts";
+import { forbidden as forbiddenStatus, StatusError } from "#pkg/apimachinery/index.ts";
+import type { ResourceDefinition } from "#pkg/api/resource.ts";
+import type { Store } from "#pkg/storage/index.ts";
+import { type Clock, type Logger, type Random, RealClock, SecureRandom, silentLogger } from "#pkg/util/index.ts";
+import type { ApiHandler, Attributes, Authenticator, Authorizer } from "./contract.ts";
+import { Discovery } from "./discovery/discovery.ts";
+import { HealthChecks } from "./health/health.ts";
+import { Negotiator } from "./http/negotiate.ts";
+import { type Listener, listenHttp, type ListenOptions } from "./http/server.ts";
+import { Pipeline, type PipelineDeps, type NonResourceHandler } from "./pipeline.ts";
+import type { AdmissionChain, RestServices } from "./registry/call.ts";
+import type { ConnectHandler } from "./registry/dispatch.ts";
+import { ResourceRegistry } from "./registry/resource-registry.ts";
+import type { ReviewHandler } from "./review.ts";
+import { serveVersion, type VersionInfo, versionInfo } from "./version.ts";
+
+/** The part of the server that authentication, authorization and admission read from: storage of all resources. */
+export function createResourceRegistry(options: {
+  readonly store?: Store;
+  readonly cacher?: Cacher;
+  readonly resources: readonly ResourceDefinition[];
+  readonly clock?: Clock;
+  readonly log?: Logger;
+}): ResourceRegistry {
+  const { store, clock, log } = options;
+  const cacher = options.cacher ?? (store === undefined ? undefined : new Cacher({ store, clock, log }));
+  if (cacher === undefined) throw new Error("a registry needs a store or a cacher");
+  return new ResourceRegistry({ cacher, resources: options.resources });
+}
+
+export interface ApiServerDeps {
+  readonly registry: ResourceRegistry;
+  readonly authenticator: Authenticator;
+  readonly authorizer: Authorizer;
+  readonly admission: AdmissionChain;
+  readonly impersonate?: PipelineDeps["impersonate"];
+  /** The 403 for a refusal; a plain one when absent. */
+  readonly forbidden?: PipelineDeps["forbidden"];
+  /** Handlers of computed kinds, by "group/plural" or "group/plural/subresource"; several maps are merged. */
+  readonly reviews?: readonly ReadonlyMap<string, ReviewHandler>[];
+  /** Handlers of connect subresources beyond the server's own. */
+  readonly connect?: ReadonlyMap<string, ConnectHandler>;
+  /** Asked first for paths that name no resource. */
+  readonly nonResource?: readonly NonResourceHandler[];
+  readonly fallback?: PipelineDeps["fallback"];
+  readonly flowControl?: PipelineDeps["flowControl"];
+  readonly audit?: PipelineDeps["audit"];
+  readonly clock?: Clock;
+  readonly random?: Random;
+  readonly log?: Logger;
+  readonly version?: Partial<VersionInfo>;
+}
+
+export interface ApiServer {
+  readonly handler: ApiHandler;
+  readonly registry: ResourceRegistry;
+  readonly health: HealthChecks;
+  listen(options: ListenOptions): Promise<Listener>;
+  /** Resolves when all storage has been read and the bootstrap objects exist. */
+  readonly ready: Promise<void>;
+  /** Closes all listeners and background work; the store stays the caller's. */
+  close(): Promise<void>;
+}
+
+/** The API server: everything behind one handler. Does not listen until told to. */
+export function createApiServer(deps: ApiServerDeps): ApiServer {
+  const clock = deps.clock ?? new RealClock();
+  const random = deps.random ?? new SecureRandom();
+  const log = deps.log ?? silentLogger;
+  const { registry } = deps;
+  const negotiator = new Negotiator();
+  const services: RestServices = {
+    registry,
+    admission: deps.admission,
+    allocators: new Map(),
+    clock,
+    random,
+    log,
+    negotiator,
+  };
+  const health = new HealthChecks();
+  const discovery = new Discovery(registry);
+  const version = versionInfo(deps.version);
+  const handler = new Pipeline({
+    services,
+    handlers: { reviews: new Map(deps.reviews?.flatMap((map) => [...map])), connect: deps.connect ?? new Map() },
+    authenticator: deps.authenticator,
+    authorizer: deps.authorizer,
+    forbidden: deps.forbidden ?? plainForbidden,
+    nonResource: [
+      ...(deps.nonResource ?? []),
+      (context) => health.serve(context),
+      (context) => serveVersion(context, version),
+      (context) => discovery.serve(context),
+    ],
+    ...(deps.impersonate === undefined ? {} : { impersonate: deps.impersonate }),
+    ...(deps.fallback === undefined ? {} : { fallback: deps.fallback }),
+    ...(deps.flowControl === undefined ? {} : { flowControl: deps.flowControl }),
+    ...(deps.audit === undefined ? {} : { audit: deps.audit }),
+  });
+  const listeners = new Set<Listener>();
+  let isReady = false;
+  health.add("ping", () => undefined);
+  health.add("etcd", () => (isReady ? undefined : "the watch cache is still loading"), ["readyz", "healthz"]);
+  const ready = registry.ready().then(() => {
+    isReady = true;
+  });
+  ready.catch((err: unknown) => log.error({ err }, "API server could not become ready"));
+  return {
+    handler,
+    registry,
+    health,
+    ready,
+    async listen(options) {
+      const listener = await listenHttp(handler, options, log);
+      listeners.add(listener);
+      return listener;
+    },
+    async close() {
+      await Promise.all(Array.from(listeners, (listener) => listener.close()));
+    },
+  };
+}
+
+function plainForbidden(attributes: Attributes, reason: string): StatusError {
+  if (attributes.resourceRequest) {
+    const { apiGroup: group, resource, name } = attributes;
+    return forbiddenStatus({ group, resource }, name, reason === "" ? "not allowed" : reason);
+  }
+  return new StatusError({
+    status: "Failure",
+    reason: "Forbidden",
+    code: 403,
+    message: `forbidden: User ${JSON.stringify(attributes.user.name)} cannot ${attributes.verb} path ${JSON.stringify(attributes.path)}`,
+    details: {},
+  });
+}

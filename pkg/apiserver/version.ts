@@ -1,0 +1,46 @@
+import type { NonResourceContext } from "./pipeline.ts";
+import { sendBytes } from "./http/reply.ts";
+
+/** The answer of /version (k8s.io/apimachinery/pkg/version.Info). Major and minor are digits only. */
+export interface VersionInfo {
+  readonly major: string;
+  readonly minor: string;
+  readonly emulationMajor: string;
+  readonly emulationMinor: string;
+  readonly minCompatibilityMajor: string;
+  readonly minCompatibilityMinor: string;
+  readonly gitVersion: string;
+  readonly gitCommit: string;
+  readonly gitTreeState: string;
+  readonly buildDate: string;
+  readonly goVersion: string;
+  readonly compiler: string;
+  readonly platform: string;
+}
+
+export function versionInfo(overrides: Partial<VersionInfo> = {}): VersionInfo {
+  return {
+    major: "1",
+    minor: "36",
+    emulationMajor: "1",
+    emulationMinor: "36",
+    minCompatibilityMajor: "1",
+    minCompatibilityMinor: "35",
+    gitVersion: "v1.36.2+kubits",
+    gitCommit: "0000000000000000000000000000000000000000",
+    gitTreeState: "clean",
+    buildDate: "2026-06-09T00:00:00Z",
+    // Clients print it; there is no Go here.
+    goVersion: "node26",
+    compiler: "v8",
+    platform: "linux/amd64",
+    ...overrides,
+  };
+}
+
+export function serveVersion({ target, request, response }: NonResourceContext, version: VersionInfo): boolean {
+  if (target.path !== "/version" && target.path !== "/version/") return false;
+  const body = Buffer.from(JSON.stringify(version, undefined, 2));
+  void sendBytes({ request, response, warnings: [], pretty: false }, 200, "json", body);
+  return true;
+}
