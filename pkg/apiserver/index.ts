@@ -17,6 +17,7 @@ export type {
   ResponseStream,
 } from "./contract.ts";
 export { type ApiServer, type ApiServerDeps, createApiServer, createResourceRegistry } from "./server.ts";
+export { servePort } from "./http/port-server.ts";
 export type { Listener, ListenOptions, TlsOptions } from "./http/server.ts";
 export { parseTarget, type RequestTarget } from "./http/target.ts";
 export type { HealthCheck, HealthChecks, HealthEndpoint } from "./health/health.ts";
