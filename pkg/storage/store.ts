@@ -15,12 +15,15 @@ export interface Store {
   range(prefix: string, options?: RangeOptions): Promise<RangeResult>;
   /**
    * Applies one write if the key's present modRevision equals `expectedModRevision` (0: the key must be absent;
-   * undefined: unconditionally). `value: undefined` deletes. Never throws for a failed compare: see WriteResult.
+   * undefined: unconditionally). `value: undefined` deletes; deleting an absent key changes nothing, not even the
+   * revision. Never throws for a failed compare: see WriteResult. When it rejects (disk full, connection lost) the
+   * write may or may not have happened, but never in part.
    */
   write(operation: WriteOperation): Promise<WriteResult>;
   /**
    * Events with a revision greater than `fromRevision`, in order, all events of one revision together.
-   * The iterator throws CompactedError when the history is gone. Reconnects by itself without loss or repetition.
+   * The iterator throws CompactedError when the history is gone (`fromRevision` is below the compact revision).
+   * Reconnects by itself without loss or repetition. Ends when aborted or when the store is closed.
    */
   watch(prefix: string, fromRevision: number, signal: AbortSignal): AsyncIterable<StoreWatchBatch>;
   /** Drops history older than `revision`. Idempotent; never compacts beyond the current revision. */
@@ -51,7 +54,7 @@ export interface WriteOperation {
   readonly key: string;
   readonly value: Uint8Array | undefined;
   readonly expectedModRevision?: number;
-  /** The key disappears this many seconds after the write (Events). */
+  /** The key disappears this many seconds after the write (Events), or a little later, as if deleted. */
   readonly ttlSeconds?: number;
 }
 export type WriteResult =
@@ -64,6 +67,7 @@ export interface StoreEvent {
   readonly key: string;
   /** New value; for a delete, absent. */
   readonly value?: Uint8Array;
+  /** 0 for a delete. */
   readonly createRevision: number;
   readonly modRevision: number;
 }

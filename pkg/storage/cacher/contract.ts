@@ -91,7 +91,10 @@ export interface ResourceCache {
   /** What the cache knows right now, without waiting: the basis of read-modify-write with CAS. */
   peek(namespace: string, name: string): CacheEntry | undefined;
   list(options: CacheListOptions): Promise<CacheListResult>;
-  /** Stores a new object (its resourceVersion is ignored). The object is frozen and owned by the cache afterwards. */
+  /**
+   * Stores a new object (its resourceVersion is ignored). The object belongs to the cache from then on: it and its
+   * metadata are frozen (all of it would cost more than parsing), the rest must not be changed either.
+   */
   create(object: KubeObject, options?: { ttlSeconds?: number }): Promise<CacheEntry>;
   /** Replaces `expected`; a no-op update (same JSON) writes nothing and returns `expected`. */
   update(expected: CacheEntry, object: KubeObject, options?: { ttlSeconds?: number }): Promise<CacheEntry>;

@@ -96,6 +96,19 @@ describe("etcd", () => {
     proxy.restore();
     assert.equal(((await seen.failed) as Error).name, "CompactedError");
   });
+  it("carries lists and bursts of events of many megabytes", async (t) => {
+    const store = open(t);
+    const prefix = "/registry/large/";
+    const from = await store.currentRevision();
+    for (let i = 0; i < 6; i++) await store.write({ key: `${prefix}${i}`, value: Buffer.alloc(1_000_000, i) });
+    const { kvs } = await store.range(prefix);
+    assert.deepEqual(
+      kvs.map((kv) => kv.value.length),
+      Array.from({ length: 6 }, () => 1_000_000),
+    );
+    const seen = collect(store, prefix, from, t);
+    await seen.until(() => seen.events().length === 6);
+  });
   it("uses whichever endpoint answers", async (t) => {
     const proxy = await openProxy(t);
     proxy.cut();
