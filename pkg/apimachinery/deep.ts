@@ -56,16 +56,17 @@ export function deepEqual(a: unknown, b: unknown): boolean {
   const right = b as Record<string, unknown>;
   let members = 0;
   for (const key in left) {
-    const value = left[key];
-    if (value === undefined) continue;
     members++;
+    const value = left[key];
     const other = right[key];
-    if (other === value) continue;
-    if (other === undefined || !deepEqual(value, other)) return false;
-    if (!Object.hasOwn(right, key)) return false;
+    if (other !== value && !deepEqual(value, other)) return false;
   }
-  for (const key in right) {
-    if (right[key] !== undefined) members--;
-  }
-  return members === 0;
+  for (const _ in right) members--;
+  return members === 0 || countDefined(left) === countDefined(right);
+}
+
+function countDefined(object: Record<string, unknown>): number {
+  let count = 0;
+  for (const key in object) if (object[key] !== undefined) count++;
+  return count;
 }

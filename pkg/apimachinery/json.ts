@@ -27,9 +27,10 @@ export interface Decoded {
  * @throws DecodeError
  */
 export function decodeJson(bytes: Uint8Array | string, options: { readonly duplicates?: boolean } = {}): Decoded {
-  const text =
-    typeof bytes === "string" ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
-  if (mayBeTooDeep(text)) assertDepth(text);
+  const buffer =
+    typeof bytes === "string" ? Buffer.from(bytes) : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const text = typeof bytes === "string" ? bytes : buffer.toString("utf8");
+  const keys = countKeys(buffer);
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -37,58 +38,36 @@ export function decodeJson(bytes: Uint8Array | string, options: { readonly dupli
     new JsonScanner(text).scan(); // throws the better message
     throw new DecodeError(`invalid JSON: ${(cause as Error).message}`, { cause });
   }
-  if (options.duplicates === false || countMembers(value) === countKeys(text)) return { value, duplicates: [] };
+  if (options.duplicates === false || countMembers(value) === keys) return { value, duplicates: [] };
   const scanner = new JsonScanner(text);
   scanner.scan();
   return { value, duplicates: scanner.duplicates };
 }
 
-function occurrences(text: string, character: string, enough: number): number {
-  let count = 0;
-  for (let i = text.indexOf(character); i >= 0 && count < enough; i = text.indexOf(character, i + 1)) count++;
-  return count;
-}
-
-/** Cheap upper bound: nesting cannot exceed the number of opening brackets. */
-function mayBeTooDeep(text: string): boolean {
-  if (text.length <= MAX_JSON_DEPTH) return false;
-  const arrays = occurrences(text, "[", MAX_JSON_DEPTH + 1);
-  return arrays + occurrences(text, "{", MAX_JSON_DEPTH + 1 - arrays) > MAX_JSON_DEPTH;
-}
-
-/** Index of the quote that ends the string opened at `start`, or the text's length. */
-function endOfString(text: string, start: number): number {
-  let end = text.indexOf('"', start + 1);
-  while (end > 0) {
-    let backslashes = 0;
-    while (text.charCodeAt(end - 1 - backslashes) === 0x5c) backslashes++;
-    if (backslashes % 2 === 0) return end;
-    end = text.indexOf('"', end + 1);
-  }
-  return text.length;
-}
-
-function assertDepth(text: string): void {
+/** Number of members in all objects of the text. @throws DecodeError when it is nested too deeply. */
+function countKeys(bytes: Buffer): number {
+  let keys = 0;
   let depth = 0;
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (code === 0x22) i = endOfString(text, i);
-    else if (code === 0x7b || code === 0x5b) {
-      if (++depth > MAX_JSON_DEPTH) throw new DecodeError("exceeded max depth");
-    } else if (code === 0x7d || code === 0x5d) depth--;
+  for (let i = 0; i < bytes.length; i++) {
+    switch (bytes[i]) {
+      case 0x22:
+        for (i++; i < bytes.length && bytes[i] !== 0x22; i++) if (bytes[i] === 0x5c) i++;
+        break;
+      case 0x3a:
+        keys++;
+        break;
+      case 0x7b:
+      case 0x5b:
+        if (++depth > MAX_JSON_DEPTH) throw new DecodeError("exceeded max depth");
+        break;
+      case 0x7d:
+      case 0x5d:
+        depth--;
+        break;
+      default:
+    }
   }
-}
-
-/** Strings that are followed by a colon. `text` is valid JSON. */
-function countKeys(text: string): number {
-  let count = 0;
-  for (let i = text.indexOf('"'); i >= 0; i = text.indexOf('"', i)) {
-    i = endOfString(text, i) + 1;
-    let code = text.charCodeAt(i);
-    while (code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09) code = text.charCodeAt(++i);
-    if (code === 0x3a) count++;
-  }
-  return count;
+  return keys;
 }
 
 function countMembers(value: unknown): number {

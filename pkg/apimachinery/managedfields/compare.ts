@@ -91,7 +91,8 @@ class Walker {
     for (const key in right) {
       const value = right[key];
       const old = left?.[key];
-      if (old === value) continue;
+      // Most subtrees are equal, and finding that out is cheapest without the schema.
+      if (old === value || (old !== undefined && deepEqual(old, value))) continue;
       const element = this.#member(node, key, old, value, left !== undefined, true);
       changed = this.#collect(element, changed);
       removed = this.#collectRemoved(element, removed);
