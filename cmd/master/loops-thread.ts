@@ -10,7 +10,8 @@ const SERVICE_ACCOUNT = /^system:serviceaccount:([^:]+):[^:]+$/;
 /** The identity behind a name, with the groups that authentication would have given it. */
 export function identityOf(user: string): UserInfo {
   const namespace = SERVICE_ACCOUNT.exec(user)?.[1];
-  const accountGroups = namespace === undefined ? [] : ["system:serviceaccounts", `system:serviceaccounts:${namespace}`];
+  const accountGroups =
+    namespace === undefined ? [] : ["system:serviceaccounts", `system:serviceaccounts:${namespace}`];
   return { name: user, groups: [...accountGroups, "system:authenticated"] };
 }
 

@@ -1,7 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { createControllers } from "#pkg/controllers/index.ts";
-import { type Client, type Controller, LeaderElector, createEventRecorder, createInformerFactory } from "#pkg/client/index.ts";
+import {
+  type Client,
+  type Controller,
+  LeaderElector,
+  createEventRecorder,
+  createInformerFactory,
+} from "#pkg/client/index.ts";
 import type { ControllerOptions } from "#pkg/controllers/index.ts";
 import { DnsServiceController } from "#pkg/dns/index.ts";
 import { createScheduler } from "#pkg/scheduler/index.ts";
@@ -31,12 +37,25 @@ export interface LoopsDeps {
 const SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:kube-system:";
 
 /** Runs `lead` while holding the Lease, again and again until the signal aborts; at once when there is no election. */
-async function elected(deps: LoopsDeps, name: string, client: Client, signal: AbortSignal, lead: (signal: AbortSignal) => Promise<void>): Promise<void> {
+async function elected(
+  deps: LoopsDeps,
+  name: string,
+  client: Client,
+  signal: AbortSignal,
+  lead: (signal: AbortSignal) => Promise<void>,
+): Promise<void> {
   if (!deps.config.leaderElect) return lead(signal);
   const identity = `${hostname()}_${randomUUID()}`;
   const { clock, random, log } = deps;
   while (!signal.aborted) {
-    const elector = new LeaderElector({ client, lease: { namespace: "kube-system", name }, identity, clock, random, log });
+    const elector = new LeaderElector({
+      client,
+      lease: { namespace: "kube-system", name },
+      identity,
+      clock,
+      random,
+      log,
+    });
     await elector.run(signal, lead);
   }
 }
@@ -70,7 +89,9 @@ async function runControllers(deps: LoopsDeps, signal: AbortSignal): Promise<voi
     });
     if (config.clusterDnsAddress !== "") {
       const dnsClient = deps.clientAs("system:kube-controller-manager");
-      controllers.push(new DnsServiceController({ client: dnsClient, informers, clock, log, clusterIP: config.clusterDnsAddress }));
+      controllers.push(
+        new DnsServiceController({ client: dnsClient, informers, clock, log, clusterIP: config.clusterDnsAddress }),
+      );
     }
     informers.start(leading);
     await runAll(controllers, log, leading);

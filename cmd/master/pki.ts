@@ -29,7 +29,14 @@ export interface PkiRequest {
 
 /** The cluster's certificates, made on first start and renewed when they no longer fit. */
 export function ensurePki({ dir, advertiseAddress, serviceRanges, extraSans, now }: PkiRequest): Promise<ClusterPki> {
-  const names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local", "localhost", hostname()];
+  const names = [
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "kubernetes.default.svc.cluster.local",
+    "localhost",
+    hostname(),
+  ];
   const addresses = ["127.0.0.1", "::1", advertiseAddress, ...serviceRanges.map(firstServiceAddress)];
   return ensureClusterPki({ dir, apiserverSans: [...new Set([...names, ...addresses, ...extraSans])], now });
 }
@@ -51,7 +58,13 @@ export async function writeUserKubeconfig(request: KubeconfigRequest): Promise<v
   }
   const issued = await issueCertificate(
     { cert, key },
-    { commonName: request.user, organizations: [...request.groups], usages: ["client"], validityDays: 365, now: request.now },
+    {
+      commonName: request.user,
+      organizations: [...request.groups],
+      usages: ["client"],
+      validityDays: 365,
+      now: request.now,
+    },
   );
   await writeKubeconfig({ path: request.out, server: request.server, ca: cert, ...issued, user: request.user });
 }

@@ -65,7 +65,14 @@ export async function runNetwork(deps: NetworkDeps, signal: AbortSignal): Promis
     parts.push(new PodNetwork({ informers, runner, clock, log: log.child({ part: "network" }), config }).run(signal));
   }
   if (flags.proxy) {
-    const proxy = new ServiceProxy({ informers, nodeName, clock, runner, log: log.child({ part: "proxy" }), proxiers: proxiers(deps) });
+    const proxy = new ServiceProxy({
+      informers,
+      nodeName,
+      clock,
+      runner,
+      log: log.child({ part: "proxy" }),
+      proxiers: proxiers(deps),
+    });
     parts.push(proxy.run(signal));
   }
   if (flags.dns) {

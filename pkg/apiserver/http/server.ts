@@ -185,9 +185,10 @@ function serveStreams(server: Http2SecureServer, handler: ApiHandler, live: Live
 }
 
 export function peerOf(socket: Socket | TLSSocket): ApiRequest["peer"] {
-  if (!("getPeerX509Certificate" in socket)) return {};
-  const certificate = socket.getPeerX509Certificate()?.raw;
-  return certificate === undefined ? {} : { certificate, certificateVerified: socket.authorized };
+  // An HTTP/2 session's socket is a Proxy: `in` does not see through it, property access does.
+  const tls = socket as Partial<Pick<TLSSocket, "getPeerX509Certificate" | "authorized">>;
+  const certificate = tls.getPeerX509Certificate?.()?.raw;
+  return certificate === undefined ? {} : { certificate, certificateVerified: tls.authorized === true };
 }
 
 function serveHttp1(

@@ -1,0 +1,133 @@
+import { readFileSync } from "node:fs";
+import { builtinResources } from "#pkg/api/index.ts";
+import type { Namespace, Node, Pod, Secret, ServiceAccount } from "#pkg/api/types/core-v1.ts";
+import type { AnyObject } from "#pkg/apimachinery/index.ts";
+import { createAdmissionChain } from "#pkg/apiserver/admission/index.ts";
+import {
+  DEFAULT_REQUEST_HEADERS,
+  Impersonator,
+  TokenIssuer,
+  createAuthenticator,
+  createAuthnReviews,
+} from "#pkg/apiserver/authn/index.ts";
+import {
+  type AuthorizationMode,
+  RbacEscalation,
+  createAuthorizer,
+  createAuthzReviews,
+  forbiddenError,
+} from "#pkg/apiserver/authz/index.ts";
+import { bootstrapRbac, bootstrapSystemObjects, systemNodeRules } from "#pkg/apiserver/bootstrap/index.ts";
+import { type ApiServer, createApiServer, createResourceRegistry } from "#pkg/apiserver/index.ts";
+import { CacheSource } from "#pkg/apiserver/source/index.ts";
+import type { FlagValues } from "#pkg/config/index.ts";
+import type { ClusterPki } from "#pkg/pki/index.ts";
+import type { Store } from "#pkg/storage/index.ts";
+import type { Clock, Logger, Random } from "#pkg/util/index.ts";
+import type { masterFlags } from "./flags.ts";
+
+export interface BuildDeps {
+  readonly flags: FlagValues<typeof masterFlags>;
+  readonly store: Store;
+  readonly pki: ClusterPki;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+/** Puts the API server together: storage first, then who may do what, then the server around them. */
+export async function buildApiServer(deps: BuildDeps): Promise<ApiServer> {
+  const { flags, store, pki, clock, random, log, signal } = deps;
+  const registry = createResourceRegistry({ store, clock, log, resources: builtinResources() });
+  await registry.ready();
+  const cache = (group: string, plural: string) => registry.cache(group, plural);
+  const bootstrap = { cache, clock, random, log };
+  await bootstrapSystemObjects(bootstrap);
+  await bootstrapRbac(bootstrap);
+
+  const source = <T extends AnyObject>(group: string, plural: string) =>
+    new CacheSource<T>(cache(group, plural), clock, signal);
+  const core = {
+    namespaces: source<Namespace>("", "namespaces"),
+    nodes: source<Node>("", "nodes"),
+    pods: source<Pod>("", "pods"),
+    secrets: source<Secret>("", "secrets"),
+    serviceAccounts: source<ServiceAccount>("", "serviceaccounts"),
+  };
+  const rbacGroup = "rbac.authorization.k8s.io";
+  const { authorizer, rbac } = createAuthorizer({
+    modes: flags["authorization-mode"] as AuthorizationMode[],
+    rbac: {
+      roles: source(rbacGroup, "roles"),
+      roleBindings: source(rbacGroup, "rolebindings"),
+      clusterRoles: source(rbacGroup, "clusterroles"),
+      clusterRoleBindings: source(rbacGroup, "clusterrolebindings"),
+    },
+    node: {
+      pods: core.pods,
+      persistentVolumeClaims: source("", "persistentvolumeclaims"),
+      persistentVolumes: source("", "persistentvolumes"),
+      volumeAttachments: source("storage.k8s.io", "volumeattachments"),
+      resourceSlices: source("resource.k8s.io", "resourceslices"),
+      nodeRules: systemNodeRules(),
+    },
+  });
+
+  const issuer = new TokenIssuer({
+    issuers: [flags["service-account-issuer"]],
+    signingKey: pki.serviceAccount.key,
+    clock,
+    random,
+  });
+  const tokenFile = flags["token-auth-file"];
+  const authenticator = createAuthenticator({
+    clock,
+    clientCa: pki.ca.cert,
+    requestHeader: { ...DEFAULT_REQUEST_HEADERS, ca: pki.frontProxyCa.cert, allowedNames: ["front-proxy-client"] },
+    serviceAccounts: { issuer, sources: core },
+    bootstrapTokens: { secrets: core.secrets },
+    anonymous: flags["anonymous-auth"],
+    ...(tokenFile === "" ? {} : { staticTokens: readFileSync(tokenFile, "utf8") }),
+  });
+  const impersonator = new Impersonator(authorizer);
+
+  const admission = createAdmissionChain({
+    clock,
+    random,
+    log,
+    authorizer,
+    sources: {
+      ...core,
+      limitRanges: source("", "limitranges"),
+      priorityClasses: source("scheduling.k8s.io", "priorityclasses"),
+      storageClasses: source("storage.k8s.io", "storageclasses"),
+      ingressClasses: source("networking.k8s.io", "ingressclasses"),
+      resourceQuotas: source("", "resourcequotas"),
+      runtimeClasses: source("node.k8s.io", "runtimeclasses"),
+      csiDrivers: source("storage.k8s.io", "csidrivers"),
+    },
+    quotaCache: cache("", "resourcequotas"),
+    lookupNamespace: async (name) => (await cache("", "namespaces").get("", name))?.object as Namespace | undefined,
+    enable: ["NodeRestriction", ...flags["enable-admission-plugins"]],
+    disable: flags["disable-admission-plugins"],
+    extraValidating: rbac === undefined ? [] : [new RbacEscalation(rbac, authorizer)],
+  });
+
+  return createApiServer({
+    registry,
+    authenticator,
+    authorizer,
+    admission,
+    impersonate: (request, user) =>
+      impersonator.requested(request) ? impersonator.impersonate(request, user) : Promise.resolve(user),
+    forbidden: forbiddenError,
+    reviews: [
+      createAuthnReviews({ clock, tokens: authenticator.tokens, issuer, sources: core }),
+      createAuthzReviews({ authorizer, ...(rbac === undefined ? {} : { rbac }) }),
+    ],
+    clock,
+    random,
+    log,
+  });
+}

@@ -1,0 +1,29 @@
+import { type FlagValues, UsageError } from "#pkg/config/index.ts";
+import { GrpcRuntime, type KubeletConfig, resetNode } from "#pkg/kubelet/index.ts";
+import { removePodNetwork } from "#pkg/network/index.ts";
+import { IptablesProxier } from "#pkg/proxy/index.ts";
+import { type Logger, RealClock, SpawnRunner } from "#pkg/util/index.ts";
+import type { nodeFlags } from "./flags.ts";
+
+/** Removes everything that node agents ever made on this machine; repeating it is harmless. */
+export async function reset(
+  config: Partial<KubeletConfig>,
+  flags: FlagValues<typeof nodeFlags>,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  const runner = new SpawnRunner();
+  if (flags["container-runtime"] !== "cri") throw new UsageError("--container-runtime=docker is not available");
+  const runtime = new GrpcRuntime(flags["container-runtime-endpoint"]);
+  await resetNode({ runtime, config, clock: new RealClock(), commands: runner, log }, signal);
+  for (const family of ["IPv4", "IPv6"] as const) {
+    const rules = { clusterCIDR: "", masqueradeAll: false, nodePortAddresses: [] };
+    await new IptablesProxier({ family, config: rules, runner, log }).cleanup(signal);
+  }
+  await removePodNetwork(
+    { cniConfDir: flags["cni-conf-dir"], ipamDir: flags["cni-state-dir"], bridge: flags["cni-bridge"] },
+    runner,
+    signal,
+  );
+  log.info({}, "Removed pods, mounts, interfaces and rules");
+}

@@ -1,0 +1,116 @@
+import { hostname } from "node:os";
+import { type Client, createClient, http2Transport, loadKubeconfig } from "#pkg/client/index.ts";
+import { type FlagValues, UsageError } from "#pkg/config/index.ts";
+import { DNS_NODE_LABEL } from "#pkg/dns/index.ts";
+import { GrpcRuntime, type KubeletConfig, createKubelet } from "#pkg/kubelet/index.ts";
+import { type Clock, type Logger, RealClock, SecureRandom, SpawnRunner } from "#pkg/util/index.ts";
+import { defaultAddress } from "../common/address.ts";
+import { createLogger } from "../common/logging.ts";
+import { VERSION, parseProgram } from "../common/program.ts";
+import { nodeFlags } from "./flags.ts";
+import { runNetwork } from "./network.ts";
+
+type Flags = FlagValues<typeof nodeFlags>;
+
+const PROGRAM = {
+  name: "kubits-node",
+  summary: "Kubits' node agent: kubelet, service proxy, pod network and cluster DNS.",
+  commands: {
+    run: "Runs the node agent (the default).",
+    reset: "Removes all pods and every mount, interface and rule that the node agent made.",
+  },
+  flags: nodeFlags,
+  defaultConfigFile: "/etc/kubits/node.yaml",
+} as const;
+
+/** The program: parses, starts, runs until told to stop. Containers go on when it ends. Answers the exit code. */
+export async function run(argv: readonly string[], env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<number> {
+  const outcome = parseProgram(PROGRAM, argv, env);
+  if (outcome.kind === "exit") return outcome.code;
+  const flags = outcome.flags.values;
+  const log = createLogger({ component: PROGRAM.name, verbosity: flags.v, format: flags["logging-format"] });
+  try {
+    if (outcome.command === "reset") {
+      const { reset } = await import("./reset.ts");
+      await reset(kubeletConfig(flags, ""), flags, log, signal);
+    } else await runNode(flags, log, signal);
+    return 0;
+  } catch (err) {
+    if (signal.aborted) return 0;
+    if (err instanceof UsageError) {
+      console.error(`${PROGRAM.name}: ${err.message}`);
+      return 2;
+    }
+    log.error({ err }, "kubits-node stops");
+    return 1;
+  }
+}
+
+async function connect(kubeconfig: string, clock: Clock): Promise<{ client: Client; close: () => void }> {
+  const transport = http2Transport({ ...(await loadKubeconfig(kubeconfig)), clock });
+  return {
+    client: createClient(transport, { userAgent: `kubits-node/${VERSION}`, clock }),
+    close: () => transport.close(),
+  };
+}
+
+/** "key=value:Effect" or "key:Effect". */
+function parseTaint(text: string): { key: string; value?: string; effect: string } {
+  const match = /^([^=:]+)(?:=([^:]*))?:(NoSchedule|PreferNoSchedule|NoExecute)$/.exec(text);
+  if (match === null) throw new UsageError(`--register-with-taints: ${text} is not key=value:effect`);
+  return { key: match[1]!, effect: match[3]!, ...(match[2] === undefined ? {} : { value: match[2] }) };
+}
+
+function kubeletConfig(flags: Flags, nodeIP: string): Partial<KubeletConfig> {
+  return {
+    rootDirectory: flags["root-dir"],
+    podLogsDir: flags["pod-logs-dir"],
+    containerLogsDir: flags["container-logs-dir"],
+    staticPodPath: flags["pod-manifest-path"],
+    clusterDNS: flags["cluster-dns"],
+    clusterDomain: flags["cluster-domain"],
+    resolvConf: flags["resolv-conf"],
+    nodeIP,
+    hostname: flags["hostname-override"],
+    nodeLabels: { ...(flags.dns ? { [DNS_NODE_LABEL]: "" } : {}), ...flags["node-labels"] },
+    registerWithTaints: flags["register-with-taints"].map(parseTaint),
+    maxPods: flags["max-pods"],
+    address: flags.address,
+    port: flags.port,
+    healthzPort: flags["healthz-port"],
+    clientCAFile: flags["client-ca-file"],
+    cgroupDriver: flags["cgroup-driver"] as KubeletConfig["cgroupDriver"],
+    cgroupRoot: flags["cgroup-root"] === "/" ? "" : flags["cgroup-root"],
+    containerRuntimeEndpoint: flags["container-runtime-endpoint"],
+  };
+}
+
+async function runNode(flags: Flags, log: Logger, signal: AbortSignal): Promise<void> {
+  const clock = new RealClock();
+  const random = new SecureRandom();
+  const runner = new SpawnRunner();
+  const nodeName = flags["hostname-override"] === "" ? hostname().toLowerCase() : flags["hostname-override"];
+  const nodeIP = flags["node-ip"] === "" ? await defaultAddress(runner) : flags["node-ip"];
+  if (nodeIP === "") throw new UsageError("this machine has no address besides loopback; give --node-ip");
+  if (flags["container-runtime"] !== "cri") throw new UsageError("--container-runtime=docker is not available");
+  const kubeletApi = await connect(flags.kubeconfig, clock);
+  const proxyApi = await connect(flags["proxy-kubeconfig"], clock);
+  const runtime = new GrpcRuntime(flags["container-runtime-endpoint"]);
+  const kubelet = createKubelet({
+    client: kubeletApi.client,
+    runtime,
+    nodeName,
+    clock,
+    random,
+    commands: runner,
+    log: log.child({ part: "kubelet" }),
+    config: kubeletConfig(flags, nodeIP),
+  });
+  log.info({ nodeName, nodeIP }, "Starting the node agent");
+  await Promise.all([
+    kubelet.run(signal),
+    runNetwork({ flags, client: proxyApi.client, nodeName, nodeIP, clock, random, runner, log }, signal),
+  ]);
+  kubeletApi.close();
+  proxyApi.close();
+}
