@@ -35,7 +35,7 @@ export function selectControllers(selection: readonly string[]): ControllerDecla
     }
     const off = entry.startsWith("-");
     const text = off ? entry.slice(1) : entry;
-    const declaration = CONTROLLERS.find(({ name, alias }) => name === text || alias === text);
+    const declaration = CONTROLLERS.find(({ name, alias }) => name === text || (alias !== "" && alias === text));
     if (declaration === undefined) throw new UnknownControllerError(text);
     wanted.set(declaration.name, wanted.get(declaration.name) ?? !off);
   }

@@ -41,6 +41,11 @@ export class SharedInformers {
     return informer as unknown as SharedInformer<T>;
   }
 
+  /** The informer of a resource, if some controller has asked for it. */
+  known(resource: ResourceRef<AnyObject>): SharedInformer<AnyObject> | undefined {
+    return this.#made.get(`${resource.group}/${resource.version}/${resource.plural}`);
+  }
+
   /** An informer with OWNER_INDEX. */
   owned<T extends AnyObject>(resource: ResourceRef<T>): SharedInformer<T> {
     const informer = this.of(resource);

@@ -150,6 +150,7 @@ class ReplicaReconciler<T extends AnyObject> {
     const reference = controllerRef(object, { apiVersion, kind });
     this.#expectations.expectCreations(id, count);
     let attempted = 0;
+    let terminating = false;
     const { error } = await slowStartBatch(count, async () => {
       attempted++;
       try {
@@ -157,13 +158,14 @@ class ReplicaReconciler<T extends AnyObject> {
         recorder.event(object, "Normal", "SuccessfulCreate", `Created pod: ${pod.metadata.name}`);
       } catch (error) {
         this.#expectations.creationObserved(id);
-        if (isNamespaceTerminating(error)) return; // whatever is created now would be deleted at once
+        terminating = isNamespaceTerminating(error);
+        if (terminating) throw error; // ends the batches; no failure of ours
         recorder.event(object, "Warning", "FailedCreate", `Error creating: ${errorMessage(error)}`);
         throw error;
       }
     });
     for (; attempted < count; attempted++) this.#expectations.creationObserved(id);
-    return error;
+    return terminating ? undefined : error;
   }
 
   async #deletePods(object: T, doomed: readonly Pod[], signal: AbortSignal): Promise<unknown> {

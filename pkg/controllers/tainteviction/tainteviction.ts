@@ -1,0 +1,117 @@
+/** Removes pods from nodes with NoExecute taints that they do not tolerate, or not any longer. */
+import { deepEqual, isNotFound, keyOf, keyString, type ObjectKey } from "#pkg/apimachinery/index.ts";
+import { type Controller, DONE, type EventHandler, type ReconcileContext, type Result } from "#pkg/client/index.ts";
+import { nodes, pods } from "#pkg/api/refs.ts";
+import type { Node, Pod, Taint } from "#pkg/api/types/core-v1.ts";
+import { formatTime } from "#pkg/util/index.ts";
+import type { ControllerEnv } from "../common/env.ts";
+import { createLoop, createQueue, type KeyQueue, watching } from "../common/loop.ts";
+import { podCondition } from "../common/pods.ts";
+import { POD_NODE_INDEX } from "../common/shared-informers.ts";
+import { toleratedSeconds } from "./plan.ts";
+
+function noExecute(node: Node | undefined): Taint[] {
+  return (node?.spec.taints ?? []).filter(({ effect }) => effect === "NoExecute");
+}
+
+export function createTaintEvictionController(env: ControllerEnv): Controller {
+  const { clock, log, informers, name } = env;
+  const queue = createQueue(clock);
+  const eviction = new TaintEviction(env);
+  return createLoop({
+    name,
+    workers: 8,
+    clock,
+    log,
+    queue,
+    sources: [watching(informers.of(nodes), nodeHandler(env, queue)), watching(informers.pods(), podHandler(queue))],
+    reconcile: (key, context) => eviction.reconcile(key, context),
+  });
+}
+
+function nodeHandler({ informers }: ControllerEnv, queue: KeyQueue): EventHandler<Node> {
+  const addPods = (node: Node) => {
+    for (const pod of informers.pods().lister.byIndex(POD_NODE_INDEX, node.metadata.name))
+      queue.add(keyString(keyOf(pod)));
+  };
+  return {
+    onAdd(node) {
+      if (noExecute(node).length > 0) addPods(node);
+    },
+    onUpdate(node, old) {
+      if (node.spec.taints !== old.spec.taints && !deepEqual(noExecute(node), noExecute(old))) addPods(node);
+    },
+  };
+}
+
+function podHandler(queue: KeyQueue): EventHandler<Pod> {
+  const add = (pod: Pod) => {
+    if (pod.spec.nodeName !== undefined && pod.spec.nodeName !== "") queue.add(keyString(keyOf(pod)));
+  };
+  return {
+    onAdd: add,
+    onUpdate(pod, old) {
+      if (pod.spec.nodeName !== old.spec.nodeName || !deepEqual(pod.spec.tolerations, old.spec.tolerations)) add(pod);
+    },
+    onDelete: add,
+  };
+}
+
+class TaintEviction {
+  readonly #env: ControllerEnv;
+  /** Pods on borrowed time: since when, by pod uid. */
+  readonly #since = new Map<string, { readonly uid: string; readonly at: number }>();
+
+  constructor(env: ControllerEnv) {
+    this.#env = env;
+  }
+
+  async reconcile(key: ObjectKey, { signal }: ReconcileContext): Promise<Result> {
+    const { informers, clock, recorder } = this.#env;
+    const id = keyString(key);
+    const pod = informers.pods().lister.get(key);
+    if (pod === undefined || pod.metadata.deletionTimestamp !== undefined) {
+      this.#since.delete(id);
+      return DONE;
+    }
+    const node = informers.of(nodes).lister.get({ namespace: "", name: pod.spec.nodeName ?? "" });
+    const taints = noExecute(node);
+    const seconds = toleratedSeconds(taints, pod.spec.tolerations);
+    const known = this.#since.get(id);
+    if (seconds === Infinity) {
+      this.#since.delete(id);
+      if (known?.uid === pod.metadata.uid)
+        recorder.event(pod, "Normal", "TaintManagerEviction", `Cancelling deletion of Pod ${id}`);
+      return DONE;
+    }
+    const since = known?.uid === pod.metadata.uid ? known.at : clock.monotonic();
+    this.#since.set(id, { uid: pod.metadata.uid, at: since });
+    const leftMs = since + seconds * 1000 - clock.monotonic();
+    if (leftMs > 0) return { requeueAfterMs: leftMs };
+    await this.#evict(pod, signal);
+    this.#since.delete(id);
+    return DONE;
+  }
+
+  async #evict(pod: Pod, signal: AbortSignal): Promise<void> {
+    const { client, clock, recorder } = this.#env;
+    const key = keyOf(pod);
+    recorder.event(pod, "Normal", "TaintManagerEviction", `Marking for deletion Pod ${keyString(key)}`);
+    const condition = {
+      type: "DisruptionTarget",
+      status: "True",
+      reason: "DeletionByTaintManager",
+      message: "Taint manager: deleting due to NoExecute taint",
+      lastTransitionTime: formatTime(clock.now()),
+    };
+    try {
+      if (podCondition(pod, "DisruptionTarget")?.reason !== condition.reason) {
+        const patch = { metadata: { uid: pod.metadata.uid }, status: { conditions: [condition] } };
+        await client.patch(pods, key, "strategic", patch, { subresource: "status", signal });
+      }
+      await client.delete(pods, key, { preconditions: { uid: pod.metadata.uid }, signal });
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+  }
+}
