@@ -6,7 +6,7 @@ import { after, before, it } from "node:test";
 import { FakeClock, SeededRandom } from "#pkg/util/index.ts";
 import { collect, text } from "./contract-suite.ts";
 import { EtcdProcess } from "./etcd/etcd-process.ts";
-import { openEtcdStore } from "./etcd/etcd-store.ts";
+import { EtcdStore } from "./etcd/etcd-store.ts";
 import { openMemoryStore } from "./memory/memory-store.ts";
 import { openSqliteStore } from "./sqlite/sqlite-store.ts";
 import { CompactedError, FutureRevisionError, type KeyValue, type Store } from "./store.ts";
@@ -103,7 +103,7 @@ it("memory, SQLite and etcd answer the same requests alike", async (t) => {
   const stores: Record<string, Store> = {
     memory: openMemoryStore({ clock }),
     sqlite: await openSqliteStore({ path: join(directory, "store.db"), clock }),
-    etcd: openEtcdStore({ endpoints: [etcd.endpoint] }),
+    etcd: new EtcdStore({ endpoints: [etcd.endpoint] }),
   };
   t.after(async () => {
     for (const store of Object.values(stores)) await store.close();

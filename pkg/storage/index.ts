@@ -25,5 +25,6 @@ export type {
 export { CompactedError, FutureRevisionError } from "./store.ts";
 export { type MemoryStoreOptions, openMemoryStore } from "./memory/memory-store.ts";
 export { openSqliteStore, type SqliteStoreOptions } from "./sqlite/sqlite-store.ts";
-export { type EtcdStoreOptions, openEtcdStore } from "./etcd/etcd-store.ts";
+export type { EtcdStoreOptions } from "./etcd/etcd-store.ts";
+export { openEtcdStore } from "./etcd/open.ts";
 export { type CompactorOptions, startCompactor } from "./compactor.ts";

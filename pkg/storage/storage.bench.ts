@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { KubeObject } from "#pkg/apimachinery/object.ts";
 import { Cacher, type CacheEntry, type ResourceCache } from "./cacher/index.ts";
-import { openEtcdStore } from "./etcd/etcd-store.ts";
+import { EtcdStore } from "./etcd/etcd-store.ts";
 import { openMemoryStore } from "./memory/memory-store.ts";
 import { openSqliteStore } from "./sqlite/sqlite-store.ts";
 import type { Store } from "./store.ts";
@@ -158,7 +158,7 @@ const endpoint = process.argv[2];
 for (const [name, store] of [
   ["memory", openMemoryStore()],
   ["sqlite", await openSqliteStore({ path: join(directory, "store.db") })],
-  ...(endpoint === undefined ? [] : [["etcd", openEtcdStore({ endpoints: [endpoint] })] as const]),
+  ...(endpoint === undefined ? [] : [["etcd", new EtcdStore({ endpoints: [endpoint] })] as const]),
 ] as const) {
   await puts(name, store);
   await cached(name, store, 5000);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, before, describe, it, type TestContext } from "node:test";
 import type { KubeObject } from "#pkg/apimachinery/object.ts";
 import { EtcdProcess } from "../etcd/etcd-process.ts";
-import { openEtcdStore } from "../etcd/etcd-store.ts";
+import { EtcdStore } from "../etcd/etcd-store.ts";
 import { openSqliteStore } from "../sqlite/sqlite-store.ts";
 import type { Store } from "../store.ts";
 import { Cacher } from "./cacher.ts";
@@ -89,7 +89,7 @@ describe("several on one etcd", () => {
     etcd = await EtcdProcess.start();
   });
   after(() => etcd.stop());
-  const open = (t: TestContext) => openPods(t, openEtcdStore({ endpoints: [etcd.endpoint] }));
+  const open = (t: TestContext) => openPods(t, new EtcdStore({ endpoints: [etcd.endpoint] }));
 
   it("read each other's acknowledged writes at once and see the same events", async (t) => {
     const [one, two] = [open(t), open(t)];
@@ -106,7 +106,7 @@ describe("several on one etcd", () => {
     assert.deepEqual(left.seen, right.seen);
   });
   it("are not held up by strangers who write elsewhere", async (t) => {
-    const stranger = openEtcdStore({ endpoints: [etcd.endpoint] });
+    const stranger = new EtcdStore({ endpoints: [etcd.endpoint] });
     t.after(() => stranger.close());
     const pods = open(t);
     await pods.ready();

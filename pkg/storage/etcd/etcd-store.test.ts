@@ -4,7 +4,8 @@ import { once } from "node:events";
 import { after, before, describe, it, type TestContext } from "node:test";
 import { collect, storeContract } from "../contract-suite.ts";
 import { EtcdProcess } from "./etcd-process.ts";
-import { openEtcdStore } from "./etcd-store.ts";
+import { EtcdStore } from "./etcd-store.ts";
+import { openEtcdStore } from "./open.ts";
 
 let etcd: EtcdProcess;
 before(async () => {
@@ -13,7 +14,7 @@ before(async () => {
 after(() => etcd.stop());
 
 function open(t: TestContext, endpoints = [etcd.endpoint]) {
-  const store = openEtcdStore({ endpoints });
+  const store = new EtcdStore({ endpoints });
   t.after(() => store.close());
   return store;
 }
@@ -112,7 +113,8 @@ describe("etcd", () => {
   it("uses whichever endpoint answers", async (t) => {
     const proxy = await openProxy(t);
     proxy.cut();
-    const store = open(t, [proxy.endpoint, etcd.endpoint]);
+    const store = await openEtcdStore({ endpoints: [proxy.endpoint, etcd.endpoint.replace("http://", "")] });
+    t.after(() => store.close());
     for (let i = 0; i < 6; i++) assert.ok((await store.currentRevision()) > 0);
   });
   it("loses no acknowledged write and no event when the server is killed", async (t) => {

@@ -21,7 +21,7 @@ import { type EtcdTls, secureHosts } from "./tls.ts";
 import { classify, keyValueOf } from "./translate.ts";
 
 export interface EtcdStoreOptions {
-  /** URLs, e.g. "https://10.0.0.1:2379"; all of one cluster. */
+  /** E.g. "https://10.0.0.1:2379", all of one cluster; without a scheme the connection is plain. */
   readonly endpoints: readonly string[];
   /** For https endpoints. */
   readonly tls?: EtcdTls;
@@ -68,15 +68,8 @@ const requireLeader: Interceptor = (options, nextCall) =>
     },
   });
 
-/**
- * A store on an etcd cluster (3.4 or later). Connects on first use and reconnects by itself. A write whose answer was
- * lost rejects: it may or may not have happened.
- */
-export function openEtcdStore(options: EtcdStoreOptions): Store {
-  return new EtcdStore(options);
-}
-
-class EtcdStore implements Store {
+/** See {@link Store}; opened by `openEtcdStore`. */
+export class EtcdStore implements Store {
   readonly #client: Etcd3;
   readonly #clock: Clock;
   readonly #log: Logger;
@@ -86,16 +79,17 @@ class EtcdStore implements Store {
   #nextRevisionRead: Promise<number> | undefined;
 
   constructor({ endpoints, tls = {}, clock = new RealClock(), log = silentLogger }: EtcdStoreOptions) {
+    const hosts = endpoints.map((endpoint) => (endpoint.includes("://") ? endpoint : `http://${endpoint}`));
     this.#clock = clock;
     this.#log = log;
     this.#client = new Etcd3({
-      hosts: [...endpoints],
+      hosts,
       grpcOptions: CHANNEL_OPTIONS,
       faultHandling: { host: () => NO_POLICY, global: NO_POLICY },
       defaultCallOptions: (context): CallOptions =>
         context.isStream ? { interceptors: [requireLeader] } : { deadline: clock.now() + CALL_TIMEOUT_MS },
     });
-    secureHosts(this.#client, endpoints, tls, CHANNEL_OPTIONS);
+    secureHosts(this.#client, hosts, tls, CHANNEL_OPTIONS);
     this.#leases = new Leases(this.#client.leaseClient, clock);
   }
   /** Readers that come while a read is under way share the next one: the present one may be older than they are. */

@@ -6,7 +6,7 @@ import { it } from "node:test";
 import { SpawnRunner } from "#pkg/util/index.ts";
 import { collect } from "../contract-suite.ts";
 import { EtcdProcess } from "./etcd-process.ts";
-import { openEtcdStore } from "./etcd-store.ts";
+import { EtcdStore } from "./etcd-store.ts";
 
 it("talks to etcd over mutual TLS, and only with the right authority", async (t) => {
   const directory = mkdtempSync(join(tmpdir(), "kubits-etcd-tls-"));
@@ -70,23 +70,23 @@ it("talks to etcd over mutual TLS, and only with the right authority", async (t)
 
   const read = (file: string) => readFileSync(at(file));
   const identity = { cert: read("etcd.crt"), key: read("etcd.key") };
-  const store = openEtcdStore({ endpoints: [etcd.endpoint], tls: { ca: read("ca.crt"), ...identity } });
+  const store = new EtcdStore({ endpoints: [etcd.endpoint], tls: { ca: read("ca.crt"), ...identity } });
   t.after(() => store.close());
   const { revision } = await store.write({ key: "/registry/a", value: Buffer.from("1") });
   const seen = collect(store, "/registry/", revision - 1, t);
   await seen.until(() => seen.events().length === 1);
 
   // The certificate is for the address, not for this name of the same machine.
-  const renamed = openEtcdStore({
+  const renamed = new EtcdStore({
     endpoints: [etcd.endpoint.replace("127.0.0.1", "localhost")],
     tls: { ca: read("ca.crt"), ...identity },
   });
   t.after(() => renamed.close());
   await assert.rejects(renamed.write({ key: "/registry/a", value: Buffer.from("2") }), /localhost/);
-  const misled = openEtcdStore({ endpoints: [etcd.endpoint], tls: { ca: read("stranger.crt"), ...identity } });
+  const misled = new EtcdStore({ endpoints: [etcd.endpoint], tls: { ca: read("stranger.crt"), ...identity } });
   t.after(() => misled.close());
   await assert.rejects(misled.write({ key: "/registry/a", value: Buffer.from("2") }));
-  const nobody = openEtcdStore({ endpoints: [etcd.endpoint], tls: { ca: read("ca.crt") } });
+  const nobody = new EtcdStore({ endpoints: [etcd.endpoint], tls: { ca: read("ca.crt") } });
   t.after(() => nobody.close());
   await assert.rejects(nobody.write({ key: "/registry/a", value: Buffer.from("2") }));
   assert.equal(await store.currentRevision(), revision);
