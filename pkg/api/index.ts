@@ -7,6 +7,7 @@ export { type BuiltinOptions, builtinResources } from "./builtin.ts";
 export { podGracePeriodSeconds } from "./core/pod.ts";
 export { aggregateRequests, defaultPodSpec, defaultPodTemplate, defaultPullPolicy } from "./core/pod-defaults.ts";
 export { type QosClass, qosClassOf } from "./core/qos.ts";
+export { validatePodSpec, validatePodTemplate } from "./core/validation/pod-spec.ts";
 export { eventFromCore, eventToCore } from "./events/event.ts";
 export { groupOrder, groupVersions } from "./define.ts";
 export { age, humanDuration } from "./printers/cells.ts";

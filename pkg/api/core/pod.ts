@@ -1,15 +1,40 @@
-import { deepEqual } from "#pkg/apimachinery/index.ts";
+import { deepCopy, deepEqual } from "#pkg/apimachinery/index.ts";
 import { defineResource } from "../define.ts";
-import type { Pod } from "../types/core-v1.ts";
+import type { Container, Pod } from "../types/core-v1.ts";
 import { defaultPod } from "./pod-defaults.ts";
 import { printPod } from "./print-pod.ts";
 import { qosClassOf } from "./qos.ts";
+import { validatePodCreate } from "./validation/pod-spec.ts";
+import {
+  validateEphemeralContainersUpdate,
+  validatePodStatusUpdate,
+  validatePodUpdate,
+  validateResize,
+} from "./validation/pod-update.ts";
+import { podSpecWarnings } from "./validation/pod-warnings.ts";
 
 /** Generation counts changes of the spec, whichever door they come through. */
 function bumpGeneration(pod: Pod, old: Readonly<Pod>): void {
   const before = old.metadata.generation;
   const changed = !deepEqual(pod.spec, old.spec);
   pod.metadata.generation = changed ? (before ?? 0) + 1 : before;
+}
+
+function keepStatus(pod: Pod, old: Readonly<Pod>): void {
+  if (old.status === undefined) delete pod.status;
+  else pod.status = old.status;
+}
+
+/** A resize changes resources and resize policies of containers that are there, and nothing else. */
+function takeResources(containers: Container[] | undefined, wanted: readonly Container[] | undefined): void {
+  for (const container of containers ?? []) {
+    const source = wanted?.find(({ name }) => name === container.name);
+    if (source === undefined) continue;
+    for (const field of ["resources", "resizePolicy"] as const) {
+      if (source[field] === undefined) delete container[field];
+      else Object.assign(container, { [field]: source[field] });
+    }
+  }
 }
 
 /** Seconds a pod gets to end; unscheduled and finished pods need none. */
@@ -35,26 +60,46 @@ export const pod = defineResource<Pod>({
       pod.status = { phase: "Pending", qosClass: qosClassOf(pod) };
     },
     prepareForUpdate(pod, old) {
-      if (old.status === undefined) delete pod.status;
-      else pod.status = old.status;
+      keepStatus(pod, old);
       bumpGeneration(pod, old);
     },
+    validate: validatePodCreate,
+    validateUpdate: validatePodUpdate,
+    warnings: (pod) => podSpecWarnings(pod.spec, "spec"),
     gracePeriodSeconds: podGracePeriodSeconds,
+  },
+  status: {
+    prepareForUpdate(pod, old) {
+      // Owners belong to controllers; a node that reports status must not touch them.
+      if (old.metadata.ownerReferences === undefined) delete pod.metadata.ownerReferences;
+      else pod.metadata.ownerReferences = old.metadata.ownerReferences;
+      if (pod.status !== undefined) pod.status.qosClass ??= old.status?.qosClass;
+    },
+    validateUpdate: validatePodStatusUpdate,
   },
   updates: {
     ephemeralcontainers: {
+      defaults: defaultPod,
       prepareForUpdate(pod, old) {
         const wanted = pod.spec?.ephemeralContainers;
-        pod.spec = { ...old.spec!, ...(wanted === undefined ? {} : { ephemeralContainers: wanted }) };
-        pod.status = old.status;
+        pod.spec = { ...deepCopy(old.spec!) };
+        if (wanted === undefined) delete pod.spec.ephemeralContainers;
+        else pod.spec.ephemeralContainers = wanted;
+        keepStatus(pod, old);
         bumpGeneration(pod, old);
       },
+      validateUpdate: validateEphemeralContainersUpdate,
     },
     resize: {
       prepareForUpdate(pod, old) {
-        pod.status = old.status;
+        const wanted = pod.spec;
+        pod.spec = deepCopy(old.spec!);
+        takeResources(pod.spec.containers, wanted?.containers);
+        takeResources(pod.spec.initContainers, wanted?.initContainers);
+        keepStatus(pod, old);
         bumpGeneration(pod, old);
       },
+      validateUpdate: validateResize,
     },
   },
 });

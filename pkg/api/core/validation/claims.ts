@@ -1,0 +1,70 @@
+import { parseQuantity } from "#pkg/apimachinery/index.ts";
+import type {
+  PersistentVolumeClaimSpec,
+  TypedLocalObjectReference,
+  TypedObjectReference,
+} from "../../types/core-v1.ts";
+import {
+  dnsSubdomain,
+  type FieldError,
+  forbidden,
+  invalid,
+  isEmpty,
+  nonNegativeQuantity,
+  notSupported,
+  oneOf,
+  required,
+} from "../../validation/rules.ts";
+import { validateLabelSelector } from "../../validation/selectors.ts";
+
+const ACCESS_MODES = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
+
+export function validateAccessModes(modes: readonly string[] | undefined, path: string, what: string): FieldError[] {
+  const errors: FieldError[] = [];
+  if ((modes ?? []).length === 0) errors.push(required(path, what));
+  for (const mode of modes ?? []) {
+    if (!ACCESS_MODES.includes(mode)) errors.push(notSupported(path, mode, ACCESS_MODES));
+  }
+  if ((modes ?? []).length > 1 && modes!.includes("ReadWriteOncePod")) {
+    errors.push(forbidden(path, "may not use ReadWriteOncePod with other access modes"));
+  }
+  return errors;
+}
+
+/** Where a claim's content comes from. */
+function validateDataSource(
+  source: TypedLocalObjectReference | TypedObjectReference | undefined,
+  path: string,
+): FieldError[] {
+  if (source === undefined) return [];
+  const errors: FieldError[] = [];
+  if (isEmpty(source.name)) errors.push(required(`${path}.name`));
+  if (isEmpty(source.kind)) errors.push(required(`${path}.kind`));
+  if (isEmpty(source.apiGroup) && source.kind !== "PersistentVolumeClaim") {
+    errors.push(
+      invalid(path, source.kind ?? "", "must be 'PersistentVolumeClaim' when referencing the default apiGroup"),
+    );
+  } else if (!isEmpty(source.apiGroup)) errors.push(...dnsSubdomain(source.apiGroup!, `${path}.apiGroup`));
+  return errors;
+}
+
+/** The spec of a claim, in a PersistentVolumeClaim and in templates of one. */
+export function validatePvcSpec(spec: PersistentVolumeClaimSpec, path: string): FieldError[] {
+  const errors = validateAccessModes(spec.accessModes, `${path}.accessModes`, "at least 1 access mode is required");
+  errors.push(...validateLabelSelector(spec.selector, `${path}.selector`));
+  const storage = spec.resources?.requests?.["storage"];
+  const at = `${path}.resources[storage]`;
+  if (storage === undefined) errors.push(required(at));
+  else if (parseQuantity(storage).sign <= 0) {
+    errors.push(...nonNegativeQuantity(storage, at));
+    if (parseQuantity(storage).isZero()) errors.push(invalid(at, String(storage), "must be greater than zero"));
+  }
+  if (!isEmpty(spec.storageClassName)) errors.push(...dnsSubdomain(spec.storageClassName!, `${path}.storageClassName`));
+  errors.push(...oneOf(spec.volumeMode, ["Block", "Filesystem"], `${path}.volumeMode`, true));
+  errors.push(...validateDataSource(spec.dataSource, `${path}.dataSource`));
+  errors.push(...validateDataSource(spec.dataSourceRef, `${path}.dataSourceRef`));
+  if (!isEmpty(spec.volumeAttributesClassName)) {
+    errors.push(...dnsSubdomain(spec.volumeAttributesClassName!, `${path}.volumeAttributesClassName`));
+  }
+  return errors;
+}

@@ -1,0 +1,204 @@
+import {
+  isDns1123Label,
+  isDns1123Subdomain,
+  isQualifiedName,
+  validateAnnotations,
+  validateLabels,
+} from "#pkg/apimachinery/index.ts";
+import type { Pod, PodDNSConfig, PodSpec, PodTemplateSpec } from "../../types/core-v1.ts";
+import {
+  allInvalid,
+  dnsLabel,
+  dnsSubdomain,
+  duplicate,
+  each,
+  type FieldError,
+  forbidden,
+  inRange,
+  invalid,
+  isEmpty,
+  MAX_INT32,
+  oneOf,
+  required,
+  validIp,
+} from "../../validation/rules.ts";
+import { validateAffinity, validateSpreadConstraints, validateTolerations } from "./affinity.ts";
+import {
+  type ContainerContext,
+  validateContainers,
+  validateEphemeralContainers,
+  validateInitContainers,
+} from "./containers.ts";
+import { validatePodResources, validateResourceQuantity } from "./resources.ts";
+import { validateHostUsers, validatePodSecurityContext } from "./security.ts";
+import { validateVolumes } from "./volumes.ts";
+
+const RESTART_POLICIES = ["Always", "OnFailure", "Never"];
+const DNS_POLICIES = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
+const MAX_NAMESERVERS = 3;
+const MAX_SEARCHES = 32;
+const MAX_SEARCH_CHARACTERS = 2048;
+
+function validateDnsConfig(config: PodDNSConfig | undefined, policy: string | undefined, path: string): FieldError[] {
+  const errors: FieldError[] = [];
+  const at = `${path}.dnsConfig`;
+  const nameservers = config?.nameservers ?? [];
+  if (policy === "None") {
+    if (config === undefined) return [required(at, "must provide `dnsConfig` when `dnsPolicy` is None")];
+    if (nameservers.length === 0) {
+      return [required(`${at}.nameservers`, "must provide at least one DNS nameserver when `dnsPolicy` is None")];
+    }
+  }
+  if (config === undefined) return errors;
+  if (nameservers.length > MAX_NAMESERVERS) {
+    errors.push(invalid(`${at}.nameservers`, nameservers, `must not have more than ${MAX_NAMESERVERS} nameservers`));
+  }
+  errors.push(...each(nameservers, `${at}.nameservers`, validIp));
+  const searches = config.searches ?? [];
+  if (searches.length > MAX_SEARCHES) {
+    errors.push(invalid(`${at}.searches`, searches, `must not have more than ${MAX_SEARCHES} search paths`));
+  }
+  if (searches.join(" ").length > MAX_SEARCH_CHARACTERS) {
+    const why = `must not have more than ${MAX_SEARCH_CHARACTERS} characters (including spaces) in the search list`;
+    errors.push(invalid(`${at}.searches`, searches, why));
+  }
+  errors.push(
+    ...each(searches, `${at}.searches`, (search, item) => {
+      const name = search === "." ? "" : search.replace(/\.$/, "");
+      // Underscores occur in the search lists of real networks (KEP-4427).
+      return name === "" ? [] : allInvalid(item, search, isDns1123Subdomain(name.replaceAll("_", "x")));
+    }),
+    ...each(config.options, `${at}.options`, ({ name }, item) =>
+      isEmpty(name) ? [required(item, "must not be empty")] : [],
+    ),
+  );
+  return errors;
+}
+
+function validateGates(spec: PodSpec, path: string): FieldError[] {
+  const seen = new Set<string>();
+  return [
+    ...each(spec.readinessGates, `${path}.readinessGates`, ({ conditionType }, at) =>
+      allInvalid(`${at}.conditionType`, conditionType ?? "", isQualifiedName(conditionType ?? "")),
+    ),
+    ...each(spec.schedulingGates, `${path}.schedulingGates`, ({ name }, at) => {
+      const errors = allInvalid(at, name ?? "", isQualifiedName(name ?? ""));
+      if (seen.has(name)) errors.push(duplicate(`${path}.schedulingGates`, name));
+      seen.add(name);
+      return errors;
+    }),
+  ];
+}
+
+function validateClaims(spec: PodSpec, path: string): FieldError[] {
+  const seen = new Set<string>();
+  return each(spec.resourceClaims, `${path}.resourceClaims`, (claim, at) => {
+    const errors: FieldError[] = [];
+    if (isEmpty(claim.name)) errors.push(required(`${at}.name`));
+    else if (seen.has(claim.name)) errors.push(duplicate(`${at}.name`, claim.name));
+    else errors.push(...dnsLabel(claim.name, `${at}.name`));
+    seen.add(claim.name);
+    const { resourceClaimName, resourceClaimTemplateName } = claim;
+    if (resourceClaimName !== undefined && resourceClaimTemplateName !== undefined) {
+      const why = "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified";
+      errors.push(invalid(at, claim, why));
+    }
+    if (resourceClaimName === undefined && resourceClaimTemplateName === undefined) {
+      errors.push(invalid(at, claim, "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"));
+    }
+    if (resourceClaimName !== undefined) errors.push(...dnsSubdomain(resourceClaimName, `${at}.resourceClaimName`));
+    if (resourceClaimTemplateName !== undefined) {
+      errors.push(...dnsSubdomain(resourceClaimTemplateName, `${at}.resourceClaimTemplateName`));
+    }
+    return errors;
+  });
+}
+
+/** Names of objects and hosts that the spec refers to. */
+function validateNames(spec: PodSpec, path: string): FieldError[] {
+  const errors: FieldError[] = [];
+  const subdomain = (value: string | undefined, field: string) => {
+    if (!isEmpty(value)) errors.push(...dnsSubdomain(value!, `${path}.${field}`));
+  };
+  subdomain(spec.serviceAccountName, "serviceAccountName");
+  subdomain(spec.nodeName, "nodeName");
+  errors.push(...inRange(spec.activeDeadlineSeconds, 1, MAX_INT32, `${path}.activeDeadlineSeconds`));
+  if (!isEmpty(spec.hostname))
+    errors.push(...allInvalid(`${path}.hostname`, spec.hostname, isDns1123Label(spec.hostname!)));
+  if (!isEmpty(spec.subdomain)) {
+    errors.push(...allInvalid(`${path}.subdomain`, spec.subdomain, isDns1123Label(spec.subdomain!)));
+  }
+  errors.push(...validateTolerations(spec.tolerations, `${path}.tolerations`));
+  errors.push(
+    ...each(spec.hostAliases, `${path}.hostAliases`, ({ ip, hostnames }, at) => [
+      ...validIp(ip ?? "", `${at}.ip`),
+      ...(hostnames ?? []).flatMap((name) => dnsSubdomain(name, `${at}.hostnames`)),
+    ]),
+  );
+  subdomain(spec.priorityClassName, "priorityClassName");
+  subdomain(spec.runtimeClassName, "runtimeClassName");
+  errors.push(...oneOf(spec.preemptionPolicy, ["PreemptLowerPriority", "Never"], `${path}.preemptionPolicy`, true));
+  for (const [name, amount] of Object.entries(spec.overhead ?? {})) {
+    errors.push(...validateResourceQuantity(name, amount, `${path}.overhead[${name}]`));
+  }
+  if (spec.os !== undefined) errors.push(...oneOf(spec.os.name, ["linux", "windows"], `${path}.os.name`));
+  return errors;
+}
+
+/** The spec of a Pod or of a template. `podName` is given for Pods only. */
+export function validatePodSpec(spec: PodSpec, path: string, podName?: string): FieldError[] {
+  const context: ContainerContext = {
+    spec,
+    volumes: new Map((spec.volumes ?? []).map((volume) => [volume.name, volume])),
+    claims: new Set((spec.resourceClaims ?? []).map(({ name }) => name)),
+  };
+  return [
+    ...validateVolumes(spec.volumes, podName, `${path}.volumes`),
+    ...validateClaims(spec, path),
+    ...validateContainers(context, `${path}.containers`),
+    ...validateInitContainers(context, `${path}.initContainers`),
+    ...validateEphemeralContainers(context, `${path}.ephemeralContainers`),
+    ...validatePodResources(spec.resources, `${path}.resources`),
+    ...oneOf(spec.restartPolicy, RESTART_POLICIES, `${path}.restartPolicy`),
+    ...oneOf(spec.dnsPolicy, DNS_POLICIES, `${path}.dnsPolicy`),
+    ...validateLabels(spec.nodeSelector, `${path}.nodeSelector`),
+    ...validatePodSecurityContext(spec, path),
+    ...validateHostUsers(spec, path),
+    ...validateAffinity(spec.affinity, `${path}.affinity`),
+    ...validateDnsConfig(spec.dnsConfig, spec.dnsPolicy, path),
+    ...validateGates(spec, path),
+    ...validateSpreadConstraints(spec.topologySpreadConstraints, `${path}.topologySpreadConstraints`),
+    ...validateNames(spec, path),
+  ];
+}
+
+/** A pod template inside another kind. */
+export function validatePodTemplate(template: PodTemplateSpec | undefined, path: string): FieldError[] {
+  const { metadata, spec } = template ?? {};
+  return [
+    ...validateLabels(metadata?.labels, `${path}.labels`),
+    ...validateAnnotations(metadata?.annotations, `${path}.annotations`),
+    ...validatePodSpec(spec ?? { containers: [] }, `${path}.spec`),
+    ...((spec?.ephemeralContainers ?? []).length > 0
+      ? [forbidden(`${path}.spec.ephemeralContainers`, "ephemeral containers not allowed in pod template")]
+      : []),
+  ];
+}
+
+/** Rules of every write to a Pod. */
+export function validatePod(pod: Pod): FieldError[] {
+  const spec = pod.spec ?? { containers: [] };
+  const errors = validatePodSpec(spec, "spec", pod.metadata.name);
+  if ((spec.schedulingGates ?? []).length > 0 && !isEmpty(spec.nodeName)) {
+    errors.push(forbidden("spec.nodeName", "cannot be set until all schedulingGates have been cleared"));
+  }
+  return errors;
+}
+
+export function validatePodCreate(pod: Pod): FieldError[] {
+  const errors = validatePod(pod);
+  if ((pod.spec?.ephemeralContainers ?? []).length > 0) {
+    errors.push(forbidden("spec.ephemeralContainers", "cannot be set on create"));
+  }
+  return errors;
+}

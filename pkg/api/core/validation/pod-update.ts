@@ -1,0 +1,259 @@
+import { deepCopy, deepEqual, parseQuantity } from "#pkg/apimachinery/index.ts";
+import type { Container, ContainerStatus, Pod, PodSpec, Toleration } from "../../types/core-v1.ts";
+import {
+  dnsSubdomain,
+  type FieldError,
+  forbidden,
+  invalid,
+  isEmpty,
+  MAX_INT32,
+  required,
+  sameValue,
+} from "../../validation/rules.ts";
+import { qosClassOf } from "../qos.ts";
+import { describeDifference } from "./difference.ts";
+import { validatePod } from "./pod-spec.ts";
+
+const UPDATABLE = [
+  "`spec.containers[*].image`",
+  "`spec.initContainers[*].image`",
+  "`spec.activeDeadlineSeconds`",
+  "`spec.tolerations` (only additions to existing tolerations)",
+  "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)",
+].join(",");
+
+function validateImages(
+  containers: readonly Container[] | undefined,
+  old: readonly Container[] | undefined,
+  path: string,
+): { readonly errors: FieldError[]; readonly stop: boolean } {
+  if ((containers ?? []).length !== (old ?? []).length) {
+    return { errors: [forbidden(path, "pod updates may not add or remove containers")], stop: true };
+  }
+  const errors: FieldError[] = [];
+  for (const [index, { image = "" }] of (containers ?? []).entries()) {
+    const at = `${path}[${index}].image`;
+    if (image === "") errors.push(required(at));
+    else if (image.trim() !== image) errors.push(invalid(at, image, "must not have leading or trailing whitespace"));
+  }
+  return { errors, stop: false };
+}
+
+function validateDeadline(spec: PodSpec, old: PodSpec): FieldError[] {
+  const path = "spec.activeDeadlineSeconds";
+  const after = spec.activeDeadlineSeconds;
+  const before = old.activeDeadlineSeconds;
+  if (after === undefined) {
+    return before === undefined ? [] : [invalid(path, null, "must not update from a positive integer to nil value")];
+  }
+  if (after < 0 || after > MAX_INT32) return [invalid(path, after, `must be between 0 and ${MAX_INT32}, inclusive`)];
+  if (before !== undefined && before < after)
+    return [invalid(path, after, "must be less than or equal to previous value")];
+  return [];
+}
+
+const withoutSeconds = ({ tolerationSeconds: _seconds, ...rest }: Toleration): Toleration => rest;
+
+function validateTolerationsOnlyAdded(spec: PodSpec, old: PodSpec): FieldError[] {
+  const after = (spec.tolerations ?? []).map(withoutSeconds);
+  const kept = (old.tolerations ?? []).every((toleration) =>
+    after.some((candidate) => deepEqual(candidate, withoutSeconds(toleration))),
+  );
+  return kept
+    ? []
+    : [forbidden("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds")];
+}
+
+function validateGatesOnlyRemoved(spec: PodSpec, old: PodSpec): FieldError[] {
+  const before = new Set((old.schedulingGates ?? []).map(({ name }) => name));
+  const errors: FieldError[] = [];
+  for (const [index, { name }] of (spec.schedulingGates ?? []).entries()) {
+    if (before.has(name)) continue;
+    const why = `only deletion is allowed, but found new scheduling gate '${name}'`;
+    errors.push(forbidden(`spec.schedulingGates[${index}].name`, why));
+  }
+  return errors;
+}
+
+/** While gates hold a pod back its node selector may be narrowed, never widened (KEP-3838). */
+function validateGatedSelector(spec: PodSpec, old: PodSpec): FieldError[] {
+  const after = spec.nodeSelector ?? {};
+  const changed = Object.entries(old.nodeSelector ?? {}).some(([key, value]) => after[key] !== value);
+  return changed ? [invalid("spec.nodeSelector", after, "only additions are allowed (no mutations or deletions)")] : [];
+}
+
+function mungeImages(containers: Container[] | undefined, old: readonly Container[] | undefined): void {
+  for (const [index, container] of (containers ?? []).entries()) {
+    const image = old?.[index]?.image;
+    if (image === undefined) delete container.image;
+    else container.image = image;
+  }
+}
+
+function put<K extends keyof PodSpec>(spec: PodSpec, old: PodSpec, field: K): void {
+  if (old[field] === undefined) delete spec[field];
+  else spec[field] = old[field];
+}
+
+const NODE_AFFINITY_TERMS = "requiredDuringSchedulingIgnoredDuringExecution";
+
+/** The new spec with every field that may change set back: what still differs may not. */
+function munge(spec: PodSpec, old: PodSpec): PodSpec {
+  const munged = deepCopy(spec);
+  mungeImages(munged.containers, old.containers);
+  mungeImages(munged.initContainers, old.initContainers);
+  put(munged, old, "activeDeadlineSeconds");
+  put(munged, old, "schedulingGates");
+  put(munged, old, "tolerations");
+  if ((old.terminationGracePeriodSeconds ?? 0) < 0 && spec.terminationGracePeriodSeconds === 1) {
+    put(munged, old, "terminationGracePeriodSeconds");
+  }
+  if ((old.schedulingGates ?? []).length > 0) {
+    put(munged, old, "nodeSelector");
+    const required = munged.affinity?.nodeAffinity?.[NODE_AFFINITY_TERMS];
+    if (required !== undefined && old.affinity?.nodeAffinity?.[NODE_AFFINITY_TERMS] === undefined)
+      put(munged, old, "affinity");
+  }
+  return munged;
+}
+
+export function validatePodUpdate(pod: Pod, oldPod: Readonly<Pod>): FieldError[] {
+  const errors = validatePod(pod);
+  const spec = pod.spec!;
+  const old = oldPod.spec!;
+  const containers = validateImages(spec.containers, old.containers, "spec.containers");
+  errors.push(...containers.errors);
+  if (containers.stop) return errors;
+  const initContainers = validateImages(spec.initContainers, old.initContainers, "spec.initContainers");
+  errors.push(...initContainers.errors);
+  if (initContainers.stop) return errors;
+  const deadline = validateDeadline(spec, old);
+  if (deadline.length > 0) return [...errors, ...deadline];
+  errors.push(...validateGatesOnlyRemoved(spec, old), ...validateTolerationsOnlyAdded(spec, old));
+  if ((old.schedulingGates ?? []).length > 0) errors.push(...validateGatedSelector(spec, old));
+  const munged = munge(spec, old);
+  if (!sameSpec(munged, old)) {
+    const why = `pod updates may not change fields other than ${UPDATABLE}`;
+    errors.push(forbidden("spec", `${why}\n${describeDifference(old, munged, "spec")}`));
+  }
+  return errors;
+}
+
+function sameSpec(a: PodSpec, b: PodSpec): boolean {
+  if (deepEqual(a, b)) return true;
+  const fields = new Set([...Object.keys(a), ...Object.keys(b)]) as Set<keyof PodSpec>;
+  for (const field of fields) {
+    if (!sameValue(a[field], b[field])) return false;
+  }
+  return true;
+}
+
+/** The kubelet reports what happened; it cannot say that a finished container runs again. */
+function validateTransitions(
+  statuses: readonly ContainerStatus[] | undefined,
+  old: readonly ContainerStatus[] | undefined,
+  { restartPolicy, initContainers = [] }: PodSpec,
+  path: string,
+): FieldError[] {
+  if (restartPolicy === "Always") return [];
+  const sidecars = new Set(initContainers.filter((c) => c.restartPolicy === "Always").map(({ name }) => name));
+  const errors: FieldError[] = [];
+  for (const before of old ?? []) {
+    const terminated = before.state?.terminated;
+    if (terminated === undefined || sidecars.has(before.name)) continue;
+    if (terminated.exitCode !== 0 && restartPolicy === "OnFailure") continue;
+    const index = (statuses ?? []).findIndex(({ name }) => name === before.name);
+    if (index < 0 || statuses![index]!.state?.terminated !== undefined) continue;
+    errors.push(forbidden(`${path}[${index}].state`, "may not be transitioned to non-terminated state"));
+  }
+  return errors;
+}
+
+export function validatePodStatusUpdate(pod: Pod, old: Readonly<Pod>): FieldError[] {
+  const { spec, status } = pod;
+  const errors: FieldError[] = [];
+  if (spec?.nodeName !== old.spec?.nodeName) {
+    errors.push(forbidden("status.nodeName", "may not be changed directly"));
+  }
+  const nominated = status?.nominatedNodeName;
+  if (!isEmpty(nominated)) errors.push(...dnsSubdomain(nominated!, "status.nominatedNodeName"));
+  if (spec !== undefined && spec.containers.every(({ restartPolicyRules }) => restartPolicyRules === undefined)) {
+    const before = old.status;
+    const path = "status.containerStatuses";
+    errors.push(...validateTransitions(status?.containerStatuses, before?.containerStatuses, spec, path));
+    // Init containers restart on failure whenever the pod does.
+    const initPolicy = spec.restartPolicy === "Always" ? "OnFailure" : spec.restartPolicy;
+    const initSpec = { ...spec, restartPolicy: initPolicy };
+    const initPath = "status.initContainerStatuses";
+    errors.push(
+      ...validateTransitions(status?.initContainerStatuses, before?.initContainerStatuses, initSpec, initPath),
+    );
+  }
+  if ((status?.observedGeneration ?? 0) < 0) {
+    errors.push(invalid("status.observedGeneration", status?.observedGeneration, "must be greater than or equal to 0"));
+  }
+  return errors;
+}
+
+const MIRROR_ANNOTATION = "kubernetes.io/config.mirror";
+
+export function validateEphemeralContainersUpdate(pod: Pod, old: Readonly<Pod>): FieldError[] {
+  const errors = validatePod(pod);
+  const path = "spec.ephemeralContainers";
+  if (old.metadata.annotations?.[MIRROR_ANNOTATION] !== undefined) {
+    errors.push(forbidden("", "static pods do not support ephemeral containers"));
+  }
+  const after = pod.spec?.ephemeralContainers ?? [];
+  const before = new Map((old.spec?.ephemeralContainers ?? []).map((container) => [container.name, container]));
+  for (const [index, container] of after.entries()) {
+    const existing = before.get(container.name);
+    before.delete(container.name);
+    if (existing === undefined || sameValue(container, existing)) continue;
+    const why = `existing ephemeral containers ${JSON.stringify(container.name)} may not be changed\n`;
+    errors.push(forbidden(`${path}[${index}]`, why));
+  }
+  for (const name of before.keys()) {
+    errors.push(forbidden(path, `existing ephemeral containers ${JSON.stringify(name)} may not be removed\n`));
+  }
+  return errors;
+}
+
+const RESIZABLE = new Set(["cpu", "memory"]);
+
+function validateContainerResize(container: Container, old: Container, path: string): FieldError[] {
+  const errors: FieldError[] = [];
+  for (const list of ["limits", "requests"] as const) {
+    const after = container.resources?.[list] ?? {};
+    const before = old.resources?.[list] ?? {};
+    for (const name of new Set([...Object.keys(before), ...Object.keys(after)])) {
+      const [now, was] = [after[name], before[name]];
+      if (now !== undefined && was !== undefined && parseQuantity(now).equals(parseQuantity(was))) continue;
+      if (!RESIZABLE.has(name)) errors.push(forbidden(`${path}.${list}`, "only cpu and memory resources are mutable"));
+      else if (now === undefined) errors.push(forbidden(`${path}.${list}`, `resource ${list} cannot be removed`));
+    }
+  }
+  return errors;
+}
+
+export function validateResize(pod: Pod, old: Readonly<Pod>): FieldError[] {
+  const errors = validatePod(pod);
+  if (old.metadata.annotations?.[MIRROR_ANNOTATION] !== undefined) {
+    errors.push(forbidden("", "static pods cannot be resized"));
+  }
+  if (old.spec?.os?.name === "windows") errors.push(forbidden("", "windows pods cannot be resized"));
+  const after = qosClassOf(pod);
+  if (after !== (old.status?.qosClass ?? qosClassOf(old))) {
+    errors.push(invalid("spec", after, "Pod QOS Class may not change as a result of resizing"));
+  }
+  for (const field of ["containers", "initContainers"] as const) {
+    for (const [index, container] of (pod.spec?.[field] ?? []).entries()) {
+      const before = old.spec?.[field]?.[index];
+      if (before === undefined || deepEqual(container.resources, before.resources)) continue;
+      const path = `spec.${field}[${index}].resources`;
+      if (field === "initContainers" && container.restartPolicy !== "Always") {
+        errors.push(forbidden(path, "resources for non-sidecar init containers are immutable"));
+      } else errors.push(...validateContainerResize(container, before, path));
+    }
+  }
+  return errors;
+}
