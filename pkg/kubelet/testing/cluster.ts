@@ -1,0 +1,61 @@
+/** A real API server over the memory store, without authentication, for tests of the node. */
+import { builtinResources } from "#pkg/api/index.ts";
+import { namespaces, pods } from "#pkg/api/refs.ts";
+import type { Pod, PodSpec } from "#pkg/api/types/core-v1.ts";
+import { createApiServer, createResourceRegistry } from "#pkg/apiserver/index.ts";
+import { createClient, directTransport } from "#pkg/client/index.ts";
+import type { Client } from "#pkg/client/index.ts";
+import { openMemoryStore } from "#pkg/storage/index.ts";
+import { RealClock, SecureRandom, silentLogger } from "#pkg/util/index.ts";
+import { setTimeout as delay } from "node:timers/promises";
+
+export interface TestCluster {
+  readonly client: Client;
+  stop(): Promise<void>;
+}
+
+export async function startCluster(): Promise<TestCluster> {
+  const clock = new RealClock();
+  const random = new SecureRandom();
+  const store = openMemoryStore({ clock });
+  const registry = createResourceRegistry({ store, resources: builtinResources(), clock, log: silentLogger });
+  const server = createApiServer({
+    registry,
+    authenticator: { authenticate: async () => ({ name: "admin", groups: ["system:masters"] }) },
+    authorizer: { authorize: () => ({ decision: "allow", reason: "" }) },
+    admission: { admit() {}, validate() {}, settle() {} },
+    clock,
+    random,
+    log: silentLogger,
+  });
+  await server.ready;
+  const transport = directTransport(server.handler as never, { user: { name: "admin", groups: ["system:masters"] } });
+  const client = createClient(transport, { clock } as never);
+  for (const name of ["default", "kube-node-lease", "kube-system"]) {
+    await client.create(namespaces, { apiVersion: "v1", kind: "Namespace", metadata: { name }, spec: {} } as never).catch(() => undefined);
+  }
+  return {
+    client,
+    async stop() {
+      transport.close();
+      await server.close();
+      await store.close();
+    },
+  };
+}
+
+export function podOf(name: string, nodeName: string, spec: Partial<PodSpec> & Pick<PodSpec, "containers">, metadata: Partial<Pod["metadata"]> = {}): Pod {
+  return { apiVersion: "v1", kind: "Pod", metadata: { name, namespace: "default", ...metadata }, spec: { nodeName, terminationGracePeriodSeconds: 1, ...spec } } as Pod;
+}
+
+/** Waits for the pod to satisfy `condition`; rejects with its last state after `timeoutMs`. */
+export async function waitForPod(client: Client, name: string, condition: (pod: Pod) => boolean, timeoutMs = 15_000): Promise<Pod> {
+  const end = performance.now() + timeoutMs;
+  let pod = await client.get(pods, { namespace: "default", name });
+  while (!condition(pod)) {
+    if (performance.now() > end) throw new Error(`pod ${name} did not get there: ${JSON.stringify(pod.status, undefined, 1)}`);
+    await delay(20);
+    pod = await client.get(pods, { namespace: "default", name });
+  }
+  return pod;
+}

@@ -1,0 +1,112 @@
+/** A containerd of a test's own: root, state, socket, CNI network and cgroup parent below one temporary directory. */
+import { execFileSync, spawn } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { GrpcRuntime } from "../cri/grpc-runtime.ts";
+
+export interface TestContainerd {
+  readonly directory: string;
+  readonly runtime: GrpcRuntime;
+  readonly socket: string;
+  readonly cgroupRoot: string;
+  stop(): Promise<void>;
+}
+
+const IMAGES = process.env["KUBITS_TEST_IMAGES"] ?? "/var/lib/kubits/images";
+
+/** Tests that need a real runtime ask this first: root, containerd, and the images. */
+export function containerdAvailable(): string | false {
+  if (process.getuid?.() !== 0) return "needs root";
+  if (!existsSync("/usr/bin/containerd") || !existsSync("/usr/lib/cni/bridge")) return "needs containerd and CNI plugins";
+  if (!existsSync(join(IMAGES, "pause.tar")) || !existsSync(join(IMAGES, "busybox.tar"))) return `needs pause.tar and busybox.tar in ${IMAGES}`;
+  return false;
+}
+
+function configFor(directory: string): string {
+  return `version = 2
+root = "${directory}/root"
+state = "${directory}/state"
+[grpc]
+  address = "${directory}/containerd.sock"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "registry.k8s.io/pause:3.10"
+  restrict_oom_score_adj = true
+  disable_apparmor = true
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "/usr/lib/cni"
+    conf_dir = "${directory}/cni"
+`;
+}
+
+/** `subnet` is three octets of a /24 nobody else uses. */
+export async function startContainerd(subnet: string): Promise<TestContainerd> {
+  const directory = mkdtempSync(join(tmpdir(), "kubelet-test-"));
+  const bridge = `kt${subnet.split(".").slice(1).join("x")}`;
+  mkdirSync(join(directory, "cni"));
+  const plugins = [
+    {
+      type: "bridge",
+      bridge,
+      isGateway: true,
+      ipMasq: false,
+      ipam: { type: "host-local", dataDir: join(directory, "ipam"), ranges: [[{ subnet: `${subnet}.0/24` }]], routes: [{ dst: "0.0.0.0/0" }] },
+    },
+    { type: "loopback" },
+  ].slice(0, 1);
+  writeFileSync(join(directory, "cni", "10-test.conflist"), JSON.stringify({ cniVersion: "0.4.0", name: "test", plugins }));
+  writeFileSync(join(directory, "config.toml"), configFor(directory));
+  const log = openSync(join(directory, "containerd.log"), "w");
+  const child = spawn("/usr/bin/containerd", ["--config", join(directory, "config.toml")], { stdio: ["ignore", log, log] });
+  const socket = join(directory, "containerd.sock");
+  const runtime = new GrpcRuntime(`unix://${socket}`);
+  for (let attempt = 0; ; attempt++) {
+    try {
+      await runtime.version({ timeoutMs: 1000 });
+      break;
+    } catch (error) {
+      if (attempt > 50) throw new Error(readFileSync(join(directory, "containerd.log"), "utf8"), { cause: error });
+      await delay(100);
+    }
+  }
+  for (const name of ["pause", "busybox"]) {
+    execFileSync("ctr", ["-a", socket, "-n", "k8s.io", "images", "import", join(IMAGES, `${name}.tar`)], { stdio: "ignore" });
+  }
+  const cgroupRoot = `/kubelet-test-${process.pid}-${subnet.replaceAll(".", "-")}`;
+  return {
+    directory,
+    runtime,
+    socket,
+    cgroupRoot,
+    async stop() {
+      for (const { id } of await runtime.listContainers()) {
+        await runtime.stopContainer(id, 0);
+        await runtime.removeContainer(id);
+      }
+      for (const { id } of await runtime.listSandboxes()) {
+        await runtime.stopSandbox(id);
+        await runtime.removeSandbox(id);
+      }
+      runtime.close();
+      const ended = new Promise((resolve) => child.once("exit", resolve));
+      child.kill("SIGTERM");
+      await ended;
+      const mounts = readFileSync("/proc/self/mountinfo", "utf8").split("\n").map((line) => line.split(" ")[4] ?? "");
+      for (const point of mounts.filter((path) => path.startsWith(`${directory}/`)).sort((a, b) => b.length - a.length)) execFileSync("umount", ["-l", point]);
+      // The bridge exists only if a pod had a network.
+      if (existsSync(`/sys/class/net/${bridge}`)) execFileSync("ip", ["link", "del", bridge], { stdio: "ignore" });
+      removeCgroups(cgroupRoot);
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+function removeCgroups(path: string): void {
+  for (const line of readFileSync("/proc/self/mountinfo", "utf8").split("\n")) {
+    const [before, after] = line.split(" - ");
+    if (!(after ?? "").startsWith("cgroup")) continue;
+    const directory = `${before!.split(" ")[4]}${path}`;
+    if (existsSync(directory)) execFileSync("find", [directory, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"], { stdio: "ignore" });
+  }
+}
