@@ -384,6 +384,38 @@ describe("watches", () => {
   });
 });
 
+describe("a transaction of many keys", () => {
+  it("is applied whole, even where it is larger than the memory for events", async (t) => {
+    const inner = openMemoryStore();
+    const names = ["a", "b", "c", "d"];
+    const key = (name: string) => `/registry/pods/default/${name}`;
+    for (const name of names) await inner.write({ key: key(name), value: Buffer.from(JSON.stringify(pod(name))) });
+    const modRevision = (await inner.currentRevision()) + 1;
+    const expire = Promise.withResolvers<void>();
+    const store: Store = Object.assign(Object.create(inner) as Store, {
+      currentRevision: () => inner.currentRevision(),
+      range: (...args: Parameters<Store["range"]>) => inner.range(...args),
+      close: () => inner.close(),
+      async *watch(_prefix: string, _from: number, signal: AbortSignal) {
+        await expire.promise;
+        const events = names.map((name) => ({ type: "delete", key: key(name), createRevision: 0, modRevision }));
+        yield { revision: modRevision, events };
+        await new Promise((resolve) => signal.addEventListener("abort", resolve));
+      },
+    });
+    const { pods } = open(t, { store, history: { maxEvents: 2 } });
+    const seen = follow(pods);
+    await seen.until(() => seen.progress.length === 1);
+    expire.resolve();
+    await seen.until(() => seen.events.length === 8);
+    assert.deepEqual(
+      seen.texts().slice(4),
+      names.map((name) => `DELETED ${name}`),
+    );
+    assert.equal(pods.count(), 0);
+  });
+});
+
 describe("falling behind compaction", () => {
   it("loads everything again and ends watches as expired", async (t) => {
     const inner = openMemoryStore();

@@ -168,7 +168,7 @@ export class CachedResource implements ResourceCache {
   /** Called by the cacher with each event of the store, in order. */
   apply(event: StoreEvent): void {
     if (this.#arrived !== undefined) this.#arrived.push(event);
-    else if (event.modRevision > this.#state.revision || this.#continues(event)) this.#applyNow(event);
+    else if (event.modRevision > this.#state.loadedRevision) this.#applyNow(event);
   }
   /** Called by the cacher when events were missed: the state is read again, watchers have to start over. */
   reload(): void {
@@ -184,10 +184,6 @@ export class CachedResource implements ResourceCache {
     this.#state.watchers.forEach((watcher) => watcher.progress(revision));
   }
 
-  /** Another event of a transaction whose first event was applied after loading. */
-  #continues(event: StoreEvent): boolean {
-    return event.modRevision === this.#state.revision && this.#state.ring.start < event.modRevision;
-  }
   #applyNow(event: StoreEvent): void {
     const pending = this.#pending.get(event.key);
     let entry: Entry | undefined;

@@ -34,6 +34,8 @@ export class ResourceState {
   ring: EventRing;
   /** Revision of the last load or event. */
   revision = 0;
+  /** Events up to here are contained in what was loaded. Several may share a later revision. */
+  loadedRevision = 0;
   sequence = 0;
 
   constructor(options: ResourceStateOptions) {
@@ -70,6 +72,7 @@ export class ResourceState {
     for (const index of this.#indexes) index.clear();
     for (const entry of entries) this.#put(entry, undefined);
     this.revision = revision;
+    this.loadedRevision = revision;
     this.ring = new EventRing(revision, this.#ringLimits);
   }
   /** Applies one event and tells its audience; returns the entry that it left. */
