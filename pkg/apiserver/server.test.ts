@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { startTestServer, type TestServer } from "./testing/test-server.ts";
+import { connect } from "node:http2";
+import { get } from "node:https";
+import { decodeEnvelope } from "#pkg/apimachinery/protobuf/index.ts";
+import { issueCertificate } from "#pkg/pki/index.ts";
+import { ADMIN, startTestServer, type TestServer } from "./testing/test-server.ts";
 
 let server: TestServer;
 before(async () => {
@@ -125,4 +129,139 @@ test("refuses paths that try tricks", async () => {
   }
   assert.equal((await server.request("/api/v1/nonsense")).status, 404);
   assert.equal((await server.request("/nonsense")).status, 404);
+});
+
+const pod = (name: string, labels: Record<string, string> = {}) => ({
+  apiVersion: "v1",
+  kind: "Pod",
+  metadata: { name, labels },
+  spec: { containers: [{ name: "c", image: "busybox" }] },
+});
+const strategic = { "content-type": "application/strategic-merge-patch+json" };
+
+test("binds a pod once", async () => {
+  await server.request("/api/v1/namespaces/default/pods", { body: pod("bound") });
+  const binding = {
+    apiVersion: "v1",
+    kind: "Binding",
+    metadata: { name: "bound" },
+    target: { kind: "Node", name: "n1" },
+  };
+  const first = await server.request("/api/v1/namespaces/default/pods/bound/binding", { body: binding });
+  assert.equal(first.status, 201, first.text);
+  const got = await server.request("/api/v1/namespaces/default/pods/bound");
+  assert.equal((got.json["spec"] as { nodeName: string }).nodeName, "n1");
+  const second = await server.request("/api/v1/namespaces/default/pods/bound/binding", { body: binding });
+  assert.equal(second.status, 409);
+  assert.equal(
+    second.json["message"],
+    'Operation cannot be fulfilled on pods/binding "bound": pod bound is already assigned to node "n1"',
+  );
+});
+
+test("evicts within the disruption budget only", async () => {
+  const path = "/api/v1/namespaces/evict/pods";
+  await server.request(path, { body: pod("p", { app: "e" }) });
+  await server.request(`${path}/p/status`, {
+    method: "PATCH",
+    body: { status: { phase: "Running", conditions: [{ type: "Ready", status: "True" }] } },
+    headers: strategic,
+  });
+  const budgets = "/apis/policy/v1/namespaces/evict/poddisruptionbudgets";
+  await server.request(budgets, {
+    body: {
+      apiVersion: "policy/v1",
+      kind: "PodDisruptionBudget",
+      metadata: { name: "b" },
+      spec: { minAvailable: 1, selector: { matchLabels: { app: "e" } } },
+    },
+  });
+  const status = (disruptionsAllowed: number) =>
+    server.request(`${budgets}/b/status`, {
+      method: "PATCH",
+      body: {
+        status: { observedGeneration: 1, disruptionsAllowed, currentHealthy: 1, desiredHealthy: 1, expectedPods: 1 },
+      },
+      headers: { "content-type": "application/merge-patch+json" },
+    });
+  const evict = () =>
+    server.request(`${path}/p/eviction`, {
+      body: { apiVersion: "policy/v1", kind: "Eviction", metadata: { name: "p" } },
+    });
+  await status(0);
+  const refused = await evict();
+  assert.equal(refused.status, 429, refused.text);
+  assert.equal((refused.json["details"] as { causes: { reason: string }[] }).causes[0]!.reason, "DisruptionBudget");
+  await status(1);
+  assert.equal((await evict()).status, 201);
+  assert.equal((await server.request(`${path}/p`)).status, 404);
+});
+
+test("applies, owns and refuses conflicting fields", async () => {
+  const path = "/api/v1/namespaces/default/configmaps/applied";
+  const apply = (manager: string, value: string) =>
+    server.request(`${path}?fieldManager=${manager}`, {
+      method: "PATCH",
+      body: { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "applied" }, data: { k: value } },
+      headers: { "content-type": "application/apply-patch+yaml" },
+    });
+  const created = await apply("one", "1");
+  assert.equal(created.status, 201, created.text);
+  assert.equal(created.json.metadata.managedFields?.[0]?.manager, "one");
+  const conflict = await apply("two", "2");
+  assert.equal(conflict.status, 409);
+  assert.match(String(conflict.json["message"]), /conflict with "one": \.data\.k/);
+});
+
+test("serves tables, metadata and protobuf", async () => {
+  const table = await server.request("/api/v1/namespaces/default/pods", {
+    headers: { accept: "application/json;as=Table;v=v1;g=meta.k8s.io,application/json" },
+  });
+  assert.equal(table.json.kind, "Table");
+  const partial = await server.request("/api/v1/namespaces/default/pods", {
+    headers: { accept: "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json" },
+  });
+  assert.equal(partial.json.kind, "PartialObjectMetadataList");
+  const accept = "application/vnd.kubernetes.protobuf";
+  const binary = await server.request("/api/v1/namespaces/default/pods/bound", { headers: { accept } });
+  assert.equal(binary.bytes.subarray(0, 4).toString("latin1"), "k8s\0");
+  const list = await server.request("/api/v1/namespaces/default/pods", { headers: { accept } });
+  const decoded = decodeEnvelope(list.bytes) as { items: { metadata: { name: string } }[] };
+  assert.equal(decoded.items[0]!.metadata.name, "bound");
+});
+
+test("speaks HTTP/1.1 and knows client certificates over both protocols", async () => {
+  const seen: (boolean | undefined)[] = [];
+  const own = await startTestServer({
+    authenticator: {
+      authenticate: (request) => {
+        seen.push(request.peer.certificateVerified);
+        return Promise.resolve(ADMIN);
+      },
+    },
+  });
+  const client = await issueCertificate(own.ca, {
+    commonName: "u",
+    usages: ["client"],
+    validityDays: 1,
+    now: Date.now(),
+  });
+  const url = `https://127.0.0.1:${own.listener.port}/version`;
+  const status = await new Promise<number | undefined>((resolve, reject) => {
+    get(url, { ca: own.ca.cert, agent: false, ...client }, (response) => {
+      response.resume();
+      response.on("end", () => resolve(response.statusCode));
+    }).on("error", reject);
+  });
+  assert.equal(status, 200);
+  const session = connect(url, { ca: own.ca.cert, ...client });
+  await new Promise((resolve, reject) => {
+    const stream = session.request({ ":path": "/version" });
+    stream.resume();
+    stream.on("end", resolve);
+    stream.on("error", reject);
+  });
+  session.close();
+  assert.deepEqual(seen, [true, true]);
+  await own.close();
 });

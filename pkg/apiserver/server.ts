@@ -13,6 +13,7 @@ import type { AdmissionChain, RestServices } from "./registry/call.ts";
 import type { ConnectHandler } from "./registry/dispatch.ts";
 import { ResourceRegistry } from "./registry/resource-registry.ts";
 import type { ReviewHandler } from "./review.ts";
+import { subresourceHandlers } from "./subresources/index.ts";
 import { serveVersion, type VersionInfo, versionInfo } from "./version.ts";
 
 /** The part of the server that authentication, authorization and admission read from: storage of all resources. */
@@ -59,7 +60,7 @@ export interface ApiServer {
   listen(options: ListenOptions): Promise<Listener>;
   /** Resolves when all storage has been read and the bootstrap objects exist. */
   readonly ready: Promise<void>;
-  /** Closes all listeners and background work; the store stays the caller's. */
+  /** Closes all listeners, background work and the registry's storage cache; the store stays the caller's. */
   close(): Promise<void>;
 }
 
@@ -84,7 +85,10 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   const version = versionInfo(deps.version);
   const handler = new Pipeline({
     services,
-    handlers: { reviews: new Map(deps.reviews?.flatMap((map) => [...map])), connect: deps.connect ?? new Map() },
+    handlers: {
+      reviews: new Map(deps.reviews?.flatMap((map) => [...map])),
+      connect: new Map([...subresourceHandlers(), ...(deps.connect ?? [])]),
+    },
     authenticator: deps.authenticator,
     authorizer: deps.authorizer,
     forbidden: deps.forbidden ?? plainForbidden,
@@ -119,6 +123,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
     },
     async close() {
       await Promise.all(Array.from(listeners, (listener) => listener.close()));
+      await registry.close();
     },
   };
 }

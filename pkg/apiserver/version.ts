@@ -26,7 +26,7 @@ export function versionInfo(overrides: Partial<VersionInfo> = {}): VersionInfo {
     emulationMinor: "36",
     minCompatibilityMajor: "1",
     minCompatibilityMinor: "35",
-    gitVersion: "v1.36.2+kubits",
+    gitVersion: "v1.36.0+kubits",
     gitCommit: "0000000000000000000000000000000000000000",
     gitTreeState: "clean",
     buildDate: "2026-06-09T00:00:00Z",

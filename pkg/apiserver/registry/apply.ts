@@ -1,20 +1,124 @@
-import { StatusError } from "#pkg/apimachinery/index.ts";
+import {
+  badRequest,
+  conflict,
+  type FieldError,
+  fieldRequired,
+  invalid,
+  isRecord,
+  type KubeObject,
+  notFound,
+  StatusError,
+} from "#pkg/apimachinery/index.ts";
+import { applyObject, TypedObjectError } from "#pkg/apimachinery/managedfields/index.ts";
+import { validateFields } from "./body.ts";
 import type { Call } from "./call.ts";
+import { createNew, fillNamespace, sendWritten, type Written } from "./create.ts";
+import { resetFieldsOf } from "./managed.ts";
 import type { WriteOptions } from "./options.ts";
 import type { Patch } from "./patch.ts";
-import type { WriteView } from "./update.ts";
+import { guaranteedUpdate, type WriteView } from "./update.ts";
 
-/** Server-side apply through a view. */
-export async function applyThrough(
-  _call: Call,
-  _view: WriteView,
-  _patch: Patch,
-  _options: WriteOptions,
-): Promise<void> {
-  throw new StatusError({
-    status: "Failure",
-    reason: "UnsupportedMediaType",
-    code: 415,
-    message: "server-side apply is not served",
+/** Lost races before the client is told; the merge is done again each time. */
+const ATTEMPTS = 6;
+
+/** Server-side apply through a view: merges a configuration into the object, or creates the object from it. */
+export async function applyThrough(call: Call, view: WriteView, patch: Patch, options: WriteOptions): Promise<void> {
+  if (options.fieldManager === "") {
+    const error: FieldError = fieldRequired("fieldManager", "is required for apply patch");
+    throw invalid({ group: "meta.k8s.io", kind: "PatchOptions" }, "", [error]);
+  }
+  const applied = configuration(call, patch, options);
+  const { installed, target } = call;
+  let created = false;
+  const written: Written = await guaranteedUpdate(call, {
+    view,
+    options,
+    optionsKind: "PatchOptions",
+    attempts: ATTEMPTS,
+    managed: true,
+    change: (old) => {
+      const { resourceVersion } = applied.metadata;
+      const merged = merge(call, view, applied, old, options);
+      // Only a version in the configuration is a condition.
+      if (resourceVersion === undefined || resourceVersion === "")
+        merged.metadata.resourceVersion = old.metadata.resourceVersion;
+      return merged;
+    },
+    createAbsent: async () => {
+      if (view.subresource !== "") throw notFound(installed.subject, target.name);
+      const { uid } = applied.metadata;
+      if (uid !== undefined && uid !== "") {
+        const why = `uid mismatch: the provided object specified uid ${uid}, and no existing object was found`;
+        throw conflict(installed.subject, target.name, why);
+      }
+      created = true;
+      const object = merge(call, view, applied, undefined, options);
+      return createNew(call, object, options, true);
+    },
   });
+  const sent = sendWritten(call, created ? 201 : 200, written);
+  if (sent !== undefined) await sent;
+}
+
+/** The applied configuration: an object of the kind, named as in the URL. @throws StatusError 400 */
+function configuration(call: Call, patch: Patch, options: WriteOptions): KubeObject {
+  const { installed, target } = call;
+  const { value } = patch;
+  if (!isRecord(value)) throw badRequest("error decoding YAML: the configuration must be an object");
+  const { kind, apiVersion } = value;
+  const expected = `${installed.apiVersion}, Kind=${installed.definition.kind}`;
+  if (typeof kind !== "string" || kind === "") throw badRequest("error decoding YAML: Object 'Kind' is missing");
+  if (apiVersion !== installed.apiVersion || kind !== installed.definition.kind) {
+    throw badRequest(`invalid object type: ${String(apiVersion)}, Kind=${kind} (expected ${expected})`);
+  }
+  const object = { ...value, metadata: isRecord(value["metadata"]) ? value["metadata"] : {} } as KubeObject;
+  if (object.metadata.name !== undefined && object.metadata.name !== target.name) {
+    throw badRequest(
+      `the name of the object (${object.metadata.name}) does not match the name on the URL (${target.name})`,
+    );
+  }
+  object.metadata.name = target.name;
+  validateFields(call, installed.definition, object, patch.duplicates, options.fieldValidation, false);
+  fillNamespace(call, object);
+  return object;
+}
+
+function merge(
+  call: Call,
+  view: WriteView,
+  applied: KubeObject,
+  live: Readonly<KubeObject> | undefined,
+  options: WriteOptions,
+): KubeObject {
+  const { installed, now } = call;
+  try {
+    const result = applyObject({
+      schema: installed.definition.schema,
+      live,
+      applied: structuredClone(applied),
+      manager: options.fieldManager,
+      force: options.force,
+      apiVersion: installed.apiVersion,
+      subresource: view.subresource,
+      now,
+      resetFields: resetFieldsOf(installed, view.subresource),
+    });
+    if (result.conflict !== undefined) throw result.conflict;
+    const { object } = result;
+    installed.definition.applyDefaults(object);
+    return object;
+  } catch (error) {
+    if (!(error instanceof TypedObjectError)) throw error;
+    const { namespace = "", name = "" } = applied.metadata;
+    const which = namespace === "" ? name : `${namespace}/${name}`;
+    const { kind } = installed.definition;
+    throw new StatusError(
+      {
+        status: "Failure",
+        code: 500,
+        message: `failed to create typed patch object (${which}; ${installed.apiVersion}, Kind=${kind}): ${error.message}`,
+      },
+      { cause: error },
+    );
+  }
 }

@@ -29,7 +29,11 @@ export interface DeleteRequest {
 /** DeleteOptions from the body, or from the query when there is no body. @throws StatusError 400, 422 */
 export async function readDeleteOptions(call: Call): Promise<DeleteRequest> {
   const bytes = await call.request.body();
-  const raw = bytes.length > 0 ? fromBody(call, bytes) : fromQuery(call.target.query);
+  return deleteRequest(bytes.length > 0 ? fromBody(call, bytes) : fromQuery(call.target.query));
+}
+
+/** Options, checked. @throws StatusError 422 */
+export function deleteRequest(raw: DeleteOptions): DeleteRequest {
   const errors: FieldError[] = [];
   const dryRun = parseDryRun(raw.dryRun ?? [], errors);
   const { propagationPolicy, orphanDependents } = raw;

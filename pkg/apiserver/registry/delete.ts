@@ -13,7 +13,7 @@ import { type ListOptions, parseListOptions } from "./options.ts";
 import { negotiate, sendEntry, sendObject } from "./represent.ts";
 
 /** What became of an object that was to be deleted. */
-type Deletion =
+export type Deletion =
   /** It stays for now, with a deletionTimestamp. */
   | { readonly kept: CacheEntry | KubeObject }
   /** It is gone; this was its last state. */
@@ -75,16 +75,11 @@ function sendSuccess(call: Call, object: Readonly<KubeObject>): void | Promise<v
   return sendBytes(call, 200, encoding, encodeStatus(encoding, { metadata: {}, status: "Success", details }));
 }
 
-/** Deletes one object or starts its deletion. @throws StatusError 404, 409 */
-export async function deleteOne(
-  call: Call,
-  namespace: string,
-  name: string,
-  options: DeleteRequest,
-): Promise<Deletion> {
+/** Deletes one object or starts its deletion, under admission. @throws StatusError 404, 409 */
+async function deleteOne(call: Call, namespace: string, name: string, options: DeleteRequest): Promise<Deletion> {
   const { installed, services } = call;
   const cache = installed.cache!;
-  let entry = cache.peek(namespace, name) ?? (await cache.get(namespace, name));
+  const entry = cache.peek(namespace, name) ?? (await cache.get(namespace, name));
   if (entry === undefined) throw notFound(installed.subject, name);
   const attributes = admissionAttributes(call, {
     operation: "DELETE",
@@ -97,19 +92,26 @@ export async function deleteOne(
   await admit(call, attributes);
   let stored = false;
   try {
-    for (let attempt = 1; ; attempt++) {
-      if (entry === undefined) throw notFound(installed.subject, name);
-      const outcome = await tryDelete(call, entry, options);
-      if (!("conflict" in outcome)) {
-        stored = !options.dryRun;
-        return outcome;
-      }
-      if (attempt >= ATTEMPTS) throw conflict(installed.subject, name, MODIFIED);
-      entry = outcome.conflict ?? (await cache.get(namespace, name));
-    }
+    const deletion = await deleteEntry(call, entry, options);
+    stored = !options.dryRun;
+    return deletion;
   } finally {
     const settled = services.admission.settle(attributes, stored);
     if (settled !== undefined) await settled;
+  }
+}
+
+/** Deletes or starts the deletion of what `entry` is a version of. No admission. @throws StatusError 404, 409 */
+export async function deleteEntry(call: Call, entry: CacheEntry, options: DeleteRequest): Promise<Deletion> {
+  const { installed } = call;
+  const { namespace, name } = entry;
+  let current: CacheEntry | undefined = entry;
+  for (let attempt = 1; ; attempt++) {
+    if (current === undefined) throw notFound(installed.subject, name);
+    const outcome = await tryDelete(call, current, options);
+    if (!("conflict" in outcome)) return outcome;
+    if (attempt >= ATTEMPTS) throw conflict(installed.subject, name, MODIFIED);
+    current = outcome.conflict ?? (await installed.cache!.get(namespace, name));
   }
 }
 

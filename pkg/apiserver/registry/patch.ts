@@ -8,7 +8,9 @@ import {
   DecodeError,
   decodeJson,
   decodeYaml,
+  fieldForbidden,
   internalError,
+  invalid,
   isRecord,
   type KubeObject,
   PatchError,
@@ -57,6 +59,10 @@ export async function patchThrough(call: Call, view: WriteView): Promise<void> {
   if (patch.type === "apply") {
     await applyThrough(call, view, patch, options);
     return;
+  }
+  if (options.force) {
+    const error = fieldForbidden("force", "may not be specified for non-apply patch");
+    throw invalid({ group: "meta.k8s.io", kind: "PatchOptions" }, "", [error]);
   }
   const written = await patchWith(call, view, options, (old) => patchOnto(call, definition, patch, options, old));
   const sent = sendWritten(call, 200, written);

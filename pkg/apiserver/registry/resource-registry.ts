@@ -86,6 +86,11 @@ export class ResourceRegistry {
     await Promise.all(Array.from(this.all(), (installed) => installed.cache?.ready()));
   }
 
+  /** Closes the cache of all storage; the store stays open. */
+  close(): Promise<void> {
+    return this.#cacher.close();
+  }
+
   #cacheOf(definition: ResourceDefinition): ResourceCache | undefined {
     const { etcdPrefix, namespaced, storage, kind, strategy, selectableFields } = definition;
     if (etcdPrefix === undefined) return undefined;

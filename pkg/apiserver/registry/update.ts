@@ -139,7 +139,7 @@ async function tryUpdate(call: Call, request: UpdateRequest, entry: CacheEntry):
   else object = attributes.object ?? object;
   object = prepareUpdate(call, view, object, old, options.dryRun);
   validateUpdate(call, view, object, old);
-  if (request.managed !== true) trackUpdate(call, old, object, options.fieldManager);
+  if (request.managed !== true) trackUpdate(call, old, object, options.fieldManager, view.subresource);
   // The view shows what validating admission judges.
   if (request.admissionView !== undefined) attributes.object = request.admissionView.of(object);
   else attributes.object = object;

@@ -15,7 +15,7 @@ export interface TestResponse {
   readonly bytes: Buffer;
   readonly text: string;
   /** Parsed on access. */
-  readonly json: KubeObject & Record<string, never>;
+  readonly json: KubeObject;
 }
 export interface TestRequest {
   readonly method?: string;
@@ -24,7 +24,7 @@ export interface TestRequest {
 }
 export interface WatchStream {
   /** The next event; rejects when none comes within two seconds. */
-  next(): Promise<{ type: string; object: KubeObject & Record<string, never> }>;
+  next(): Promise<{ type: string; object: KubeObject }>;
   readonly status: number;
   close(): void;
   /** Resolves when the server ends the stream. */
@@ -82,7 +82,6 @@ export async function startTestServer(overrides: Partial<ApiServerDeps> = {}): P
     close: async () => {
       session.close();
       await api.close();
-      await cacher.close();
     },
   };
 }
@@ -120,7 +119,7 @@ function send(session: ClientHttp2Session, path: string, options: TestRequest = 
           return all.toString();
         },
         get json() {
-          return JSON.parse(all.toString()) as TestResponse["json"];
+          return JSON.parse(all.toString()) as KubeObject;
         },
       });
     });
@@ -134,7 +133,7 @@ function openWatch(
   headers: Record<string, string> = {},
 ): Promise<WatchStream> {
   const stream = session.request({ ":path": path, ...headers });
-  const events: { type: string; object: KubeObject & Record<string, never> }[] = [];
+  const events: { type: string; object: KubeObject }[] = [];
   const waiting: (() => void)[] = [];
   let rest = "";
   stream.setEncoding("utf8");
