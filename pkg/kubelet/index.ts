@@ -10,3 +10,4 @@ export { DEFAULT_CONFIG, type KubeletConfig } from "./config.ts";
 export { GrpcRuntime } from "./cri/grpc-runtime.ts";
 export { isRuntimeError, type Runtime, RuntimeError } from "./cri/runtime.ts";
 export { KUBELET_VERSION } from "./node/status.ts";
+export { resetNode, type ResetDeps } from "./reset.ts";

@@ -217,6 +217,11 @@ export class CgroupManager {
     }
   }
 
+  /** Removes kubepods and everything in it. */
+  async removeAll(): Promise<void> {
+    if (this.#perQos) await this.#remove(this.path(["kubepods"]));
+  }
+
   /** A value below the pod's cgroup, or undefined when it does not exist. */
   async read(path: string, controller: string, file: string): Promise<string | undefined> {
     const mount = this.#mount(controller);

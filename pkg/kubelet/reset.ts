@@ -1,0 +1,57 @@
+/** Takes back everything the kubelet made on a machine. Repeating it is harmless. */
+import { readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Clock, CommandRunner, Logger } from "#pkg/util/index.ts";
+import { CgroupManager, parseHierarchies } from "./cgroups/manager.ts";
+import { DEFAULT_CONFIG } from "./config.ts";
+import type { KubeletConfig } from "./config.ts";
+import type { Runtime } from "./cri/runtime.ts";
+import { HostMounts } from "./mounts.ts";
+
+export interface ResetDeps {
+  readonly runtime: Runtime;
+  readonly config: Partial<KubeletConfig>;
+  readonly clock: Clock;
+  readonly commands: CommandRunner;
+  readonly log: Logger;
+}
+
+/** Removes all pods of the runtime, mounts and directories below rootDirectory, pod logs, and the pods' cgroups. */
+export async function resetNode(deps: ResetDeps, signal: AbortSignal): Promise<void> {
+  const { runtime, commands, log } = deps;
+  const config = { ...DEFAULT_CONFIG, ...deps.config };
+  const containers = await runtime.listContainers({}, { signal });
+  await Promise.all(
+    containers.map(async ({ id }) => {
+      await runtime.stopContainer(id, 0, { signal });
+      await runtime.removeContainer(id, { signal });
+    }),
+  );
+  const sandboxes = await runtime.listSandboxes({}, { signal });
+  await Promise.all(
+    sandboxes.map(async ({ id }) => {
+      await runtime.stopSandbox(id, { signal });
+      await runtime.removeSandbox(id, { signal });
+    }),
+  );
+  const mounts = new HostMounts(commands);
+  for (const point of await mounts.below(config.rootDirectory)) {
+    if (point !== config.rootDirectory) await mounts.unmount(point);
+  }
+  const left = (await mounts.below(config.rootDirectory)).filter((point) => point !== config.rootDirectory);
+  if (left.length > 0) throw new Error(`these mounts could not be removed: ${left.join(", ")}`);
+  for (const name of ["pods", "plugins", "plugins_registry"]) await rm(join(config.rootDirectory, name), { recursive: true, force: true });
+  await rm(config.podLogsDir, { recursive: true, force: true });
+  await rm(config.containerLogsDir, { recursive: true, force: true });
+  const cgroups = new CgroupManager({
+    hierarchies: parseHierarchies(await readFile("/proc/self/mountinfo", "utf8")),
+    driver: config.cgroupDriver,
+    cgroupRoot: config.cgroupRoot,
+    perQos: config.cgroupsPerQOS,
+    podPidsLimit: config.podPidsLimit,
+    commands,
+    log,
+  });
+  await cgroups.removeAll();
+  log.info({ containers: containers.length, sandboxes: sandboxes.length }, "Removed all pods of this node");
+}

@@ -1,0 +1,212 @@
+/** Reads container logs in CRI's format: `<RFC3339Nano> <stdout|stderr> <P|F> <text>`. */
+import { watch } from "node:fs";
+import { open } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
+import { basename, dirname } from "node:path";
+import { sleep } from "#pkg/util/index.ts";
+import type { Clock } from "#pkg/util/index.ts";
+
+const BLOCK_BYTES = 64 * 1024;
+/** Between looks at a quiet log, should a change go unnoticed. */
+const FOLLOW_POLL_MS = 1000;
+
+export interface LogOptions {
+  readonly follow: boolean;
+  /** Lines from the end to begin with; undefined for all. */
+  readonly tailLines?: number;
+  /** Only lines written at or after this time, epoch milliseconds. */
+  readonly since?: number;
+  readonly timestamps: boolean;
+  readonly limitBytes?: number;
+  readonly stream: "All" | "Stdout" | "Stderr";
+}
+
+interface Line {
+  readonly time: string;
+  readonly stream: string;
+  readonly partial: boolean;
+  readonly text: Buffer;
+}
+
+/** A line that is not in the format is passed on as it is: better odd than lost. */
+export function parseLine(line: Buffer): Line {
+  const first = line.indexOf(0x20);
+  const second = line.indexOf(0x20, first + 1);
+  const third = line.indexOf(0x20, second + 1);
+  const end = third < 0 ? line.length : third;
+  const tag = line.toString("latin1", second + 1, end);
+  if (first < 0 || second < 0 || !/^[PF]/.test(tag)) return { time: "", stream: "stdout", partial: false, text: line };
+  return {
+    time: line.toString("latin1", 0, first),
+    stream: line.toString("latin1", first + 1, second),
+    partial: tag.startsWith("P"),
+    text: third < 0 ? Buffer.alloc(0) : line.subarray(third + 1),
+  };
+}
+
+/** Where the last `count` lines begin. */
+async function tailOffset(file: FileHandle, count: number): Promise<number> {
+  const { size } = await file.stat();
+  if (count === 0) return size;
+  const block = Buffer.alloc(BLOCK_BYTES);
+  let found = 0;
+  for (let end = size; end > 0; ) {
+    const start = Math.max(0, end - BLOCK_BYTES);
+    const { bytesRead } = await file.read(block, 0, end - start, start);
+    for (let i = bytesRead - 1; i >= 0; i--) {
+      // The newline that ends the file begins no line.
+      if (block[i] === 0x0a && start + i !== size - 1 && ++found === count) return start + i + 1;
+    }
+    end = start;
+  }
+  return 0;
+}
+
+interface FollowState {
+  changed: boolean;
+  rotated: boolean;
+  wake: () => void;
+}
+
+/** Notices growth and rotation of the file through its directory. */
+function watchFile(path: string, signal: AbortSignal): FollowState {
+  const state: FollowState = { changed: false, rotated: false, wake: () => undefined };
+  const watcher = watch(dirname(path), { signal, persistent: false }, (event, name) => {
+    if (name !== null && name !== basename(path)) return;
+    state.changed = true;
+    if (event === "rename") state.rotated = true;
+    state.wake();
+  });
+  // Without inotify (its instances are few by default) the poll still finds everything, a little later.
+  watcher.on("error", () => undefined);
+  return state;
+}
+
+async function waitForChange(state: FollowState, clock: Clock, signal: AbortSignal): Promise<void> {
+  if (state.changed) return;
+  const wake = new AbortController();
+  state.wake = () => wake.abort();
+  try {
+    await sleep(clock, FOLLOW_POLL_MS, AbortSignal.any([signal, wake.signal]));
+  } catch {
+    return; // woken or aborted; the caller looks at its signal
+  }
+}
+
+export interface LogSource {
+  /** Path of the log of the container at hand. */
+  readonly path: string;
+  /** False once the container has ended: following stops at the end of its log. */
+  readonly running: () => boolean;
+}
+
+/** Output in chunks as a client is to see it. Ends at the log's end, or when following, at the container's. */
+export async function* readLog(source: LogSource, options: LogOptions, clock: Clock, signal: AbortSignal): AsyncGenerator<Buffer> {
+  const watching = new AbortController();
+  const bounded = AbortSignal.any([signal, watching.signal]);
+  let file = await open(source.path, "r");
+  try {
+    const state = options.follow ? watchFile(source.path, bounded) : undefined;
+    let offset = options.tailLines === undefined ? 0 : await tailOffset(file, options.tailLines);
+    const formatter = new Formatter(options);
+    for (;;) {
+      const running = source.running();
+      if (state !== undefined) state.changed = false;
+      const rotated = state?.rotated ?? false;
+      for await (const { chunk, next } of readToEnd(file, offset)) {
+        offset = next;
+        const out = formatter.push(chunk);
+        if (out.length > 0) yield out;
+        if (formatter.full) return;
+      }
+      if (state === undefined || signal.aborted) return;
+      if (rotated) {
+        state.rotated = false;
+        const reopened = await reopen(source.path, file);
+        if (reopened !== undefined) {
+          await file.close();
+          file = reopened;
+          offset = 0;
+          continue;
+        }
+      }
+      if (!running) return;
+      await waitForChange(state, clock, signal);
+      if (signal.aborted) return;
+    }
+  } finally {
+    watching.abort();
+    await file.close();
+  }
+}
+
+/** The new file of that name, unless it is still the one already open or not there yet. */
+async function reopen(path: string, current: FileHandle): Promise<FileHandle | undefined> {
+  let next: FileHandle;
+  try {
+    next = await open(path, "r");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+  if ((await next.stat()).ino !== (await current.stat()).ino) return next;
+  await next.close();
+  return undefined;
+}
+
+async function* readToEnd(file: FileHandle, from: number): AsyncGenerator<{ chunk: Buffer; next: number }> {
+  for (let offset = from; ; ) {
+    const block = Buffer.alloc(BLOCK_BYTES);
+    const { bytesRead } = await file.read(block, 0, BLOCK_BYTES, offset);
+    if (bytesRead === 0) return;
+    offset += bytesRead;
+    yield { chunk: block.subarray(0, bytesRead), next: offset };
+  }
+}
+
+/** Turns raw log bytes into what was asked for, across chunk boundaries. */
+class Formatter {
+  readonly #options: LogOptions;
+  #rest: Buffer = Buffer.alloc(0);
+  #sent = 0;
+  #inPartial = false;
+  full = false;
+
+  constructor(options: LogOptions) {
+    this.#options = options;
+    this.full = options.limitBytes === 0;
+  }
+
+  push(chunk: Buffer): Buffer {
+    const data = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+    const out: Buffer[] = [];
+    let start = 0;
+    for (let end = data.indexOf(0x0a, start); end >= 0; end = data.indexOf(0x0a, start)) {
+      const formatted = this.#format(parseLine(data.subarray(start, end)));
+      if (formatted !== undefined) out.push(formatted);
+      start = end + 1;
+    }
+    this.#rest = data.subarray(start);
+    return this.#limit(Buffer.concat(out));
+  }
+
+  #format({ time, stream, partial, text }: Line): Buffer | undefined {
+    const { since, stream: wanted, timestamps } = this.#options;
+    if (since !== undefined && time !== "" && Date.parse(time) < since) return undefined;
+    if (wanted !== "All" && wanted.toLowerCase() !== stream) return undefined;
+    // A long line comes in pieces: only its first carries the time, only its last the line's end.
+    const prefix = timestamps && time !== "" && !this.#inPartial ? `${time} ` : "";
+    this.#inPartial = partial;
+    return Buffer.concat([Buffer.from(prefix), text, Buffer.from(partial ? "" : "\n")]);
+  }
+
+  #limit(out: Buffer): Buffer {
+    const { limitBytes } = this.#options;
+    if (limitBytes === undefined) return out;
+    const left = limitBytes - this.#sent;
+    const kept = out.length > left ? out.subarray(0, left) : out;
+    this.#sent += kept.length;
+    this.full = this.#sent >= limitBytes;
+    return kept;
+  }
+}
