@@ -39,6 +39,7 @@ import {
   PersistentVolumeClaimResize,
   StorageObjectInUseProtection,
 } from "./plugins/storage.ts";
+import { PodSecurity } from "./pod-security/plugin.ts";
 import type { QuotaCache } from "./quota/accountant.ts";
 import { ResourceQuota } from "./quota/plugin.ts";
 
@@ -95,6 +96,7 @@ export function createAdmissionChain(deps: AdmissionDeps): AdmissionChain {
     new NodeRestriction(sources),
     new TaintNodesByCondition(),
     new AlwaysPullImages(),
+    new PodSecurity(sources.namespaces, sources.pods),
     new PodNodeSelector(sources.namespaces),
     new Priority(sources.priorityClasses),
     new DefaultTolerationSeconds(),
