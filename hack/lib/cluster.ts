@@ -13,10 +13,16 @@ export function program(main: "cmd/master/main.ts" | "cmd/node/main.ts"): string
   return [join(root, "hack/node"), join(root, main)];
 }
 
-export async function kubectl(layout: Layout, args: readonly string[], stdin?: string): Promise<string> {
-  const { stdout } = await runner.run("kubectl", ["--kubeconfig", layout.adminConf, ...args], {
+/** kubectl as the administrator; `prefix` enters the machine it is to run on. */
+export async function kubectl(
+  layout: Layout,
+  args: readonly string[],
+  options: { stdin?: string; prefix?: readonly string[] } = {},
+): Promise<string> {
+  const [file, ...rest] = [...(options.prefix ?? []), "kubectl", "--kubeconfig", layout.adminConf, ...args];
+  const { stdout } = await runner.run(file!, rest, {
     timeoutMs: 300_000,
-    ...(stdin === undefined ? {} : { stdin }),
+    ...(options.stdin === undefined ? {} : { stdin: options.stdin }),
   });
   return stdout;
 }
@@ -24,6 +30,7 @@ export async function kubectl(layout: Layout, args: readonly string[], stdin?: s
 export interface MasterOptions {
   readonly address: string;
   readonly port?: number;
+  /** Enters the machine to run on. */
   readonly prefix?: readonly string[];
   readonly extraArgs?: readonly string[];
 }
@@ -49,7 +56,7 @@ export async function startMaster(layout: Layout, daemons: Daemons, options: Mas
   for (let attempt = 0; attempt < 300; attempt++) {
     if (daemons.pid("kubits-master") === undefined) break;
     if (existsSync(layout.adminConf)) {
-      const ready = await kubectl(layout, ["get", "--raw", "/readyz", "--request-timeout=2s"]).catch(() => "");
+      const ready = await kubectl(layout, ["get", "--raw", "/readyz", "--request-timeout=2s"], options).catch(() => "");
       if (ready.trim() === "ok") return;
     }
     await delay(100);
@@ -105,11 +112,17 @@ export function startNode(layout: Layout, daemons: Daemons, options: NodeOptions
 }
 
 /** Waits until the node is Ready; explains with the log's end when it does not become so. */
-export async function waitForNode(layout: Layout, daemons: Daemons, name: string, timeoutMs = 90_000): Promise<void> {
+export async function waitForNode(
+  layout: Layout,
+  daemons: Daemons,
+  name: string,
+  prefix: readonly string[] = [],
+  timeoutMs = 90_000,
+): Promise<void> {
   const deadline = Date.now() + timeoutMs;
   const path = '{.status.conditions[?(@.type=="Ready")].status}';
   while (Date.now() < deadline) {
-    const status = await kubectl(layout, ["get", "node", name, "-o", `jsonpath=${path}`]).catch(() => "");
+    const status = await kubectl(layout, ["get", "node", name, "-o", `jsonpath=${path}`], { prefix }).catch(() => "");
     if (status === "True") return;
     if (daemons.pid("kubits-node") === undefined) break;
     await delay(200);

@@ -97,7 +97,7 @@ export class Lab {
       await lab.#bringUp(options);
       return lab;
     } catch (error) {
-      await lab.destroy();
+      await lab.destroy().catch((cleanup: unknown) => console.error(cleanup)); // the first error is the one to report
       throw error;
     }
   }
@@ -126,7 +126,7 @@ export class Lab {
         await writeNodeKubeconfigs({ ...node.layout, pkiDir: layout.pkiDir }, { name: node.name, server: this.server });
         writeFileSync(join(node.layout.dataDir, "socket"), sockets[index]!);
         this.startNode(node, nodeArgs);
-        await waitForNode(this.master.layout, node.daemons, node.name);
+        await waitForNode(this.master.layout, node.daemons, node.name, this.master.enter);
       }),
     );
   }

@@ -1,11 +1,10 @@
 import { createServer } from "node:net";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { SpawnRunner } from "#pkg/util/index.ts";
 import type { Daemons } from "./daemons.ts";
-import { IMAGES } from "./images/catalogue.ts";
-import { buildImage, fetchPackage, pushImage } from "./images/oci.ts";
+import { fetchPackage } from "./images/oci.ts";
 import type { Layout } from "./layout.ts";
 
 /** Can images be pulled from the public registry? Any HTTP answer counts. */
@@ -32,52 +31,55 @@ function freePort(address: string, wanted: number): Promise<number> {
   });
 }
 
+/** Runs a command, in the network namespace that `prefix` enters when there is one. */
+function run(prefix: readonly string[], command: readonly string[], allowFailure = false) {
+  const [file, ...args] = [...prefix, ...command];
+  return new SpawnRunner().run(file!, args, { timeoutMs: 300_000, allowFailure });
+}
+
+export interface RegistryOptions {
+  /** Default 127.0.0.1. */
+  readonly address?: string;
+  /** Program and arguments put in front, to enter a network namespace. */
+  readonly prefix?: readonly string[];
+}
+
 /**
  * Runs Debian's docker-registry (unpacked, not installed, so that no service of the distribution starts) with all
  * images of the catalogue in it. Idempotent. Answers its URL.
  */
-export async function startRegistry(
-  layout: Layout,
-  daemons: Daemons,
-  options: { address?: string; prefix?: readonly string[]; progress?: (line: string) => void } = {},
-): Promise<string> {
-  const address = options.address ?? "127.0.0.1";
+export async function startRegistry(layout: Layout, daemons: Daemons, options: RegistryOptions = {}): Promise<string> {
+  const { address = "127.0.0.1", prefix = [] } = options;
   mkdirSync(layout.registryDir, { recursive: true });
   const urlFile = join(layout.registryDir, "url");
-  if (daemons.pid("registry") !== undefined) return readFileSync(urlFile, "utf8");
+  if (daemons.pid("registry") !== undefined && existsSync(urlFile)) return readFileSync(urlFile, "utf8");
+  await daemons.stop("registry");
 
-  const deb = await fetchPackage("docker-registry", layout.cacheDir);
   const unpacked = join(layout.registryDir, "package");
-  await new SpawnRunner().run("dpkg", ["-x", deb, unpacked]);
-  const url = `http://${address}:${await freePort(address, 5000)}`;
+  await run([], ["dpkg", "-x", await fetchPackage("docker-registry", layout.cacheDir), unpacked]);
+  // A namespace of our own has every port free.
+  const port = prefix.length > 0 ? 5000 : await freePort(address, 5000);
+  const url = `http://${address}:${port}`;
   const configFile = join(layout.registryDir, "config.json");
   const configuration = {
     version: 0.1,
     log: { level: "warn" },
     storage: { filesystem: { rootdirectory: join(layout.registryDir, "storage") } },
-    http: { addr: url.slice("http://".length) },
+    http: { addr: `${address}:${port}` },
   };
   writeFileSync(configFile, JSON.stringify(configuration));
-  daemons.start("registry", [
-    ...(options.prefix ?? []),
-    join(unpacked, "usr/bin/docker-registry"),
-    "serve",
-    configFile,
-  ]);
-  await answers(url, daemons);
-  for (const recipe of IMAGES) {
-    options.progress?.(recipe.reference);
-    await pushImage(await buildImage(recipe, join(layout.cacheDir, "images"), layout.cacheDir), url);
-  }
+  daemons.start("registry", [...prefix, join(unpacked, "usr/bin/docker-registry"), "serve", configFile]);
+  await answers(url, prefix, daemons);
+  await run(prefix, [join(import.meta.dirname, "../images"), "--push", url, "--cache", layout.cacheDir]);
   writeFileSync(urlFile, url);
   return url;
 }
 
-async function answers(url: string, daemons: Daemons): Promise<void> {
+async function answers(url: string, prefix: readonly string[], daemons: Daemons): Promise<void> {
   for (let attempt = 0; attempt < 100; attempt++) {
     if (daemons.pid("registry") === undefined) break;
-    const response = await fetch(`${url}/v2/`, { signal: AbortSignal.timeout(1000) }).catch(() => undefined);
-    if (response?.ok === true) return;
+    const { exitCode } = await run(prefix, ["curl", "-sf", "--max-time", "1", `${url}/v2/`], true);
+    if (exitCode === 0) return;
     await delay(100);
   }
   throw new Error(`the local image registry did not come up:\n${daemons.tail("registry")}`);

@@ -86,7 +86,7 @@ async function get(url: string): Promise<string> {
 async function demo(address: string): Promise<void> {
   step("Demo: kubectl apply -f hack/demo/nginx.yaml");
   const manifest = readFileSync(join(import.meta.dirname, "../demo/nginx.yaml"), "utf8");
-  process.stdout.write(await kubectl(layout, ["apply", "-f", "-"], manifest));
+  process.stdout.write(await kubectl(layout, ["apply", "-f", "-"], { stdin: manifest }));
   step("Waiting for the pod to be Ready");
   await kubectl(layout, ["wait", "--for=condition=Ready", "pod/nginx-demo", "--timeout=180s"]);
   const podIp = await kubectl(layout, ["get", "pod", "nginx-demo", "-o", "jsonpath={.status.podIP}"]);
@@ -117,7 +117,7 @@ async function main(paths: Layout): Promise<void> {
   let mirror: string | undefined;
   if (!(await publicRegistryReachable())) {
     step("No public image registry in reach: serving images built from Debian packages from a local one");
-    mirror = await startRegistry(paths, daemons, { progress: (reference) => step(`  ${reference}`) });
+    mirror = await startRegistry(paths, daemons);
   }
   const socket = await ensureContainerd(mirror);
   remember({ address, name, containerd: socket });

@@ -75,9 +75,19 @@ function ignoreExisting(error: NodeJS.ErrnoException): void {
   if (error.code !== "EEXIST") throw error;
 }
 
-/** Builds one image into `work` as OCI blobs. The same recipe and packages give the same digests. */
+/**
+ * Builds one image into `work` as OCI blobs, unless the same recipe was built there before. The same recipe and packages
+ * give the same digests.
+ */
 export async function buildImage(recipe: ImageRecipe, work: string, cache: string): Promise<BuiltImage> {
   const folder = join(work, recipe.reference.replaceAll(/[/:]/g, "_"));
+  const record = join(folder, "image.json");
+  const wanted = JSON.stringify(recipe);
+  const known = await readFile(record, "utf8").then(
+    (text) => JSON.parse(text) as { recipe: string; image: BuiltImage },
+    () => undefined, // absent or cut off: build it
+  );
+  if (known?.recipe === wanted) return known.image;
   const root = join(folder, "root");
   await rm(folder, { recursive: true, force: true });
   await assembleRoot(recipe, root, cache);
@@ -105,7 +115,10 @@ export async function buildImage(recipe: ImageRecipe, work: string, cache: strin
     config: describe(config),
     layers: [describe(layer)],
   });
-  return { reference: recipe.reference, manifest, blobs: [config, layer] };
+  const image = { reference: recipe.reference, manifest, blobs: [config, layer] };
+  await writeFile(`${record}.new`, JSON.stringify({ recipe: wanted, image }));
+  await rename(`${record}.new`, record);
+  return image;
 }
 
 async function blobOf(mediaType: string, path: string): Promise<Blob> {
