@@ -1,0 +1,97 @@
+/** A whole API server over the memory store, with real RBAC and admission, reached without a network. */
+import { builtinResources } from "#pkg/api/index.ts";
+import type { ResourceQuota } from "#pkg/api/types/core-v1.ts";
+import type { AnyObject, UserInfo } from "#pkg/apimachinery/index.ts";
+import { createAdmissionChain } from "#pkg/apiserver/admission/index.ts";
+import { createAuthorizer, createAuthzReviews, forbiddenError, RbacEscalation } from "#pkg/apiserver/authz/index.ts";
+import { bootstrapRbac, bootstrapSystemObjects, systemNodeRules } from "#pkg/apiserver/bootstrap/index.ts";
+import { type ApiHandler, type ApiServer, createApiServer, createResourceRegistry } from "#pkg/apiserver/index.ts";
+import { CacheSource } from "#pkg/apiserver/source/index.ts";
+import { openMemoryStore } from "#pkg/storage/index.ts";
+import type { Clock, Logger, Random } from "#pkg/util/index.ts";
+
+export const ADMIN: UserInfo = { name: "admin", groups: ["system:masters", "system:authenticated"] };
+
+/** The identity of a controller: its service account, or the controller manager for "". */
+export function controllerUser(account: string): UserInfo {
+  return account === ""
+    ? { name: "system:kube-controller-manager", groups: ["system:authenticated"] }
+    : {
+        name: `system:serviceaccount:kube-system:${account}`,
+        groups: ["system:serviceaccounts", "system:serviceaccounts:kube-system", "system:authenticated"],
+      };
+}
+
+export async function startApi(deps: {
+  clock: Clock;
+  random: Random;
+  log: Logger;
+  signal: AbortSignal;
+}): Promise<{ handler: ApiHandler; server: ApiServer }> {
+  const { clock, random, log, signal } = deps;
+  const registry = createResourceRegistry({
+    store: openMemoryStore({ clock }),
+    clock,
+    log,
+    resources: builtinResources(),
+  });
+  await registry.ready();
+  const cache = (group: string, plural: string) => registry.cache(group, plural);
+  const bootstrap = { cache, clock, random, log };
+  await bootstrapSystemObjects(bootstrap);
+  await bootstrapRbac(bootstrap);
+  const source = <T extends AnyObject>(group: string, plural: string) =>
+    new CacheSource<T>(cache(group, plural), clock, signal);
+  const rbacGroup = "rbac.authorization.k8s.io";
+  const { authorizer, rbac } = createAuthorizer({
+    modes: ["RBAC"],
+    rbac: {
+      roles: source(rbacGroup, "roles"),
+      roleBindings: source(rbacGroup, "rolebindings"),
+      clusterRoles: source(rbacGroup, "clusterroles"),
+      clusterRoleBindings: source(rbacGroup, "clusterrolebindings"),
+    },
+    node: {
+      pods: source("", "pods"),
+      persistentVolumeClaims: source("", "persistentvolumeclaims"),
+      persistentVolumes: source("", "persistentvolumes"),
+      volumeAttachments: source("storage.k8s.io", "volumeattachments"),
+      resourceSlices: source("resource.k8s.io", "resourceslices"),
+      nodeRules: systemNodeRules(),
+    },
+  });
+  const admission = createAdmissionChain({
+    clock,
+    random,
+    log,
+    authorizer,
+    sources: {
+      namespaces: source("", "namespaces"),
+      nodes: source("", "nodes"),
+      pods: source("", "pods"),
+      serviceAccounts: source("", "serviceaccounts"),
+      limitRanges: source("", "limitranges"),
+      priorityClasses: source("scheduling.k8s.io", "priorityclasses"),
+      storageClasses: source("storage.k8s.io", "storageclasses"),
+      ingressClasses: source("networking.k8s.io", "ingressclasses"),
+      resourceQuotas: source<ResourceQuota>("", "resourcequotas"),
+      runtimeClasses: source("node.k8s.io", "runtimeclasses"),
+      csiDrivers: source("storage.k8s.io", "csidrivers"),
+    },
+    quotaCache: cache("", "resourcequotas"),
+    extraValidating: rbac === undefined ? [] : [new RbacEscalation(rbac, authorizer)],
+  });
+  const server = createApiServer({
+    registry,
+    authenticator: { authenticate: (request) => Promise.resolve(request.peer.user) },
+    authorizer,
+    admission,
+    forbidden: forbiddenError,
+    reviews: [createAuthzReviews({ authorizer, ...(rbac === undefined ? {} : { rbac }) })],
+    clock,
+    random,
+    log,
+  });
+  await server.ready;
+  return { handler: server.handler, server };
+}

@@ -1,0 +1,185 @@
+/**
+ * A cluster in one process under one clock and one seed: the real API server (memory store, RBAC, admission), all
+ * controllers, and hollow nodes. Time moves only in `advance`; equal seeds make equal histories.
+ */
+import type { AnyObject } from "#pkg/apimachinery/index.ts";
+import {
+  type Client,
+  createClient,
+  createInformerFactory,
+  directTransport,
+  type InformerFactory,
+} from "#pkg/client/index.ts";
+import type { ResourceRef } from "#pkg/api/resource-ref.ts";
+import { FakeClock, type Logger, SeededRandom, silentLogger } from "#pkg/util/index.ts";
+import { createControllers } from "../create.ts";
+import type { ControllerOptions } from "../common/options.ts";
+import { ADMIN, controllerUser, startApi } from "./api.ts";
+import { FaultyTransport, type Faults, NO_FAULTS, type Wire } from "./faulty-transport.ts";
+import { HollowNodes } from "./hollow-nodes.ts";
+import { startHollowScheduler } from "./hollow-scheduler.ts";
+
+export interface ClusterOptions {
+  readonly seed: number;
+  readonly nodes?: number;
+  /** Upstream's --controllers. */
+  readonly controllers?: readonly string[];
+  readonly controllerOptions?: Partial<ControllerOptions>;
+  readonly log?: Logger;
+}
+
+/** Turns of the event loop without activity after which the cluster is taken to be at rest. */
+const QUIET_TURNS = 6;
+
+export class SimulatedCluster {
+  readonly clock: FakeClock;
+  readonly random: SeededRandom;
+  readonly admin: Client;
+  /** The test's own view, never disturbed by faults. */
+  readonly informers: InformerFactory;
+  readonly nodes: HollowNodes;
+  readonly wire: Wire;
+  readonly #options: ClusterOptions;
+  readonly #clientFor: (account: string, wire: Wire) => Client;
+  readonly #stop: AbortController;
+  #controllers: { stop: AbortController; done: Promise<unknown> }[] = [];
+
+  private constructor(parts: {
+    clock: FakeClock;
+    random: SeededRandom;
+    admin: Client;
+    informers: InformerFactory;
+    nodes: HollowNodes;
+    wire: Wire;
+    options: ClusterOptions;
+    clientFor: (account: string, wire: Wire) => Client;
+    stop: AbortController;
+  }) {
+    this.clock = parts.clock;
+    this.random = parts.random;
+    this.admin = parts.admin;
+    this.informers = parts.informers;
+    this.nodes = parts.nodes;
+    this.wire = parts.wire;
+    this.#options = parts.options;
+    this.#clientFor = parts.clientFor;
+    this.#stop = parts.stop;
+  }
+
+  static async start(options: ClusterOptions): Promise<SimulatedCluster> {
+    const clock = new FakeClock();
+    const random = new SeededRandom(options.seed);
+    const stop = new AbortController();
+    const log = options.log ?? silentLogger;
+    const { handler } = await startApi({ clock, random, log, signal: stop.signal });
+    const delay = (ms: number) => new Promise<void>((resolve) => void clock.schedule(ms, resolve));
+    const wire: Wire = { faults: NO_FAULTS, activity: 0, writes: 0, random, delay };
+    const calm: Wire = { faults: NO_FAULTS, activity: 0, writes: 0, random, delay };
+    // Everybody's activity counts towards rest, only the controllers' writes count as writes.
+    Object.defineProperty(calm, "activity", {
+      get: () => wire.activity,
+      set: (value: number) => {
+        wire.activity = value;
+      },
+    });
+    const client = (user: typeof ADMIN, over: Wire) =>
+      createClient(new FaultyTransport(directTransport(handler, { user }), over), { userAgent: "simulation", clock });
+    const admin = client(ADMIN, calm);
+    const informers = createInformerFactory({ client: admin, clock, log });
+    const nodes = new HollowNodes({ client: admin, informers, clock, random }, options.nodes ?? 3);
+    const cluster = new SimulatedCluster({
+      clock,
+      random,
+      admin,
+      informers,
+      nodes,
+      wire,
+      options,
+      clientFor: (account, over) => client(controllerUser(account), over),
+      stop,
+    });
+    startHollowScheduler({ client: admin, informers, clock, random }, stop.signal);
+    await nodes.start(stop.signal);
+    informers.start(stop.signal);
+    await cluster.settle();
+    cluster.startControllers();
+    await cluster.settle();
+    return cluster;
+  }
+
+  /** Starts one more set of controllers, as a second leader or after a crash. */
+  startControllers(): void {
+    const { clock, random } = this;
+    const log = this.#options.log ?? silentLogger;
+    const stop = new AbortController();
+    const signal = AbortSignal.any([stop.signal, this.#stop.signal]);
+    const informers = createInformerFactory({ client: this.#clientFor("", this.wire), clock, random, log });
+    const controllers = createControllers({
+      clientFor: (account) => this.#clientFor(account, this.wire),
+      informers,
+      clock,
+      random,
+      log,
+      controllers: this.#options.controllers ?? ["*"],
+      options: { rootCa: "test root", ...this.#options.controllerOptions },
+    });
+    informers.start(signal);
+    this.#controllers.push({ stop, done: Promise.all(controllers.map((controller) => controller.run(signal))) });
+  }
+  /** All controllers vanish between two steps, without a goodbye. */
+  async crashControllers(): Promise<void> {
+    const running = this.#controllers.splice(0);
+    for (const { stop } of running) stop.abort(new Error("crashed"));
+    await Promise.all(running.map(({ done }) => done));
+  }
+  set faults(faults: Faults) {
+    this.wire.faults = faults;
+  }
+
+  /** Waits until nothing moves at this instant of simulated time. */
+  async settle(): Promise<void> {
+    let quiet = 0;
+    let seen = this.wire.activity;
+    while (quiet < QUIET_TURNS) {
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      if (this.wire.activity === seen) quiet++;
+      else quiet = 0;
+      seen = this.wire.activity;
+    }
+  }
+  /** Lets simulated time pass, settling after each timer. */
+  async advance(durationMs: number, afterStep?: () => void): Promise<void> {
+    const end = this.clock.now() + durationMs;
+    for (;;) {
+      await this.settle();
+      afterStep?.();
+      const next = this.clock.nextTimer();
+      if (next === undefined || next > end) break;
+      await this.clock.advance(Math.max(0, next - this.clock.now()));
+    }
+    await this.clock.advance(Math.max(0, end - this.clock.now()));
+    await this.settle();
+  }
+  /** Advances second by second until the condition holds; throws after `limitMs` of simulated time. */
+  async until(what: string, condition: () => boolean, limitMs = 120_000): Promise<void> {
+    const end = this.clock.now() + limitMs;
+    while (!condition()) {
+      if (this.clock.now() >= end) throw new Error(`not within ${limitMs} ms: ${what}`);
+      await this.advance(500);
+    }
+  }
+  list<T extends AnyObject>(resource: ResourceRef<T>, namespace?: string): T[] {
+    return this.informers.informer(resource).lister.list(namespace);
+  }
+  /** Makes the test see a resource; call before `list` of it. */
+  async observe(...resources: ResourceRef<AnyObject>[]): Promise<void> {
+    for (const resource of resources) this.informers.informer(resource);
+    this.informers.start(this.#stop.signal);
+    await this.settle();
+  }
+
+  async close(): Promise<void> {
+    await this.crashControllers();
+    this.#stop.abort(new Error("the simulation is over"));
+  }
+}

@@ -1,0 +1,106 @@
+import {
+  ConnectionError,
+  type StreamedResponse,
+  type Transport,
+  type TransportRequest,
+  type TransportResponse,
+} from "#pkg/client/index.ts";
+import type { Random } from "#pkg/util/index.ts";
+
+/** Probabilities of things going wrong, per request (writes, reads) or per delivered chunk (watches). */
+export interface Faults {
+  /** The request never arrives. */
+  readonly dropRequest: number;
+  /** The request is carried out, and the answer is lost. */
+  readonly dropResponse: number;
+  /** A write is answered with a conflict although there was none. */
+  readonly conflict: number;
+  /** A watch breaks after an event. */
+  readonly dropWatch: number;
+  /** A watch hands its events on late: caches are behind. */
+  readonly delayWatch: number;
+}
+export const NO_FAULTS: Faults = { dropRequest: 0, dropResponse: 0, conflict: 0, dropWatch: 0, delayWatch: 0 };
+
+/** What all transports of a simulation share: faults in force, and a count of everything that happens. */
+export interface Wire {
+  faults: Faults;
+  /** Grows with every request, answer and watch chunk: the cluster is at rest when it stands still. */
+  activity: number;
+  /** Successful writes so far (events not counted). */
+  writes: number;
+  readonly random: Random;
+  /** Resolves after a while of simulated time. */
+  delay(ms: number): Promise<void>;
+  onWrite?(request: TransportRequest): void;
+}
+
+const CONFLICT = Buffer.from(
+  JSON.stringify({
+    kind: "Status",
+    apiVersion: "v1",
+    metadata: {},
+    status: "Failure",
+    message: "Operation cannot be fulfilled: injected conflict",
+    reason: "Conflict",
+    code: 409,
+  }),
+);
+
+/** Passes requests on to the real transport, unless the dice say otherwise. */
+export class FaultyTransport implements Transport {
+  readonly #inner: Transport;
+  readonly #wire: Wire;
+
+  constructor(inner: Transport, wire: Wire) {
+    this.#inner = inner;
+    this.#wire = wire;
+  }
+  async request(request: TransportRequest): Promise<TransportResponse> {
+    const wire = this.#wire;
+    const { faults } = wire;
+    wire.activity++;
+    try {
+      const isWrite = request.method !== "GET";
+      if (this.#hits(faults.dropRequest)) throw new ConnectionError("injected: the request was lost");
+      if ((request.method === "PUT" || request.method === "PATCH") && this.#hits(faults.conflict))
+        return { status: 409, headers: { "content-type": "application/json" }, body: CONFLICT };
+      const response = await this.#inner.request(request);
+      if (
+        isWrite &&
+        response.status < 300 &&
+        !request.path.includes("/events") &&
+        !request.path.includes("accessreviews")
+      ) {
+        wire.writes++;
+        wire.onWrite?.(request);
+      }
+      if (this.#hits(faults.dropResponse)) throw new ConnectionError("injected: the answer was lost");
+      return response;
+    } finally {
+      wire.activity++;
+    }
+  }
+  async stream(request: TransportRequest): Promise<StreamedResponse> {
+    this.#wire.activity++;
+    if (this.#hits(this.#wire.faults.dropRequest)) throw new ConnectionError("injected: the request was lost");
+    const response = await this.#inner.stream(request);
+    return { ...response, body: this.#body(response.body) };
+  }
+  close(): void {
+    this.#inner.close();
+  }
+
+  async *#body(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    const wire = this.#wire;
+    for await (const chunk of body) {
+      wire.activity++;
+      if (this.#hits(wire.faults.delayWatch)) await wire.delay(1 + wire.random.int(2000));
+      yield chunk;
+      if (this.#hits(wire.faults.dropWatch)) throw new ConnectionError("injected: the watch broke");
+    }
+  }
+  #hits(probability: number): boolean {
+    return probability > 0 && this.#wire.random.float() < probability;
+  }
+}
