@@ -33,6 +33,9 @@ export interface BuildDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  /** Advertised address of this server. */
+  readonly address: string;
+  /** Ends background work. */
   readonly signal: AbortSignal;
 }
 

@@ -18,7 +18,10 @@ export function identityOf(user: string): UserInfo {
 export interface LoopsThread {
   /** Resolves when the thread has ended; rejects when it crashed. */
   readonly ended: Promise<void>;
+  /** Asks it to end in order. */
   stop(): void;
+  /** Ends it at once; harmless when it has ended. */
+  terminate(): Promise<void>;
 }
 
 /** Starts scheduler and controllers in a thread of their own, served by `handler` under their own identities. */
@@ -38,5 +41,9 @@ export function startLoopsThread(handler: ApiHandler, input: WorkerInput, log: L
       resolve();
     });
   });
-  return { ended, stop: () => worker.postMessage("stop") };
+  return {
+    ended,
+    stop: () => worker.postMessage("stop"),
+    terminate: async () => void (await worker.terminate()),
+  };
 }

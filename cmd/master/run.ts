@@ -1,7 +1,7 @@
 import { type FlagValues, UsageError } from "#pkg/config/index.ts";
 import { startCompactor } from "#pkg/storage/index.ts";
 import { createClient, http2Transport, loadKubeconfig } from "#pkg/client/index.ts";
-import { type Clock, type Logger, RealClock, SecureRandom, SpawnRunner } from "#pkg/util/index.ts";
+import { type Clock, type Logger, RealClock, SecureRandom, SpawnRunner, sleep } from "#pkg/util/index.ts";
 import { defaultAddress } from "../common/address.ts";
 import { createLogger } from "../common/logging.ts";
 import { VERSION, parseProgram } from "../common/program.ts";
@@ -16,6 +16,8 @@ import { existsSync } from "node:fs";
 import type { ClusterPki } from "#pkg/pki/index.ts";
 
 type Flags = FlagValues<typeof masterFlags>;
+
+const LOOPS_GRACE_MS = 5000;
 
 const PROGRAM = {
   name: "kubits-master",
@@ -87,6 +89,7 @@ async function runMaster(flags: Flags, log: Logger, signal: AbortSignal): Promis
   else await runLoopsAlone(flags, clock, log, signal);
 }
 
+/** Everything that was started is stopped in reverse, also when a later step fails. */
 async function runWithApiServer(flags: Flags, clock: Clock, log: Logger, signal: AbortSignal): Promise<void> {
   const address =
     flags["advertise-address"] === "" ? await defaultAddress(new SpawnRunner()) : flags["advertise-address"];
@@ -98,40 +101,50 @@ async function runWithApiServer(flags: Flags, clock: Clock, log: Logger, signal:
     extraSans: flags["apiserver-cert-extra-sans"],
     now: clock.now(),
   });
+  await using cleanup = new AsyncDisposableStack();
   const store = await openStore(flags, clock, log);
-  const stopCompactor = startCompactor({ store, clock, log });
-  const apiServer = await buildApiServer({ flags, store, pki, clock, random: new SecureRandom(), log, signal });
+  cleanup.defer(() => store.close());
+  cleanup.defer(startCompactor({ store, clock, log }));
+  const background = new AbortController();
+  const random = new SecureRandom();
+  const apiServer = await buildApiServer({ flags, store, pki, clock, random, log, address, signal: background.signal });
+  cleanup.defer(() => apiServer.close());
+  cleanup.defer(() => background.abort(new Error("kubits-master is shutting down")));
   await apiServer.ready;
-  const port = flags["secure-port"];
   await apiServer.listen({
     host: flags["bind-address"],
-    port,
+    port: flags["secure-port"],
     tls: { cert: pki.apiserver.cert, key: pki.apiserver.key, clientCa: [pki.ca.cert, pki.frontProxyCa.cert] },
   });
-  const adminConf = flags["admin-kubeconfig"];
-  if (adminConf !== "" && !existsSync(adminConf)) {
-    await writeUserKubeconfig({
-      certDir: flags["cert-dir"],
-      server: `https://${address.includes(":") ? `[${address}]` : address}:${port}`,
-      user: "kubernetes-admin",
-      groups: ["system:masters"],
-      out: adminConf,
-      now: clock.now(),
-    });
-  }
-  log.info({ address, port }, "API server is ready");
+  await writeAdminKubeconfig(flags, address, clock);
+  log.info({ address, port: flags["secure-port"] }, "API server is ready");
 
   const config = loopsConfig(flags, pki);
-  const input = { config, verbosity: flags.v, format: flags["logging-format"] };
-  const loops = config.scheduler || config.controllers ? startLoopsThread(apiServer.handler, input, log) : undefined;
-  await Promise.race([aborted(signal), ...(loops === undefined ? [] : [loops.ended])]);
+  if (!config.scheduler && !config.controllers) {
+    await aborted(signal);
+  } else {
+    const input = { config, verbosity: flags.v, format: flags["logging-format"] };
+    const loops = startLoopsThread(apiServer.handler, input, log);
+    await Promise.race([aborted(signal), loops.ended]);
+    loops.stop();
+    // Leases are given back first; a loop that does not end must not keep the process.
+    await Promise.race([loops.ended, sleep(clock, LOOPS_GRACE_MS)]);
+    await loops.terminate();
+  }
   log.info({}, "Shutting down");
-  loops?.stop();
-  // Leases are given back and running requests end; what hangs is cut off by the server's own grace period.
-  await Promise.race([loops?.ended, new Promise<void>((resolve) => clock.schedule(5000, resolve))]);
-  await apiServer.close();
-  stopCompactor();
-  await store.close();
+}
+
+async function writeAdminKubeconfig(flags: Flags, address: string, clock: Clock): Promise<void> {
+  const out = flags["admin-kubeconfig"];
+  if (out === "" || existsSync(out)) return;
+  await writeUserKubeconfig({
+    certDir: flags["cert-dir"],
+    server: `https://${address.includes(":") ? `[${address}]` : address}:${flags["secure-port"]}`,
+    user: "kubernetes-admin",
+    groups: ["system:masters"],
+    out,
+    now: clock.now(),
+  });
 }
 
 async function runLoopsAlone(flags: Flags, clock: Clock, log: Logger, signal: AbortSignal): Promise<void> {

@@ -3,7 +3,7 @@
  * over it, so that heavy loops never hold up a request.
  */
 import { MessageChannel, type MessagePort, parentPort, workerData } from "node:worker_threads";
-import { type Client, createClient, portTransport } from "#pkg/client/index.ts";
+import { type Client, type Transport, createClient, portTransport } from "#pkg/client/index.ts";
 import { RealClock, SecureRandom } from "#pkg/util/index.ts";
 import { createLogger } from "../common/logging.ts";
 import { VERSION } from "../common/program.ts";
@@ -28,13 +28,16 @@ if (main === null) throw new Error("this file runs as a worker thread of kubits-
 const clock = new RealClock();
 const abort = new AbortController();
 const clients = new Map<string, Client>();
+const transports: Transport[] = [];
 
 function clientAs(user: string): Client {
   const known = clients.get(user);
   if (known !== undefined) return known;
   const { port1, port2 } = new MessageChannel();
   main!.postMessage({ type: "connect", user, port: port2 }, [port2]);
-  const client = createClient(portTransport(port1), { userAgent: `kubits-master/${VERSION}`, clock });
+  const transport = portTransport(port1);
+  transports.push(transport);
+  const client = createClient(transport, { userAgent: `kubits-master/${VERSION}`, clock });
   clients.set(user, client);
   return client;
 }
@@ -44,4 +47,6 @@ main.on("message", (message: string) => {
 });
 const log = createLogger({ component: "kubits-master", verbosity, format });
 await runLoops({ config, clientAs, clock, random: new SecureRandom(), log }, abort.signal);
+log.debug({}, "Scheduler and controllers have ended");
+for (const transport of transports) transport.close();
 main.close();
