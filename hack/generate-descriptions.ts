@@ -31,7 +31,7 @@ function candidates(definition: string): string[] {
   const parts = definition.split(".");
   const kind = parts.at(-1)!;
   const version = parts.at(-2) ?? "";
-  const group = (parts.at(-3) ?? "").replace(/^rbac$/, "rbac");
+  const group = parts.at(-3) ?? "";
   const upper = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
   return [`${upper(group)}${upper(version)}${kind}`, `${upper(version)}${kind}`, kind];
 }

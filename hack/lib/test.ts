@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Lab } from "./lab.ts";
 
 const root = join(import.meta.dirname, "../..");
 const known = ["check", "unit", "e2e"];
@@ -14,7 +15,12 @@ if (unknown.length > 0) {
 
 const total = { passed: 0, failed: 0, skipped: 0 };
 
-function runTests(title: string, patterns: readonly string[], concurrency: number): void {
+function runTests(
+  title: string,
+  patterns: readonly string[],
+  concurrency: number,
+  env: Record<string, string> = {},
+): void {
   const files = patterns.flatMap((pattern) => globSync(pattern, { cwd: root })).sort();
   console.log(`\n== ${title}: ${files.length} files`);
   const folder = mkdtempSync(join(tmpdir(), "kubits-test-"));
@@ -31,7 +37,7 @@ function runTests(title: string, patterns: readonly string[], concurrency: numbe
       "--test-timeout=600000",
       ...files,
     ],
-    { cwd: root, stdio: "inherit" },
+    { cwd: root, stdio: "inherit", env: { ...process.env, ...env } },
   );
   const result = JSON.parse(readFileSync(counts, "utf8")) as typeof total;
   rmSync(folder, { recursive: true });
@@ -49,7 +55,17 @@ if (chosen.includes("check")) {
   else total.failed++;
 }
 if (chosen.includes("unit")) runTests("unit tests", ["{cmd,pkg,hack}/**/*.test.ts"], 2);
-if (chosen.includes("e2e")) runTests("end-to-end tests", ["test-e2e/**/*.test.ts"], 1);
+if (chosen.includes("e2e")) {
+  // The commands first: they need the machine's own ports and network, and prove that a cluster comes up at all.
+  runTests("end-to-end tests of the commands", ["test-e2e/commands/*.test.ts"], 1);
+  console.log("\n== a lab of two nodes for the other end-to-end tests");
+  const lab = await Lab.start({ nodes: 2, progress: (line) => console.log(`  ${line}`) });
+  try {
+    runTests("end-to-end tests", ["test-e2e/!(commands)/**/*.test.ts"], 2, { KUBITS_LAB: lab.dir });
+  } finally {
+    await lab.destroy();
+  }
+}
 
 console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exitCode = total.failed > 0 ? 1 : 0;
