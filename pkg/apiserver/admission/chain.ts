@@ -10,15 +10,24 @@ export interface AdmissionChain {
   settle(attributes: AdmissionAttributes, stored: boolean): void | Promise<void>;
 }
 
+/** A mutating plugin whose changes the plugins before it have to see: the mutating pass is then run once more. */
+export interface ReinvokingPlugin {
+  needsAnotherPass(attributes: AdmissionAttributes): boolean;
+}
+
 type Pass = "admit" | "validate";
 
 export class PluginChain implements AdmissionChain {
   readonly #plugins: readonly AdmissionPlugin[];
+  readonly #reinvoking: readonly ReinvokingPlugin[];
   constructor(plugins: readonly AdmissionPlugin[]) {
     this.#plugins = plugins;
+    this.#reinvoking = plugins.filter(isReinvoking);
   }
   admit(attributes: AdmissionAttributes): void | Promise<void> {
-    return this.#run("admit", attributes, 0);
+    const first = this.#run("admit", attributes, 0);
+    // Only plugins that had to wait can have changed something behind the others' backs.
+    return first === undefined ? undefined : first.then(() => this.#secondPass(attributes));
   }
   validate(attributes: AdmissionAttributes): void | Promise<void> {
     return this.#run("validate", attributes, 0);
@@ -33,6 +42,11 @@ export class PluginChain implements AdmissionChain {
     return pending.length === 0 ? undefined : Promise.all(pending).then(() => undefined);
   }
 
+  #secondPass(attributes: AdmissionAttributes): void | Promise<void> {
+    if (!this.#reinvoking.some((plugin) => plugin.needsAnotherPass(attributes))) return undefined;
+    return this.#run("admit", attributes, 0);
+  }
+
   /** Stays synchronous until a plugin returns a promise; most requests touch none that does. */
   #run(pass: Pass, attributes: AdmissionAttributes, start: number): void | Promise<void> {
     for (let i = start; i < this.#plugins.length; i++) {
@@ -43,4 +57,8 @@ export class PluginChain implements AdmissionChain {
     }
     return undefined;
   }
+}
+
+function isReinvoking(plugin: AdmissionPlugin): plugin is AdmissionPlugin & ReinvokingPlugin {
+  return "needsAnotherPass" in plugin;
 }

@@ -10,6 +10,8 @@ import type { IngressClass } from "#pkg/api/types/networking-v1.ts";
 import type { RuntimeClass as PodRuntimeClass } from "#pkg/api/types/node-v1.ts";
 import type { PriorityClass } from "#pkg/api/types/scheduling-v1.ts";
 import type { CSIDriver, StorageClass } from "#pkg/api/types/storage-v1.ts";
+import type { ResourceDefinition } from "#pkg/api/resource.ts";
+import type { AnyObject } from "#pkg/apimachinery/index.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
 import type { AdmissionPlugin, Authorizer } from "../contract.ts";
 import type { ObjectSource } from "../source/index.ts";
@@ -20,6 +22,7 @@ import {
   CertificateSubjectRestriction,
   ClusterTrustBundleAttest,
 } from "./plugins/certificates.ts";
+import { type Equivalents, equivalentsOf } from "./equivalents.ts";
 import { LimitRanger } from "./plugins/limits.ts";
 import { NamespaceLifecycle } from "./plugins/namespace-lifecycle.ts";
 import { DenyServiceExternalIPs, NamespaceAutoProvision, PodNodeSelector } from "./plugins/namespace-options.ts";
@@ -42,6 +45,11 @@ import {
 import { PodSecurity } from "./pod-security/plugin.ts";
 import type { QuotaCache } from "./quota/accountant.ts";
 import { ResourceQuota } from "./quota/plugin.ts";
+import { WebhookClient, type WebhookTransport } from "./webhook/client.ts";
+import type { WebhookDeps } from "./webhook/hooks.ts";
+import { HttpsTransport } from "./webhook/https-transport.ts";
+import { MutatingAdmissionWebhook, ValidatingAdmissionWebhook } from "./webhook/plugins.ts";
+import { EndpointResolver } from "./webhook/service-resolver.ts";
 
 export interface AdmissionSources {
   readonly namespaces: ObjectSource<Namespace>;
@@ -72,8 +80,22 @@ export interface AdmissionDeps {
   /** `--enable-admission-plugins`, `--disable-admission-plugins`: on top of upstream's defaults. */
   readonly enable?: readonly string[];
   readonly disable?: readonly string[];
+  /** Webhooks and policies; absent in a server without them. */
+  readonly extension?: ExtensionDeps;
   /** Run before the quota, after all others (RBAC escalation). */
   readonly extraValidating?: readonly AdmissionPlugin[];
+}
+
+/** What admission by configuration needs. */
+export interface ExtensionDeps {
+  /** A source of any stored resource. */
+  source<T extends AnyObject>(group: string, plural: string): ObjectSource<T>;
+  /** Everything served (`registry.all()`): other versions of a kind, and kinds that parameters are of. */
+  installed(): Iterable<{ readonly definition: ResourceDefinition }>;
+  /** How webhooks are reached; HTTPS when absent. */
+  readonly transport?: WebhookTransport;
+  /** Conversion between served versions, where it is more than the definitions' own functions (CRD webhooks). */
+  readonly convert?: Equivalents["convert"];
 }
 
 /** Plugins that are off unless enabled by name. */
@@ -111,6 +133,7 @@ export function createAdmissionChain(deps: AdmissionDeps): AdmissionChain {
     new DefaultIngressClass(sources.ingressClasses),
     new DenyServiceExternalIPs(),
     new PodTopologyLabels(sources.nodes),
+    ...webhooks(deps),
     ...(deps.extraValidating ?? []),
     new ResourceQuota(sources.resourceQuotas, deps.quotaCache, clock),
   ];
@@ -127,4 +150,27 @@ export function createAdmissionChain(deps: AdmissionDeps): AdmissionChain {
 
 async function cannotProvision(name: string): Promise<void> {
   throw new Error(`namespace ${JSON.stringify(name)} cannot be provisioned: createNamespace is not wired`);
+}
+
+const REGISTRATION = "admissionregistration.k8s.io";
+
+function webhooks({ extension, sources, clock, random, log }: AdmissionDeps): AdmissionPlugin[] {
+  if (extension === undefined) return [];
+  const services = new EndpointResolver(
+    extension.source("", "services"),
+    extension.source("discovery.k8s.io", "endpointslices"),
+    random,
+  );
+  const equivalents = equivalentsOf(() => extension.installed());
+  const shared: WebhookDeps = {
+    client: new WebhookClient(extension.transport ?? new HttpsTransport(clock), services),
+    namespaces: sources.namespaces,
+    equivalents: extension.convert === undefined ? equivalents : { of: equivalents.of, convert: extension.convert },
+    random,
+    log,
+  };
+  return [
+    new MutatingAdmissionWebhook(extension.source(REGISTRATION, "mutatingwebhookconfigurations"), shared),
+    new ValidatingAdmissionWebhook(extension.source(REGISTRATION, "validatingwebhookconfigurations"), shared),
+  ];
 }

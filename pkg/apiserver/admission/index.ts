@@ -9,6 +9,7 @@
  *   sources: { namespaces: source("", "namespaces"), serviceAccounts: …, limitRanges: …, … }, // all of AdmissionSources
  *   lookupNamespace: async (name) => (await registry.cache("", "namespaces").get("", name))?.object as Namespace | undefined,
  *   extraValidating: rbac === undefined ? [] : [new RbacEscalation(rbac, authorizer)],
+ *   extension: { source, installed: () => registry.all() }, // webhooks and admission policies
  *   enable: ["NodeRestriction"], disable: [],
  * });
  * // the registry, for every write and connect:
@@ -19,6 +20,8 @@
  * const settled = chain.settle(attributes, stored); if (settled !== undefined) await settled;
  * ```
  */
-export { createAdmissionChain, type AdmissionDeps, type AdmissionSources } from "./create.ts";
+export { createAdmissionChain, type AdmissionDeps, type AdmissionSources, type ExtensionDeps } from "./create.ts";
 export { PluginChain, type AdmissionChain } from "./chain.ts";
 export { refusal } from "./attributes.ts";
+export type { ServiceAddress, ServiceResolver, WebhookTransport } from "./webhook/client.ts";
+export { EndpointResolver } from "./webhook/service-resolver.ts";

@@ -113,6 +113,30 @@ export function kubeadmBindings(): Draft<ClusterRoleBinding>[] {
   });
 }
 
+/** What the built-in cluster DNS controller needs to keep its Service and EndpointSlice. */
+export function clusterDnsObjects(): {
+  readonly role: Draft<ClusterRole>;
+  readonly binding: Draft<ClusterRoleBinding>;
+} {
+  const name = "system:controller:cluster-dns";
+  const verbs = ["create", "get", "patch", "update"];
+  return {
+    role: roleOf("ClusterRole")({
+      name,
+      rules: [
+        { apiGroups: [""], resources: ["services"], verbs },
+        { apiGroups: ["discovery.k8s.io"], resources: ["endpointslices"], verbs },
+        { apiGroups: [""], resources: ["nodes"], verbs: ["get", "list", "watch"] },
+      ],
+    }),
+    binding: bindingOf("ClusterRoleBinding")({
+      name,
+      roleRef: `ClusterRole/${name}`,
+      subjects: [{ kind: "ServiceAccount", name: "cluster-dns", namespace: "kube-system" }],
+    }),
+  };
+}
+
 /** Rules of the ClusterRole system:node, which the Node authorizer grants to every node. */
 export function systemNodeRules(): PolicyRule[] {
   const role = (table.clusterRoles as unknown as RoleEntry[]).find(({ name }) => name === "system:node");

@@ -4,7 +4,13 @@ import type { ClusterRole, ClusterRoleBinding, Subject } from "#pkg/api/types/rb
 import { KeyExistsError, type ResourceCache, RevisionConflictError } from "#pkg/storage/cacher/contract.ts";
 import { type Clock, formatTime, type Logger, type Random } from "#pkg/util/index.ts";
 import { compileRule, missingRights } from "../authz/rules.ts";
-import { AUTOUPDATE_ANNOTATION, defaultRbacObjects, type Draft, kubeadmBindings } from "./objects.ts";
+import {
+  AUTOUPDATE_ANNOTATION,
+  clusterDnsObjects,
+  defaultRbacObjects,
+  type Draft,
+  kubeadmBindings,
+} from "./objects.ts";
 
 export type StoredCache = Pick<ResourceCache, "get" | "create" | "update" | "delete">;
 
@@ -123,14 +129,17 @@ export async function bootstrapRbac(deps: BootstrapDeps): Promise<void> {
   const objects = defaultRbacObjects();
   const role = (wanted: Draft<ClusterRole>) => (current: KubeObject) => mergeRole(current, wanted);
   const binding = (wanted: Draft<ClusterRoleBinding>) => (current: KubeObject) => mergeBinding(current, wanted);
+  const dns = clusterDnsObjects();
   const clusterRoles = deps.cache(GROUP, "clusterroles");
   const clusterRoleBindings = deps.cache(GROUP, "clusterrolebindings");
   const roles = deps.cache(GROUP, "roles");
   const roleBindings = deps.cache(GROUP, "rolebindings");
   await Promise.all([
-    ...objects.clusterRoles.map((wanted) => ensureObject(deps, clusterRoles, wanted, role(wanted))),
+    ...[...objects.clusterRoles, dns.role].map((wanted) => ensureObject(deps, clusterRoles, wanted, role(wanted))),
     ...objects.roles.map((wanted) => ensureObject(deps, roles, wanted, role(wanted))),
-    ...objects.clusterRoleBindings.map((wanted) => ensureObject(deps, clusterRoleBindings, wanted, binding(wanted))),
+    ...[...objects.clusterRoleBindings, dns.binding].map((wanted) =>
+      ensureObject(deps, clusterRoleBindings, wanted, binding(wanted)),
+    ),
     ...objects.roleBindings.map((wanted) => ensureObject(deps, roleBindings, wanted, binding(wanted))),
     ...kubeadmBindings().map((wanted) => ensureObject(deps, clusterRoleBindings, wanted, () => undefined)),
   ]);

@@ -1,0 +1,113 @@
+import { request as httpRequest } from "node:http";
+import { Agent, request as httpsRequest } from "node:https";
+import { isIP } from "node:net";
+import { LRUCache } from "lru-cache";
+import type { Clock } from "#pkg/util/index.ts";
+import type { WebhookRequest, WebhookResponse, WebhookTransport } from "./client.ts";
+
+/** Longest answer read; AdmissionReviews carry at most one object's patch. */
+const MAX_RESPONSE_BYTES = 8 * 1024 * 1024;
+const MAX_AGENTS = 64;
+const IDLE_SOCKETS = 8;
+
+/** Go's words for what node's TLS calls by OpenSSL's codes: users search for them. */
+const TLS_ERRORS: Readonly<Record<string, string>> = {
+  DEPTH_ZERO_SELF_SIGNED_CERT: "tls: failed to verify certificate: x509: certificate signed by unknown authority",
+  SELF_SIGNED_CERT_IN_CHAIN: "tls: failed to verify certificate: x509: certificate signed by unknown authority",
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: "tls: failed to verify certificate: x509: certificate signed by unknown authority",
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "tls: failed to verify certificate: x509: certificate signed by unknown authority",
+  CERT_SIGNATURE_FAILURE: "tls: failed to verify certificate: x509: certificate signed by unknown authority",
+  CERT_HAS_EXPIRED: "tls: failed to verify certificate: x509: certificate has expired or is not yet valid",
+};
+
+function describe(error: NodeJS.ErrnoException & { address?: string; port?: number; reason?: string }): string {
+  const { code, address, port } = error;
+  if (code === "ECONNREFUSED") return `dial tcp ${address}:${port}: connect: connection refused`;
+  if (code === "EHOSTUNREACH" || code === "ENETUNREACH")
+    return `dial tcp ${address}:${port}: connect: no route to host`;
+  if (code === "ENOTFOUND") return `dial tcp: lookup ${(error as { hostname?: string }).hostname}: no such host`;
+  if (code === "ERR_TLS_CERT_ALTNAME_INVALID")
+    return `tls: failed to verify certificate: x509: ${error.reason ?? error.message}`;
+  if (code === "ECONNRESET") return "EOF";
+  return TLS_ERRORS[code ?? ""] ?? error.message;
+}
+
+/** Webhook calls over HTTPS with connections kept alive per authority and address. */
+export class HttpsTransport implements WebhookTransport {
+  readonly #clock: Clock;
+  readonly #agents = new LRUCache<string, Agent>({ max: MAX_AGENTS, dispose: (agent) => agent.destroy() });
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  post(call: WebhookRequest): Promise<WebhookResponse> {
+    const { url, address, ca, body, timeoutMs } = call;
+    return new Promise((resolve, reject) => {
+      const host = address?.host ?? url.hostname.replace(/^\[|\]$/g, "");
+      const port = address?.port ?? Number(url.port === "" ? (url.protocol === "http:" ? 80 : 443) : url.port);
+      const secure = url.protocol !== "http:";
+      const outgoing = (secure ? httpsRequest : httpRequest)({
+        host,
+        port,
+        method: "POST",
+        path: url.pathname + url.search,
+        ...(secure
+          ? { agent: this.#agent(host, port, ca), servername: isIP(url.hostname) === 0 ? url.hostname : "" }
+          : {}),
+        headers: {
+          host: url.host,
+          "content-type": "application/json",
+          accept: "application/json",
+          "content-length": body.length,
+          "user-agent": "kube-apiserver-admission",
+        },
+      });
+      let finished = false;
+      const finish = (settle: () => void): void => {
+        if (finished) return;
+        finished = true;
+        cancel();
+        settle();
+      };
+      const fail = (message: string, cause?: unknown): void => finish(() => reject(new Error(message, { cause })));
+      const cancel = this.#clock.schedule(timeoutMs, () => {
+        fail("context deadline exceeded");
+        outgoing.destroy();
+      });
+      outgoing.on("error", (error) => fail(describe(error), error));
+      outgoing.on("response", (incoming) => {
+        const chunks: Buffer[] = [];
+        let size = 0;
+        incoming.on("data", (chunk: Buffer) => {
+          size += chunk.length;
+          if (size <= MAX_RESPONSE_BYTES) chunks.push(chunk);
+          else {
+            fail(`the response is larger than ${MAX_RESPONSE_BYTES} bytes`);
+            outgoing.destroy();
+          }
+        });
+        incoming.on("error", (error) => fail(describe(error), error));
+        incoming.on("aborted", () => fail("unexpected EOF"));
+        incoming.on("end", () =>
+          finish(() => resolve({ status: incoming.statusCode ?? 0, body: Buffer.concat(chunks) })),
+        );
+      });
+      outgoing.end(body);
+    });
+  }
+
+  /** Closes idle connections. */
+  close(): void {
+    this.#agents.clear();
+  }
+
+  #agent(host: string, port: number, ca: string | undefined): Agent {
+    const key = `${host}\0${port}\0${ca ?? ""}`;
+    let agent = this.#agents.get(key);
+    if (agent === undefined) {
+      agent = new Agent({ keepAlive: true, maxFreeSockets: IDLE_SOCKETS, ...(ca === undefined ? {} : { ca }) });
+      this.#agents.set(key, agent);
+    }
+    return agent;
+  }
+}

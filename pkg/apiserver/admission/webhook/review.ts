@@ -1,0 +1,125 @@
+import type { ResourceDefinition } from "#pkg/api/resource.ts";
+import type { Status } from "#pkg/api/types/meta-v1.ts";
+import { type KubeObject, StatusError } from "#pkg/apimachinery/index.ts";
+import type { AdmissionAttributes } from "../../contract.ts";
+import type { MatchedResource } from "../rules.ts";
+
+const API_VERSION = "admission.k8s.io/v1";
+
+/** What a webhook answered, checked. */
+export interface Verdict {
+  readonly allowed: boolean;
+  readonly result: Status | undefined;
+  /** Decoded JSON patch (RFC 6902), for mutating webhooks. */
+  readonly patch: unknown[] | undefined;
+  readonly auditAnnotations: Readonly<Record<string, string>>;
+  readonly warnings: readonly string[];
+}
+
+/** The objects as the webhook wants to see them: in the version its rule matched. */
+export interface Versioned {
+  readonly matched: MatchedResource;
+  readonly object: Readonly<KubeObject> | undefined;
+  readonly oldObject: Readonly<KubeObject> | undefined;
+}
+
+function kindOf(definition: ResourceDefinition, subresource: string, object: Readonly<KubeObject> | undefined) {
+  const sub = subresource === "" ? undefined : definition.subresources.find(({ name }) => name === subresource);
+  if (sub !== undefined && sub.kind !== definition.kind) {
+    // Connect options say themselves what they are.
+    const group = sub.group ?? definition.group;
+    return { group, version: sub.version ?? definition.version, kind: object?.kind ?? sub.kind };
+  }
+  return { group: definition.group, version: definition.version, kind: definition.kind };
+}
+
+function resourceOf({ group, version, plural }: ResourceDefinition) {
+  return { group, version, resource: plural };
+}
+
+/** The AdmissionReview request (admission.k8s.io/v1) for one webhook. */
+export function buildReview(uid: string, attributes: AdmissionAttributes, versioned: Versioned): object {
+  const { user, namespace, name, operation, dryRun, options, resource, subresource } = attributes;
+  const { matched } = versioned;
+  return {
+    kind: "AdmissionReview",
+    apiVersion: API_VERSION,
+    request: {
+      uid,
+      kind: kindOf(matched.definition, matched.subresource, versioned.object),
+      resource: resourceOf(matched.definition),
+      ...(matched.subresource === "" ? {} : { subResource: matched.subresource }),
+      requestKind: kindOf(resource, subresource, attributes.object),
+      requestResource: resourceOf(resource),
+      ...(subresource === "" ? {} : { requestSubResource: subresource }),
+      ...(name === "" ? {} : { name }),
+      ...(namespace === "" ? {} : { namespace }),
+      operation,
+      userInfo: {
+        username: user.name,
+        ...(user.uid === undefined ? {} : { uid: user.uid }),
+        groups: user.groups,
+        ...(user.extra === undefined ? {} : { extra: user.extra }),
+      },
+      object: versioned.object ?? null,
+      oldObject: versioned.oldObject ?? null,
+      dryRun,
+      options: Object.keys(options).length === 0 ? null : options,
+    },
+  };
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Checks an answer. @throws Error saying what is wrong with it. */
+export function parseVerdict(uid: string, answer: unknown, mutating: boolean): Verdict {
+  if (!isRecord(answer)) throw new Error("the response is not an object");
+  if (answer["apiVersion"] !== API_VERSION || answer["kind"] !== "AdmissionReview") {
+    const shown = `${String(answer["apiVersion"] ?? "")}, Kind=${String(answer["kind"] ?? "")}`;
+    throw new Error(`expected webhook response of ${API_VERSION}, Kind=AdmissionReview, got ${shown}`);
+  }
+  const response = answer["response"];
+  if (!isRecord(response)) throw new Error("webhook response was absent");
+  if (response["uid"] !== uid)
+    throw new Error(
+      `expected response.uid=${JSON.stringify(uid)}, got ${JSON.stringify(String(response["uid"] ?? ""))}`,
+    );
+  const base = {
+    allowed: response["allowed"] === true,
+    result: isRecord(response["status"]) ? (response["status"] as Status) : undefined,
+    auditAnnotations: (isRecord(response["auditAnnotations"]) ? response["auditAnnotations"] : {}) as Record<
+      string,
+      string
+    >,
+    warnings: Array.isArray(response["warnings"])
+      ? response["warnings"].filter((warning) => typeof warning === "string")
+      : [],
+  };
+  const encoded = response["patch"];
+  const patchType = response["patchType"];
+  if (typeof encoded !== "string" || encoded === "") {
+    if (mutating && patchType !== undefined && patchType !== null)
+      throw new Error("response.patchType is not allowed when patch is not set");
+    return { ...base, patch: undefined };
+  }
+  if (!mutating) throw new Error("webhook returned response.patch, but validating webhooks may not mutate");
+  if (patchType !== "JSONPatch")
+    throw new Error(`webhook returned invalid response.patchType of ${JSON.stringify(patchType ?? "")}`);
+  const patch: unknown = JSON.parse(Buffer.from(encoded, "base64").toString("utf8"));
+  if (!Array.isArray(patch)) throw new Error("the patch is not a JSON patch");
+  return { ...base, patch };
+}
+
+/** The error a refusal becomes. It keeps the webhook's code and reason but never looks like a success. */
+export function denial(webhook: string, result: Status | undefined): StatusError {
+  const deniedBy = `admission webhook ${JSON.stringify(webhook)} denied the request`;
+  const said = result?.message !== undefined && result.message !== "" ? result.message : result?.reason;
+  return new StatusError({
+    ...result,
+    status: "Failure",
+    code: Math.max(result?.code ?? 0, 400),
+    message: said === undefined || said === "" ? `${deniedBy} without explanation` : `${deniedBy}: ${said}`,
+  });
+}
