@@ -3,6 +3,7 @@
  * how objects are stored or served. `builtinResources` is what the API server registers; CustomResourceDefinitions
  * produce the same `ResourceDefinition` at run time.
  */
+export { type CronSchedule, CronScheduleError, parseCronSchedule } from "./batch/cron-schedule.ts";
 export { type BuiltinOptions, builtinResources } from "./builtin.ts";
 export { podGracePeriodSeconds } from "./core/pod.ts";
 export { aggregateRequests, defaultPodSpec, defaultPodTemplate, defaultPullPolicy } from "./core/pod-defaults.ts";
@@ -23,6 +24,6 @@ export type {
 } from "./resource.ts";
 export type { ResourceRef } from "./resource-ref.ts";
 export { cannotBeHandled, checkFields, type FieldCheck } from "./schema/check-fields.ts";
-export { definitionNameOf } from "./schema/definitions.ts";
+export { type Definition, definitionNameOf, definitions, type FieldMarkers } from "./schema/definitions.ts";
 export { prune } from "./schema/prune.ts";
 export { schemaOf } from "./schema/schema-of.ts";

@@ -21,7 +21,11 @@ export interface ApiRequest {
    * Who the connection itself proves to be. HTTP: DER of the verified client certificate chain's leaf.
    * In-process transports: an identity, already authenticated by construction.
    */
-  readonly peer: { readonly certificate?: Uint8Array; readonly certificateVerified?: boolean; readonly user?: UserInfo };
+  readonly peer: {
+    readonly certificate?: Uint8Array;
+    readonly certificateVerified?: boolean;
+    readonly user?: UserInfo;
+  };
   /** Aborted when the client goes away or the server shuts down. */
   readonly signal: AbortSignal;
   /** HTTP/1.1 Upgrade (WebSocket, SPDY): hands over the socket. Absent on transports that cannot upgrade. */

@@ -8,6 +8,8 @@ import { Discovery } from "./discovery/discovery.ts";
 import { HealthChecks } from "./health/health.ts";
 import { Negotiator } from "./http/negotiate.ts";
 import { type Listener, listenHttp, type ListenOptions } from "./http/server.ts";
+import { OpenApi } from "./openapi/openapi.ts";
+import type { Descriptions } from "./openapi/schemas.ts";
 import { Pipeline, type PipelineDeps, type NonResourceHandler } from "./pipeline.ts";
 import type { AdmissionChain, RestServices } from "./registry/call.ts";
 import type { ConnectHandler } from "./registry/dispatch.ts";
@@ -51,6 +53,8 @@ export interface ApiServerDeps {
   readonly random?: Random;
   readonly log?: Logger;
   readonly version?: Partial<VersionInfo>;
+  /** Texts for `kubectl explain`; asked for when a document is built, not kept. */
+  readonly descriptions?: () => Descriptions;
 }
 
 export interface ApiServer {
@@ -83,6 +87,10 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   const health = new HealthChecks();
   const discovery = new Discovery(registry);
   const version = versionInfo(deps.version);
+  const openApi = new OpenApi(registry, {
+    version: version.gitVersion,
+    descriptions: deps.descriptions ?? (() => ({})),
+  });
   const handler = new Pipeline({
     services,
     handlers: {
@@ -97,6 +105,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
       (context) => health.serve(context),
       (context) => serveVersion(context, version),
       (context) => discovery.serve(context),
+      (context) => openApi.serve(context),
     ],
     ...(deps.impersonate === undefined ? {} : { impersonate: deps.impersonate }),
     ...(deps.fallback === undefined ? {} : { fallback: deps.fallback }),

@@ -15,6 +15,7 @@ export interface Definition {
   readonly fields?: Readonly<Record<string, FieldMarkers>>;
   readonly "map-type"?: "atomic" | "granular";
   readonly defaults?: Readonly<Record<string, unknown>>;
+  readonly unions?: readonly unknown[];
   readonly types?: Readonly<Record<string, string>>;
   /** Wire form of a definition that is no object with named fields. */
   readonly scalar?: string;

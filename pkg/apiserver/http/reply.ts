@@ -51,30 +51,26 @@ export function sendBytes(
   const headers = baseHeaders(CONTENT_TYPES[encoding], warnings);
   let body: readonly Buffer[] = Buffer.isBuffer(chunks) ? [chunks] : chunks;
   if (encoding === "json") body = [...(pretty ? [prettyJson(chunks)] : body), NEWLINE];
+  const compressed = gzipFor(request, body);
+  if (compressed === undefined) {
+    response.send(code, headers, body);
+    return undefined;
+  }
+  return compressed.then((bytes) => {
+    response.send(code, { ...headers, "content-encoding": "gzip", vary: "Accept-Encoding" }, bytes);
+  });
+}
+
+/** A large body compressed, when the client reads that; undefined when it is to be sent as it is. */
+export function gzipFor(request: ApiRequest, body: readonly Buffer[]): Promise<Buffer> | undefined {
   let size = 0;
   for (const chunk of body) size += chunk.length;
-  if (size >= GZIP_FROM_BYTES && acceptsGzip(request)) return sendGzip(response, code, headers, body);
-  response.send(code, headers, body);
-  return undefined;
-}
-
-function acceptsGzip(request: ApiRequest): boolean {
+  if (size < GZIP_FROM_BYTES) return undefined;
   const header = request.headers["accept-encoding"];
-  return header !== undefined && parseAccept(header).some(({ type }) => type === "gzip");
-}
-
-async function sendGzip(
-  response: ApiResponse,
-  code: number,
-  headers: Record<string, string>,
-  body: readonly Buffer[],
-): Promise<void> {
-  const compressed = await new Promise<Buffer>((resolve, reject) =>
+  if (header === undefined || !parseAccept(header).some(({ type }) => type === "gzip")) return undefined;
+  return new Promise((resolve, reject) =>
     gzip(Buffer.concat(body), { level: 1 }, (error, result) => (error === null ? resolve(result) : reject(error))),
   );
-  headers["content-encoding"] = "gzip";
-  headers["vary"] = "Accept-Encoding";
-  response.send(code, headers, compressed);
 }
 
 /** Encodes a whole object; `message` is its protobuf message, needed for that encoding only. */

@@ -1,0 +1,290 @@
+import { createHash } from "node:crypto";
+import { definitionNameOf } from "#pkg/api/index.ts";
+import type { ResourceDefinition } from "#pkg/api/resource.ts";
+import { notAcceptable } from "#pkg/apimachinery/index.ts";
+import { gzipFor, sendBytes } from "../http/reply.ts";
+import type { NonResourceContext } from "../pipeline.ts";
+import type { ResourceRegistry } from "../registry/resource-registry.ts";
+import { customDefinitions, customName } from "./custom.ts";
+import { encodeDefinitions, encodeDocument, encodePaths } from "./gnostic.ts";
+import { builtinName, resourcePaths } from "./paths.ts";
+import { closure, definitionSchema, type Descriptions, type Dialect, type Json } from "./schemas.ts";
+
+/** Clients ask with an "@" before the version, which is no legal media type: the answer spells it with a dot. */
+const V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+const META = "io.k8s.apimachinery.pkg.apis.meta.v1";
+/** Every group's document describes what its operations use. */
+const ALWAYS = [
+  `${META}.DeleteOptions`,
+  `${META}.Status`,
+  `${META}.Patch`,
+  `${META}.WatchEvent`,
+  `${META}.APIResourceList`,
+];
+
+/** Group versions that other servers describe (aggregation). */
+export interface ExternalOpenApi {
+  readonly generation: number;
+  /** "apis/metrics.k8s.io/v1beta1" → what the hash of its document is. */
+  v3(): ReadonlyMap<string, string>;
+}
+
+interface Fragment {
+  readonly paths: Buffer;
+  readonly definitions: Buffer;
+}
+
+/** /openapi/v2 and /openapi/v3, generated from the definitions being served. */
+export class OpenApi {
+  readonly #registry: ResourceRegistry;
+  readonly #descriptions: () => Descriptions;
+  readonly #version: string;
+  readonly #external: ExternalOpenApi | undefined;
+  /** What does not change at run time, by encoding. */
+  readonly #builtin = new Map<string, Fragment>();
+  readonly #documents = new Map<string, { readonly bytes: Buffer; readonly etag: string }>();
+  #generation = "";
+
+  constructor(
+    registry: ResourceRegistry,
+    options: {
+      readonly version: string;
+      readonly descriptions: () => Descriptions;
+      readonly external?: ExternalOpenApi;
+    },
+  ) {
+    this.#registry = registry;
+    this.#descriptions = options.descriptions;
+    this.#version = options.version;
+    this.#external = options.external;
+  }
+  /** Serves the OpenAPI paths; false for others. */
+  async serve(context: NonResourceContext): Promise<boolean> {
+    const { path } = context.target;
+    if (path === "/openapi/v2") await this.#serveV2(context);
+    else if (path === "/openapi/v3" || path === "/openapi/v3/") await this.#serveIndex(context);
+    else if (path.startsWith("/openapi/v3/")) return this.#serveV3(context, path.slice("/openapi/v3/".length));
+    else return false;
+    return true;
+  }
+
+  #serveV2(context: NonResourceContext): void | Promise<void> {
+    const accept = context.request.headers["accept"] ?? "";
+    const protobuf = accept.includes("proto-openapi");
+    const encoding = protobuf ? "protobuf" : "json";
+    this.#refresh();
+    const key = `v2:${encoding}`;
+    let document = this.#documents.get(key);
+    if (document === undefined) {
+      const bytes = protobuf ? this.#v2Protobuf() : this.#v2Json();
+      document = { bytes, etag: etagOf(bytes) };
+      this.#documents.set(key, document);
+    }
+    return send(context, document.bytes, document.etag, protobuf ? V2_PROTOBUF : "application/json");
+  }
+  #refresh(): void {
+    const generation = `${this.#registry.generation}`;
+    if (generation === this.#generation) return;
+    this.#generation = generation;
+    this.#documents.clear();
+  }
+  #definitionsServed(custom: boolean): ResourceDefinition[] {
+    return Array.from(this.#registry.all(), ({ definition }) => definition).filter((each) => each.custom === custom);
+  }
+  /** Built-in part of the version 2 document, as JSON values. */
+  #builtinV2(): { paths: Json; definitions: Json } {
+    const served = this.#definitionsServed(false);
+    const paths: Json = {};
+    for (const definition of served) Object.assign(paths, resourcePaths("v2", definition, builtinName));
+    const names = closure(rootsOf(served));
+    return { paths, definitions: this.#schemas("v2", names, served) };
+  }
+  #customV2(): { paths: Json; definitions: Json } {
+    const paths: Json = {};
+    const definitions: Json = {};
+    for (const definition of this.#definitionsServed(true)) {
+      Object.assign(paths, resourcePaths("v2", definition, customName(definition)));
+      Object.assign(definitions, customDefinitions("v2", definition));
+    }
+    return { paths, definitions };
+  }
+  #schemas(dialect: Dialect, names: Iterable<string>, served: readonly ResourceDefinition[]): Json {
+    const groupVersions = new Map(served.map(({ group, version }) => [`${group}/${version}`, { group, version }]));
+    const descriptions = this.#descriptions();
+    const schemas: Json = {};
+    for (const name of [...names].sort()) {
+      schemas[name] = definitionSchema(dialect, name, descriptions, [...groupVersions.values()]);
+    }
+    return schemas;
+  }
+  #v2Json(): Buffer {
+    let builtin = this.#builtin.get("json");
+    if (builtin === undefined) {
+      const { paths, definitions } = this.#builtinV2();
+      builtin = { paths: inner(paths), definitions: inner(definitions) };
+      this.#builtin.set("json", builtin);
+    }
+    const custom = this.#customV2();
+    const head = { swagger: "2.0", info: { title: "Kubernetes", version: this.#version } };
+    return Buffer.concat([
+      Buffer.from(`${JSON.stringify(head).slice(0, -1)},"paths":{`),
+      ...joined(builtin.paths, inner(custom.paths)),
+      Buffer.from('},"definitions":{'),
+      ...joined(builtin.definitions, inner(custom.definitions)),
+      Buffer.from(
+        '},"securityDefinitions":{"BearerToken":{"description":"Bearer Token authentication","type":"apiKey","name":"authorization","in":"header"}},"security":[{"BearerToken":[]}]}',
+      ),
+    ]);
+  }
+  #v2Protobuf(): Buffer {
+    let builtin = this.#builtin.get("protobuf");
+    if (builtin === undefined) {
+      const { paths, definitions } = this.#builtinV2();
+      builtin = { paths: encodePaths(paths), definitions: encodeDefinitions(definitions) };
+      this.#builtin.set("protobuf", builtin);
+    }
+    const custom = this.#customV2();
+    return encodeDocument(
+      this.#version,
+      Buffer.concat([builtin.paths, encodePaths(custom.paths)]),
+      Buffer.concat([builtin.definitions, encodeDefinitions(custom.definitions)]),
+    );
+  }
+
+  async #serveIndex(context: NonResourceContext): Promise<void> {
+    const paths: Json = {};
+    for (const [name, definitions] of this.#groupVersions()) {
+      paths[name] = { serverRelativeURL: `/openapi/v3/${name}?hash=${hashOf(definitions, this.#version)}` };
+    }
+    for (const [name, hash] of this.#external?.v3() ?? []) {
+      paths[name] = { serverRelativeURL: `/openapi/v3/${name}?hash=${hash}` };
+    }
+    const { request, response, pretty } = context;
+    await sendBytes({ request, response, warnings: [], pretty }, 200, "json", Buffer.from(JSON.stringify({ paths })));
+  }
+  /** "api/v1", "apis/apps/v1"… with what they serve. */
+  #groupVersions(): Map<string, ResourceDefinition[]> {
+    const groups = new Map<string, ResourceDefinition[]>();
+    for (const { definition } of this.#registry.all()) {
+      const { group, version } = definition;
+      const name = group === "" ? `api/${version}` : `apis/${group}/${version}`;
+      const present = groups.get(name);
+      if (present === undefined) groups.set(name, [definition]);
+      else present.push(definition);
+    }
+    return groups;
+  }
+  async #serveV3(context: NonResourceContext, name: string): Promise<boolean> {
+    const served = this.#groupVersions().get(name);
+    if (served === undefined) return false;
+    const accept = context.request.headers["accept"] ?? "";
+    if (accept.includes("proto-openapi") && !accept.includes("json") && !accept.includes("*/*")) {
+      throw notAcceptable("only the following media types are accepted: application/json");
+    }
+    const hash = hashOf(served, this.#version);
+    const asked = context.target.query.get("hash");
+    if (asked !== null && asked !== hash) {
+      const location = `/openapi/v3/${name}?hash=${hash}`;
+      context.response.send(301, { location, "cache-control": "no-cache, private" }, []);
+      return true;
+    }
+    const bytes = Buffer.from(JSON.stringify(this.#v3Document(served)));
+    const immutable: Record<string, string> =
+      asked === hash ? { "cache-control": "public, immutable", expires: "Thu, 31 Dec 2099 23:59:59 GMT" } : {};
+    await send(context, bytes, hash, "application/json", immutable);
+    return true;
+  }
+  #v3Document(served: readonly ResourceDefinition[]): Json {
+    const paths: Json = {};
+    const schemas: Json = {};
+    const builtin = served.filter(({ custom }) => !custom);
+    for (const definition of served) {
+      const nameOf = definition.custom ? customName(definition) : builtinName;
+      Object.assign(paths, resourcePaths("v3", definition, nameOf));
+      if (definition.custom) Object.assign(schemas, customDefinitions("v3", definition));
+    }
+    const roots = builtin.length > 0 ? rootsOf(builtin) : [...ALWAYS, `${META}.ObjectMeta`, `${META}.ListMeta`];
+    Object.assign(schemas, this.#schemas("v3", closure(roots), this.#all()));
+    return {
+      openapi: "3.0.0",
+      info: { title: "Kubernetes", version: this.#version },
+      paths,
+      components: {
+        schemas,
+        securitySchemes: {
+          BearerToken: {
+            type: "apiKey",
+            description: "Bearer Token authentication",
+            name: "authorization",
+            in: "header",
+          },
+        },
+      },
+    };
+  }
+  #all(): ResourceDefinition[] {
+    return Array.from(this.#registry.all(), ({ definition }) => definition);
+  }
+}
+
+function rootsOf(served: readonly ResourceDefinition[]): string[] {
+  const roots = [...ALWAYS];
+  const add = (group: string, version: string, kind: string): void => {
+    const name = definitionNameOf(group, version, kind);
+    if (name !== undefined) roots.push(name);
+  };
+  for (const { group, version, kind, listKind, subresources } of served) {
+    add(group, version, kind);
+    add(group, version, listKind);
+    for (const subresource of subresources) {
+      add(subresource.group ?? group, subresource.version ?? version, subresource.kind);
+    }
+  }
+  return roots;
+}
+
+/** Members of an object as JSON text, without the braces. */
+function inner(object: Json): Buffer {
+  return Buffer.from(JSON.stringify(object).slice(1, -1));
+}
+
+function joined(first: Buffer, second: Buffer): Buffer[] {
+  return first.length > 0 && second.length > 0 ? [first, Buffer.from(","), second] : [first, second];
+}
+
+function etagOf(bytes: Buffer): string {
+  return createHash("sha512").update(bytes).digest("hex").toUpperCase();
+}
+
+/** Changes when a document does: what is built in by its names, what is custom by its schema. */
+function hashOf(definitions: readonly ResourceDefinition[], version: string): string {
+  const hash = createHash("sha512").update(version);
+  for (const { plural, kind, custom, schema, subresources, verbs } of definitions) {
+    hash.update(`${plural}/${kind}/${verbs.join()}/${subresources.map(({ name }) => name).join()};`);
+    if (custom) hash.update(JSON.stringify(schema.raw ?? {}));
+  }
+  return hash.digest("hex").toUpperCase();
+}
+
+async function send(
+  { request, response }: NonResourceContext,
+  bytes: Buffer,
+  etag: string,
+  contentType: string,
+  extra: Record<string, string> = {},
+): Promise<void> {
+  const headers = {
+    "content-type": contentType,
+    "cache-control": "no-cache, private",
+    vary: "Accept-Encoding, Accept",
+    etag: `"${etag}"`,
+    ...extra,
+  };
+  if (request.headers["if-none-match"]?.includes(etag) === true) {
+    response.send(304, headers, []);
+    return;
+  }
+  const body = await gzipFor(request, [bytes]);
+  if (body === undefined) response.send(200, headers, bytes);
+  else response.send(200, { ...headers, "content-encoding": "gzip" }, body);
+}

@@ -1,0 +1,130 @@
+import { type Definition, definitions, type FieldMarkers } from "#pkg/api/index.ts";
+
+/** A JSON document in the making. */
+export type Json = Record<string, unknown>;
+export type Dialect = "v2" | "v3";
+/** Texts for people: definition → field → text, "" for the definition itself. */
+export type Descriptions = Readonly<Record<string, Readonly<Record<string, string>>>>;
+
+const REF_PREFIX: Readonly<Record<Dialect, string>> = { v2: "#/definitions/", v3: "#/components/schemas/" };
+const OBJECT_META = "apimachinery.pkg.apis.meta.v1.ObjectMeta";
+const QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity";
+const INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
+
+export function ref(dialect: Dialect, name: string): Json {
+  return { $ref: `${REF_PREFIX[dialect]}${name}` };
+}
+
+/** The schema of one definition of the tables. */
+export function definitionSchema(
+  dialect: Dialect,
+  name: string,
+  descriptions: Descriptions,
+  groupVersions: readonly { readonly group: string; readonly version: string }[],
+): Json {
+  const definition = definitions[name]!;
+  const texts = descriptions[name] ?? {};
+  const about = texts[""] === undefined ? {} : { description: texts[""] };
+  if (definition.types === undefined) return { ...about, ...scalarSchema(dialect, name, definition.scalar) };
+  const properties: Json = {};
+  for (const [field, type] of Object.entries(definition.types)) {
+    const text = texts[field] ?? aboutReferenced(type, descriptions);
+    const description = text === undefined ? {} : { description: text };
+    const defaults = dialect === "v3" ? defaultOf(definition, field) : {};
+    properties[field] = property(dialect, type, {
+      ...description,
+      ...defaults,
+      ...markers(definition.fields?.[field]),
+    });
+  }
+  return {
+    ...about,
+    type: "object",
+    ...(definition.required === undefined ? {} : { required: definition.required }),
+    properties,
+    ...(definition["map-type"] === undefined ? {} : { "x-kubernetes-map-type": definition["map-type"] }),
+    ...(definition.unions === undefined ? {} : { "x-kubernetes-unions": definition.unions }),
+    ...kindExtension(definition, name, groupVersions),
+  };
+}
+
+/** A field without a text of its own is described by what it holds. */
+function aboutReferenced(type: string, descriptions: Descriptions): string | undefined {
+  if (type === `~${OBJECT_META}`) return "Standard object's metadata.";
+  return type.startsWith("~") ? descriptions[`io.k8s.${type.slice(1)}`]?.[""] : undefined;
+}
+
+function defaultOf(definition: Definition, field: string): Json {
+  const value = definition.defaults?.[field];
+  return value === undefined ? {} : { default: value };
+}
+
+function markers(marker: FieldMarkers | undefined): Json {
+  const extensions: Json = {};
+  for (const [name, value] of Object.entries(marker ?? {})) extensions[`x-kubernetes-${name}`] = value;
+  return extensions;
+}
+
+function scalarSchema(dialect: Dialect, name: string, scalar: string | undefined): Json {
+  if (dialect === "v3" && name === QUANTITY) return { oneOf: [{ type: "string" }, { type: "number" }] };
+  if (dialect === "v3" && name === INT_OR_STRING) {
+    return { format: "int-or-string", oneOf: [{ type: "integer" }, { type: "string" }] };
+  }
+  return scalar === undefined || scalar === "any" ? {} : primitive(scalar);
+}
+
+/** "integer(int32)" as type and format. */
+function primitive(notation: string): Json {
+  const match = /^(\w+)(?:\((\S+)\))?$/.exec(notation);
+  if (match === null) throw new Error(`unknown type notation ${notation}`);
+  return { type: match[1], ...(match[2] === undefined ? {} : { format: match[2] }) };
+}
+
+/** A property: version 3 does not allow anything beside a $ref, so there the reference is wrapped. */
+function property(dialect: Dialect, type: string, extras: Json): Json {
+  if (!type.startsWith("~")) return { ...typeSchema(dialect, type), ...extras };
+  const reference = typeSchema(dialect, type);
+  if (dialect === "v2") return { ...reference, ...extras };
+  return Object.keys(extras).length === 0 ? reference : { ...extras, allOf: [reference] };
+}
+
+/** Reads the type notation of the tables: `[]T`, `map<T>`, `~name`, `integer(int32)`. */
+function typeSchema(dialect: Dialect, type: string): Json {
+  if (type.startsWith("[]")) return { type: "array", items: typeSchema(dialect, type.slice(2)) };
+  if (type.startsWith("map<")) return { type: "object", additionalProperties: typeSchema(dialect, type.slice(4, -1)) };
+  if (type.startsWith("~")) return ref(dialect, `io.k8s.${type.slice(1)}`);
+  return primitive(type);
+}
+
+function kindExtension(
+  { gvk }: Definition,
+  name: string,
+  groupVersions: readonly { readonly group: string; readonly version: string }[],
+): Json {
+  if (gvk === undefined) return {};
+  const kind = name.slice(name.lastIndexOf(".") + 1);
+  const kinds =
+    typeof gvk === "string"
+      ? groupVersions.map(({ group, version }) => ({ group, kind, version }))
+      : gvk.map((key) => {
+          const [group = "", version = "", ofKind = ""] = key.split("/");
+          return { group, kind: ofKind, version };
+        });
+  return { "x-kubernetes-group-version-kind": kinds };
+}
+
+/** All definitions that a set of them refers to, themselves included. */
+export function closure(roots: Iterable<string>): Set<string> {
+  const found = new Set<string>();
+  const queue = [...roots];
+  for (let name = queue.pop(); name !== undefined; name = queue.pop()) {
+    const definition = definitions[name];
+    if (definition === undefined || found.has(name)) continue;
+    found.add(name);
+    for (const type of Object.values(definition.types ?? {})) {
+      const inner = /~([^>]+)/.exec(type);
+      if (inner !== null) queue.push(`io.k8s.${inner[1]}`);
+    }
+  }
+  return found;
+}
