@@ -12,6 +12,7 @@ export function readBody(stream: Readable, contentLength: string | undefined): P
     stream.resume();
     return Promise.reject(requestEntityTooLarge(TOO_LARGE));
   }
+  if (stream.destroyed) return Promise.reject(new Error("the client closed the request"));
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;

@@ -39,6 +39,8 @@ export interface Listener {
 }
 
 const DEFAULT_GRACE_MS = 5000;
+/** For what has been written to reach its readers. */
+const FLUSH_MS = 250;
 const MAX_HEADER_BYTES = 64 * 1024;
 /** More streams per connection than Go's clients open on their own, so that they need no second connection. */
 const MAX_STREAMS = 1000;
@@ -116,14 +118,14 @@ export async function listenHttp(handler: ApiHandler, options: ListenOptions, lo
       live.abortAll();
       for (const session of sessions) session.close();
       if ("closeIdleConnections" in opened) opened.closeIdleConnections();
+      await live.drained(graceMs);
+      // Answers are on their way out; who has not read them by now is gone or does not want to.
       const timer = setTimeout(() => {
         for (const session of sessions) session.destroy();
         for (const socket of sockets) socket.destroy();
-      }, graceMs);
+      }, FLUSH_MS);
       // Idle HTTP/1.1 connections of the secure server know no other end.
-      await live.drained(graceMs);
-      for (const session of sessions) session.close();
-      for (const socket of sockets) if (sessions.size === 0) socket.destroySoon();
+      if (sessions.size === 0) for (const socket of sockets) socket.destroySoon();
       await closed;
       clearTimeout(timer);
     },

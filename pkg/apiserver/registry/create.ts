@@ -56,6 +56,9 @@ export async function createNew(
   const { metadata } = object;
   fillNamespace(call, object);
   definition.applyDefaults(object);
+  // Admission webhooks see these already.
+  metadata.uid = services.random.uuid();
+  metadata.creationTimestamp = formatTime(call.now);
   const attributes = admissionAttributes(call, {
     operation: "CREATE",
     name: metadata.name ?? "",
@@ -159,8 +162,6 @@ function prepareNew(call: Call, object: KubeObject, namespace: string, dryRun: b
     generated = generatedPrefix(metadata.generateName);
     metadata.name = generated + services.random.suffix(5);
   }
-  metadata.uid = services.random.uuid();
-  metadata.creationTimestamp = formatTime(now);
   delete metadata.deletionTimestamp;
   delete metadata.deletionGracePeriodSeconds;
   delete metadata.resourceVersion;

@@ -4,6 +4,7 @@ import { protobufMessageFor } from "#pkg/apimachinery/protobuf/index.ts";
 import { encodeObject, sendBytes } from "../http/reply.ts";
 import type { ReviewHandler } from "../review.ts";
 import { readObject } from "./body.ts";
+import { withAdmission } from "./admitted.ts";
 import type { Call } from "./call.ts";
 import { parseWriteOptions } from "./options.ts";
 
@@ -28,12 +29,17 @@ export async function serveReview(
     options.fieldValidation,
   );
   if (target.subresource === "") installed.definition.applyDefaults(object);
-  const answer = await handler(object, {
-    user: call.user,
-    namespace: target.namespace,
-    name: target.name,
-    signal: call.request.signal,
-    warn: (text) => void call.warnings.push(text),
-  });
+  const answer = await withAdmission(
+    call,
+    { operation: "CREATE", name: target.name, object, oldObject: undefined, dryRun: options.dryRun, options },
+    (admitted) =>
+      handler(admitted, {
+        user: call.user,
+        namespace: target.namespace,
+        name: target.name,
+        signal: call.request.signal,
+        warn: (text) => void call.warnings.push(text),
+      }),
+  );
   await sendBytes(call, 201, encoding, encodeObject(encoding, answer, message));
 }

@@ -9,11 +9,12 @@ import {
   type KubeObject,
 } from "#pkg/apimachinery/index.ts";
 import { formatTime } from "#pkg/util/index.ts";
+import { withAdmission } from "../registry/admitted.ts";
 import type { Call } from "../registry/call.ts";
 import { fillNamespace } from "../registry/create.ts";
 import type { InstalledResource } from "../registry/installed.ts";
 import { updateStored } from "../registry/stored-update.ts";
-import { readPosted, sendStatus, withAdmission } from "./respond.ts";
+import { readPosted, sendStatus } from "./respond.ts";
 
 const KIND = { group: "", version: "v1", kind: "Binding" };
 

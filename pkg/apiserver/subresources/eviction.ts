@@ -11,13 +11,14 @@ import {
 } from "#pkg/apimachinery/index.ts";
 import type { CacheEntry } from "#pkg/storage/cacher/contract.ts";
 import { formatTime } from "#pkg/util/index.ts";
+import { withAdmission } from "../registry/admitted.ts";
 import type { Call } from "../registry/call.ts";
 import { deleteEntry } from "../registry/delete.ts";
 import { deleteRequest } from "../registry/delete-options.ts";
 import type { InstalledResource } from "../registry/installed.ts";
 import { updateStored } from "../registry/stored-update.ts";
 import { withCondition } from "./binding.ts";
-import { readPosted, sendStatus, withAdmission } from "./respond.ts";
+import { readPosted, sendStatus } from "./respond.ts";
 
 const KIND = { group: "policy", version: "v1", kind: "Eviction" };
 /** Evictions that the disruption controller has not confirmed yet. */
