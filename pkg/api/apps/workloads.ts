@@ -1,6 +1,23 @@
 import { defineResource } from "../define.ts";
 import { defaultPodTemplate } from "../core/pod-defaults.ts";
 import type { ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet } from "../types/apps-v1.ts";
+import { podSpecWarnings } from "../core/validation/pod-warnings.ts";
+import {
+  validateControllerRevision,
+  validateControllerRevisionUpdate,
+  validateDaemonSet,
+  validateDaemonSetStatus,
+  validateDaemonSetUpdate,
+  validateDeployment,
+  validateDeploymentStatus,
+  validateDeploymentUpdate,
+  validateReplicaSet,
+  validateReplicaSetUpdate,
+  validateReplicaStatus,
+  validateStatefulSet,
+  validateStatefulSetStatus,
+  validateStatefulSetUpdate,
+} from "./validation.ts";
 import {
   printControllerRevision,
   printDaemonSet,
@@ -23,6 +40,12 @@ export const deployment = defineResource<Deployment>({
       }
       defaultPodTemplate(spec?.template);
     },
+    validate: validateDeployment,
+    validateUpdate: validateDeploymentUpdate,
+    warnings: ({ spec }) => podSpecWarnings(spec?.template?.spec, "spec.template.spec"),
+  },
+  status: {
+    validateUpdate: validateDeploymentStatus,
   },
 });
 
@@ -36,6 +59,12 @@ export const replicaSet = defineResource<ReplicaSet>({
     defaults({ spec }) {
       defaultPodTemplate(spec?.template);
     },
+    validate: validateReplicaSet,
+    validateUpdate: validateReplicaSetUpdate,
+    warnings: ({ spec }) => podSpecWarnings(spec?.template?.spec, "spec.template.spec"),
+  },
+  status: {
+    validateUpdate: validateReplicaStatus,
   },
 });
 
@@ -54,6 +83,12 @@ export const daemonSet = defineResource<DaemonSet>({
       }
       defaultPodTemplate(spec?.template);
     },
+    validate: validateDaemonSet,
+    validateUpdate: validateDaemonSetUpdate,
+    warnings: ({ spec }) => podSpecWarnings(spec?.template?.spec, "spec.template.spec"),
+  },
+  status: {
+    validateUpdate: validateDaemonSetStatus,
   },
 });
 
@@ -75,6 +110,12 @@ export const statefulSet = defineResource<StatefulSet>({
       }
       defaultPodTemplate(spec?.template);
     },
+    validate: validateStatefulSet,
+    validateUpdate: validateStatefulSetUpdate,
+    warnings: ({ spec }) => podSpecWarnings(spec?.template?.spec, "spec.template.spec"),
+  },
+  status: {
+    validateUpdate: validateStatefulSetStatus,
   },
 });
 
@@ -83,4 +124,5 @@ export const controllerRevision = defineResource<ControllerRevision>({
   version: "v1",
   kind: "ControllerRevision",
   printRow: printControllerRevision,
+  strategy: { validate: validateControllerRevision, validateUpdate: validateControllerRevisionUpdate },
 });

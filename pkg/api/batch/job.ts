@@ -1,6 +1,14 @@
 import { defineResource } from "../define.ts";
 import { defaultPodTemplate } from "../core/pod-defaults.ts";
 import type { CronJob, Job } from "../types/batch-v1.ts";
+import { podSpecWarnings } from "../core/validation/pod-warnings.ts";
+import {
+  validateCronJob,
+  validateCronJobUpdate,
+  validateJob,
+  validateJobStatusUpdate,
+  validateJobUpdate,
+} from "./validation.ts";
 import { printCronJob, printJob } from "./print.ts";
 
 const DEFAULT_BACKOFF_LIMIT = 6;
@@ -45,7 +53,11 @@ export const job = defineResource<Job>({
     defaultGarbageCollection: "orphan",
     defaults: defaultJob,
     prepareForCreate: generateSelector,
+    validate: validateJob,
+    validateUpdate: validateJobUpdate,
+    warnings: (job) => podSpecWarnings(job.spec?.template?.spec, "spec.template.spec"),
   },
+  status: { validateUpdate: validateJobStatusUpdate },
 });
 
 export const cronJob = defineResource<CronJob>({
@@ -57,5 +69,9 @@ export const cronJob = defineResource<CronJob>({
     defaults(cronJob) {
       defaultPodTemplate(cronJob.spec?.jobTemplate?.spec?.template);
     },
+    validate: validateCronJob,
+    validateUpdate: validateCronJobUpdate,
+    warnings: (cronJob) =>
+      podSpecWarnings(cronJob.spec?.jobTemplate?.spec?.template?.spec, "spec.jobTemplate.spec.template.spec"),
   },
 });

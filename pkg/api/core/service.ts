@@ -1,6 +1,18 @@
 import { defineResource } from "../define.ts";
 import type { Service, ServiceSpec } from "../types/core-v1.ts";
 import { printService } from "./print.ts";
+import {
+  dropLoadBalancerStatus,
+  dropTypeDependentFields,
+  keepAllocated,
+  normalizeClusterIps,
+} from "./service-strategy.ts";
+import {
+  validateService,
+  validateServiceName,
+  validateServiceStatusUpdate,
+  validateServiceUpdate,
+} from "./validation/service.ts";
 
 const CLIENT_IP_TIMEOUT_SECONDS = 10800;
 
@@ -31,5 +43,26 @@ export const service = defineResource<Service>({
     defaults(service) {
       if (service.spec !== undefined) defaultServiceSpec(service.spec);
     },
+    prepareForCreate({ spec }) {
+      normalizeClusterIps(spec!);
+    },
+    prepareForUpdate(service, old) {
+      const spec = service.spec!;
+      normalizeClusterIps(spec, old.spec);
+      keepAllocated(spec, old.spec!);
+      dropTypeDependentFields(spec, old.spec!);
+      dropLoadBalancerStatus(service);
+    },
+    validate: validateService,
+    validateUpdate: validateServiceUpdate,
+    validateName: validateServiceName,
+  },
+  status: {
+    prepareForUpdate(service) {
+      for (const ingress of service.status?.loadBalancer?.ingress ?? []) {
+        if (ingress.ip) ingress.ipMode ??= "VIP";
+      }
+    },
+    validateUpdate: validateServiceStatusUpdate,
   },
 });

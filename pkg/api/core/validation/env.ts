@@ -143,7 +143,7 @@ function validateValueFrom({ value, valueFrom }: EnvVar, path: string): FieldErr
     (source) => source !== undefined,
   ).length;
   if (sources === 0) {
-    const options = "`fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`";
+    const options = "`fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`";
     errors.push(invalid(path, "", `must specify one of: ${options}`));
   } else if (!isEmpty(value)) errors.push(invalid(path, "", "may not be specified when `value` is not empty"));
   else if (sources > 1) errors.push(invalid(path, "", "may not have more than one field specified at a time"));
