@@ -10,7 +10,7 @@ import { definitions } from "#pkg/api/index.ts";
 
 const root = join(import.meta.dirname, "..");
 const models = join(root, "node_modules/@kubernetes/client-node/dist/gen/models");
-const target = join(root, "dist/openapi-descriptions.json");
+const target = process.argv[2] ?? join(root, "dist/openapi-descriptions.json");
 
 const COMMENT = String.raw`/\*\*\n((?:\s*\*(?!/).*\n)*)\s*\*/\n`;
 const CLASS = new RegExp(`${COMMENT}export declare class \\w+ \\{`);

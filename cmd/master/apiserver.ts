@@ -1,4 +1,5 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { builtinResources } from "#pkg/api/index.ts";
 import type { Namespace, Node, Pod, Secret, ServiceAccount } from "#pkg/api/types/core-v1.ts";
 import type { AnyObject } from "#pkg/apimachinery/index.ts";
@@ -18,7 +19,12 @@ import {
   forbiddenError,
 } from "#pkg/apiserver/authz/index.ts";
 import { bootstrapRbac, bootstrapSystemObjects, systemNodeRules } from "#pkg/apiserver/bootstrap/index.ts";
-import { type ApiServer, createApiServer, createResourceRegistry } from "#pkg/apiserver/index.ts";
+import {
+  type ApiServer,
+  type NonResourceHandler,
+  createApiServer,
+  createResourceRegistry,
+} from "#pkg/apiserver/index.ts";
 import { CacheSource } from "#pkg/apiserver/source/index.ts";
 import type { FlagValues } from "#pkg/config/index.ts";
 import type { ClusterPki } from "#pkg/pki/index.ts";
@@ -114,6 +120,7 @@ export async function buildApiServer(deps: BuildDeps): Promise<ApiServer> {
     lookupNamespace: async (name) => (await cache("", "namespaces").get("", name))?.object as Namespace | undefined,
     enable: ["NodeRestriction", ...flags["enable-admission-plugins"]],
     disable: flags["disable-admission-plugins"],
+    extension: { source, installed: () => registry.all() },
     extraValidating: rbac === undefined ? [] : [new RbacEscalation(rbac, authorizer)],
   });
 
@@ -129,8 +136,30 @@ export async function buildApiServer(deps: BuildDeps): Promise<ApiServer> {
       createAuthnReviews({ clock, tokens: authenticator.tokens, issuer, sources: core }),
       createAuthzReviews({ authorizer, ...(rbac === undefined ? {} : { rbac }) }),
     ],
+    nonResource: [serveOidc(issuer)],
+    descriptions: readDescriptions,
     clock,
     random,
     log,
   });
+}
+
+/** The discovery document and the keys by which others verify service account tokens. */
+function serveOidc(issuer: TokenIssuer): NonResourceHandler {
+  return ({ request, response, target }) => {
+    const document = request.method === "GET" ? issuer.oidcDiscovery(target.path) : undefined;
+    if (document === undefined) return false;
+    const headers = { "content-type": document.contentType, "cache-control": "public, max-age=3600" };
+    response.send(200, headers, Buffer.from(document.body));
+    return true;
+  };
+}
+
+/** Texts for `kubectl explain`, made by hack/build; without them the schemas are served bare. */
+function readDescriptions(): Record<string, Record<string, string>> {
+  const built = import.meta.url.endsWith(".ts")
+    ? "../../dist/openapi-descriptions.json"
+    : "./openapi-descriptions.json";
+  const path = fileURLToPath(new URL(built, import.meta.url));
+  return existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as Record<string, Record<string, string>>) : {};
 }

@@ -26,7 +26,7 @@ export interface LoopsThread {
 
 /** Starts scheduler and controllers in a thread of their own, served by `handler` under their own identities. */
 export function startLoopsThread(handler: ApiHandler, input: WorkerInput, log: Logger): LoopsThread {
-  const worker = new Worker(new URL("./worker.ts", import.meta.url), { workerData: input, name: "loops" });
+  const worker = new Worker(workerEntry(), { workerData: input, name: "loops" });
   const closers: Array<() => void> = [];
   worker.on("message", (message: ConnectRequest) => {
     closers.push(servePort(handler, message.port, identityOf(message.user)));
@@ -46,4 +46,9 @@ export function startLoopsThread(handler: ApiHandler, input: WorkerInput, log: L
     stop: () => worker.postMessage("stop"),
     terminate: async () => void (await worker.terminate()),
   };
+}
+
+/** The thread's entry: beside this file, or beside the bundle that this file has become part of. */
+function workerEntry(): URL {
+  return new URL(import.meta.url.endsWith(".ts") ? "./worker.ts" : "./loops-worker.js", import.meta.url);
 }

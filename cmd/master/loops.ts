@@ -10,6 +10,7 @@ import {
 } from "#pkg/client/index.ts";
 import type { ControllerOptions } from "#pkg/controllers/index.ts";
 import { DnsServiceController } from "#pkg/dns/index.ts";
+import { createScheduler } from "#pkg/scheduler/index.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
 
 /** What the control loops need to know; plain data, so that it can cross to a worker thread. */
@@ -103,7 +104,6 @@ async function runScheduler(deps: LoopsDeps, signal: AbortSignal): Promise<void>
   await elected(deps, "kube-scheduler", client, signal, async (leading) => {
     const informers = createInformerFactory({ client, clock, random, log });
     const recorder = createEventRecorder({ client, component: "default-scheduler", clock, log });
-    const { createScheduler } = await import("#pkg/scheduler/index.ts");
     const scheduler = createScheduler({ client, informers, clock, random, log, recorder });
     informers.start(leading);
     await runAll([scheduler], log, leading);
