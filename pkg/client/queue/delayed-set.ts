@@ -38,6 +38,27 @@ export class DelayedSet<K> {
     }
     this.#arm();
   }
+  delete(id: string): boolean {
+    const entry = this.#byId.get(id);
+    if (entry === undefined) return false;
+    this.#byId.delete(id);
+    const last = this.#heap.pop()!;
+    if (last !== entry) {
+      this.#heap[entry.index] = last;
+      last.index = entry.index;
+      this.#up(last);
+      this.#down(last);
+    }
+    this.#arm();
+    return true;
+  }
+  /** Takes out the key that is due next, before its time; undefined when there is none that `accept` lets pass. */
+  takeFirst(accept: (key: K) => boolean): K | undefined {
+    const first = this.#heap[0];
+    if (first === undefined || !accept(first.key)) return undefined;
+    this.delete(first.id);
+    return first.key;
+  }
   clear(): void {
     this.#byId.clear();
     this.#heap.length = 0;

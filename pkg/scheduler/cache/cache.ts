@@ -1,0 +1,159 @@
+import type { Node } from "#pkg/api/types/core-v1.ts";
+import type { Clock } from "#pkg/util/index.ts";
+import { ImageIndex } from "./image-index.ts";
+import { NodeInfo } from "./node-info.ts";
+import { NodeOrder } from "./node-order.ts";
+import { PodCountIndex } from "./pod-counts.ts";
+import type { PodInfo } from "./pod-info.ts";
+import { StatedTerms } from "./term-index.ts";
+import { TopologyIndex } from "./topology-index.ts";
+
+interface Placed {
+  readonly pod: PodInfo;
+  readonly node: NodeInfo;
+}
+interface Assumed {
+  readonly uid: string;
+  /** Set when binding has finished: without word from the API by then, the assumption was wrong. */
+  expiresAt: number | undefined;
+}
+
+/** How long after binding the API's own event for it may take. */
+const ASSUMED_TTL_MS = 15 * 60_000;
+
+/**
+ * The cluster as scheduling sees it: nodes, the pods on them (those the API knows of and those we have just decided
+ * about), and indexes over both. Kept up to date by every change, so that a scheduling cycle begins with no work; the
+ * generations of nodes tell what has changed since.
+ */
+export class SchedulerCache {
+  readonly #clock: Clock;
+  readonly #nodes = new Map<string, NodeInfo>();
+  readonly #placed = new Map<string, Placed>();
+  readonly #byNamespace = new Map<string, Map<string, Placed>>();
+  readonly #assumed = new Map<string, Assumed>();
+  readonly #order = new NodeOrder();
+  readonly topology = new TopologyIndex();
+  readonly images = new ImageIndex();
+  readonly statedTerms = new StatedTerms();
+  readonly podCounts: PodCountIndex;
+  /** Changes with every change here. */
+  generation = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.podCounts = new PodCountIndex((namespace) => this.#byNamespace.get(namespace)?.values() ?? []);
+  }
+
+  /** Known nodes, the zones in turn. The same array until nodes come or go. */
+  get nodes(): readonly NodeInfo[] {
+    return this.#order.list();
+  }
+  node(name: string): NodeInfo | undefined {
+    const node = this.#nodes.get(name);
+    return node?.node === undefined ? undefined : node;
+  }
+  get podCount(): number {
+    return this.#placed.size;
+  }
+  /** Where a pod is, be it assumed. */
+  placement(uid: string): Placed | undefined {
+    return this.#placed.get(uid);
+  }
+  podsIn(namespace: string): Iterable<Placed> {
+    return this.#byNamespace.get(namespace)?.values() ?? [];
+  }
+
+  setNode(node: Node): void {
+    this.generation++;
+    const info = this.#infoOf(node.metadata.name);
+    const isNew = info.node === undefined;
+    info.setNode(node);
+    info.images = this.images.update(info.name, node.status?.images ?? []);
+    this.topology.update(info);
+    if (isNew) this.#order.add(info);
+    else this.#order.update(info);
+  }
+  removeNode(name: string): void {
+    const info = this.#nodes.get(name);
+    if (info === undefined) return;
+    this.generation++;
+    this.#order.remove(info);
+    this.topology.remove(info);
+    this.images.update(name, []);
+    info.setNode(undefined);
+    // Its pods are still in the API; when the last goes, so does this.
+    if (info.pods.size === 0) this.#nodes.delete(name);
+  }
+
+  /** Takes in a pod that the API says is on a node; it replaces what was known or assumed of it. */
+  setPod(pod: PodInfo, nodeName: string): void {
+    this.#assumed.delete(pod.uid);
+    this.#place(pod, nodeName);
+  }
+  removePod(uid: string): void {
+    this.#assumed.delete(uid);
+    this.#displace(uid);
+  }
+  /** Counts a pod as being on the node before the API knows. */
+  assume(pod: PodInfo, nodeName: string): void {
+    this.#place(pod, nodeName);
+    this.#assumed.set(pod.uid, { uid: pod.uid, expiresAt: undefined });
+  }
+  isAssumed(uid: string): boolean {
+    return this.#assumed.has(uid);
+  }
+  /** The binding is written: from now on the API's event for it is awaited. */
+  finishBinding(uid: string): void {
+    const assumed = this.#assumed.get(uid);
+    if (assumed !== undefined) assumed.expiresAt = this.#clock.monotonic() + ASSUMED_TTL_MS;
+  }
+  /** Takes an assumption back. Does nothing once the API has confirmed it. */
+  forget(uid: string): void {
+    if (this.#assumed.delete(uid)) this.#displace(uid);
+  }
+  /** Drops assumptions that the API never confirmed; returns how many. */
+  expireAssumed(): number {
+    const now = this.#clock.monotonic();
+    let expired = 0;
+    for (const { uid, expiresAt } of this.#assumed.values()) {
+      if (expiresAt === undefined || expiresAt > now) continue;
+      this.forget(uid);
+      expired++;
+    }
+    return expired;
+  }
+
+  #place(pod: PodInfo, nodeName: string): void {
+    this.#displace(pod.uid);
+    this.generation++;
+    const node = this.#infoOf(nodeName);
+    node.addPod(pod);
+    const placed = { pod, node };
+    this.#placed.set(pod.uid, placed);
+    let inNamespace = this.#byNamespace.get(pod.namespace);
+    if (inNamespace === undefined) this.#byNamespace.set(pod.namespace, (inNamespace = new Map()));
+    inNamespace.set(pod.uid, placed);
+    this.podCounts.podAdded(pod, node);
+    this.statedTerms.podAdded(pod, node);
+  }
+  #displace(uid: string): void {
+    const placed = this.#placed.get(uid);
+    if (placed === undefined) return;
+    this.generation++;
+    const { pod, node } = placed;
+    node.removePod(uid);
+    this.#placed.delete(uid);
+    const inNamespace = this.#byNamespace.get(pod.namespace);
+    inNamespace?.delete(uid);
+    if (inNamespace?.size === 0) this.#byNamespace.delete(pod.namespace);
+    this.podCounts.podRemoved(pod, node);
+    this.statedTerms.podRemoved(pod, node);
+    if (node.node === undefined && node.pods.size === 0) this.#nodes.delete(node.name);
+  }
+  #infoOf(name: string): NodeInfo {
+    let info = this.#nodes.get(name);
+    if (info === undefined) this.#nodes.set(name, (info = new NodeInfo(name)));
+    return info;
+  }
+}

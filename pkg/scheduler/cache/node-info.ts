@@ -1,0 +1,94 @@
+import type { Node, Taint } from "#pkg/api/types/core-v1.ts";
+import type { HostPort, PodInfo } from "./pod-info.ts";
+import { addResources, noResources, readResources, wholeOf } from "./resources.ts";
+import type { Resources } from "./resources.ts";
+import { NO_LABELS } from "./selectors.ts";
+import type { Labels } from "./selectors.ts";
+
+const NO_TAINTS: readonly Taint[] = [];
+
+/** A node with the pods on it and running totals of what they take. */
+export class NodeInfo {
+  readonly name: string;
+  #node: Node | undefined;
+  labels: Labels = NO_LABELS;
+  taints: readonly Taint[] = NO_TAINTS;
+  unschedulable = false;
+  allocatable: Resources = noResources();
+  allowedPods = 0;
+  /** Normalised image names with their sizes in bytes. */
+  images: ReadonlyMap<string, number> = new Map();
+  readonly pods = new Map<string, PodInfo>();
+  readonly requested: Resources = noResources();
+  nonZeroMilliCpu = 0;
+  nonZeroMemory = 0;
+  /** Host ports in use: "ip/protocol/port" and how many pods use it; more than one only after a conflict elsewhere. */
+  readonly usedPorts = new Map<string, HostPort & { count: number }>();
+  /** Number of this node's value for each tracked topology key, -1 without one; kept by the TopologyIndex. */
+  readonly domains: number[] = [];
+  /** Changes with every change of the node or its pods. */
+  generation = 0;
+
+  constructor(name: string) {
+    this.name = name;
+  }
+  /** undefined when pods name a node that the API does not know (yet). */
+  get node(): Node | undefined {
+    return this.#node;
+  }
+  setNode(node: Node | undefined): void {
+    this.#node = node;
+    this.generation++;
+    this.labels = node?.metadata.labels ?? NO_LABELS;
+    this.taints = node?.spec.taints ?? NO_TAINTS;
+    this.unschedulable = node?.spec.unschedulable === true;
+    this.allocatable = readResources(node?.status?.allocatable);
+    const pods = node?.status?.allocatable?.["pods"];
+    this.allowedPods = pods === undefined ? 0 : wholeOf(pods);
+  }
+  addPod(pod: PodInfo): void {
+    this.pods.set(pod.uid, pod);
+    this.#account(pod, 1);
+  }
+  /** Returns what was there. */
+  removePod(uid: string): PodInfo | undefined {
+    const pod = this.pods.get(uid);
+    if (pod === undefined) return undefined;
+    this.pods.delete(uid);
+    this.#account(pod, -1);
+    return pod;
+  }
+  /** A copy that pods can be added to and removed from without anybody else seeing it. */
+  clone(): NodeInfo {
+    const copy = new NodeInfo(this.name);
+    copy.#node = this.#node;
+    copy.labels = this.labels;
+    copy.taints = this.taints;
+    copy.unschedulable = this.unschedulable;
+    copy.allocatable = this.allocatable;
+    copy.allowedPods = this.allowedPods;
+    copy.images = this.images;
+    for (const [uid, pod] of this.pods) copy.pods.set(uid, pod);
+    addResources(copy.requested, this.requested);
+    copy.nonZeroMilliCpu = this.nonZeroMilliCpu;
+    copy.nonZeroMemory = this.nonZeroMemory;
+    for (const [id, port] of this.usedPorts) copy.usedPorts.set(id, { ...port });
+    copy.domains.push(...this.domains);
+    copy.generation = this.generation;
+    return copy;
+  }
+
+  #account(pod: PodInfo, sign: 1 | -1): void {
+    this.generation++;
+    addResources(this.requested, pod.requests, sign);
+    this.nonZeroMilliCpu += sign * pod.nonZeroMilliCpu;
+    this.nonZeroMemory += sign * pod.nonZeroMemory;
+    for (const port of pod.hostPorts) {
+      const id = `${port.ip}/${port.protocol}/${port.port}`;
+      const used = this.usedPorts.get(id);
+      const count = (used?.count ?? 0) + sign;
+      if (count <= 0) this.usedPorts.delete(id);
+      else this.usedPorts.set(id, { ...port, count });
+    }
+  }
+}

@@ -1,0 +1,83 @@
+import type { NodeInfo } from "./node-info.ts";
+import { labelOf } from "./selectors.ts";
+
+/** The values nodes have for one topology key, numbered so that counting needs no strings. */
+export interface TopologyKey {
+  readonly key: string;
+  /** Position in NodeInfo.domains. */
+  readonly slot: number;
+  /** One more than the highest number in use. */
+  readonly size: number;
+}
+
+class Key implements TopologyKey {
+  readonly key: string;
+  readonly slot: number;
+  readonly #numbers = new Map<string, number>();
+  readonly #uses: number[] = [];
+  readonly #values: string[] = [];
+  readonly #free: number[] = [];
+
+  constructor(key: string, slot: number) {
+    this.key = key;
+    this.slot = slot;
+  }
+  get size(): number {
+    return this.#uses.length;
+  }
+  use(value: string): number {
+    let number = this.#numbers.get(value);
+    if (number === undefined) {
+      number = this.#free.pop() ?? this.#uses.length;
+      this.#numbers.set(value, number);
+      this.#values[number] = value;
+      this.#uses[number] = 0;
+    }
+    this.#uses[number]!++;
+    return number;
+  }
+  release(number: number): void {
+    if (--this.#uses[number]! > 0) return;
+    this.#numbers.delete(this.#values[number]!);
+    this.#free.push(number);
+  }
+}
+
+/** Keeps, for every topology key in use, the number of each node's value in `node.domains`. */
+export class TopologyIndex {
+  readonly #keys = new Map<string, Key>();
+  readonly #nodes = new Set<NodeInfo>();
+
+  /** The key's numbering, made on first use. */
+  track(key: string): TopologyKey {
+    let tracked = this.#keys.get(key);
+    if (tracked === undefined) {
+      tracked = new Key(key, this.#keys.size);
+      this.#keys.set(key, tracked);
+      for (const node of this.#nodes) assign(tracked, node);
+    }
+    return tracked;
+  }
+  /** Call after a node was added or its labels changed. */
+  update(node: NodeInfo): void {
+    this.#nodes.add(node);
+    for (const key of this.#keys.values()) {
+      const old = node.domains[key.slot];
+      assign(key, node);
+      if (old !== undefined && old >= 0) key.release(old);
+    }
+  }
+  remove(node: NodeInfo): void {
+    if (!this.#nodes.delete(node)) return;
+    for (const key of this.#keys.values()) {
+      const old = node.domains[key.slot];
+      if (old !== undefined && old >= 0) key.release(old);
+      node.domains[key.slot] = -1;
+    }
+  }
+}
+
+function assign(key: Key, node: NodeInfo): void {
+  const value = labelOf(node.labels, key.key);
+  node.domains[key.slot] = value === undefined ? -1 : key.use(value);
+}

@@ -1,0 +1,94 @@
+import type { AnyObject } from "#pkg/apimachinery/index.ts";
+import {
+  namespaces as namespacesRef,
+  nodes as nodesRef,
+  pods as podsRef,
+  replicaSets,
+  replicationControllers,
+  services as servicesRef,
+  statefulSets,
+} from "#pkg/api/refs.ts";
+import type { Namespace } from "#pkg/api/types/core-v1.ts";
+import type { Client, EventRecorder, InformerFactory, Lister, SharedInformer } from "#pkg/client/index.ts";
+import type { Clock, Logger, Random } from "#pkg/util/index.ts";
+import { SchedulerCache } from "./cache/cache.ts";
+import { NO_LABELS } from "./cache/selectors.ts";
+import { ClusterWatch } from "./cluster-watch.ts";
+import { NO_EXTENDERS } from "./extenders.ts";
+import { makeProfile, preEnqueue } from "./framework/profile.ts";
+import type { Profile } from "./framework/profile.ts";
+import type { Plugin } from "./framework/types.ts";
+import { PermitWaits } from "./permit-waits.ts";
+import { defaultSelectorOf } from "./plugins/default-selector.ts";
+import type { NamespaceLister } from "./plugins/inter-pod-affinity.ts";
+import { DEFAULT_PLUGINS } from "./plugins/registry.ts";
+import type { PluginHandle } from "./plugins/registry.ts";
+import { Nominator } from "./queue/nominator.ts";
+import { SchedulingQueue } from "./queue/scheduling-queue.ts";
+import { Scheduler } from "./scheduler.ts";
+
+export interface SchedulerDeps {
+  readonly client: Client;
+  readonly informers: InformerFactory;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly recorder: EventRecorder;
+}
+
+/** Puts a scheduler together. Its informers are made here, so create it before the factory starts. */
+export function createScheduler(deps: SchedulerDeps): Scheduler {
+  const { client, informers, clock } = deps;
+  const pods = informers.informer(podsRef);
+  const nodes = informers.informer(nodesRef);
+  const namespaces = informers.informer(namespacesRef);
+  const services = informers.informer(servicesRef);
+  const owners = {
+    replicationControllers: informers.informer(replicationControllers),
+    replicaSets: informers.informer(replicaSets),
+    statefulSets: informers.informer(statefulSets),
+  };
+  const cache = new SchedulerCache(clock);
+  const defaultSelector = defaultSelectorOf({
+    services,
+    replicationControllers: owners.replicationControllers.lister,
+    replicaSets: owners.replicaSets.lister,
+    statefulSets: owners.statefulSets.lister,
+  });
+  const handle: PluginHandle = { cache, client, namespaces: namespaceLister(namespaces.lister), defaultSelector };
+  const profiles = new Map<string, Profile>();
+  const enabled = DEFAULT_PLUGINS.map(({ weight, make }) => ({ plugin: make(handle, undefined), weight }));
+  profiles.set("default-scheduler", makeProfile("default-scheduler", enabled, 0));
+  const first = profiles.values().next().value!;
+  const profileOf = (schedulerName: string | undefined) => profiles.get(schedulerName ?? "default-scheduler") ?? first;
+  const queue = new SchedulingQueue({
+    clock,
+    compare: first.compare,
+    preEnqueue: (pod) => preEnqueue(profileOf(pod.pod.spec.schedulerName), pod),
+    registrationsOf: (pod) => profileOf(pod.pod.spec.schedulerName).registrations,
+  });
+  const nominator = new Nominator();
+  const others = [namespaces, services, ...Object.values(owners)] as readonly SharedInformer<AnyObject>[];
+  const watch = new ClusterWatch({
+    informers: { pods, nodes, others, events: [] },
+    cache,
+    queue,
+    nominator,
+    isOurs: (schedulerName) => profiles.has(schedulerName),
+  });
+  const waits = new PermitWaits(clock);
+  return new Scheduler({ ...deps, cache, queue, nominator, profiles, extenders: NO_EXTENDERS, waits, watch });
+}
+
+function namespaceLister(lister: Lister<Namespace>): NamespaceLister {
+  return {
+    labelsOf: (namespace) => lister.get({ namespace: "", name: namespace })?.metadata.labels ?? NO_LABELS,
+    matching: (matcher) =>
+      lister
+        .list()
+        .filter(({ metadata }) => matcher.matches(metadata.labels ?? NO_LABELS))
+        .map(({ metadata }) => metadata.name),
+  };
+}
+
+export type { Plugin };

@@ -1,0 +1,35 @@
+export type Code =
+  | "Error"
+  /** Refused, but it might fit once pods have gone: preemption may help. */
+  | "Unschedulable"
+  /** Refused for a reason that no preemption changes. */
+  | "UnschedulableAndUnresolvable"
+  | "Wait"
+  | "Skip"
+  /** Waiting for something outside of the cluster's nodes (binding of devices, …). */
+  | "Pending";
+
+/** A plugin's verdict; success is `undefined`. Immutable, so that one can serve for many nodes. */
+export interface Status {
+  readonly code: Code;
+  readonly reasons: readonly string[];
+  /** Filled in by the framework. */
+  readonly plugin?: string;
+  readonly error?: unknown;
+}
+
+export function unschedulable(...reasons: string[]): Status {
+  return { code: "Unschedulable", reasons };
+}
+export function unresolvable(...reasons: string[]): Status {
+  return { code: "UnschedulableAndUnresolvable", reasons };
+}
+export function failed(error: unknown): Status {
+  return { code: "Error", reasons: [error instanceof Error ? error.message : String(error)], error };
+}
+export function isRejection({ code }: Status): boolean {
+  return code === "Unschedulable" || code === "UnschedulableAndUnresolvable" || code === "Pending";
+}
+export function messageOf({ reasons }: Status): string {
+  return reasons.join(", ");
+}

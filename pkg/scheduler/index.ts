@@ -1,0 +1,20 @@
+/**
+ * The scheduler: decides on which node each pod runs, and says so through the pod's binding.
+ *
+ * `createScheduler(deps)` is a Controller; `explain("namespace/name")` tells for every node why it was refused in the
+ * last attempt. A profile's plugins are plain objects (`Plugin`): an out-of-tree plugin is one exported object, named
+ * in `deps.plugins` and switched on by the configuration.
+ */
+export { createScheduler, type SchedulerDeps } from "./create.ts";
+export { Scheduler } from "./scheduler.ts";
+export type { Explanation } from "./explain.ts";
+export type {
+  Plugin,
+  ClusterEvent,
+  CycleState,
+  Diagnosis,
+  EventRegistration,
+  PreFilterResult,
+} from "./framework/types.ts";
+export type { Status } from "./framework/status.ts";
+export type { PluginFactory, PluginHandle } from "./plugins/registry.ts";

@@ -1,0 +1,46 @@
+import type { Pod } from "#pkg/api/types/core-v1.ts";
+import type { NodeInfo } from "../cache/node-info.ts";
+import { PodInfo } from "../cache/pod-info.ts";
+import type { HostPort } from "../cache/pod-info.ts";
+import { unschedulable } from "../framework/status.ts";
+import type { Plugin } from "../framework/types.ts";
+
+const REFUSED = unschedulable("node(s) didn't have free ports for the requested pod ports");
+
+/** Two pods on one node cannot listen on the same host address, protocol and port. */
+export function nodePorts(): Plugin {
+  return {
+    name: "NodePorts",
+    events: [
+      {
+        resource: "AssignedPod",
+        actions: ["Delete"],
+        hint: (pod, object) => {
+          const freed = new PodInfo(object as Pod).hostPorts;
+          return new PodInfo(pod).hostPorts.some((wanted) => freed.some((port) => collide(wanted, port)));
+        },
+      },
+      { resource: "Node", actions: ["Add"] },
+    ],
+    preFilter: (pod) => (pod.hostPorts.length === 0 ? "skip" : { state: undefined }),
+    filter: (_state, pod, node) => (conflicts(pod, node) ? REFUSED : undefined),
+  };
+}
+
+function conflicts(pod: PodInfo, node: NodeInfo): boolean {
+  if (node.usedPorts.size === 0) return false;
+  for (const wanted of pod.hostPorts) {
+    for (const used of node.usedPorts.values()) if (collide(wanted, used)) return true;
+  }
+  return false;
+}
+
+/** The wildcard address meets all others. */
+function collide(a: HostPort, b: HostPort): boolean {
+  if (a.port !== b.port || a.protocol !== b.protocol) return false;
+  return a.ip === b.ip || isWildcard(a.ip) || isWildcard(b.ip);
+}
+
+function isWildcard(ip: string): boolean {
+  return ip === "0.0.0.0";
+}

@@ -1,0 +1,197 @@
+import type { Node, Pod } from "#pkg/api/types/core-v1.ts";
+import type { NodeInfo } from "../cache/node-info.ts";
+import type { PodInfo } from "../cache/pod-info.ts";
+import { amountOf, podRequests, readResources, wholeOf } from "../cache/resources.ts";
+import type { Status } from "../framework/status.ts";
+import type { Plugin } from "../framework/types.ts";
+import { MAX_NODE_SCORE } from "../framework/types.ts";
+import { requestedForScoring } from "./scored-resources.ts";
+import type { ScoredResource } from "./scored-resources.ts";
+
+export interface ShapePoint {
+  /** 0 to 100 percent. */
+  readonly utilization: number;
+  /** 0 to 10. */
+  readonly score: number;
+}
+export interface NodeResourcesFitArgs {
+  readonly ignoredResources?: readonly string[];
+  /** Prefixes before "/" of extended resources to ignore. */
+  readonly ignoredResourceGroups?: readonly string[];
+  readonly scoringStrategy?: {
+    readonly type?: "LeastAllocated" | "MostAllocated" | "RequestedToCapacityRatio";
+    readonly resources?: readonly ScoredResource[];
+    readonly requestedToCapacityRatio?: { readonly shape: readonly ShapePoint[] };
+  };
+}
+
+const DEFAULT_RESOURCES: readonly ScoredResource[] = [
+  { name: "cpu", weight: 1 },
+  { name: "memory", weight: 1 },
+];
+
+/** Does the node have what the pod requests? Scores by how full the node would be. */
+export function nodeResourcesFit(args: NodeResourcesFitArgs = {}): Plugin<undefined, PodInfo> {
+  const isIgnored = ignoredBy(args);
+  const refusals = new Map<string, Status>();
+  const {
+    type = "LeastAllocated",
+    resources = DEFAULT_RESOURCES,
+    requestedToCapacityRatio,
+  } = args.scoringStrategy ?? {};
+  const strategies = {
+    LeastAllocated: leastAllocated,
+    MostAllocated: mostAllocated,
+    RequestedToCapacityRatio: byShape(requestedToCapacityRatio?.shape ?? []),
+  };
+  const scoreOne = strategies[type];
+  return {
+    name: "NodeResourcesFit",
+    events: [
+      {
+        resource: "AssignedPod",
+        actions: ["Delete", "UpdatePodScaleDown"],
+        hint: (pod, object, old) => freesSomething(pod, object as Pod, old as Pod | undefined),
+      },
+      {
+        resource: "Node",
+        actions: ["Add", "UpdateNodeAllocatable"],
+        hint: (pod, object, old) => couldFit(pod, object as Node, old as Node | undefined),
+      },
+      {
+        resource: "UnscheduledPod",
+        actions: ["UpdatePodScaleDown"],
+        hint: (pod, object) => object?.metadata.uid === pod.metadata.uid,
+      },
+    ],
+    filter: (_state, pod, node) => {
+      const insufficient = findInsufficient(pod, node, isIgnored);
+      if (insufficient === undefined) return undefined;
+      const id = `${insufficient.unresolvable ? "!" : ""}${insufficient.reasons.join()}`;
+      let status = refusals.get(id);
+      if (status === undefined) {
+        const code = insufficient.unresolvable ? "UnschedulableAndUnresolvable" : "Unschedulable";
+        status = { code, reasons: insufficient.reasons };
+        if (refusals.size < 1000) refusals.set(id, status);
+      }
+      return status;
+    },
+    preScore: (pod) => ({ state: pod }),
+    score: (_state, pod, node) => weightedScore(pod, node, resources, scoreOne),
+  };
+}
+
+function ignoredBy({
+  ignoredResources = [],
+  ignoredResourceGroups = [],
+}: NodeResourcesFitArgs): (name: string) => boolean {
+  if (ignoredResources.length === 0 && ignoredResourceGroups.length === 0) return () => false;
+  const names = new Set(ignoredResources);
+  const groups = new Set(ignoredResourceGroups);
+  return (name) => names.has(name) || groups.has(name.split("/")[0] ?? "");
+}
+
+interface Insufficient {
+  reasons: string[];
+  /** More is asked for than the empty node has. */
+  unresolvable: boolean;
+}
+
+function findInsufficient(
+  pod: PodInfo,
+  node: NodeInfo,
+  isIgnored: (name: string) => boolean,
+): Insufficient | undefined {
+  let result: Insufficient | undefined;
+  const lacking = (reason: string, tooBig: boolean) => {
+    result ??= { reasons: [], unresolvable: false };
+    result.reasons.push(reason);
+    result.unresolvable ||= tooBig;
+  };
+  const { requested, allocatable } = node;
+  const wanted = pod.requests;
+  if (node.pods.size + 1 > node.allowedPods) lacking("Too many pods", node.allowedPods === 0);
+  if (wanted.milliCpu > 0 && wanted.milliCpu > allocatable.milliCpu - requested.milliCpu)
+    lacking("Insufficient cpu", wanted.milliCpu > allocatable.milliCpu);
+  if (wanted.memory > 0 && wanted.memory > allocatable.memory - requested.memory)
+    lacking("Insufficient memory", wanted.memory > allocatable.memory);
+  if (
+    wanted.ephemeralStorage > 0 &&
+    wanted.ephemeralStorage > allocatable.ephemeralStorage - requested.ephemeralStorage
+  )
+    lacking("Insufficient ephemeral-storage", wanted.ephemeralStorage > allocatable.ephemeralStorage);
+  if (wanted.scalars === undefined) return result;
+  for (const [name, amount] of wanted.scalars) {
+    if (amount === 0 || isIgnored(name)) continue;
+    const has = allocatable.scalars?.get(name) ?? 0;
+    if (amount > has - (requested.scalars?.get(name) ?? 0)) lacking(`Insufficient ${name}`, amount > has);
+  }
+  return result;
+}
+
+/** A pod that goes (or shrinks) helps only if it gives up something that the waiting pod wants; its place counts too. */
+function freesSomething(pod: Pod, changed: Pod, old: Pod | undefined): boolean {
+  const wanted = podRequests(pod).requests;
+  const before = podRequests(old ?? changed).requests;
+  if (old === undefined) return true; // gone: there is one pod less
+  const after = podRequests(changed).requests;
+  const names = ["cpu", "memory", "ephemeral-storage", ...(wanted.scalars?.keys() ?? [])];
+  return names.some((name) => amountOf(wanted, name) > 0 && amountOf(after, name) < amountOf(before, name));
+}
+
+function couldFit(pod: Pod, node: Node, old: Node | undefined): boolean {
+  const wanted = podRequests(pod).requests;
+  const allocatable = readResources(node.status?.allocatable);
+  const names = ["cpu", "memory", "ephemeral-storage", ...(wanted.scalars?.keys() ?? [])];
+  if (names.some((name) => amountOf(wanted, name) > amountOf(allocatable, name))) return false;
+  if (wholeOf(node.status?.allocatable?.["pods"] ?? 0) < 1) return false;
+  if (old === undefined) return true;
+  const before = readResources(old.status?.allocatable);
+  const morePods = wholeOf(node.status?.allocatable?.["pods"] ?? 0) > wholeOf(old.status?.allocatable?.["pods"] ?? 0);
+  return (
+    morePods || names.some((name) => amountOf(wanted, name) > 0 && amountOf(allocatable, name) > amountOf(before, name))
+  );
+}
+
+type ScoreOne = (requested: number, allocatable: number) => number;
+
+function weightedScore(pod: PodInfo, node: NodeInfo, resources: readonly ScoredResource[], scoreOne: ScoreOne): number {
+  let sum = 0;
+  let weights = 0;
+  for (let i = 0; i < resources.length; i++) {
+    const { name, weight } = resources[i]!;
+    const allocatable = amountOf(node.allocatable, name);
+    if (allocatable === 0) continue;
+    const requested = requestedForScoring(pod, node, name);
+    // An extended resource that the pod does not use says nothing about where it should go.
+    if (requested === undefined) continue;
+    sum += scoreOne(requested, allocatable) * weight;
+    weights += weight;
+  }
+  return weights === 0 ? 0 : Math.floor(sum / weights);
+}
+
+function leastAllocated(requested: number, allocatable: number): number {
+  return requested > allocatable ? 0 : Math.floor(((allocatable - requested) * MAX_NODE_SCORE) / allocatable);
+}
+
+function mostAllocated(requested: number, allocatable: number): number {
+  return Math.floor((Math.min(requested, allocatable) * MAX_NODE_SCORE) / allocatable);
+}
+
+/** Piecewise linear between the points; scores of 0…10 become 0…100. */
+function byShape(points: readonly ShapePoint[]): ScoreOne {
+  const shape = points.map(({ utilization, score }) => ({ utilization, score: score * 10 }));
+  return (requested, allocatable) => {
+    const utilization = requested > allocatable ? 100 : Math.floor((requested * 100) / allocatable);
+    for (let i = 0; i < shape.length; i++) {
+      const point = shape[i]!;
+      if (utilization > point.utilization) continue;
+      const before = shape[i - 1];
+      if (before === undefined) return point.score;
+      const run = point.utilization - before.utilization;
+      return before.score + Math.trunc(((point.score - before.score) * (utilization - before.utilization)) / run);
+    }
+    return shape.at(-1)?.score ?? 0;
+  };
+}

@@ -1,0 +1,31 @@
+import type { Node } from "#pkg/api/types/core-v1.ts";
+import { unresolvable } from "../framework/status.ts";
+import type { Plugin } from "../framework/types.ts";
+import { tolerates } from "./taints.ts";
+
+const REFUSED = unresolvable("node(s) were unschedulable");
+const TAINT = { key: "node.kubernetes.io/unschedulable", effect: "NoSchedule" };
+
+/** Refuses cordoned nodes, except to pods that tolerate the taint cordoning brings. */
+export function nodeUnschedulable(): Plugin {
+  return {
+    name: "NodeUnschedulable",
+    events: [
+      {
+        resource: "Node",
+        actions: ["Add", "UpdateNodeTaint"],
+        hint: (pod, object) => {
+          const node = object as Node;
+          return node.spec.unschedulable !== true || tolerates(pod.spec.tolerations ?? [], TAINT);
+        },
+      },
+      {
+        resource: "UnscheduledPod",
+        actions: ["UpdatePodToleration"],
+        hint: (pod, object) =>
+          object?.metadata.uid === pod.metadata.uid && tolerates(pod.spec.tolerations ?? [], TAINT),
+      },
+    ],
+    filter: (_state, pod, node) => (!node.unschedulable || tolerates(pod.tolerations, TAINT) ? undefined : REFUSED),
+  };
+}

@@ -1,0 +1,280 @@
+import { DelayedSet } from "#pkg/client/index.ts";
+import type { Clock } from "#pkg/util/index.ts";
+import type { PodInfo } from "../cache/pod-info.ts";
+import type { Status } from "../framework/status.ts";
+import type { ClusterEvent, EventRegistration, QueuedPod } from "../framework/types.ts";
+import { Heap } from "./heap.ts";
+
+export interface QueueOptions {
+  readonly clock: Clock;
+  readonly compare: (a: QueuedPod, b: QueuedPod) => number;
+  /** A verdict keeps the pod out of the queue (scheduling gates). */
+  readonly preEnqueue: (pod: PodInfo) => Status | undefined;
+  /** What the plugins of the pod's profile wait for. */
+  readonly registrationsOf: (pod: PodInfo) => ReadonlyMap<string, readonly EventRegistration[]>;
+  readonly initialBackoffMs?: number;
+  readonly maxBackoffMs?: number;
+}
+
+/** A pod on its way through the queues. Updates of the pod replace `info`. */
+export interface WaitingPod {
+  info: PodInfo;
+  queuedAt: number;
+  readonly firstQueuedAt: number;
+  attempts: number;
+  /** How often it was found unschedulable, or failed, in a row: the exponent of its backoff. */
+  failures: number;
+  failedByError: boolean;
+  unschedulablePlugins: ReadonlySet<string>;
+  unschedulableSince: number;
+  /** Set while a PreEnqueue plugin keeps it out. */
+  gate: Status | undefined;
+}
+
+/** What became of a scheduling attempt that did not place the pod. */
+export interface Failure {
+  readonly unschedulablePlugins: ReadonlySet<string>;
+  readonly pendingPlugins: ReadonlySet<string>;
+  /** Something broke, rather than no node being good enough. */
+  readonly error: boolean;
+}
+
+/** A pod that no event helped is tried again after this long. */
+const MAX_UNSCHEDULABLE_MS = 5 * 60_000;
+const FLUSH_TICK_MS = 30_000;
+
+/**
+ * Pods to schedule: active (by priority), backing off, and unschedulable until an event can help. Events that happen
+ * while a pod is being tried are remembered for it, so that none is missed between its verdict and its return.
+ */
+export class SchedulingQueue {
+  readonly #options: QueueOptions;
+  readonly #active: Heap<WaitingPod>;
+  readonly #backoff: DelayedSet<WaitingPod>;
+  readonly #backingOff = new Map<string, WaitingPod>();
+  readonly #unschedulable = new Map<string, WaitingPod>();
+  /** The unschedulable by the plugins that refused them: an event looks only at pods whose plugins await it. */
+  readonly #byPlugin = new Map<string, Set<WaitingPod>>();
+  readonly #inFlight = new Map<string, { readonly pod: WaitingPod; readonly since: number }>();
+  #eventLog: { readonly sequence: number; readonly event: ClusterEvent }[] = [];
+  #sequence = 0;
+  #wake: (() => void) | undefined;
+
+  constructor(options: QueueOptions) {
+    this.#options = options;
+    this.#active = new Heap<WaitingPod>((pod) => pod.info.uid, options.compare);
+    this.#backoff = new DelayedSet(options.clock, (pod) => {
+      this.#backingOff.delete(pod.info.uid);
+      this.#activate(pod);
+    });
+  }
+  get lengths(): {
+    readonly active: number;
+    readonly backoff: number;
+    readonly unschedulable: number;
+    readonly gated: number;
+  } {
+    let gated = 0;
+    for (const pod of this.#unschedulable.values()) if (pod.gate !== undefined) gated++;
+    const unschedulable = this.#unschedulable.size - gated;
+    return { active: this.#active.size, backoff: this.#backingOff.size, unschedulable, gated };
+  }
+  has(uid: string): boolean {
+    return (
+      this.#active.has(uid) || this.#backingOff.has(uid) || this.#unschedulable.has(uid) || this.#inFlight.has(uid)
+    );
+  }
+
+  add(info: PodInfo): void {
+    if (this.has(info.uid)) {
+      this.update(info);
+      return;
+    }
+    const now = this.#options.clock.monotonic();
+    this.#activate({
+      info,
+      queuedAt: now,
+      firstQueuedAt: now,
+      attempts: 0,
+      failures: 0,
+      failedByError: false,
+      unschedulablePlugins: new Set(),
+      unschedulableSince: 0,
+      gate: undefined,
+    });
+  }
+  /** Replaces what is known of a pod; a change that can help it (see `event`) is a separate `moveOnEvent`. */
+  update(info: PodInfo): void {
+    const active = this.#active.get(info.uid);
+    if (active !== undefined) {
+      this.#active.delete(info.uid);
+      active.info = info;
+      this.#activate(active);
+      return;
+    }
+    const other =
+      this.#backingOff.get(info.uid) ?? this.#unschedulable.get(info.uid) ?? this.#inFlight.get(info.uid)?.pod;
+    if (other !== undefined) other.info = info;
+  }
+  delete(uid: string): void {
+    this.#active.delete(uid);
+    if (this.#backingOff.delete(uid)) this.#backoff.delete(uid);
+    const unschedulable = this.#unschedulable.get(uid);
+    if (unschedulable !== undefined) this.#leaveUnschedulable(unschedulable);
+    this.done(uid);
+  }
+
+  /** The next pod to try, now in flight until `done` or `requeue`. Idle time is used for pods still backing off. */
+  pop(): WaitingPod | undefined {
+    const pod = this.#active.pop() ?? this.#backoff.takeFirst(({ failedByError }) => !failedByError);
+    if (pod === undefined) return undefined;
+    this.#backingOff.delete(pod.info.uid);
+    pod.attempts++;
+    this.#inFlight.set(pod.info.uid, { pod, since: this.#sequence });
+    return pod;
+  }
+  /** Resolves as soon as `pop` may have something. */
+  arrival(signal: AbortSignal): Promise<void> {
+    if (this.#active.size > 0 || signal.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      const wake = () => {
+        signal.removeEventListener("abort", wake);
+        this.#wake = undefined;
+        resolve();
+      };
+      this.#wake = wake;
+      signal.addEventListener("abort", wake, { once: true });
+    });
+  }
+  /** The pod in flight needs nothing more from the queue. */
+  done(uid: string): void {
+    if (!this.#inFlight.delete(uid)) return;
+    if (this.#inFlight.size === 0) this.#eventLog = [];
+  }
+  /** Takes a pod back that could not be placed. Harmless when it was deleted meanwhile. */
+  requeue(pod: WaitingPod, failure: Failure): void {
+    const uid = pod.info.uid;
+    const flight = this.#inFlight.get(uid);
+    if (flight === undefined) return;
+    pod.failures++;
+    pod.failedByError = failure.error;
+    pod.unschedulablePlugins = failure.unschedulablePlugins.union(failure.pendingPlugins);
+    pod.unschedulableSince = this.#options.clock.monotonic();
+    const missed = this.#eventLog.filter(({ sequence }) => sequence > flight.since).map(({ event }) => event);
+    this.done(uid);
+    if (pod.unschedulablePlugins.size === 0) {
+      // Nobody can say what would help: time may.
+      this.#backOff(pod);
+    } else if (missed.some((event) => this.#helps(event, pod))) this.#backOff(pod);
+    else this.#enterUnschedulable(pod);
+  }
+
+  /** Wakes the pods that the event can help. */
+  moveOnEvent(event: ClusterEvent): void {
+    if (this.#inFlight.size > 0) this.#eventLog.push({ sequence: ++this.#sequence, event });
+    if (this.#unschedulable.size === 0) return;
+    const candidates = new Set<WaitingPod>();
+    for (const pods of this.#byPlugin.values()) for (const pod of pods) candidates.add(pod);
+    for (const pod of candidates) if (this.#helps(event, pod)) this.#wakeUp(pod);
+  }
+  /** A pod itself has changed, for better or worse: `event` says how. */
+  moveOne(uid: string, event: ClusterEvent): void {
+    if (this.#inFlight.has(uid)) this.#eventLog.push({ sequence: ++this.#sequence, event });
+    const pod = this.#unschedulable.get(uid);
+    if (pod === undefined) return;
+    if (pod.gate !== undefined || this.#helps(event, pod)) this.#wakeUp(pod);
+  }
+  /** Moves pods on that no event has helped for five minutes. */
+  flushUnschedulable(): void {
+    const now = this.#options.clock.monotonic();
+    for (const pod of this.#unschedulable.values()) {
+      if (pod.gate === undefined && now - pod.unschedulableSince > MAX_UNSCHEDULABLE_MS) this.#wakeUp(pod);
+    }
+  }
+  /** Runs the periodic flush until the signal aborts. */
+  startFlushing(signal: AbortSignal): void {
+    let cancel = () => undefined as void;
+    const tick = () => {
+      this.flushUnschedulable();
+      cancel = this.#options.clock.schedule(FLUSH_TICK_MS, tick);
+    };
+    cancel = this.#options.clock.schedule(FLUSH_TICK_MS, tick);
+    signal.addEventListener(
+      "abort",
+      () => {
+        cancel();
+        this.#backoff.clear();
+      },
+      { once: true },
+    );
+  }
+
+  #helps(event: ClusterEvent, pod: WaitingPod): boolean {
+    if (event.resource === "*") return true;
+    const registrations = this.#options.registrationsOf(pod.info);
+    for (const plugin of pod.unschedulablePlugins) {
+      const registered = registrations.get(plugin);
+      // A plugin that registers nothing waits for anything.
+      if (registered === undefined) return true;
+      if (registered.some((registration) => isAwaited(registration, event) && hintSays(registration, event, pod)))
+        return true;
+    }
+    return false;
+  }
+  #wakeUp(pod: WaitingPod): void {
+    this.#leaveUnschedulable(pod);
+    const remainingMs = this.#backoffMs(pod) - (this.#options.clock.monotonic() - pod.unschedulableSince);
+    if (remainingMs > 0 && pod.gate === undefined) this.#backOff(pod, remainingMs);
+    else this.#activate(pod);
+  }
+  #activate(pod: WaitingPod): void {
+    pod.gate = this.#options.preEnqueue(pod.info);
+    if (pod.gate !== undefined) {
+      pod.unschedulablePlugins = new Set(pod.gate.plugin === undefined ? [] : [pod.gate.plugin]);
+      this.#enterUnschedulable(pod);
+      return;
+    }
+    pod.queuedAt = this.#options.clock.monotonic();
+    this.#active.add(pod);
+    this.#wake?.();
+  }
+  #backOff(pod: WaitingPod, delayMs = this.#backoffMs(pod)): void {
+    this.#backingOff.set(pod.info.uid, pod);
+    this.#backoff.add(pod.info.uid, pod, delayMs);
+    if (!pod.failedByError) this.#wake?.();
+  }
+  #backoffMs({ failures }: WaitingPod): number {
+    const { initialBackoffMs = 1_000, maxBackoffMs = 10_000 } = this.#options;
+    return failures === 0 ? 0 : Math.min(initialBackoffMs * 2 ** Math.min(failures - 1, 30), maxBackoffMs);
+  }
+  #enterUnschedulable(pod: WaitingPod): void {
+    this.#unschedulable.set(pod.info.uid, pod);
+    for (const plugin of pod.unschedulablePlugins) {
+      const pods = this.#byPlugin.get(plugin);
+      if (pods === undefined) this.#byPlugin.set(plugin, new Set([pod]));
+      else pods.add(pod);
+    }
+  }
+  #leaveUnschedulable(pod: WaitingPod): void {
+    this.#unschedulable.delete(pod.info.uid);
+    for (const plugin of pod.unschedulablePlugins) {
+      const pods = this.#byPlugin.get(plugin);
+      pods?.delete(pod);
+      if (pods?.size === 0) this.#byPlugin.delete(plugin);
+    }
+  }
+}
+
+function isAwaited(registration: EventRegistration, event: ClusterEvent): boolean {
+  if (registration.resource !== "*" && registration.resource !== event.resource) return false;
+  return registration.actions.some((action) => event.actions.includes(action));
+}
+
+function hintSays(registration: EventRegistration, event: ClusterEvent, pod: WaitingPod): boolean {
+  if (registration.hint === undefined) return true;
+  try {
+    return registration.hint(pod.info.pod, event.object, event.old);
+  } catch {
+    return true; // a hint that fails must not leave the pod waiting
+  }
+}

@@ -1,0 +1,273 @@
+import type { Controller, Client, EventRecorder } from "#pkg/client/index.ts";
+import type { Clock, Logger, Random } from "#pkg/util/index.ts";
+import { bind, bindingMessage, postBind, reserve, unreserve } from "./binding.ts";
+import type { Placement } from "./binding.ts";
+import type { SchedulerCache } from "./cache/cache.ts";
+import { assignedPodDeleted } from "./cluster-events.ts";
+import type { ClusterWatch } from "./cluster-watch.ts";
+import { Explanations } from "./explain.ts";
+import type { Explanation } from "./explain.ts";
+import type { Extenders } from "./extenders.ts";
+import { fitErrorMessage } from "./framework/diagnosis.ts";
+import { POD_SPEC } from "./framework/profile.ts";
+import type { Profile } from "./framework/profile.ts";
+import { isRejection, messageOf } from "./framework/status.ts";
+import type { Status } from "./framework/status.ts";
+import { CycleState } from "./framework/types.ts";
+import type { Diagnosis, PostFilterResult } from "./framework/types.ts";
+import { NodeSearch } from "./node-search.ts";
+import type { SearchResult } from "./node-search.ts";
+import type { PermitWaits } from "./permit-waits.ts";
+import { reportUnscheduled } from "./pod-status.ts";
+import type { SchedulingStatus } from "./pod-status.ts";
+import type { Nominator } from "./queue/nominator.ts";
+import type { Failure, SchedulingQueue, WaitingPod } from "./queue/scheduling-queue.ts";
+
+export interface SchedulerParts {
+  readonly client: Client;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly recorder: EventRecorder;
+  readonly cache: SchedulerCache;
+  readonly queue: SchedulingQueue;
+  readonly nominator: Nominator;
+  readonly profiles: ReadonlyMap<string, Profile>;
+  readonly extenders: Extenders;
+  readonly waits: PermitWaits;
+  readonly watch: ClusterWatch;
+}
+
+/** How many pods may be on their way to the API at the same time. */
+const MAX_IN_FLIGHT = 512;
+/** The loop lets others run (responses, watch events) after this long. */
+const SLICE_MS = 5;
+const EXPIRY_TICK_MS = 60_000;
+const NO_PLUGINS: ReadonlySet<string> = new Set();
+const ERROR: Failure = { unschedulablePlugins: NO_PLUGINS, pendingPlugins: NO_PLUGINS, error: true };
+
+/** Takes pods from the queue one after the other, decides on a node for each, and binds them in the background. */
+export class Scheduler implements Controller {
+  readonly name = "kube-scheduler";
+  readonly #parts: SchedulerParts;
+  readonly #search: NodeSearch;
+  readonly #explanations = new Explanations();
+  readonly #inFlight = new Set<Promise<void>>();
+
+  constructor(parts: SchedulerParts) {
+    this.#parts = parts;
+    this.#search = new NodeSearch(parts);
+  }
+  /** What the last attempt to schedule the pod ("namespace/name") came to, node by node. */
+  explain(key: string): Explanation | undefined {
+    return this.#explanations.explain(key);
+  }
+  /** Pods waiting, by queue. */
+  get queueLengths(): SchedulingQueue["lengths"] {
+    return this.#parts.queue.lengths;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { queue, clock, log, watch } = this.#parts;
+    const stopWatching = watch.start((key) => this.#explanations.forget(key));
+    let cancelExpiry = () => undefined as void;
+    const expire = () => {
+      const expired = this.#parts.cache.expireAssumed();
+      if (expired > 0) log.warn({ expired }, "Bound pods never appeared on their nodes");
+      cancelExpiry = clock.schedule(EXPIRY_TICK_MS, expire);
+    };
+    try {
+      await watch.synced(signal);
+      log.info({ nodes: this.#parts.cache.nodes.length, pods: this.#parts.cache.podCount }, "Scheduler is ready");
+      queue.startFlushing(signal);
+      cancelExpiry = clock.schedule(EXPIRY_TICK_MS, expire);
+      await this.#loop(signal);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    } finally {
+      cancelExpiry();
+      stopWatching();
+      await Promise.all(this.#inFlight);
+    }
+  }
+
+  async #loop(signal: AbortSignal): Promise<void> {
+    const { queue, clock } = this.#parts;
+    let sliceStart = clock.monotonic();
+    while (!signal.aborted) {
+      const waiting = queue.pop();
+      if (waiting === undefined) {
+        await queue.arrival(signal);
+        // Pods mostly come in groups; what else has arrived this turn is queued before the first is taken.
+        sliceStart = clock.monotonic();
+        continue;
+      }
+      const pending = this.#schedule(waiting, signal);
+      if (pending !== undefined) await pending;
+      if (this.#inFlight.size >= MAX_IN_FLIGHT) await Promise.race(this.#inFlight);
+      if (clock.monotonic() - sliceStart >= SLICE_MS) {
+        await new Promise<void>((resolve) => setImmediate(resolve));
+        sliceStart = clock.monotonic();
+      }
+    }
+  }
+
+  /** One attempt. A promise only where somebody outside of this process is asked for a decision. Never throws. */
+  #schedule(waiting: WaitingPod, signal: AbortSignal): Promise<void> | undefined {
+    const { cache, queue, profiles } = this.#parts;
+    const { info } = waiting;
+    const profile = profiles.get(info.pod.spec.schedulerName ?? "default-scheduler");
+    const isPointless = info.pod.metadata.deletionTimestamp !== undefined || cache.placement(info.uid) !== undefined;
+    if (profile === undefined || isPointless) {
+      queue.done(info.uid);
+      return undefined;
+    }
+    const cycle = new CycleState();
+    try {
+      if (info.problem !== undefined) {
+        this.#refuse(waiting, profile, cycle, invalidPod(info.problem, cache.nodes.length), signal);
+        return undefined;
+      }
+      const result = this.#search.search(profile, info, cycle, signal);
+      if (!(result instanceof Promise)) {
+        this.#conclude(waiting, profile, cycle, result, signal);
+        return undefined;
+      }
+      return result.then(
+        (later) => this.#conclude(waiting, profile, cycle, later, signal),
+        (error: unknown) => this.#fail(waiting, error, signal),
+      );
+    } catch (error) {
+      this.#fail(waiting, error, signal);
+      return undefined;
+    }
+  }
+
+  #conclude(waiting: WaitingPod, profile: Profile, cycle: CycleState, result: SearchResult, signal: AbortSignal): void {
+    const { cache, clock, nominator } = this.#parts;
+    const { info } = waiting;
+    if ("unschedulable" in result) {
+      this.#refuse(waiting, profile, cycle, result.unschedulable, signal);
+      return;
+    }
+    const { found, candidates, scores } = result;
+    const placement: Placement = { profile, pod: info, nodeName: found.name, cycle };
+    cache.assume(info, found.name);
+    nominator.delete(info.uid);
+    const status = reserve(placement);
+    if (status !== undefined) {
+      this.#takeBack(waiting, placement, status, signal);
+      return;
+    }
+    this.#explanations.placed(info, clock.now(), found, candidates, scores);
+    this.#track(this.#bind(waiting, placement, signal));
+  }
+
+  async #bind(waiting: WaitingPod, placement: Placement, signal: AbortSignal): Promise<void> {
+    const { waits, extenders, cache, queue, recorder, log } = this.#parts;
+    const status = await bind(placement, waits, extenders, signal);
+    if (status !== undefined) {
+      this.#takeBack(waiting, placement, status, signal);
+      return;
+    }
+    const { pod, nodeName } = placement;
+    cache.finishBinding(pod.uid);
+    queue.done(pod.uid);
+    recorder.event(pod.pod, "Normal", "Scheduled", `Successfully assigned ${pod.key} to ${nodeName}`);
+    log.debug({ pod: pod.key, node: nodeName, attempts: waiting.attempts }, "Bound pod to node");
+    postBind(placement, log);
+  }
+
+  /** The decision cannot be carried out: everything as before, and the pod back into the queue. */
+  #takeBack(waiting: WaitingPod, placement: Placement, status: Status, signal: AbortSignal): void {
+    const { cache, queue, log } = this.#parts;
+    unreserve(placement, log);
+    cache.forget(placement.pod.uid);
+    queue.moveOnEvent(assignedPodDeleted(placement.pod.pod));
+    if (isRejection(status) && status.plugin !== undefined) {
+      const message = messageOf(status);
+      const failure = { unschedulablePlugins: new Set([status.plugin]), pendingPlugins: NO_PLUGINS, error: false };
+      this.#track(this.#report(waiting, failure, { reason: "Unschedulable", message }, signal));
+      return;
+    }
+    this.#fail(waiting, new Error(bindingMessage(status), { cause: status.error }), signal);
+  }
+
+  /** No node will do: perhaps preemption makes one. */
+  #refuse(waiting: WaitingPod, profile: Profile, cycle: CycleState, diagnosis: Diagnosis, signal: AbortSignal): void {
+    const { info } = waiting;
+    // The synchronous part of this (choosing victims) is done when the call returns.
+    const attempt = this.#postFilter(profile, waiting, diagnosis, cycle, signal).then(
+      ({ status, nominatedNodeName }) => {
+        const message = fitErrorMessage(diagnosis, status === undefined ? "" : messageOf(status));
+        this.#explanations.refused(info, this.#parts.clock.now(), message, diagnosis);
+        const failure = {
+          unschedulablePlugins: diagnosis.unschedulablePlugins,
+          pendingPlugins: diagnosis.pendingPlugins,
+          error: false,
+        };
+        return this.#report(waiting, failure, { reason: "Unschedulable", message, nominatedNodeName }, signal);
+      },
+    );
+    this.#track(attempt);
+  }
+
+  async #postFilter(
+    profile: Profile,
+    { info }: WaitingPod,
+    diagnosis: Diagnosis,
+    cycle: CycleState,
+    signal: AbortSignal,
+  ): Promise<PostFilterResult> {
+    let last: PostFilterResult = { status: undefined };
+    for (const plugin of profile.postFilter) {
+      try {
+        last = await plugin.postFilter!(info, diagnosis, cycle, signal);
+      } catch (err) {
+        if (!signal.aborted)
+          this.#parts.log.warn({ err, plugin: plugin.name, pod: info.key }, "Plugin failed to make room");
+        continue;
+      }
+      if (last.status === undefined) return last;
+    }
+    return last;
+  }
+
+  #fail(waiting: WaitingPod, error: unknown, signal: AbortSignal): void {
+    if (!signal.aborted) this.#parts.log.warn({ err: error, pod: waiting.info.key }, "Failed to schedule pod");
+    const message = error instanceof Error ? error.message : String(error);
+    this.#track(this.#report(waiting, ERROR, { reason: "SchedulerError", message }, signal));
+  }
+
+  async #report(waiting: WaitingPod, failure: Failure, status: SchedulingStatus, signal: AbortSignal): Promise<void> {
+    const { queue, recorder, client, clock, log } = this.#parts;
+    const { pod, key } = waiting.info;
+    queue.requeue(waiting, failure);
+    if (signal.aborted) return;
+    recorder.event(pod, "Warning", "FailedScheduling", status.message);
+    try {
+      await reportUnscheduled(client, clock, pod, status, signal);
+    } catch (err) {
+      if (!signal.aborted) log.warn({ err, pod: key }, "Failed to update the pod's scheduling condition");
+    }
+  }
+
+  #track(work: Promise<void>): void {
+    const contained = work.catch((err: unknown) => {
+      this.#parts.log.error({ err }, "Scheduling step failed");
+    });
+    const tracked = contained.finally(() => this.#inFlight.delete(tracked));
+    this.#inFlight.add(tracked);
+  }
+}
+
+function invalidPod(problem: string, nodeCount: number): Diagnosis {
+  return {
+    nodeCount,
+    statuses: new Map(),
+    preFilterMessage: problem,
+    filterRun: undefined,
+    unschedulablePlugins: new Set([POD_SPEC]),
+    pendingPlugins: NO_PLUGINS,
+  };
+}
