@@ -8,9 +8,14 @@ import type { Layout } from "./layout.ts";
 const root = join(import.meta.dirname, "../..");
 const runner = new SpawnRunner();
 
-/** The pinned Node and a program of the checkout, as an argument array. */
-export function program(main: "cmd/master/main.ts" | "cmd/node/main.ts"): string[] {
-  return [join(root, "hack/node"), join(root, main)];
+/** The pinned Node and a bundle that hack/build made, as an argument array. */
+export function program(name: "kubits-master" | "kubits-node"): string[] {
+  return [join(root, "hack/node"), join(root, "dist", `${name}.js`)];
+}
+
+/** Bundles the programs from what the checkout holds now. */
+export async function buildPrograms(): Promise<void> {
+  await runner.run(join(root, "hack/build"), [], { timeoutMs: 120_000 });
 }
 
 /** kubectl as the administrator; `prefix` enters the machine it is to run on. */
@@ -50,7 +55,7 @@ export function masterArguments(layout: Layout, { address, port = 6443, extraArg
 export async function startMaster(layout: Layout, daemons: Daemons, options: MasterOptions): Promise<void> {
   daemons.start("kubits-master", [
     ...(options.prefix ?? []),
-    ...program("cmd/master/main.ts"),
+    ...program("kubits-master"),
     ...masterArguments(layout, options),
   ]);
   for (let attempt = 0; attempt < 300; attempt++) {
@@ -78,7 +83,7 @@ export async function writeNodeKubeconfigs(
   layout: Layout,
   options: Pick<NodeOptions, "name" | "server">,
 ): Promise<void> {
-  const [file, ...args] = program("cmd/master/main.ts");
+  const [file, ...args] = program("kubits-master");
   const issue = (user: string, groups: string, out: string) =>
     runner.run(file!, [
       ...args,
@@ -96,7 +101,7 @@ export async function writeNodeKubeconfigs(
 export function startNode(layout: Layout, daemons: Daemons, options: NodeOptions): void {
   daemons.start("kubits-node", [
     ...(options.prefix ?? []),
-    ...program("cmd/node/main.ts"),
+    ...program("kubits-node"),
     `--kubeconfig=${layout.kubeletConf}`,
     `--proxy-kubeconfig=${layout.proxyConf}`,
     `--client-ca-file=${join(layout.pkiDir, "ca.crt")}`,

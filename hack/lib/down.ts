@@ -32,7 +32,7 @@ function usedContainerd(): string | undefined {
 
 /** Removes pods, mounts, interfaces and rules with the node program itself, while the runtime still answers. */
 async function resetNode(socket: string): Promise<void> {
-  const [file, ...args] = program("cmd/node/main.ts");
+  const [file, ...args] = program("kubits-node");
   await runner.run(
     file!,
     [

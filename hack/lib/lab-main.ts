@@ -2,6 +2,7 @@ import { existsSync, globSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { buildPrograms } from "./cluster.ts";
 import { Lab } from "./lab.ts";
 
 const HELP = `Usage: sudo hack/lab up [--nodes N] | hack/lab down [DIR] | hack/lab exec DIR NODE COMMAND...
@@ -48,6 +49,7 @@ if (values.help || command === undefined) {
   const nodes = Number(values.nodes);
   if (!Number.isInteger(nodes) || nodes < 1 || nodes > 50) throw new Error("--nodes must be between 1 and 50");
   const options = { nodes, masterArgs: values["master-arg"], nodeArgs: values["node-arg"] };
+  await buildPrograms();
   const lab = await Lab.start({ ...options, progress: (line) => console.error(line) });
   console.error(`\n  hack/lab exec ${lab.dir} 1 kubectl get nodes\n`);
   console.log(lab.dir);

@@ -231,7 +231,7 @@ export class Lab {
 
   async #reset(node: LabNode): Promise<void> {
     if (node.daemons.pid("containerd") === undefined) return;
-    const [file, ...args] = program("cmd/node/main.ts");
+    const [file, ...args] = program("kubits-node");
     await this.run(
       node,
       file!,

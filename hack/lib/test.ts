@@ -2,6 +2,7 @@ import { spawnSync } from "node:child_process";
 import { globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { buildPrograms } from "./cluster.ts";
 import { Lab } from "./lab.ts";
 
 const root = join(import.meta.dirname, "../..");
@@ -59,6 +60,7 @@ if (chosen.includes("e2e")) {
   // The commands first: they need the machine's own ports and network, and prove that a cluster comes up at all.
   runTests("end-to-end tests of the commands", ["test-e2e/commands/*.test.ts"], 1);
   console.log("\n== a lab of two nodes for the other end-to-end tests");
+  await buildPrograms();
   const lab = await Lab.start({ nodes: 2, progress: (line) => console.log(`  ${line}`) });
   try {
     runTests("end-to-end tests", ["test-e2e/!(commands)/**/*.test.ts"], 2, { KUBITS_LAB: lab.dir });

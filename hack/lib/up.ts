@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { SpawnRunner } from "#pkg/util/index.ts";
-import { kubectl, startMaster, startNode, waitForNode, writeNodeKubeconfigs } from "./cluster.ts";
+import { buildPrograms, kubectl, startMaster, startNode, waitForNode, writeNodeKubeconfigs } from "./cluster.ts";
 import { answersCri, startContainerd } from "./containerd.ts";
 import { Daemons } from "./daemons.ts";
 import { DEFAULT_DATA_DIR, type Layout, layoutOf } from "./layout.ts";
@@ -110,6 +110,8 @@ async function main(paths: Layout): Promise<void> {
       `port ${PORT} is taken by another program; stop it (see 'ss -ltnp sport = :${PORT}') and run hack/up again`,
     );
   }
+  step("Building kubits-master and kubits-node");
+  await buildPrograms();
   const address = await nodeAddress();
   const name = hostname().toLowerCase();
   remember({ address, name });

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { after, before } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { SpawnRunner } from "#pkg/util/index.ts";
+import { buildPrograms } from "../../hack/lib/cluster.ts";
 import { Lab, type LabNode } from "../../hack/lib/lab.ts";
 
 const runner = new SpawnRunner();
@@ -118,6 +119,7 @@ export function useCluster(name: string): { readonly cluster: TestCluster } {
   let own: Lab | undefined;
   before(async () => {
     const shared = process.env["KUBITS_LAB"];
+    if (shared === undefined) await buildPrograms();
     if (shared === undefined) own = await Lab.start({ nodes: 2, progress: (line) => console.log(`lab: ${line}`) });
     const lab = own ?? Lab.attach(shared!);
     const namespace = `e2e-${name}-${Math.random().toString(36).slice(2, 7)}`;
