@@ -40,6 +40,10 @@ import type { NodeFacts } from "./pod/starter.ts";
 import type { PodEventFunction, WorkerDeps } from "./pod/worker.ts";
 import { ProbeManager } from "./probes/manager.ts";
 import { Resizer } from "./resize.ts";
+import { KubeletAuth } from "./server/auth.ts";
+import { KubeletServer } from "./server/server.ts";
+import { servingCertificate } from "./server/serving-cert.ts";
+import { StatsProvider } from "./stats/stats.ts";
 import { StatusManager } from "./status-manager.ts";
 import { TokenCache } from "./tokens.ts";
 import { VolumeManager } from "./volumes/manager.ts";
@@ -148,6 +152,7 @@ class KubeletProcess {
       },
     });
     await this.#setUpCgroups(parts.cgroups);
+    await this.#serve(parts);
     await pleg.relist(signal);
     manager.start(podInformer, signal);
     factory.start(signal);
@@ -160,6 +165,58 @@ class KubeletProcess {
     await Promise.allSettled(running);
     parts.probes.stop();
     parts.objects.stop();
+  }
+
+  /** The server comes before registration: the node's status names its port. */
+  async #serve(parts: { manager: PodManager; pleg: PodLifecycleEvents }): Promise<void> {
+    const { client, runtime, nodeName } = this.#deps;
+    const { manager, pleg } = parts;
+    const config = this.#config;
+    const clock = this.#clock;
+    const startupMs = clock.now();
+    const withStatus = (): Pod[] =>
+      manager.workers().map((worker) => ({ ...worker.pod, status: worker.currentStatus() }));
+    const stats = new StatsProvider({
+      runtime,
+      clock,
+      nodeName,
+      rootDirectory: config.rootDirectory,
+      pods: withStatus,
+    });
+    const server = new KubeletServer({
+      config,
+      runtime,
+      clock,
+      log: this.#log,
+      auth: new KubeletAuth({
+        client,
+        clock,
+        nodeName,
+        anonymousAuth: config.anonymousAuth,
+        authorizationMode: config.authorizationMode,
+      }),
+      certificate: await servingCertificate(config, this.#hostname, this.#addresses, clock),
+      clientCA: config.clientCAFile === "" ? "" : await readFile(config.clientCAFile, "utf8"),
+      findPod: (namespace, name) => manager.find(namespace, name),
+      pods: withStatus,
+      observed: (uid) => pleg.get(uid),
+      runningPods: () =>
+        withStatus().filter(({ metadata }) => pleg.get(metadata.uid).sandboxes.some(({ state }) => state === "Ready")),
+      health: () => (pleg.healthy() ? undefined : "the runtime has not been listed for too long"),
+      summary: (only, signal) => stats.summary(only, signal),
+      metrics: async (which, signal) => {
+        if (which === "resource" || which === "cadvisor") return stats.resourceMetrics(signal);
+        if (which === "probes") return "";
+        const containers: Record<string, number> = {};
+        for (const uid of pleg.uids()) {
+          for (const { state } of pleg.get(uid).containers)
+            containers[state.toLowerCase()] = (containers[state.toLowerCase()] ?? 0) + 1;
+        }
+        return stats.kubeletMetrics({ pods: manager.activePods().length, containers, startupMs });
+      },
+    });
+    this.#port = await server.listen(this.#signal);
+    await server.listenHealth(this.#signal);
   }
 
   #setNode(node: Node): void {

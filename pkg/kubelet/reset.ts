@@ -40,7 +40,8 @@ export async function resetNode(deps: ResetDeps, signal: AbortSignal): Promise<v
   }
   const left = (await mounts.below(config.rootDirectory)).filter((point) => point !== config.rootDirectory);
   if (left.length > 0) throw new Error(`these mounts could not be removed: ${left.join(", ")}`);
-  for (const name of ["pods", "plugins", "plugins_registry"]) await rm(join(config.rootDirectory, name), { recursive: true, force: true });
+  for (const name of ["pods", "plugins", "plugins_registry"])
+    await rm(join(config.rootDirectory, name), { recursive: true, force: true });
   await rm(config.podLogsDir, { recursive: true, force: true });
   await rm(config.containerLogsDir, { recursive: true, force: true });
   const cgroups = new CgroupManager({

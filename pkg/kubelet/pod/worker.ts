@@ -142,6 +142,10 @@ export class PodWorker {
   get pod(): Pod {
     return this.#pod;
   }
+  /** The status last computed, or the API's. */
+  currentStatus(): PodStatus | undefined {
+    return this.#deps.status.wanted(this.uid) ?? this.#pod.status;
+  }
   get state(): State["name"] {
     return this.#state.name;
   }
@@ -281,8 +285,18 @@ export class PodWorker {
       this.#deps.runtimeName(),
     );
     const result = resources.decoratePod(pod, computed);
-    if (known !== undefined && !this.#removed) status.set(known, result);
+    if (known !== undefined && !this.#removed) status.set(known, this.#held(result, known.status));
     return result;
+  }
+
+  /**
+   * A terminal phase tells others that nothing of the pod runs any more: it is held back until that is true, and with
+   * it why the pod failed.
+   */
+  #held(next: PodStatus, known: PodStatus | undefined): PodStatus {
+    const isTerminal = (phase: string | undefined) => phase === "Succeeded" || phase === "Failed";
+    if (this.#state.name === "terminated" || !isTerminal(next.phase) || isTerminal(known?.phase)) return next;
+    return { ...next, phase: known?.phase ?? "Pending", reason: known?.reason, message: known?.message };
   }
 
   async #syncPod(parent: AbortSignal): Promise<number | undefined> {

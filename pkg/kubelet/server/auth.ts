@@ -33,7 +33,9 @@ class ExpiringMap<V> {
   }
 }
 
-export type Verdict = { readonly allowed: true; readonly user: UserInfo } | { readonly allowed: false; readonly code: 401 | 403; readonly message: string };
+export type Verdict =
+  | { readonly allowed: true; readonly user: UserInfo }
+  | { readonly allowed: false; readonly code: 401 | 403; readonly message: string };
 
 /** The subresources of nodes that a path may be reached by, the finest first (KEP-2862). */
 export function subresourcesOf(path: string): string[] {
@@ -81,13 +83,17 @@ export class KubeletAuth {
     this.#decisions = new ExpiringMap(deps.clock);
   }
 
-  async check(request: { method: string; path: string; authorization: string | undefined; socket: TLSSocket }, signal: AbortSignal): Promise<Verdict> {
+  async check(
+    request: { method: string; path: string; authorization: string | undefined; socket: TLSSocket },
+    signal: AbortSignal,
+  ): Promise<Verdict> {
     const user = await this.#authenticate(request.socket, request.authorization, signal);
     if (user === undefined) return { allowed: false, code: 401, message: "Unauthorized" };
     if (this.#deps.authorizationMode === "AlwaysAllow") return { allowed: true, user };
     const verb = verbOf(request.method);
     const subresources = subresourcesOf(request.path);
-    for (const subresource of subresources) if (await this.#authorize(user, verb, subresource, signal)) return { allowed: true, user };
+    for (const subresource of subresources)
+      if (await this.#authorize(user, verb, subresource, signal)) return { allowed: true, user };
     return {
       allowed: false,
       code: 403,
@@ -95,18 +101,21 @@ export class KubeletAuth {
     };
   }
 
-  async #authenticate(socket: TLSSocket, authorization: string | undefined, signal: AbortSignal): Promise<UserInfo | undefined> {
+  async #authenticate(
+    socket: TLSSocket,
+    authorization: string | undefined,
+    signal: AbortSignal,
+  ): Promise<UserInfo | undefined> {
     if (socket.authorized) {
       const { subject } = socket.getPeerCertificate();
-      const many = (value: unknown): string[] => (value === undefined ? [] : Array.isArray(value) ? (value as string[]) : [String(value)]);
+      const many = (value: unknown): string[] =>
+        value === undefined ? [] : Array.isArray(value) ? (value as string[]) : [String(value)];
       const [name] = many(subject?.CN);
       if (name !== undefined) return { name, groups: [...many(subject.O), "system:authenticated"] };
     }
     const token = /^Bearer\s+(\S+)$/i.exec(authorization ?? "")?.[1];
     if (token !== undefined) return (await this.#reviewToken(token, signal)) ?? undefined;
-    return this.#deps.anonymousAuth || (this.#deps.authorizationMode === "AlwaysAllow" && socket.authorizationError === undefined)
-      ? { name: "system:anonymous", groups: ["system:unauthenticated"] }
-      : undefined;
+    return this.#deps.anonymousAuth ? { name: "system:anonymous", groups: ["system:unauthenticated"] } : undefined;
   }
 
   async #reviewToken(token: string, signal: AbortSignal): Promise<UserInfo | null> {
@@ -114,10 +123,22 @@ export class KubeletAuth {
     const key = createHash("sha256").update(token).digest("base64");
     const known = this.#tokens.get(key);
     if (known !== undefined) return known;
-    const draft: Draft<TokenReview> = { apiVersion: "authentication.k8s.io/v1", kind: "TokenReview", metadata: {}, spec: { token } };
+    const draft: Draft<TokenReview> = {
+      apiVersion: "authentication.k8s.io/v1",
+      kind: "TokenReview",
+      metadata: {},
+      spec: { token },
+    };
     const { status } = await this.#deps.client.create(tokenReviews, draft, { signal });
     const user =
-      status?.authenticated === true ? { name: status.user?.username ?? "", uid: status.user?.uid, groups: status.user?.groups ?? [], extra: status.user?.extra } : null;
+      status?.authenticated === true
+        ? {
+            name: status.user?.username ?? "",
+            uid: status.user?.uid,
+            groups: status.user?.groups ?? [],
+            extra: status.user?.extra,
+          }
+        : null;
     this.#tokens.set(key, user, TOKEN_TTL_MS);
     return user;
   }
@@ -134,7 +155,14 @@ export class KubeletAuth {
         user: user.name,
         ...(user.uid === undefined ? {} : { uid: user.uid }),
         groups: [...user.groups],
-        resourceAttributes: { verb, group: "", version: "v1", resource: "nodes", subresource, name: this.#deps.nodeName },
+        resourceAttributes: {
+          verb,
+          group: "",
+          version: "v1",
+          resource: "nodes",
+          subresource,
+          name: this.#deps.nodeName,
+        },
       },
     };
     const { status } = await this.#deps.client.create(subjectAccessReviews, draft, { signal });

@@ -50,7 +50,7 @@ async function tailOffset(file: FileHandle, count: number): Promise<number> {
   if (count === 0) return size;
   const block = Buffer.alloc(BLOCK_BYTES);
   let found = 0;
-  for (let end = size; end > 0; ) {
+  for (let end = size; end > 0;) {
     const start = Math.max(0, end - BLOCK_BYTES);
     const { bytesRead } = await file.read(block, 0, end - start, start);
     for (let i = bytesRead - 1; i >= 0; i--) {
@@ -101,7 +101,12 @@ export interface LogSource {
 }
 
 /** Output in chunks as a client is to see it. Ends at the log's end, or when following, at the container's. */
-export async function* readLog(source: LogSource, options: LogOptions, clock: Clock, signal: AbortSignal): AsyncGenerator<Buffer> {
+export async function* readLog(
+  source: LogSource,
+  options: LogOptions,
+  clock: Clock,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer> {
   const watching = new AbortController();
   const bounded = AbortSignal.any([signal, watching.signal]);
   let file = await open(source.path, "r");
@@ -155,7 +160,7 @@ async function reopen(path: string, current: FileHandle): Promise<FileHandle | u
 }
 
 async function* readToEnd(file: FileHandle, from: number): AsyncGenerator<{ chunk: Buffer; next: number }> {
-  for (let offset = from; ; ) {
+  for (let offset = from; ;) {
     const block = Buffer.alloc(BLOCK_BYTES);
     const { bytesRead } = await file.read(block, 0, BLOCK_BYTES, offset);
     if (bytesRead === 0) return;

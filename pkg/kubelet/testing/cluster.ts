@@ -32,7 +32,9 @@ export async function startCluster(): Promise<TestCluster> {
   const transport = directTransport(server.handler as never, { user: { name: "admin", groups: ["system:masters"] } });
   const client = createClient(transport, { clock } as never);
   for (const name of ["default", "kube-node-lease", "kube-system"]) {
-    await client.create(namespaces, { apiVersion: "v1", kind: "Namespace", metadata: { name }, spec: {} } as never).catch(() => undefined);
+    await client
+      .create(namespaces, { apiVersion: "v1", kind: "Namespace", metadata: { name }, spec: {} } as never)
+      .catch(() => undefined);
   }
   return {
     client,
@@ -44,16 +46,32 @@ export async function startCluster(): Promise<TestCluster> {
   };
 }
 
-export function podOf(name: string, nodeName: string, spec: Partial<PodSpec> & Pick<PodSpec, "containers">, metadata: Partial<Pod["metadata"]> = {}): Pod {
-  return { apiVersion: "v1", kind: "Pod", metadata: { name, namespace: "default", ...metadata }, spec: { nodeName, terminationGracePeriodSeconds: 1, ...spec } } as Pod;
+export function podOf(
+  name: string,
+  nodeName: string,
+  spec: Partial<PodSpec> & Pick<PodSpec, "containers">,
+  metadata: Partial<Pod["metadata"]> = {},
+): Pod {
+  return {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name, namespace: "default", ...metadata },
+    spec: { nodeName, terminationGracePeriodSeconds: 1, ...spec },
+  } as Pod;
 }
 
 /** Waits for the pod to satisfy `condition`; rejects with its last state after `timeoutMs`. */
-export async function waitForPod(client: Client, name: string, condition: (pod: Pod) => boolean, timeoutMs = 15_000): Promise<Pod> {
+export async function waitForPod(
+  client: Client,
+  name: string,
+  condition: (pod: Pod) => boolean,
+  timeoutMs = 15_000,
+): Promise<Pod> {
   const end = performance.now() + timeoutMs;
   let pod = await client.get(pods, { namespace: "default", name });
   while (!condition(pod)) {
-    if (performance.now() > end) throw new Error(`pod ${name} did not get there: ${JSON.stringify(pod.status, undefined, 1)}`);
+    if (performance.now() > end)
+      throw new Error(`pod ${name} did not get there: ${JSON.stringify(pod.status, undefined, 1)}`);
     await delay(20);
     pod = await client.get(pods, { namespace: "default", name });
   }

@@ -19,8 +19,10 @@ const IMAGES = process.env["KUBITS_TEST_IMAGES"] ?? "/var/lib/kubits/images";
 /** Tests that need a real runtime ask this first: root, containerd, and the images. */
 export function containerdAvailable(): string | false {
   if (process.getuid?.() !== 0) return "needs root";
-  if (!existsSync("/usr/bin/containerd") || !existsSync("/usr/lib/cni/bridge")) return "needs containerd and CNI plugins";
-  if (!existsSync(join(IMAGES, "pause.tar")) || !existsSync(join(IMAGES, "busybox.tar"))) return `needs pause.tar and busybox.tar in ${IMAGES}`;
+  if (!existsSync("/usr/bin/containerd") || !existsSync("/usr/lib/cni/bridge"))
+    return "needs containerd and CNI plugins";
+  if (!existsSync(join(IMAGES, "pause.tar")) || !existsSync(join(IMAGES, "busybox.tar")))
+    return `needs pause.tar and busybox.tar in ${IMAGES}`;
   return false;
 }
 
@@ -51,14 +53,24 @@ export async function startContainerd(subnet: string): Promise<TestContainerd> {
       bridge,
       isGateway: true,
       ipMasq: false,
-      ipam: { type: "host-local", dataDir: join(directory, "ipam"), ranges: [[{ subnet: `${subnet}.0/24` }]], routes: [{ dst: "0.0.0.0/0" }] },
+      ipam: {
+        type: "host-local",
+        dataDir: join(directory, "ipam"),
+        ranges: [[{ subnet: `${subnet}.0/24` }]],
+        routes: [{ dst: "0.0.0.0/0" }],
+      },
     },
     { type: "loopback" },
   ].slice(0, 1);
-  writeFileSync(join(directory, "cni", "10-test.conflist"), JSON.stringify({ cniVersion: "0.4.0", name: "test", plugins }));
+  writeFileSync(
+    join(directory, "cni", "10-test.conflist"),
+    JSON.stringify({ cniVersion: "0.4.0", name: "test", plugins }),
+  );
   writeFileSync(join(directory, "config.toml"), configFor(directory));
   const log = openSync(join(directory, "containerd.log"), "w");
-  const child = spawn("/usr/bin/containerd", ["--config", join(directory, "config.toml")], { stdio: ["ignore", log, log] });
+  const child = spawn("/usr/bin/containerd", ["--config", join(directory, "config.toml")], {
+    stdio: ["ignore", log, log],
+  });
   const socket = join(directory, "containerd.sock");
   const runtime = new GrpcRuntime(`unix://${socket}`);
   for (let attempt = 0; ; attempt++) {
@@ -71,7 +83,9 @@ export async function startContainerd(subnet: string): Promise<TestContainerd> {
     }
   }
   for (const name of ["pause", "busybox"]) {
-    execFileSync("ctr", ["-a", socket, "-n", "k8s.io", "images", "import", join(IMAGES, `${name}.tar`)], { stdio: "ignore" });
+    execFileSync("ctr", ["-a", socket, "-n", "k8s.io", "images", "import", join(IMAGES, `${name}.tar`)], {
+      stdio: "ignore",
+    });
   }
   const cgroupRoot = `/kubelet-test-${process.pid}-${subnet.replaceAll(".", "-")}`;
   return {
@@ -92,8 +106,11 @@ export async function startContainerd(subnet: string): Promise<TestContainerd> {
       const ended = new Promise((resolve) => child.once("exit", resolve));
       child.kill("SIGTERM");
       await ended;
-      const mounts = readFileSync("/proc/self/mountinfo", "utf8").split("\n").map((line) => line.split(" ")[4] ?? "");
-      for (const point of mounts.filter((path) => path.startsWith(`${directory}/`)).sort((a, b) => b.length - a.length)) execFileSync("umount", ["-l", point]);
+      const mounts = readFileSync("/proc/self/mountinfo", "utf8")
+        .split("\n")
+        .map((line) => line.split(" ")[4] ?? "");
+      for (const point of mounts.filter((path) => path.startsWith(`${directory}/`)).sort((a, b) => b.length - a.length))
+        execFileSync("umount", ["-l", point]);
       // The bridge exists only if a pod had a network.
       if (existsSync(`/sys/class/net/${bridge}`)) execFileSync("ip", ["link", "del", bridge], { stdio: "ignore" });
       removeCgroups(cgroupRoot);
@@ -107,6 +124,7 @@ function removeCgroups(path: string): void {
     const [before, after] = line.split(" - ");
     if (!(after ?? "").startsWith("cgroup")) continue;
     const directory = `${before!.split(" ")[4]}${path}`;
-    if (existsSync(directory)) execFileSync("find", [directory, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"], { stdio: "ignore" });
+    if (existsSync(directory))
+      execFileSync("find", [directory, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"], { stdio: "ignore" });
   }
 }

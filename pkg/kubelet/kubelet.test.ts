@@ -1,0 +1,306 @@
+import assert from "node:assert/strict";
+import { request } from "node:https";
+import { connect } from "node:tls";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { WebSocket } from "ws";
+import { configMaps, events, nodes, pods } from "#pkg/api/refs.ts";
+import type { Container, Pod } from "#pkg/api/types/core-v1.ts";
+import { RealClock, silentLogger } from "#pkg/util/index.ts";
+import { createKubelet } from "./index.ts";
+import { SpdySession } from "./streaming/spdy.ts";
+import { podOf, startCluster, waitForPod } from "./testing/cluster.ts";
+import type { TestCluster } from "./testing/cluster.ts";
+import { containerdAvailable, startContainerd } from "./testing/containerd.ts";
+import type { TestContainerd } from "./testing/containerd.ts";
+
+const NODE = "n1";
+const ready = (pod: Pod) => pod.status?.conditions?.find(({ type }) => type === "Ready")?.status === "True";
+const missing = containerdAvailable();
+
+function busybox(command: string, more: Partial<Container> = {}): Container {
+  return { name: "c", image: "busybox:1.35", imagePullPolicy: "IfNotPresent", command: ["sh", "-c", command], ...more };
+}
+
+describe("kubelet on containerd", { skip: missing === false ? false : missing }, () => {
+  let containerd: TestContainerd;
+  let cluster: TestCluster;
+  let abort: AbortController;
+  let running: Promise<void>;
+  let port = 0;
+
+  function start(): void {
+    abort = new AbortController();
+    const { directory, cgroupRoot, runtime } = containerd;
+    const config = {
+      rootDirectory: join(directory, "kubelet"),
+      podLogsDir: join(directory, "pods"),
+      containerLogsDir: join(directory, "containers"),
+      cgroupRoot,
+      port: 0,
+      address: "127.0.0.1",
+      healthzPort: 0,
+      anonymousAuth: true,
+      authorizationMode: "AlwaysAllow" as const,
+    };
+    running = createKubelet({
+      client: cluster.client,
+      runtime,
+      nodeName: NODE,
+      clock: new RealClock(),
+      log: silentLogger,
+      config,
+    }).run(abort.signal);
+  }
+  const create = (name: string, container: Container, spec: Partial<Pod["spec"]> = {}) =>
+    cluster.client.create(pods, podOf(name, NODE, { containers: [container], ...spec }));
+  const wait = (name: string, condition: (pod: Pod) => boolean) => waitForPod(cluster.client, name, condition);
+  async function gone(name: string): Promise<void> {
+    for (let i = 0; i < 500; i++) {
+      const list = await cluster.client.list(pods, { fieldSelector: `metadata.name=${name}` });
+      if (list.items.length === 0) return;
+      await delay(20);
+    }
+    throw new Error(`pod ${name} is still there`);
+  }
+  function get(path: string): Promise<{ status: number; body: string }> {
+    return new Promise((resolve, reject) => {
+      const call = request({ host: "127.0.0.1", port, path, rejectUnauthorized: false, agent: false }, (response) => {
+        let body = "";
+        response.setEncoding("utf8");
+        response.on("data", (chunk: string) => (body += chunk));
+        response.on("end", () => resolve({ status: response.statusCode ?? 0, body }));
+      });
+      call.on("error", reject);
+      call.end();
+    });
+  }
+
+  before(async () => {
+    containerd = await startContainerd("10.211.9");
+    cluster = await startCluster();
+    start();
+    for (let i = 0; i < 200 && port === 0; i++) {
+      await delay(50);
+      const [node] = (await cluster.client.list(nodes)).items;
+      if (node?.status?.conditions?.find(({ type }) => type === "Ready")?.status === "True")
+        port = node.status.daemonEndpoints?.kubeletEndpoint?.Port ?? 0;
+    }
+    assert.notEqual(port, 0);
+  });
+  after(async () => {
+    abort.abort();
+    await running;
+    await cluster.stop();
+    await containerd.stop();
+  });
+
+  test("runs a pod, serves its log and commands, and takes it over after a restart", async () => {
+    await create("web", busybox("echo one; echo two; exec sleep 1000"));
+    const pod = await wait("web", ready);
+    assert.equal(pod.status?.phase, "Running");
+    assert.equal(pod.status?.podIPs?.length, 1);
+    assert.equal(pod.status?.observedGeneration, pod.metadata.generation);
+    assert.equal((await get("/containerLogs/default/web/c?tailLines=1")).body, "two\n");
+    assert.match((await get("/containerLogs/default/web/c?timestamps=true")).body, /^\d{4}-\d\d-\d\dT\S+ one\n/);
+    assert.equal((await get("/containerLogs/default/web/c?previous=true")).status, 400);
+
+    const socket = new WebSocket(
+      `wss://127.0.0.1:${port}/exec/default/web/c?command=cat&stdin=true&stdout=true&stderr=true`,
+      ["v5.channel.k8s.io"],
+      { rejectUnauthorized: false },
+    );
+    const messages: Buffer[] = [];
+    socket.on("message", (data: Buffer) => messages.push(data));
+    await new Promise((resolve) => socket.once("open", resolve));
+    socket.send(Buffer.concat([Buffer.from([0]), Buffer.from("hello")]));
+    socket.send(Buffer.from([255, 0])); // end of stdin: cat must end by itself
+    await new Promise((resolve) => socket.once("close", resolve));
+    const out = Buffer.concat(
+      messages.filter((message) => message[0] === 1).map((message) => message.subarray(1)),
+    ).toString();
+    assert.equal(out, "hello");
+    assert.equal(
+      JSON.parse(
+        messages
+          .findLast((message) => message[0] === 3)!
+          .subarray(1)
+          .toString(),
+      ).status,
+      "Success",
+    );
+
+    abort.abort();
+    await running;
+    start();
+    await delay(1500);
+    const after = await wait("web", ready);
+    assert.equal(after.status?.containerStatuses?.[0]?.restartCount, 0);
+    assert.equal(after.status?.containerStatuses?.[0]?.containerID, pod.status?.containerStatuses?.[0]?.containerID);
+    const [node] = (await cluster.client.list(nodes)).items;
+    port = node!.status!.daemonEndpoints!.kubeletEndpoint!.Port;
+    for (let i = 0; i < 100 && (await get("/healthz").catch(() => undefined)) === undefined; i++) {
+      await delay(100);
+      port = (await cluster.client.list(nodes)).items[0]!.status!.daemonEndpoints!.kubeletEndpoint!.Port;
+    }
+    await cluster.client.delete(pods, { namespace: "default", name: "web" });
+    await gone("web");
+  });
+
+  test("tunnels SPDY to the runtime", async () => {
+    await create("spdy", busybox("exec sleep 1000"));
+    await wait("spdy", ready);
+    const socket = connect({ host: "127.0.0.1", port, rejectUnauthorized: false });
+    socket.write(
+      "POST /exec/default/spdy/c?command=sh&command=-c&command=exit+7&stdout=true&stderr=true HTTP/1.1\r\nhost: n1\r\nconnection: Upgrade\r\nupgrade: SPDY/3.1\r\nx-stream-protocol-version: v4.channel.k8s.io\r\n\r\n",
+    );
+    const head = await new Promise<Buffer>((resolve) => socket.once("data", resolve));
+    assert.match(head.toString("latin1"), /^HTTP\/1.1 101 .*\r\n/);
+    const session = new SpdySession(socket, { role: "client", head: head.subarray(head.indexOf("\r\n\r\n") + 4) });
+    const error = session.open({ streamtype: "error" });
+    session.open({ streamtype: "stdout" }).resume();
+    session.open({ streamtype: "stderr" }).resume();
+    let report = "";
+    for await (const chunk of error) report += String(chunk);
+    session.close();
+    assert.equal(JSON.parse(report).details.causes[0].message, "7");
+    await cluster.client.delete(pods, { namespace: "default", name: "spdy" }, { gracePeriodSeconds: 0 });
+    await gone("spdy");
+  });
+
+  test("restarts what crashes, with growing delays, and keeps the terminated state", async () => {
+    await create("crash", busybox("echo last words > /dev/termination-log; exit 3"));
+    const pod = await wait(
+      "crash",
+      ({ status }) => status?.containerStatuses?.[0]?.state?.waiting?.reason === "CrashLoopBackOff",
+    );
+    const status = pod.status!.containerStatuses![0]!;
+    assert.equal(status.restartCount, 1);
+    assert.equal(status.lastState?.terminated?.exitCode, 3);
+    assert.equal(status.lastState?.terminated?.message, "last words\n");
+    assert.match(status.state!.waiting!.message!, /^back-off 10s restarting failed container=c pod=crash_default/);
+    assert.equal(pod.status?.phase, "Running");
+    assert.equal((await get("/containerLogs/default/crash/c?previous=true")).status, 200);
+    await cluster.client.delete(pods, { namespace: "default", name: "crash" });
+    await gone("crash");
+  });
+
+  test("ends pods that never restart, after init containers and sidecars in order", async () => {
+    const shared = { volumeMounts: [{ name: "data", mountPath: "/data" }] };
+    await create("ordered", busybox("cat /data/log; echo main >> /data/log", shared), {
+      restartPolicy: "Never",
+      volumes: [{ name: "data", emptyDir: {} }],
+      initContainers: [
+        busybox("echo init >> /data/log", { name: "init", ...shared }),
+        busybox("echo sidecar >> /data/log; exec sleep 1000", { name: "sidecar", restartPolicy: "Always", ...shared }),
+      ],
+    });
+    const pod = await wait("ordered", ({ status }) => status?.phase === "Succeeded");
+    assert.deepEqual(
+      pod.status?.initContainerStatuses?.map(({ name, state }) => [name, state?.terminated !== undefined]),
+      [
+        ["init", true],
+        ["sidecar", true],
+      ],
+    );
+    assert.equal((await get("/containerLogs/default/ordered/c")).body.startsWith("init\n"), true);
+    await cluster.client.delete(pods, { namespace: "default", name: "ordered" });
+    await gone("ordered");
+  });
+
+  test("projects ConfigMaps into files and environment and follows their changes", async () => {
+    const draft = {
+      apiVersion: "v1",
+      kind: "ConfigMap",
+      metadata: { name: "settings", namespace: "default" },
+      data: { color: "red" },
+    };
+    await cluster.client.create(configMaps, draft as never);
+    const container = busybox('echo "$COLOR $POD"; while true; do cat /etc/settings/color; echo; sleep 0.2; done', {
+      env: [
+        { name: "COLOR", valueFrom: { configMapKeyRef: { name: "settings", key: "color" } } },
+        { name: "POD", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } },
+      ],
+      volumeMounts: [{ name: "settings", mountPath: "/etc/settings" }],
+    });
+    await create("config", container, { volumes: [{ name: "settings", configMap: { name: "settings" } }] });
+    await wait("config", ready);
+    await cluster.client.patch(configMaps, { namespace: "default", name: "settings" }, "merge", {
+      data: { color: "blue" },
+    });
+    let log = "";
+    for (let i = 0; i < 100 && !log.includes("blue"); i++) {
+      await delay(50);
+      log = (await get("/containerLogs/default/config/c")).body;
+    }
+    assert.match(log, /^red config\nred\n/);
+    assert.match(log, /blue/);
+    await cluster.client.delete(pods, { namespace: "default", name: "config" });
+    await gone("config");
+  });
+
+  test("restarts a container whose liveness probe fails, and holds readiness back", async () => {
+    const container = busybox("touch /tmp/alive; exec sleep 1000", {
+      livenessProbe: { exec: { command: ["test", "-f", "/tmp/alive"] }, periodSeconds: 1, failureThreshold: 1 },
+      readinessProbe: { exec: { command: ["test", "-f", "/tmp/ready"] }, periodSeconds: 1 },
+    });
+    await create("probed", container);
+    const unready = await wait("probed", ({ status }) => status?.containerStatuses?.[0]?.started === true);
+    assert.equal(ready(unready), false);
+    const { id } = (await containerd.runtime.listContainers()).find(
+      ({ state, labels }) => state === "Running" && labels["io.kubernetes.pod.name"] === "probed",
+    )!;
+    await containerd.runtime.execSync(id, ["touch", "/tmp/ready"], 5);
+    await wait("probed", ready);
+    await containerd.runtime.execSync(id, ["rm", "/tmp/alive"], 5);
+    await wait("probed", ({ status }) => status?.containerStatuses?.[0]?.restartCount === 1);
+    const reasons = new Set(
+      (await cluster.client.list(events, { fieldSelector: "involvedObject.name=probed" })).items.map(
+        ({ reason }) => reason,
+      ),
+    );
+    assert.ok(reasons.has("Unhealthy") && reasons.has("Killing"));
+    await cluster.client.delete(pods, { namespace: "default", name: "probed" });
+    await gone("probed");
+  });
+
+  test("resizes a running container in place", async () => {
+    await create(
+      "resize",
+      busybox("exec sleep 1000", {
+        resources: { requests: { cpu: "100m", memory: "64Mi" }, limits: { cpu: "200m", memory: "64Mi" } },
+      }),
+    );
+    await wait("resize", ready);
+    const resized = { ...(await cluster.client.get(pods, { namespace: "default", name: "resize" })) };
+    resized.spec = {
+      ...resized.spec,
+      containers: [
+        {
+          ...resized.spec.containers[0]!,
+          resources: { requests: { cpu: "200m", memory: "96Mi" }, limits: { cpu: "300m", memory: "96Mi" } },
+        },
+      ],
+    };
+    await cluster.client.updateSubresource(pods, { namespace: "default", name: "resize" }, "resize", resized);
+    const pod = await wait(
+      "resize",
+      ({ status }) =>
+        String(status?.containerStatuses?.[0]?.resources?.limits?.["memory"]) === "96Mi" &&
+        status?.conditions?.every(({ type }) => !type.startsWith("PodResize")) === true,
+    );
+    assert.equal(pod.status?.containerStatuses?.[0]?.restartCount, 0);
+    const { id } = (await containerd.runtime.listContainers()).find(
+      ({ labels }) => labels["io.kubernetes.pod.name"] === "resize",
+    )!;
+    const { stdout } = await containerd.runtime.execSync(
+      id,
+      ["sh", "-c", "cat /sys/fs/cgroup/memory/memory.limit_in_bytes || cat /sys/fs/cgroup/memory.max"],
+      5,
+    );
+    assert.equal(Number(Buffer.from(stdout).toString()), 96 * 2 ** 20);
+    await cluster.client.delete(pods, { namespace: "default", name: "resize" });
+    await gone("resize");
+  });
+});

@@ -1,0 +1,498 @@
+/** The kubelet's HTTPS server: logs, exec, attach, port-forward, stats, metrics, pods, health. */
+import { createServer as createHttpServer } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import { createServer } from "node:https";
+import type { AddressInfo, Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import type { TLSSocket } from "node:tls";
+import { WebSocketServer, createWebSocketStream } from "ws";
+import type { Pod } from "#pkg/api/types/core-v1.ts";
+import type { Clock, Logger } from "#pkg/util/index.ts";
+import type { KubeletConfig } from "../config.ts";
+import type { Runtime } from "../cri/runtime.ts";
+import { newestContainer, readySandbox } from "../pod/observed.ts";
+import type { ObservedContainer, ObservedPod } from "../pod/observed.ts";
+import type { PodWorker } from "../pod/worker.ts";
+import { dialUpgrade, SPDY_HEADERS, UpgradeRefused } from "../streaming/dial.ts";
+import { bridgeRemoteCommand, REMOTE_COMMAND_PROTOCOLS } from "../streaming/remote-command.ts";
+import type { KubeletAuth } from "./auth.ts";
+import { readLog } from "./logs.ts";
+import type { LogOptions } from "./logs.ts";
+import type { ServingCert } from "./serving-cert.ts";
+
+const TUNNEL_PROTOCOL = "SPDY/3.1+portforward.k8s.io";
+const MAX_COMMAND_WORDS = 4096;
+
+/** An answer that is an error for the client, in plain text as upstream's kubelet gives it. */
+export class HttpError extends Error {
+  readonly code: number;
+  constructor(code: number, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+export interface ServerDeps {
+  readonly config: KubeletConfig;
+  readonly runtime: Runtime;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly auth: KubeletAuth;
+  readonly certificate: ServingCert;
+  readonly clientCA: string;
+  readonly findPod: (namespace: string, name: string) => PodWorker | undefined;
+  readonly pods: () => Pod[];
+  readonly observed: (uid: string) => ObservedPod;
+  readonly runningPods: () => Pod[];
+  /** Problems of the kubelet itself; empty when healthy. */
+  readonly health: () => string | undefined;
+  readonly summary: (onlyCpuAndMemory: boolean, signal: AbortSignal) => Promise<unknown>;
+  readonly metrics: (which: "kubelet" | "cadvisor" | "resource" | "probes", signal: AbortSignal) => Promise<string>;
+}
+
+interface Target {
+  readonly worker: PodWorker;
+  readonly container: string;
+}
+
+export class KubeletServer {
+  readonly #deps: ServerDeps;
+  readonly #websockets = new WebSocketServer({
+    noServer: true,
+    // The first of ours that the client offers; none at all is the oldest protocol.
+    handleProtocols: (offered) =>
+      [TUNNEL_PROTOCOL, ...REMOTE_COMMAND_PROTOCOLS].find((protocol) => offered.has(protocol)) ?? false,
+  });
+
+  constructor(deps: ServerDeps) {
+    this.#deps = deps;
+  }
+
+  /** Listens until the signal aborts; resolves to the port once it does. */
+  async listen(signal: AbortSignal): Promise<number> {
+    const { config, certificate, clientCA, log } = this.#deps;
+    const server = createServer({
+      cert: certificate.cert,
+      key: certificate.key,
+      requestCert: clientCA !== "",
+      rejectUnauthorized: false,
+      ...(clientCA === "" ? {} : { ca: clientCA }),
+      minVersion: "TLSv1.2",
+    });
+    server.on("request", (request, response) => void this.#onRequest(request, response, signal));
+    server.on("upgrade", (request, socket, head) => void this.#onUpgrade(request, socket, head, signal));
+    server.on("tlsClientError", (err) => log.debug({ err }, "A TLS client could not connect"));
+    // Logs are followed and commands run for hours.
+    server.requestTimeout = 0;
+    const port = await listening(server, config.port, config.address);
+    signal.addEventListener(
+      "abort",
+      () => {
+        server.close();
+        server.closeAllConnections();
+      },
+      { once: true },
+    );
+    return port;
+  }
+
+  /** The plain health port on loopback. */
+  async listenHealth(signal: AbortSignal): Promise<void> {
+    const { config, health } = this.#deps;
+    if (config.healthzPort === 0) return;
+    const server = createHttpServer((request, response) => {
+      const problem = request.url === "/healthz" || request.url === "/healthz/" ? health() : "";
+      if (problem === "") respond(response, 404, "404 page not found\n");
+      else if (problem === undefined) respond(response, 200, "ok");
+      else respond(response, 500, problem);
+    });
+    await listening(server, config.healthzPort, config.healthzBindAddress);
+    signal.addEventListener(
+      "abort",
+      () => {
+        server.close();
+        server.closeAllConnections();
+      },
+      { once: true },
+    );
+  }
+
+  async #authorized(request: IncomingMessage, signal: AbortSignal): Promise<void> {
+    const path = new URL(request.url ?? "/", "https://kubelet").pathname;
+    const verdict = await this.#deps.auth.check(
+      {
+        method: request.method ?? "GET",
+        path,
+        authorization: request.headers.authorization,
+        socket: request.socket as TLSSocket,
+      },
+      signal,
+    );
+    if (!verdict.allowed) throw new HttpError(verdict.code, verdict.message);
+  }
+
+  async #onRequest(request: IncomingMessage, response: ServerResponse, parent: AbortSignal): Promise<void> {
+    const gone = new AbortController();
+    response.on("close", () => gone.abort());
+    const signal = AbortSignal.any([parent, gone.signal]);
+    try {
+      await this.#authorized(request, signal);
+      await this.#route(request, response, signal);
+    } catch (err) {
+      if (signal.aborted) return;
+      const code = err instanceof HttpError ? err.code : 500;
+      if (code === 500)
+        this.#deps.log.warn({ err, path: request.url?.split("?")[0] }, "A request to the kubelet failed");
+      if (response.headersSent) response.destroy();
+      else respond(response, code, err instanceof Error ? err.message : String(err));
+    }
+  }
+
+  async #route(request: IncomingMessage, response: ServerResponse, signal: AbortSignal): Promise<void> {
+    const url = new URL(request.url ?? "/", "https://kubelet");
+    const parts = url.pathname
+      .split("/")
+      .filter((part) => part !== "")
+      .map(decodeURIComponent);
+    switch (parts[0]) {
+      case "healthz":
+        return respond(response, ...this.#health());
+      case "pods":
+        return json(response, { kind: "PodList", apiVersion: "v1", metadata: {}, items: this.#deps.pods() });
+      case "runningpods":
+        return json(response, { kind: "PodList", apiVersion: "v1", metadata: {}, items: this.#deps.runningPods() });
+      case "configz":
+        return json(response, { kubeletconfig: this.#deps.config });
+      case "stats":
+        if (parts[1] !== "summary") break;
+        return json(response, await this.#deps.summary(url.searchParams.get("only_cpu_and_memory") === "true", signal));
+      case "metrics": {
+        const which = (parts[1] ?? "kubelet") as "kubelet" | "cadvisor" | "resource" | "probes";
+        if (!["kubelet", "cadvisor", "resource", "probes"].includes(which)) break;
+        response.setHeader("content-type", "text/plain; version=0.0.4; charset=utf-8");
+        return respond(response, 200, await this.#deps.metrics(which, signal));
+      }
+      case "containerLogs":
+        return this.#containerLogs(parts, url.searchParams, response, signal);
+      case "run":
+        return this.#run(parts, url.searchParams, response, signal);
+      case "exec":
+      case "attach":
+      case "portForward":
+        throw new HttpError(400, "you must specify at least 1 of stdin, stdout, stderr, over an upgraded connection");
+    }
+    throw new HttpError(404, "404 page not found");
+  }
+
+  #health(): [number, string] {
+    const problem = this.#deps.health();
+    return problem === undefined ? [200, "ok"] : [500, problem];
+  }
+
+  #target(parts: readonly string[]): Target {
+    // /exec/<namespace>/<pod>/<container> or, with the uid as a guard, /exec/<namespace>/<pod>/<uid>/<container>.
+    const [, namespace = "", name = "", third = "", fourth] = parts;
+    const worker = this.#deps.findPod(namespace, name);
+    if (worker === undefined || (fourth !== undefined && worker.uid !== third))
+      throw new HttpError(404, `pod "${name}" not found`);
+    return { worker, container: fourth ?? third };
+  }
+
+  #running({ worker, container }: Target): ObservedContainer {
+    const found = newestContainer(this.#deps.observed(worker.uid), container);
+    if (found === undefined) throw new HttpError(404, `container not found ("${container}")`);
+    if (found.state !== "Running") throw new HttpError(500, `container ${container} is not running`);
+    return found;
+  }
+
+  async #containerLogs(
+    parts: readonly string[],
+    query: URLSearchParams,
+    response: ServerResponse,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const target = this.#target(parts);
+    const options = logOptions(query, this.#deps.clock.now());
+    const container = this.#logContainer(target, query.get("previous") === "true" || query.get("previous") === "1");
+    const { clock, observed } = this.#deps;
+    const running = () =>
+      observed(target.worker.uid).containers.some(({ id, state }) => id === container.id && state === "Running");
+    response.setHeader("content-type", "text/plain");
+    response.setHeader("transfer-encoding", "chunked");
+    let begun = false;
+    try {
+      if (options.follow) {
+        response.flushHeaders();
+        begun = true;
+      }
+      for await (const chunk of readLog({ path: container.logPath, running }, options, clock, signal)) {
+        begun = true;
+        if (!response.write(chunk))
+          await new Promise<void>((resolve) => {
+            response.once("drain", resolve);
+            response.once("close", resolve);
+          });
+      }
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT" || begun) throw error;
+      // A container that was created and has not started has no log yet.
+    }
+    response.end();
+  }
+
+  #logContainer({ worker, container }: Target, previous: boolean): ObservedContainer {
+    const { name } = worker.pod.metadata;
+    const spec = [
+      ...worker.pod.spec.containers,
+      ...(worker.pod.spec.initContainers ?? []),
+      ...(worker.pod.spec.ephemeralContainers ?? []),
+    ].find((c) => c.name === container);
+    if (spec === undefined) throw new HttpError(400, `container "${container}" in pod "${name}" is not available`);
+    const all = this.#deps.observed(worker.uid).containers.filter(({ metadata }) => metadata.name === container);
+    if (previous) {
+      const ended = all.filter(({ state }) => state === "Exited");
+      // A container waiting for its next start has ended last, and what it said is its previous log.
+      const found =
+        all[0]?.state === "Running"
+          ? ended[0]
+          : (ended[1] ?? (this.#waiting(worker, container) === undefined ? undefined : ended[0]));
+      if (found === undefined)
+        throw new HttpError(400, `previous terminated container "${container}" in pod "${name}" not found`);
+      return found;
+    }
+    const current = all.find(({ state }) => state === "Running" || state === "Exited");
+    if (current === undefined) {
+      const reason = this.#waiting(worker, container) ?? "ContainerCreating";
+      const detail =
+        reason === "ErrImagePull" || reason === "ImagePullBackOff" ? "trying and failing to pull image" : reason;
+      throw new HttpError(400, `container "${container}" in pod "${name}" is waiting to start: ${detail}`);
+    }
+    return current;
+  }
+
+  #waiting(worker: PodWorker, container: string): string | undefined {
+    const status = worker.currentStatus();
+    const all = [
+      ...(status?.containerStatuses ?? []),
+      ...(status?.initContainerStatuses ?? []),
+      ...(status?.ephemeralContainerStatuses ?? []),
+    ];
+    return all.find(({ name }) => name === container)?.state?.waiting?.reason;
+  }
+
+  async #run(
+    parts: readonly string[],
+    query: URLSearchParams,
+    response: ServerResponse,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const container = this.#running(this.#target(parts));
+    const command = (query.get("cmd") ?? "").split(" ").filter((word) => word !== "");
+    const { stdout, stderr } = await this.#deps.runtime.execSync(container.id, command, 120, { signal });
+    respond(response, 200, Buffer.concat([stdout, stderr]));
+  }
+
+  async #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer, parent: AbortSignal): Promise<void> {
+    const gone = new AbortController();
+    socket.on("close", () => gone.abort());
+    socket.on("error", () => gone.abort());
+    const signal = AbortSignal.any([parent, gone.signal]);
+    try {
+      await this.#authorized(request, signal);
+      const url = new URL(request.url ?? "/", "https://kubelet");
+      const parts = url.pathname
+        .split("/")
+        .filter((part) => part !== "")
+        .map(decodeURIComponent);
+      const websocket = (request.headers.upgrade ?? "").toLowerCase() === "websocket";
+      if (parts[0] === "portForward")
+        await this.#portForward(parts, url.searchParams, request, socket, head, websocket, signal);
+      else if (parts[0] === "exec" || parts[0] === "attach")
+        await this.#remoteCommand(parts, url.searchParams, request, socket, head, websocket, signal);
+      else throw new HttpError(404, "404 page not found");
+    } catch (err) {
+      if (signal.aborted) return;
+      const code = err instanceof HttpError ? err.code : err instanceof UpgradeRefused ? err.statusCode : 500;
+      if (code >= 500)
+        this.#deps.log.warn({ err, path: request.url?.split("?")[0] }, "A streaming request to the kubelet failed");
+      refuse(socket, code, err instanceof Error ? err.message : String(err));
+    }
+  }
+
+  async #remoteCommand(
+    parts: readonly string[],
+    query: URLSearchParams,
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    websocket: boolean,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { runtime, log } = this.#deps;
+    const container = this.#running(this.#target(parts));
+    const flag = (...names: string[]) => names.some((name) => ["1", "true"].includes(query.get(name) ?? ""));
+    const options = {
+      stdin: flag("input", "stdin"),
+      stdout: flag("output", "stdout"),
+      stderr: flag("error", "stderr"),
+      tty: flag("tty"),
+    };
+    if (!options.stdin && !options.stdout && !options.stderr)
+      throw new HttpError(400, "you must specify at least 1 of stdin, stdout, stderr");
+    const streams = { ...options, stderr: options.stderr && !options.tty };
+    const command = query.getAll("command");
+    if (command.length > MAX_COMMAND_WORDS) throw new HttpError(400, "the command is too long");
+    const runtimeUrl =
+      parts[0] === "exec"
+        ? await runtime.exec(container.id, { ...streams, command }, { signal })
+        : await runtime.attach(container.id, streams, { signal });
+    if (!websocket) return this.#tunnel(runtimeUrl, request, socket, head, signal);
+    this.#websockets.handleUpgrade(request, socket, head, (ws) => {
+      bridgeRemoteCommand(ws, runtimeUrl, streams, signal).catch((err: unknown) => {
+        if (!signal.aborted) log.warn({ err }, "A command over WebSocket failed");
+        const message = err instanceof Error ? err.message : String(err);
+        const status = { metadata: {}, status: "Failure", message, reason: "InternalError", code: 500 };
+        if (ws.readyState === ws.OPEN) ws.send(Buffer.concat([Buffer.from([3]), Buffer.from(JSON.stringify(status))]));
+        ws.close(1011);
+      });
+    });
+  }
+
+  async #portForward(
+    parts: readonly string[],
+    query: URLSearchParams,
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    websocket: boolean,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const [, namespace = "", name = "", uid] = parts;
+    const worker = this.#deps.findPod(namespace, name);
+    if (worker === undefined || (uid !== undefined && worker.uid !== uid))
+      throw new HttpError(404, `pod "${name}" not found`);
+    const sandbox = readySandbox(this.#deps.observed(worker.uid));
+    if (sandbox === undefined) throw new HttpError(500, `pod "${name}" has no running sandbox`);
+    const ports = query
+      .getAll("port")
+      .flatMap((text) => text.split(","))
+      .map(Number)
+      .filter((port) => Number.isInteger(port) && port > 0);
+    const runtimeUrl = await this.#deps.runtime.portForward(sandbox.id, ports, { signal });
+    if (!websocket) return this.#tunnel(runtimeUrl, request, socket, head, signal);
+    const offered = (request.headers["sec-websocket-protocol"] ?? "").split(",").map((text) => text.trim());
+    if (!offered.includes(TUNNEL_PROTOCOL))
+      throw new HttpError(
+        403,
+        `unable to upgrade: only ${TUNNEL_PROTOCOL} is spoken for port forwarding over WebSocket`,
+      );
+    const upgraded = await dialUpgrade(
+      runtimeUrl,
+      { ...SPDY_HEADERS, "x-stream-protocol-version": "portforward.k8s.io" },
+      signal,
+    );
+    this.#websockets.handleUpgrade(request, socket, head, (ws) => {
+      // The messages are nothing but SPDY's bytes.
+      const stream = createWebSocketStream(ws);
+      if (upgraded.head.length > 0) stream.write(upgraded.head);
+      splice(stream, upgraded.socket);
+    });
+  }
+
+  /** Lets client and runtime speak SPDY with each other. */
+  async #tunnel(
+    runtimeUrl: string,
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const forwarded: Record<string, string | string[]> = {
+      connection: "Upgrade",
+      upgrade: request.headers.upgrade ?? "SPDY/3.1",
+    };
+    const versions = rawHeader(request, "x-stream-protocol-version");
+    if (versions.length > 0) forwarded["x-stream-protocol-version"] = versions;
+    const upgraded = await dialUpgrade(runtimeUrl, forwarded, signal);
+    const lines = ["HTTP/1.1 101 Switching Protocols"];
+    for (const [name, value] of Object.entries(upgraded.headers))
+      for (const text of Array.isArray(value) ? value : [value ?? ""]) lines.push(`${name}: ${text}`);
+    socket.write(`${lines.join("\r\n")}\r\n\r\n`);
+    if (upgraded.head.length > 0) socket.write(upgraded.head);
+    if (head.length > 0) upgraded.socket.write(head);
+    splice(socket, upgraded.socket);
+  }
+}
+
+function rawHeader({ rawHeaders }: IncomingMessage, name: string): string[] {
+  return rawHeaders.flatMap((text, index) =>
+    index % 2 === 1 && rawHeaders[index - 1]!.toLowerCase() === name ? text.split(",").map((part) => part.trim()) : [],
+  );
+}
+
+function splice(a: Duplex, b: Socket): void {
+  a.on("error", () => b.destroy());
+  b.on("error", () => a.destroy());
+  a.on("close", () => b.destroy());
+  b.on("close", () => a.destroy());
+  a.pipe(b);
+  b.pipe(a);
+}
+
+function refuse(socket: Duplex, code: number, message: string): void {
+  const body = Buffer.from(`${message}\n`);
+  socket.end(
+    `HTTP/1.1 ${code} ${code === 403 ? "Forbidden" : "Error"}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body.toString()}`,
+  );
+}
+
+function respond(response: ServerResponse, code: number, body: string | Buffer): void {
+  if (!response.hasHeader("content-type")) response.setHeader("content-type", "text/plain; charset=utf-8");
+  response.statusCode = code;
+  response.end(body);
+}
+
+function json(response: ServerResponse, value: unknown): void {
+  response.setHeader("content-type", "application/json");
+  response.end(JSON.stringify(value));
+}
+
+function listening(server: Server | ReturnType<typeof createServer>, port: number, address: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, address, () => {
+      server.off("error", reject);
+      resolve((server.address() as AddressInfo).port);
+    });
+  });
+}
+
+/** Query parameters of PodLogOptions. */
+export function logOptions(query: URLSearchParams, now: number): LogOptions {
+  const number = (name: string): number | undefined => {
+    const text = query.get(name);
+    if (text === null || text === "") return undefined;
+    const value = Number(text);
+    if (!Number.isInteger(value) || value < 0)
+      throw new HttpError(422, `${name} must be a whole number that is not negative`);
+    return value;
+  };
+  const flag = (name: string) => ["1", "true"].includes(query.get(name) ?? "");
+  const sinceSeconds = number("sinceSeconds");
+  const sinceTime = query.get("sinceTime");
+  const since =
+    sinceSeconds === undefined
+      ? sinceTime === null || sinceTime === ""
+        ? undefined
+        : Date.parse(sinceTime)
+      : now - sinceSeconds * 1000;
+  const stream = query.get("stream");
+  return {
+    follow: flag("follow"),
+    tailLines: number("tailLines"),
+    since,
+    timestamps: flag("timestamps"),
+    limitBytes: number("limitBytes"),
+    stream: stream === "Stdout" || stream === "Stderr" ? stream : "All",
+  };
+}
