@@ -1,12 +1,19 @@
 import { defineResource } from "../define.ts";
 import type { ConfigMap, Secret, ServiceAccount } from "../types/core-v1.ts";
 import { printConfigMap, printSecret, printServiceAccount } from "./print.ts";
+import {
+  validateConfigMap,
+  validateConfigMapUpdate,
+  validateSecret,
+  validateSecretUpdate,
+} from "./validation/config.ts";
 
 export const configMap = defineResource<ConfigMap>({
   group: "",
   version: "v1",
   kind: "ConfigMap",
   printRow: printConfigMap,
+  strategy: { validate: validateConfigMap, validateUpdate: validateConfigMapUpdate },
 });
 
 /** stringData is a convenience of the wire: it is never stored or shown. */
@@ -24,7 +31,7 @@ export const secret = defineResource<Secret>({
   version: "v1",
   kind: "Secret",
   printRow: printSecret,
-  strategy: { defaults: mergeStringData },
+  strategy: { defaults: mergeStringData, validate: validateSecret, validateUpdate: validateSecretUpdate },
 });
 
 export const serviceAccount = defineResource<ServiceAccount>({

@@ -1,6 +1,8 @@
+import { isDns1123Label } from "#pkg/apimachinery/index.ts";
 import { defineResource } from "../define.ts";
 import type { Namespace } from "../types/core-v1.ts";
 import { printNamespace } from "./print.ts";
+import { validateNamespace, validateNamespaceStatus } from "./validation/node.ts";
 
 const NAME_LABEL = "kubernetes.io/metadata.name";
 const KUBERNETES_FINALIZER = "kubernetes";
@@ -32,12 +34,16 @@ export const namespace = defineResource<Namespace>({
       namespace.spec = old.spec;
       namespace.status = old.status;
     },
+    validate: validateNamespace,
+    validateName: isDns1123Label,
   },
+  status: { validateUpdate: validateNamespaceStatus },
   updates: {
     finalize: {
       prepareForUpdate(namespace, old) {
         namespace.status = old.status;
       },
+      validateUpdate: validateNamespace,
     },
   },
 });

@@ -1,7 +1,14 @@
 import { deepCopy } from "#pkg/apimachinery/index.ts";
 import { defineResource } from "../define.ts";
-import type { Node } from "../types/core-v1.ts";
+import type { Node, NodeSpec } from "../types/core-v1.ts";
 import { printNode } from "./print.ts";
+import { validateNode, validateNodeUpdate } from "./validation/node.ts";
+
+/** podCIDR repeats the first of podCIDRs. */
+function normalizePodCidrs(spec: NodeSpec): void {
+  if ((spec.podCIDRs ?? []).length === 0 && spec.podCIDR) spec.podCIDRs = [spec.podCIDR];
+  else if (!spec.podCIDR && spec.podCIDRs?.[0] !== undefined) spec.podCIDR = spec.podCIDRs[0];
+}
 
 export const node = defineResource<Node>({
   group: "",
@@ -17,5 +24,14 @@ export const node = defineResource<Node>({
       const status = node.status;
       if (status?.capacity !== undefined) status.allocatable ??= deepCopy(status.capacity);
     },
+    prepareForCreate({ spec }) {
+      if (spec !== undefined) normalizePodCidrs(spec);
+    },
+    prepareForUpdate({ spec }) {
+      if (spec !== undefined) normalizePodCidrs(spec);
+    },
+    validate: validateNode,
+    validateUpdate: validateNodeUpdate,
   },
+  status: { validateUpdate: validateNode },
 });

@@ -1,6 +1,13 @@
 import { defineResource } from "../define.ts";
 import type { ComponentStatus, Endpoints, LimitRange, LimitRangeItem, ResourceQuota } from "../types/core-v1.ts";
 import { printComponentStatus, printEndpoints, printResourceQuota } from "./print.ts";
+import { validateEndpoints } from "./validation/endpoints.ts";
+import {
+  validateLimitRange,
+  validateResourceQuota,
+  validateResourceQuotaStatus,
+  validateResourceQuotaUpdate,
+} from "./validation/policies.ts";
 
 export const componentStatus = defineResource<ComponentStatus>({
   group: "",
@@ -14,6 +21,7 @@ export const endpoints = defineResource<Endpoints>({
   version: "v1",
   kind: "Endpoints",
   printRow: printEndpoints,
+  strategy: { allowCreateOnUpdate: true, validate: validateEndpoints },
 });
 
 /** What a container gets when it asks for nothing: its maximum as limit, its limit or minimum as request. */
@@ -31,6 +39,7 @@ export const limitRange = defineResource<LimitRange>({
     defaults(range) {
       for (const item of range.spec?.limits ?? []) defaultLimitRangeItem(item);
     },
+    validate: validateLimitRange,
   },
 });
 
@@ -39,5 +48,10 @@ export const resourceQuota = defineResource<ResourceQuota>({
   version: "v1",
   kind: "ResourceQuota",
   printRow: printResourceQuota,
-  strategy: { generation: false },
+  strategy: {
+    generation: false,
+    validate: validateResourceQuota,
+    validateUpdate: validateResourceQuotaUpdate,
+  },
+  status: { validateUpdate: validateResourceQuotaStatus },
 });

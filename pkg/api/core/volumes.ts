@@ -2,6 +2,13 @@ import { formatTime } from "#pkg/util/index.ts";
 import { defineResource } from "../define.ts";
 import type { PersistentVolume, PersistentVolumeClaim } from "../types/core-v1.ts";
 import { printPersistentVolume, printPersistentVolumeClaim } from "./print.ts";
+import {
+  validateClaim,
+  validateClaimStatus,
+  validateClaimUpdate,
+  validatePersistentVolume,
+  validatePersistentVolumeUpdate,
+} from "./validation/volumes-persistent.ts";
 
 export const persistentVolume = defineResource<PersistentVolume>({
   group: "",
@@ -13,6 +20,8 @@ export const persistentVolume = defineResource<PersistentVolume>({
     prepareForCreate(volume, { now }) {
       volume.status = { phase: "Pending", lastPhaseTransitionTime: formatTime(now) };
     },
+    validate: validatePersistentVolume,
+    validateUpdate: validatePersistentVolumeUpdate,
   },
   status: {
     prepareForUpdate(volume, old, { now }) {
@@ -28,5 +37,6 @@ export const persistentVolumeClaim = defineResource<PersistentVolumeClaim>({
   kind: "PersistentVolumeClaim",
   printRow: printPersistentVolumeClaim,
   initialStatus: { phase: "Pending" },
-  strategy: { generation: false },
+  strategy: { generation: false, validate: validateClaim, validateUpdate: validateClaimUpdate },
+  status: { validateUpdate: validateClaimStatus },
 });

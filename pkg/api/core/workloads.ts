@@ -3,6 +3,9 @@ import { defineResource } from "../define.ts";
 import type { PodTemplate, ReplicationController } from "../types/core-v1.ts";
 import { defaultPodTemplate } from "./pod-defaults.ts";
 import { printPodTemplate, printReplicationController } from "./print.ts";
+import { validatePodTemplate } from "./validation/pod-spec.ts";
+import { podSpecWarnings } from "./validation/pod-warnings.ts";
+import { validateReplicationController } from "./validation/policies.ts";
 
 export const replicationController = defineResource<ReplicationController>({
   group: "",
@@ -20,6 +23,8 @@ export const replicationController = defineResource<ReplicationController>({
       }
       defaultPodTemplate(controller.spec?.template);
     },
+    validate: validateReplicationController,
+    warnings: ({ spec }) => podSpecWarnings(spec?.template?.spec, "spec.template.spec"),
   },
 });
 
@@ -40,5 +45,6 @@ export const podTemplate = defineResource<PodTemplate>({
       const before = old.metadata.generation ?? 0;
       template.metadata.generation = deepEqual(template.template, old.template) ? before : before + 1;
     },
+    validate: ({ template }) => validatePodTemplate(template, "template"),
   },
 });

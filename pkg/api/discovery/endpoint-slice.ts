@@ -1,5 +1,6 @@
 import { defineResource } from "../define.ts";
 import type { EndpointSlice } from "../types/discovery-v1.ts";
+import { validateEndpointSlice, validateEndpointSliceUpdate } from "../core/validation/endpoints.ts";
 import { printEndpointSlice } from "./print.ts";
 
 export const endpointSlice = defineResource<EndpointSlice>({
@@ -7,5 +8,5 @@ export const endpointSlice = defineResource<EndpointSlice>({
   version: "v1",
   kind: "EndpointSlice",
   printRow: printEndpointSlice,
-  strategy: { generation: true },
+  strategy: { generation: true, validate: validateEndpointSlice, validateUpdate: validateEndpointSliceUpdate },
 });

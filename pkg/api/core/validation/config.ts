@@ -1,0 +1,107 @@
+import { isConfigMapKey } from "#pkg/apimachinery/index.ts";
+import type { ConfigMap, Secret } from "../../types/core-v1.ts";
+import {
+  allInvalid,
+  type FieldError,
+  forbidden,
+  immutable,
+  invalid,
+  isEmpty,
+  required,
+  sameValue,
+  tooLong,
+} from "../../validation/rules.ts";
+
+/** Bytes of all values of one ConfigMap or Secret together. */
+const MAX_DATA_BYTES = 1024 * 1024;
+
+/** Bytes that base64 text stands for. */
+function decodedLength(text: string): number {
+  return Buffer.byteLength(text, "base64");
+}
+
+export function validateConfigMap(map: ConfigMap): FieldError[] {
+  const errors: FieldError[] = [];
+  let size = 0;
+  for (const [key, value] of Object.entries(map.data ?? {})) {
+    errors.push(...allInvalid(`data[${key}]`, key, isConfigMapKey(key)));
+    if (map.binaryData !== undefined && Object.hasOwn(map.binaryData, key)) {
+      errors.push(invalid(`data[${key}]`, key, "duplicate of key present in binaryData"));
+    }
+    size += Buffer.byteLength(value, "utf8");
+  }
+  for (const [key, value] of Object.entries(map.binaryData ?? {})) {
+    errors.push(...allInvalid(`binaryData[${key}]`, key, isConfigMapKey(key)));
+    size += decodedLength(value);
+  }
+  if (size > MAX_DATA_BYTES) errors.push(tooLong("", MAX_DATA_BYTES));
+  return errors;
+}
+
+const IMMUTABLE_SET = "field is immutable when `immutable` is set";
+
+export function validateConfigMapUpdate(map: ConfigMap, old: Readonly<ConfigMap>): FieldError[] {
+  const errors: FieldError[] = [];
+  if (old.immutable === true) {
+    if (map.immutable !== true) errors.push(forbidden("immutable", IMMUTABLE_SET));
+    if (!sameValue(map.data, old.data)) errors.push(forbidden("data", IMMUTABLE_SET));
+    if (!sameValue(map.binaryData, old.binaryData)) errors.push(forbidden("binaryData", IMMUTABLE_SET));
+  }
+  return [...errors, ...validateConfigMap(map)];
+}
+
+/** Keys that each type of Secret must hold. */
+const REQUIRED_KEYS: Readonly<Record<string, readonly string[]>> = {
+  "kubernetes.io/dockercfg": [".dockercfg"],
+  "kubernetes.io/dockerconfigjson": [".dockerconfigjson"],
+  "kubernetes.io/ssh-auth": ["ssh-privatekey"],
+  "kubernetes.io/tls": ["tls.crt", "tls.key"],
+};
+const ACCOUNT_NAME = "kubernetes.io/service-account.name";
+
+function validateType(secret: Secret): FieldError[] {
+  const { type = "", data = {} } = secret;
+  const has = (key: string) => Object.hasOwn(data, key);
+  if (type === "kubernetes.io/service-account-token") {
+    const name = secret.metadata.annotations?.[ACCOUNT_NAME];
+    return isEmpty(name) ? [required(`metadata.annotations[${ACCOUNT_NAME}]`)] : [];
+  }
+  if (type === "kubernetes.io/basic-auth") {
+    return has("username") || has("password") ? [] : [required("data[username]"), required("data[password]")];
+  }
+  const errors: FieldError[] = [];
+  for (const key of REQUIRED_KEYS[type] ?? []) {
+    if (!has(key)) errors.push(required(`data[${key}]`));
+    else if (key.startsWith(".docker")) errors.push(...validateJson(key, data[key]!));
+  }
+  return errors;
+}
+
+function validateJson(key: string, value: string): FieldError[] {
+  try {
+    JSON.parse(Buffer.from(value, "base64").toString("utf8"));
+    return [];
+  } catch (error) {
+    return [invalid(`data[${key}]`, "<secret contents redacted>", (error as Error).message)];
+  }
+}
+
+export function validateSecret(secret: Secret): FieldError[] {
+  const errors: FieldError[] = [];
+  let size = 0;
+  for (const [key, value] of Object.entries(secret.data ?? {})) {
+    errors.push(...allInvalid(`data[${key}]`, key, isConfigMapKey(key)));
+    size += decodedLength(value);
+  }
+  if (size > MAX_DATA_BYTES) errors.push(tooLong("data", MAX_DATA_BYTES));
+  return [...errors, ...validateType(secret)];
+}
+
+export function validateSecretUpdate(secret: Secret, old: Readonly<Secret>): FieldError[] {
+  const errors = immutable(secret.type, old.type, "type");
+  if (old.immutable === true) {
+    if (secret.immutable !== true) errors.push(forbidden("immutable", IMMUTABLE_SET));
+    if (!sameValue(secret.data, old.data)) errors.push(forbidden("data", IMMUTABLE_SET));
+  }
+  return [...errors, ...validateSecret(secret)];
+}

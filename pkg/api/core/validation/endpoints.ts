@@ -1,0 +1,160 @@
+import {
+  isDns1123Label,
+  isDns1123Subdomain,
+  isQualifiedName,
+  isValidPortNumber,
+  validateLabels,
+} from "#pkg/apimachinery/index.ts";
+import type { EndpointAddress, EndpointPort, Endpoints, EndpointSubset } from "../../types/core-v1.ts";
+import type { EndpointSlice } from "../../types/discovery-v1.ts";
+import {
+  allInvalid,
+  duplicate,
+  each,
+  type FieldError,
+  immutable,
+  invalid,
+  ipFamily,
+  isEmpty,
+  notSupported,
+  oneOf,
+  required,
+  tooMany,
+  validIp,
+} from "../../validation/rules.ts";
+
+const PROTOCOLS = ["SCTP", "TCP", "UDP"];
+
+/** Addresses no endpoint may have: they mean this machine, or a group of machines. */
+function nonSpecialIp(ip: string, path: string): FieldError[] {
+  const bad = (why: string) => [invalid(path, ip, why)];
+  if (ip === "0.0.0.0" || ip === "::") return bad("may not be unspecified (0.0.0.0 or ::)");
+  if (/^127\./.test(ip) || ip === "::1") return bad("may not be in the loopback range (127.0.0.0/8, ::1/128)");
+  if (/^169\.254\./.test(ip) || /^fe[89ab]/i.test(ip))
+    return bad("may not be in the link-local range (169.254.0.0/16, fe80::/10)");
+  if (/^224\.0\.0\./.test(ip) || /^ff02:/i.test(ip))
+    return bad("may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)");
+  return [];
+}
+
+function validIpAddress(ip: string | undefined, path: string): FieldError[] {
+  const errors = validIp(ip ?? "", path);
+  return errors.length > 0 ? errors : nonSpecialIp(ip!, path);
+}
+
+function validateAddress({ ip, hostname, nodeName }: EndpointAddress, path: string): FieldError[] {
+  return [
+    ...validIpAddress(ip, `${path}.ip`),
+    ...(isEmpty(hostname) ? [] : allInvalid(`${path}.hostname`, hostname, isDns1123Label(hostname!))),
+    ...(nodeName === undefined ? [] : allInvalid(`${path}.nodeName`, nodeName, isDns1123Subdomain(nodeName))),
+  ];
+}
+
+function validatePort(port: EndpointPort, needsName: boolean, path: string): FieldError[] {
+  const errors: FieldError[] = [];
+  if (isEmpty(port.name)) {
+    if (needsName) errors.push(required(`${path}.name`));
+  } else errors.push(...allInvalid(`${path}.name`, port.name, isDns1123Label(port.name!)));
+  errors.push(...allInvalid(`${path}.port`, port.port ?? 0, isValidPortNumber(port.port ?? 0)));
+  errors.push(...oneOf(port.protocol, PROTOCOLS, `${path}.protocol`));
+  if (!isEmpty(port.appProtocol)) {
+    errors.push(...allInvalid(`${path}.appProtocol`, port.appProtocol, isQualifiedName(port.appProtocol!)));
+  }
+  return errors;
+}
+
+function validateSubset(
+  { addresses = [], notReadyAddresses = [], ports = [] }: EndpointSubset,
+  path: string,
+): FieldError[] {
+  const errors: FieldError[] = [];
+  if (addresses.length === 0 && notReadyAddresses.length === 0) {
+    errors.push(required(path, "must specify `addresses` or `notReadyAddresses`"));
+  }
+  return [
+    ...errors,
+    ...each(addresses, `${path}.addresses`, validateAddress),
+    ...each(notReadyAddresses, `${path}.notReadyAddresses`, validateAddress),
+    ...each(ports, `${path}.ports`, (port, at) => validatePort(port, ports.length > 1, at)),
+  ];
+}
+
+export function validateEndpoints(endpoints: Endpoints): FieldError[] {
+  return each(endpoints.subsets, "subsets", validateSubset);
+}
+
+const ADDRESS_TYPES = ["FQDN", "IPv4", "IPv6"];
+const MAX_ENDPOINTS = 1000;
+const MAX_PORTS = 20_000;
+const MAX_ADDRESSES = 100;
+const MAX_ZONE_HINTS = 8;
+
+function validateSliceAddress(address: string, type: string, path: string): FieldError[] {
+  if (type === "FQDN") return allInvalid(path, address, isDns1123Subdomain(address));
+  const family = ipFamily(address);
+  if (family === 0) return validIp(address, path);
+  if (type === "IPv4" && family !== 4) return [invalid(path, address, "must be an IPv4 address")];
+  if (type === "IPv6" && family !== 6) return [invalid(path, address, "must be an IPv6 address")];
+  return nonSpecialIp(address, path);
+}
+
+function validateEndpoint(
+  endpoint: NonNullable<EndpointSlice["endpoints"]>[number],
+  type: string,
+  path: string,
+): FieldError[] {
+  const { addresses = [], deprecatedTopology, hostname, nodeName, hints } = endpoint;
+  const errors: FieldError[] = [];
+  if (addresses.length === 0) errors.push(required(`${path}.addresses`, "must contain at least 1 address"));
+  else if (addresses.length > MAX_ADDRESSES) errors.push(tooMany(`${path}.addresses`, addresses.length, MAX_ADDRESSES));
+  errors.push(...each(addresses, `${path}.addresses`, (address, at) => validateSliceAddress(address, type, at)));
+  if (nodeName !== undefined) errors.push(...allInvalid(`${path}.nodeName`, nodeName, isDns1123Subdomain(nodeName)));
+  errors.push(...validateLabels(deprecatedTopology, `${path}.deprecatedTopology`));
+  if (hostname !== undefined) errors.push(...allInvalid(`${path}.hostname`, hostname, isDns1123Label(hostname)));
+  const zones = hints?.forZones ?? [];
+  if (zones.length > MAX_ZONE_HINTS) errors.push(tooMany(`${path}.hints.forZones`, zones.length, MAX_ZONE_HINTS));
+  const seen = new Set<string>();
+  errors.push(
+    ...each(zones, `${path}.hints.forZones`, ({ name }, at) => {
+      if (seen.has(name)) return [duplicate(`${at}.name`, name)];
+      seen.add(name);
+      return [];
+    }),
+  );
+  return errors;
+}
+
+function validateSlicePorts(slice: EndpointSlice): FieldError[] {
+  const ports = slice.ports ?? [];
+  const errors: FieldError[] = [];
+  if (ports.length > MAX_PORTS) errors.push(tooMany("ports", ports.length, MAX_PORTS));
+  const names = new Set<string>();
+  return [
+    ...errors,
+    ...each(ports, "ports", ({ name = "", protocol, port, appProtocol }, at) => {
+      const found: FieldError[] = [];
+      if (name !== "") found.push(...allInvalid(`${at}.name`, name, isDns1123Label(name)));
+      if (names.has(name)) found.push(duplicate(`${at}.name`, name));
+      names.add(name);
+      found.push(...oneOf(protocol, PROTOCOLS, `${at}.protocol`));
+      if (port !== undefined) found.push(...allInvalid(`${at}.port`, port, isValidPortNumber(port)));
+      if (!isEmpty(appProtocol))
+        found.push(...allInvalid(`${at}.appProtocol`, appProtocol, isQualifiedName(appProtocol!)));
+      return found;
+    }),
+  ];
+}
+
+export function validateEndpointSlice(slice: EndpointSlice): FieldError[] {
+  const { addressType = "", endpoints = [] } = slice;
+  const errors: FieldError[] = [];
+  if (addressType === "") errors.push(required("addressType"));
+  else if (!ADDRESS_TYPES.includes(addressType)) errors.push(notSupported("addressType", addressType, ADDRESS_TYPES));
+  if (endpoints.length > MAX_ENDPOINTS) errors.push(tooMany("endpoints", endpoints.length, MAX_ENDPOINTS));
+  errors.push(...each(endpoints, "endpoints", (endpoint, at) => validateEndpoint(endpoint, addressType, at)));
+  return [...errors, ...validateSlicePorts(slice)];
+}
+
+export function validateEndpointSliceUpdate(slice: EndpointSlice, old: Readonly<EndpointSlice>): FieldError[] {
+  return [...validateEndpointSlice(slice), ...immutable(slice.addressType, old.addressType, "addressType")];
+}
