@@ -4,6 +4,7 @@ import type { HorizontalPodAutoscaler as AutoscalerV1 } from "../types/autoscali
 import type { HorizontalPodAutoscaler, HPAScalingRules } from "../types/autoscaling-v2.ts";
 import { autoscalerFromV1, autoscalerToV1 } from "./convert.ts";
 import { printAutoscaler } from "./print.ts";
+import { validateAutoscaler, validateAutoscalerStatus } from "./validation.ts";
 
 const DEFAULT_CPU_UTILIZATION = 80;
 
@@ -41,7 +42,8 @@ export const autoscalerV2 = defineResource<HorizontalPodAutoscaler>({
   kind: "HorizontalPodAutoscaler",
   printRow: printAutoscaler,
   initialStatus: { desiredReplicas: 0 },
-  strategy: { generation: false, defaults: defaultAutoscaler },
+  strategy: { generation: false, defaults: defaultAutoscaler, validate: validateAutoscaler },
+  status: { validateUpdate: validateAutoscalerStatus },
 });
 
 export const autoscalerV1 = defineResource<AutoscalerV1>({
@@ -50,7 +52,10 @@ export const autoscalerV1 = defineResource<AutoscalerV1>({
   kind: "HorizontalPodAutoscaler",
   printRow: (autoscaler, now) => printAutoscaler(autoscalerFromV1(autoscaler), now),
   initialStatus: { currentReplicas: 0, desiredReplicas: 0 },
-  strategy: { generation: false },
+  strategy: {
+    generation: false,
+    validate: (autoscaler) => validateAutoscaler(autoscalerFromV1(autoscaler)),
+  },
   toStorage(autoscaler) {
     const converted = autoscalerFromV1(autoscaler);
     defaultAutoscaler(converted);

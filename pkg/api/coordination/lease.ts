@@ -1,4 +1,5 @@
 import { defineResource, type KindDeclaration } from "../define.ts";
+import { validateLease } from "../policy/validation.ts";
 import { printLease, printLeaseCandidate } from "../printers/small.ts";
 import type { Lease } from "../types/coordination-v1.ts";
 import type { LeaseCandidate } from "../types/coordination-v1beta1.ts";
@@ -10,7 +11,7 @@ export const lease = defineResource<Lease>({
   version: "v1",
   kind: "Lease",
   printRow: printLease,
-  strategy: { allowCreateOnUpdate: true, allowUnconditionalUpdate: false },
+  strategy: { allowCreateOnUpdate: true, allowUnconditionalUpdate: false, validate: validateLease },
 });
 export const leaseCandidates: readonly KindDeclaration[] = ["v1beta1", "v1alpha2"].map((version) =>
   defineResource<LeaseCandidate>({ group, version, kind: "LeaseCandidate", printRow: printLeaseCandidate }),

@@ -3,6 +3,7 @@ import { defineResource } from "../define.ts";
 import { printEvent } from "../core/print.ts";
 import type { Event as CoreEvent } from "../types/core-v1.ts";
 import type { Event } from "../types/events-v1.ts";
+import { validateCoreEvent, validateEvent, validateEventUpdate } from "./validation.ts";
 
 /** Names of the same field in the core and in the events.k8s.io view of an event. */
 const RENAMED: readonly (readonly [core: string, events: string])[] = [
@@ -40,7 +41,7 @@ export const coreEvent = defineResource<CoreEvent>({
   version: "v1",
   kind: "Event",
   printRow: printEvent,
-  strategy: { ttlSeconds: TTL_SECONDS, allowCreateOnUpdate: true },
+  strategy: { ttlSeconds: TTL_SECONDS, allowCreateOnUpdate: true, validate: validateCoreEvent },
 });
 
 export const event = defineResource<Event>({
@@ -48,7 +49,12 @@ export const event = defineResource<Event>({
   version: "v1",
   kind: "Event",
   printRow: (event, now) => printEvent(eventToCore(event), now),
-  strategy: { ttlSeconds: TTL_SECONDS, allowCreateOnUpdate: true },
+  strategy: {
+    ttlSeconds: TTL_SECONDS,
+    allowCreateOnUpdate: true,
+    validate: (event) => validateEvent(event, eventToCore(event)),
+    validateUpdate: validateEventUpdate,
+  },
   toStorage: (event) => eventToCore(event) as unknown as KubeObject,
   fromStorage: eventFromCore,
 });

@@ -1,8 +1,32 @@
-import { defineResource } from "../define.ts";
+import { defineResource, type TypedStrategy } from "../define.ts";
 import type { Ingress, IngressClass, IPAddress, NetworkPolicy, ServiceCIDR } from "../types/networking-v1.ts";
 import { printIngress, printIngressClass, printIPAddress, printNetworkPolicy, printServiceCIDR } from "./print.ts";
+import {
+  validateIngress,
+  validateIngressClass,
+  validateIngressClassUpdate,
+  validateIngressCreate,
+  validateIngressStatus,
+  validateIPAddress,
+  validateIPAddressName,
+  validateIPAddressUpdate,
+  validateNetworkPolicy,
+  validateServiceCIDR,
+  validateServiceCIDRUpdate,
+} from "./validation.ts";
 
 const group = "networking.k8s.io";
+
+const serviceCIDRStrategy: TypedStrategy<ServiceCIDR> = {
+  generation: false,
+  validate: validateServiceCIDR,
+  validateUpdate: validateServiceCIDRUpdate,
+};
+const ipAddressStrategy: TypedStrategy<IPAddress> = {
+  validate: validateIPAddress,
+  validateUpdate: validateIPAddressUpdate,
+  validateName: validateIPAddressName,
+};
 
 export const ingress = defineResource<Ingress>({
   group,
@@ -10,13 +34,15 @@ export const ingress = defineResource<Ingress>({
   kind: "Ingress",
   printRow: printIngress,
   initialStatus: { loadBalancer: {} },
+  strategy: { validate: validateIngressCreate, validateUpdate: validateIngress },
+  status: { validateUpdate: validateIngressStatus },
 });
 export const ingressClass = defineResource<IngressClass>({
   group,
   version: "v1",
   kind: "IngressClass",
   printRow: printIngressClass,
-  strategy: { generation: true },
+  strategy: { generation: true, validate: validateIngressClass, validateUpdate: validateIngressClassUpdate },
 });
 export const networkPolicy = defineResource<NetworkPolicy>({
   group,
@@ -29,6 +55,7 @@ export const networkPolicy = defineResource<NetworkPolicy>({
       if (spec === undefined || (spec.policyTypes ?? []).length > 0) return;
       spec.policyTypes = (spec.egress ?? []).length > 0 ? ["Ingress", "Egress"] : ["Ingress"];
     },
+    validate: validateNetworkPolicy,
   },
 });
 export const serviceCIDR = defineResource<ServiceCIDR>({
@@ -36,24 +63,26 @@ export const serviceCIDR = defineResource<ServiceCIDR>({
   version: "v1",
   kind: "ServiceCIDR",
   printRow: printServiceCIDR,
-  strategy: { generation: false },
+  strategy: serviceCIDRStrategy,
 });
 export const ipAddress = defineResource<IPAddress>({
   group,
   version: "v1",
   kind: "IPAddress",
   printRow: printIPAddress,
+  strategy: ipAddressStrategy,
 });
 export const serviceCIDRBeta = defineResource<ServiceCIDR>({
   group,
   version: "v1beta1",
   kind: "ServiceCIDR",
   printRow: printServiceCIDR,
-  strategy: { generation: false },
+  strategy: serviceCIDRStrategy,
 });
 export const ipAddressBeta = defineResource<IPAddress>({
   group,
   version: "v1beta1",
   kind: "IPAddress",
   printRow: printIPAddress,
+  strategy: ipAddressStrategy,
 });

@@ -1,4 +1,5 @@
 import { defineResource } from "../define.ts";
+import { validateRuntimeClass, validateRuntimeClassUpdate } from "../policy/validation.ts";
 import { printRuntimeClass } from "../printers/small.ts";
 import type { RuntimeClass } from "../types/node-v1.ts";
 
@@ -7,4 +8,5 @@ export const runtimeClass = defineResource<RuntimeClass>({
   version: "v1",
   kind: "RuntimeClass",
   printRow: printRuntimeClass,
+  strategy: { validate: validateRuntimeClass, validateUpdate: validateRuntimeClassUpdate },
 });

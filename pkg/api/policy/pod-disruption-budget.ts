@@ -1,6 +1,7 @@
 import { defineResource } from "../define.ts";
 import type { PodDisruptionBudget } from "../types/policy-v1.ts";
 import { printPodDisruptionBudget } from "./print.ts";
+import { validatePodDisruptionBudget, validatePodDisruptionBudgetStatus } from "./validation.ts";
 
 export const podDisruptionBudget = defineResource<PodDisruptionBudget>({
   group: "policy",
@@ -8,4 +9,6 @@ export const podDisruptionBudget = defineResource<PodDisruptionBudget>({
   kind: "PodDisruptionBudget",
   printRow: printPodDisruptionBudget,
   initialStatus: { disruptionsAllowed: 0, currentHealthy: 0, desiredHealthy: 0, expectedPods: 0 },
+  strategy: { validate: validatePodDisruptionBudget },
+  status: { validateUpdate: validatePodDisruptionBudgetStatus },
 });

@@ -1,6 +1,7 @@
 import { defineResource } from "../define.ts";
 import type { PriorityClass } from "../types/scheduling-v1.ts";
 import type { PodGroup, Workload } from "../types/scheduling-v1alpha2.ts";
+import { validatePriorityClass, validatePriorityClassUpdate } from "../policy/validation.ts";
 import { printPodGroup, printPriorityClass, printWorkload } from "./print.ts";
 
 const group = "scheduling.k8s.io";
@@ -10,7 +11,7 @@ export const priorityClass = defineResource<PriorityClass>({
   version: "v1",
   kind: "PriorityClass",
   printRow: printPriorityClass,
-  strategy: { generation: true },
+  strategy: { generation: true, validate: validatePriorityClass, validateUpdate: validatePriorityClassUpdate },
 });
 export const workload = defineResource<Workload>({
   group,

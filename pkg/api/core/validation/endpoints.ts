@@ -29,10 +29,10 @@ const PROTOCOLS = ["SCTP", "TCP", "UDP"];
 function nonSpecialIp(ip: string, path: string): FieldError[] {
   const bad = (why: string) => [invalid(path, ip, why)];
   if (ip === "0.0.0.0" || ip === "::") return bad("may not be unspecified (0.0.0.0 or ::)");
-  if (/^127\./.test(ip) || ip === "::1") return bad("may not be in the loopback range (127.0.0.0/8, ::1/128)");
-  if (/^169\.254\./.test(ip) || /^fe[89ab]/i.test(ip))
+  if (ip.startsWith("127.") || ip === "::1") return bad("may not be in the loopback range (127.0.0.0/8, ::1/128)");
+  if (ip.startsWith("169.254.") || /^fe[89ab]/i.test(ip))
     return bad("may not be in the link-local range (169.254.0.0/16, fe80::/10)");
-  if (/^224\.0\.0\./.test(ip) || /^ff02:/i.test(ip))
+  if (ip.startsWith("224.0.0.") || /^ff02:/i.test(ip))
     return bad("may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)");
   return [];
 }
