@@ -1,0 +1,72 @@
+/** Declarations of functions: what the checker chooses from, the evaluator calls, and the cost model counts. */
+import { type CelType, parseType } from "./types.ts";
+import type { Value } from "./values.ts";
+
+export interface Overload {
+  readonly name: string;
+  readonly member: boolean;
+  /** The receiver comes first. */
+  readonly params: readonly CelType[];
+  readonly result: CelType;
+  call(args: readonly Value[]): Value;
+  /** Arguments whose characters are read one by one: a tenth of a unit each. */
+  readonly traverses: readonly number[];
+  /** Arguments whose elements are visited: a unit each. */
+  readonly visits: readonly number[];
+}
+
+export type Implementation = (...args: never[]) => Value;
+
+/**
+ * Declares an overload. `signature` is `(string, int) -> bool`, or `string.(int) -> bool` for a method.
+ * Implementations receive arguments of exactly the declared types.
+ */
+export function declare(
+  name: string,
+  signature: string,
+  implementation: Implementation,
+  cost: { readonly traverses?: readonly number[]; readonly visits?: readonly number[] } = {},
+): Overload {
+  const match = /^(?:([^(]+)\.)?\((.*)\) -> (.+)$/.exec(signature);
+  if (match === null) throw new Error(`The signature ${signature} of ${name} cannot be read`);
+  const [, receiver, params = "", result] = match;
+  const types = splitTypes(params);
+  return {
+    name,
+    member: receiver !== undefined,
+    params: (receiver === undefined ? types : [receiver, ...types]).map(parseType),
+    result: parseType(result!),
+    call: (args) => (implementation as (...all: readonly Value[]) => Value)(...args),
+    traverses: cost.traverses ?? [],
+    visits: cost.visits ?? [],
+  };
+}
+
+/** Splits at commas outside of angle brackets. */
+function splitTypes(text: string): string[] {
+  const types: string[] = [];
+  let depth = 0;
+  let start = 0;
+  for (let i = 0; i <= text.length; i++) {
+    if (text[i] === "<") depth++;
+    else if (text[i] === ">") depth--;
+    else if (i === text.length || (text[i] === "," && depth === 0)) {
+      const type = text.slice(start, i).trim().replaceAll(/,\s+/g, ",");
+      if (type !== "") types.push(type);
+      start = i + 1;
+    }
+  }
+  return types;
+}
+
+export type FunctionTable = ReadonlyMap<string, readonly Overload[]>;
+
+export function functionTable(...libraries: readonly (readonly Overload[])[]): FunctionTable {
+  const table = new Map<string, Overload[]>();
+  for (const overload of libraries.flat()) {
+    const overloads = table.get(overload.name);
+    if (overloads === undefined) table.set(overload.name, [overload]);
+    else overloads.push(overload);
+  }
+  return table;
+}

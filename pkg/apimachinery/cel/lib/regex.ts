@@ -1,0 +1,28 @@
+import { declare, type Overload } from "../functions.ts";
+import { compilePattern } from "../regex.ts";
+import { ArrayList } from "../values.ts";
+
+function findAll(text: string, pattern: string, limit: bigint): ArrayList {
+  const matcher = compilePattern(pattern).matcher(text);
+  const found: string[] = [];
+  const most = limit < 0n ? Number.POSITIVE_INFINITY : Number(limit);
+  while (found.length < most && matcher.find()) found.push(matcher.group() ?? "");
+  return new ArrayList(found);
+}
+function find(text: string, pattern: string): string {
+  const matcher = compilePattern(pattern).matcher(text);
+  return matcher.find() ? (matcher.group() ?? "") : "";
+}
+const both = { traverses: [0, 1] };
+
+/** Kubernetes' regular expression functions (apiserver/pkg/cel/library/regex.go). */
+export const regexLibrary: readonly Overload[] = [
+  declare("find", "string.(string) -> string", find, both),
+  declare(
+    "findAll",
+    "string.(string) -> list<string>",
+    (text: string, pattern: string) => findAll(text, pattern, -1n),
+    both,
+  ),
+  declare("findAll", "string.(string, int) -> list<string>", findAll, both),
+];

@@ -1,0 +1,136 @@
+import { CelError } from "../errors.ts";
+import { declare, type Overload } from "../functions.ts";
+import { formatText } from "../format.ts";
+import { ArrayList, type CelList } from "../values.ts";
+
+/** Positions count code points. */
+const points = (text: string): string[] => [...text];
+
+function index(position: bigint, length: number): number {
+  if (position < 0n || position > BigInt(length)) throw new CelError(`index out of range: ${position}`);
+  return Number(position);
+}
+function substring(text: string, start: bigint, end?: bigint): string {
+  const characters = points(text);
+  const from = index(start, characters.length);
+  const to = end === undefined ? characters.length : index(end, characters.length);
+  if (from > to) throw new CelError(`invalid substring range. start: ${from}, end: ${to}`);
+  return characters.slice(from, to).join("");
+}
+function indexOf(text: string, part: string, from: bigint): bigint {
+  const characters = points(text);
+  const start = index(from, characters.length);
+  const wanted = points(part);
+  for (let i = start; i + wanted.length <= characters.length; i++) {
+    if (wanted.every((character, j) => characters[i + j] === character)) return BigInt(i);
+  }
+  return -1n;
+}
+function lastIndexOf(text: string, part: string, from?: bigint): bigint {
+  const characters = points(text);
+  const wanted = points(part);
+  const last = characters.length - wanted.length;
+  const start = from === undefined ? last : Math.min(index(from, characters.length), last);
+  for (let i = start; i >= 0; i--) {
+    if (wanted.every((character, j) => characters[i + j] === character)) return BigInt(i);
+  }
+  return -1n;
+}
+function charAt(text: string, position: bigint): string {
+  const characters = points(text);
+  return characters[index(position, characters.length)] ?? "";
+}
+function replace(text: string, from: string, to: string, limit: bigint): string {
+  if (limit < 0n)
+    return from === "" ? points(text).reduce((all, c) => all + c + to, to) : text.replaceAll(from, () => to);
+  let rest = text;
+  let done = "";
+  for (let i = 0n; i < limit; i++) {
+    if (from === "") {
+      done += to;
+      const [first = ""] = rest;
+      done += first;
+      rest = rest.slice(first.length);
+      if (first === "") break;
+      continue;
+    }
+    const at = rest.indexOf(from);
+    if (at < 0) break;
+    done += rest.slice(0, at) + to;
+    rest = rest.slice(at + from.length);
+  }
+  return done + rest;
+}
+function split(text: string, separator: string, limit: bigint): ArrayList {
+  if (limit === 0n) return new ArrayList([]);
+  const parts = separator === "" ? points(text) : text.split(separator);
+  if (limit < 0n || BigInt(parts.length) <= limit) return new ArrayList(parts);
+  const kept = parts.slice(0, Number(limit) - 1);
+  return new ArrayList([...kept, parts.slice(Number(limit) - 1).join(separator)]);
+}
+function join(list: CelList, separator: string): string {
+  return Array.from({ length: list.length }, (_, i) => list.at(i) as string).join(separator);
+}
+const ascii = (text: string, pattern: RegExp, shift: number): string =>
+  text.replaceAll(pattern, (character) => String.fromCharCode(character.charCodeAt(0) + shift));
+const QUOTES: Readonly<Record<string, string>> = {
+  "\x07": "\\a",
+  "\b": "\\b",
+  "\f": "\\f",
+  "\n": "\\n",
+  "\r": "\\r",
+  "\t": "\\t",
+  "\v": "\\v",
+  "\\": "\\\\",
+  '"': '\\"',
+};
+const quote = (text: string): string =>
+  `"${Array.from(text.toWellFormed(), (character) => QUOTES[character] ?? character).join("")}"`;
+const own = { traverses: [0] };
+
+/** cel-go's ext.Strings, version 2, with reverse. */
+export const stringsLibrary: readonly Overload[] = [
+  declare("charAt", "string.(int) -> string", charAt),
+  declare("indexOf", "string.(string) -> int", (text: string, part: string) => indexOf(text, part, 0n), {
+    traverses: [0, 1],
+  }),
+  declare(
+    "indexOf",
+    "string.(string, int) -> int",
+    (text: string, part: string, from: bigint) => indexOf(text, part, from),
+    { traverses: [0, 1] },
+  ),
+  declare("lastIndexOf", "string.(string) -> int", (text: string, part: string) => lastIndexOf(text, part), {
+    traverses: [0, 1],
+  }),
+  declare(
+    "lastIndexOf",
+    "string.(string, int) -> int",
+    (text: string, part: string, from: bigint) => lastIndexOf(text, part, from),
+    { traverses: [0, 1] },
+  ),
+  declare("lowerAscii", "string.() -> string", (text: string) => ascii(text, /[A-Z]/g, 32), own),
+  declare("upperAscii", "string.() -> string", (text: string) => ascii(text, /[a-z]/g, -32), own),
+  declare("trim", "string.() -> string", (text: string) => text.replaceAll(/^[\s\u0085]+|[\s\u0085]+$/gu, ""), own),
+  declare("reverse", "string.() -> string", (text: string) => points(text).reverse().join(""), own),
+  declare(
+    "replace",
+    "string.(string, string) -> string",
+    (text: string, from: string, to: string) => replace(text, from, to, -1n),
+    own,
+  ),
+  declare("replace", "string.(string, string, int) -> string", replace, own),
+  declare(
+    "split",
+    "string.(string) -> list<string>",
+    (text: string, separator: string) => split(text, separator, -1n),
+    own,
+  ),
+  declare("split", "string.(string, int) -> list<string>", split, own),
+  declare("substring", "string.(int) -> string", (text: string, start: bigint) => substring(text, start), own),
+  declare("substring", "string.(int, int) -> string", substring, own),
+  declare("join", "list<string>.() -> string", (list: CelList) => join(list, ""), { visits: [0] }),
+  declare("join", "list<string>.(string) -> string", join, { visits: [0] }),
+  declare("strings.quote", "(string) -> string", quote, own),
+  declare("format", "string.(list<dyn>) -> string", formatText, own),
+];

@@ -1,0 +1,387 @@
+/** Turns checked expressions into closures over a frame of slots, counting cost as cel-go's run-time tracker does. */
+import type { Comprehension, Expr } from "./ast.ts";
+import type { Checked, ResolvedCall } from "./checker.ts";
+import { planComprehension } from "./comprehensions.ts";
+import { CelCostError, CelError, noSuchOverload } from "./errors.ts";
+import type { Overload } from "./functions.ts";
+import { type CelType, isConcrete } from "./types.ts";
+import {
+  ArrayList,
+  type CelStruct,
+  EntryMap,
+  isList,
+  isMap,
+  isStruct,
+  keyText,
+  kindOf,
+  Optional,
+  type Opaque,
+  TypeValue,
+  Uint,
+  type Value,
+} from "./values.ts";
+
+/** One evaluation: values of variables, and what it has cost so far. */
+export class Frame {
+  readonly slots: (Value | undefined)[];
+  readonly limit: number;
+  cost = 0;
+  constructor(slots: number, limit: number) {
+    this.slots = Array.from<Value | undefined>({ length: slots });
+    this.limit = limit;
+  }
+  spend(cost: number): void {
+    this.cost += cost;
+    if (this.cost > this.limit) throw new CelCostError();
+  }
+}
+export type Step = (frame: Frame) => Value;
+
+const LIST_COST = 10;
+const MAP_COST = 30;
+const STRUCT_COST = 40;
+const CHARACTER_COST = 0.1;
+
+export class Planner {
+  readonly #checked: Checked;
+  readonly #globals: ReadonlyMap<string, number>;
+  readonly #locals: { name: string; slot: number }[] = [];
+  readonly #objectType: ((name: string) => CelType | undefined) | undefined;
+  #slots: number;
+
+  /** @param globals slot of each variable. */
+  constructor(
+    checked: Checked,
+    globals: ReadonlyMap<string, number>,
+    objectType: ((name: string) => CelType | undefined) | undefined,
+  ) {
+    this.#checked = checked;
+    this.#globals = globals;
+    this.#objectType = objectType;
+    this.#slots = globals.size;
+  }
+  get slots(): number {
+    return this.#slots;
+  }
+
+  /** Plans `body` with new local variables; `use` gets their slots. */
+  scoped<T>(names: readonly string[], use: (slots: number[]) => T): T {
+    const slots = names.map((name) => {
+      const slot = this.#slots++;
+      this.#locals.push({ name, slot });
+      return slot;
+    });
+    const result = use(slots);
+    this.#locals.length -= names.length;
+    return result;
+  }
+
+  plan(expr: Expr): Step {
+    switch (expr.kind) {
+      case "const": {
+        const value: Value = expr.value.type === "uint" ? new Uint(expr.value.value) : expr.value.value;
+        return () => value;
+      }
+      case "ident":
+        return this.#variable(expr);
+      case "select":
+        if (this.#checked.variables.has(expr) || this.#checked.typeNames.has(expr)) return this.#variable(expr);
+        return planSelect(this.plan(expr.operand), expr.field, expr.optional);
+      case "test":
+        return planTest(this.plan(expr.operand), expr.field);
+      case "call":
+        return this.#call(expr);
+      case "list":
+        return this.#list(expr);
+      case "map":
+        return this.#map(expr);
+      case "struct":
+        return this.#struct(expr);
+      case "comprehension":
+        return planComprehension(this, expr as Comprehension);
+      case "bind": {
+        const init = this.plan(expr.init);
+        return this.scoped([expr.name], ([slot]) => {
+          const body = this.plan(expr.body);
+          return (frame) => {
+            frame.slots[slot!] = init(frame);
+            return body(frame);
+          };
+        });
+      }
+      case "optMap":
+        return this.#optMap(expr);
+    }
+  }
+
+  #variable(expr: Expr): Step {
+    const name = this.#checked.variables.get(expr);
+    if (name === undefined) {
+      const type = new TypeValue(this.#checked.typeNames.get(expr)!);
+      return () => type;
+    }
+    const local = this.#locals.findLast((candidate) => candidate.name === name);
+    const slot = local?.slot ?? this.#globals.get(name.slice(1));
+    if (slot === undefined) throw new Error(`Variable ${name} was checked, but has no slot`);
+    const shown = name.replace(/^\./, "");
+    return (frame) => {
+      frame.spend(1);
+      const value = frame.slots[slot];
+      if (value === undefined) throw new CelError(`no such attribute(s): ${shown}`);
+      return value;
+    };
+  }
+
+  #call(expr: Expr & { kind: "call" }): Step {
+    const args = expr.args;
+    switch (expr.name) {
+      case "_&&_":
+        return planLogical(this.plan(args[0]!), this.plan(args[1]!), false);
+      case "_||_":
+        return planLogical(this.plan(args[0]!), this.plan(args[1]!), true);
+      case "_?_:_": {
+        const [condition, whenTrue, whenFalse] = args.map((arg) => this.plan(arg)) as [Step, Step, Step];
+        return (frame) => (asBool(condition(frame)) ? whenTrue(frame) : whenFalse(frame));
+      }
+      case "_[_]":
+        return planIndex(this.plan(args[0]!), this.plan(args[1]!), false);
+      case "_[?_]":
+        return planIndex(this.plan(args[0]!), this.plan(args[1]!), true);
+      case "or":
+      case "orValue":
+        if (args.length === 1 && expr.target !== undefined) return this.#orValue(expr, expr.name === "orValue");
+    }
+    return this.#function(this.#checked.calls.get(expr)!);
+  }
+
+  /** The alternative is evaluated only when it is needed. */
+  #orValue(expr: Expr & { kind: "call" }, unwrap: boolean): Step {
+    const target = this.plan(expr.target!);
+    const alternative = this.plan(expr.args[0]!);
+    return (frame) => {
+      const value = target(frame);
+      frame.spend(1);
+      if (!(value instanceof Optional)) throw noSuchOverload();
+      if (value.value === undefined) return alternative(frame);
+      return unwrap ? value.value : value;
+    };
+  }
+
+  #function({ overloads, args, exact }: ResolvedCall): Step {
+    const steps = args.map((arg) => this.plan(arg));
+    const only = exact ? overloads[0]! : undefined;
+    return (frame) => {
+      const values = steps.map((step) => step(frame));
+      const overload = only ?? overloads.find((candidate) => accepts(candidate, values));
+      if (overload === undefined) throw noSuchOverload();
+      frame.spend(callCost(overload, values));
+      return overload.call(values);
+    };
+  }
+
+  #list({ items }: Expr & { kind: "list" }): Step {
+    const steps = items.map(({ value, optional }) => ({ step: this.plan(value), optional }));
+    const plain = items.every(({ optional }) => !optional);
+    return (frame) => {
+      frame.spend(LIST_COST);
+      if (plain) return new ArrayList(steps.map(({ step }) => step(frame)));
+      const values: Value[] = [];
+      for (const { step, optional } of steps) {
+        const value = step(frame);
+        if (!optional) values.push(value);
+        else if (!(value instanceof Optional)) throw noSuchOverload();
+        else if (value.value !== undefined) values.push(value.value);
+      }
+      return new ArrayList(values);
+    };
+  }
+
+  #map({ entries }: Expr & { kind: "map" }): Step {
+    const steps = entries.map(({ key, value, optional }) => ({
+      key: this.plan(key),
+      value: this.plan(value),
+      optional,
+    }));
+    return (frame) => {
+      frame.spend(MAP_COST);
+      const map = new Map<string, readonly [Value, Value]>();
+      for (const { key, value, optional } of steps) {
+        const k = key(frame);
+        const v = value(frame);
+        if (optional && !(v instanceof Optional)) throw noSuchOverload();
+        const entry = optional ? (v as Optional).value : v;
+        if (entry !== undefined) addEntry(map, k, entry);
+      }
+      return new EntryMap(map);
+    };
+  }
+
+  #struct({ name, fields }: Expr & { kind: "struct" }): Step {
+    const type = this.#objectType?.(name);
+    const steps = fields.map((field) => ({ name: field.name, step: this.plan(field.value), optional: field.optional }));
+    return (frame) => {
+      frame.spend(STRUCT_COST);
+      const values = new Map<string, Value>();
+      for (const { name: field, step, optional } of steps) {
+        const value = step(frame);
+        if (!optional) values.set(field, value);
+        else if (value instanceof Optional && value.value !== undefined) values.set(field, value.value);
+      }
+      return new LiteralStruct(type?.kind === "object" ? type.name : name, values);
+    };
+  }
+
+  #optMap({ target, name, body, flat }: Expr & { kind: "optMap" }): Step {
+    const source = this.plan(target);
+    return this.scoped([name], ([slot]) => {
+      const made = this.plan(body);
+      return (frame) => {
+        const value = source(frame);
+        if (!(value instanceof Optional)) throw noSuchOverload();
+        if (value.value === undefined) return value;
+        frame.slots[slot!] = value.value;
+        const result = made(frame);
+        return flat ? result : new Optional(result);
+      };
+    });
+  }
+}
+
+/** A struct that an expression made. */
+class LiteralStruct implements CelStruct {
+  readonly celKind = "object";
+  readonly typeName: string;
+  readonly #fields: ReadonlyMap<string, Value>;
+  constructor(name: string, fields: ReadonlyMap<string, Value>) {
+    this.typeName = name;
+    this.#fields = fields;
+  }
+  field(name: string): Value | undefined {
+    return this.#fields.get(name);
+  }
+  fieldNames(): Iterable<string> {
+    return this.#fields.keys();
+  }
+}
+
+export function addEntry(map: Map<string, readonly [Value, Value]>, key: Value, value: Value): void {
+  const text = keyText(key);
+  if (text === undefined || typeof key === "number") throw new CelError("unsupported key type");
+  if (map.has(text))
+    throw new CelError(`insert failed: key ${String(key instanceof Uint ? key.value : key)} already exists`);
+  map.set(text, [key, value]);
+}
+
+export function asBool(value: Value): boolean {
+  if (typeof value !== "boolean") throw noSuchOverload();
+  return value;
+}
+
+/** `decisive` settles the outcome from either side, even when the other fails. */
+function planLogical(left: Step, right: Step, decisive: boolean): Step {
+  return (frame) => {
+    let failure: CelError;
+    try {
+      if (asBool(left(frame)) === decisive) return decisive;
+      return asBool(right(frame));
+    } catch (error) {
+      if (!(error instanceof CelError)) throw error;
+      failure = error;
+    }
+    if (asBool(right(frame)) === decisive) return decisive;
+    throw failure;
+  };
+}
+
+const noSuchKey = (key: string): CelError => new CelError(`no such key: ${key}`);
+
+/** undefined: there is no such field. @throws CelError when the value has no fields at all. */
+function fieldOf(operand: Value, field: string): Value | undefined {
+  if (isStruct(operand)) return operand.field(field);
+  if (isMap(operand)) return operand.get(field);
+  throw new CelError(`no such overload: type '${kindOf(operand)}' does not support field selection`);
+}
+
+function planSelect(operand: Step, field: string, optional: boolean): Step {
+  return (frame) => {
+    const value = operand(frame);
+    frame.spend(1);
+    if (value instanceof Optional) {
+      if (value.value === undefined) return value;
+      return asOptional(fieldOf(value.value, field));
+    }
+    const found = fieldOf(value, field);
+    if (optional) return asOptional(found);
+    if (found === undefined) throw noSuchKey(field);
+    return found;
+  };
+}
+/** Optionals do not nest by selection. */
+const asOptional = (value: Value | undefined): Optional => (value instanceof Optional ? value : new Optional(value));
+
+function planTest(operand: Step, field: string): Step {
+  return (frame) => {
+    const value = operand(frame);
+    frame.spend(1);
+    if (value instanceof Optional) return value.value !== undefined && fieldOf(value.value, field) !== undefined;
+    return fieldOf(value, field) !== undefined;
+  };
+}
+
+function element(operand: Value, index: Value): Value | undefined {
+  if (isMap(operand)) return operand.get(index);
+  if (isStruct(operand) && typeof index === "string") return operand.field(index);
+  if (!isList(operand)) throw noSuchOverload();
+  const position =
+    typeof index === "number"
+      ? index
+      : index instanceof Uint
+        ? Number(index.value)
+        : typeof index === "bigint"
+          ? Number(index)
+          : undefined;
+  if (position === undefined || !Number.isInteger(position)) throw noSuchOverload();
+  return position >= 0 && position < operand.length ? operand.at(position) : undefined;
+}
+function planIndex(operand: Step, index: Step, optional: boolean): Step {
+  return (frame) => {
+    const value = operand(frame);
+    const key = index(frame);
+    frame.spend(1);
+    if (value instanceof Optional) {
+      return value.value === undefined ? value : asOptional(element(value.value, key));
+    }
+    const found = element(value, key);
+    if (optional) return asOptional(found);
+    if (found !== undefined) return found;
+    throw isList(value)
+      ? new CelError(`index out of bounds: ${String(key)}`)
+      : noSuchKey(String(key instanceof Uint ? key.value : key));
+  };
+}
+
+function accepts({ params }: Overload, values: readonly Value[]): boolean {
+  return values.every((value, i) => fits(value, params[i]!));
+}
+function fits(value: Value, type: CelType): boolean {
+  if (!isConcrete(type)) return type.kind !== "null" || value === null;
+  const kind = kindOf(value);
+  if (kind === "null") return false;
+  if (type.kind === "opaque") return kind === "opaque" && (value as Opaque).typeName === type.name;
+  return kind === type.kind;
+}
+
+function sizeOf(value: Value): number {
+  if (typeof value === "string" || value instanceof Uint8Array) return value.length;
+  if (isList(value)) return value.length;
+  return isMap(value) ? value.size : 1;
+}
+function callCost({ traverses, visits }: Overload, values: readonly Value[]): number {
+  let cost = 0;
+  for (const i of traverses) {
+    const value = values[i]!;
+    if (typeof value === "string" || value instanceof Uint8Array) cost += Math.ceil(value.length * CHARACTER_COST);
+  }
+  for (const i of visits) cost += sizeOf(values[i]!);
+  return Math.max(cost, 1);
+}

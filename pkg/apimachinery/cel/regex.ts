@@ -1,0 +1,20 @@
+import { LRUCache } from "lru-cache";
+import { RE2JS } from "re2js";
+import { CelError } from "./errors.ts";
+
+/** Patterns are nearly always constants of rules; what data brings in may not grow without bound. */
+const compiled = new LRUCache<string, RE2JS>({ max: 500 });
+
+/** RE2 syntax, linear time. @throws CelError for a bad pattern. */
+export function compilePattern(pattern: string): RE2JS {
+  let regex = compiled.get(pattern);
+  if (regex === undefined) {
+    try {
+      regex = RE2JS.compile(pattern);
+    } catch (error) {
+      throw new CelError((error as Error).message);
+    }
+    compiled.set(pattern, regex);
+  }
+  return regex;
+}
