@@ -25,6 +25,7 @@ import {
   createApiServer,
   createResourceRegistry,
 } from "#pkg/apiserver/index.ts";
+import { connectProxies } from "#pkg/apiserver/subresources/proxy/index.ts";
 import { CacheSource } from "#pkg/apiserver/source/index.ts";
 import type { FlagValues } from "#pkg/config/index.ts";
 import type { ClusterPki } from "#pkg/pki/index.ts";
@@ -136,6 +137,7 @@ export async function buildApiServer(deps: BuildDeps): Promise<ApiServer> {
       createAuthnReviews({ clock, tokens: authenticator.tokens, issuer, sources: core }),
       createAuthzReviews({ authorizer, ...(rbac === undefined ? {} : { rbac }) }),
     ],
+    connect: connectProxies({ tls: pki.apiserverKubeletClient }),
     nonResource: [serveOidc(issuer)],
     descriptions: readDescriptions,
     clock,

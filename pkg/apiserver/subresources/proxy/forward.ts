@@ -1,0 +1,136 @@
+import { type IncomingMessage, request as httpRequest } from "node:http";
+import { request as httpsRequest } from "node:https";
+import { badRequest, internalError, serviceUnavailable, StatusError } from "#pkg/apimachinery/index.ts";
+import type { Call } from "../../registry/call.ts";
+import { type Backend, authority, endToEndHeaders, requestHeaders } from "./backend.ts";
+
+export interface ForwardOptions {
+  /** Changes the headers of the answer, e.g. redirects back through the proxy. */
+  readonly rewrite?: (headers: Record<string, string | string[]>) => void;
+  /** Turns refusals of the backend (400 and above, plain text) into Status errors, for answers of the API itself. */
+  readonly refusalsAsStatus?: boolean;
+}
+
+const MAX_REFUSAL_BYTES = 10 * 1024;
+
+async function refusal(call: Call, incoming: IncomingMessage): Promise<Error> {
+  let text = "";
+  for await (const chunk of incoming) {
+    text += (chunk as Buffer).toString("utf8");
+    if (text.length > MAX_REFUSAL_BYTES) break;
+  }
+  const message = text.slice(0, MAX_REFUSAL_BYTES).trim();
+  const code = incoming.statusCode ?? 500;
+  if (code === 400) return badRequest(message);
+  if (code === 404)
+    return new StatusError({
+      status: "Failure",
+      reason: "NotFound",
+      code,
+      message,
+      details: { name: call.target.name, kind: call.target.resource },
+    });
+  return internalError(message === "" ? `the node answered ${code}` : message);
+}
+
+function open(call: Call, backend: Backend, headers: Record<string, string | string[]>) {
+  const { tls } = backend;
+  const options = { host: backend.host, port: backend.port, path: backend.path, method: call.request.method, headers };
+  const common = { ...options, signal: call.request.signal, agent: false as const };
+  if (tls === undefined) return httpRequest(common);
+  const { cert, key, ca } = tls;
+  return httpsRequest({ ...common, cert, key, ca, rejectUnauthorized: ca !== undefined });
+}
+
+function unreachable(backend: Backend, error: Error): Error {
+  return serviceUnavailable(`error trying to reach service: dial tcp ${authority(backend)}: ${error.message}`);
+}
+
+/** Passes a request to a backend and its answer back, body by body, at the pace of the slower side. */
+export async function forward(call: Call, backend: Backend, options: ForwardOptions = {}): Promise<void> {
+  if (call.request.upgrade !== undefined) return forwardUpgrade(call, backend, options);
+  const headers = requestHeaders(call.request.headers, backend, call.request.remoteAddress);
+  const outgoing = open(call, backend, headers);
+  const answered = new Promise<IncomingMessage>((resolve, reject) => {
+    outgoing.once("response", resolve);
+    outgoing.once("error", (error) => reject(unreachable(backend, error)));
+  });
+  // The answer may come, or the connection break, while the body is still on its way: both are awaited below.
+  answered.catch(() => undefined);
+  await sendBody(call, outgoing);
+  await relay(call, await answered, options);
+}
+
+async function sendBody(call: Call, outgoing: ReturnType<typeof open>): Promise<void> {
+  const { request } = call;
+  if (request.method === "GET" || request.method === "HEAD") {
+    outgoing.end();
+    return;
+  }
+  const body = request.bodyStream?.() ?? [await request.body()];
+  for await (const chunk of body) {
+    if (outgoing.destroyed) return;
+    if (!outgoing.write(chunk))
+      await new Promise<void>((resolve) => outgoing.once("drain", resolve).once("close", resolve));
+  }
+  outgoing.end();
+}
+
+async function relay(
+  call: Call,
+  incoming: IncomingMessage,
+  { rewrite, refusalsAsStatus }: ForwardOptions,
+): Promise<void> {
+  if (refusalsAsStatus === true && (incoming.statusCode ?? 500) >= 400) throw await refusal(call, incoming);
+  const headers = endToEndHeaders(incoming.headers);
+  rewrite?.(headers);
+  const stream = call.response.stream(incoming.statusCode ?? 502, headers as Record<string, string>);
+  try {
+    for await (const chunk of incoming) {
+      if (!stream.write(chunk as Buffer)) await stream.drained();
+      if (call.request.signal.aborted) break;
+    }
+    stream.end();
+  } catch (err) {
+    call.services.log.debug({ err }, "A proxied answer was cut off");
+    stream.destroy();
+  }
+}
+
+/** Passes an upgrade (WebSocket, SPDY) on; from the backend's 101 on the two sockets talk to each other. */
+async function forwardUpgrade(call: Call, backend: Backend, options: ForwardOptions): Promise<void> {
+  const { upgrade } = call.request;
+  if (upgrade === undefined) throw badRequest("the request is no upgrade");
+  const headers = requestHeaders(call.request.headers, backend, call.request.remoteAddress);
+  const outgoing = open(call, backend, { ...headers, connection: "Upgrade", upgrade: upgrade.protocol });
+  await new Promise<void>((resolve, reject) => {
+    outgoing.once("error", (error) => reject(unreachable(backend, error)));
+    // The backend refused: its answer is an ordinary one.
+    outgoing.once("response", (incoming: IncomingMessage) => void relay(call, incoming, options).then(resolve, reject));
+    outgoing.once("upgrade", (incoming: IncomingMessage, far, head: Buffer) => {
+      const near = upgrade.accept();
+      const lines = [`HTTP/1.1 101 Switching Protocols`];
+      for (let i = 0; i < incoming.rawHeaders.length; i += 2)
+        lines.push(`${incoming.rawHeaders[i]}: ${incoming.rawHeaders[i + 1]}`);
+      near.write(`${lines.join("\r\n")}\r\n\r\n`);
+      if (head.length > 0) near.write(head);
+      if (upgrade.head.length > 0) far.write(upgrade.head);
+      // Either side may end; a broken one takes the other with it.
+      const finish = () => {
+        near.destroy();
+        far.destroy();
+        resolve();
+      };
+      for (const side of [near, far]) {
+        side.once("close", finish);
+        side.on("error", (err: Error) => {
+          call.services.log.debug({ err }, "An upgraded connection broke");
+          finish();
+        });
+      }
+      near.pipe(far);
+      far.pipe(near);
+    });
+    outgoing.end();
+  });
+}
