@@ -27,4 +27,5 @@ export type { ConnectHandler } from "./registry/dispatch.ts";
 export { InstalledResource } from "./registry/installed.ts";
 export { ResourceRegistry } from "./registry/resource-registry.ts";
 export type { ReviewContext, ReviewHandler } from "./review.ts";
+export type { ServicesConfig } from "./startup/services.ts";
 export type { VersionInfo } from "./version.ts";

@@ -15,6 +15,7 @@ import type { AdmissionChain, RestServices } from "./registry/call.ts";
 import type { ConnectHandler } from "./registry/dispatch.ts";
 import { ResourceRegistry } from "./registry/resource-registry.ts";
 import type { ReviewHandler } from "./review.ts";
+import { DEFAULT_SERVICES, ServiceNetworking, type ServicesConfig } from "./startup/services.ts";
 import { subresourceHandlers } from "./subresources/index.ts";
 import { serveVersion, type VersionInfo, versionInfo } from "./version.ts";
 
@@ -53,6 +54,8 @@ export interface ApiServerDeps {
   readonly random?: Random;
   readonly log?: Logger;
   readonly version?: Partial<VersionInfo>;
+  /** Ranges of Services and where this server is reached; default 10.96.0.0/16, 30000-32767, not published. */
+  readonly services?: ServicesConfig;
   /** Texts for `kubectl explain`; asked for when a document is built, not kept. */
   readonly descriptions?: () => Descriptions;
 }
@@ -75,10 +78,11 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   const log = deps.log ?? silentLogger;
   const { registry } = deps;
   const negotiator = new Negotiator();
+  const networking = new ServiceNetworking({ registry, config: deps.services ?? DEFAULT_SERVICES, clock, random, log });
   const services: RestServices = {
     registry,
     admission: deps.admission,
-    allocators: new Map(),
+    allocators: new Map([["/services", networking.allocator]]),
     clock,
     random,
     log,
@@ -116,9 +120,15 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   let isReady = false;
   health.add("ping", () => undefined);
   health.add("etcd", () => (isReady ? undefined : "the watch cache is still loading"), ["readyz", "healthz"]);
-  const ready = registry.ready().then(() => {
-    isReady = true;
-  });
+  const background = new AbortController();
+  let running: Promise<void> = Promise.resolve();
+  const ready = registry
+    .ready()
+    .then(() => networking.prepare())
+    .then(() => {
+      isReady = true;
+      running = networking.run(handler, background.signal);
+    });
   ready.catch((err: unknown) => log.error({ err }, "API server could not become ready"));
   return {
     handler,
@@ -131,7 +141,8 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
       return listener;
     },
     async close() {
-      await Promise.all(Array.from(listeners, (listener) => listener.close()));
+      background.abort(new Error("the API server is closing"));
+      await Promise.all([running, ...Array.from(listeners, (listener) => listener.close())]);
       await registry.close();
     },
   };

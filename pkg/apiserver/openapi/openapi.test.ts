@@ -40,8 +40,7 @@ test("publishes version 3 per group version, each complete in itself", async () 
 test("publishes version 2 as JSON and as protobuf", async () => {
   const json = await server.request("/openapi/v2");
   const definitions = json.json["definitions"] as Schemas;
-  for (const match of json.text.matchAll(/"#\/definitions\/([^"]+)"/g))
-    assert.ok(definitions[match[1]!] !== undefined, match[1]);
+  for (const [, name = ""] of json.text.matchAll(/"#\/definitions\/([^"]+)"/g)) assert.ok(definitions[name], name);
   const patch = (json.json["paths"] as Record<string, Record<string, { parameters: { name: string }[] }>>)[
     "/api/v1/namespaces/{namespace}/pods/{name}"
   ]!["patch"]!;

@@ -76,6 +76,10 @@ export class ResourceRegistry {
     }
     throw new Error(`no stored resource is called ${plural} in group "${group}"`);
   }
+  /** Storage of the server's own, which no resource shows. Cluster scope. */
+  privateStorage(prefix: string, apiVersion: string, kind: string): ResourceCache {
+    return this.#cacher.resource({ prefix, namespaced: false, apiVersion, kind });
+  }
   /** Calls back after every install and uninstall. Returns how to stop. */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
