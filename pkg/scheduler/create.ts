@@ -2,6 +2,7 @@ import type { AnyObject } from "#pkg/apimachinery/index.ts";
 import {
   namespaces as namespacesRef,
   nodes as nodesRef,
+  podDisruptionBudgets,
   pods as podsRef,
   replicaSets,
   replicationControllers,
@@ -38,7 +39,7 @@ export interface SchedulerDeps {
 
 /** Puts a scheduler together. Its informers are made here, so create it before the factory starts. */
 export function createScheduler(deps: SchedulerDeps): Scheduler {
-  const { client, informers, clock } = deps;
+  const { informers, clock } = deps;
   const pods = informers.informer(podsRef);
   const nodes = informers.informer(nodesRef);
   const namespaces = informers.informer(namespacesRef);
@@ -55,7 +56,20 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     replicaSets: owners.replicaSets.lister,
     statefulSets: owners.statefulSets.lister,
   });
-  const handle: PluginHandle = { cache, client, namespaces: namespaceLister(namespaces.lister), defaultSelector };
+  const nominator = new Nominator();
+  const waits = new PermitWaits(clock);
+  const extenders = NO_EXTENDERS;
+  const budgets = informers.informer(podDisruptionBudgets);
+  const handle: PluginHandle = {
+    ...deps,
+    cache,
+    nominator,
+    waits,
+    extenders,
+    namespaces: namespaceLister(namespaces.lister),
+    defaultSelector,
+    budgets: () => budgets.lister.list(),
+  };
   const profiles = new Map<string, Profile>();
   const enabled = DEFAULT_PLUGINS.map(({ weight, make }) => ({ plugin: make(handle, undefined), weight }));
   profiles.set("default-scheduler", makeProfile("default-scheduler", enabled, 0));
@@ -67,8 +81,7 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     preEnqueue: (pod) => preEnqueue(profileOf(pod.pod.spec.schedulerName), pod),
     registrationsOf: (pod) => profileOf(pod.pod.spec.schedulerName).registrations,
   });
-  const nominator = new Nominator();
-  const others = [namespaces, services, ...Object.values(owners)] as readonly SharedInformer<AnyObject>[];
+  const others = [namespaces, services, budgets, ...Object.values(owners)] as readonly SharedInformer<AnyObject>[];
   const watch = new ClusterWatch({
     informers: { pods, nodes, others, events: [] },
     cache,
@@ -76,8 +89,7 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     nominator,
     isOurs: (schedulerName) => profiles.has(schedulerName),
   });
-  const waits = new PermitWaits(clock);
-  return new Scheduler({ ...deps, cache, queue, nominator, profiles, extenders: NO_EXTENDERS, waits, watch });
+  return new Scheduler({ ...deps, cache, queue, nominator, profiles, extenders, waits, watch });
 }
 
 function namespaceLister(lister: Lister<Namespace>): NamespaceLister {

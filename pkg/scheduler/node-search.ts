@@ -10,6 +10,7 @@ import type { PluginScores } from "./framework/scoring.ts";
 import { messageOf, unresolvable } from "./framework/status.ts";
 import type { Status } from "./framework/status.ts";
 import type { CycleState, Diagnosis } from "./framework/types.ts";
+import { filterWithNominated } from "./framework/nominated.ts";
 import type { Extenders } from "./extenders.ts";
 import type { Nominator } from "./queue/nominator.ts";
 
@@ -171,28 +172,8 @@ export class NodeSearch {
     return feasible;
   }
 
-  /**
-   * Pods that are about to come to the node (nominated, of at least this priority) count as being there; the pod must
-   * also fit without them, since they may never come.
-   */
   #check(run: PluginFilterRun, pod: PodInfo, node: NodeInfo): Status | undefined {
-    const { nominator } = this.#deps;
-    if (nominator.size > 0 && nominator.hasAny(node.name)) {
-      const coming = [...nominator.on(node.name)].filter(
-        ({ uid, priority }) => uid !== pod.uid && priority >= pod.priority,
-      );
-      if (coming.length > 0) {
-        const withThem = node.clone();
-        const trial = run.clone();
-        for (const other of coming) {
-          withThem.addPod(other);
-          trial.addPod(other, withThem);
-        }
-        const status = trial.filter(withThem);
-        if (status !== undefined) return status;
-      }
-    }
-    return run.filter(node);
+    return filterWithNominated(run, pod, node, this.#deps.nominator);
   }
 }
 

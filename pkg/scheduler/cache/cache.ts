@@ -33,6 +33,8 @@ export class SchedulerCache {
   readonly #byNamespace = new Map<string, Map<string, Placed>>();
   readonly #assumed = new Map<string, Assumed>();
   readonly #order = new NodeOrder();
+  /** How many placed pods there are of each priority. */
+  readonly #priorities = new Map<number, number>();
   readonly topology = new TopologyIndex();
   readonly images = new ImageIndex();
   readonly statedTerms = new StatedTerms();
@@ -59,6 +61,11 @@ export class SchedulerCache {
   /** Where a pod is, be it assumed. */
   placement(uid: string): Placed | undefined {
     return this.#placed.get(uid);
+  }
+  /** Is there any placed pod that one of this priority could displace? */
+  hasLowerPriority(priority: number): boolean {
+    for (const present of this.#priorities.keys()) if (present < priority) return true;
+    return false;
   }
   podsIn(namespace: string): Iterable<Placed> {
     return this.#byNamespace.get(namespace)?.values() ?? [];
@@ -134,6 +141,7 @@ export class SchedulerCache {
     let inNamespace = this.#byNamespace.get(pod.namespace);
     if (inNamespace === undefined) this.#byNamespace.set(pod.namespace, (inNamespace = new Map()));
     inNamespace.set(pod.uid, placed);
+    this.#priorities.set(pod.priority, (this.#priorities.get(pod.priority) ?? 0) + 1);
     this.podCounts.podAdded(pod, node);
     this.statedTerms.podAdded(pod, node);
   }
@@ -147,6 +155,9 @@ export class SchedulerCache {
     const inNamespace = this.#byNamespace.get(pod.namespace);
     inNamespace?.delete(uid);
     if (inNamespace?.size === 0) this.#byNamespace.delete(pod.namespace);
+    const left = this.#priorities.get(pod.priority)! - 1;
+    if (left === 0) this.#priorities.delete(pod.priority);
+    else this.#priorities.set(pod.priority, left);
     this.podCounts.podRemoved(pod, node);
     this.statedTerms.podRemoved(pod, node);
     if (node.node === undefined && node.pods.size === 0) this.#nodes.delete(node.name);

@@ -2,6 +2,8 @@ import type { Client } from "#pkg/client/index.ts";
 import type { SchedulerCache } from "../cache/cache.ts";
 import type { Plugin } from "../framework/types.ts";
 import { defaultBinder } from "./default-binder.ts";
+import { defaultPreemption } from "./default-preemption.ts";
+import type { DefaultPreemptionArgs, PreemptionDeps } from "./default-preemption.ts";
 import { imageLocality } from "./image-locality.ts";
 import { interPodAffinity } from "./inter-pod-affinity.ts";
 import type { InterPodAffinityArgs, NamespaceLister } from "./inter-pod-affinity.ts";
@@ -21,7 +23,7 @@ import type { ScoredResource } from "./scored-resources.ts";
 import { taintToleration } from "./taint-toleration.ts";
 
 /** What plugins may use of the scheduler and the cluster. */
-export interface PluginHandle {
+export interface PluginHandle extends PreemptionDeps {
   readonly cache: SchedulerCache;
   readonly client: Client;
   readonly namespaces: NamespaceLister;
@@ -66,6 +68,10 @@ export const DEFAULT_PLUGINS: readonly DefaultPlugin[] = [
     name: "InterPodAffinity",
     weight: 2,
     make: withArgs<InterPodAffinityArgs>(({ cache, namespaces }, args) => interPodAffinity(cache, namespaces, args)),
+  },
+  {
+    name: "DefaultPreemption",
+    make: withArgs<DefaultPreemptionArgs>((handle, args) => defaultPreemption(handle, args)),
   },
   {
     name: "NodeResourcesBalancedAllocation",
