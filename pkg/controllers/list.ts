@@ -1,9 +1,11 @@
 import type { Controller } from "#pkg/client/index.ts";
 import type { ControllerEnv } from "./common/env.ts";
+import { createDaemonSetController } from "./daemonset/daemonset.ts";
 import { createDeploymentController } from "./deployment/deployment.ts";
 import { createEndpointsController } from "./endpoints/endpoints.ts";
 import { createEndpointSliceController } from "./endpointslice/endpointslice.ts";
 import { createGarbageCollector } from "./gc/gc.ts";
+import { createJobController } from "./job/job.ts";
 import { createNamespaceController } from "./namespace/namespace.ts";
 import { createNodeIpamController } from "./nodeipam/nodeipam.ts";
 import { createNodeLifecycleController } from "./nodelifecycle/nodelifecycle.ts";
@@ -11,6 +13,7 @@ import { createPodGcController } from "./podgc/podgc.ts";
 import { createReplicaSetController, createReplicationControllerController } from "./replicaset/replicaset.ts";
 import { createRootCaPublisher } from "./rootca/rootca.ts";
 import { createServiceAccountController } from "./serviceaccount/serviceaccount.ts";
+import { createStatefulSetController } from "./statefulset/statefulset.ts";
 import { createTaintEvictionController } from "./tainteviction/tainteviction.ts";
 
 /** One controller as upstream's --controllers flag knows it. */
@@ -53,6 +56,9 @@ export const CONTROLLERS: readonly ControllerDeclaration[] = [
     createReplicationControllerController,
   ),
   declare("deployment-controller", "deployment", "deployment-controller", createDeploymentController),
+  declare("statefulset-controller", "statefulset", "statefulset-controller", createStatefulSetController),
+  declare("daemonset-controller", "daemonset", "daemon-set-controller", createDaemonSetController),
+  declare("job-controller", "job", "job-controller", createJobController),
   declare("endpoints-controller", "endpoint", "endpoint-controller", createEndpointsController),
   declare("endpointslice-controller", "endpointslice", "endpointslice-controller", createEndpointSliceController),
   declare("garbage-collector-controller", "garbagecollector", "generic-garbage-collector", createGarbageCollector),

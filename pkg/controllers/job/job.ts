@@ -1,0 +1,314 @@
+import {
+  type AnyObject,
+  controllerOf,
+  deepEqual,
+  isNotFound,
+  keyOf,
+  keyString,
+  labelSelectorAsSelector,
+  type ObjectKey,
+} from "#pkg/apimachinery/index.ts";
+import {
+  type Controller,
+  DONE,
+  type EventHandler,
+  Expectations,
+  RateLimitingQueue,
+  type ReconcileContext,
+  type Result,
+  startReconciler,
+} from "#pkg/client/index.ts";
+import { jobs, pods } from "#pkg/api/refs.ts";
+import type { Job, JobStatus } from "#pkg/api/types/batch-v1.ts";
+import type { Pod } from "#pkg/api/types/core-v1.ts";
+import { claim, planClaims, selects } from "../common/claim.ts";
+import type { ControllerEnv } from "../common/env.ts";
+import { errorMessage, isNamespaceTerminating } from "../common/errors.ts";
+import { createLoop, createQueue, enqueueSelf, watching } from "../common/loop.ts";
+import { ownedPodsHandler, podId } from "../common/owned-pods.ts";
+import { controllerRef } from "../common/pod-template.ts";
+import { OWNER_INDEX, ownedOrOrphaned } from "../common/shared-informers.ts";
+import { inParallel, slowStartBatch } from "../common/slow-start.ts";
+import { WriteBarrier } from "../common/write-barrier.ts";
+import { safeSelector } from "../replicaset/plan.ts";
+import { type Applied, jobStatus, type JobPlan, type JobView, planJob } from "./plan.ts";
+import { draftJobPod, isTracked, TRACKING_FINALIZER } from "./pod.ts";
+import { isFinished } from "./verdict.ts";
+
+const KIND = { apiVersion: "batch/v1", kind: "Job" };
+const MANAGER = "kubernetes.io/job-controller";
+
+export function createJobController(env: ControllerEnv): Controller {
+  const { clock, log, informers, name } = env;
+  const queue = createQueue(clock);
+  const orphans = new RateLimitingQueue<string>({ clock });
+  const expectations = new Expectations(clock);
+  const jobInformer = informers.of(jobs);
+  const reconciler = new JobReconciler(env, expectations);
+  const own = ownedPodsHandler<Job>({
+    kind: "Job",
+    owners: jobInformer.lister,
+    add: (key) => queue.add(key),
+    addAfter: (key, delayMs) => queue.addAfter(key, delayMs),
+    expectations,
+    matching: (pod) =>
+      jobInformer.lister
+        .list(pod.metadata.namespace)
+        .filter((job) => safeSelector(job.spec.selector).matches(pod.metadata.labels)),
+  });
+  const podHandler: EventHandler<Pod> = {
+    onAdd(pod, initial) {
+      own.onAdd?.(pod, initial);
+      if (isTracked(pod)) orphans.add(podId(pod));
+    },
+    onUpdate(pod, old) {
+      if (!isTracked(pod)) reconciler.finalizerGone(pod);
+      own.onUpdate?.(pod, old);
+      if (isTracked(pod) && isLeft(env, pod)) orphans.add(podId(pod));
+    },
+    onDelete(pod) {
+      reconciler.finalizerGone(pod);
+      own.onDelete?.(pod);
+    },
+  };
+  const jobHandler: EventHandler<Job> = {
+    ...enqueueSelf<Job>(queue),
+    onDelete(job) {
+      queue.add(keyString(keyOf(job)));
+      for (const pod of informers.pods().lister.byIndex(OWNER_INDEX, job.metadata.uid)) orphans.add(podId(pod));
+    },
+  };
+  return createLoop({
+    name,
+    workers: 8,
+    clock,
+    log,
+    queue,
+    sources: [watching(jobInformer, jobHandler), watching(informers.pods(), podHandler)],
+    reconcile: (key, context) => reconciler.reconcile(key, context),
+    background: (signal) =>
+      startReconciler<string>({
+        name,
+        queue: orphans,
+        reconciler: { reconcile: (key, context) => releaseOrphan(env, key, context) },
+        workers: 4,
+        clock,
+        log,
+        signal,
+      }),
+  });
+}
+
+/** The pod waits to be counted by a Job that does not exist. */
+function isLeft({ informers }: ControllerEnv, pod: Pod): boolean {
+  const owner = controllerOf(pod);
+  if (owner === undefined) return true;
+  if (owner.kind !== "Job") return false;
+  const job = informers.of(jobs).lister.get({ namespace: pod.metadata.namespace ?? "", name: owner.name });
+  return job?.metadata.uid !== owner.uid;
+}
+
+async function releaseOrphan(env: ControllerEnv, id: string, { signal }: ReconcileContext): Promise<Result> {
+  const slash = id.indexOf("/");
+  const key = { namespace: id.slice(0, slash), name: id.slice(slash + 1) };
+  const pod = env.informers.pods().lister.get(key);
+  if (pod === undefined || !isTracked(pod) || !isLeft(env, pod)) return DONE;
+  const owner = controllerOf(pod);
+  if (
+    owner === undefined &&
+    env.informers
+      .of(jobs)
+      .lister.list(key.namespace)
+      .some((job) => safeSelector(job.spec.selector).matches(pod.metadata.labels))
+  )
+    return DONE; // about to be adopted
+  if (owner !== undefined) {
+    // The cache of Jobs may be behind the cache of pods.
+    try {
+      const job = await env.client.get(jobs, { namespace: key.namespace, name: owner.name }, { signal });
+      if (job.metadata.uid === owner.uid) return { requeueAfterMs: 1000 };
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+  }
+  await removeFinalizer(env, pod, signal);
+  return DONE;
+}
+
+async function removeFinalizer({ client }: ControllerEnv, pod: Pod, signal: AbortSignal): Promise<void> {
+  const patch = {
+    metadata: { uid: pod.metadata.uid, "$deleteFromPrimitiveList/finalizers": [TRACKING_FINALIZER] },
+  };
+  try {
+    await client.patch(pods, keyOf(pod), "strategic", patch, { signal });
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+  }
+}
+
+class JobReconciler {
+  readonly #env: ControllerEnv;
+  readonly #expectations: Expectations;
+  readonly #barrier = new WriteBarrier();
+  /** Pods whose finalizer we have taken off, until the cache shows it. */
+  readonly #finalized = new Set<string>();
+
+  constructor(env: ControllerEnv, expectations: Expectations) {
+    this.#env = env;
+    this.#expectations = expectations;
+  }
+  finalizerGone({ metadata }: AnyObject): void {
+    this.#finalized.delete(metadata.uid ?? "");
+  }
+
+  async reconcile(key: ObjectKey, { signal }: ReconcileContext): Promise<Result> {
+    const { client, clock, informers } = this.#env;
+    const id = keyString(key);
+    const job = informers.of(jobs).lister.get(key);
+    if (job === undefined) {
+      this.#expectations.forget(id);
+      return DONE;
+    }
+    if (job.spec.managedBy !== undefined && job.spec.managedBy !== MANAGER) return DONE;
+    if (!this.#barrier.isCurrent(job)) return DONE; // its event is on its way
+    const candidates = ownedOrOrphaned(informers.pods().lister, job.metadata.uid, key.namespace);
+    if (isFinished(job)) {
+      await this.#releaseAll(job, candidates, signal);
+      return DONE;
+    }
+    const cacheIsCurrent = this.#expectations.satisfied(id);
+    const ours = await claim(planClaims(job, candidates, selects(labelSelectorAsSelector(job.spec.selector))), {
+      client,
+      resource: pods,
+      reference: controllerRef(job, KIND),
+      freshOwner: () => client.get(jobs, key, { signal }),
+      finalizers: [TRACKING_FINALIZER],
+      signal,
+    });
+    const view: JobView = { job, pods: ours, cacheIsCurrent, finalized: this.#finalized, now: clock.now() };
+    const plan = planJob(view);
+    const { applied, error } = await this.#apply(job, id, plan, signal);
+    const { status, finished } = jobStatus(view, plan, applied);
+    await this.#writeStatus(job, status, signal);
+    this.#report(job, plan, finished);
+    await this.#finalize(plan.tally.finalize, signal);
+    if (error !== undefined) throw error;
+    if (plan.tally.truncated) return { requeueAfterMs: 1 };
+    return plan.requeueAfterMs === undefined ? DONE : { requeueAfterMs: plan.requeueAfterMs };
+  }
+
+  async #apply(
+    job: Job,
+    id: string,
+    plan: JobPlan,
+    signal: AbortSignal,
+  ): Promise<{ applied: Applied; error: unknown }> {
+    let error: unknown;
+    let deleted = 0;
+    if (plan.delete.length > 0) {
+      this.#expectations.expectDeletions(id, plan.delete.map(podId));
+      error = await inParallel(plan.delete, async (pod) => {
+        await this.#deletePod(job, id, pod, signal);
+        deleted++;
+      });
+    }
+    let created = 0;
+    if (plan.create.length > 0) {
+      this.#expectations.expectCreations(id, plan.create.length);
+      const result = await this.#createPods(job, id, plan.create, signal);
+      created = result.created;
+      error ??= result.error;
+    }
+    return { applied: { created, deleted }, error };
+  }
+
+  async #deletePod(job: Job, id: string, pod: Pod, signal: AbortSignal): Promise<void> {
+    const { client, recorder } = this.#env;
+    try {
+      await client.delete(pods, keyOf(pod), { preconditions: { uid: pod.metadata.uid }, signal });
+      recorder.event(job, "Normal", "SuccessfulDelete", `Deleted pod: ${pod.metadata.name}`);
+    } catch (error) {
+      this.#expectations.deletionObserved(id, podId(pod));
+      if (isNotFound(error)) return;
+      recorder.event(job, "Warning", "FailedDelete", `Error deleting: ${errorMessage(error)}`);
+      throw error;
+    }
+  }
+
+  async #createPods(
+    job: Job,
+    id: string,
+    wanted: JobPlan["create"],
+    signal: AbortSignal,
+  ): Promise<{ created: number; error: unknown }> {
+    const { client, recorder } = this.#env;
+    let attempted = 0;
+    let terminating = false;
+    const { succeeded, error } = await slowStartBatch(wanted.length, async (index) => {
+      attempted++;
+      try {
+        const pod = await client.create(pods, draftJobPod(job, wanted[index]), { signal });
+        recorder.event(job, "Normal", "SuccessfulCreate", `Created pod: ${pod.metadata.name}`);
+      } catch (error) {
+        this.#expectations.creationObserved(id);
+        terminating = isNamespaceTerminating(error);
+        if (!terminating) recorder.event(job, "Warning", "FailedCreate", `Error creating: ${errorMessage(error)}`);
+        throw error;
+      }
+    });
+    for (; attempted < wanted.length; attempted++) this.#expectations.creationObserved(id);
+    return { created: succeeded, error: terminating ? undefined : error };
+  }
+
+  /** Only after the status that names these pods has been written may they lose what holds them. */
+  async #finalize(counted: readonly Pod[], signal: AbortSignal): Promise<void> {
+    const error = await inParallel(counted, async (pod) => {
+      const { uid } = pod.metadata;
+      this.#finalized.add(uid);
+      try {
+        await removeFinalizer(this.#env, pod, signal);
+      } catch (cause) {
+        this.#finalized.delete(uid);
+        throw cause;
+      }
+      // The watch may have been faster than the answer.
+      const seen = this.#env.informers.pods().lister.get(keyOf(pod));
+      if (seen === undefined || seen.metadata.uid !== uid || !isTracked(seen)) this.#finalized.delete(uid);
+    });
+    if (error !== undefined) throw error;
+  }
+
+  /** Pods of a finished Job are not counted any more, and must not be held. */
+  async #releaseAll(job: Job, candidates: readonly Pod[], signal: AbortSignal): Promise<void> {
+    this.#barrier.forget(job.metadata.uid);
+    const held = candidates.filter(
+      (pod) => isTracked(pod) && controllerOf(pod)?.uid === job.metadata.uid && !this.#finalized.has(pod.metadata.uid),
+    );
+    await this.#finalize(held, signal);
+  }
+
+  #report(job: Job, plan: JobPlan, finished: boolean): void {
+    const { recorder } = this.#env;
+    for (const { type, reason, message } of plan.events) recorder.event(job, type, reason, message);
+    if (!finished || plan.outcome === undefined) return;
+    if (plan.outcome.success) recorder.event(job, "Normal", "Completed", "Job completed");
+    else recorder.event(job, "Warning", plan.outcome.reason, plan.outcome.message);
+  }
+
+  async #writeStatus(job: Job, status: JobStatus, signal: AbortSignal): Promise<void> {
+    if (deepEqual(normalised(job.status), normalised(status))) return;
+    this.#barrier.wrote(await this.#env.client.updateStatus(jobs, { ...job, status }, { signal }));
+  }
+}
+
+/** Zero and absent counts are the same. */
+function normalised(status: JobStatus | undefined): JobStatus {
+  return {
+    ...status,
+    active: status?.active ?? 0,
+    ready: status?.ready ?? 0,
+    succeeded: status?.succeeded ?? 0,
+    failed: status?.failed ?? 0,
+    conditions: status?.conditions ?? [],
+  };
+}
