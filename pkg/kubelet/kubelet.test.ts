@@ -12,18 +12,17 @@ import { createKubelet } from "./index.ts";
 import { SpdySession } from "./streaming/spdy.ts";
 import { podOf, startCluster, waitForPod } from "./testing/cluster.ts";
 import type { TestCluster } from "./testing/cluster.ts";
-import { containerdAvailable, startContainerd } from "./testing/containerd.ts";
+import { startContainerd } from "./testing/containerd.ts";
 import type { TestContainerd } from "./testing/containerd.ts";
 
 const NODE = "n1";
 const ready = (pod: Pod) => pod.status?.conditions?.find(({ type }) => type === "Ready")?.status === "True";
-const missing = containerdAvailable();
 
 function busybox(command: string, more: Partial<Container> = {}): Container {
   return { name: "c", image: "busybox:1.35", imagePullPolicy: "IfNotPresent", command: ["sh", "-c", command], ...more };
 }
 
-describe("kubelet on containerd", { skip: missing === false ? false : missing }, () => {
+describe("kubelet on containerd", () => {
   let containerd: TestContainerd;
   let cluster: TestCluster;
   let abort: AbortController;

@@ -18,12 +18,19 @@ export class SpdyStream extends Duplex {
   readonly id: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly #session: SpdySession;
+  #remoteEnded = false;
 
   constructor(session: SpdySession, id: number, headers: Readonly<Record<string, string>>) {
     super({ allowHalfOpen: true });
     this.id = id;
     this.headers = headers;
     this.#session = session;
+  }
+  /** The peer will send no more; what has arrived can still be read. */
+  endRemote(): void {
+    if (this.#remoteEnded) return;
+    this.#remoteEnded = true;
+    this.push(null);
   }
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
     this.#session.sendData(this.id, chunk, false, done);
@@ -161,7 +168,7 @@ export class SpdySession {
     const stream = this.#streams.get(id);
     if (stream === undefined) return; // reset by us a moment ago
     if (body.length > 0 && !stream.push(body)) this.#socket.pause();
-    if ((flags & FLAG_FIN) !== 0) stream.push(null);
+    if ((flags & FLAG_FIN) !== 0) stream.endRemote();
   }
 
   async #onControl(type: number, flags: number, body: Buffer): Promise<void> {
@@ -174,7 +181,7 @@ export class SpdySession {
         const reply = Buffer.alloc(4);
         reply.writeUInt32BE(id, 0);
         this.#sendControl(SYN_REPLY, 0, Buffer.concat([reply, this.#writer.encode({})]));
-        if ((flags & FLAG_FIN) !== 0) stream.push(null);
+        if ((flags & FLAG_FIN) !== 0) stream.endRemote();
         this.#onStream(stream);
         return;
       }
@@ -186,8 +193,7 @@ export class SpdySession {
         const id = body.readUInt32BE(0) & 0x7fffffff;
         const stream = this.#streams.get(id);
         this.#streams.delete(id);
-        stream?.push(null);
-        stream?.destroy();
+        stream?.endRemote();
         return;
       }
       case PING:
@@ -203,10 +209,8 @@ export class SpdySession {
     if (this.#closed) return;
     this.#closed = true;
     this.#reader.close();
-    for (const stream of this.#streams.values()) {
-      stream.push(null);
-      stream.destroy();
-    }
+    // Readers keep what has arrived; writers learn of it at their next write.
+    for (const stream of this.#streams.values()) stream.endRemote();
     this.#streams.clear();
   }
 }

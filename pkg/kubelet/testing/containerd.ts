@@ -14,16 +14,16 @@ export interface TestContainerd {
   stop(): Promise<void>;
 }
 
-const IMAGES = process.env["KUBITS_TEST_IMAGES"] ?? "/var/lib/kubits/images";
+const ROOT = join(import.meta.dirname, "../../..");
+const ARCHIVES = "/var/cache/kubits/archives";
+const IMAGES = { pause: "registry.k8s.io/pause:3.10", busybox: "docker.io/library/busybox:1.35" };
 
-/** Tests that need a real runtime ask this first: root, containerd, and the images. */
-export function containerdAvailable(): string | false {
-  if (process.getuid?.() !== 0) return "needs root";
-  if (!existsSync("/usr/bin/containerd") || !existsSync("/usr/lib/cni/bridge"))
-    return "needs containerd and CNI plugins";
-  if (!existsSync(join(IMAGES, "pause.tar")) || !existsSync(join(IMAGES, "busybox.tar")))
-    return `needs pause.tar and busybox.tar in ${IMAGES}`;
-  return false;
+/** The archive of an image of the catalogue, built first when this machine does not have it yet. */
+function archiveOf(reference: string): string {
+  const archive = join(ARCHIVES, `${reference.replaceAll(/[/:]/g, "_")}.tar`);
+  if (!existsSync(archive))
+    execFileSync(join(ROOT, "hack/images"), ["--out", ARCHIVES, "--only", reference], { stdio: "inherit" });
+  return archive;
 }
 
 function configFor(directory: string): string {
@@ -82,10 +82,8 @@ export async function startContainerd(subnet: string): Promise<TestContainerd> {
       await delay(100);
     }
   }
-  for (const name of ["pause", "busybox"]) {
-    execFileSync("ctr", ["-a", socket, "-n", "k8s.io", "images", "import", join(IMAGES, `${name}.tar`)], {
-      stdio: "ignore",
-    });
+  for (const reference of Object.values(IMAGES)) {
+    execFileSync("ctr", ["-a", socket, "-n", "k8s.io", "images", "import", archiveOf(reference)], { stdio: "ignore" });
   }
   const cgroupRoot = `/kubelet-test-${process.pid}-${subnet.replaceAll(".", "-")}`;
   return {
