@@ -28,4 +28,5 @@ export { InstalledResource } from "./registry/installed.ts";
 export { ResourceRegistry } from "./registry/resource-registry.ts";
 export type { ReviewContext, ReviewHandler } from "./review.ts";
 export type { ServicesConfig } from "./startup/services.ts";
+export type { ComponentProbe } from "./subresources/component-status.ts";
 export type { VersionInfo } from "./version.ts";

@@ -265,3 +265,12 @@ test("speaks HTTP/1.1 and knows client certificates over both protocols", async 
   assert.deepEqual(seen, [true, true]);
   await own.close();
 });
+
+test("counts requests and shows the state of components", async () => {
+  const { text } = await server.request("/metrics");
+  assert.match(text, /apiserver_request_total\{code="201",.*resource="configmaps".*verb="POST"\} \d+/);
+  assert.match(text, /apiserver_storage_objects\{resource="pods"\} \d+/);
+  const list = await server.request("/api/v1/componentstatuses");
+  const items = list.json["items"] as { conditions: { status: string }[] }[];
+  assert.equal(items[0]!.conditions[0]!.status, "True");
+});

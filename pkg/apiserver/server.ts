@@ -8,14 +8,16 @@ import { Discovery } from "./discovery/discovery.ts";
 import { HealthChecks } from "./health/health.ts";
 import { Negotiator } from "./http/negotiate.ts";
 import { type Listener, listenHttp, type ListenOptions } from "./http/server.ts";
+import { RequestMetrics } from "./metrics/request-metrics.ts";
 import { OpenApi } from "./openapi/openapi.ts";
 import type { Descriptions } from "./openapi/schemas.ts";
-import { Pipeline, type PipelineDeps, type NonResourceHandler } from "./pipeline.ts";
+import { Pipeline, type PipelineDeps, type NonResourceContext, type NonResourceHandler } from "./pipeline.ts";
 import type { AdmissionChain, RestServices } from "./registry/call.ts";
 import type { ConnectHandler } from "./registry/dispatch.ts";
 import { ResourceRegistry } from "./registry/resource-registry.ts";
 import type { ReviewHandler } from "./review.ts";
 import { DEFAULT_SERVICES, ServiceNetworking, type ServicesConfig } from "./startup/services.ts";
+import type { ComponentProbe } from "./subresources/component-status.ts";
 import { subresourceHandlers } from "./subresources/index.ts";
 import { serveVersion, type VersionInfo, versionInfo } from "./version.ts";
 
@@ -56,6 +58,10 @@ export interface ApiServerDeps {
   readonly version?: Partial<VersionInfo>;
   /** Ranges of Services and where this server is reached; default 10.96.0.0/16, 30000-32767, not published. */
   readonly services?: ServicesConfig;
+  /** What componentstatuses shows beside the store, e.g. "scheduler". */
+  readonly componentProbes?: ReadonlyMap<string, ComponentProbe>;
+  /** More lines for /metrics (Prometheus text), e.g. those of the process. */
+  readonly metrics?: () => string | Promise<string>;
   /** Texts for `kubectl explain`; asked for when a document is built, not kept. */
   readonly descriptions?: () => Descriptions;
 }
@@ -95,11 +101,14 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
     version: version.gitVersion,
     descriptions: deps.descriptions ?? (() => ({})),
   });
+  const metrics = new RequestMetrics(registry, () => clock.monotonic());
+  const probes = new Map<string, ComponentProbe>([["etcd-0", () => registry.probe()], ...(deps.componentProbes ?? [])]);
   const handler = new Pipeline({
+    observer: metrics,
     services,
     handlers: {
       reviews: new Map(deps.reviews?.flatMap((map) => [...map])),
-      connect: new Map([...subresourceHandlers(), ...(deps.connect ?? [])]),
+      connect: new Map([...subresourceHandlers(probes), ...(deps.connect ?? [])]),
     },
     authenticator: deps.authenticator,
     authorizer: deps.authorizer,
@@ -108,6 +117,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
       ...(deps.nonResource ?? []),
       (context) => health.serve(context),
       (context) => serveVersion(context, version),
+      (context) => serveMetrics(context, () => metrics.render(), deps.metrics),
       (context) => discovery.serve(context),
       (context) => openApi.serve(context),
     ],
@@ -146,6 +156,17 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
       await registry.close();
     },
   };
+}
+
+async function serveMetrics(
+  { target, request, response }: NonResourceContext,
+  own: () => string,
+  more: ApiServerDeps["metrics"],
+): Promise<boolean> {
+  if (target.path !== "/metrics" || request.method !== "GET") return false;
+  const text = own() + ((await more?.()) ?? "");
+  response.send(200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" }, Buffer.from(text));
+  return true;
 }
 
 function plainForbidden(attributes: Attributes, reason: string): StatusError {

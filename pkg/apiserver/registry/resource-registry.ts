@@ -90,6 +90,15 @@ export class ResourceRegistry {
     await Promise.all(Array.from(this.all(), (installed) => installed.cache?.ready()));
   }
 
+  /** undefined when the store answers, otherwise what is wrong. */
+  async probe(): Promise<string | undefined> {
+    try {
+      await this.#cacher.store.currentRevision();
+      return undefined;
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
+  }
   /** Closes the cache of all storage; the store stays open. */
   close(): Promise<void> {
     return this.#cacher.close();

@@ -1,10 +1,12 @@
 import type { ConnectHandler } from "../registry/dispatch.ts";
 import { serveBinding } from "./binding.ts";
+import { type ComponentProbe, serveComponentStatuses } from "./component-status.ts";
 import { serveEviction } from "./eviction.ts";
 
 /** Handlers of the subresources that are more than a view on their object, by "group/plural/subresource". */
-export function subresourceHandlers(): Map<string, ConnectHandler> {
+export function subresourceHandlers(probes: ReadonlyMap<string, ComponentProbe>): Map<string, ConnectHandler> {
   return new Map<string, ConnectHandler>([
+    ["/componentstatuses", serveComponentStatuses(probes)],
     ["/pods/binding", serveBinding],
     ["/bindings", serveBinding],
     ["/pods/eviction", serveEviction],
