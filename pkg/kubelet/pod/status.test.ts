@@ -1,0 +1,172 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Pod } from "#pkg/api/types/core-v1.ts";
+import { container, exited, observed, pod, ran, sandbox } from "../testing/observed.ts";
+import type { ObservedPod } from "./observed.ts";
+import { podStatus } from "./status.ts";
+import type { StatusInput } from "./status.ts";
+
+const a = container("a");
+const init = container("init");
+const s = sandbox("s");
+const NOW = Date.parse("2026-02-01T00:00:00Z");
+
+function statusOf(p: Pod, o: ObservedPod, more: Partial<StatusInput> = {}) {
+  return podStatus(
+    {
+      pod: p,
+      observed: o,
+      now: NOW,
+      hostIPs: ["192.0.2.1"],
+      failures: new Map(),
+      probes: { started: () => true, ready: () => true },
+      terminationMessage: ({ message }) => message,
+      terminal: false,
+      ...more,
+    },
+    "containerd",
+  );
+}
+const conditions = (status: ReturnType<typeof statusOf>) =>
+  Object.fromEntries(
+    (status.conditions ?? []).map(({ type, status: value, reason }) => [
+      type,
+      reason === undefined ? value : `${value} ${reason}`,
+    ]),
+  );
+
+const phases: [name: string, pod: Pod, observed: ObservedPod, terminal: boolean, phase: string][] = [
+  ["nothing yet", pod({ containers: [a] }), observed([]), false, "Pending"],
+  ["init running", pod({ containers: [a], initContainers: [init] }), observed([s], [ran(init, "s")]), false, "Pending"],
+  ["running", pod({ containers: [a] }), observed([s], [ran(a, "s")]), false, "Running"],
+  ["ended and to restart", pod({ containers: [a] }), observed([s], [exited(a, "s", 1)]), false, "Running"],
+  [
+    "all succeeded",
+    pod({ restartPolicy: "OnFailure", containers: [a] }),
+    observed([s], [exited(a, "s", 0)]),
+    false,
+    "Succeeded",
+  ],
+  [
+    "failed for good",
+    pod({ restartPolicy: "Never", containers: [a] }),
+    observed([s], [exited(a, "s", 1)]),
+    false,
+    "Failed",
+  ],
+  [
+    "init failed for good",
+    pod({ restartPolicy: "Never", containers: [a], initContainers: [init] }),
+    observed([s], [exited(init, "s", 1)]),
+    false,
+    "Failed",
+  ],
+  ["stopped with success", pod({ containers: [a] }), observed([], [exited(a, "s", 0)]), true, "Succeeded"],
+  ["stopped with failure", pod({ containers: [a] }), observed([], [exited(a, "s", 137)]), true, "Failed"],
+  ["final phases stay", pod({ containers: [a] }, { phase: "Succeeded" }), observed([]), false, "Succeeded"],
+];
+for (const [name, p, o, terminal, phase] of phases)
+  test(`phase: ${name}`, () => assert.equal(statusOf(p, o, { terminal }).phase, phase));
+
+test("a running pod is ready in every condition, and says which generation it speaks of", () => {
+  const status = statusOf(pod({ containers: [a] }), observed([s], [ran(a, "s")]));
+  assert.deepEqual(conditions(status), {
+    PodReadyToStartContainers: "True",
+    Initialized: "True",
+    Ready: "True",
+    ContainersReady: "True",
+    PodScheduled: "True",
+  });
+  assert.ok(status.conditions?.every(({ observedGeneration }) => observedGeneration === 1));
+  assert.deepEqual([status.podIP, status.hostIP, status.qosClass], ["10.0.0.1", "192.0.2.1", "BestEffort"]);
+});
+
+test("unready containers and unmet readiness gates are named", () => {
+  const unready = statusOf(pod({ containers: [a] }), observed([s], [ran(a, "s")]), {
+    probes: { started: () => true, ready: () => false },
+  });
+  assert.equal(
+    unready.conditions?.find(({ type }) => type === "Ready")?.message,
+    "containers with unready status: [a]",
+  );
+  const gated = statusOf(
+    pod({ containers: [a], readinessGates: [{ conditionType: "x/y" }] }),
+    observed([s], [ran(a, "s")]),
+  );
+  assert.equal(conditions(gated)["Ready"], "False ReadinessGatesNotReady");
+  assert.equal(conditions(gated)["ContainersReady"], "True");
+});
+
+test("transition times move only with the status", () => {
+  const old = statusOf(pod({ containers: [a] }), observed([s], [ran(a, "s")]));
+  const later = podStatus(
+    {
+      pod: pod({ containers: [a] }, old),
+      observed: observed([s], [ran(a, "s")]),
+      now: NOW + 60_000,
+      hostIPs: [],
+      failures: new Map(),
+      probes: { started: () => true, ready: () => false },
+      terminationMessage: () => "",
+      terminal: false,
+    },
+    "containerd",
+  );
+  const time = (type: string) => later.conditions?.find((condition) => condition.type === type)?.lastTransitionTime;
+  assert.equal(time("Initialized"), "2026-02-01T00:00:00Z");
+  assert.equal(time("Ready"), "2026-02-01T00:01:00Z");
+});
+
+test("waiting containers say why", () => {
+  const waiting = (p: Pod, o: ObservedPod, more?: Partial<StatusInput>) =>
+    statusOf(p, o, more).containerStatuses?.[0]?.state?.waiting?.reason;
+  assert.equal(waiting(pod({ containers: [a] }), observed([])), "ContainerCreating");
+  assert.equal(
+    waiting(pod({ containers: [a], initContainers: [init] }), observed([s], [ran(init, "s")])),
+    "PodInitializing",
+  );
+  const failures = new Map([["a", { reason: "ErrImagePull", message: "no such image" }]]);
+  assert.equal(waiting(pod({ containers: [a] }), observed([s]), { failures }), "ErrImagePull");
+});
+
+test("a crashed container that waits shows its end as lastState", () => {
+  const failures = new Map([["a", { reason: "CrashLoopBackOff", message: "back-off" }]]);
+  const status = statusOf(
+    pod({ containers: [a] }),
+    observed([s], [exited(a, "s", 3, { restartCount: 2, message: "oops" })]),
+    { failures },
+  ).containerStatuses![0]!;
+  assert.deepEqual(
+    [
+      status.state?.waiting?.reason,
+      status.lastState?.terminated?.exitCode,
+      status.lastState?.terminated?.message,
+      status.restartCount,
+    ],
+    ["CrashLoopBackOff", 3, "oops", 2],
+  );
+});
+
+test("a container that vanished while it ran is not reported as running", () => {
+  const before = statusOf(pod({ containers: [a] }), observed([s], [ran(a, "s")]));
+  const status = statusOf(pod({ containers: [a] }, before), observed([]), { terminal: true }).containerStatuses![0]!;
+  assert.deepEqual(
+    [status.state?.terminated?.reason, status.state?.terminated?.exitCode],
+    ["ContainerStatusUnknown", 137],
+  );
+});
+
+test("the kubelet's own verdict decides phase and reason", () => {
+  const status = statusOf(pod({ containers: [a] }), observed([s], [ran(a, "s")]), {
+    verdict: { reason: "Evicted", message: "low on memory" },
+  });
+  assert.deepEqual([status.phase, status.reason, status.message], ["Failed", "Evicted", "low on memory"]);
+});
+
+test("pods on the host's network have the node's addresses", () => {
+  const status = statusOf(
+    pod({ hostNetwork: true, containers: [a] }),
+    observed([sandbox("s", { ips: [] })], [ran(a, "s")]),
+  );
+  assert.equal(status.podIP, "192.0.2.1");
+});
