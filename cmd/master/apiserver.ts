@@ -27,7 +27,7 @@ import {
 } from "#pkg/apiserver/index.ts";
 import { connectProxies } from "#pkg/apiserver/subresources/proxy/index.ts";
 import { CacheSource } from "#pkg/apiserver/source/index.ts";
-import type { FlagValues } from "#pkg/config/index.ts";
+import { type FlagValues, UsageError } from "#pkg/config/index.ts";
 import type { ClusterPki } from "#pkg/pki/index.ts";
 import type { Store } from "#pkg/storage/index.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
@@ -137,6 +137,11 @@ export async function buildApiServer(deps: BuildDeps): Promise<ApiServer> {
       createAuthnReviews({ clock, tokens: authenticator.tokens, issuer, sources: core }),
       createAuthzReviews({ authorizer, ...(rbac === undefined ? {} : { rbac }) }),
     ],
+    services: {
+      clusterCidrs: flags["service-cluster-ip-range"],
+      nodePortRange: portRange(flags["service-node-port-range"]),
+      advertised: { address: deps.address, port: flags["secure-port"] },
+    },
     connect: connectProxies({ tls: pki.apiserverKubeletClient }),
     nonResource: [serveOidc(issuer)],
     descriptions: readDescriptions,
@@ -144,6 +149,16 @@ export async function buildApiServer(deps: BuildDeps): Promise<ApiServer> {
     random,
     log,
   });
+}
+
+/** "30000-32767" → its ends. @throws UsageError */
+function portRange(text: string): { first: number; last: number } {
+  const match = /^(\d+)-(\d+)$/.exec(text);
+  const [first, last] = [Number(match?.[1]), Number(match?.[2])];
+  if (match === null || first < 1 || last > 65_535 || first > last) {
+    throw new UsageError(`--service-node-port-range: ${text} is not a range of ports such as 30000-32767`);
+  }
+  return { first, last };
 }
 
 /** The discovery document and the keys by which others verify service account tokens. */
