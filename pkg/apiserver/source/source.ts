@@ -34,6 +34,7 @@ export class CacheSource<T extends AnyObject> implements ObjectSource<T> {
   readonly #signal: AbortSignal;
   readonly #namespaces = new Map<string, Map<string, CacheEntry>>();
   readonly #callbacks = new Set<(change: SourceChange<T>) => void>();
+  readonly #ready = Promise.withResolvers<void>();
   readonly #schedule: (delayMs: number, callback: () => void) => () => void;
 
   constructor(
@@ -45,6 +46,11 @@ export class CacheSource<T extends AnyObject> implements ObjectSource<T> {
     this.#signal = signal;
     this.#schedule = (delayMs, callback) => clock.schedule(delayMs, callback);
     this.#watch();
+  }
+
+  /** Resolves when the present state has been delivered: before it, `list` and callbacks know only a part. */
+  ready(): Promise<void> {
+    return this.#ready.promise;
   }
 
   get(namespace: string, name: string): T | undefined {
@@ -80,6 +86,7 @@ export class CacheSource<T extends AnyObject> implements ObjectSource<T> {
         return true;
       },
       onProgress: () => {
+        this.#ready.resolve();
         if (stale === undefined) return;
         for (const entry of stale.values()) this.#apply("DELETED", entry);
         stale.clear();
