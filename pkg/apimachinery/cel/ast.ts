@@ -81,3 +81,28 @@ export type ConstValue =
   | { readonly type: "bytes"; readonly value: Uint8Array }
   | { readonly type: "bool"; readonly value: boolean }
   | { readonly type: "null"; readonly value: null };
+
+export function childrenOf(expr: Expr): readonly Expr[] {
+  switch (expr.kind) {
+    case "const":
+    case "ident":
+      return [];
+    case "select":
+    case "test":
+      return [expr.operand];
+    case "call":
+      return expr.target === undefined ? expr.args : [expr.target, ...expr.args];
+    case "list":
+      return expr.items.map(({ value }) => value);
+    case "map":
+      return expr.entries.flatMap(({ key, value }) => [key, value]);
+    case "struct":
+      return expr.fields.map(({ value }) => value);
+    case "comprehension":
+      return [expr.range, expr.filter, expr.transform].filter((child) => child !== undefined);
+    case "bind":
+      return [expr.init, expr.body];
+    case "optMap":
+      return [expr.target, expr.body];
+  }
+}

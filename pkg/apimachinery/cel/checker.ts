@@ -64,7 +64,6 @@ const TYPE_NAMES: Readonly<Record<string, CelType>> = {
   map: mapOf(DYN, DYN),
   null_type: NULL,
   type: { kind: "type", of: DYN },
-  dyn: DYN,
   optional_type: optionalOf(DYN),
   "google.protobuf.Timestamp": TIMESTAMP,
   "google.protobuf.Duration": DURATION,
@@ -92,6 +91,8 @@ class Checker {
   readonly #env: CheckEnvironment;
   /** Variables of comprehensions and binds around the node, innermost last. */
   readonly #locals: { name: string; type: CelType }[] = [];
+  /** Inside the arguments of format(), where lists hold whatever is to be shown. */
+  #mixed = false;
   readonly issues: Issue[] = [];
   readonly types = new Map<Expr, CelType>();
   readonly calls = new Map<Expr, ResolvedCall>();
@@ -238,6 +239,7 @@ class Checker {
       joined = joined === undefined ? type : joinTypes(joined, type);
       if (
         this.#env.homogeneousLiterals &&
+        !this.#mixed &&
         previous !== undefined &&
         joined.kind === "dyn" &&
         previous.kind !== "dyn" &&
@@ -402,7 +404,10 @@ class Checker {
     args: readonly Expr[],
   ): CelType {
     const all = target === undefined ? args : [target, ...args];
+    const wasMixed = this.#mixed;
+    if (name === "format" && target !== undefined) this.#mixed = true;
     const types = all.map((arg) => this.check(arg));
+    this.#mixed = wasMixed;
     if (types.some((type) => type.kind === "error")) return ERROR;
     const fitting: Overload[] = [];
     let result: CelType | undefined;

@@ -43,11 +43,15 @@ const isNumber = (value: Value): value is Numeric =>
   typeof value === "bigint" || typeof value === "number" || value instanceof Uint;
 const plain = (value: Numeric): bigint | number => (value instanceof Uint ? value.value : value);
 
-/** NaN compares with nothing. */
+/** As cel-go does, a double compares with an integer through the integer's nearest double. NaN compares with nothing. */
 function compareNumbers(a: Numeric, b: Numeric): number {
-  const left = plain(a);
-  const right = plain(b);
-  return left < right ? -1 : left > right ? 1 : left == right ? 0 : Number.NaN; // oxlint-disable-line eqeqeq -- 1n == 1
+  let left = plain(a);
+  let right = plain(b);
+  if (typeof left !== typeof right) {
+    left = Number(left);
+    right = Number(right);
+  }
+  return left < right ? -1 : left > right ? 1 : left === right ? 0 : Number.NaN;
 }
 
 function listsEqual(a: CelList, b: CelList): boolean {

@@ -73,8 +73,18 @@ function floating(verb: "f" | "e" | string, value: Value, precision: number): st
   const name = special(number);
   if (name !== undefined) return name;
   const digits = Math.min(precision, 100);
-  if (verb === "f") return number.toFixed(digits);
+  if (verb === "f") return toFixed(number, digits);
   return number.toExponential(digits).replace(/e([+-])(\d)$/, "e$10$2");
+}
+/** Enough to show every digit of a double below 10^21. */
+const ALL_PLACES = 100;
+/** Ties round to the even digit, as in Go. */
+function toFixed(number: number, digits: number): string {
+  const exact = Math.abs(number) < 1e21 ? number.toFixed(ALL_PLACES) : "";
+  const cut = exact.length - ALL_PLACES + digits;
+  const kept = exact.slice(0, digits === 0 ? Math.max(cut - 1, 0) : cut);
+  const isTie = /^50*$/.test(exact.slice(cut));
+  return isTie && "02468".includes(kept.at(-1) ?? "1") ? kept : number.toFixed(digits);
 }
 function radix(value: Value, base: number, what: string): string {
   if (typeof value === "bigint") return value.toString(base);

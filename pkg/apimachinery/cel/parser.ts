@@ -1,5 +1,5 @@
 /** Parses CEL text into expressions (cel-spec doc/langdef.md#syntax, with optionals and two-variable comprehensions). */
-import type { Expr, MapEntry, StructEntry } from "./ast.ts";
+import { childrenOf, type Expr, type MapEntry, type StructEntry } from "./ast.ts";
 import { CelCompileError } from "./errors.ts";
 import { type Token, tokenize } from "./lexer.ts";
 import { expandCall } from "./macros.ts";
@@ -12,13 +12,33 @@ const RESERVED = new Set(
 );
 const RELATIONS = new Set(["<", "<=", ">=", ">", "==", "!=", "in"]);
 
+/** Depth of the tree that may come of a text whose nesting is within bounds, as long sums do. */
+const MAX_TREE_DEPTH = 500;
+
 export function parseCel(source: string): Expr {
   if (source.length > MAX_LENGTH) {
     throw new CelCompileError("", [
       { offset: 0, message: `expression code point size exceeds limit: size: ${source.length}, limit ${MAX_LENGTH}` },
     ]);
   }
-  return new Parser(source).parse();
+  const expr = new Parser(source).parse();
+  if (treeDepth(expr) > MAX_TREE_DEPTH) {
+    throw new CelCompileError(source, [
+      { offset: expr.at, message: `expression nesting exceeds limit: ${MAX_TREE_DEPTH}` },
+    ]);
+  }
+  return expr;
+}
+
+function treeDepth(root: Expr): number {
+  const pending: { expr: Expr; depth: number }[] = [{ expr: root, depth: 1 }];
+  let deepest = 0;
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    deepest = Math.max(deepest, next.depth);
+    if (deepest > MAX_TREE_DEPTH) break;
+    for (const child of childrenOf(next.expr)) pending.push({ expr: child, depth: next.depth + 1 });
+  }
+  return deepest;
 }
 
 class Parser {
@@ -90,15 +110,26 @@ class Parser {
   #binary(name: string, operator: Token, left: Expr, right: Expr): Expr {
     return { kind: "call", at: operator.at, name, target: undefined, args: [left, right] };
   }
+  /** Long chains become balanced trees, so that their depth stays small. */
+  #logical(symbol: "||" | "&&", operand: () => Expr): Expr {
+    const terms = [operand()];
+    const operators: Token[] = [];
+    while (this.#at(symbol)) {
+      operators.push(this.#take());
+      terms.push(operand());
+    }
+    const build = (from: number, to: number): Expr => {
+      if (from === to) return terms[from]!;
+      const middle = (from + to) >>> 1;
+      return this.#binary(`_${symbol}_`, operators[middle]!, build(from, middle), build(middle + 1, to));
+    };
+    return build(0, terms.length - 1);
+  }
   #or(): Expr {
-    let left = this.#and();
-    while (this.#at("||")) left = this.#binary("_||_", this.#take(), left, this.#and());
-    return left;
+    return this.#logical("||", () => this.#and());
   }
   #and(): Expr {
-    let left = this.#relation();
-    while (this.#at("&&")) left = this.#binary("_&&_", this.#take(), left, this.#relation());
-    return left;
+    return this.#logical("&&", () => this.#relation());
   }
   #relation(): Expr {
     let left = this.#sum();

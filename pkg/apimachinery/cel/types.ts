@@ -174,6 +174,8 @@ function convert(schema: FieldSchema): CelType {
 
 /** Is `value` usable where `wanted` is expected? Binds type parameters of `wanted` in `bindings`. */
 export function isAssignable(value: CelType, wanted: CelType, bindings: Map<string, CelType>): boolean {
+  // The element of an empty literal fits anything, and anything fits it.
+  if (wanted.kind === "param" && wanted.name === "_") return true;
   if (wanted.kind === "param") {
     const bound = bindings.get(wanted.name);
     if (bound === undefined) {
@@ -186,7 +188,6 @@ export function isAssignable(value: CelType, wanted: CelType, bindings: Map<stri
     return true;
   }
   if (value.kind === "dyn" || wanted.kind === "dyn" || value.kind === "error" || wanted.kind === "error") return true;
-  // An unbound parameter, as the element of an empty list, fits anything.
   if (value.kind === "param") return true;
   if (value.kind === "null") {
     return ["null", "object", "timestamp", "duration", "opaque", "optional"].includes(wanted.kind);

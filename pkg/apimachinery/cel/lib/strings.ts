@@ -86,6 +86,17 @@ const QUOTES: Readonly<Record<string, string>> = {
 };
 const quote = (text: string): string =>
   `"${Array.from(text.toWellFormed(), (character) => QUOTES[character] ?? character).join("")}"`;
+/** What Unicode calls white space: not quite what JavaScript trims. */
+const SPACE = new Set(
+  "\t\n\v\f\r \u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000",
+);
+function trim(text: string): string {
+  let start = 0;
+  let end = text.length;
+  while (start < end && SPACE.has(text[start]!)) start++;
+  while (end > start && SPACE.has(text[end - 1]!)) end--;
+  return text.slice(start, end);
+}
 const own = { traverses: [0] };
 
 /** cel-go's ext.Strings, version 2, with reverse. */
@@ -111,7 +122,7 @@ export const stringsLibrary: readonly Overload[] = [
   ),
   declare("lowerAscii", "string.() -> string", (text: string) => ascii(text, /[A-Z]/g, 32), own),
   declare("upperAscii", "string.() -> string", (text: string) => ascii(text, /[a-z]/g, -32), own),
-  declare("trim", "string.() -> string", (text: string) => text.replaceAll(/^[\s\u0085]+|[\s\u0085]+$/gu, ""), own),
+  declare("trim", "string.() -> string", (text: string) => trim(text), own),
   declare("reverse", "string.() -> string", (text: string) => points(text).reverse().join(""), own),
   declare(
     "replace",

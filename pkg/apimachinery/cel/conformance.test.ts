@@ -1,0 +1,57 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { compileCel } from "./index.ts";
+import { specTests, type SpecTest } from "./conformance-data.ts";
+import { celEquals } from "./equality.ts";
+import { kindOf, type Value } from "./values.ts";
+
+/** Why a test of the specification does not apply; undefined: it must pass. */
+function exemption({ suite, expr, disableCheck, expected, needsProtobuf }: SpecTest): string | undefined {
+  if (needsProtobuf) return "API objects have no protobuf messages, enums or wrappers";
+  if (suite.startsWith("block_ext")) return "cel.block is an optimiser's internal form";
+  if (suite.startsWith("encoders_ext")) return "base64 is not among Kubernetes' libraries";
+  // Kubernetes checks every expression, so what does not type-check is refused and never evaluated.
+  if (disableCheck && expected !== undefined) return "evaluates what the checker refuses";
+  if (/\b(?:fn|tuple|sort)\(/.test(expr)) return "declares functions of its own";
+  return undefined;
+}
+
+function outcome({ expr, variables, bindings, container, checkOnly }: SpecTest): Value | Error {
+  try {
+    const program = compileCel(expr, { variables, mixedLiterals: true, container });
+    if (checkOnly) return true;
+    const result = program.evaluate(bindings, { costBudget: 1e9 });
+    return result.error ?? result.raw;
+  } catch (error) {
+    if (error instanceof Error && error.name === "CelCompileError") return error;
+    throw error;
+  }
+}
+
+function matches({ expected, checkOnly }: SpecTest, actual: Value | Error): boolean {
+  if (actual instanceof Error) return expected === undefined;
+  if (checkOnly) return true;
+  if (expected === undefined) return false;
+  if (Number.isNaN(expected)) return Number.isNaN(actual);
+  return kindOf(actual) === kindOf(expected) && celEquals(actual, expected);
+}
+
+test("the specification's conformance tests", () => {
+  const tests = specTests();
+  const exempt = new Map<string, number>();
+  const failures: string[] = [];
+  let passed = 0;
+  for (const spec of tests) {
+    const reason = exemption(spec);
+    if (reason !== undefined) {
+      exempt.set(reason, (exempt.get(reason) ?? 0) + 1);
+      continue;
+    }
+    const actual = outcome(spec);
+    if (matches(spec, actual)) passed++;
+    else failures.push(`${spec.suite} ${spec.name}: ${spec.expr} gave ${String(actual)}`);
+  }
+  assert.deepEqual(failures, []);
+  assert.equal(passed + [...exempt.values()].reduce((a, b) => a + b, 0), tests.length);
+  assert.ok(passed >= 1580, `only ${passed} tests apply`);
+});
