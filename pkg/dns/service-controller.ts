@@ -1,7 +1,7 @@
 import { endpointSlices, nodes, services } from "#pkg/api/refs.ts";
 import type { Node } from "#pkg/api/types/core-v1.ts";
 import type { Endpoint } from "#pkg/api/types/discovery-v1.ts";
-import { isAlreadyExists } from "#pkg/apimachinery/index.ts";
+import { isAlreadyExists, isNotFound } from "#pkg/apimachinery/index.ts";
 import type { Client, Controller, Draft, InformerFactory } from "#pkg/client/index.ts";
 import { type Clock, type Logger, sleep } from "#pkg/util/index.ts";
 import type { EndpointSlice } from "#pkg/api/types/discovery-v1.ts";
@@ -132,10 +132,12 @@ export class DnsServiceController implements Controller {
 
   async #converge(endpoints: Endpoint[], signal: AbortSignal): Promise<void> {
     const { client, clusterIP } = this.#deps;
+    // Looked up first: a create with a fixed address is refused for the address before anyone sees that the name is taken.
     try {
-      await client.create(services, dnsService(clusterIP), { signal });
+      await client.get(services, { namespace: NAMESPACE, name: SERVICE }, { signal });
     } catch (error) {
-      if (!isAlreadyExists(error)) throw error;
+      if (!isNotFound(error)) throw error;
+      await client.create(services, dnsService(clusterIP), { signal });
     }
     const slice = dnsSlice(endpoints);
     const key = { namespace: NAMESPACE, name: SLICE };

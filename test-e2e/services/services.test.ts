@@ -92,10 +92,12 @@ test("a service without endpoints refuses at once", { timeout: 60_000 }, async (
   const { cluster } = context;
   await cluster.apply(service("nobody", { selector: { app: "nobody" }, ports: [{ port: 80 }] }));
   const ip = await cluster.jsonpath("service/nobody", "{.spec.clusterIP}");
+  // curl's exit code 7 is a refused connection; 28 would be a time-out.
   await eventually("connection refused", async () => {
-    const { stderr } = await cluster.lab.run(cluster.lab.master, "curl", ["-sS", "--max-time", "2", `http://${ip}`], {
-      allowFailure: true,
-    });
+    const curl = ["-sS", "--max-time", "2", `http://${ip}`];
+    const { exitCode } = await cluster.lab.run(cluster.lab.master, "curl", curl, { allowFailure: true });
+    return exitCode === 7 ? true : undefined;
+  });
     return /refused/i.test(stderr) ? true : undefined;
   });
 });

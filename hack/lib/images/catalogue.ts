@@ -27,6 +27,13 @@ export interface ImageRecipe {
 
 const PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const DOCUMENTATION = ["usr/share/doc", "usr/share/man", "usr/share/lintian", "usr/share/locale", "usr/share/info"];
+/** What of libc6 a container has no use for. */
+const LIBRARIES_ONLY = [
+  ...DOCUMENTATION,
+  "usr/lib/x86_64-linux-gnu/gconv",
+  "usr/lib/aarch64-linux-gnu/gconv",
+  "usr/share/initramfs-tools",
+];
 const PASSWD =
   "root:x:0:0:root:/root:/bin/sh\nnginx:x:101:101:nginx:/var/cache/nginx:/bin/false\nnobody:x:65534:65534:nobody:/:/bin/false\n";
 const GROUP = "root:x:0:\nnginx:x:101:\nnogroup:x:65534:\n";
@@ -56,8 +63,9 @@ const NGINX_SITE = `server {
 `;
 
 const busyboxBase = {
-  packages: ["busybox-static"],
-  drop: DOCUMENTATION,
+  // The dynamic one: a static glibc cannot look names up.
+  packages: ["busybox", "libc6"],
+  drop: LIBRARIES_ONLY,
   busyboxApplets: true,
   directories: ["tmp", "root", "run", "var/tmp", "etc"],
   files: { "etc/passwd": { content: PASSWD }, "etc/group": { content: GROUP } },
@@ -81,14 +89,8 @@ const SOCAT = [
 
 const nginx = (tag: string): ImageRecipe => ({
   reference: `docker.io/library/nginx:${tag}`,
-  packages: ["nginx", "nginx-common", "libc6", "libcrypt1", "libpcre2-8-0", "libssl3", "zlib1g", "busybox-static"],
-  drop: [
-    ...DOCUMENTATION,
-    "usr/lib/x86_64-linux-gnu/gconv",
-    "usr/lib/aarch64-linux-gnu/gconv",
-    "etc/nginx/sites-enabled",
-    "etc/init.d",
-  ],
+  packages: ["nginx", "nginx-common", "libc6", "libcrypt1", "libpcre2-8-0", "libssl3", "zlib1g", "busybox"],
+  drop: [...LIBRARIES_ONLY, "etc/nginx/sites-enabled", "etc/init.d"],
   busyboxApplets: true,
   directories: ["tmp", "root", "run", "var/cache/nginx", "var/log/nginx", "var/lib/nginx/body"],
   files: {
@@ -119,7 +121,7 @@ export const IMAGES: readonly ImageRecipe[] = [
   {
     ...busyboxBase,
     reference: "docker.io/kubits/nettools:1.0",
-    packages: [...SOCAT, "busybox-static"],
+    packages: [...SOCAT, "busybox"],
     config: { Cmd: ["sh"], Env: [PATH] },
   },
   nginx("1.14.2"),
