@@ -8,6 +8,13 @@ import type {
   ValidatingWebhookConfiguration,
 } from "../types/admissionregistration-v1.ts";
 import { printMutatingPolicy, printPolicyBinding, printValidatingPolicy, printWebhookConfiguration } from "./print.ts";
+import {
+  validateMutatingBinding,
+  validateMutatingPolicy,
+  validateValidatingBinding,
+  validateValidatingPolicy,
+  validateWebhookConfiguration,
+} from "./validation.ts";
 
 const group = "admissionregistration.k8s.io";
 
@@ -16,27 +23,28 @@ export const mutatingWebhookConfiguration = defineResource<MutatingWebhookConfig
   version: "v1",
   kind: "MutatingWebhookConfiguration",
   printRow: printWebhookConfiguration,
-  strategy: { generation: true },
+  strategy: { generation: true, validate: validateWebhookConfiguration },
 });
 export const validatingWebhookConfiguration = defineResource<ValidatingWebhookConfiguration>({
   group,
   version: "v1",
   kind: "ValidatingWebhookConfiguration",
   printRow: printWebhookConfiguration,
-  strategy: { generation: true },
+  strategy: { generation: true, validate: validateWebhookConfiguration },
 });
 export const validatingAdmissionPolicy = defineResource<ValidatingAdmissionPolicy>({
   group,
   version: "v1",
   kind: "ValidatingAdmissionPolicy",
   printRow: printValidatingPolicy,
+  strategy: { validate: validateValidatingPolicy },
 });
 export const validatingAdmissionPolicyBinding = defineResource<ValidatingAdmissionPolicyBinding>({
   group,
   version: "v1",
   kind: "ValidatingAdmissionPolicyBinding",
   printRow: printPolicyBinding,
-  strategy: { generation: true },
+  strategy: { generation: true, validate: validateValidatingBinding },
 });
 
 /** The alpha, beta and stable versions have the same fields. */
@@ -48,13 +56,19 @@ export const mutatingPolicies: readonly KindDeclaration[] = VERSIONS.flatMap((ve
     version,
     kind: "MutatingAdmissionPolicy",
     printRow: printMutatingPolicy,
-    strategy: { generation: true },
+    strategy: {
+      generation: true,
+      defaults({ spec }) {
+        if (spec !== undefined) spec.reinvocationPolicy ||= "Never";
+      },
+      validate: validateMutatingPolicy,
+    },
   }),
   defineResource<MutatingAdmissionPolicyBinding>({
     group,
     version,
     kind: "MutatingAdmissionPolicyBinding",
     printRow: printPolicyBinding,
-    strategy: { generation: true },
+    strategy: { generation: true, validate: validateMutatingBinding },
   }),
 ]);

@@ -1,5 +1,10 @@
 import { defineResource } from "../define.ts";
 import type { CustomResourceDefinition } from "../types/apiextensions-v1.ts";
+import {
+  validateCustomResourceDefinition,
+  validateCustomResourceDefinitionUpdate,
+  validateStoredVersions,
+} from "./validation.ts";
 
 const DEFAULT_WEBHOOK_PORT = 443;
 
@@ -31,5 +36,9 @@ export const customResourceDefinition = defineResource<CustomResourceDefinition>
       if (stored === undefined || known.includes(stored)) return;
       definition.status = { ...old.status!, storedVersions: [...known, stored] };
     },
+    validate: validateCustomResourceDefinition,
+    validateUpdate: validateCustomResourceDefinitionUpdate,
+    allowUnconditionalUpdate: false,
   },
+  status: { validateUpdate: validateStoredVersions },
 });

@@ -1,9 +1,19 @@
+import { formatTime } from "#pkg/util/index.ts";
 import { defineResource, type KindDeclaration } from "../define.ts";
 import type { CertificateSigningRequest } from "../types/certificates-v1.ts";
 import type { ClusterTrustBundle, PodCertificateRequest } from "../types/certificates-v1beta1.ts";
 import { printCertificateSigningRequest, printClusterTrustBundle, printPodCertificateRequest } from "./print.ts";
+import { validateCertificateSigningRequest, validateRequestApproval, validateRequestStatus } from "./validation.ts";
 
 const group = "certificates.k8s.io";
+
+/** Conditions tell when they came, also where the client did not. */
+function stampConditions(request: CertificateSigningRequest, now: number): void {
+  for (const condition of request.status?.conditions ?? []) {
+    condition.lastUpdateTime ??= formatTime(now);
+    condition.lastTransitionTime ??= formatTime(now);
+  }
+}
 
 export const certificateSigningRequest = defineResource<CertificateSigningRequest>({
   group,
@@ -27,14 +37,22 @@ export const certificateSigningRequest = defineResource<CertificateSigningReques
       request.spec = old.spec;
       request.status = old.status;
     },
+    validate: validateCertificateSigningRequest,
+    validateUpdate: () => [],
+  },
+  status: {
+    prepareForUpdate: (request, _old, { now }) => stampConditions(request, now),
+    validateUpdate: validateRequestStatus,
   },
   updates: {
     approval: {
-      prepareForUpdate(request, old) {
+      prepareForUpdate(request, old, { now }) {
         request.spec = old.spec;
         // Approval changes conditions and nothing else; a Failed condition belongs to the signer.
         request.status = { ...old.status, conditions: request.status?.conditions };
+        stampConditions(request, now);
       },
+      validateUpdate: validateRequestApproval,
     },
   },
 });
