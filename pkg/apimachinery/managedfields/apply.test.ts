@@ -257,3 +257,21 @@ test("data without schema is divided by what it looks like", () => {
   const second = applied(first, object({ a: { c: 2 }, list: [2] }), options);
   assert.deepEqual(second["spec"], { a: { c: 2 }, list: [2] });
 });
+
+const LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration";
+
+test("kubectl takes over what it applied client-side, and keeps its annotation current", () => {
+  const old = deployment({ replicas: 1, paused: true });
+  const annotations = { [LAST_APPLIED]: JSON.stringify(old) };
+  const live = created(deployment({ replicas: 1, paused: true }, { annotations }), "kubectl-client-side-apply");
+  const next = applied(live, deployment({ replicas: 2, paused: true }));
+  assert.equal((next["spec"] as { replicas: number }).replicas, 2);
+  assert.equal(
+    next.metadata.annotations?.[LAST_APPLIED],
+    `${JSON.stringify(deployment({ replicas: 2, paused: true }, { annotations: {} }))}\n`,
+  );
+  assert.match(apply(live, deployment({ replicas: 2 }), { manager: "other" }).conflict?.message ?? "", /1 conflict/);
+
+  const changedSince = { ...live, spec: { replicas: 7, paused: true } };
+  assert.match(apply(changedSince, deployment({ replicas: 2 })).conflict?.message ?? "", /: \.spec\.replicas$/);
+});

@@ -6,7 +6,8 @@ import type { FieldSchema } from "../schema.ts";
 import { compareObjects } from "./compare.ts";
 import { applyConflict, type ManagerConflict } from "./conflicts.ts";
 import { fieldSetOf } from "./field-set.ts";
-import { type Fields, intersection, isEmpty, union } from "./fields.ts";
+import { difference, type Fields, intersection, isEmpty, union } from "./fields.ts";
+import { fieldsOfLastApplied, LAST_APPLIED_MANAGER, syncLastApplied } from "./last-applied.ts";
 import { BEFORE_FIRST_APPLY, decodeManagers, encodeManagers, identityOf, type Manager } from "./managers.ts";
 import { mergeObjects } from "./merge.ts";
 import { nodeOf } from "./nodes.ts";
@@ -73,10 +74,11 @@ export function applyObject(request: ApplyRequest): ApplyResult {
   merged.metadata ??= {};
 
   const { changed, removed } = compareObjects(node, liveObject, merged);
-  const conflicts = others
-    .map((other): ManagerConflict => ({ manager: other, fields: intersection(other.fields, changed) }))
-    .filter(({ fields }) => !isEmpty(fields));
-  if (conflicts.length > 0 && !force) return { conflict: applyConflict(conflicts) };
+  if (!force) {
+    const conflicts = findConflicts(request, others, changed);
+    if (conflicts.length > 0) return { conflict: applyConflict(conflicts) };
+  }
+  if (live !== undefined && manager === LAST_APPLIED_MANAGER) syncLastApplied(merged, applied);
 
   const isChanged = live === undefined || !deepEqual(liveObject, merged);
   // An applied configuration that changes nothing keeps the time of the one before.
@@ -86,6 +88,22 @@ export function applyObject(request: ApplyRequest): ApplyResult {
   const managedFields = encodeManagers([...withoutFields(others, [changed, removed]), unchanged ? own : entry]);
   if (managedFields.length > 0) merged.metadata.managedFields = managedFields;
   return { object: merged, managedFields, changed: isChanged };
+}
+
+/** Fields of other managers that would change, but for those kubectl has applied itself, client-side. */
+function findConflicts(
+  { schema, live, manager, apiVersion }: ApplyRequest,
+  others: readonly Manager[],
+  changed: Fields,
+): ManagerConflict[] {
+  const conflicts = others
+    .map((other): ManagerConflict => ({ manager: other, fields: intersection(other.fields, changed) }))
+    .filter(({ fields }) => !isEmpty(fields));
+  if (conflicts.length === 0 || live === undefined || manager !== LAST_APPLIED_MANAGER) return conflicts;
+  const allowed = fieldsOfLastApplied(nodeOf(schema), live, apiVersion);
+  return conflicts
+    .map((conflict) => ({ ...conflict, fields: difference(conflict.fields, allowed) }))
+    .filter(({ fields }) => !isEmpty(fields));
 }
 
 /** An object that was never tracked belongs, as it stands, to a manager of that name when the first apply comes. */

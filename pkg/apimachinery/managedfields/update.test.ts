@@ -100,6 +100,7 @@ test("clients may set managedFields, give them up, or not know them", () => {
   const renamed = live.metadata.managedFields!.map((entry) => ({ ...entry, manager: "renamed" }));
   assert.deepEqual(update(live, withFields(object, renamed))[0]!.manager, "renamed");
   assert.deepEqual(update(live, withFields(object, [{}])), []);
+  assert.deepEqual(update(object, pod({ nodeName: "other" })), [], "untracked objects stay so");
   assert.deepEqual(update(live, withFields(object, [])), live.metadata.managedFields);
   assert.deepEqual(
     update(live, withFields(object, [{ manager: "x", operation: "Bogus" }])),

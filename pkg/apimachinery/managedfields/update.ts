@@ -61,6 +61,8 @@ export function withoutFields(managers: readonly Manager[], gone: readonly Field
 export function updateManagedFields(request: UpdateRequest): ManagedFieldsEntry[] {
   const { schema, live, updated, manager, apiVersion, subresource = "", time, resetFields } = request;
   const before = managersBefore(request);
+  // An object that gave up its managers stays untracked until somebody applies to it.
+  if (before.length === 0 && live !== undefined) return [];
   const { changed, removed } = compareObjects(
     nodeOf(schema),
     withoutManagedFields(live),
