@@ -1,5 +1,6 @@
 import { defineResource } from "../define.ts";
 import type { APIService } from "../types/apiregistration-v1.ts";
+import { validateAPIService } from "./validation.ts";
 import { ageOf } from "../printers/cells.ts";
 
 const DEFAULT_PORT = 443;
@@ -13,6 +14,7 @@ export const apiService = defineResource<APIService>({
     defaults({ spec }) {
       if (spec?.service !== undefined) spec.service.port ??= DEFAULT_PORT;
     },
+    validate: validateAPIService,
   },
   printRow(service, now) {
     const { service: backend } = service.spec ?? {};

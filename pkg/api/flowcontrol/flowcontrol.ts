@@ -1,6 +1,7 @@
 import { defineResource } from "../define.ts";
 import type { FlowSchema, PriorityLevelConfiguration } from "../types/flowcontrol-v1.ts";
 import { printFlowSchema, printPriorityLevel } from "./print.ts";
+import { validateFlowSchema, validatePriorityLevel } from "./validation.ts";
 
 const group = "flowcontrol.apiserver.k8s.io";
 
@@ -9,10 +10,12 @@ export const flowSchema = defineResource<FlowSchema>({
   version: "v1",
   kind: "FlowSchema",
   printRow: printFlowSchema,
+  strategy: { validate: validateFlowSchema },
 });
 export const priorityLevelConfiguration = defineResource<PriorityLevelConfiguration>({
   group,
   version: "v1",
   kind: "PriorityLevelConfiguration",
   printRow: printPriorityLevel,
+  strategy: { validate: validatePriorityLevel },
 });

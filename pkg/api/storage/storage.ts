@@ -15,6 +15,20 @@ import {
   printVolumeAttachment,
   printVolumeAttributesClass,
 } from "./print.ts";
+import {
+  validateCSIDriver,
+  validateCSIDriverUpdate,
+  validateCSINode,
+  validateCSINodeUpdate,
+  validateCSIStorageCapacity,
+  validateCSIStorageCapacityUpdate,
+  validateStorageClass,
+  validateStorageClassUpdate,
+  validateVolumeAttachment,
+  validateVolumeAttachmentUpdate,
+  validateVolumeAttributesClass,
+  validateVolumeAttributesClassUpdate,
+} from "./validation.ts";
 
 const group = "storage.k8s.io";
 
@@ -23,6 +37,7 @@ export const storageClass = defineResource<StorageClass>({
   version: "v1",
   kind: "StorageClass",
   printRow: printStorageClass,
+  strategy: { validate: validateStorageClass, validateUpdate: validateStorageClassUpdate },
 });
 export const volumeAttachment = defineResource<VolumeAttachment>({
   group,
@@ -30,9 +45,20 @@ export const volumeAttachment = defineResource<VolumeAttachment>({
   kind: "VolumeAttachment",
   printRow: printVolumeAttachment,
   initialStatus: { attached: false },
-  strategy: { generation: false },
+  strategy: {
+    generation: false,
+    validate: validateVolumeAttachment,
+    validateUpdate: validateVolumeAttachmentUpdate,
+  },
+  status: { validateUpdate: validateVolumeAttachmentUpdate },
 });
-export const csiNode = defineResource<CSINode>({ group, version: "v1", kind: "CSINode", printRow: printCSINode });
+export const csiNode = defineResource<CSINode>({
+  group,
+  version: "v1",
+  kind: "CSINode",
+  printRow: printCSINode,
+  strategy: { validate: validateCSINode, validateUpdate: validateCSINodeUpdate },
+});
 export const csiDriver = defineResource<CSIDriver>({
   group,
   version: "v1",
@@ -44,6 +70,8 @@ export const csiDriver = defineResource<CSIDriver>({
       if (spec !== undefined && (spec.volumeLifecycleModes ?? []).length === 0)
         spec.volumeLifecycleModes = ["Persistent"];
     },
+    validate: validateCSIDriver,
+    validateUpdate: validateCSIDriverUpdate,
   },
 });
 export const csiStorageCapacity = defineResource<CSIStorageCapacity>({
@@ -51,16 +79,19 @@ export const csiStorageCapacity = defineResource<CSIStorageCapacity>({
   version: "v1",
   kind: "CSIStorageCapacity",
   printRow: printCSIStorageCapacity,
+  strategy: { validate: validateCSIStorageCapacity, validateUpdate: validateCSIStorageCapacityUpdate },
 });
 export const volumeAttributesClass = defineResource<VolumeAttributesClass>({
   group,
   version: "v1",
   kind: "VolumeAttributesClass",
   printRow: printVolumeAttributesClass,
+  strategy: { validate: validateVolumeAttributesClass, validateUpdate: validateVolumeAttributesClassUpdate },
 });
 export const volumeAttributesClassBeta = defineResource<VolumeAttributesClass>({
   group,
   version: "v1beta1",
   kind: "VolumeAttributesClass",
   printRow: printVolumeAttributesClass,
+  strategy: { validate: validateVolumeAttributesClass, validateUpdate: validateVolumeAttributesClassUpdate },
 });
