@@ -15,10 +15,11 @@ import type { Clock, Logger, Random } from "#pkg/util/index.ts";
 import { SchedulerCache } from "./cache/cache.ts";
 import { NO_LABELS } from "./cache/selectors.ts";
 import { ClusterWatch } from "./cluster-watch.ts";
+import type { WatchedInformers } from "./cluster-watch.ts";
 import { NO_EXTENDERS } from "./extenders.ts";
 import { makeProfile, preEnqueue } from "./framework/profile.ts";
 import type { Profile } from "./framework/profile.ts";
-import type { Plugin } from "./framework/types.ts";
+import type { EventResource, Plugin } from "./framework/types.ts";
 import { PermitWaits } from "./permit-waits.ts";
 import { defaultSelectorOf } from "./plugins/default-selector.ts";
 import type { NamespaceLister } from "./plugins/inter-pod-affinity.ts";
@@ -27,6 +28,8 @@ import type { PluginHandle } from "./plugins/registry.ts";
 import { Nominator } from "./queue/nominator.ts";
 import { SchedulingQueue } from "./queue/scheduling-queue.ts";
 import { Scheduler } from "./scheduler.ts";
+import { volumeInformers } from "./volumes/listers.ts";
+import type { VolumeInformers } from "./volumes/listers.ts";
 
 export interface SchedulerDeps {
   readonly client: Client;
@@ -60,8 +63,10 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
   const waits = new PermitWaits(clock);
   const extenders = NO_EXTENDERS;
   const budgets = informers.informer(podDisruptionBudgets);
+  const volumes = volumeInformers(informers);
   const handle: PluginHandle = {
     ...deps,
+    volumes,
     cache,
     nominator,
     waits,
@@ -83,13 +88,29 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
   });
   const others = [namespaces, services, budgets, ...Object.values(owners)] as readonly SharedInformer<AnyObject>[];
   const watch = new ClusterWatch({
-    informers: { pods, nodes, others, events: [] },
+    informers: { pods, nodes, others, events: storageEvents(volumes) },
     cache,
     queue,
     nominator,
     isOurs: (schedulerName) => profiles.has(schedulerName),
   });
   return new Scheduler({ ...deps, cache, queue, nominator, profiles, extenders, waits, watch });
+}
+
+function storageEvents(volumes: VolumeInformers): WatchedInformers["events"] {
+  const of = <T extends AnyObject>(resource: EventResource, informer: SharedInformer<T>) => ({
+    resource,
+    informer: informer as unknown as SharedInformer<AnyObject>,
+  });
+  return [
+    of("PersistentVolumeClaim", volumes.claims),
+    of("PersistentVolume", volumes.volumes),
+    of("StorageClass", volumes.classes),
+    of("CSINode", volumes.csiNodes),
+    of("CSIDriver", volumes.csiDrivers),
+    of("CSIStorageCapacity", volumes.capacities),
+    of("VolumeAttachment", volumes.attachments),
+  ];
 }
 
 function namespaceLister(lister: Lister<Namespace>): NamespaceLister {

@@ -21,12 +21,19 @@ import { prioritySort } from "./priority-sort.ts";
 import { schedulingGates } from "./scheduling-gates.ts";
 import type { ScoredResource } from "./scored-resources.ts";
 import { taintToleration } from "./taint-toleration.ts";
+import { nodeVolumeLimits } from "./node-volume-limits.ts";
+import { volumeBinding } from "./volume-binding.ts";
+import { volumeRestrictions } from "./volume-restrictions.ts";
+import { volumeZone } from "./volume-zone.ts";
+import type { VolumeInformers } from "../volumes/listers.ts";
+import { VolumeBinder } from "../volumes/volume-binder.ts";
 
 /** What plugins may use of the scheduler and the cluster. */
 export interface PluginHandle extends PreemptionDeps {
   readonly cache: SchedulerCache;
   readonly client: Client;
   readonly namespaces: NamespaceLister;
+  readonly volumes: VolumeInformers;
   readonly defaultSelector: DefaultSelector;
 }
 /** Makes a plugin with its arguments from the profile's pluginConfig. */
@@ -36,6 +43,10 @@ export interface DefaultPlugin {
   readonly name: string;
   readonly weight?: number;
   readonly make: PluginFactory;
+}
+
+export interface VolumeBindingArgs {
+  readonly bindTimeoutSeconds?: number;
 }
 
 /** The arguments have been checked when the configuration was read. */
@@ -57,6 +68,15 @@ export const DEFAULT_PLUGINS: readonly DefaultPlugin[] = [
     weight: 1,
     make: withArgs<NodeResourcesFitArgs>((_handle, args) => nodeResourcesFit(args)),
   },
+  { name: "VolumeRestrictions", make: ({ cache, volumes }) => volumeRestrictions(cache, volumes) as Plugin },
+  { name: "NodeVolumeLimits", make: ({ volumes }) => nodeVolumeLimits(volumes) as Plugin },
+  {
+    name: "VolumeBinding",
+    make: withArgs<VolumeBindingArgs>(({ volumes, client, clock }, { bindTimeoutSeconds = 600 }) =>
+      volumeBinding(new VolumeBinder({ informers: volumes, client, clock, bindTimeoutMs: bindTimeoutSeconds * 1000 })),
+    ),
+  },
+  { name: "VolumeZone", make: ({ volumes }) => volumeZone(volumes) as Plugin },
   {
     name: "PodTopologySpread",
     weight: 2,
