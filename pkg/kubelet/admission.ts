@@ -3,7 +3,7 @@ import type { Node, NodeSelectorTerm, Pod } from "#pkg/api/types/core-v1.ts";
 import { parseQuantity } from "#pkg/apimachinery/index.ts";
 import { podSums } from "./cgroups/resources.ts";
 import type { KubeletConfig } from "./config.ts";
-import { isCriticalPod } from "./pod/spec.ts";
+import { isCriticalPod, qosClass } from "./pod/spec.ts";
 import type { Verdict } from "./pod/worker.ts";
 
 /** Sysctls that concern nothing outside the pod. Source: the sysctl documentation. */
@@ -28,12 +28,37 @@ export interface AdmissionInput {
   readonly node: Node | undefined;
   readonly allocatable: Readonly<Record<string, string | number>>;
   readonly config: KubeletConfig;
+  readonly pressure?: { readonly memory: boolean; readonly disk: boolean; readonly pid: boolean };
   /** The pod with the resources it was granted, for pods being resized. */
   readonly allocated: (pod: Pod) => Pod;
 }
 
 export function admitPod(input: AdmissionInput): Verdict | undefined {
-  return admitSysctls(input) ?? admitNodeAffinity(input) ?? admitPorts(input) ?? admitResources(input);
+  return (
+    admitPressure(input) ??
+    admitSysctls(input) ??
+    admitNodeAffinity(input) ??
+    admitPorts(input) ??
+    admitResources(input)
+  );
+}
+
+/** Under pressure only critical pods come in; under mere memory pressure also those that said what they need. */
+function admitPressure({ pod, pressure }: AdmissionInput): Verdict | undefined {
+  if (pressure === undefined || isCriticalPod(pod)) return undefined;
+  const names = [
+    ...(pressure.memory ? ["MemoryPressure"] : []),
+    ...(pressure.disk ? ["DiskPressure"] : []),
+    ...(pressure.pid ? ["PIDPressure"] : []),
+  ];
+  if (names.length === 0) return undefined;
+  const tolerated = (pod.spec.tolerations ?? []).some(
+    ({ key, operator, effect }) =>
+      (key === "node.kubernetes.io/memory-pressure" || (key === undefined && operator === "Exists")) &&
+      effect !== "NoExecute",
+  );
+  if (names.length === 1 && pressure.memory && (qosClass(pod) !== "BestEffort" || tolerated)) return undefined;
+  return { reason: "Evicted", message: `The node had condition: [${names.join(" ")}]. ` };
 }
 
 function admitSysctls({ pod, config }: AdmissionInput): Verdict | undefined {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { request } from "node:https";
 import { connect } from "node:tls";
 import { join } from "node:path";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { WebSocket } from "ws";
@@ -37,6 +38,7 @@ describe("kubelet on containerd", () => {
       podLogsDir: join(directory, "pods"),
       containerLogsDir: join(directory, "containers"),
       cgroupRoot,
+      staticPodPath: join(directory, "manifests"),
       port: 0,
       address: "127.0.0.1",
       healthzPort: 0,
@@ -79,6 +81,7 @@ describe("kubelet on containerd", () => {
   before(async () => {
     containerd = await startContainerd("10.211.9");
     cluster = await startCluster();
+    await mkdir(join(containerd.directory, "manifests"));
     start();
     for (let i = 0; i < 200 && port === 0; i++) {
       await delay(50);
@@ -302,4 +305,39 @@ describe("kubelet on containerd", () => {
     await cluster.client.delete(pods, { namespace: "default", name: "resize" });
     await gone("resize");
   });
+
+  test("runs static pods and shows them by mirror pods", async () => {
+    const path = join(containerd.directory, "manifests", "static.yaml");
+    const manifest = {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name: "static" },
+      spec: { terminationGracePeriodSeconds: 1, containers: [busybox("exec sleep 1000")] },
+    };
+    await writeFile(path, JSON.stringify(manifest));
+    for (
+      let i = 0;
+      i < 300 &&
+      (await cluster.client.list(pods, { fieldSelector: `metadata.name=static-${NODE}` })).items.length === 0;
+      i++
+    )
+      await delay(20);
+    const mirror = await wait(`static-${NODE}`, ready);
+    assert.equal(mirror.metadata.ownerReferences?.[0]?.kind, "Node");
+    const id = mirror.status?.containerStatuses?.[0]?.containerID;
+    await cluster.client.delete(pods, { namespace: "default", name: mirror.metadata.name });
+    const again = await waitForMirror(mirror.metadata.uid);
+    assert.equal(again.status?.containerStatuses?.[0]?.containerID, id, "deleting the mirror must not touch the pod");
+    await rm(path);
+    await gone(`static-${NODE}`);
+  });
+
+  async function waitForMirror(oldUid: string): Promise<Pod> {
+    for (let i = 0; i < 500; i++) {
+      const [mirror] = (await cluster.client.list(pods, { fieldSelector: `metadata.name=static-${NODE}` })).items;
+      if (mirror !== undefined && mirror.metadata.uid !== oldUid && ready(mirror)) return mirror;
+      await delay(20);
+    }
+    throw new Error("the mirror pod did not come back");
+  }
 });

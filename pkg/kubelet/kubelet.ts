@@ -1,5 +1,5 @@
 /** Wires the kubelet's parts together and runs them. */
-import { readFile, statfs } from "node:fs/promises";
+import { mkdir, readFile, statfs } from "node:fs/promises";
 import { hostname as osHostname } from "node:os";
 import type { Node, NodeStatus, Pod } from "#pkg/api/types/core-v1.ts";
 import {
@@ -11,6 +11,7 @@ import {
   serviceAccounts,
   services,
 } from "#pkg/api/refs.ts";
+import { parseQuantity } from "#pkg/apimachinery/index.ts";
 import { createEventRecorder, createInformerFactory } from "#pkg/client/index.ts";
 import type { Client } from "#pkg/client/index.ts";
 import { SecureRandom, SpawnRunner, sleep } from "#pkg/util/index.ts";
@@ -22,6 +23,12 @@ import { DEFAULT_CONFIG } from "./config.ts";
 import type { KubeletConfig } from "./config.ts";
 import type { Runtime, RuntimeStatus } from "./cri/runtime.ts";
 import { ImagePuller } from "./images/puller.ts";
+import { brokenLimit, hasStorageLimits } from "./eviction/limits.ts";
+import { EvictionManager } from "./eviction/manager.ts";
+import type { PodUsage } from "./eviction/rank.ts";
+import { observe, parseThresholds } from "./eviction/signals.ts";
+import { ImageGc } from "./images/gc.ts";
+import { LogRotation } from "./logs/rotation.ts";
 import { HostMounts } from "./mounts.ts";
 import { NodeAgent } from "./node/agent.ts";
 import { defaultAddresses, minimumOomScoreAdj, readMachine } from "./node/machine.ts";
@@ -44,6 +51,8 @@ import { KubeletAuth } from "./server/auth.ts";
 import { KubeletServer } from "./server/server.ts";
 import { servingCertificate } from "./server/serving-cert.ts";
 import { StatsProvider } from "./stats/stats.ts";
+import { reconcileMirrors } from "./static/mirror.ts";
+import { StaticPodSource } from "./static/source.ts";
 import { StatusManager } from "./status-manager.ts";
 import { TokenCache } from "./tokens.ts";
 import { VolumeManager } from "./volumes/manager.ts";
@@ -51,6 +60,9 @@ import type { VolumeContext } from "./volumes/volume.ts";
 
 const RUNTIME_STATUS_PERIOD_MS = 5000;
 const HOUSEKEEPING_PERIOD_MS = 60_000;
+const IMAGE_GC_PERIOD_MS = 300_000;
+const LOG_PERIOD_MS = 10_000;
+const MIRROR_PERIOD_MS = 2000;
 
 export interface KubeletDeps {
   /** Authenticates as system:node:<nodeName>. */
@@ -73,6 +85,22 @@ export function createKubelet(deps: KubeletDeps): Kubelet {
   return { run: async (signal) => new KubeletProcess(deps, signal).run() };
 }
 
+type Parts = Awaited<ReturnType<KubeletProcess["build"]>>;
+
+/** Everything of dead containers but the newest instance of each. */
+async function removeDeadContainers(
+  runtime: Runtime,
+  manager: PodManager,
+  pleg: PodLifecycleEvents,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const uid of pleg.uids()) {
+    if (manager.get(uid)?.state === "syncing") continue;
+    for (const { id, state } of pleg.get(uid).containers)
+      if (state === "Exited") await runtime.removeContainer(id, { signal });
+  }
+}
+
 class KubeletProcess {
   readonly #deps: KubeletDeps;
   readonly #signal: AbortSignal;
@@ -92,6 +120,7 @@ class KubeletProcess {
   #hostDns = parseResolvConf("");
   #hostHosts = "";
   #port: number;
+  #eviction: EvictionManager | undefined;
 
   constructor(deps: KubeletDeps, signal: AbortSignal) {
     this.#deps = deps;
@@ -124,7 +153,6 @@ class KubeletProcess {
     };
     this.#hostDns = parseResolvConf(await optional(resolvConf));
     this.#hostHosts = await optional("/etc/hosts");
-    const { mkdir } = await import("node:fs/promises");
     await mkdir(rootDirectory, { recursive: true, mode: 0o750 });
     const disk = await statfs(rootDirectory);
     this.#diskCapacity = disk.blocks * disk.bsize;
@@ -139,7 +167,7 @@ class KubeletProcess {
     await this.#readHost();
     await this.#waitForRuntime();
 
-    const parts = await this.#build();
+    const parts = await this.build();
     const { factory, pleg, manager, agent } = parts;
     const podInformer = factory.informer(pods, { fieldSelector: `spec.nodeName=${this.#deps.nodeName}` });
     const nodeInformer = factory.informer(nodes, { fieldSelector: `metadata.name=${this.#deps.nodeName}` });
@@ -157,9 +185,11 @@ class KubeletProcess {
     manager.start(podInformer, signal);
     factory.start(signal);
     const running = [pleg.run(signal), agent.run(signal), this.#followRuntime(agent, manager)];
+    if (config.staticPodPath !== "") running.push(this.#runStaticPods(manager));
     await factory.synced(signal);
     manager.sourcesReady();
     await manager.cleanDirectories(parts.volumes);
+    running.push(this.#startEviction(parts), this.#collectGarbage(parts), this.#rotateLogs(parts));
     this.#log.info({ node: this.#deps.nodeName, port: this.#port }, "The kubelet is running");
     running.push(this.#housekeeping(parts));
     await Promise.allSettled(running);
@@ -168,21 +198,11 @@ class KubeletProcess {
   }
 
   /** The server comes before registration: the node's status names its port. */
-  async #serve(parts: { manager: PodManager; pleg: PodLifecycleEvents }): Promise<void> {
+  async #serve({ manager, pleg, stats, podsWithStatus: withStatus }: Parts): Promise<void> {
     const { client, runtime, nodeName } = this.#deps;
-    const { manager, pleg } = parts;
     const config = this.#config;
     const clock = this.#clock;
     const startupMs = clock.now();
-    const withStatus = (): Pod[] =>
-      manager.workers().map((worker) => ({ ...worker.pod, status: worker.currentStatus() }));
-    const stats = new StatsProvider({
-      runtime,
-      clock,
-      nodeName,
-      rootDirectory: config.rootDirectory,
-      pods: withStatus,
-    });
     const server = new KubeletServer({
       config,
       runtime,
@@ -271,7 +291,6 @@ class KubeletProcess {
 
   async #setUpCgroups(cgroups: CgroupManager): Promise<void> {
     const { allocatable = {}, capacity = {} } = await this.#computeStatus(undefined);
-    const { parseQuantity } = await import("#pkg/apimachinery/index.ts");
     await cgroups.setUpNode({
       milliCpu: milliCpu(allocatable) ?? this.#machine.cpuCount * 1000,
       // Pods together may use what the node can give, less only what is reserved; eviction acts before that.
@@ -294,14 +313,14 @@ class KubeletProcess {
       supplementalGroupsPolicy: this.#runtimeStatus?.supplementalGroupsPolicy ?? false,
       images,
       problems,
-      pressure: { memory: false, disk: false, pid: false },
+      pressure: this.#eviction?.pressure() ?? { memory: false, disk: false, pid: false },
       diskCapacityBytes: this.#diskCapacity,
       volumesInUse: [],
       port: this.#port,
     });
   }
 
-  async #build() {
+  async build() {
     const { client, runtime, nodeName } = this.#deps;
     const clock = this.#clock;
     const log = this.#log;
@@ -484,9 +503,11 @@ class KubeletProcess {
           node: this.#node,
           allocatable: node.allocatable(),
           config,
+          pressure: this.#eviction?.pressure(),
           allocated: (p) => resources.allocated(p),
         }),
     });
+    const podManager = manager;
     const agent = new NodeAgent({
       client,
       clock,
@@ -508,21 +529,157 @@ class KubeletProcess {
           );
       },
     });
+    const podsWithStatus = (): Pod[] =>
+      podManager.workers().map((worker) => ({ ...worker.pod, status: worker.currentStatus() }));
+    const stats = new StatsProvider({
+      runtime,
+      clock,
+      nodeName,
+      rootDirectory: config.rootDirectory,
+      pods: podsWithStatus,
+    });
+    const imageGc = new ImageGc({
+      runtime,
+      clock,
+      log,
+      lastUsed: puller.lastUsed,
+      highPercent: config.imageGCHighThresholdPercent,
+      lowPercent: config.imageGCLowThresholdPercent,
+      minimumAgeMs: config.imageMinimumGCAgeSeconds * 1000,
+      onFailure: (reason, message) => {
+        if (this.#node !== undefined) recorder.event(this.#node, "Warning", reason, message);
+      },
+    });
+    const rotation = new LogRotation({
+      runtime,
+      clock,
+      log,
+      maxBytes: parseQuantity(config.containerLogMaxSize).toNumber(),
+      maxFiles: config.containerLogMaxFiles,
+      linkDirectory: config.containerLogsDir,
+    });
     return {
       factory,
       pleg,
-      manager,
+      manager: podManager,
       agent,
       cgroups,
       volumes,
       probes,
       objects,
-      status,
-      recorder,
-      puller,
-      resources,
-      starter,
+      stats,
+      imageGc,
+      rotation,
+      event,
+      podsWithStatus,
     };
+  }
+
+  async #every(periodMs: number, message: string, work: () => Promise<void>): Promise<void> {
+    while (!this.#signal.aborted) {
+      try {
+        await work();
+      } catch (err) {
+        if (!this.#signal.aborted) this.#log.warn({ err }, message);
+      }
+      await sleep(this.#clock, periodMs, this.#signal).catch(() => undefined); // aborted: the loop's condition ends it
+    }
+  }
+
+  async #runStaticPods(manager: PodManager): Promise<void> {
+    const { client, nodeName } = this.#deps;
+    const { staticPodPath, fileCheckFrequencySeconds } = this.#config;
+    const source = new StaticPodSource({
+      directory: staticPodPath,
+      nodeName,
+      clock: this.#clock,
+      log: this.#log,
+      periodMs: fileCheckFrequencySeconds * 1000,
+      onPods: (found) => manager.setStatic(found),
+    });
+    const mirrors = () => reconcileMirrors(client, this.#node, manager.staticPods(), manager.mirrors(), this.#signal);
+    await Promise.all([
+      source.run(this.#signal),
+      this.#every(MIRROR_PERIOD_MS, "Updating mirror pods failed", mirrors),
+    ]);
+  }
+
+  async #startEviction({ manager, imageGc, stats, volumes, agent, pleg, event }: Parts): Promise<void> {
+    const config = this.#config;
+    const { runtime } = this.#deps;
+    const writable = async (signal: AbortSignal) => {
+      const usages = await stats.containers(signal);
+      return (uid: string, name: string) =>
+        usages.find((usage) => usage.podUid === uid && usage.name === name)?.rootfsUsedBytes ?? 0;
+    };
+    this.#eviction = new EvictionManager({
+      clock: this.#clock,
+      log: this.#log,
+      thresholds: parseThresholds(config.evictionHard, config.evictionSoft, config.evictionSoftGracePeriodSeconds),
+      transitionMs: config.evictionPressureTransitionSeconds * 1000,
+      maxGraceSeconds: config.evictionMaxPodGracePeriodSeconds,
+      observe: async () => {
+        const { images } = await runtime.imageFsInfo({ signal: this.#signal });
+        return observe(config.rootDirectory, images[0]?.mountpoint, this.#machine.pidMax);
+      },
+      pods: () =>
+        manager
+          .workers()
+          .filter(({ state }) => state === "syncing")
+          .map(({ pod }) => pod),
+      usages: async (signal) => {
+        const result = new Map<string, PodUsage>();
+        for (const usage of await stats.containers(signal)) {
+          const sum = result.get(usage.podUid) ?? { memoryBytes: 0, diskBytes: 0, inodes: 0, processes: 0 };
+          result.set(usage.podUid, {
+            memoryBytes: sum.memoryBytes + (usage.memory.workingSetBytes ?? 0),
+            diskBytes: sum.diskBytes + usage.rootfsUsedBytes,
+            inodes: sum.inodes + usage.rootfsInodesUsed,
+            processes: 0,
+          });
+        }
+        return result;
+      },
+      freeDisk: async (signal) => {
+        await removeDeadContainers(runtime, manager, pleg, signal);
+        await imageGc.collect(signal, true);
+      },
+      overLimit: async (signal) => {
+        const limited = manager.activePods().filter(hasStorageLimits);
+        const broken = new Map<string, string>();
+        if (limited.length === 0) return broken;
+        const written = await writable(signal);
+        for (const pod of limited) {
+          const why = await brokenLimit(pod, volumes.podDirectory(pod.metadata.uid), (name) =>
+            written(pod.metadata.uid, name),
+          );
+          if (why !== undefined) broken.set(pod.metadata.uid, why);
+        }
+        return broken;
+      },
+      evict: (pod, verdict) => {
+        const worker = manager.get(pod.metadata.uid);
+        if (worker === undefined) return;
+        event(pod, undefined, "Warning", "Evicted", verdict.message);
+        worker.fail(verdict);
+      },
+      onPressureChange: () => agent.wake(),
+    });
+    await this.#eviction.run(this.#signal);
+  }
+
+  #collectGarbage({ imageGc }: Parts): Promise<void> {
+    return this.#every(IMAGE_GC_PERIOD_MS, "Collecting unused images failed", async () => {
+      await imageGc.collect(this.#signal);
+    });
+  }
+
+  #rotateLogs({ rotation, pleg }: Parts): Promise<void> {
+    return this.#every(LOG_PERIOD_MS, "Rotating logs failed", async () => {
+      const containers = pleg.uids().flatMap((uid) => [...pleg.get(uid).containers]);
+      await rotation.link(containers);
+      await rotation.rotate(containers, this.#signal);
+    });
   }
 
   async #housekeeping(parts: {

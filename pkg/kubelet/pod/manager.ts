@@ -24,6 +24,7 @@ export class PodManager {
   /** Mirror pods by the full name of the static pod they stand for. */
   readonly #mirrors = new Map<string, Pod>();
   readonly #static = new Set<string>();
+  #foundStatic: readonly Pod[] = [];
   #signal: AbortSignal | undefined;
   #sourcesReady = false;
 
@@ -78,16 +79,33 @@ export class PodManager {
     else if (this.#sourcesReady) void this.#cleanOrphan(uid);
   }
 
-  /** Static pods come here as well; their mirrors only tell the API about them. */
-  addStatic(pod: Pod): void {
-    this.#static.add(pod.metadata.uid);
-    this.#applyPod(pod);
+  /** The static pods there are now; a changed manifest is another pod. Their mirrors only tell the API about them. */
+  setStatic(found: readonly Pod[]): void {
+    const uids = new Set(found.map(({ metadata }) => metadata.uid));
+    for (const uid of this.#static) if (!uids.has(uid)) this.#workers.get(uid)?.remove();
+    for (const pod of found) {
+      const { uid, namespace = "", name } = pod.metadata;
+      if (this.#workers.has(uid)) continue;
+      // The pod that this one replaces must be gone first: both may hold the same ports and paths.
+      if (
+        this.workers().some(({ pod: other }) => other.metadata.name === name && other.metadata.namespace === namespace)
+      )
+        continue;
+      this.#static.add(uid);
+      this.#applyPod(pod);
+    }
+    this.#foundStatic = found;
+  }
+  staticPods(): Pod[] {
+    return this.workers()
+      .filter(({ uid, state }) => this.#static.has(uid) && state !== "finished")
+      .map(({ pod }) => pod);
+  }
+  mirrors(): Pod[] {
+    return [...this.#mirrors.values()];
   }
   isStatic(uid: string): boolean {
     return this.#static.has(uid);
-  }
-  removeStatic(uid: string): void {
-    this.#workers.get(uid)?.remove();
   }
   mirrorOf(pod: Pod): Pod | undefined {
     return this.#mirrors.get(`${pod.metadata.namespace ?? ""}/${pod.metadata.name}`);
@@ -112,7 +130,7 @@ export class PodManager {
     if (signal === undefined) throw new Error("the pod manager was given a pod before it was started");
     const worker = new PodWorker(this.#deps.worker, pod, ({ uid }) => {
       this.#workers.delete(uid);
-      this.#static.delete(uid);
+      if (this.#static.delete(uid)) this.setStatic(this.#foundStatic);
     });
     const verdict = this.#isNew(pod) ? this.#deps.admit(pod, this.activePods()) : undefined;
     this.#workers.set(worker.uid, worker);

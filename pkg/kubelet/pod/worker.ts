@@ -44,6 +44,8 @@ export interface Verdict {
   readonly reason: string;
   readonly message: string;
   readonly graceSeconds?: number;
+  /** Says that the pod was disrupted rather than failed. */
+  readonly condition?: PodCondition;
 }
 /** How resources of a pod are kept in step with its spec; see resize. */
 export interface ResourceKeeper {
@@ -280,7 +282,10 @@ export class PodWorker {
         terminal: this.#state.name === "terminated",
         ...(this.#verdict === undefined ? {} : { verdict: this.#verdict }),
         decorate: (containerStatus, kind, container) => resources.decorate(pod, containerStatus, kind, container),
-        extraConditions: resources.conditions(this.#pod),
+        extraConditions: [
+          ...resources.conditions(this.#pod),
+          ...(this.#verdict?.condition === undefined ? [] : [this.#verdict.condition]),
+        ],
       },
       this.#deps.runtimeName(),
     );

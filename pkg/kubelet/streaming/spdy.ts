@@ -56,6 +56,7 @@ export class SpdySession {
   #nextId: number;
   #buffer: Buffer = Buffer.alloc(0);
   #busy = false;
+  #drained: Promise<void> = Promise.resolve();
   #closed = false;
   readonly closed: Promise<void>;
 
@@ -72,8 +73,11 @@ export class SpdySession {
     socket.on("data", (chunk: Buffer) => this.#receive(chunk));
     socket.on("error", () => undefined); // "close" follows, and that is what ends the session
     socket.on("close", () => {
-      this.#end();
-      resolve();
+      // What has arrived is still handled: the last frames often come right before the end.
+      void this.#drained.then(() => {
+        this.#end();
+        resolve();
+      });
     });
     if (options.head !== undefined && options.head.length > 0) this.#receive(options.head);
   }
@@ -140,7 +144,7 @@ export class SpdySession {
 
   #receive(chunk: Buffer): void {
     this.#buffer = this.#buffer.length === 0 ? chunk : Buffer.concat([this.#buffer, chunk]);
-    if (!this.#busy) void this.#drain();
+    if (!this.#busy) this.#drained = this.#drain();
   }
 
   /** Frames are handled one after the other: header blocks share one compression state. */

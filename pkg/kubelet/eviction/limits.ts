@@ -1,0 +1,63 @@
+/** Finds pods that use more local storage than they may: emptyDir size limits and containers' ephemeral-storage limits. */
+import { lstat, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Pod } from "#pkg/api/types/core-v1.ts";
+import { parseQuantity } from "#pkg/apimachinery/index.ts";
+
+/** Bytes of disk a tree takes, or undefined as soon as it is known to be more than `stopAbove`. */
+export async function diskUsage(path: string, stopAbove = Infinity): Promise<number> {
+  let total = 0;
+  const pending = [path];
+  for (let next = pending.pop(); next !== undefined && total <= stopAbove; next = pending.pop()) {
+    try {
+      const info = await lstat(next);
+      total += info.blocks * 512;
+      if (info.isDirectory()) for (const name of await readdir(next)) pending.push(join(next, name));
+    } catch (error) {
+      // Files come and go while we count.
+      if (!["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
+    }
+  }
+  return total;
+}
+
+/** Whether the pod has any limit worth looking at. */
+export function hasStorageLimits({ spec }: Pod): boolean {
+  return (
+    (spec.volumes ?? []).some(({ emptyDir }) => emptyDir?.sizeLimit !== undefined && emptyDir.medium !== "Memory") ||
+    spec.containers.some(({ resources }) => resources?.limits?.["ephemeral-storage"] !== undefined)
+  );
+}
+
+/** Why the pod must go, or undefined. `writable` is what each container has written to its layer and log. */
+export async function brokenLimit(
+  pod: Pod,
+  podDirectory: string,
+  writable: (container: string) => number,
+): Promise<string | undefined> {
+  let emptyDirs = 0;
+  for (const { name, emptyDir } of pod.spec.volumes ?? []) {
+    if (emptyDir === undefined || (emptyDir.medium ?? "") !== "") continue;
+    const used = await diskUsage(join(podDirectory, "volumes/kubernetes.io~empty-dir", name));
+    emptyDirs += used;
+    if (emptyDir.sizeLimit !== undefined && used > parseQuantity(emptyDir.sizeLimit).toNumber()) {
+      return `Usage of EmptyDir volume "${name}" exceeds the limit "${emptyDir.sizeLimit}". `;
+    }
+  }
+  let limits = 0;
+  let used = emptyDirs;
+  for (const { name, resources } of pod.spec.containers) {
+    const limit = resources?.limits?.["ephemeral-storage"];
+    used += writable(name);
+    if (limit === undefined) {
+      limits = Infinity;
+      continue;
+    }
+    limits += parseQuantity(limit).toNumber();
+    if (writable(name) > parseQuantity(limit).toNumber())
+      return `Container ${name} exceeded its local ephemeral storage limit "${limit}". `;
+  }
+  return used > limits
+    ? `Pod ephemeral local storage usage exceeds the total limit of containers ${limits}. `
+    : undefined;
+}

@@ -1,0 +1,160 @@
+/** Watches what the node has left, reports pressure, frees what it can, and evicts pods when that is not enough. */
+import type { Pod, PodCondition } from "#pkg/api/types/core-v1.ts";
+import { canonicalQuantity } from "#pkg/apimachinery/index.ts";
+import { sleep } from "#pkg/util/index.ts";
+import type { Clock, Logger } from "#pkg/util/index.ts";
+import { isCriticalPod } from "../pod/spec.ts";
+import type { Verdict } from "../pod/worker.ts";
+import { rankForEviction, usageOf } from "./rank.ts";
+import type { PodUsage } from "./rank.ts";
+import { conditionOf, limitOf, resourceOf } from "./signals.ts";
+import type { Observations, Threshold } from "./signals.ts";
+
+const PERIOD_MS = 10_000;
+
+export interface Pressure {
+  readonly memory: boolean;
+  readonly disk: boolean;
+  readonly pid: boolean;
+}
+export interface EvictionDeps {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly thresholds: readonly Threshold[];
+  readonly transitionMs: number;
+  readonly maxGraceSeconds: number;
+  readonly observe: () => Promise<Observations>;
+  readonly pods: () => readonly Pod[];
+  readonly usages: (signal: AbortSignal) => Promise<ReadonlyMap<string, PodUsage>>;
+  readonly freeDisk: (signal: AbortSignal) => Promise<void>;
+  /** Pods that break a storage limit of their own, with why. */
+  readonly overLimit: (signal: AbortSignal) => Promise<ReadonlyMap<string, string>>;
+  readonly evict: (pod: Pod, verdict: Verdict) => void;
+  readonly onPressureChange: () => void;
+}
+
+export function disruption(message: string): PodCondition {
+  return { type: "DisruptionTarget", status: "True", reason: "TerminationByKubelet", message };
+}
+
+/** Thresholds crossed right now. Pure. */
+export function crossed(thresholds: readonly Threshold[], observations: Observations): Threshold[] {
+  return thresholds.filter((threshold) => {
+    const seen = observations.get(threshold.signal);
+    return seen !== undefined && seen.available < limitOf(threshold, seen.capacity);
+  });
+}
+
+export class EvictionManager {
+  readonly #deps: EvictionDeps;
+  /** When each threshold was first seen crossed, without a break. */
+  readonly #since = new Map<Threshold, number>();
+  /** When each kind of pressure was last seen: the condition outlives it by the transition period. */
+  readonly #lastPressure = new Map<"memory" | "disk" | "pid", number>();
+
+  constructor(deps: EvictionDeps) {
+    this.#deps = deps;
+  }
+
+  pressure(): Pressure {
+    const now = this.#deps.clock.monotonic();
+    const lasting = (kind: "memory" | "disk" | "pid") => {
+      const last = this.#lastPressure.get(kind);
+      return last !== undefined && now - last < this.#deps.transitionMs;
+    };
+    return { memory: lasting("memory"), disk: lasting("disk"), pid: lasting("pid") };
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        await this.synchronize(signal);
+      } catch (err) {
+        if (signal.aborted) return;
+        this.#deps.log.warn({ err }, "Looking at the node's resources failed");
+      }
+      await sleep(this.#deps.clock, PERIOD_MS, signal).catch(() => undefined); // aborted: the loop's condition ends it
+    }
+  }
+
+  /** One round; evicts at most one pod for pressure. */
+  async synchronize(signal: AbortSignal): Promise<void> {
+    const { clock, thresholds, transitionMs, onPressureChange } = this.#deps;
+    await this.#enforceLimits(signal);
+    const observations = await this.#deps.observe();
+    const now = clock.monotonic();
+    const current = crossed(thresholds, observations);
+    for (const threshold of this.#since.keys()) if (!current.includes(threshold)) this.#since.delete(threshold);
+    const before = this.pressure();
+    for (const threshold of current) {
+      if (!this.#since.has(threshold)) this.#since.set(threshold, now);
+      if (this.#due(threshold, now)) this.#lastPressure.set(conditionOf(threshold.signal), now);
+    }
+    for (const [kind, last] of this.#lastPressure) if (now - last >= transitionMs) this.#lastPressure.delete(kind);
+    const after = this.pressure();
+    if (before.memory !== after.memory || before.disk !== after.disk || before.pid !== after.pid) onPressureChange();
+    const due = current
+      .filter((threshold) => this.#due(threshold, now))
+      .sort((a, b) => Number(conditionOf(b.signal) === "memory") - Number(conditionOf(a.signal) === "memory"));
+    const worst = due[0];
+    if (worst !== undefined) await this.#relieve(worst, observations, signal);
+  }
+
+  #due({ graceSeconds, ...rest }: Threshold, now: number): boolean {
+    const since = [...this.#since].find(
+      ([threshold]) => threshold.signal === rest.signal && threshold.hard === rest.hard,
+    )?.[1];
+    return since !== undefined && now - since >= graceSeconds * 1000;
+  }
+
+  async #relieve(threshold: Threshold, observations: Observations, signal: AbortSignal): Promise<void> {
+    const { pods, usages, freeDisk, evict, maxGraceSeconds, log, observe } = this.#deps;
+    let seen = observations.get(threshold.signal)!;
+    if (conditionOf(threshold.signal) === "disk") {
+      await freeDisk(signal);
+      const again = (await observe()).get(threshold.signal);
+      if (again !== undefined) seen = again;
+      if (seen.available >= limitOf(threshold, seen.capacity)) return;
+    }
+    const resource = resourceOf(threshold.signal);
+    const used = await usages(signal);
+    const candidates = rankForEviction(
+      pods().filter((pod) => !isCriticalPod(pod)),
+      used,
+      resource,
+    );
+    const [victim] = candidates;
+    if (victim === undefined) {
+      log.warn({ signal: threshold.signal }, "The node is short of a resource and has no pod to evict");
+      return;
+    }
+    const quantity = (value: number) =>
+      canonicalQuantity(
+        resource === "memory" || resource === "ephemeral-storage"
+          ? `${Math.floor(value / 1024)}Ki`
+          : String(Math.floor(value)),
+      );
+    const amount = usageOf(used.get(victim.metadata.uid), resource);
+    const message = `The node was low on resource: ${resource}. Threshold quantity: ${quantity(limitOf(threshold, seen.capacity))}, available: ${quantity(seen.available)}. ${
+      amount > 0 ? `Pod was using ${quantity(amount)}. ` : ""
+    }`;
+    const graceSeconds = threshold.hard
+      ? 0
+      : Math.min(maxGraceSeconds, victim.spec.terminationGracePeriodSeconds ?? 30);
+    log.warn(
+      { pod: victim.metadata.name, namespace: victim.metadata.namespace, signal: threshold.signal },
+      "Evicting a pod",
+    );
+    evict(victim, { reason: "Evicted", message, graceSeconds, condition: disruption(message) });
+  }
+
+  async #enforceLimits(signal: AbortSignal): Promise<void> {
+    const { overLimit, pods, evict } = this.#deps;
+    const broken = await overLimit(signal);
+    for (const pod of pods()) {
+      const message = broken.get(pod.metadata.uid);
+      if (message !== undefined)
+        evict(pod, { reason: "Evicted", message, graceSeconds: 0, condition: disruption(message) });
+    }
+  }
+}
