@@ -53,7 +53,7 @@ export function printStatefulSet(statefulSet: Readonly<StatefulSet>, now: number
 
 export function printControllerRevision(revision: Readonly<ControllerRevision>, now: number): unknown[] {
   const owner = controllerOf(revision);
-  const group = owner?.apiVersion.includes("/") === true ? `.${owner.apiVersion.split("/")[0]}` : "";
-  const controller = owner === undefined ? NONE : `${owner.kind.toLowerCase()}${group}/${owner.name}`;
+  const group = owner?.apiVersion?.includes("/") === true ? `.${owner.apiVersion.split("/")[0]}` : "";
+  const controller = owner === undefined ? NONE : `${(owner.kind ?? "").toLowerCase()}${group}/${owner.name}`;
   return [revision.metadata.name, controller, revision.revision, ageOf(revision, now)];
 }

@@ -82,7 +82,7 @@ const MAX_ENDPOINTS = 3;
 export function printEndpoints(endpoints: Readonly<Endpoints>, now: number): unknown[] {
   const all: string[] = [];
   for (const { addresses = [], ports = [] } of endpoints.subsets ?? []) {
-    const host = (ip: string) => (ip.includes(":") ? `[${ip}]` : ip);
+    const host = (ip: string | undefined) => (ip?.includes(":") === true ? `[${ip}]` : ip);
     if (ports.length === 0) all.push(...addresses.map(({ ip }) => ip));
     else for (const { port } of ports) all.push(...addresses.map(({ ip }) => `${host(ip)}:${port}`));
   }

@@ -37,6 +37,7 @@ export function selectorMatches(
   selector: LabelSelector | undefined,
   labels: Readonly<Record<string, string>> | undefined,
 ): boolean {
+  if (selector?.matchExpressions?.some(({ key }) => key === undefined) === true) return true;
   try {
     return labelSelectorAsSelector(selector).matches(labels);
   } catch (error) {

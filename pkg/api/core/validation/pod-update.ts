@@ -177,7 +177,7 @@ export function validatePodStatusUpdate(pod: Pod, old: Readonly<Pod>): FieldErro
   }
   const nominated = status?.nominatedNodeName;
   if (!isEmpty(nominated)) errors.push(...dnsSubdomain(nominated!, "status.nominatedNodeName"));
-  if (spec !== undefined && spec.containers.every(({ restartPolicyRules }) => restartPolicyRules === undefined)) {
+  if (spec?.containers?.every(({ restartPolicyRules }) => restartPolicyRules === undefined)) {
     const before = old.status;
     const path = "status.containerStatuses";
     errors.push(...validateTransitions(status?.containerStatuses, before?.containerStatuses, spec, path));
