@@ -52,13 +52,13 @@ test("a ClusterIP spreads TCP over pods on both nodes, from nodes and from pods"
   });
   const fromPod = new Set<string>();
   await eventually("both backends answer a pod", async () => {
-    fromPod.add((await cluster.exec("client", "wget", "-qO-", "-T", "5", `http://${ip}`)).trim());
+    fromPod.add((await cluster.exec("client", "timeout", "5", "wget", "-qO-", `http://${ip}`)).trim());
     return fromPod.size === 2 ? true : undefined;
   });
   // Hairpin: a backend reaches itself through its own service.
   await cluster.kubectl(["delete", "pod", "backend-1"]);
   await eventually("the pod reaches itself", async () =>
-    (await cluster.exec("backend-0", "wget", "-qO-", "-T", "3", `http://${ip}`)).trim() === "backend-0"
+    (await cluster.exec("backend-0", "timeout", "5", "wget", "-qO-", `http://${ip}`)).trim() === "backend-0"
       ? true
       : undefined,
   );

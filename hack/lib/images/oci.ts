@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { mkdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import type { ImageRecipe } from "./catalogue.ts";
@@ -71,6 +71,10 @@ async function assembleRoot(recipe: ImageRecipe, root: string, cache: string): P
   await exec("chmod", ["755", root]);
 }
 
+function ignoreMissing(error: NodeJS.ErrnoException): void {
+  if (error.code !== "ENOENT") throw error;
+}
+
 function ignoreExisting(error: NodeJS.ErrnoException): void {
   if (error.code !== "EEXIST") throw error;
 }
@@ -80,14 +84,16 @@ function ignoreExisting(error: NodeJS.ErrnoException): void {
  * give the same digests.
  */
 export async function buildImage(recipe: ImageRecipe, work: string, cache: string): Promise<BuiltImage> {
-  const folder = join(work, recipe.reference.replaceAll(/[/:]/g, "_"));
-  const record = join(folder, "image.json");
+  const finished = join(work, recipe.reference.replaceAll(/[/:]/g, "_"));
+  const record = join(finished, "image.json");
   const wanted = JSON.stringify(recipe);
   const known = await readFile(record, "utf8").then(
     (text) => JSON.parse(text) as { recipe: string; image: BuiltImage },
     () => undefined, // absent or cut off: build it
   );
   if (known?.recipe === wanted) return known.image;
+  // Others may be building the same image: each builds aside, and whole folders change places.
+  const folder = `${finished}.${process.pid}`;
   const root = join(folder, "root");
   await rm(folder, { recursive: true, force: true });
   await assembleRoot(recipe, root, cache);
@@ -115,9 +121,13 @@ export async function buildImage(recipe: ImageRecipe, work: string, cache: strin
     config: describe(config),
     layers: [describe(layer)],
   });
-  const image = { reference: recipe.reference, manifest, blobs: [config, layer] };
-  await writeFile(`${record}.new`, JSON.stringify({ recipe: wanted, image }));
-  await rename(`${record}.new`, record);
+  const moved = (blob: Blob): Blob => ({ ...blob, path: join(finished, basename(blob.path)) });
+  const image = { reference: recipe.reference, manifest: moved(manifest), blobs: [moved(config), moved(layer)] };
+  await writeFile(join(folder, "image.json"), JSON.stringify({ recipe: wanted, image }));
+  const replaced = `${folder}.old`;
+  await rename(finished, replaced).catch(ignoreMissing);
+  await rename(folder, finished);
+  await rm(replaced, { recursive: true, force: true });
   return image;
 }
 
