@@ -29,6 +29,7 @@ test("syntax errors have Go's words", () => {
     ["{a:1}", "invalid character 'a' looking for beginning of object key string"],
     ['{"a" 1}', "invalid character '1' after object key"],
     ['{"a":1 x}', "invalid character 'x' after object key:value pair"],
+    ['{"a":1e999}', "json: cannot unmarshal number into Go value of type float64: value out of range"],
     ["[1 2]", "invalid character '2' after array element"],
     ["{} x", "invalid character 'x' after top-level value"],
     ["trux", "invalid character 'x' in literal true (expecting 'e')"],

@@ -82,6 +82,9 @@ function countMembers(value: unknown): number {
     count++;
     const member = object[key];
     if (typeof member === "object" && member !== null) count += countMembers(member);
+    else if (member === Number.POSITIVE_INFINITY || member === Number.NEGATIVE_INFINITY) {
+      throw new DecodeError("json: cannot unmarshal number into Go value of type float64: value out of range");
+    }
   }
   return count;
 }

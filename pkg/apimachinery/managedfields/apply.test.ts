@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import fc from "fast-check";
 import { schemaOf } from "#pkg/api/index.ts";
 import type { FieldSchema, KubeObject } from "../index.ts";
 import { applyObject, type ApplyRequest, updateManagedFields } from "./index.ts";
@@ -274,4 +275,71 @@ test("kubectl takes over what it applied client-side, and keeps its annotation c
 
   const changedSince = { ...live, spec: { replicas: 7, paused: true } };
   assert.match(apply(changedSince, deployment({ replicas: 2 })).conflict?.message ?? "", /: \.spec\.replicas$/);
+});
+
+const name = fc.constantFrom("a", "b", "c", "d");
+const config = fc
+  .record(
+    {
+      replicas: fc.integer({ min: 0, max: 3 }),
+      paused: fc.boolean(),
+      labels: fc.dictionary(name, fc.constantFrom("1", "2"), { minKeys: 1, maxKeys: 3 }),
+      containers: fc.uniqueArray(fc.record({ name, image: fc.constantFrom("i", "j") }), {
+        selector: (c) => c.name,
+        minLength: 1,
+        maxLength: 4,
+      }),
+    },
+    { requiredKeys: [] },
+  )
+  .map(({ labels, containers, ...spec }) =>
+    deployment(
+      { ...spec, ...(containers === undefined ? {} : pods(...containers)) },
+      labels === undefined ? {} : { labels },
+    ),
+  );
+/** Everything `part` says is so in `whole`. */
+function contains(whole: unknown, part: unknown): boolean {
+  if (Array.isArray(part)) {
+    return part.every((item: { name: string }) =>
+      contains(
+        (whole as { name: string }[]).find((other) => other.name === item.name),
+        item,
+      ),
+    );
+  }
+  if (typeof part !== "object" || part === null) return whole === part;
+  return Object.entries(part).every(([key, value]) =>
+    contains((whole as Record<string, unknown> | undefined)?.[key], value),
+  );
+}
+
+test("after an apply the object says what the configuration says, and doing it again changes nothing", () => {
+  fc.assert(
+    fc.property(config, config, config, (first, other, second) => {
+      let live = applied(undefined, first, { manager: "one" });
+      live = applied(live, other, { manager: "two", force: true });
+      live = applied(live, second, { manager: "one", force: true });
+      assert.ok(contains(live, second), JSON.stringify([live, second]));
+      const again = apply(live, second, { manager: "one", force: true, now: NOW + 5000 });
+      assert.ok("object" in again && !again.changed);
+      assert.deepEqual(again.object, live);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test("an applier that gives everything up leaves what the others said", () => {
+  const { spec: _spec, ...empty } = deployment({});
+  fc.assert(
+    fc.property(config, config, (mine, theirs) => {
+      const both = applied(applied(undefined, theirs, { manager: "two" }), mine, { manager: "one", force: true });
+      const rest = applied(both, empty, { manager: "one", force: true });
+      assert.equal(ownersOf(rest)["one Apply"], undefined);
+      const alone = applied(applied(undefined, mine, { manager: "one" }), empty, { manager: "one" });
+      assert.deepEqual(Object.keys(alone.metadata), ["name", "namespace"]);
+      assert.equal(alone["spec"], undefined);
+    }),
+    { numRuns: 300 },
+  );
 });

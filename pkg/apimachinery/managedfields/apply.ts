@@ -60,7 +60,8 @@ export function applyObject(request: ApplyRequest): ApplyResult {
   const liveObject = withoutManagedFields(live);
   const before = managersOf(request, liveObject);
 
-  const taken = trackedFields(fieldSetOf(node, applied), resetFields);
+  const said = fieldSetOf(node, applied);
+  const taken = trackedFields(said, resetFields);
   const self: Manager = { name: manager, operation: "Apply", apiVersion, subresource, time, fields: taken };
   const identity = identityOf(self);
   const own = before.find((other) => identityOf(other) === identity);
@@ -68,7 +69,8 @@ export function applyObject(request: ApplyRequest): ApplyResult {
 
   const merged = mergeObjects(node, liveObject, applied) as KubeObject;
   if (own !== undefined && !isEmpty(own.fields)) {
-    const owned = others.reduce<Fields>((all, { fields }) => union(all, fields), taken);
+    // Untracked fields count here: metadata.name keeps metadata when the last label goes.
+    const owned = others.reduce<Fields>((all, { fields }) => union(all, fields), said);
     pruneObject(node, merged, own.fields, owned);
   }
   merged.metadata ??= {};

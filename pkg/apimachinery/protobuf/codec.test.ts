@@ -3,7 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import protobuf from "protobufjs";
 import { SeededRandom } from "#pkg/util/index.ts";
-import { decodeProtobuf, encodeProtobuf, messageNames } from "./index.ts";
+import { decodeEnvelope, decodeProtobuf, encodeProtobuf, messageNames, wrapUnknown } from "./index.ts";
 import { randomObject } from "./random-object.ts";
 import { messageFields } from "./tables.ts";
 
@@ -109,6 +109,33 @@ test("hostile bytes fail cleanly", () => {
   for (let i = 0; i < 1200; i++) nested = { not: nested };
   assert.throws(() => decodeProtobuf(schemaMessage, encodeProtobuf(schemaMessage, nested)), /exceeded max depth/);
 });
+
+test("envelopes and JSON nested in raw extensions are bounded too", () => {
+  let list: Buffer = wrapUnknown({ apiVersion: "v1", kind: "List", raw: Buffer.alloc(0) });
+  for (let i = 0; i < 5000; i++) {
+    const item = Buffer.concat([Buffer.from([0x0a]), varint(list.length), list]);
+    list = wrapUnknown({
+      apiVersion: "v1",
+      kind: "List",
+      raw: Buffer.concat([Buffer.from([0x12]), varint(item.length), item]),
+    });
+  }
+  assert.throws(() => decodeEnvelope(list), { name: "ProtobufError", message: "exceeded max depth" });
+  const deep = Buffer.from("[".repeat(20_000) + "]".repeat(20_000));
+  const revision = Buffer.concat([Buffer.from([0x0a]), varint(deep.length), deep]);
+  const bytes = Buffer.concat([Buffer.from([0x12]), varint(revision.length), revision]);
+  assert.throws(
+    () => decodeProtobuf("k8s.io.api.apps.v1.ControllerRevision", bytes),
+    /raw extension: exceeded max depth/,
+  );
+});
+
+function varint(value: number): Buffer {
+  const bytes: number[] = [];
+  let rest = value;
+  for (; rest >= 0x80; rest >>>= 7) bytes.push((rest & 0x7f) | 0x80);
+  return Buffer.from([...bytes, rest]);
+}
 
 test("random bytes never do worse than an error of ours", () => {
   fc.assert(

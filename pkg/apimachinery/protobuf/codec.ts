@@ -13,6 +13,9 @@ export interface Codec {
   decode(reader: Reader): unknown;
 }
 
+/** Reads protobuf found inside a raw extension, which is `depth` messages deep. */
+export type DecodeBinary = (raw: Buffer, depth: number) => unknown;
+
 type Json = Record<string, unknown>;
 type WriteField = (object: Json, writer: ReverseWriter) => void;
 interface FieldWriter {
@@ -82,12 +85,11 @@ function expectWireType(name: string, actual: number, expected: number): void {
 /** All messages of the tables; each is compiled on first use. */
 export class CodecSet {
   readonly #codecs = new Map<string, Codec>();
-  readonly #decodeBinary: (raw: Buffer) => unknown;
+  readonly #decodeBinary: DecodeBinary;
   /** One writer for all messages: encoding is synchronous, and its buffer grows to the largest object only once. */
   readonly #writer = new ReverseWriter(64 * 1024);
 
-  /** @param decodeBinary reads protobuf found inside raw extensions. */
-  constructor(decodeBinary: (raw: Buffer) => unknown) {
+  constructor(decodeBinary: DecodeBinary) {
     this.#decodeBinary = decodeBinary;
   }
 
@@ -98,8 +100,8 @@ export class CodecSet {
     return writer.finish();
   }
 
-  decode(message: string, bytes: Uint8Array): Json {
-    const value = this.codec(message).decode(new Reader(bytes));
+  decode(message: string, bytes: Uint8Array, depth = 0): Json {
+    const value = this.codec(message).decode(new Reader(bytes, depth));
     return (value ?? {}) as Json;
   }
 

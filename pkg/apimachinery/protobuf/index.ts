@@ -20,7 +20,7 @@ export {
 export { ProtobufError } from "./reader.ts";
 export { hasMessage, messageNames, protobufMessageFor } from "./tables.ts";
 
-const codecs = new CodecSet((raw) => decodeEnvelope(raw));
+const codecs = new CodecSet(decodeAtDepth);
 
 /** Encodes an object in its JSON form. Members the message does not have are left out. @throws ProtobufError */
 export function encodeProtobuf(message: string, object: unknown): Buffer {
@@ -43,11 +43,15 @@ export function encodeEnvelope(
 
 /** The object inside magic + envelope, with apiVersion and kind. @throws ProtobufError, DecodeError */
 export function decodeEnvelope(bytes: Uint8Array): Record<string, unknown> {
+  return decodeAtDepth(bytes, 0);
+}
+
+function decodeAtDepth(bytes: Uint8Array, depth: number): Record<string, unknown> {
   const { apiVersion, kind, raw, contentType } = unwrapUnknown(bytes);
   if (contentType === "application/json") return decodeJson(raw).value as Record<string, unknown>;
   const message = protobufMessageFor({ ...parseApiVersion(apiVersion), kind });
   if (message === undefined) {
     throw new ProtobufError(`no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(apiVersion)}`);
   }
-  return { apiVersion, kind, ...decodeProtobuf(message, raw) };
+  return { apiVersion, kind, ...codecs.decode(message, raw, depth) };
 }

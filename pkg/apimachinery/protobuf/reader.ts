@@ -21,9 +21,11 @@ export class Reader {
   readonly buffer: Buffer;
   position: number;
   end: number;
-  depth = 0;
+  /** Messages around the one that is being read. */
+  depth: number;
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, depth = 0) {
+    this.depth = depth;
     this.buffer = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.position = 0;
     this.end = this.buffer.length;

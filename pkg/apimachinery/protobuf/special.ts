@@ -2,7 +2,8 @@
  * Messages whose JSON form is not an object with their fields: quantities, times, int-or-string, raw data, and lists in
  * disguise.
  */
-import type { Codec } from "./codec.ts";
+import { DecodeError, decodeJson } from "../json.ts";
+import type { Codec, DecodeBinary } from "./codec.ts";
 import { BYTES, ProtobufError, type Reader, VARINT } from "./reader.ts";
 import type { ReverseWriter } from "./writer.ts";
 
@@ -163,14 +164,15 @@ function readRaw(reader: Reader): Buffer | undefined {
 }
 function parseRaw(raw: Buffer): unknown {
   try {
-    return JSON.parse(raw.toString("utf8"));
-  } catch {
-    throw new ProtobufError("raw extension holds no JSON");
+    return decodeJson(raw, { duplicates: false }).value;
+  } catch (error) {
+    if (error instanceof DecodeError) throw new ProtobufError(`raw extension: ${error.message}`);
+    throw error;
   }
 }
 
 /** {raw: 1}, the bytes being JSON; `decodeBinary` reads what starts with the protobuf magic instead. */
-function rawCodec(decodeBinary?: (raw: Buffer) => unknown): Codec {
+function rawCodec(decodeBinary?: DecodeBinary): Codec {
   return {
     encode(value, writer) {
       writer.bytes(Buffer.from(JSON.stringify(value), "utf8"));
@@ -179,7 +181,7 @@ function rawCodec(decodeBinary?: (raw: Buffer) => unknown): Codec {
     decode(reader) {
       const raw = readRaw(reader);
       if (raw === undefined || raw.length === 0) return undefined;
-      if (decodeBinary !== undefined && raw[0] === 0x6b) return decodeBinary(raw);
+      if (decodeBinary !== undefined && raw[0] === 0x6b) return decodeBinary(raw, reader.depth);
       return parseRaw(raw);
     },
   };
@@ -285,7 +287,7 @@ const schemaOrStrings = (schema: () => Codec): Codec => ({
 export function specialCodec(
   message: string,
   codecOf: (message: string) => Codec,
-  decodeBinary: (raw: Buffer) => unknown,
+  decodeBinary: DecodeBinary,
 ): Codec | undefined {
   const schema = () => codecOf(`${APIEXTENSIONS}.JSONSchemaProps`);
   switch (message) {
