@@ -11,3 +11,12 @@ export { GrpcRuntime } from "./cri/grpc-runtime.ts";
 export { isRuntimeError, type Runtime, RuntimeError } from "./cri/runtime.ts";
 export { KUBELET_VERSION } from "./node/status.ts";
 export { resetNode, type ResetDeps } from "./reset.ts";
+export {
+  CertificateDenied,
+  CertificateManager,
+  type CertificateManagerDeps,
+  type CertificatePurpose,
+  clientPurpose,
+  type IssuedCertificate,
+  servingPurpose,
+} from "./certificates/manager.ts";
