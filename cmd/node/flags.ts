@@ -123,14 +123,32 @@ export const nodeFlags = defineFlags({
   "proxy-mode": {
     type: "string",
     default: "iptables",
-    choices: ["iptables", "nftables", "ipvs", "userspace"],
+    choices: ["iptables", "nftables", "userspace"],
     help: "How services are brought into the kernel.",
     section: "Network",
   },
   "nodeport-addresses": {
     type: "strings",
     default: [],
-    help: "Ranges whose addresses accept node ports; empty: all.",
+    help: 'Ranges whose addresses accept node ports, or "primary" for the node\'s own; empty: all.',
+    section: "Network",
+  },
+  "iptables-localhost-nodeports": {
+    type: "boolean",
+    default: true,
+    help: "Node ports answer on loopback addresses too (not in nftables mode).",
+    section: "Network",
+  },
+  "healthz-bind-address": {
+    type: "string",
+    default: "0.0.0.0:10256",
+    help: "Where the service proxy answers /healthz and /livez; empty: nowhere.",
+    section: "Network",
+  },
+  "metrics-bind-address": {
+    type: "string",
+    default: "127.0.0.1:10249",
+    help: "Where the service proxy answers /metrics; empty: nowhere.",
     section: "Network",
   },
   "masquerade-all": {

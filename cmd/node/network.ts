@@ -1,9 +1,17 @@
 import { readFileSync } from "node:fs";
-import { type Client, createInformerFactory } from "#pkg/client/index.ts";
+import { type Client, type InformerFactory, createInformerFactory } from "#pkg/client/index.ts";
 import { type FlagValues, UsageError } from "#pkg/config/index.ts";
 import { CLUSTER_DNS_PORT, ClusterDns } from "#pkg/dns/index.ts";
 import { PodNetwork } from "#pkg/network/index.ts";
-import { type Family, IptablesProxier, type Proxier, ServiceProxy } from "#pkg/proxy/index.ts";
+import {
+  type Family,
+  type ListenAddress,
+  type Proxier,
+  type ProxyMode,
+  ServiceProxy,
+  cleanupModes,
+  createProxier,
+} from "#pkg/proxy/index.ts";
 import type { Clock, CommandRunner, Logger, Random } from "#pkg/util/index.ts";
 import type { nodeFlags } from "./flags.ts";
 
@@ -32,20 +40,57 @@ export function nameServers(resolvConf: string, self: readonly string[]): string
   return found.filter((address) => !self.includes(address));
 }
 
-function proxiers({ flags, runner, log }: NetworkDeps): Map<Family, Proxier> {
-  const mode = flags["proxy-mode"];
+/** Ranges that accept node ports in one family; "primary" stands for the node's own address. */
+function nodePortRanges(flags: NetworkDeps["flags"], family: Family, nodeIPs: readonly string[]): string[] {
+  return flags["nodeport-addresses"]
+    .flatMap((range) => (range === "primary" ? nodeIPs.map((ip) => `${ip}/${ip.includes(":") ? 128 : 32}`) : [range]))
+    .filter((range) => familyOf(range) === family);
+}
+
+function proxiers({ flags, nodeIP, runner, clock, log }: NetworkDeps): Map<Family, Proxier> {
   const families = [...new Set(flags["cluster-cidr"].map(familyOf))];
+  const nodeIPs = nodeIP.split(",");
   return new Map(
     families.map((family) => {
       const config = {
         clusterCIDR: flags["cluster-cidr"].find((cidr) => familyOf(cidr) === family) ?? "",
         masqueradeAll: flags["masquerade-all"],
-        nodePortAddresses: flags["nodeport-addresses"].filter((cidr) => familyOf(cidr) === family),
+        nodePortAddresses: nodePortRanges(flags, family, nodeIPs),
+        localhostNodePorts: flags["iptables-localhost-nodeports"],
+        nodeIP: nodeIPs.find((ip) => familyOf(ip) === family) ?? "",
       };
-      if (mode !== "iptables") throw new UsageError(`--proxy-mode=${mode} is not available`);
-      return [family, new IptablesProxier({ family, config, runner, log })];
+      return [family, createProxier(flags["proxy-mode"] as ProxyMode, { family, config, runner, clock, log })];
     }),
   );
+}
+
+/** "10.0.0.1:10256" or "[::]:10256"; a port of 0 or an empty address switches the server off. */
+function listenAddress(flag: string, text: string): ListenAddress | undefined {
+  if (text === "") return undefined;
+  const match = /^(?:\[([^\]]+)\]|([^:]*)):(\d{1,5})$/.exec(text);
+  if (match === null) throw new UsageError(`--${flag}: ${text} is not address:port`);
+  const port = Number(match[3]);
+  return port === 0 ? undefined : { address: match[1] ?? match[2] ?? "", port };
+}
+
+async function runProxy(deps: NetworkDeps, informers: InformerFactory, signal: AbortSignal): Promise<void> {
+  const { flags, nodeName, clock, runner } = deps;
+  const log = deps.log.child({ part: "proxy" });
+  const healthz = listenAddress("healthz-bind-address", flags["healthz-bind-address"]);
+  const metrics = listenAddress("metrics-bind-address", flags["metrics-bind-address"]);
+  // Rules of the mode that ran before would translate packets first, to endpoints of yesterday.
+  await cleanupModes({ runner, clock, log }, signal, flags["proxy-mode"] as ProxyMode);
+  const proxy = new ServiceProxy({
+    informers,
+    nodeName,
+    clock,
+    runner,
+    log,
+    proxiers: proxiers({ ...deps, log }),
+    ...(healthz === undefined ? {} : { healthz }),
+    ...(metrics === undefined ? {} : { metrics }),
+  });
+  await proxy.run(signal);
 }
 
 /** Runs the pod network, the service proxy and cluster DNS, as far as they are switched on. */
@@ -64,17 +109,7 @@ export async function runNetwork(deps: NetworkDeps, signal: AbortSignal): Promis
     };
     parts.push(new PodNetwork({ informers, runner, clock, log: log.child({ part: "network" }), config }).run(signal));
   }
-  if (flags.proxy) {
-    const proxy = new ServiceProxy({
-      informers,
-      nodeName,
-      clock,
-      runner,
-      log: log.child({ part: "proxy" }),
-      proxiers: proxiers(deps),
-    });
-    parts.push(proxy.run(signal));
-  }
+  if (flags.proxy) parts.push(runProxy(deps, informers, signal));
   if (flags.dns) {
     const config = {
       domain: flags["cluster-domain"],

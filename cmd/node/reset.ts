@@ -1,7 +1,7 @@
 import { type FlagValues, UsageError } from "#pkg/config/index.ts";
 import { GrpcRuntime, type KubeletConfig, resetNode } from "#pkg/kubelet/index.ts";
 import { removePodNetwork } from "#pkg/network/index.ts";
-import { IptablesProxier } from "#pkg/proxy/index.ts";
+import { cleanupModes } from "#pkg/proxy/index.ts";
 import { type Logger, RealClock, SpawnRunner } from "#pkg/util/index.ts";
 import type { nodeFlags } from "./flags.ts";
 
@@ -16,10 +16,7 @@ export async function reset(
   if (flags["container-runtime"] !== "cri") throw new UsageError("--container-runtime=docker is not available");
   const runtime = new GrpcRuntime(flags["container-runtime-endpoint"]);
   await resetNode({ runtime, config, clock: new RealClock(), commands: runner, log }, signal);
-  for (const family of ["IPv4", "IPv6"] as const) {
-    const rules = { clusterCIDR: "", masqueradeAll: false, nodePortAddresses: [] };
-    await new IptablesProxier({ family, config: rules, runner, log }).cleanup(signal);
-  }
+  await cleanupModes({ runner, clock: new RealClock(), log }, signal);
   await removePodNetwork(
     { cniConfDir: flags["cni-conf-dir"], ipamDir: flags["cni-state-dir"], bridge: flags["cni-bridge"] },
     runner,

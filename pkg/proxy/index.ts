@@ -1,10 +1,10 @@
 /**
  * The service proxy: Services and EndpointSlices become rules of the node's kernel. `model/` turns objects into service
  * ports with chosen endpoints (pure); a Proxier per mode writes them as one transaction. Source: the virtual IP
- * mechanism of the Kubernetes reference, KEP-1669, KEP-2086, KEP-2433.
+ * mechanism of the Kubernetes reference, KEP-1669, KEP-2086, KEP-2433, KEP-3866.
  */
-export { ServiceProxy, type ServiceProxyDeps } from "./service-proxy.ts";
-export { IptablesProxier, type IptablesDeps } from "./iptables/proxier.ts";
-export type { IptablesConfig } from "./iptables/render.ts";
-export type { Proxier } from "./proxier.ts";
+export { type ListenAddress, ServiceProxy, type ServiceProxyDeps } from "./service-proxy.ts";
+export { PROXY_MODES, type ProxierDeps, type ProxyMode, cleanupModes, createProxier } from "./modes.ts";
+export type { ProxyConfig } from "./config.ts";
+export type { Proxier, SyncStats } from "./proxier.ts";
 export type { Family, ModelChange, ProxyEndpoint, ServicePort } from "./model/types.ts";

@@ -1,15 +1,29 @@
 import type { ModelChange, ServicePort } from "./model/types.ts";
 
+/** What one sync cost. */
+export interface SyncStats {
+  /** Bytes handed to the kernel's tools. */
+  readonly bytes: number;
+  /** Rules, or elements of maps, that now stand for services. */
+  readonly rules: number;
+}
+
 /**
- * A way to bring the model into the kernel. `sync` converges on exactly these ports in one transaction; repeating it is
- * harmless. `change` is what differs from the last successful sync, or undefined when everything must be written (start,
- * after a failure, after somebody else flushed the tables).
+ * A way to bring the model into the kernel. `sync` converges on exactly the model's ports in one transaction; repeating
+ * it is harmless. `change` is what differs from the last successful sync, or undefined when everything must be written
+ * (start, after a failure, after somebody else touched the rules): only then is `all` asked.
  */
 export interface Proxier {
   readonly mode: string;
-  sync(ports: ReadonlyMap<string, ServicePort>, change: ModelChange | undefined, signal: AbortSignal): Promise<void>;
-  /** Are our rules still there? Cheap: called every few seconds. */
+  sync(
+    all: () => ReadonlyMap<string, ServicePort>,
+    change: ModelChange | undefined,
+    signal: AbortSignal,
+  ): Promise<SyncStats>;
+  /** Have our tables been flushed? Cheap: called every few seconds. */
   intact(signal: AbortSignal): Promise<boolean>;
+  /** Is every chain and rule of ours still there? Reads the whole ruleset, so its cost grows with the cluster. */
+  verify(signal: AbortSignal): Promise<boolean>;
   /** Removes everything this mode ever wrote. */
   cleanup(signal: AbortSignal): Promise<void>;
 }

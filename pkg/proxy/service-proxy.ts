@@ -1,11 +1,23 @@
+import type { Server } from "node:http";
 import { endpointSlices, nodes, services } from "#pkg/api/refs.ts";
 import type { Node } from "#pkg/api/types/core-v1.ts";
+import type { EndpointSlice } from "#pkg/api/types/discovery-v1.ts";
 import { keyOf } from "#pkg/apimachinery/index.ts";
 import type { InformerFactory } from "#pkg/client/index.ts";
 import { type Clock, type CommandRunner, type Logger, sleep } from "#pkg/util/index.ts";
 import { deleteStaleFlows } from "./conntrack.ts";
+import {
+  ProxyHealth,
+  type ServiceHealth,
+  ServiceHealthServers,
+  close,
+  healthServer,
+  listen,
+  metricsServer,
+} from "./health.ts";
+import { ProxyMetrics } from "./metrics.ts";
 import { ServiceTracker } from "./model/tracker.ts";
-import type { Family } from "./model/types.ts";
+import type { Family, ModelChange, StaleFlow } from "./model/types.ts";
 import type { Proxier } from "./proxier.ts";
 
 export interface ServiceProxyDeps {
@@ -20,34 +32,98 @@ export interface ServiceProxyDeps {
   readonly batchMs?: number;
   /** How often the rules are checked for interference by others. Default 3000. */
   readonly checkMs?: number;
+  /** Address and port of /healthz and /livez; undefined: none. */
+  readonly healthz?: ListenAddress;
+  /** Address and port of /metrics; undefined: none. */
+  readonly metrics?: ListenAddress;
+}
+export interface ListenAddress {
+  readonly address: string;
+  readonly port: number;
 }
 
 const RETRY_MS = 1000;
+/** A full comparison may take this share of one core's time: it is repeated after so many times its own duration. */
+const VERIFY_PAUSE = 20;
+const TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time";
+const SCALE_DOWN_TAINT = "ToBeDeletedByClusterAutoscaler";
+const ZONE_LABEL = "topology.kubernetes.io/zone";
 
 /** Keeps the kernel's rules equal to Services and EndpointSlices: one loop per address family. */
 export class ServiceProxy {
   readonly #deps: ServiceProxyDeps;
   readonly #trackers = new Map<Family, ServiceTracker>();
   readonly #waiting = new Set<() => void>();
-  #lastSync = 0;
+  readonly #metrics = new ProxyMetrics();
+  readonly #health: ProxyHealth;
+  readonly #serviceHealth: ServiceHealthServers;
+  /** Per family: service → what its health check node port answers. */
+  readonly #healthPorts = new Map<Family, Map<string, ServiceHealth>>();
+  /** Connection tracking entries to delete once the rules that made them stale are in the kernel. */
+  readonly #staleFlows = new Map<Family, StaleFlow[]>();
+  /** Trigger times (epoch milliseconds) of slices whose change is not in the kernel yet. */
+  readonly #triggers = new Map<Family, number[]>();
 
   constructor(deps: ServiceProxyDeps) {
     this.#deps = deps;
-    for (const family of deps.proxiers.keys()) {
+    const families = [...deps.proxiers.keys()];
+    for (const family of families) {
       this.#trackers.set(family, new ServiceTracker(family, { nodeName: deps.nodeName, zone: "" }));
+      this.#healthPorts.set(family, new Map());
+      this.#triggers.set(family, []);
+      this.#staleFlows.set(family, []);
+    }
+    this.#health = new ProxyHealth(deps.clock, families);
+    this.#serviceHealth = new ServiceHealthServers(this.#health, deps.log);
+  }
+
+  /** Runs until the signal aborts. The rules stay: traffic must not stop because the proxy restarts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const ended = await this.#startServers();
+    try {
+      const synced = this.#watch(signal);
+      // Rules written from half the picture would cut off services that work, so everything must be known first.
+      await synced;
+      await Promise.all([...this.#deps.proxiers].map(([family, proxier]) => this.#loop(family, proxier, signal)));
+    } finally {
+      await ended();
+      await this.#serviceHealth.close();
     }
   }
 
-  /** Epoch milliseconds of the last successful sync, 0 before the first: what /healthz reports. */
-  get lastSync(): number {
-    return this.#lastSync;
+  async #startServers(): Promise<() => Promise<void>> {
+    const { healthz, metrics, clock, log, proxiers } = this.#deps;
+    const mode = proxiers.values().next().value?.mode ?? "";
+    const deps = { health: this.#health, metrics: this.#metrics, clock, mode };
+    const servers: Server[] = [];
+    for (const [at, server] of [
+      [healthz, healthServer(deps)],
+      [metrics, metricsServer(deps)],
+    ] as const) {
+      if (at === undefined) continue;
+      try {
+        await listen(server, at.port, at.address);
+        servers.push(server);
+      } catch (err) {
+        // Traffic matters more than being asked about it: services work without these ports.
+        log.error({ ...at, err }, "Could not open a port of the service proxy");
+      }
+    }
+    return async () => {
+      await Promise.all(servers.map(close));
+    };
   }
 
-  async run(signal: AbortSignal): Promise<void> {
+  async #watch(signal: AbortSignal): Promise<void> {
     const { informers, nodeName } = this.#deps;
-    const trackers = [...this.#trackers.values()];
     const changed = (change: (tracker: ServiceTracker) => void) => {
-      for (const tracker of trackers) change(tracker);
+      for (const [family, tracker] of this.#trackers) {
+        change(tracker);
+        if (tracker.pending) {
+          this.#health.queued(family);
+          this.#metrics.lastQueued.set({ ip_family: family }, this.#deps.clock.now() / 1000);
+        }
+      }
       for (const wake of this.#waiting) wake();
     };
     const serviceInformer = informers.informer(services);
@@ -57,49 +133,115 @@ export class ServiceProxy {
       onDelete: (service) => changed((tracker) => tracker.deleteService(keyOf(service))),
     });
     const sliceInformer = informers.informer(endpointSlices);
+    const onSlice = (slice: EndpointSlice) => {
+      this.#noteTrigger(slice);
+      changed((tracker) => tracker.setSlice(slice));
+    };
     sliceInformer.addHandler({
-      onAdd: (slice) => changed((tracker) => tracker.setSlice(slice)),
-      onUpdate: (slice) => changed((tracker) => tracker.setSlice(slice)),
+      onAdd: onSlice,
+      onUpdate: (slice, old) => {
+        // A slice whose label now names another service leaves the first one.
+        changed((tracker) => tracker.deleteSlice(old));
+        onSlice(slice);
+      },
       onDelete: (slice) => changed((tracker) => tracker.deleteSlice(slice)),
     });
     const nodeInformer = informers.informer(nodes, { fieldSelector: `metadata.name=${nodeName}` });
     const onNode = (node: Node) => {
-      const zone = node.metadata.labels?.["topology.kubernetes.io/zone"] ?? "";
-      changed((tracker) => tracker.setNode({ nodeName, zone }));
+      const { labels = {}, deletionTimestamp } = node.metadata;
+      this.#health.nodeEligible =
+        deletionTimestamp === undefined && !(node.spec.taints ?? []).some(({ key }) => key === SCALE_DOWN_TAINT);
+      changed((tracker) => tracker.setNode({ nodeName, zone: labels[ZONE_LABEL] ?? "" }));
     };
-    nodeInformer.addHandler({ onAdd: onNode, onUpdate: onNode });
+    nodeInformer.addHandler({
+      onAdd: onNode,
+      onUpdate: onNode,
+      onDelete: () => {
+        this.#health.nodeEligible = false;
+      },
+    });
     informers.start(signal);
-    // Rules written from half the picture would cut off services that work, so everything must be known first.
     await Promise.all([serviceInformer.synced(signal), sliceInformer.synced(signal)]);
-    await Promise.all([...this.#deps.proxiers].map(([family, proxier]) => this.#loop(family, proxier, signal)));
+  }
+
+  #noteTrigger({ metadata, addressType }: EndpointSlice): void {
+    const text = metadata.annotations?.[TRIGGER_TIME];
+    const triggers = this.#triggers.get(addressType as Family);
+    // Only what happens while we run says how fast we are; the bound holds when nothing can be written for long.
+    if (text === undefined || triggers === undefined || triggers.length >= 1000) return;
+    triggers.push(new Date(text).getTime());
   }
 
   async #loop(family: Family, proxier: Proxier, signal: AbortSignal): Promise<void> {
-    const { clock, runner, log, batchMs = 50, checkMs = 3000 } = this.#deps;
+    const { clock, log, batchMs = 50, checkMs = 3000 } = this.#deps;
     const tracker = this.#trackers.get(family)!;
     let full = true;
+    let verifyAt = 0;
+    const labels = { ip_family: family };
     while (!signal.aborted) {
       try {
-        if (!full && !tracker.pending) full = !(await this.#idle(checkMs, signal)) && !(await proxier.intact(signal));
+        if (!full && !tracker.pending && !(await this.#idle(checkMs, signal))) {
+          const started = clock.monotonic();
+          const deep = started >= verifyAt;
+          full = !(await (deep ? proxier.verify(signal) : proxier.intact(signal)));
+          if (deep) verifyAt = clock.monotonic() + (clock.monotonic() - started) * VERIFY_PAUSE;
+          if (full) {
+            this.#metrics.repairs.inc(labels);
+            log.warn({ family }, "Somebody else changed the service rules; writing them again");
+          }
+        }
         if (!full && !tracker.pending) continue;
         await sleep(clock, batchMs, signal);
-        const change = tracker.takeChanges();
         const rewrite = full;
         full = true; // until this sync has succeeded, nothing is known about the kernel
-        await proxier.sync(tracker.all(), rewrite ? undefined : change, signal);
+        await this.#sync(family, proxier, rewrite, signal);
         full = false;
-        this.#lastSync = clock.now();
-        log.debug(
-          { family, changed: change.changed.size, removed: change.removed.size, full: rewrite },
-          "Synced service rules",
-        );
-        await deleteStaleFlows(change.staleUdp, runner, log, signal);
       } catch (err) {
         if (signal.aborted) return;
+        this.#metrics.failures.inc(labels);
         log.error({ family, err }, "Could not sync service rules; trying again");
         await sleep(clock, RETRY_MS, signal).catch(() => undefined);
       }
     }
+  }
+
+  async #sync(family: Family, proxier: Proxier, full: boolean, signal: AbortSignal): Promise<void> {
+    const { clock, runner, log } = this.#deps;
+    const tracker = this.#trackers.get(family)!;
+    const started = clock.monotonic();
+    const change = tracker.takeChanges();
+    const stale = this.#staleFlows.get(family)!;
+    stale.push(...change.staleUdp);
+    await this.#updateHealthPorts(family, change);
+    const stats = await proxier.sync(() => tracker.all(), full ? undefined : change, signal);
+    const seconds = (clock.monotonic() - started) / 1000;
+    const labels = { ip_family: family };
+    this.#metrics.synced(family, full, seconds, clock.now() / 1000);
+    this.#metrics.rules.set(labels, stats.rules);
+    this.#metrics.bytes.inc(labels, stats.bytes);
+    this.#metrics.serviceChanges.inc(labels, change.changed.size + change.removed.size);
+    for (const trigger of this.#triggers.get(family)!.splice(0)) {
+      this.#metrics.endpointChanges.inc(labels);
+      this.#metrics.programmingSeconds.observe(labels, Math.max(0, clock.now() - trigger) / 1000);
+    }
+    if (!tracker.pending) this.#health.updated(family);
+    log.debug(
+      { family, full, bytes: stats.bytes, changed: change.changed.size, removed: change.removed.size, seconds },
+      "Synced service rules",
+    );
+    const deleted = await deleteStaleFlows(stale.splice(0), runner, log, signal);
+    this.#metrics.conntrackDeleted.inc(labels, deleted);
+  }
+
+  async #updateHealthPorts(family: Family, { changed, removed }: ModelChange): Promise<void> {
+    const states = this.#healthPorts.get(family)!;
+    for (const { namespace, name } of removed.values()) states.delete(`${namespace}/${name}`);
+    for (const { namespace, name, healthCheckNodePort, readyLocalEndpoints } of changed.values()) {
+      const key = `${namespace}/${name}`;
+      if (healthCheckNodePort === 0) states.delete(key);
+      else states.set(key, { namespace, name, port: healthCheckNodePort, localEndpoints: readyLocalEndpoints });
+    }
+    await this.#serviceHealth.sync([...this.#healthPorts.values()].flatMap((entries) => [...entries.values()]));
   }
 
   /** Waits for a change or for `ms`; true when a change came. */

@@ -3,7 +3,13 @@ import { test } from "node:test";
 import type { ServicePort } from "../model/types.ts";
 import { renderPort } from "./render.ts";
 
-const config = { clusterCIDR: "10.244.0.0/16", masqueradeAll: false, nodePortAddresses: [] };
+const config = {
+  clusterCIDR: "10.244.0.0/16",
+  masqueradeAll: false,
+  nodePortAddresses: [],
+  localhostNodePorts: true,
+  nodeIP: "172.31.1.1",
+};
 const web: ServicePort = {
   id: "default/web:http",
   namespace: "default",
@@ -24,13 +30,17 @@ const web: ServicePort = {
     { ip: "10.244.1.2", port: 8080, local: false },
   ],
   localEndpoints: [{ ip: "10.244.0.2", port: 8080, local: true }],
+  readyLocalEndpoints: 1,
   hasAnyEndpoints: true,
 };
 
 function text(port: ServicePort): string {
   const { natChains, dispatch } = renderPort(port, config);
   const lines = [...natChains, ...dispatch].flatMap(([chain, rules]) => rules.map((rule) => `${chain}: ${rule}`));
-  return lines.join("\n").replaceAll(/ -m comment --comment "[^"]*"/g, "").replaceAll(/-m comment --comment "[^"]*" ?/g, "");
+  return lines
+    .join("\n")
+    .replaceAll(/ -m comment --comment "[^"]*"/g, "")
+    .replaceAll(/-m comment --comment "[^"]*" ?/g, "");
 }
 
 test("a NodePort service: cluster IP, node port, two endpoints at even odds", () => {
@@ -54,8 +64,8 @@ test("without endpoints everything is rejected, and nothing is translated", () =
   const empty = { ...web, clusterEndpoints: [], localEndpoints: [], hasAnyEndpoints: false };
   assert.equal(
     text(empty),
-    `filter KUBE-SERVICES: -m tcp -p tcp -d 10.96.0.5/32 --dport 80 -j REJECT
-filter KUBE-EXTERNAL-SERVICES: -m addrtype --dst-type LOCAL -m tcp -p tcp --dport 30390 -j REJECT`,
+    `filter KUBE-SERVICES: -m tcp -p tcp -d 10.96.0.5/32 --dport 80 -j REJECT --reject-with tcp-reset
+filter KUBE-EXTERNAL-SERVICES: -m addrtype --dst-type LOCAL -m tcp -p tcp --dport 30390 -j REJECT --reject-with tcp-reset`,
   );
 });
 

@@ -1,13 +1,14 @@
-import type { ProxyEndpoint, ServicePort } from "../model/types.ts";
+import type { ProxyConfig } from "../config.ts";
+import type { Family, ProxyEndpoint, ServicePort } from "../model/types.ts";
+import { covers } from "../ranges.ts";
 import { chainNames, destination, endpointChain } from "./names.ts";
 
-export interface IptablesConfig {
-  /** Pod network; traffic from elsewhere to a cluster IP is masqueraded. "" when unknown: nothing is. */
-  readonly clusterCIDR: string;
-  /** Masquerade all traffic to cluster IPs. */
-  readonly masqueradeAll: boolean;
-  /** CIDRs whose addresses accept node ports; empty: every local address. */
-  readonly nodePortAddresses: readonly string[];
+/** Userspace mode: traffic goes to these ports of a forwarder on this node instead of to endpoint chains. */
+export interface Redirect {
+  /** Spreads over all endpoints. */
+  readonly cluster: number;
+  /** Spreads over the endpoints of this node. */
+  readonly local: number;
 }
 
 /** Rules of one service port: chains of its own, and its lines in the shared dispatch chains. */
@@ -62,10 +63,25 @@ function endpointRules(port: ServicePort, endpoint: ProxyEndpoint): string[] {
   ];
 }
 
-function externalRules(port: ServicePort, config: IptablesConfig): string[] {
+function redirectRules(port: ServicePort, to: number, { nodeIP }: ProxyConfig): string[] {
+  const protocol = port.protocol.toLowerCase();
+  const match = `-m ${protocol} -p ${protocol}`;
+  const rules = [`${comment(port.id)} ${match} -j REDIRECT --to-ports ${to}`];
+  // REDIRECT sends the node's own packets to 127.0.0.1, from where UDP answers do not find back.
+  if (nodeIP !== "") {
+    const target = destination({ ip: nodeIP, port: to });
+    rules.unshift(`${comment(port.id)} -m addrtype --src-type LOCAL ${match} -j DNAT --to-destination ${target}`);
+  }
+  return rules;
+}
+
+function externalRules(port: ServicePort, config: ProxyConfig): string[] {
   const { service, local } = chainNames(port);
   if (!port.externalTrafficLocal) {
-    return [`${comment(`masquerade traffic for ${port.id} external destinations`)} -j ${MASQ}`, `-j ${service}`];
+    return [
+      `${comment(`masquerade traffic for ${port.id} external destinations`)} -j ${MASQ}`,
+      `${comment(`${port.id} external destinations`)} -j ${service}`,
+    ];
   }
   const rules: string[] = [];
   if (config.clusterCIDR !== "") {
@@ -76,7 +92,7 @@ function externalRules(port: ServicePort, config: IptablesConfig): string[] {
     `${comment(`masquerade LOCAL traffic for ${port.id} external destinations`)} ${fromHere} -j ${MASQ}`,
     `${comment(`route LOCAL traffic for ${port.id} external destinations`)} ${fromHere} -j ${service}`,
   );
-  if (port.localEndpoints.length > 0) rules.push(`-j ${local}`);
+  if (port.localEndpoints.length > 0) rules.push(`${comment(`${port.id} external destinations`)} -j ${local}`);
   return rules;
 }
 
@@ -86,6 +102,9 @@ class RuleSink {
   readonly dispatch = new Map<DispatchChain, string[]>();
   chain(name: string, rules: readonly string[]): void {
     this.natChains.set(name, [...(this.natChains.get(name) ?? []), ...rules]);
+  }
+  replace(name: string, rules: readonly string[]): void {
+    this.natChains.set(name, [...rules]);
   }
   to(chain: DispatchChain, rule: string): void {
     this.dispatch.set(chain, [...(this.dispatch.get(chain) ?? []), rule]);
@@ -100,10 +119,12 @@ function refuse(
   why: string,
   verdict: "REJECT" | "DROP",
 ): void {
-  sink.to(chain, `${comment(`${port.id} ${why}`)} ${match} -j ${verdict}`);
+  // A reset, because a socket that is still connecting overlooks ICMP errors of its own machine until it tries again.
+  const how = verdict === "REJECT" && port.protocol === "TCP" ? " --reject-with tcp-reset" : "";
+  sink.to(chain, `${comment(`${port.id} ${why}`)} ${match} -j ${verdict}${how}`);
 }
 
-function renderClusterIP(sink: RuleSink, port: ServicePort, config: IptablesConfig): void {
+function renderClusterIP(sink: RuleSink, port: ServicePort, config: ProxyConfig): void {
   const protocol = port.protocol.toLowerCase();
   const match = `-m ${protocol} -p ${protocol} -d ${host(port.clusterIP)} --dport ${port.port}`;
   const names = chainNames(port);
@@ -123,7 +144,7 @@ function renderClusterIP(sink: RuleSink, port: ServicePort, config: IptablesConf
   sink.to("nat KUBE-SERVICES", `${comment(`${port.id} cluster IP`)} ${match} -j ${chain}`);
 }
 
-function renderExternal(sink: RuleSink, port: ServicePort, config: IptablesConfig): void {
+function renderExternal(sink: RuleSink, port: ServicePort, config: ProxyConfig): void {
   const protocol = port.protocol.toLowerCase();
   const names = chainNames(port);
   const usable = port.externalTrafficLocal ? port.localEndpoints : port.clusterEndpoints;
@@ -164,6 +185,13 @@ function renderExternal(sink: RuleSink, port: ServicePort, config: IptablesConfi
         (range) => `${comment(`${port.id} loadbalancer IP`)} -s ${range} -j ${names.external}`,
       ),
     );
+    // The node's own packets to an address that is also bound here carry that address as their source.
+    if (config.nodeIP !== "" && port.loadBalancerSourceRanges.some((range) => covers(range, config.nodeIP))) {
+      const own = port.loadBalancerIPs.map(
+        (ip) => `${comment(`${port.id} loadbalancer IP`)} -s ${host(ip)} -j ${names.external}`,
+      );
+      sink.chain(names.firewall, own);
+    }
   }
   if (port.nodePort !== 0) {
     sink.to(
@@ -174,7 +202,7 @@ function renderExternal(sink: RuleSink, port: ServicePort, config: IptablesConfi
 }
 
 /** All rules of one service port. Pure; the same port gives the same text. */
-export function renderPort(port: ServicePort, config: IptablesConfig): PortRules {
+export function renderPort(port: ServicePort, config: ProxyConfig, redirect?: Redirect): PortRules {
   const sink = new RuleSink();
   renderClusterIP(sink, port, config);
   renderExternal(sink, port, config);
@@ -186,6 +214,12 @@ export function renderPort(port: ServicePort, config: IptablesConfig): PortRules
     [names.local, port.localEndpoints],
   ] as const) {
     if (!reached.includes(chain) || targets.length === 0) continue;
+    if (redirect !== undefined) {
+      const to = chain === names.service ? redirect.cluster : redirect.local;
+      // The forwarder's own connections carry the node's address, so nothing needs to be masqueraded.
+      sink.replace(chain, redirectRules(port, to, config));
+      continue;
+    }
     sink.chain(chain, balance(port, targets));
     for (const endpoint of targets) endpoints.set(endpointChain(port, endpoint), endpoint);
   }
@@ -200,7 +234,23 @@ export function renderPort(port: ServicePort, config: IptablesConfig): PortRules
 }
 
 /** Rules that do not depend on services: masquerading and forwarding. Chain → rules, per table. */
-export function staticRules(): { nat: Map<string, string[]>; filter: Map<string, string[]> } {
+export function staticRules(family: Family): { nat: Map<string, string[]>; filter: Map<string, string[]> } {
+  const filter = new Map([
+    [
+      "KUBE-FORWARD",
+      [
+        "-m conntrack --ctstate INVALID -j DROP",
+        `${comment("kubernetes forwarding rules")} -m mark --mark 0x4000/0x4000 -j ACCEPT`,
+        `${comment("kubernetes forwarding conntrack rule")} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`,
+      ],
+    ],
+  ]);
+  if (family === "IPv4") {
+    // route_localnet lets packets for loopback addresses in from outside; only answers and node ports may be such.
+    filter.set("KUBE-FIREWALL", [
+      `${comment("block incoming localnet connections")} ! -s 127.0.0.0/8 -d 127.0.0.0/8 -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP`,
+    ]);
+  }
   return {
     nat: new Map([
       [MASQ, ["-j MARK --or-mark 0x4000"]],
@@ -214,22 +264,22 @@ export function staticRules(): { nat: Map<string, string[]>; filter: Map<string,
         ],
       ],
     ]),
-    filter: new Map([
-      [
-        "KUBE-FORWARD",
-        [
-          "-m conntrack --ctstate INVALID -j DROP",
-          `${comment("kubernetes forwarding rules")} -m mark --mark 0x4000/0x4000 -j ACCEPT`,
-          `${comment("kubernetes forwarding conntrack rule")} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`,
-        ],
-      ],
-    ]),
+    filter,
   };
 }
 
 /** Last rules of nat KUBE-SERVICES: whatever no cluster IP took and is for this node may be a node port. */
-export function nodePortJumps(config: IptablesConfig): string[] {
+export function nodePortJumps(config: ProxyConfig, family: Family): string[] {
   const text = comment("kubernetes service nodeports; NOTE: this must be the last rule in this chain");
-  if (config.nodePortAddresses.length === 0) return [`${text} -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS`];
-  return config.nodePortAddresses.map((cidr) => `${text} -d ${cidr} -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS`);
+  const local = "-m addrtype --dst-type LOCAL -j KUBE-NODEPORTS";
+  // Answers of a pod to ::1 could not leave the pod, so IPv6 loopback never takes part.
+  const loopback = family === "IPv6" ? "! -d ::1/128 " : config.localhostNodePorts ? "" : "! -d 127.0.0.0/8 ";
+  if (config.nodePortAddresses.length === 0) return [`${text} ${loopback}${local}`];
+  return config.nodePortAddresses.map((cidr) => `${text} -d ${cidr} ${local}`);
+}
+
+/** Do node ports answer on 127.0.0.1, so that the kernel must route loopback sources? Pure. */
+export function needsRouteLocalnet(config: ProxyConfig, family: Family): boolean {
+  if (family !== "IPv4" || !config.localhostNodePorts) return false;
+  return config.nodePortAddresses.length === 0 || config.nodePortAddresses.some((range) => covers(range, "127.0.0.1"));
 }

@@ -36,7 +36,7 @@ function isForbidden(ip: string): boolean {
 }
 
 function collect(
-  slices: Iterable<EndpointSlice>,
+  slices: readonly EndpointSlice[],
   port: ApiServicePort,
   family: Family,
   node: NodeContext,
@@ -86,7 +86,7 @@ const strip = ({ ip, port, local }: Candidate): ProxyEndpoint => ({ ip, port, lo
 
 /** Chooses the endpoints of one service port from all its slices. Pure. */
 export function chooseEndpoints(
-  slices: Iterable<EndpointSlice>,
+  slices: readonly EndpointSlice[],
   port: ApiServicePort,
   family: Family,
   node: NodeContext,
@@ -98,6 +98,7 @@ export function chooseEndpoints(
   return {
     clusterEndpoints: closest.map(strip),
     localEndpoints: local.map(strip),
+    readyLocalEndpoints: local.filter(({ ready }) => ready).length,
     hasAnyEndpoints: cluster.length > 0,
   };
 }

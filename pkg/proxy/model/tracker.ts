@@ -21,7 +21,7 @@ export function isProxied(service: Service): boolean {
 /** All ports of one service in one family. Pure. */
 export function servicePorts(
   service: Service,
-  slices: Iterable<EndpointSlice>,
+  slices: readonly EndpointSlice[],
   family: Family,
   node: NodeContext,
 ): Map<string, ServicePort> {
@@ -62,23 +62,27 @@ export function servicePorts(
   return ports;
 }
 
+function endpointIPs(port: ServicePort | undefined): string[] {
+  return [...new Set([...(port?.clusterEndpoints ?? []), ...(port?.localEndpoints ?? [])].map(({ ip }) => ip))];
+}
+
 /** Flows that a change of one UDP port leaves behind in the connection tracking table. */
 function staleFlows(before: ServicePort | undefined, after: ServicePort | undefined): StaleFlow[] {
   const port = before ?? after;
   if (port === undefined || port.protocol !== "UDP") return [];
   const flows: StaleFlow[] = [];
-  const destinations = [port.clusterIP, ...port.externalIPs, ...port.loadBalancerIPs];
-  const remaining = new Set((after?.clusterEndpoints ?? []).map(({ ip, port: number }) => `${ip}|${number}`));
-  for (const { ip, port: number } of before?.clusterEndpoints ?? []) {
-    if (remaining.has(`${ip}|${number}`)) continue;
-    flows.push(...destinations.map((destination) => ({ ip: destination, endpointIP: ip })));
-    if (port.nodePort !== 0) flows.push({ nodePort: port.nodePort, endpointIP: ip });
-  }
-  // Before the first endpoint came, packets were tracked untranslated; they must find the new rules.
-  const hadNone = (before?.clusterEndpoints.length ?? 0) === 0;
-  if (hadNone && (after?.clusterEndpoints.length ?? 0) > 0) {
-    flows.push(...destinations.map((ip) => ({ ip })));
-    if (port.nodePort !== 0) flows.push({ nodePort: port.nodePort });
+  const destinations: Array<Pick<StaleFlow, "ip" | "port">> = [
+    port.clusterIP,
+    ...port.externalIPs,
+    ...port.loadBalancerIPs,
+  ].map((ip) => ({ ip, port: port.port }));
+  if (port.nodePort !== 0) destinations.push({ port: port.nodePort });
+  const earlier = endpointIPs(before);
+  const remaining = new Set(endpointIPs(after));
+  // The first endpoint has come: packets were tracked untranslated. The last one has gone: none may be translated.
+  if ((earlier.length === 0) !== (remaining.size === 0)) return destinations;
+  for (const endpointIP of earlier) {
+    if (!remaining.has(endpointIP)) flows.push(...destinations.map((to) => ({ ...to, endpointIP })));
   }
   return flows;
 }
@@ -142,7 +146,7 @@ export class ServiceTracker {
     return this.#dirty.size > 0;
   }
 
-  /** All ports of all services, for a full render. */
+  /** All ports of all services, for a full render: as large as the cluster, so ask for it only then. */
   all(): Map<string, ServicePort> {
     return new Map([...this.#ports.values()].flatMap((ports) => [...ports]));
   }
@@ -158,7 +162,7 @@ export class ServiceTracker {
       const after =
         service === undefined
           ? new Map<string, ServicePort>()
-          : servicePorts(service, this.#slices.get(key)?.values() ?? [], this.#family, this.#node);
+          : servicePorts(service, [...(this.#slices.get(key)?.values() ?? [])], this.#family, this.#node);
       for (const [id, port] of before) {
         if (!after.has(id)) removed.set(id, port);
         staleUdp.push(...staleFlows(port, after.get(id)));

@@ -34,6 +34,8 @@ export interface ServicePort {
   readonly clusterEndpoints: readonly ProxyEndpoint[];
   /** Endpoints on this node, for traffic policy Local. */
   readonly localEndpoints: readonly ProxyEndpoint[];
+  /** Ready endpoints on this node: what the health check node port reports. */
+  readonly readyLocalEndpoints: number;
   /** Some node has a usable endpoint: Local traffic without a local one is dropped instead of rejected. */
   readonly hasAnyEndpoints: boolean;
 }
@@ -48,9 +50,10 @@ export interface ModelChange {
   readonly staleUdp: readonly StaleFlow[];
 }
 
-/** Conntrack entries to delete: towards `ip` (and `port`), and only those translated to `endpointIP` when given. */
+/** Conntrack entries to delete: towards `ip` and `port`, and only those translated to `endpointIP` when given. */
 export interface StaleFlow {
+  /** undefined: any address, which is what a node port has. */
   readonly ip?: string;
-  readonly nodePort?: number;
+  readonly port: number;
   readonly endpointIP?: string;
 }

@@ -1,0 +1,3 @@
+import { proxyConformance } from "../testing/conformance.ts";
+
+proxyConformance("iptables", { keepsSource: true, localhostNodePorts: true });

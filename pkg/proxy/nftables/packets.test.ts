@@ -1,0 +1,3 @@
+import { proxyConformance } from "../testing/conformance.ts";
+
+proxyConformance("nftables", { keepsSource: true, localhostNodePorts: false });

@@ -1,0 +1,75 @@
+import type { CommandRunner, Logger } from "#pkg/util/index.ts";
+import type { ProxyConfig } from "../config.ts";
+import type { Family, ModelChange, ServicePort } from "../model/types.ts";
+import type { Proxier, SyncStats } from "../proxier.ts";
+import { ipWord } from "./render.ts";
+import { NftRuleset, TABLE, type TableListing, parseListing } from "./ruleset.ts";
+
+export interface NftablesDeps {
+  readonly family: Family;
+  readonly config: ProxyConfig;
+  readonly runner: CommandRunner;
+  readonly log: Logger;
+}
+
+/**
+ * Service proxy over nftables (KEP-3866): one table of our own, where maps make the cost of a packet independent of the
+ * number of services. A sync is one `nft -f -` transaction.
+ */
+export class NftablesProxier implements Proxier {
+  readonly mode = "nftables";
+  readonly #deps: NftablesDeps;
+  readonly #ruleset: NftRuleset;
+
+  constructor(deps: NftablesDeps) {
+    this.#deps = deps;
+    this.#ruleset = new NftRuleset(deps.family, deps.config);
+  }
+
+  async sync(
+    all: () => ReadonlyMap<string, ServicePort>,
+    change: ModelChange | undefined,
+    signal: AbortSignal,
+  ): Promise<SyncStats> {
+    const { runner } = this.#deps;
+    const input =
+      change === undefined
+        ? this.#ruleset.rebuild(all(), (await this.#list(signal))?.affinity ?? new Map())
+        : this.#ruleset.update(change);
+    if (input !== "") await runner.run("nft", ["-f", "-"], { stdin: input, signal, timeoutMs: 120_000 });
+    return { bytes: Buffer.byteLength(input), rules: this.#ruleset.elementCount };
+  }
+
+  get #table(): readonly [string, string] {
+    return [ipWord(this.#deps.family), TABLE];
+  }
+
+  /** The table as it is; undefined when there is none. */
+  async #list(signal: AbortSignal): Promise<TableListing | undefined> {
+    const { exitCode, stdout } = await this.#deps.runner.run("nft", ["list", "table", ...this.#table], {
+      signal,
+      allowFailure: true,
+    });
+    return exitCode === 0 ? parseListing(stdout) : undefined;
+  }
+
+  async intact(signal: AbortSignal): Promise<boolean> {
+    const { exitCode, stdout } = await this.#deps.runner.run("nft", ["list", "chain", ...this.#table, "services"], {
+      signal,
+      allowFailure: true,
+    });
+    return exitCode === 0 && stdout.includes("@service-ips");
+  }
+
+  async verify(signal: AbortSignal): Promise<boolean> {
+    const listing = await this.#list(signal);
+    return listing !== undefined && this.#ruleset.matches(listing);
+  }
+
+  async cleanup(signal: AbortSignal): Promise<void> {
+    const table = this.#table.join(" ");
+    // Adding it first makes the deletion succeed whether it was there or not.
+    await this.#deps.runner.run("nft", ["-f", "-"], { stdin: `add table ${table}\ndelete table ${table}\n`, signal });
+    this.#ruleset.clear();
+  }
+}
