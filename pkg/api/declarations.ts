@@ -37,14 +37,7 @@ import {
 import { runtimeClass } from "./node/runtime-class.ts";
 import { podDisruptionBudget } from "./policy/pod-disruption-budget.ts";
 import { clusterRole, clusterRoleBinding, role, roleBinding } from "./rbac/roles.ts";
-import {
-  deviceClass,
-  resourceClaim,
-  resourceClaimTemplate,
-  resourcePoolStatusRequest,
-  resourceSlice,
-  taintRules,
-} from "./resource/dynamic.ts";
+import { dynamicResources, resourcePoolStatusRequest, taintRules } from "./resource/dynamic.ts";
 import { podGroup, priorityClass, workload } from "./scheduling/scheduling.ts";
 import {
   csiDriver,
@@ -114,11 +107,8 @@ export const declarations: readonly KindDeclaration[] = [
   clusterRoleBinding,
   role,
   roleBinding,
-  deviceClass,
-  resourceClaim,
-  resourceClaimTemplate,
+  ...dynamicResources,
   resourcePoolStatusRequest,
-  resourceSlice,
   ...taintRules,
   podGroup,
   priorityClass,
