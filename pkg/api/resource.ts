@@ -48,6 +48,8 @@ export interface Strategy {
   gracePeriodSeconds?(object: Readonly<KubeObject>, requested: number | undefined): number | undefined;
   /** Finalizer a delete adds when none of the propagation options says otherwise ("orphan" for legacy kinds). */
   readonly defaultGarbageCollection?: "background" | "orphan";
+  /** Finalizers that a delete adds, for kinds that leave something to clean up. */
+  readonly deletionFinalizers?: readonly string[];
   /** Does the generic registry keep metadata.generation? Default: yes when the kind has a `status` subresource. */
   readonly generation?: boolean;
   /** Fields left alone by a write to the main resource when the kind has `status`; default ["status"]. */
@@ -122,6 +124,8 @@ export interface ResourceDefinition {
   fromStorage?(object: Readonly<KubeObject>): KubeObject;
   /** Protobuf message name, e.g. k8s.io.api.core.v1.Pod; absent where protobuf is not served (CRDs). */
   readonly protobufMessage?: string;
+  /** Sent as a warning with every answer of a version that is on its way out. */
+  readonly deprecationWarning?: string;
   /** True for custom resources. */
   readonly custom: boolean;
 }

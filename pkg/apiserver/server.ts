@@ -5,6 +5,8 @@ import type { Store } from "#pkg/storage/index.ts";
 import { type Clock, type Logger, type Random, RealClock, SecureRandom, silentLogger } from "#pkg/util/index.ts";
 import type { ApiHandler, Attributes, Authenticator, Authorizer } from "./contract.ts";
 import { Discovery } from "./discovery/discovery.ts";
+import { Extensions } from "./extensions/controller.ts";
+import { withDefinitionRules } from "./extensions/crd-strategy.ts";
 import { HealthChecks } from "./health/health.ts";
 import { Negotiator } from "./http/negotiate.ts";
 import { type Listener, listenHttp, type ListenOptions } from "./http/server.ts";
@@ -16,6 +18,7 @@ import type { AdmissionChain, RestServices } from "./registry/call.ts";
 import type { ConnectHandler } from "./registry/dispatch.ts";
 import { ResourceRegistry } from "./registry/resource-registry.ts";
 import type { ReviewHandler } from "./review.ts";
+import { loopbackClient } from "./startup/loopback.ts";
 import { DEFAULT_SERVICES, ServiceNetworking, type ServicesConfig } from "./startup/services.ts";
 import type { ComponentProbe } from "./subresources/component-status.ts";
 import { subresourceHandlers } from "./subresources/index.ts";
@@ -32,7 +35,10 @@ export function createResourceRegistry(options: {
   const { store, clock, log } = options;
   const cacher = options.cacher ?? (store === undefined ? undefined : new Cacher({ store, clock, log }));
   if (cacher === undefined) throw new Error("a registry needs a store or a cacher");
-  return new ResourceRegistry({ cacher, resources: options.resources });
+  const resources = options.resources.map((definition) =>
+    definition.kind === "CustomResourceDefinition" ? withDefinitionRules(definition) : definition,
+  );
+  return new ResourceRegistry({ cacher, resources });
 }
 
 export interface ApiServerDeps {
@@ -131,10 +137,12 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   health.add("ping", () => undefined);
   health.add("etcd", () => (isReady ? undefined : "the watch cache is still loading"), ["readyz", "healthz"]);
   const background = new AbortController();
+  const extensions = new Extensions({ registry, client: () => loopbackClient(handler, clock), clock, log });
   let running: Promise<void> = Promise.resolve();
   const ready = registry
     .ready()
     .then(() => networking.prepare())
+    .then(() => extensions.start(background.signal))
     .then(() => {
       isReady = true;
       running = networking.run(handler, background.signal);

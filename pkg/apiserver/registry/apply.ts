@@ -95,7 +95,7 @@ function merge(
     const result = applyObject({
       schema: installed.definition.schema,
       live,
-      applied: structuredClone(applied),
+      applied,
       manager: options.fieldManager,
       force: options.force,
       apiVersion: installed.apiVersion,

@@ -1,4 +1,4 @@
-import { cannotBeHandled, checkFields, prune } from "#pkg/api/index.ts";
+import { cannotBeHandled, checkFields, prune, schemaOf } from "#pkg/api/index.ts";
 import type { FieldSchema } from "#pkg/apimachinery/schema.ts";
 import {
   apiVersionOf,
@@ -14,6 +14,8 @@ import { decodeEnvelope, hasProtobufMagic, ProtobufError } from "#pkg/apimachine
 import { bodyEncoding, CONTENT_TYPES, parseMediaType } from "../http/negotiate.ts";
 import type { Call } from "./call.ts";
 import type { FieldValidation } from "./options.ts";
+
+const METADATA = schemaOf("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta");
 
 /** The kind a body must be of. */
 export interface ExpectedKind {
@@ -105,7 +107,8 @@ export function validateFields(
   wrapped: boolean,
 ): void {
   const { unknown, errors } = checkFields(expected.schema, object);
-  const [first] = errors;
+  // Values of custom resources are judged by their schema, with 422; only the metadata has to decode.
+  const [first] = expected.custom ? checkFields(METADATA, object.metadata).errors : errors;
   if (first !== undefined) throw badRequest(cannotBeHandled(expected.kind, expected.version, first));
   if (validation !== "Ignore" && (unknown.length > 0 || duplicates.length > 0)) {
     const problems = [

@@ -265,7 +265,11 @@ function garbageFinalizers(call: Call, object: Readonly<KubeObject>, options: De
   }
   // Nothing depends on custom or built-in kinds differently; only events never own anything.
   if (call.installed.definition.plural === "events") return others;
-  return [...others, ...(orphan ? [ORPHAN] : []), ...(foreground ? [FOREGROUND] : [])];
+  const added =
+    object.metadata.deletionTimestamp === undefined
+      ? (call.installed.definition.strategy.deletionFinalizers ?? []).filter((each) => !others.includes(each))
+      : [];
+  return [...others, ...added, ...(orphan ? [ORPHAN] : []), ...(foreground ? [FOREGROUND] : [])];
 }
 
 /** Deletions of one collection that run at the same time. */

@@ -31,6 +31,7 @@ export async function dispatch(call: Call, handlers: Handlers): Promise<void> {
     throw pathNotFound();
   }
   if (!definition.namespaced && target.namespace !== "" && definition.plural !== "namespaces") throw pathNotFound();
+  if (definition.deprecationWarning !== undefined) call.warnings.push(definition.deprecationWarning);
   if (target.subresource !== "") {
     await dispatchSubresource(call, handlers);
     return;

@@ -251,7 +251,7 @@ function prepareUpdate(
   delete result.metadata.resourceVersion;
   tidyMetadata(result.metadata);
   view.strategy.prepareForUpdate?.(result, old, { user, namespace: target.namespace, dryRun, now });
-  if (installed.keepsGeneration && view.type !== "status" && specChanged(result, old)) {
+  if (installed.keepsGeneration && view.type !== "status" && specChanged(result, old, installed.hasStatus)) {
     result.metadata.generation = (old.metadata.generation ?? 0) + 1;
   }
   return result;
@@ -259,10 +259,12 @@ function prepareUpdate(
 
 const NOT_SPEC = new Set(["metadata", "status", "apiVersion", "kind"]);
 
-function specChanged(object: Readonly<KubeObject>, old: Readonly<KubeObject>): boolean {
+/** Without a status subresource the status is a field like any other. */
+function specChanged(object: Readonly<KubeObject>, old: Readonly<KubeObject>, hasStatus: boolean): boolean {
   const fields = new Set([...Object.keys(object), ...Object.keys(old)]);
   for (const field of fields) {
-    if (!NOT_SPEC.has(field) && !deepEqual(object[field], old[field])) return true;
+    if ((!NOT_SPEC.has(field) || (field === "status" && !hasStatus)) && !deepEqual(object[field], old[field]))
+      return true;
   }
   return false;
 }

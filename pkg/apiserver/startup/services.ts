@@ -1,4 +1,3 @@
-import { createClient, directTransport } from "#pkg/client/index.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
 import { sleep } from "#pkg/util/index.ts";
 import { ClusterIps } from "../allocation/cluster-ips.ts";
@@ -9,6 +8,7 @@ import { ServiceAllocator } from "../allocation/service-allocator.ts";
 import type { ApiHandler } from "../contract.ts";
 import type { ResourceRegistry } from "../registry/resource-registry.ts";
 import { KubernetesServicePublisher } from "./kubernetes-service.ts";
+import { loopbackClient } from "./loopback.ts";
 import { ensureDefaultServiceCidr } from "./service-cidr.ts";
 
 /** What the cluster gives to Services. */
@@ -27,7 +27,6 @@ export const DEFAULT_SERVICES: ServicesConfig = {
 };
 
 const REPAIR_INTERVAL_MS = 180_000;
-const LOOPBACK_USER = { name: "system:apiserver", groups: ["system:masters", "system:authenticated"] };
 
 interface Deps {
   readonly registry: ResourceRegistry;
@@ -90,10 +89,8 @@ export class ServiceNetworking {
   async #publish(handler: ApiHandler, signal: AbortSignal): Promise<void> {
     const { config, clock, log } = this.#deps;
     if (config.advertised === undefined) return;
-    const transport = directTransport(handler, { user: LOOPBACK_USER });
-    const client = createClient(transport, { userAgent: "kube-apiserver", clock });
     const publisher = new KubernetesServicePublisher({
-      client,
+      client: loopbackClient(handler, clock),
       clock,
       log,
       advertiseAddress: config.advertised.address,
@@ -101,6 +98,5 @@ export class ServiceNetworking {
       clusterAddress: new IpRange(config.clusterCidrs[0]!).at(0n),
     });
     await publisher.run(signal);
-    transport.close();
   }
 }

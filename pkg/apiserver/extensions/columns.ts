@@ -1,0 +1,58 @@
+import type { PrinterColumn } from "#pkg/api/resource.ts";
+import { age } from "#pkg/api/index.ts";
+import type { CustomResourceColumnDefinition } from "#pkg/api/types/apiextensions-v1.ts";
+import type { KubeObject } from "#pkg/apimachinery/object.ts";
+import { compileJsonPath } from "./json-path.ts";
+
+const NAME: PrinterColumn = {
+  name: "Name",
+  type: "string",
+  format: "name",
+  priority: 0,
+  description:
+    "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names",
+};
+const AGE: CustomResourceColumnDefinition = {
+  name: "Age",
+  type: "date",
+  jsonPath: ".metadata.creationTimestamp",
+  description:
+    "CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in UTC.",
+};
+
+/** Table columns of a custom resource, and how a row is printed. */
+export function customColumns(declared: readonly CustomResourceColumnDefinition[] | undefined): {
+  columns: PrinterColumn[];
+  printRow(object: Readonly<KubeObject>, now: number): unknown[];
+} {
+  const extra = declared === undefined || declared.length === 0 ? [AGE] : declared;
+  const cells = extra.map(({ jsonPath, type }) => ({ find: compileJsonPath(jsonPath), type }));
+  const columns = extra.map(({ name, type, format = "", priority = 0, description }) => ({
+    name,
+    type,
+    format,
+    priority,
+    description: description ?? `Custom resource definition column (in JSONPath format): ${name}`,
+  }));
+  return {
+    columns: [NAME, ...columns],
+    printRow: (object, now) => [object.metadata.name, ...cells.map(({ find, type }) => cell(find(object), type, now))],
+  };
+}
+
+function cell(found: readonly unknown[], type: string, now: number): unknown {
+  const [first] = found;
+  if (first === undefined || first === null) return null;
+  switch (type) {
+    case "integer":
+      return typeof first === "number" ? Math.trunc(first) : null;
+    case "number":
+      return typeof first === "number" ? first : null;
+    case "boolean":
+      return typeof first === "boolean" ? first : null;
+    case "date":
+      return typeof first === "string" ? (Number.isNaN(Date.parse(first)) ? "<invalid>" : age(first, now)) : null;
+    default:
+      return found.map((value) => (typeof value === "string" ? value : JSON.stringify(value))).join(" ");
+  }
+}

@@ -1,0 +1,145 @@
+import { createHash } from "node:crypto";
+import { prune } from "#pkg/api/index.ts";
+import type { ResourceDefinition, Strategy, SubresourceDefinition, Verb } from "#pkg/api/resource.ts";
+import type {
+  CustomResourceDefinition,
+  CustomResourceDefinitionVersion,
+  CustomResourceSubresources,
+} from "#pkg/api/types/apiextensions-v1.ts";
+import { deepCopy, type FieldError, type KubeObject } from "#pkg/apimachinery/index.ts";
+import type { FieldSchema } from "#pkg/apimachinery/schema.ts";
+import { customColumns } from "./columns.ts";
+import { compileSchemaDefaults } from "./defaulting.ts";
+import { compileJsonPath } from "./json-path.ts";
+import { compileRules } from "./rules.ts";
+import { rootSchema } from "./structural.ts";
+import { compileValues } from "./value-validation.ts";
+
+const VERBS: readonly Verb[] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+const VIEW_VERBS: readonly Verb[] = ["get", "patch", "update"];
+
+/** One served version of a custom resource as the registry knows it. */
+export function customResource(
+  crd: CustomResourceDefinition,
+  version: CustomResourceDefinitionVersion,
+): ResourceDefinition {
+  const { group, names, scope } = crd.spec;
+  const raw = (version.schema?.openAPIV3Schema ?? {}) as Record<string, unknown>;
+  const schema = rootSchema(raw);
+  const applySchemaDefaults = compileSchemaDefaults(schema);
+  const storageVersion = crd.spec.versions.find(({ storage }) => storage)?.name ?? version.name;
+  const { columns, printRow } = customColumns(version.additionalPrinterColumns);
+  const hash = createHash("sha256").update(`${group}/${storageVersion}/${names.kind}`).digest().subarray(0, 8);
+  return {
+    group,
+    version: version.name,
+    kind: names.kind,
+    listKind: names.listKind ?? `${names.kind}List`,
+    plural: names.plural,
+    singular: names.singular ?? names.kind.toLowerCase(),
+    shortNames: names.shortNames ?? [],
+    categories: names.categories ?? [],
+    namespaced: scope === "Namespaced",
+    verbs: VERBS,
+    storageVersionHash: hash.toString("base64"),
+    storage: { group, version: storageVersion },
+    etcdPrefix: `${group}/${names.plural}`,
+    schema,
+    strategy: strategyOf(schema, raw),
+    subresources: subresourcesOf(names.kind, version.subresources, schema, raw),
+    selectableFields: new Map(
+      (version.selectableFields ?? []).map(({ jsonPath }) => [jsonPath.replace(/^\./, ""), selectable(jsonPath)]),
+    ),
+    columns,
+    printRow,
+    applyDefaults: (object) => applySchemaDefaults(object),
+    // What is stored may be older than the schema: it is brought into its form whenever it is read.
+    fromStorage: (object) => {
+      const copy = deepCopy(object) as KubeObject;
+      prune(schema, copy);
+      applySchemaDefaults(copy);
+      return copy;
+    },
+    ...(version.deprecated === true
+      ? { deprecationWarning: version.deprecationWarning ?? `${group}/${version.name} ${names.kind} is deprecated` }
+      : {}),
+    custom: true,
+  };
+}
+
+function selectable(jsonPath: string): (object: Readonly<KubeObject>) => string {
+  const find = compileJsonPath(jsonPath);
+  return (object) => {
+    const [value] = find(object);
+    return value === undefined || value === null ? "" : String(value);
+  };
+}
+
+function strategyOf(schema: FieldSchema, raw: Record<string, unknown>): Strategy {
+  const validate = validatorOf(schema, raw);
+  return {
+    validate: (object) => validate(object, undefined),
+    validateUpdate: (object, old) => validate(object, old),
+    // Custom resources have always been left to the owner's garbage collection.
+    defaultGarbageCollection: "background",
+  };
+}
+
+/** Everything a schema says about values: types, bounds, CEL rules. */
+function validatorOf(
+  schema: FieldSchema,
+  raw: Record<string, unknown>,
+): (object: KubeObject, old: Readonly<KubeObject> | undefined) => FieldError[] {
+  const values = compileValues(withoutMetadata(raw));
+  const rules = compileRules(schema, "");
+  return (object, old) => {
+    const errors = values(object, "", old);
+    // Rules are written for values of the right shape.
+    return errors.length > 0 ? errors : rules.validate(object, old);
+  };
+}
+
+/** Metadata is judged by the rules of all objects; a schema may only bound the name. */
+function withoutMetadata(raw: Record<string, unknown>): Record<string, unknown> {
+  const properties = raw["properties"] as Record<string, unknown> | undefined;
+  const metadata = properties?.["metadata"] as { properties?: Record<string, unknown> } | undefined;
+  if (metadata === undefined) return raw;
+  const { name, generateName } = metadata.properties ?? {};
+  const bounded = { ...(name === undefined ? {} : { name }), ...(generateName === undefined ? {} : { generateName }) };
+  return { ...raw, properties: { ...properties, metadata: { type: "object", properties: bounded } } };
+}
+
+function subresourcesOf(
+  kind: string,
+  subresources: CustomResourceSubresources | undefined,
+  schema: FieldSchema,
+  raw: Record<string, unknown>,
+): SubresourceDefinition[] {
+  const served: SubresourceDefinition[] = [];
+  if (subresources?.scale !== undefined) {
+    const { specReplicasPath, statusReplicasPath, labelSelectorPath } = subresources.scale;
+    served.push({
+      name: "scale",
+      kind: "Scale",
+      group: "autoscaling",
+      version: "v1",
+      verbs: VIEW_VERBS,
+      implementation: {
+        type: "scale",
+        specReplicasPath,
+        statusReplicasPath,
+        ...(labelSelectorPath === undefined || labelSelectorPath === "" ? {} : { labelSelectorPath }),
+      },
+    });
+  }
+  if (subresources?.status !== undefined) {
+    const validate = validatorOf(schema, raw);
+    served.push({
+      name: "status",
+      kind,
+      verbs: VIEW_VERBS,
+      implementation: { type: "status", strategy: { validateUpdate: (object, old) => validate(object, old) } },
+    });
+  }
+  return served;
+}

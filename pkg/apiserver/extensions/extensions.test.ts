@@ -1,0 +1,260 @@
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import type { KubeObject } from "#pkg/apimachinery/index.ts";
+import { startTestServer, type TestServer } from "../testing/test-server.ts";
+import { compileJsonPath } from "./json-path.ts";
+
+let server: TestServer;
+before(async () => {
+  server = await startTestServer();
+});
+after(() => server.close());
+
+const CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+const MERGE = { "content-type": "application/merge-patch+json" };
+
+const schema = {
+  type: "object",
+  properties: {
+    spec: {
+      type: "object",
+      required: ["size"],
+      "x-kubernetes-validations": [{ rule: "self.size < 100", message: "size must be small" }],
+      properties: {
+        size: { type: "integer", minimum: 1 },
+        color: { type: "string", default: "red", enum: ["red", "blue"] },
+        name: { type: "string", pattern: "^[a-z]+$" },
+        when: { type: "string", format: "date-time" },
+        free: { type: "object", "x-kubernetes-preserve-unknown-fields": true },
+        ports: {
+          type: "array",
+          "x-kubernetes-list-type": "map",
+          "x-kubernetes-list-map-keys": ["port"],
+          items: {
+            type: "object",
+            required: ["port"],
+            properties: { port: { type: "integer" }, name: { type: "string" } },
+          },
+        },
+      },
+    },
+    status: { type: "object", properties: { ready: { type: "integer" } } },
+  },
+};
+
+const version = (name: string, extra: object = {}) => ({
+  name,
+  served: true,
+  storage: name === "v1",
+  schema: { openAPIV3Schema: schema },
+  subresources: { status: {}, scale: { specReplicasPath: ".spec.size", statusReplicasPath: ".status.ready" } },
+  additionalPrinterColumns: [{ name: "Size", type: "integer", jsonPath: ".spec.size" }],
+  selectableFields: [{ jsonPath: ".spec.color" }],
+  ...extra,
+});
+
+async function define(plural: string, kind: string, versions = [version("v1"), version("v2")]): Promise<void> {
+  const group = "example.com";
+  const created = await server.request(CRDS, {
+    body: {
+      apiVersion: "apiextensions.k8s.io/v1",
+      kind: "CustomResourceDefinition",
+      metadata: { name: `${plural}.${group}` },
+      spec: { group, scope: "Namespaced", names: { plural, kind, shortNames: [plural.slice(0, 2)] }, versions },
+    },
+  });
+  assert.equal(created.status, 201, created.text);
+  await until(async () =>
+    conditions((await server.request(`${CRDS}/${plural}.${group}`)).json).includes("Established=True"),
+  );
+}
+
+function conditions(crd: KubeObject): string[] {
+  const { conditions: all = [] } = (crd["status"] ?? {}) as { conditions?: { type: string; status: string }[] };
+  return all.map(({ type, status }) => `${type}=${status}`);
+}
+
+async function until(check: () => Promise<boolean>): Promise<void> {
+  for (let tries = 0; tries < 100; tries++) {
+    if (await check()) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assert.fail("it did not happen within two seconds");
+}
+
+const path = (plural: string, v = "v1") => `/apis/example.com/${v}/namespaces/default/${plural}`;
+const body = (kind: string, spec: object, v = "v1") => ({
+  apiVersion: `example.com/${v}`,
+  kind,
+  metadata: { name: "a" },
+  spec,
+});
+
+test("serves a definition: defaults, pruning, versions, tables, scale, status, selectors", async () => {
+  await define("widgets", "Widget");
+  const created = await server.request(path("widgets"), {
+    body: body("Widget", { size: 3, nonsense: 1, free: { x: { y: 1 } } }),
+  });
+  assert.equal(created.status, 201, created.text);
+  assert.match(String(created.headers["warning"]), /unknown field \\"spec.nonsense\\"/);
+  assert.deepEqual(created.json["spec"], { size: 3, color: "red", free: { x: { y: 1 } } });
+  const other = await server.request(`${path("widgets", "v2")}/a`);
+  assert.equal(other.json.apiVersion, "example.com/v2");
+  const table = await server.request(path("widgets"), {
+    headers: { accept: "application/json;as=Table;g=meta.k8s.io;v=v1" },
+  });
+  assert.deepEqual((table.json["rows"] as { cells: unknown[] }[])[0]!.cells, ["a", 3]);
+  const scaled = await server.request(`${path("widgets")}/a/scale`, {
+    method: "PATCH",
+    body: { spec: { replicas: 7 } },
+    headers: MERGE,
+  });
+  assert.equal(scaled.status, 200, scaled.text);
+  const status = await server.request(`${path("widgets")}/a/status`, {
+    method: "PATCH",
+    body: { status: { ready: 2 }, spec: { size: 1 } },
+    headers: MERGE,
+  });
+  assert.equal((status.json["spec"] as { size: number }).size, 7);
+  assert.equal((status.json["status"] as { ready: number }).ready, 2);
+  assert.equal(status.json.metadata.generation, 2);
+  const red = await server.request(`${path("widgets")}?fieldSelector=spec.color%3Dred`);
+  assert.equal((red.json["items"] as unknown[]).length, 1);
+  const blue = await server.request(`${path("widgets", "v2")}?fieldSelector=spec.color%3Dblue`);
+  assert.equal((blue.json["items"] as unknown[]).length, 0);
+});
+
+test("refuses values with upstream's messages", async () => {
+  await define("gadgets", "Gadget");
+  const refusals: [object, RegExp][] = [
+    [{}, /spec\.size: Required value/],
+    [{ size: "x" }, /spec\.size: Invalid value: "string": spec\.size in body must be of type integer: "string"/],
+    [{ size: 0 }, /spec\.size: Invalid value: 0: spec\.size in body should be greater than or equal to 1/],
+    [{ size: 200 }, /spec: Invalid value: "object": size must be small/],
+    [{ size: 1, color: "green" }, /spec\.color: Unsupported value: "green": supported values: "red", "blue"/],
+    [{ size: 1, name: "A" }, /spec\.name: Invalid value: "A": spec\.name in body should match '\^\[a-z\]\+\$'/],
+    [{ size: 1, ports: [{ port: 1 }, { port: 1 }] }, /spec\.ports\[1\]: Duplicate value: \{"port":1\}/],
+  ];
+  for (const [spec, expected] of refusals) {
+    const response = await server.request(path("gadgets"), { body: body("Gadget", spec) });
+    assert.equal(response.status, 422, response.text);
+    assert.match(String(response.json["message"]), expected);
+  }
+  const strict = await server.request(`${path("gadgets")}?fieldValidation=Strict`, {
+    body: body("Gadget", { size: 1, x: 1 }),
+  });
+  assert.equal(strict.status, 400);
+  assert.match(String(strict.json["message"]), /strict decoding error: unknown field "spec.x"/);
+});
+
+test("publishes and withdraws OpenAPI and discovery with the definition", async () => {
+  await define("things", "Thing");
+  const name = "com.example.v1.Thing";
+  const v2 = async () => (await server.request("/openapi/v2")).json["definitions"] as Record<string, unknown>;
+  assert.ok((await v2())[name]);
+  assert.ok((await server.request("/openapi/v3/apis/example.com/v1")).text.includes(name));
+  const unserved = { spec: { versions: [version("v1"), version("v2", { served: false })] } };
+  await server.request(`${CRDS}/things.example.com`, { method: "PATCH", body: unserved, headers: MERGE });
+  await until(async () => (await server.request(path("things", "v2"))).status === 404);
+  await server.request(path("things"), { body: body("Thing", { size: 1 }) });
+  await server.request(`${CRDS}/things.example.com`, { method: "DELETE" });
+  await until(async () => (await server.request(`${CRDS}/things.example.com`)).status === 404);
+  assert.equal((await server.request(path("things"))).status, 404);
+  assert.equal((await v2())[name], undefined);
+});
+
+test("waits for finalizers of instances before a definition goes", async () => {
+  await define("holders", "Holder");
+  const held = body("Holder", { size: 1 });
+  await server.request(path("holders"), {
+    body: { ...held, metadata: { name: "a", finalizers: ["example.com/hold"] } },
+  });
+  await server.request(`${CRDS}/holders.example.com`, { method: "DELETE" });
+  await until(async () => (await server.request(`${path("holders")}/a`)).json.metadata.deletionTimestamp !== undefined);
+  assert.ok(conditions((await server.request(`${CRDS}/holders.example.com`)).json).includes("Terminating=True"));
+  await server.request(`${path("holders")}/a`, {
+    method: "PATCH",
+    body: { metadata: { finalizers: null } },
+    headers: MERGE,
+  });
+  await until(async () => (await server.request(`${CRDS}/holders.example.com`)).status === 404);
+});
+
+test("refuses a name that another definition holds, until it is free", async () => {
+  await define("firsts", "Clash");
+  const second = await server.request(CRDS, {
+    body: {
+      apiVersion: "apiextensions.k8s.io/v1",
+      kind: "CustomResourceDefinition",
+      metadata: { name: "seconds.example.com" },
+      spec: {
+        group: "example.com",
+        scope: "Namespaced",
+        names: { plural: "seconds", kind: "Clash" },
+        versions: [version("v1")],
+      },
+    },
+  });
+  assert.equal(second.status, 201, second.text);
+  const state = async () => conditions((await server.request(`${CRDS}/seconds.example.com`)).json);
+  await until(async () => (await state()).includes("NamesAccepted=False"));
+  assert.equal((await server.request(path("seconds"))).status, 404);
+  await server.request(`${CRDS}/firsts.example.com`, { method: "DELETE" });
+  await until(async () => (await state()).includes("Established=True"));
+});
+
+test("judges definitions themselves", async () => {
+  const bad = (mutate: object) => ({
+    apiVersion: "apiextensions.k8s.io/v1",
+    kind: "CustomResourceDefinition",
+    metadata: { name: "bads.example.com" },
+    spec: {
+      group: "example.com",
+      scope: "Namespaced",
+      names: { plural: "bads", kind: "Bad" },
+      versions: [version("v1")],
+      ...mutate,
+    },
+  });
+  const refused: [object, RegExp][] = [
+    [
+      { names: { plural: "others", kind: "Bad" } },
+      /metadata\.name: Invalid value: "bads\.example\.com": must be spec\.names\.plural\+"\."\+spec\.group/,
+    ],
+    [{ versions: [{ ...version("v1"), schema: undefined }] }, /openAPIV3Schema: Required value: schemas are required/],
+    [
+      { versions: [version("v1", { schema: { openAPIV3Schema: { type: "object", properties: { a: {} } } } })] },
+      /properties\[a\]\.type: Required value/,
+    ],
+    [
+      {
+        versions: [
+          version("v1", {
+            schema: { openAPIV3Schema: { type: "object", "x-kubernetes-validations": [{ rule: "self.nope" }] } },
+          }),
+        ],
+      },
+      /compilation failed/,
+    ],
+  ];
+  for (const [mutate, expected] of refused) {
+    const response = await server.request(CRDS, { body: bad(mutate) });
+    assert.equal(response.status, 422, response.text);
+    assert.match(String(response.json["message"]), expected);
+  }
+});
+
+test("reads JSON paths", () => {
+  const object = {
+    a: [
+      { t: "x", v: 1 },
+      { t: "y", v: 2 },
+    ],
+    "b.c": { d: true },
+  };
+  assert.deepEqual(compileJsonPath('.a[?(@.t=="y")].v')(object), [2]);
+  assert.deepEqual(compileJsonPath(".a[*].t")(object), ["x", "y"]);
+  assert.deepEqual(compileJsonPath("['b.c'].d")(object), [true]);
+  assert.deepEqual(compileJsonPath(".b\\.c.d")(object), [true]);
+  assert.deepEqual(compileJsonPath(".nope.x")(object), []);
+});
