@@ -222,7 +222,10 @@ function isValue(value: object): value is Value & object {
     value instanceof TypeValue ||
     value instanceof Uint8Array ||
     value instanceof ArrayList ||
-    value instanceof EntryMap
+    value instanceof EntryMap ||
+    value instanceof JsonList ||
+    value instanceof JsonMap ||
+    value instanceof JsonStruct
   );
 }
 

@@ -43,6 +43,12 @@ import {
   StorageObjectInUseProtection,
 } from "./plugins/storage.ts";
 import { PodSecurity } from "./pod-security/plugin.ts";
+import { AdmissionExpressions } from "./policy/compile-check.ts";
+import { webhookConditions } from "./policy/conditions.ts";
+import type { PolicyDeps } from "./policy/evaluation.ts";
+import { ParamFinder } from "./policy/matching.ts";
+import { MutatingAdmissionPolicy } from "./policy/mutating.ts";
+import { ValidatingAdmissionPolicy } from "./policy/validating.ts";
 import type { QuotaCache } from "./quota/accountant.ts";
 import { ResourceQuota } from "./quota/plugin.ts";
 import { WebhookClient, type WebhookTransport } from "./webhook/client.ts";
@@ -89,7 +95,7 @@ export interface AdmissionDeps {
 /** What admission by configuration needs. */
 export interface ExtensionDeps {
   /** A source of any stored resource. */
-  source<T extends AnyObject>(group: string, plural: string): ObjectSource<T>;
+  source<T extends AnyObject>(group: string, plural: string): ObjectSource<T> & { ready?(): Promise<void> };
   /** Everything served (`registry.all()`): other versions of a kind, and kinds that parameters are of. */
   installed(): Iterable<{ readonly definition: ResourceDefinition }>;
   /** How webhooks are reached; HTTPS when absent. */
@@ -133,7 +139,7 @@ export function createAdmissionChain(deps: AdmissionDeps): AdmissionChain {
     new DefaultIngressClass(sources.ingressClasses),
     new DenyServiceExternalIPs(),
     new PodTopologyLabels(sources.nodes),
-    ...webhooks(deps),
+    ...configured(deps),
     ...(deps.extraValidating ?? []),
     new ResourceQuota(sources.resourceQuotas, deps.quotaCache, clock),
   ];
@@ -154,23 +160,43 @@ async function cannotProvision(name: string): Promise<void> {
 
 const REGISTRATION = "admissionregistration.k8s.io";
 
-function webhooks({ extension, sources, clock, random, log }: AdmissionDeps): AdmissionPlugin[] {
+function configured({ extension, sources, authorizer, clock, random, log }: AdmissionDeps): AdmissionPlugin[] {
   if (extension === undefined) return [];
   const services = new EndpointResolver(
     extension.source("", "services"),
     extension.source("discovery.k8s.io", "endpointslices"),
     random,
   );
-  const equivalents = equivalentsOf(() => extension.installed());
+  const found = equivalentsOf(() => extension.installed());
+  const equivalents = extension.convert === undefined ? found : { of: found.of, convert: extension.convert };
+  const policies: PolicyDeps = {
+    namespaces: sources.namespaces,
+    equivalents,
+    authorizer,
+    params: new ParamFinder(extension),
+  };
   const shared: WebhookDeps = {
     client: new WebhookClient(extension.transport ?? new HttpsTransport(clock), services),
     namespaces: sources.namespaces,
-    equivalents: extension.convert === undefined ? equivalents : { of: equivalents.of, convert: extension.convert },
+    equivalents,
     random,
     log,
+    compileConditions: webhookConditions(authorizer),
   };
+  const source = <T extends AnyObject>(plural: string): ObjectSource<T> => extension.source<T>(REGISTRATION, plural);
   return [
-    new MutatingAdmissionWebhook(extension.source(REGISTRATION, "mutatingwebhookconfigurations"), shared),
-    new ValidatingAdmissionWebhook(extension.source(REGISTRATION, "validatingwebhookconfigurations"), shared),
+    new MutatingAdmissionPolicy(
+      source("mutatingadmissionpolicies"),
+      source("mutatingadmissionpolicybindings"),
+      policies,
+    ),
+    new MutatingAdmissionWebhook(source("mutatingwebhookconfigurations"), shared),
+    new AdmissionExpressions(),
+    new ValidatingAdmissionPolicy(
+      source("validatingadmissionpolicies"),
+      source("validatingadmissionpolicybindings"),
+      policies,
+    ),
+    new ValidatingAdmissionWebhook(source("validatingwebhookconfigurations"), shared),
   ];
 }

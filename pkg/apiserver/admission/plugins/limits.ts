@@ -1,9 +1,9 @@
 import type { Container, LimitRange, LimitRangeItem, PersistentVolumeClaim, Pod } from "#pkg/api/types/core-v1.ts";
+import { podLimits, podRequests, type ResourceList } from "#pkg/api/quota/index.ts";
 import { parseQuantity, type Quantity } from "#pkg/apimachinery/index.ts";
 import type { AdmissionAttributes, AdmissionPlugin } from "../../contract.ts";
 import type { ObjectSource } from "../../source/index.ts";
 import { joinErrors, objectAs, refusal } from "../attributes.ts";
-import { podLimits, podRequests, type ResourceList } from "../resources.ts";
 
 type RawList = Readonly<Record<string, string | number>> | undefined;
 

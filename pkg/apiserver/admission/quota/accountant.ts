@@ -1,4 +1,5 @@
 import type { ResourceQuota } from "#pkg/api/types/core-v1.ts";
+import { parseList, type ResourceList } from "#pkg/api/quota/index.ts";
 import { type KubeObject, parseQuantity, type Quantity } from "#pkg/apimachinery/index.ts";
 import {
   type CacheEntry,
@@ -6,7 +7,6 @@ import {
   type ResourceCache,
   RevisionConflictError,
 } from "#pkg/storage/cacher/contract.ts";
-import { parseList, type ResourceList } from "../resources.ts";
 
 export type QuotaCache = Pick<ResourceCache, "peek" | "update">;
 

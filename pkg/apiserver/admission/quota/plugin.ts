@@ -1,13 +1,11 @@
 import type { Pod, ResourceQuota as Quota } from "#pkg/api/types/core-v1.ts";
+import { constraintError, consumes, inScope, type ResourceList, usageOf } from "#pkg/api/quota/index.ts";
 import { parseQuantity, type Quantity } from "#pkg/apimachinery/index.ts";
 import type { Clock } from "#pkg/util/index.ts";
 import type { AdmissionAttributes, AdmissionPlugin } from "../../contract.ts";
 import type { ObjectSource } from "../../source/index.ts";
 import { objectAs, refusal } from "../attributes.ts";
-import type { ResourceList } from "../resources.ts";
 import { type Charge, QuotaAccountant, type QuotaCache } from "./accountant.ts";
-import { inScope } from "./scopes.ts";
-import { constraintError, consumes, usageOf } from "./usage.ts";
 
 const ZERO = parseQuantity("0");
 

@@ -7,7 +7,6 @@ import { FakeClock } from "#pkg/util/index.ts";
 import { MemorySource } from "../../source/index.ts";
 import { attributesFor } from "../testing.ts";
 import { ResourceQuota } from "./plugin.ts";
-import { usageOf } from "./usage.ts";
 
 /** Quotas with compare-and-swap and a moment of latency, as the real cache has them. */
 class FakeQuotas {
@@ -193,56 +192,4 @@ describe("ResourceQuota", () => {
     await create({ metadata: { name: "c" } }, "configmaps");
     assert.deepEqual(quotas.used(), { "count/replicasets.apps": "1", configmaps: "1" });
   });
-});
-
-describe("usage", () => {
-  const table: [string, string, object, Record<string, string>][] = [
-    [
-      "pods",
-      "a pod with a sidecar and an initialiser",
-      {
-        spec: {
-          containers: [{ resources: { requests: { cpu: "1", "example.com/gpu": "2" }, limits: { memory: "1Gi" } } }],
-          initContainers: [
-            { restartPolicy: "Always", resources: { requests: { cpu: "500m" } } },
-            { resources: { requests: { cpu: "3" } } },
-          ],
-          overhead: { cpu: "100m" },
-        },
-      },
-      {
-        pods: "1",
-        "count/pods": "1",
-        cpu: "3600m",
-        "requests.cpu": "3600m",
-        "requests.example.com/gpu": "2",
-        "limits.memory": "1Gi",
-      },
-    ],
-    ["pods", "a finished pod", { spec: { containers: [] }, status: { phase: "Succeeded" } }, { "count/pods": "1" }],
-    [
-      "persistentvolumeclaims",
-      "a claim with a class",
-      { spec: { storageClassName: "gold", resources: { requests: { storage: "5Gi" } } } },
-      {
-        "count/persistentvolumeclaims": "1",
-        persistentvolumeclaims: "1",
-        "requests.storage": "5Gi",
-        "gold.storageclass.storage.k8s.io/persistentvolumeclaims": "1",
-        "gold.storageclass.storage.k8s.io/requests.storage": "5Gi",
-      },
-    ],
-    [
-      "services",
-      "a load balancer",
-      { spec: { type: "LoadBalancer", ports: [{}, {}] } },
-      { "count/services": "1", services: "1", "services.loadbalancers": "1", "services.nodeports": "2" },
-    ],
-  ];
-  for (const [plural, name, object, expected] of table) {
-    test(name, () => {
-      const usage = usageOf("", plural, { metadata: {}, ...object }, clock);
-      assert.deepEqual(Object.fromEntries([...usage].map(([key, quantity]) => [key, quantity.toString()])), expected);
-    });
-  }
 });

@@ -10,6 +10,7 @@ import type { Logger, Random } from "#pkg/util/index.ts";
 import type { AdmissionAttributes } from "../../contract.ts";
 import type { ObjectSource } from "../../source/index.ts";
 import type { Equivalents } from "../equivalents.ts";
+import { refusal } from "../attributes.ts";
 import { AdmissionSelectors, isExempt, type MatchedResource, matchRules } from "../rules.ts";
 import { WebhookCallError, type WebhookClient } from "./client.ts";
 import { type ConditionCompiler, type Conditions, noConditions } from "./conditions.ts";
@@ -112,12 +113,8 @@ export class HookCaller {
       try {
         if (!(await hook.conditions.matches(review, attributes, versioned))) return undefined;
       } catch (error) {
-        return this.#failed(
-          hook,
-          attributes,
-          mutating,
-          new Error(`failed evaluating match conditions: ${messageOf(error)}`, { cause: error }),
-        );
+        if (webhook.failurePolicy === "Ignore") return undefined;
+        throw refusal(attributes, messageOf(error));
       }
     }
     if (attributes.dryRun && webhook.sideEffects !== "None" && webhook.sideEffects !== "NoneOnDryRun") {

@@ -2,7 +2,7 @@ import type { Container, PersistentVolumeClaim, Pod, Service } from "#pkg/api/ty
 import type { ResourceClaim } from "#pkg/api/types/resource-v1.ts";
 import { type KubeObject, parseQuantity, type Quantity } from "#pkg/apimachinery/index.ts";
 import type { Clock } from "#pkg/util/index.ts";
-import { parseList, podLimits, podRequests, type ResourceList } from "../resources.ts";
+import { parseList, podLimits, podRequests, type ResourceList } from "./resources.ts";
 
 const ONE = parseQuantity("1");
 

@@ -6,7 +6,7 @@ import type {
   ScopedResourceSelectorRequirement,
 } from "#pkg/api/types/core-v1.ts";
 import type { KubeObject } from "#pkg/apimachinery/index.ts";
-import { parseList } from "../resources.ts";
+import { parseList } from "./resources.ts";
 
 function isBestEffort(pod: Pod): boolean {
   const given = [

@@ -1,0 +1,210 @@
+import { isDeepStrictEqual } from "node:util";
+import type {
+  MutatingAdmissionPolicy as Policy,
+  MutatingAdmissionPolicyBinding as Binding,
+  Mutation,
+} from "#pkg/api/types/admissionregistration-v1.ts";
+import type { FieldSchema } from "#pkg/api/resource.ts";
+import { applyConfigurationTypes, type CelType, DYN, type Program } from "#pkg/apimachinery/cel/index.ts";
+import {
+  applyJsonPatch,
+  isRecord,
+  type JsonPatchOperation,
+  type KubeObject,
+  StatusError,
+} from "#pkg/apimachinery/index.ts";
+import type { AdmissionAttributes, AdmissionPlugin } from "../../contract.ts";
+import type { ObjectSource } from "../../source/index.ts";
+import { refusal } from "../attributes.ts";
+import type { ReinvokingPlugin } from "../chain.ts";
+import { isExempt } from "../rules.ts";
+import type { Versioned } from "../webhook/review.ts";
+import { CompiledConditions } from "./conditions.ts";
+import { compileAdmission, type Scope } from "./environment.ts";
+import { activation, bindingConcerns, paramsOf, type PolicyDeps } from "./evaluation.ts";
+import { ResourceMatcher, versionedFor } from "./matching.ts";
+import { mergeApplied } from "./merge.ts";
+import { type BoundPolicy, PolicyRegistry, type PreparedBinding } from "./registry.ts";
+import { PolicyVariables } from "./variables.ts";
+
+interface CompiledPolicy {
+  readonly policy: Policy;
+  readonly matcher: ResourceMatcher;
+  readonly conditions: CompiledConditions;
+  readonly variables: PolicyVariables;
+  readonly mutations: readonly CompiledMutation[];
+}
+
+/** One mutation; its literals have the types of the object it is applied to, so it is compiled once per schema. */
+class CompiledMutation {
+  readonly spec: Mutation;
+  readonly #scope: Scope;
+  readonly #bySchema = new WeakMap<FieldSchema, Program | Error>();
+  constructor(spec: Mutation, scope: Scope) {
+    this.spec = spec;
+    this.#scope = scope;
+  }
+  /** @throws CelCompileError */
+  programFor(schema: FieldSchema): Program {
+    let program = this.#bySchema.get(schema);
+    if (program === undefined) {
+      try {
+        program = compileAdmission(expressionOf(this.spec), {
+          ...this.#scope,
+          objectType: applyConfigurationTypes(schema),
+        });
+      } catch (error) {
+        program = error as Error;
+      }
+      this.#bySchema.set(schema, program);
+    }
+    if (program instanceof Error) throw program;
+    return program;
+  }
+}
+
+export function expressionOf({ applyConfiguration, jsonPatch }: Mutation): string {
+  return applyConfiguration?.expression ?? jsonPatch?.expression ?? "";
+}
+
+/** Struct types for checking a policy before it is known what it will be applied to: anything named Object goes. */
+export function untypedObjects(name: string): CelType | undefined {
+  if (name === "JSONPatch") return applyConfigurationTypes({ type: "object" })(name);
+  return name === "Object" || name.startsWith("Object.") ? { kind: "object", name, field: () => DYN } : undefined;
+}
+
+function compilePolicy(policy: Policy): CompiledPolicy {
+  const { spec } = policy;
+  const scope: Scope = { params: spec.paramKind !== undefined, authorizer: true, namespace: true };
+  const variables = new PolicyVariables(spec.variables ?? [], scope);
+  return {
+    policy,
+    matcher: new ResourceMatcher(spec.matchConstraints ?? {}),
+    conditions: new CompiledConditions(spec.matchConditions ?? [], scope),
+    variables,
+    mutations: (spec.mutations ?? []).map(
+      (mutation) => new CompiledMutation(mutation, { ...scope, variables: variables.types }),
+    ),
+  };
+}
+
+interface Progress {
+  /** Policies with reinvocationPolicy IfNeeded applied so far. */
+  readonly invoked: Set<string>;
+  output: KubeObject | undefined;
+  changed: boolean;
+}
+
+/** MutatingAdmissionPolicy (KEP-3962): expressions produce apply configurations or JSON patches. */
+export class MutatingAdmissionPolicy implements AdmissionPlugin, ReinvokingPlugin {
+  readonly name = "MutatingAdmissionPolicy";
+  readonly #registry: PolicyRegistry<Policy, Binding, CompiledPolicy>;
+  readonly #deps: PolicyDeps;
+  readonly #progress = new WeakMap<AdmissionAttributes, Progress>();
+
+  constructor(policies: ObjectSource<Policy>, bindings: ObjectSource<Binding>, deps: PolicyDeps) {
+    this.#registry = new PolicyRegistry(policies, bindings, compilePolicy);
+    this.#deps = deps;
+  }
+
+  handles(attributes: AdmissionAttributes): boolean {
+    const { operation } = attributes;
+    return (
+      this.#registry.policies.length > 0 && (operation === "CREATE" || operation === "UPDATE") && !isExempt(attributes)
+    );
+  }
+
+  admit(attributes: AdmissionAttributes): void | Promise<void> {
+    const { namespaces, equivalents } = this.#deps;
+    const relevant = this.#registry.policies.filter(
+      ({ compiled }) => compiled.matcher.match(attributes, namespaces, equivalents) !== undefined,
+    );
+    return relevant.length === 0 ? undefined : this.#run(relevant, attributes);
+  }
+
+  needsAnotherPass(attributes: AdmissionAttributes): boolean {
+    return this.#progress.get(attributes)?.changed === true;
+  }
+
+  async #run(
+    policies: readonly BoundPolicy<CompiledPolicy, Binding>[],
+    attributes: AdmissionAttributes,
+  ): Promise<void> {
+    const before = this.#progress.get(attributes);
+    const progress: Progress = { invoked: before?.invoked ?? new Set(), output: undefined, changed: false };
+    this.#progress.set(attributes, progress);
+    const changedSince = before !== undefined && !isDeepStrictEqual(attributes.object, before.output);
+    for (const policy of policies) {
+      if (before !== undefined && !(changedSince && before.invoked.has(policy.name))) continue;
+      for (const binding of policy.bindings) {
+        if (!bindingConcerns(this.#deps, binding.matcher, attributes)) continue;
+        if (await this.#apply(policy, binding, attributes)) progress.changed = true;
+      }
+      if (policy.compiled.policy.spec.reinvocationPolicy === "IfNeeded") progress.invoked.add(policy.name);
+    }
+    progress.output = structuredClone(attributes.object);
+  }
+
+  /** Applies all mutations of a policy for one binding. True when the object changed. */
+  async #apply(
+    { name, compiled }: BoundPolicy<CompiledPolicy, Binding>,
+    binding: PreparedBinding<Binding>,
+    attributes: AdmissionAttributes,
+  ): Promise<boolean> {
+    const { spec } = compiled.policy;
+    const { equivalents, namespaces } = this.#deps;
+    const before = attributes.object;
+    try {
+      const matched = compiled.matcher.match(attributes, namespaces, equivalents);
+      if (matched === undefined) return false; // an earlier mutation took it out of the policy's reach
+      for (const params of await paramsOf(this.#deps, spec.paramKind, binding.paramRef, attributes.namespace)) {
+        let versioned = await versionedFor(matched, attributes, equivalents);
+        if (!compiled.conditions.hold(activation(this.#deps, attributes, versioned, params))) continue;
+        for (const mutation of compiled.mutations) {
+          // Every mutation sees what the ones before it made.
+          const scope = compiled.variables.scope(activation(this.#deps, attributes, versioned, params));
+          const { schema } = matched.definition;
+          const result = scope.evaluate(mutation.programFor(schema));
+          const mutated =
+            mutation.spec.patchType === "JSONPatch" ? patched(versioned, result) : merged(versioned, schema, result);
+          const own =
+            matched.definition === attributes.resource
+              ? mutated
+              : await equivalents.convert(mutated, matched.definition, attributes.resource);
+          attributes.resource.applyDefaults(own);
+          attributes.object = own;
+          versioned = await versionedFor(matched, attributes, equivalents);
+        }
+      }
+    } catch (error) {
+      if (error instanceof StatusError) throw error;
+      attributes.object = before;
+      if (spec.failurePolicy === "Ignore") return false;
+      throw refusal(
+        attributes,
+        `policy '${name}' with binding '${binding.object.metadata.name}' denied request: ${(error as Error).message}`,
+      );
+    }
+    return !isDeepStrictEqual(before, attributes.object);
+  }
+}
+
+function patched({ object }: Versioned, operations: unknown): KubeObject {
+  if (!Array.isArray(operations)) throw new Error("type mismatch: JSONPatchType.expression should evaluate to array");
+  return applyJsonPatch(object!, operations as JsonPatchOperation[]) as KubeObject;
+}
+
+function merged({ object }: Versioned, schema: FieldSchema, applied: unknown): KubeObject {
+  if (!isRecord(applied)) throw new Error("type mismatch: ApplyConfiguration.expression should evaluate to an Object");
+  for (const field of ["apiVersion", "kind"]) {
+    if (applied[field] !== undefined && applied[field] !== object![field])
+      throw new Error(`ApplyConfiguration may not change ${field}`);
+  }
+  if (
+    isRecord(applied["metadata"]) &&
+    (applied["metadata"]["name"] !== undefined || applied["metadata"]["namespace"] !== undefined)
+  ) {
+    throw new Error("ApplyConfiguration may not change metadata.name or metadata.namespace");
+  }
+  return mergeApplied(schema, structuredClone(object), applied) as KubeObject;
+}
