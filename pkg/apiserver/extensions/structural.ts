@@ -10,10 +10,15 @@ const OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 export function rootSchema(raw: Raw): FieldSchema {
   const own = convert(raw);
   const properties = new Map(own.properties);
+  addTypeFields(properties);
+  return { ...own, type: "object", properties, items: undefined };
+}
+
+/** What every object has, also one inside another. */
+function addTypeFields(properties: Map<string, FieldSchema>): void {
   properties.set("apiVersion", { type: "string" });
   properties.set("kind", { type: "string" });
   properties.set("metadata", schemaOf(OBJECT_META));
-  return { ...own, type: "object", properties, items: undefined };
 }
 
 /** One node of a structural OpenAPI v3 schema as a FieldSchema. */
@@ -61,6 +66,7 @@ function objectShape(raw: Raw): Pick<FieldSchema, "type" | "properties" | "items
   }
   const members = isRecord(raw["properties"]) ? raw["properties"] : {};
   const properties = new Map(Object.entries(members).map(([name, member]) => [name, convert(member as Raw)]));
+  if (raw["x-kubernetes-embedded-resource"] === true) addTypeFields(properties);
   const required = Array.isArray(raw["required"]) ? { required: raw["required"] as string[] } : {};
   return { type: "object", properties, ...required, ...granularity };
 }

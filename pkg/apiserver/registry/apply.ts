@@ -9,8 +9,8 @@ import {
   notFound,
   StatusError,
 } from "#pkg/apimachinery/index.ts";
+import { prune } from "#pkg/api/index.ts";
 import { applyObject, TypedObjectError } from "#pkg/apimachinery/managedfields/index.ts";
-import { validateFields } from "./body.ts";
 import type { Call } from "./call.ts";
 import { createNew, fillNamespace, sendWritten, type Written } from "./create.ts";
 import { resetFieldsOf } from "./managed.ts";
@@ -27,7 +27,7 @@ export async function applyThrough(call: Call, view: WriteView, patch: Patch, op
     const error: FieldError = fieldRequired("fieldManager", "is required for apply patch");
     throw invalid({ group: "meta.k8s.io", kind: "PatchOptions" }, "", [error]);
   }
-  const applied = configuration(call, patch, options);
+  const applied = configuration(call, patch);
   const { installed, target } = call;
   let created = false;
   const written: Written = await guaranteedUpdate(call, {
@@ -39,6 +39,7 @@ export async function applyThrough(call: Call, view: WriteView, patch: Patch, op
     change: (old) => {
       const { resourceVersion } = applied.metadata;
       const merged = merge(call, view, applied, old, options);
+      reportRepetitions(call, patch, options);
       // Only a version in the configuration is a condition.
       if (resourceVersion === undefined || resourceVersion === "")
         merged.metadata.resourceVersion = old.metadata.resourceVersion;
@@ -53,6 +54,7 @@ export async function applyThrough(call: Call, view: WriteView, patch: Patch, op
       }
       created = true;
       const object = merge(call, view, applied, undefined, options);
+      reportRepetitions(call, patch, options);
       return createNew(call, object, options, true);
     },
   });
@@ -61,7 +63,7 @@ export async function applyThrough(call: Call, view: WriteView, patch: Patch, op
 }
 
 /** The applied configuration: an object of the kind, named as in the URL. @throws StatusError 400 */
-function configuration(call: Call, patch: Patch, options: WriteOptions): KubeObject {
+function configuration(call: Call, patch: Patch): KubeObject {
   const { installed, target } = call;
   const { value } = patch;
   if (!isRecord(value)) throw badRequest("error decoding YAML: the configuration must be an object");
@@ -78,9 +80,17 @@ function configuration(call: Call, patch: Patch, options: WriteOptions): KubeObj
     );
   }
   object.metadata.name = target.name;
-  validateFields(call, installed.definition, object, patch.duplicates, options.fieldValidation, false);
   fillNamespace(call, object);
   return object;
+}
+
+/** Fields that a configuration has twice; asked only about one that applies. @throws StatusError 400 */
+function reportRepetitions(call: Call, { repeated }: Patch, { fieldValidation }: WriteOptions): void {
+  const [text] = repeated.before;
+  if (text === undefined || fieldValidation === "Ignore") return;
+  const whole = `error strict decoding YAML: error converting YAML to JSON: ${text}`;
+  if (fieldValidation === "Strict") throw badRequest(whole);
+  if (!call.warnings.includes(whole)) call.warnings.push(whole);
 }
 
 function merge(
@@ -105,6 +115,7 @@ function merge(
     });
     if (result.conflict !== undefined) throw result.conflict;
     const { object } = result;
+    prune(installed.definition.schema, object);
     installed.definition.applyDefaults(object);
     return object;
   } catch (error) {

@@ -33,10 +33,27 @@ export interface ExpectedKind {
  * @throws StatusError 400, 413, 415
  */
 export async function readObject(call: Call, expected: ExpectedKind, validation: FieldValidation): Promise<KubeObject> {
-  const { value, duplicates } = decodeBody(await call.request.body(), call.request.headers["content-type"], expected);
+  const { value, repeated } = decodeBody(await call.request.body(), call.request.headers["content-type"], expected);
   const object = completeKind(value, expected);
-  validateFields(call, expected, object, duplicates, validation, true);
+  validateFields(call, expected, object, repeated, validation, true);
   return object;
+}
+
+/** What is said about repeated fields, as upstream's decoders say it: before or after what is said of unknown ones. */
+export interface Repeated {
+  readonly before: readonly string[];
+  readonly after: readonly string[];
+}
+const NO_REPETITIONS: Repeated = { before: [], after: [] };
+
+export function repeatedInJson(duplicates: readonly string[]): Repeated {
+  if (duplicates.length === 0) return NO_REPETITIONS;
+  return { before: [], after: duplicates.map((field) => `duplicate field ${JSON.stringify(field)}`) };
+}
+/** go-yaml reports all lines as one error. */
+export function repeatedInYaml(messages: readonly string[]): Repeated {
+  if (messages.length === 0) return NO_REPETITIONS;
+  return { before: [`yaml: unmarshal errors:\n  ${messages.join("\n  ")}`], after: [] };
 }
 
 /** A body of any supported encoding as a plain value. */
@@ -44,7 +61,7 @@ export function decodeBody(
   bytes: Buffer,
   contentType: string | undefined,
   expected: Pick<ExpectedKind, "custom">,
-): { value: unknown; duplicates: readonly string[] } {
+): { value: unknown; repeated: Repeated } {
   const encoding = bodyEncoding(contentType) ?? (hasProtobufMagic(bytes) ? "protobuf" : undefined);
   if (encoding === undefined || (encoding === "protobuf" && expected.custom)) {
     const known = [CONTENT_TYPES.json, CONTENT_TYPES.yaml, ...(expected.custom ? [] : [CONTENT_TYPES.protobuf])];
@@ -54,8 +71,13 @@ export function decodeBody(
     );
   }
   try {
-    if (encoding === "protobuf") return { value: decodeEnvelope(bytes), duplicates: [] };
-    return encoding === "json" ? decodeJson(bytes) : decodeYaml(bytes.toString("utf8"));
+    if (encoding === "protobuf") return { value: decodeEnvelope(bytes), repeated: NO_REPETITIONS };
+    if (encoding === "json") {
+      const { value, duplicates } = decodeJson(bytes);
+      return { value, repeated: repeatedInJson(duplicates) };
+    }
+    const { value, duplicateMessages } = decodeYaml(bytes.toString("utf8"));
+    return { value, repeated: repeatedInYaml(duplicateMessages) };
   } catch (error) {
     if (error instanceof DecodeError || error instanceof ProtobufError) {
       throw badRequest(`the object provided is unrecognized (must be of type ${kindHint(expected)}): ${error.message}`);
@@ -102,7 +124,7 @@ export function validateFields(
   call: Call,
   expected: ExpectedKind,
   object: KubeObject,
-  duplicates: readonly string[],
+  repeated: Repeated,
   validation: FieldValidation,
   wrapped: boolean,
 ): void {
@@ -110,11 +132,9 @@ export function validateFields(
   // Values of custom resources are judged by their schema, with 422; only the metadata has to decode.
   const [first] = expected.custom ? checkFields(METADATA, object.metadata).errors : errors;
   if (first !== undefined) throw badRequest(cannotBeHandled(expected.kind, expected.version, first));
-  if (validation !== "Ignore" && (unknown.length > 0 || duplicates.length > 0)) {
-    const problems = [
-      ...unknown.map((field) => `unknown field ${JSON.stringify(field)}`),
-      ...duplicates.map((field) => `duplicate field ${JSON.stringify(field)}`),
-    ];
+  if (validation !== "Ignore" && (unknown.length > 0 || repeated !== NO_REPETITIONS)) {
+    const unknownTexts = unknown.map((field) => `unknown field ${JSON.stringify(field)}`);
+    const problems = [...repeated.before, ...unknownTexts, ...repeated.after];
     if (validation === "Strict") {
       const why = `strict decoding error: ${problems.join(", ")}`;
       throw badRequest(wrapped ? cannotBeHandled(expected.kind, expected.version, why) : why);

@@ -19,7 +19,7 @@ import {
 } from "#pkg/apimachinery/index.ts";
 import { parseMediaType } from "../http/negotiate.ts";
 import { MODIFIED } from "../http/status.ts";
-import { type ExpectedKind, validateFields } from "./body.ts";
+import { type ExpectedKind, type Repeated, repeatedInJson, repeatedInYaml, validateFields } from "./body.ts";
 import type { Call } from "./call.ts";
 import { type Written, sendWritten } from "./create.ts";
 import { parseWriteOptions, type WriteOptions } from "./options.ts";
@@ -43,7 +43,7 @@ export type PatchType = "json" | "merge" | "strategic" | "apply";
 export interface Patch {
   readonly type: PatchType;
   readonly value: unknown;
-  readonly duplicates: readonly string[];
+  readonly repeated: Repeated;
 }
 
 /** PATCH of an object. */
@@ -90,7 +90,7 @@ export async function readPatch(call: Call, custom: boolean): Promise<Patch> {
   }
   const bytes = await call.request.body();
   try {
-    const { value, duplicates } = type === "apply" ? decodeYaml(bytes.toString("utf8")) : decodeJson(bytes);
+    const { value, repeated } = type === "apply" ? fromYaml(bytes) : fromJson(bytes);
     if (type === "json") {
       if (!Array.isArray(value))
         throw badRequest("error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch");
@@ -103,11 +103,20 @@ export async function readPatch(call: Call, custom: boolean): Promise<Patch> {
         });
       }
     } else if (!isRecord(value)) throw badRequest("error decoding patch: the patch must be an object");
-    return { type, value, duplicates };
+    return { type, value, repeated };
   } catch (error) {
     if (error instanceof DecodeError) throw badRequest(`error decoding patch: ${error.message}`);
     throw error;
   }
+}
+
+function fromJson(bytes: Buffer): { value: unknown; repeated: Repeated } {
+  const { value, duplicates } = decodeJson(bytes);
+  return { value, repeated: repeatedInJson(duplicates) };
+}
+function fromYaml(bytes: Buffer): { value: unknown; repeated: Repeated } {
+  const { value, duplicateMessages } = decodeYaml(bytes.toString("utf8"));
+  return { value, repeated: repeatedInYaml(duplicateMessages) };
 }
 
 /** The patched object, checked like a body. @throws StatusError 400, 409, 422 */
@@ -129,7 +138,7 @@ export function patchOnto(
   const { metadata } = patched;
   const { apiVersion: _a, kind: _k, metadata: _m, ...rest } = patched;
   const object: KubeObject = { apiVersion, kind: expected.kind, metadata: isRecord(metadata) ? metadata : {}, ...rest };
-  validateFields(call, expected, object, patch.duplicates, options.fieldValidation, false);
+  validateFields(call, expected, object, patch.repeated, options.fieldValidation, false);
   expected.applyDefaults?.(object);
   assertRevision(call, object, old);
   return object;
