@@ -1,0 +1,108 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { SpawnRunner, silentLogger } from "#pkg/util/index.ts";
+import { container, pod } from "../testing/observed.ts";
+import { CgroupManager, limitWrites, parseHierarchies, weightOf } from "./manager.ts";
+import { containerResources, oomScoreAdj, podSums, quotaOf, sharesOf } from "./resources.ts";
+
+const GI = 2 ** 30;
+const options = { nodeMemoryBytes: 4 * GI, cpuCFSQuota: true, minOomScoreAdj: -1000 };
+
+test("CPU becomes shares and quota within the kernel's bounds", () => {
+  assert.deepEqual([0, 1, 2, 250, 1000, 1_000_000].map(sharesOf), [2, 2, 2, 256, 1024, 262_144]);
+  assert.deepEqual([0, 5, 10, 250, 1000].map(quotaOf), [0, 1000, 1000, 25_000, 100_000]);
+  assert.deepEqual([2, 1024, 262_144].map(weightOf), [1, 39, 10_000]);
+});
+
+test("a container's resources", () => {
+  const c = container("c", { resources: { requests: { cpu: "100m" }, limits: { cpu: "200m", memory: "64Mi" } } });
+  const { cpuShares, cpuQuota, cpuPeriod, memoryLimitInBytes } = containerResources(
+    pod({ containers: [c] }),
+    c,
+    options,
+  );
+  assert.deepEqual(
+    { cpuShares, cpuQuota, cpuPeriod, memoryLimitInBytes },
+    { cpuShares: 102, cpuQuota: 20_000, cpuPeriod: 100_000, memoryLimitInBytes: 64 * 2 ** 20 },
+  );
+});
+
+test("the out-of-memory score follows the QoS class and this machine's permission", () => {
+  const guaranteed = container("c", {
+    resources: { requests: { cpu: "1", memory: "1Gi" }, limits: { cpu: "1", memory: "1Gi" } },
+  });
+  const burstable = container("c", { resources: { requests: { memory: "1Gi" } } });
+  const score = (c: typeof guaranteed, spec: object = {}) => oomScoreAdj(pod({ containers: [c], ...spec }), c, 4 * GI);
+  assert.deepEqual(
+    [score(guaranteed), score(burstable), score(container("c")), score(container("c"), { priority: 2_000_000_000 })],
+    [-997, 750, 1000, -997],
+  );
+  assert.equal(
+    containerResources(pod({ containers: [guaranteed] }), guaranteed, { ...options, minOomScoreAdj: 0 }).oomScoreAdj,
+    0,
+  );
+});
+
+test("a pod's sums: regular and sidecars together, or the largest init phase, plus overhead", () => {
+  const of = (name: string, cpu: string, more = {}) => container(name, { resources: { requests: { cpu } }, ...more });
+  const sums = podSums(
+    pod({
+      containers: [of("a", "100m"), of("b", "200m")],
+      initContainers: [of("side", "50m", { restartPolicy: "Always" }), of("init", "400m")],
+      overhead: { cpu: "10m" },
+    }),
+  );
+  assert.deepEqual([sums.milliCpuRequest, sums.milliCpuLimit, sums.memoryLimit], [460, undefined, undefined]);
+});
+
+test("limits as files, on both versions of cgroups", () => {
+  const limits = { cpuShares: 1024, cpuQuota: 50_000, memoryLimit: -1, pidsLimit: 100 };
+  const lines = (version: 1 | 2) => limitWrites(version, limits).map(({ file, value }) => `${file}=${value}`);
+  assert.deepEqual(lines(1), [
+    "cpu.shares=1024",
+    "cpu.cfs_period_us=100000",
+    "cpu.cfs_quota_us=50000",
+    "memory.limit_in_bytes=-1",
+    "pids.max=100",
+  ]);
+  assert.deepEqual(lines(2), ["cpu.weight=39", "cpu.max=50000 100000", "memory.max=max", "pids.max=100"]);
+});
+
+test("hierarchies are read from mountinfo", () => {
+  const v1 = parseHierarchies(
+    "30 25 0:26 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n31 25 0:27 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n32 25 0:28 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n",
+  );
+  assert.equal(v1.version, 1);
+  assert.deepEqual(
+    [...v1.mounts],
+    [
+      ["cpu", "/sys/fs/cgroup/cpu"],
+      ["cpuacct", "/sys/fs/cgroup/cpu"],
+      ["memory", "/sys/fs/cgroup/memory"],
+    ],
+  );
+  assert.deepEqual(parseHierarchies("30 25 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"), {
+    version: 2,
+    mounts: new Map([["", "/sys/fs/cgroup"]]),
+  });
+});
+
+test("paths: nested directories, or slices as systemd nests them", () => {
+  const make = (driver: "cgroupfs" | "systemd", cgroupRoot: string) =>
+    new CgroupManager({
+      hierarchies: { version: 2, mounts: new Map() },
+      driver,
+      cgroupRoot,
+      perQos: true,
+      podPidsLimit: -1,
+      commands: new SpawnRunner(),
+      log: silentLogger,
+    });
+  const subject = pod({ containers: [container("c")] }, {}, { uid: "1-2" });
+  assert.equal(make("cgroupfs", "/lab/n1").podParent(subject), "/lab/n1/kubepods/besteffort/pod1-2");
+  assert.equal(
+    make("systemd", "").podPath(subject),
+    "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod1_2.slice",
+  );
+  assert.equal(make("systemd", "").podParent(subject), "kubepods-besteffort-pod1_2.slice");
+});

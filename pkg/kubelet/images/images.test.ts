@@ -1,0 +1,95 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Secret } from "#pkg/api/types/core-v1.ts";
+import type { Image } from "../cri/runtime.ts";
+import { credentialsFor } from "./credentials.ts";
+import { removableImages } from "./gc.ts";
+import { isImageReference, registryOf, withDefaultTag } from "./reference.ts";
+
+test("references: what may be pulled and how it is completed", () => {
+  for (const good of [
+    "nginx",
+    "nginx:1.2",
+    "library/nginx",
+    "registry:5000/a/b:t",
+    `a@sha256:${"0".repeat(64)}`,
+    "registry.k8s.io/e2e-test-images/agnhost:2.63.0",
+  ])
+    assert.equal(isImageReference(good), true, good);
+  for (const bad of ["", "Nginx", "a b", "nginx:", "-x", "a//b", "x".repeat(5000)])
+    assert.equal(isImageReference(bad), false, bad);
+  assert.deepEqual(["nginx", "nginx:1", "r:5000/nginx", "a@sha256:0"].map(withDefaultTag), [
+    "nginx:latest",
+    "nginx:1",
+    "r:5000/nginx:latest",
+    "a@sha256:0",
+  ]);
+  assert.deepEqual(["nginx", "r:5000/x", "ghcr.io/x/y", "team/x"].map(registryOf), [
+    "index.docker.io",
+    "r:5000",
+    "ghcr.io",
+    "index.docker.io",
+  ]);
+});
+
+function secret(auths: object): Secret {
+  return {
+    metadata: { name: "s", uid: "", resourceVersion: "1", creationTimestamp: "" },
+    data: { ".dockerconfigjson": Buffer.from(JSON.stringify({ auths })).toString("base64") },
+  };
+}
+test("credentials: by host, wildcard and longest path; unreadable secrets are reported", () => {
+  const auth = Buffer.from("user:pa:ss").toString("base64");
+  const secrets = [
+    secret({
+      "https://index.docker.io/v1/": { auth },
+      "ghcr.io": { username: "wide", password: "x" },
+      "ghcr.io/team": { username: "narrow", password: "y" },
+      "*.example.com": { username: "star" },
+    }),
+  ];
+  const bad: unknown[] = [];
+  const users = (image: string) =>
+    credentialsFor(image, [...secrets, { ...secrets[0]!, data: { ".dockerconfigjson": "e3s=" } }], (_secret, error) =>
+      bad.push(error),
+    ).map(({ username }) => username);
+  assert.deepEqual(users("nginx"), ["user"]);
+  assert.equal(bad.length, 1);
+  assert.deepEqual(users("ghcr.io/team/app"), ["narrow", "wide"]);
+  assert.deepEqual(users("ghcr.io/other"), ["wide"]);
+  assert.deepEqual(users("r.example.com/x"), ["star"]);
+  assert.deepEqual(users("a.r.example.com/x"), []);
+  assert.equal(credentialsFor("nginx", secrets, () => undefined)[0]?.password, "pa:ss");
+});
+
+test("image collection takes what is unused, oldest use first, and leaves the pause image", () => {
+  const image = (id: string, more: Partial<Image> = {}): Image => ({
+    id,
+    repoTags: [`repo/${id}:1`],
+    repoDigests: [],
+    sizeBytes: 1,
+    username: "",
+    pinned: false,
+    ...more,
+  });
+  const images = [
+    image("used"),
+    image("old"),
+    image("older"),
+    image("young"),
+    image("pinned", { pinned: true }),
+    image("p", { repoTags: ["registry.k8s.io/pause:3.10"] }),
+  ];
+  const removable = removableImages({
+    images,
+    inUse: new Set(["repo/used:1"]),
+    lastUsed: new Map([["old", 500]]),
+    firstSeen: new Map(images.map(({ id }) => [id, id === "young" ? 990 : 0])),
+    now: 1000,
+    minimumAgeMs: 100,
+  });
+  assert.deepEqual(
+    removable.map(({ id }) => id),
+    ["older", "old"],
+  );
+});

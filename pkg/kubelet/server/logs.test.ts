@@ -1,0 +1,91 @@
+import assert from "node:assert/strict";
+import { appendFile, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { RealClock } from "#pkg/util/index.ts";
+import { readLog } from "./logs.ts";
+import type { LogOptions } from "./logs.ts";
+
+let directory: string;
+before(async () => {
+  directory = await mkdtemp(join(tmpdir(), "kubelet-logs-"));
+});
+after(() => rm(directory, { recursive: true }));
+
+const line = (second: number, text: string, stream = "stdout", tag = "F") =>
+  `2026-01-01T00:00:0${second}.000000000Z ${stream} ${tag} ${text}\n`;
+const LOG = [
+  line(1, "one"),
+  line(2, "two-", "stdout", "P"),
+  line(2, "end"),
+  line(3, "bad", "stderr"),
+  line(4, ""),
+].join("");
+const all: LogOptions = { follow: false, timestamps: false, stream: "All" };
+
+async function read(options: Partial<LogOptions>, text = LOG): Promise<string> {
+  const path = join(directory, "0.log");
+  await writeFile(path, text);
+  let result = "";
+  for await (const chunk of readLog(
+    { path, running: () => false },
+    { ...all, ...options },
+    new RealClock(),
+    AbortSignal.timeout(5000),
+  ))
+    result += chunk.toString();
+  return result;
+}
+
+const cases: [name: string, options: Partial<LogOptions>, expected: string][] = [
+  ["everything", {}, "one\ntwo-end\nbad\n\n"],
+  [
+    "timestamps, once per line",
+    { timestamps: true },
+    "2026-01-01T00:00:01.000000000Z one\n2026-01-01T00:00:02.000000000Z two-end\n2026-01-01T00:00:03.000000000Z bad\n2026-01-01T00:00:04.000000000Z \n",
+  ],
+  ["the last two lines", { tailLines: 2 }, "bad\n\n"],
+  ["no lines", { tailLines: 0 }, ""],
+  ["more lines than there are", { tailLines: 100 }, "one\ntwo-end\nbad\n\n"],
+  ["since a time", { since: Date.parse("2026-01-01T00:00:03Z") }, "bad\n\n"],
+  ["at most so many bytes", { limitBytes: 5 }, "one\nt"],
+  ["one stream", { stream: "Stderr" }, "bad\n"],
+];
+for (const [name, options, expected] of cases) test(name, async () => assert.equal(await read(options), expected));
+
+test("a log of many blocks has the right tail", async () => {
+  const text = Array.from({ length: 20_000 }, (_, i) => line(1, `line ${i}`)).join("");
+  assert.equal(await read({ tailLines: 3 }, text), "line 19997\nline 19998\nline 19999\n");
+});
+
+test("following sees what is appended, survives rotation, and ends with the container", async () => {
+  const path = join(directory, "follow.log");
+  await writeFile(path, line(1, "first"));
+  let running = true;
+  const chunks: string[] = [];
+  const reading = (async () => {
+    for await (const chunk of readLog(
+      { path, running: () => running },
+      { ...all, follow: true },
+      new RealClock(),
+      AbortSignal.timeout(10_000),
+    ))
+      chunks.push(chunk.toString());
+  })();
+  const seen = async (text: string) => {
+    for (let i = 0; i < 200 && !chunks.join("").includes(text); i++)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.match(chunks.join(""), new RegExp(text));
+  };
+  await seen("first");
+  await appendFile(path, line(2, "second"));
+  await seen("second");
+  await rename(path, `${path}.old`);
+  await appendFile(`${path}.old`, line(3, "last of the old"));
+  await writeFile(path, line(4, "first of the new"));
+  await seen("first of the new");
+  running = false;
+  await reading;
+  assert.equal(chunks.join(""), "first\nsecond\nlast of the old\nfirst of the new\n");
+});
