@@ -2,6 +2,13 @@
 import { deepCopy, deepEqual, isRecord, setMember } from "../deep.ts";
 import { PatchError } from "./patch-error.ts";
 
+/** Operations that do not apply are answered with 422. */
+class OperationError extends PatchError {
+  constructor(message: string) {
+    super(message, 422);
+  }
+}
+
 export interface JsonPatchOperation {
   readonly op: "add" | "remove" | "replace" | "move" | "copy" | "test";
   readonly path: string;
@@ -29,10 +36,10 @@ function isContainer(value: unknown): value is Container {
 /** Index of an existing element; negative indices count from the end. */
 function elementIndex(array: readonly unknown[], token: string): number {
   if (!/^[+-]?[0-9]+$/.test(token))
-    throw new PatchError(`strconv.Atoi: parsing ${JSON.stringify(token)}: invalid syntax`);
+    throw new OperationError(`strconv.Atoi: parsing ${JSON.stringify(token)}: invalid syntax`);
   const index = Number(token);
   if (index >= array.length || index < -array.length)
-    throw new PatchError(`Unable to access invalid index: ${index}: ${INVALID_INDEX}`);
+    throw new OperationError(`Unable to access invalid index: ${index}: ${INVALID_INDEX}`);
   return index < 0 ? index + array.length : index;
 }
 
@@ -47,11 +54,11 @@ function addChild(container: Container, token: string, value: unknown): void {
     container.push(value);
     return;
   }
-  if (!/^[+-]?[0-9]+$/.test(token)) throw new PatchError(`value was not a proper array index: '${token}'`);
+  if (!/^[+-]?[0-9]+$/.test(token)) throw new OperationError(`value was not a proper array index: '${token}'`);
   const index = Number(token);
   const size = container.length + 1;
   if (index >= size || index < -size)
-    throw new PatchError(`Unable to access invalid index: ${index}: ${INVALID_INDEX}`);
+    throw new OperationError(`Unable to access invalid index: ${index}: ${INVALID_INDEX}`);
   container.splice(index < 0 ? index + size : index, 0, value);
 }
 
@@ -60,7 +67,8 @@ function removeChild(container: Container, token: string): void {
     container.splice(elementIndex(container, token), 1);
     return;
   }
-  if (!Object.hasOwn(container, token)) throw new PatchError(`Unable to remove nonexistent key: ${token}: ${MISSING}`);
+  if (!Object.hasOwn(container, token))
+    throw new OperationError(`Unable to remove nonexistent key: ${token}: ${MISSING}`);
   delete container[token];
 }
 
@@ -68,7 +76,7 @@ function within<T>(context: string, action: () => T): T {
   try {
     return action();
   } catch (error) {
-    if (error instanceof PatchError) throw new PatchError(`${context}: ${error.message}`);
+    if (error instanceof OperationError) throw new OperationError(`${context}: ${error.message}`);
     throw error;
   }
 }
@@ -104,36 +112,36 @@ class Document {
   add(path: string, value: unknown): void {
     const place = this.#find(path);
     if (place === undefined)
-      throw new PatchError(`add operation does not apply: doc is missing path: "${path}": ${MISSING}`);
+      throw new OperationError(`add operation does not apply: doc is missing path: "${path}": ${MISSING}`);
     within(`error in add for path: '${path}'`, () => addChild(place.container, place.token, deepCopy(value)));
   }
 
   remove(path: string): void {
     const place = this.#find(path);
     if (place === undefined)
-      throw new PatchError(`remove operation does not apply: doc is missing path: "${path}": ${MISSING}`);
+      throw new OperationError(`remove operation does not apply: doc is missing path: "${path}": ${MISSING}`);
     within(`error in remove for path: '${path}'`, () => removeChild(place.container, place.token));
   }
 
   replace(path: string, value: unknown): void {
     const place = this.#find(path);
     if (place === undefined)
-      throw new PatchError(`replace operation does not apply: doc is missing path: ${path}: ${MISSING}`);
+      throw new OperationError(`replace operation does not apply: doc is missing path: ${path}: ${MISSING}`);
     const { container, token } = place;
     if (Array.isArray(container)) {
       const index = /^[+-]?[0-9]+$/.test(token) ? Number(token) : Number.NaN;
       if (!(index < container.length && index >= -container.length)) {
-        throw new PatchError(`replace operation does not apply: doc is missing key: ${path}: ${MISSING}`);
+        throw new OperationError(`replace operation does not apply: doc is missing key: ${path}: ${MISSING}`);
       }
       container[index < 0 ? index + container.length : index] = deepCopy(value);
     } else if (Object.hasOwn(container, token)) setMember(container, token, deepCopy(value));
-    else throw new PatchError(`replace operation does not apply: doc is missing key: ${path}: ${MISSING}`);
+    else throw new OperationError(`replace operation does not apply: doc is missing key: ${path}: ${MISSING}`);
   }
 
   move(from: string, path: string): void {
     const source = this.#find(from);
     if (source === undefined)
-      throw new PatchError(`move operation does not apply: doc is missing from path: ${from}: ${MISSING}`);
+      throw new OperationError(`move operation does not apply: doc is missing from path: ${from}: ${MISSING}`);
     const value = within(`error in move for path: '${from}'`, () => {
       const moved = getChild(source.container, source.token);
       removeChild(source.container, source.token);
@@ -141,22 +149,22 @@ class Document {
     });
     const target = this.#find(path);
     if (target === undefined)
-      throw new PatchError(`move operation does not apply: doc is missing destination path: ${path}: ${MISSING}`);
+      throw new OperationError(`move operation does not apply: doc is missing destination path: ${path}: ${MISSING}`);
     within(`error in move for path: '${path}'`, () => addChild(target.container, target.token, value));
   }
 
   copy(from: string, path: string): void {
     const source = this.#find(from);
     if (source === undefined)
-      throw new PatchError(`copy operation does not apply: doc is missing from path: ${from}: ${MISSING}`);
+      throw new OperationError(`copy operation does not apply: doc is missing from path: ${from}: ${MISSING}`);
     const value = within(`error in copy for from: '${from}'`, () => getChild(source.container, source.token));
-    if (value === undefined) throw new PatchError(`error in copy for from: '${from}': ${MISSING}`);
+    if (value === undefined) throw new OperationError(`error in copy for from: '${from}': ${MISSING}`);
     const target = this.#find(path);
     if (target === undefined)
-      throw new PatchError(`copy operation does not apply: doc is missing destination path: ${path}: ${MISSING}`);
+      throw new OperationError(`copy operation does not apply: doc is missing destination path: ${path}: ${MISSING}`);
     this.#copiedBytes += JSON.stringify(value).length;
     if (this.#copiedBytes > MAX_COPIED_BYTES) {
-      throw new PatchError(
+      throw new OperationError(
         `Unable to complete the copy, the accumulated size increase of copy is ${this.#copiedBytes}, exceeding the limit ${MAX_COPIED_BYTES}`,
       );
     }
@@ -166,21 +174,21 @@ class Document {
   test(path: string, expected: unknown): void {
     const place = this.#find(path);
     if (place === undefined)
-      throw new PatchError(`test operation does not apply: is missing path: ${path}: ${MISSING}`);
+      throw new OperationError(`test operation does not apply: is missing path: ${path}: ${MISSING}`);
     const actual = within(`error in test for path: '${path}'`, () => getChild(place.container, place.token));
     if (!deepEqual(actual ?? null, expected ?? null))
-      throw new PatchError(`testing value ${path} failed: ${TEST_FAILED}`);
+      throw new OperationError(`testing value ${path} failed: ${TEST_FAILED}`);
   }
 }
 
 function decodeOperations(patch: unknown): readonly Record<string, unknown>[] {
   if (!Array.isArray(patch)) {
     const type = isRecord(patch) ? "object" : typeof patch;
-    throw new PatchError(`json: cannot unmarshal ${type} into Go value of type jsonpatch.Patch`);
+    throw new PatchError(`json: cannot unmarshal ${type} into Go value of type jsonpatch.Patch`, 400);
   }
   for (const operation of patch) {
     if (!isRecord(operation))
-      throw new PatchError(`json: cannot unmarshal ${typeof operation} into Go value of type jsonpatch.Operation`);
+      throw new PatchError(`json: cannot unmarshal ${typeof operation} into Go value of type jsonpatch.Operation`, 400);
   }
   return patch as Record<string, unknown>[];
 }
@@ -195,7 +203,7 @@ export function applyJsonPatch(original: unknown, patch: readonly JsonPatchOpera
   for (const { op, path, from, value } of operations) {
     const needs = (pointer: unknown, what: string): string => {
       if (typeof pointer === "string") return pointer;
-      throw new PatchError(`${String(op)} operation failed to decode ${what}: ${MISSING}`);
+      throw new OperationError(`${String(op)} operation failed to decode ${what}: ${MISSING}`);
     };
     switch (op) {
       case "add":
@@ -217,7 +225,7 @@ export function applyJsonPatch(original: unknown, patch: readonly JsonPatchOpera
         document.test(needs(path, "path"), value);
         break;
       default:
-        throw new PatchError(`Unexpected kind: ${typeof op === "string" ? op : "unknown"}`);
+        throw new OperationError(`Unexpected kind: ${typeof op === "string" ? op : "unknown"}`);
     }
   }
   return document.root;

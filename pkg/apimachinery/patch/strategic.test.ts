@@ -144,7 +144,7 @@ test("strategic merge patches", () => {
 test("bad patches fail with upstream's messages", () => {
   const original = { containers: [c("a")], labels: { a: "1" }, strategy: { type: "x" }, finalizers: ["a", "b"] };
   const table: [Record<string, unknown>, RegExp][] = [
-    [{ containers: [{ image: "x" }] }, /^map: \{"image":"x"\} does not contain declared merge key: name$/],
+    [{ containers: [{ image: "x" }] }, /^map: map\[image:x\] does not contain declared merge key: name$/],
     [{ containers: [{ $patch: "delete" }] }, /does not contain declared merge key: name$/],
     [{ labels: { $patch: "explode" } }, /^unknown patch type: explode in map/],
     [{ containers: [c("b", { $patch: "merge" })] }, /^merging lists cannot yet be specified in the patch$/],

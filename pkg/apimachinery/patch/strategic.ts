@@ -5,7 +5,7 @@
 import { deepCopy, deepEqual, isRecord, setMember } from "../deep.ts";
 import type { FieldSchema } from "../schema.ts";
 import { elementOrder, orderMerged, partition } from "./element-order.ts";
-import { PatchError } from "./patch-error.ts";
+import { goValue, PatchError } from "./patch-error.ts";
 
 type Json = Record<string, unknown>;
 
@@ -55,7 +55,7 @@ function mergeMap(original: Json, patch: Json, schema: FieldSchema | undefined):
 }
 
 const unknownPatchType = (type: unknown, map: Json): PatchError =>
-  new PatchError(`unknown patch type: ${String(type)} in map: ${JSON.stringify(map)}`);
+  new PatchError(`unknown patch type: ${String(type)} in map: ${goValue(map)}`);
 
 function mergeMember(original: Json, patchKey: string, value: unknown, schema: FieldSchema | undefined): void {
   const deletion = patchKey.startsWith(DELETE_FROM_PRIMITIVE_LIST);
@@ -71,7 +71,7 @@ function mergeMember(original: Json, patchKey: string, value: unknown, schema: F
     else if (strategy === "merge") original[key] = mergeList(present, value, member, mergeKey);
     else original[key] = withoutDirectives(value);
   } else if (deletion) {
-    if (!Array.isArray(value)) throw new PatchError("invalid patch format of primitive list");
+    if (!Array.isArray(value)) throw new PatchError("invalid patch format of primitive list", 400);
   } else if (isRecord(present) && isRecord(value)) {
     const { schema: member, strategy } = memberOf(schema, key);
     original[key] = strategy === "replace" ? withoutDirectives(value) : mergeMap(present, value, member);
@@ -89,6 +89,7 @@ function fieldOfDirective(key: string, directive: string): string {
       directive === SET_ELEMENT_ORDER
         ? "invalid patch format of setElementOrder list"
         : "invalid patch format of primitive list",
+      400,
     );
   }
   return field;
@@ -119,11 +120,11 @@ function applyRetainKeys(original: Json, patch: Json): void {
   if (!Object.hasOwn(patch, RETAIN_KEYS)) return;
   const list = patch[RETAIN_KEYS];
   delete patch[RETAIN_KEYS];
-  if (!Array.isArray(list)) throw new PatchError("invalid patch format of retainKeys");
+  if (!Array.isArray(list)) throw new PatchError("invalid patch format of retainKeys", 400);
   const retained = new Set(list);
   for (const key of Object.keys(patch)) {
     if (patch[key] === null || isDirective(key)) continue;
-    if (!retained.has(key)) throw new PatchError("invalid patch format of retainKeys");
+    if (!retained.has(key)) throw new PatchError("invalid patch format of retainKeys", 400);
   }
   for (const key of Object.keys(original)) if (!retained.has(key)) delete original[key];
 }
@@ -135,14 +136,14 @@ function applyElementOrders(original: Json, patch: Json, schema: FieldSchema | u
     const order = patch[directive];
     delete patch[directive];
     const key = fieldOfDirective(directive, SET_ELEMENT_ORDER);
-    if (!Array.isArray(order)) throw new PatchError("invalid patch format of setElementOrder list");
+    if (!Array.isArray(order)) throw new PatchError("invalid patch format of setElementOrder list", 400);
     const present = Object.hasOwn(original, key) ? original[key] : undefined;
     const changes = Object.hasOwn(patch, key) ? patch[key] : undefined;
     if (
       (present !== undefined && !Array.isArray(present)) ||
       (changes !== undefined && changes !== null && !Array.isArray(changes))
     ) {
-      throw new PatchError("invalid patch format of setElementOrder list");
+      throw new PatchError("invalid patch format of setElementOrder list", 400);
     }
     if (changes === null) continue; // the field itself is deleted
     const { schema: member, strategy, mergeKey } = memberOf(schema, key);
@@ -168,7 +169,7 @@ function assertSameOrder(changes: readonly unknown[], order: readonly unknown[],
   }
   if (next < kept.length) {
     throw new PatchError(
-      `The order in patch list:\n${JSON.stringify(changes)}\n doesn't match ${SET_ELEMENT_ORDER} list:\n${JSON.stringify(order)}\n`,
+      `The order in patch list:\n${goValue(changes)}\n doesn't match ${SET_ELEMENT_ORDER} list:\n${goValue(order)}\n`,
     );
   }
 }
@@ -184,7 +185,7 @@ function mergeList(
   const kinds = new Set(
     [...original, ...patch].map((item) => (isRecord(item) ? "map" : Array.isArray(item) ? "slice" : "scalar")),
   );
-  if (kinds.has("slice")) throw new PatchError("lists of lists are not supported");
+  if (kinds.has("slice")) throw new PatchError("lists of lists are not supported", 422);
   if (kinds.size > 1) throw new PatchError("list element types are not identical");
   const maps = kinds.has("map");
   let merged: unknown[];
@@ -237,5 +238,5 @@ function mergeElements(original: Json[], changes: Json[], mergeKey: string, sche
 
 function mergeKeyOf(element: Json, mergeKey: string): unknown {
   if (Object.hasOwn(element, mergeKey)) return element[mergeKey];
-  throw new PatchError(`map: ${JSON.stringify(element)} does not contain declared merge key: ${mergeKey}`);
+  throw new PatchError(`map: ${goValue(element)} does not contain declared merge key: ${mergeKey}`);
 }
