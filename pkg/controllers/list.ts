@@ -1,5 +1,24 @@
 import type { Controller } from "#pkg/client/index.ts";
 import type { ControllerEnv } from "./common/env.ts";
+import { createCronJobController } from "./cronjob/cronjob.ts";
+import { createCsrApprovingController, createCsrCleaner, createCsrSigningController } from "./csr/csr.ts";
+import { createDisruptionController } from "./disruption/disruption.ts";
+import { createEphemeralVolumeController } from "./ephemeral/ephemeral.ts";
+import { createLocalPathProvisioner } from "./localpath/provisioner.ts";
+import { createEndpointSliceMirroringController } from "./mirroring/mirroring.ts";
+import { createPersistentVolumeBinder } from "./persistentvolume/binder.ts";
+import {
+  createPvcProtectionController,
+  createPvProtectionController,
+  createVacProtectionController,
+} from "./protection/protection.ts";
+import { createClusterRoleAggregationController } from "./rbacaggregation/rbacaggregation.ts";
+import { createResourceQuotaController } from "./resourcequota/resourcequota.ts";
+import { createServiceAccountTokenController } from "./serviceaccounttoken/serviceaccounttoken.ts";
+import { createServiceCidrController } from "./servicecidr/servicecidr.ts";
+import { createTtlController } from "./ttl/ttl.ts";
+import { createTtlAfterFinishedController } from "./ttlafterfinished/ttlafterfinished.ts";
+import { createVapStatusController } from "./vapstatus/vapstatus.ts";
 import { createDaemonSetController } from "./daemonset/daemonset.ts";
 import { createDeploymentController } from "./deployment/deployment.ts";
 import { createEndpointsController } from "./endpoints/endpoints.ts";
@@ -37,6 +56,7 @@ function declare(name: string, alias: string, account: string, create: Create, o
 
 /** Every controller there is, in order of start. */
 export const CONTROLLERS: readonly ControllerDeclaration[] = [
+  declare("serviceaccount-token-controller", "serviceaccount-token", "", createServiceAccountTokenController),
   declare("serviceaccount-controller", "serviceaccount", "service-account-controller", createServiceAccountController),
   declare(
     "root-ca-certificate-publisher-controller",
@@ -63,4 +83,82 @@ export const CONTROLLERS: readonly ControllerDeclaration[] = [
   declare("endpointslice-controller", "endpointslice", "endpointslice-controller", createEndpointSliceController),
   declare("garbage-collector-controller", "garbagecollector", "generic-garbage-collector", createGarbageCollector),
   declare("pod-garbage-collector-controller", "podgc", "pod-garbage-collector", createPodGcController),
+  declare("cronjob-controller", "cronjob", "cronjob-controller", createCronJobController),
+  declare(
+    "ttl-after-finished-controller",
+    "ttl-after-finished",
+    "ttl-after-finished-controller",
+    createTtlAfterFinishedController,
+  ),
+  declare("disruption-controller", "disruption", "disruption-controller", createDisruptionController),
+  declare("resourcequota-controller", "resourcequota", "resourcequota-controller", createResourceQuotaController),
+  declare(
+    "endpointslice-mirroring-controller",
+    "endpointslicemirroring",
+    "endpointslicemirroring-controller",
+    createEndpointSliceMirroringController,
+  ),
+  declare(
+    "certificatesigningrequest-approving-controller",
+    "csrapproving",
+    "certificate-controller",
+    createCsrApprovingController,
+  ),
+  declare(
+    "certificatesigningrequest-signing-controller",
+    "csrsigning",
+    "certificate-controller",
+    createCsrSigningController,
+  ),
+  declare("certificatesigningrequest-cleaner-controller", "csrcleaner", "certificate-controller", createCsrCleaner),
+  declare(
+    "clusterrole-aggregation-controller",
+    "clusterrole-aggregation",
+    "clusterrole-aggregation-controller",
+    createClusterRoleAggregationController,
+  ),
+  declare("service-cidr-controller", "", "service-cidrs-controller", createServiceCidrController),
+  declare("ttl-controller", "ttl", "ttl-controller", createTtlController),
+  declare(
+    "persistentvolume-binder-controller",
+    "persistentvolume-binder",
+    "persistent-volume-binder",
+    createPersistentVolumeBinder,
+  ),
+  declare(
+    "local-path-provisioner-controller",
+    "local-path-provisioner",
+    "persistent-volume-binder",
+    createLocalPathProvisioner,
+  ),
+  declare(
+    "persistentvolume-protection-controller",
+    "pv-protection",
+    "pv-protection-controller",
+    createPvProtectionController,
+  ),
+  declare(
+    "persistentvolumeclaim-protection-controller",
+    "pvc-protection",
+    "pvc-protection-controller",
+    createPvcProtectionController,
+  ),
+  declare(
+    "volumeattributesclass-protection-controller",
+    "",
+    "volumeattributesclass-protection-controller",
+    createVacProtectionController,
+  ),
+  declare(
+    "ephemeral-volume-controller",
+    "ephemeral-volume",
+    "ephemeral-volume-controller",
+    createEphemeralVolumeController,
+  ),
+  declare(
+    "validatingadmissionpolicy-status-controller",
+    "",
+    "validatingadmissionpolicy-status-controller",
+    createVapStatusController,
+  ),
 ];

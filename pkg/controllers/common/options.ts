@@ -21,12 +21,14 @@ export interface ControllerOptions {
   /** CA that the signing controller signs with, PEM; absent: no signing. */
   readonly signingCa?: { readonly cert: string; readonly key: string };
   readonly clusterSigningDurationMs: number;
-  /** Signs the tokens of legacy service account token secrets; absent: no token controller. */
-  readonly signServiceAccountToken?: (claims: Record<string, unknown>) => Promise<string>;
+  /** Private key (PEM) that signs the tokens of legacy service account token secrets; "": no token controller. */
+  readonly serviceAccountPrivateKey: string;
   readonly legacyServiceAccountTokenCleanUpPeriodMs: number;
   readonly maxEndpointsPerSlice: number;
   /** Directory on nodes under which the local-path provisioner makes volumes. */
   readonly localPathRoot: string;
+  /** Image with an `rm` that removes their directories. */
+  readonly localPathHelperImage: string;
   readonly resourceQuotaSyncPeriodMs: number;
   readonly horizontalPodAutoscalerSyncPeriodMs: number;
   readonly horizontalPodAutoscalerDownscaleStabilizationWindowMs: number;
@@ -49,10 +51,12 @@ export const DEFAULT_OPTIONS: ControllerOptions = Object.freeze({
   nodeCidrMaskSizeIpv4: 24,
   nodeCidrMaskSizeIpv6: 64,
   rootCa: "",
+  serviceAccountPrivateKey: "",
   clusterSigningDurationMs: 365 * 24 * 3600 * 1000,
   legacyServiceAccountTokenCleanUpPeriodMs: 8760 * 3600 * 1000,
   maxEndpointsPerSlice: 100,
   localPathRoot: "/var/lib/kubits/local-path",
+  localPathHelperImage: "busybox",
   resourceQuotaSyncPeriodMs: 300_000,
   horizontalPodAutoscalerSyncPeriodMs: 15_000,
   horizontalPodAutoscalerDownscaleStabilizationWindowMs: 300_000,

@@ -207,7 +207,7 @@ class NodeLifecycle {
   async #setTaints(node: Node, taints: Taint[] | undefined, signal: AbortSignal): Promise<void> {
     if (taints === undefined) return;
     const { name, resourceVersion, uid } = node.metadata;
-    const patch = { metadata: { resourceVersion, uid }, spec: { taints } };
+    const patch = { metadata: { resourceVersion, uid }, spec: { taints: taints.length === 0 ? null : taints } };
     try {
       await this.#env.client.patch(nodes, { namespace: "", name }, "merge", patch, { signal });
     } catch (error) {

@@ -1,0 +1,254 @@
+import {
+  controllerOf,
+  deepEqual,
+  isNotFound,
+  keyOf,
+  keyString,
+  type ObjectKey,
+  type OwnerReference,
+  parseApiVersion,
+} from "#pkg/apimachinery/index.ts";
+import { type Controller, DONE, type EventHandler, type ReconcileContext, type Result } from "#pkg/client/index.ts";
+import {
+  deployments,
+  podDisruptionBudgets,
+  pods,
+  replicaSets,
+  replicationControllers,
+  statefulSets,
+} from "#pkg/api/refs.ts";
+import type { Pod } from "#pkg/api/types/core-v1.ts";
+import type { PodDisruptionBudget } from "#pkg/api/types/policy-v1.ts";
+import type { Scale as ScaleObject } from "#pkg/api/types/autoscaling-v1.ts";
+import { formatTime } from "#pkg/util/index.ts";
+import { DiscoveryCache } from "../common/discovery.ts";
+import type { ControllerEnv } from "../common/env.ts";
+import { errorMessage } from "../common/errors.ts";
+import { createLoop, createQueue, enqueueSelf, type KeyQueue, watching } from "../common/loop.ts";
+import { isPodReady, isPodTerminal, podCondition } from "../common/pods.ts";
+import { planBudget, type Scale, selectorOf } from "./plan.ts";
+
+/** A pod that was to be disrupted and still is not deleted after this long gets its condition reset. */
+const STALE_DISRUPTION_MS = 2 * 60_000;
+
+/** Keeps the status of PodDisruptionBudgets: how many pods may be evicted now. */
+export function createDisruptionController(env: ControllerEnv): Controller {
+  const { client, clock, log, informers, name } = env;
+  const queue = createQueue(clock);
+  const discovery = new DiscoveryCache(client, () => clock.monotonic());
+  const reconciler = new DisruptionReconciler(env, discovery);
+  return createLoop({
+    name,
+    workers: 4,
+    clock,
+    log,
+    queue,
+    sources: [
+      watching(informers.of(podDisruptionBudgets), enqueueSelf<PodDisruptionBudget>(queue)),
+      watching(informers.pods(), podHandler(env, queue, reconciler)),
+      // Sizes of owners; a change of theirs shows in the pods soon enough.
+      watching(informers.of(replicaSets)),
+      watching(informers.of(replicationControllers)),
+      watching(informers.of(deployments)),
+      watching(informers.of(statefulSets)),
+    ],
+    reconcile: (key, context) => reconciler.reconcile(key, context),
+  });
+}
+
+function podHandler(env: ControllerEnv, queue: KeyQueue, reconciler: DisruptionReconciler): EventHandler<Pod> {
+  const { informers, log } = env;
+  const add = (pod: Pod) => {
+    for (const budget of informers.of(podDisruptionBudgets).lister.list(pod.metadata.namespace))
+      if (selectorOf(budget)?.matches(pod.metadata.labels) === true) queue.add(keyString(keyOf(budget)));
+  };
+  return {
+    onAdd(pod) {
+      add(pod);
+      reconciler.watchDisruption(pod, log);
+    },
+    onUpdate(pod, old) {
+      reconciler.watchDisruption(pod, log);
+      const same =
+        isPodReady(pod) === isPodReady(old) &&
+        pod.metadata.deletionTimestamp === old.metadata.deletionTimestamp &&
+        pod.status?.phase === old.status?.phase &&
+        deepEqual(pod.metadata.labels, old.metadata.labels) &&
+        controllerOf(pod)?.uid === controllerOf(old)?.uid;
+      if (same) return;
+      add(pod);
+      add(old);
+    },
+    onDelete: add,
+  };
+}
+
+class DisruptionReconciler {
+  readonly #env: ControllerEnv;
+  readonly #discovery: DiscoveryCache;
+  readonly #stale = new Set<string>();
+
+  constructor(env: ControllerEnv, discovery: DiscoveryCache) {
+    this.#env = env;
+    this.#discovery = discovery;
+  }
+
+  async reconcile(key: ObjectKey, { signal }: ReconcileContext): Promise<Result> {
+    const { client, clock, informers, recorder } = this.#env;
+    const budget = informers.of(podDisruptionBudgets).lister.get(key);
+    if (budget === undefined) return DONE;
+    const selector = selectorOf(budget);
+    const selected =
+      selector === undefined
+        ? []
+        : informers
+            .pods()
+            .lister.list(key.namespace)
+            .filter((pod) => selector.matches(pod.metadata.labels));
+    if (selected.length === 0) recorder.event(budget, "Normal", "NoPods", "No matching pods found");
+    const scale = await this.#scale(budget, selected, signal);
+    const { status, requeueAfterMs } = planBudget(budget, selected, () => scale, clock.now());
+    const failure = status.conditions?.find(({ reason }) => reason === "SyncFailed");
+    if (failure !== undefined) {
+      recorder.event(
+        budget,
+        "Warning",
+        "CalculateExpectedPodCountFailed",
+        `Failed to calculate the number of expected pods: ${failure.message}`,
+      );
+    }
+    if (!deepEqual(normalised(budget.status), normalised(status))) {
+      try {
+        await client.updateStatus(podDisruptionBudgets, { ...budget, status }, { signal });
+      } catch (error) {
+        if (!isNotFound(error)) throw error;
+      }
+    }
+    return requeueAfterMs === undefined ? DONE : { requeueAfterMs };
+  }
+
+  /** Sum of the sizes of all controllers that own the pods, each counted once. */
+  async #scale(budget: PodDisruptionBudget, selected: readonly Pod[], signal: AbortSignal): Promise<Scale> {
+    if (budget.spec.maxUnavailable === undefined && typeof budget.spec.minAvailable !== "string")
+      return { kind: "known", replicas: selected.length };
+    const sizes = new Map<string, number>();
+    for (const pod of selected) {
+      const owner = controllerOf(pod);
+      if (owner === undefined)
+        return { kind: "unknown", message: `found no controller ref for pod ${JSON.stringify(pod.metadata.name)}` };
+      if (sizes.has(owner.uid)) continue;
+      try {
+        const found = await this.#ownerScale(pod.metadata.namespace ?? "", owner, signal);
+        if (found !== undefined) sizes.set(found.uid, found.replicas);
+        if (found !== undefined) sizes.set(owner.uid, found.uid === owner.uid ? found.replicas : 0);
+      } catch (error) {
+        return { kind: "unknown", message: errorMessage(error) };
+      }
+    }
+    return { kind: "known", replicas: [...sizes.values()].reduce((sum, size) => sum + size, 0) };
+  }
+
+  async #ownerScale(
+    namespace: string,
+    owner: OwnerReference,
+    signal: AbortSignal,
+  ): Promise<{ uid: string; replicas: number } | undefined> {
+    const { informers } = this.#env;
+    const key = { namespace, name: owner.name };
+    switch (owner.kind) {
+      case "ReplicaSet": {
+        const replicaSet = informers.of(replicaSets).lister.get(key);
+        if (replicaSet?.metadata.uid !== owner.uid) return undefined;
+        const parent = controllerOf(replicaSet);
+        if (parent?.kind === "Deployment") {
+          const deployment = informers.of(deployments).lister.get({ namespace, name: parent.name });
+          if (deployment?.metadata.uid !== parent.uid) return undefined;
+          return { uid: parent.uid, replicas: deployment.spec.replicas ?? 1 };
+        }
+        return { uid: owner.uid, replicas: replicaSet.spec.replicas ?? 1 };
+      }
+      case "ReplicationController": {
+        const found = informers.of(replicationControllers).lister.get(key);
+        return found?.metadata.uid === owner.uid ? { uid: owner.uid, replicas: found.spec.replicas ?? 1 } : undefined;
+      }
+      case "StatefulSet": {
+        const found = informers.of(statefulSets).lister.get(key);
+        return found?.metadata.uid === owner.uid ? { uid: owner.uid, replicas: found.spec.replicas ?? 1 } : undefined;
+      }
+      default:
+        return this.#scaleSubresource(namespace, owner, signal);
+    }
+  }
+
+  /** Any other kind that has a scale. */
+  async #scaleSubresource(
+    namespace: string,
+    owner: OwnerReference,
+    signal: AbortSignal,
+  ): Promise<{ uid: string; replicas: number } | undefined> {
+    const { group } = parseApiVersion(owner.apiVersion);
+    const { resources } = await this.#discovery.get(signal);
+    const served = resources.find(({ ref }) => ref.group === group && ref.kind === owner.kind);
+    if (served === undefined)
+      throw new Error(
+        `no matches for kind ${JSON.stringify(owner.kind)} in version ${JSON.stringify(owner.apiVersion)}`,
+      );
+    const { version, plural } = served.ref;
+    const base = group === "" ? `/api/${version}` : `/apis/${group}/${version}`;
+    const path = `${base}/namespaces/${namespace}/${plural}/${owner.name}/scale`;
+    try {
+      const scale = await this.#env.client.raw<ScaleObject>("GET", path, undefined, { signal });
+      return scale.metadata?.uid === owner.uid ? { uid: owner.uid, replicas: scale.spec?.replicas ?? 0 } : undefined;
+    } catch (error) {
+      if (isNotFound(error))
+        throw new Error(`${served.ref.plural}.${group} does not implement the scale subresource`, { cause: error });
+      throw error;
+    }
+  }
+
+  /** A pod that keeps the condition without being deleted was not disrupted after all. */
+  watchDisruption(pod: Pod, log: ControllerEnv["log"]): void {
+    const { clock } = this.#env;
+    const condition = podCondition(pod, "DisruptionTarget");
+    const { uid, deletionTimestamp } = pod.metadata;
+    if (condition?.status !== "True" || deletionTimestamp !== undefined || isPodTerminal(pod) || this.#stale.has(uid))
+      return;
+    if (condition.reason === "TerminationByKubelet") return;
+    this.#stale.add(uid);
+    const since = condition.lastTransitionTime === undefined ? clock.now() : Date.parse(condition.lastTransitionTime);
+    clock.schedule(Math.max(0, since + STALE_DISRUPTION_MS - clock.now()), () => {
+      this.#stale.delete(uid);
+      this.#resetDisruption(keyOf(pod), uid).catch((err: unknown) =>
+        log.warn({ err }, "Cannot reset a stale disruption"),
+      );
+    });
+  }
+
+  async #resetDisruption(key: ObjectKey, uid: string): Promise<void> {
+    const { client, clock, informers } = this.#env;
+    const pod = informers.pods().lister.get(key);
+    if (pod?.metadata.uid !== uid || pod.metadata.deletionTimestamp !== undefined || isPodTerminal(pod)) return;
+    if (podCondition(pod, "DisruptionTarget")?.status !== "True") return;
+    const conditions = [{ type: "DisruptionTarget", status: "False", lastTransitionTime: formatTime(clock.now()) }];
+    await client.patch(
+      pods,
+      key,
+      "strategic",
+      { metadata: { uid }, status: { conditions } },
+      { subresource: "status" },
+    );
+  }
+}
+
+function normalised(status: PodDisruptionBudget["status"]): PodDisruptionBudget["status"] {
+  return {
+    ...status,
+    observedGeneration: status?.observedGeneration ?? 0,
+    disruptionsAllowed: status?.disruptionsAllowed ?? 0,
+    currentHealthy: status?.currentHealthy ?? 0,
+    desiredHealthy: status?.desiredHealthy ?? 0,
+    expectedPods: status?.expectedPods ?? 0,
+    disruptedPods: status?.disruptedPods ?? {},
+    conditions: status?.conditions ?? [],
+  };
+}

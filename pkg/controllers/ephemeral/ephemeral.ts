@@ -1,0 +1,80 @@
+/** Makes the claims of pods' ephemeral volumes. */
+import { controllerOf, isAlreadyExists, keyOf, keyString, type ObjectKey } from "#pkg/apimachinery/index.ts";
+import { type Controller, DONE, type ReconcileContext, type Result } from "#pkg/client/index.ts";
+import { persistentVolumeClaims } from "#pkg/api/refs.ts";
+import type { PersistentVolumeClaim, Pod, Volume } from "#pkg/api/types/core-v1.ts";
+import type { ControllerEnv } from "../common/env.ts";
+import { errorMessage, isNamespaceTerminating } from "../common/errors.ts";
+import { createLoop, createQueue, watching } from "../common/loop.ts";
+import { controllerRef } from "../common/pod-template.ts";
+
+export function createEphemeralVolumeController(env: ControllerEnv): Controller {
+  const { clock, log, informers, name } = env;
+  const queue = createQueue(clock);
+  const add = (pod: Pod) => {
+    if (
+      pod.metadata.deletionTimestamp === undefined &&
+      (pod.spec.volumes ?? []).some(({ ephemeral }) => ephemeral !== undefined)
+    )
+      queue.add(keyString(keyOf(pod)));
+  };
+  return createLoop({
+    name,
+    workers: 5,
+    clock,
+    log,
+    queue,
+    sources: [
+      watching(informers.pods(), { onAdd: add }),
+      watching(informers.of(persistentVolumeClaims), {
+        onDelete(claim: PersistentVolumeClaim) {
+          const owner = controllerOf(claim);
+          if (owner?.kind === "Pod") queue.add(`${claim.metadata.namespace}/${owner.name}`);
+        },
+      }),
+    ],
+    reconcile: (key, context) => reconcile(env, key, context),
+  });
+}
+
+async function reconcile(env: ControllerEnv, key: ObjectKey, { signal }: ReconcileContext): Promise<Result> {
+  const pod = env.informers.pods().lister.get(key);
+  if (pod === undefined || pod.metadata.deletionTimestamp !== undefined) return DONE;
+  for (const volume of pod.spec.volumes ?? [])
+    if (volume.ephemeral !== undefined) await ensureClaim(env, pod, volume, signal);
+  return DONE;
+}
+
+async function ensureClaim(env: ControllerEnv, pod: Pod, volume: Volume, signal: AbortSignal): Promise<void> {
+  const { client, informers, recorder } = env;
+  const key = { namespace: pod.metadata.namespace ?? "", name: `${pod.metadata.name}-${volume.name}` };
+  const present = informers.of(persistentVolumeClaims).lister.get(key);
+  const fail = (why: string) =>
+    recorder.event(pod, "Warning", "EphemeralVolumeCreationFailed", `ephemeral volume ${volume.name}: ${why}`);
+  if (present !== undefined) {
+    if (controllerOf(present)?.uid === pod.metadata.uid) return;
+    const why = `PVC ${keyString(key)} was not created for pod ${key.namespace}/${pod.metadata.name} (pod is not owner)`;
+    fail(why);
+    throw new Error(why);
+  }
+  const template = volume.ephemeral?.volumeClaimTemplate;
+  if (template === undefined) return;
+  try {
+    const metadata = {
+      ...key,
+      ...(template.metadata?.labels === undefined ? {} : { labels: { ...template.metadata.labels } }),
+      ...(template.metadata?.annotations === undefined ? {} : { annotations: { ...template.metadata.annotations } }),
+      ownerReferences: [controllerRef(pod, { apiVersion: "v1", kind: "Pod" })],
+    };
+    await client.create(
+      persistentVolumeClaims,
+      { apiVersion: "v1", kind: "PersistentVolumeClaim", metadata, spec: template.spec },
+      { signal },
+    );
+  } catch (error) {
+    if (isAlreadyExists(error)) throw error; // the cache will show whose it is
+    if (isNamespaceTerminating(error)) return;
+    fail(errorMessage(error));
+    throw error;
+  }
+}

@@ -1,0 +1,91 @@
+/** Which volume suits a claim: pure. */
+import { labelSelectorAsSelector, parseQuantity } from "#pkg/apimachinery/index.ts";
+import type { Node, NodeSelectorTerm, PersistentVolume, PersistentVolumeClaim } from "#pkg/api/types/core-v1.ts";
+import { fitsNode } from "../common/node-affinity.ts";
+
+export const BIND_COMPLETED = "pv.kubernetes.io/bind-completed";
+export const BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller";
+export const PROVISIONED_BY = "pv.kubernetes.io/provisioned-by";
+export const SELECTED_NODE = "volume.kubernetes.io/selected-node";
+export const STORAGE_PROVISIONER = "volume.kubernetes.io/storage-provisioner";
+export const BETA_STORAGE_PROVISIONER = "volume.beta.kubernetes.io/storage-provisioner";
+const BETA_CLASS = "volume.beta.kubernetes.io/storage-class";
+
+export function claimClass({ metadata, spec }: PersistentVolumeClaim): string {
+  return metadata.annotations?.[BETA_CLASS] ?? spec?.storageClassName ?? "";
+}
+export function volumeClass({ metadata, spec }: PersistentVolume): string {
+  return metadata.annotations?.[BETA_CLASS] ?? spec?.storageClassName ?? "";
+}
+
+/** Is the volume reserved for, or bound to, exactly this claim? */
+export function isReservedFor({ spec }: PersistentVolume, { metadata }: PersistentVolumeClaim): boolean {
+  const reference = spec?.claimRef;
+  return (
+    reference?.name === metadata.name &&
+    reference.namespace === metadata.namespace &&
+    (reference.uid === undefined || reference.uid === "" || reference.uid === metadata.uid)
+  );
+}
+
+function storage(list: Record<string, string | number> | undefined): number {
+  const value = list?.["storage"];
+  return value === undefined ? 0 : parseQuantity(value).toNumber();
+}
+export function requestedBytes(claim: PersistentVolumeClaim): number {
+  return storage(claim.spec?.resources?.requests);
+}
+export function capacityBytes(volume: PersistentVolume): number {
+  return storage(volume.spec?.capacity);
+}
+
+/** Could this volume serve the claim, who-is-bound-to-whom aside? */
+export function suits(volume: PersistentVolume, claim: PersistentVolumeClaim): boolean {
+  const modes = volume.spec?.accessModes ?? [];
+  return (
+    capacityBytes(volume) >= requestedBytes(claim) &&
+    volumeClass(volume) === claimClass(claim) &&
+    (volume.spec?.volumeMode ?? "Filesystem") === (claim.spec?.volumeMode ?? "Filesystem") &&
+    (volume.spec?.volumeAttributesClassName ?? "") === (claim.spec?.volumeAttributesClassName ?? "") &&
+    (claim.spec?.accessModes ?? []).every((mode) => modes.includes(mode))
+  );
+}
+
+function reaches(volume: PersistentVolume, node: Node): boolean {
+  const terms: NodeSelectorTerm[] | undefined = volume.spec?.nodeAffinity?.required?.nodeSelectorTerms;
+  if (terms === undefined) return true;
+  const affinity = { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: terms } } };
+  return fitsNode({ containers: [], affinity }, node);
+}
+
+/**
+ * The best volume for a claim: one reserved for it, else the smallest that suits and is free. With `delayed` binding only
+ * a reserved one counts, because the scheduler chooses.
+ */
+export function findVolume(
+  claim: PersistentVolumeClaim,
+  volumes: readonly PersistentVolume[],
+  delayed: boolean,
+  node: Node | undefined,
+): PersistentVolume | undefined {
+  let selector;
+  try {
+    selector = claim.spec?.selector === undefined ? undefined : labelSelectorAsSelector(claim.spec.selector);
+  } catch {
+    return undefined; // a selector that cannot be read selects nothing
+  }
+  let best: PersistentVolume | undefined;
+  for (const volume of volumes) {
+    if (volume.metadata.deletionTimestamp !== undefined) continue;
+    if (volume.spec?.claimRef !== undefined) {
+      if (isReservedFor(volume, claim) && capacityBytes(volume) >= requestedBytes(claim)) return volume;
+      continue;
+    }
+    if (delayed || volume.status?.phase !== "Available" || !suits(volume, claim)) continue;
+    if (selector !== undefined && !selector.matches(volume.metadata.labels)) continue;
+    if (node !== undefined && !reaches(volume, node)) continue;
+    if (best === undefined || capacityBytes(volume) < capacityBytes(best)) best = volume;
+    else if (capacityBytes(volume) === capacityBytes(best) && volume.metadata.name < best.metadata.name) best = volume;
+  }
+  return best;
+}

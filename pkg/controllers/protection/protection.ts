@@ -1,0 +1,153 @@
+/** Keeps storage objects that are in use: their finalizer goes only when nothing uses them any more. */
+import { type AnyObject, isNotFound, keyOf, keyString, type ObjectKey } from "#pkg/apimachinery/index.ts";
+import { type Controller, DONE, type EventHandler, type ReconcileContext, type Result } from "#pkg/client/index.ts";
+import type { ResourceRef } from "#pkg/api/resource-ref.ts";
+import { persistentVolumeClaims, persistentVolumes, pods, volumeAttributesClasses } from "#pkg/api/refs.ts";
+import type { PersistentVolume, PersistentVolumeClaim, Pod } from "#pkg/api/types/core-v1.ts";
+import type { VolumeAttributesClass } from "#pkg/api/types/storage-v1.ts";
+import type { ControllerEnv } from "../common/env.ts";
+import { createLoop, createQueue, enqueueSelf, watching } from "../common/loop.ts";
+import { isPodTerminal } from "../common/pods.ts";
+
+const PVC_FINALIZER = "kubernetes.io/pvc-protection";
+const PV_FINALIZER = "kubernetes.io/pv-protection";
+const VAC_FINALIZER = "kubernetes.io/vac-protection";
+
+/** Claims that a pod uses, by name: named ones and those made for its ephemeral volumes. */
+export function claimsOf(pod: Pod): string[] {
+  return (pod.spec.volumes ?? []).flatMap(({ name, persistentVolumeClaim, ephemeral }) => {
+    if (persistentVolumeClaim !== undefined) return [persistentVolumeClaim.claimName];
+    return ephemeral === undefined ? [] : [`${pod.metadata.name}-${name}`];
+  });
+}
+
+/** A kubelet may be using what this pod names. One that never reached a node cannot; a finished one does not any more. */
+export function holdsClaims(pod: Pod): boolean {
+  return (pod.spec.nodeName ?? "") !== "" && !isPodTerminal(pod);
+}
+
+export function createPvcProtectionController(env: ControllerEnv): Controller {
+  const { clock, log, informers, name } = env;
+  const queue = createQueue(clock);
+  const release: EventHandler<Pod> = {
+    onUpdate(pod, old) {
+      if (!holdsClaims(pod) && holdsClaims(old)) addClaims(pod);
+    },
+    onDelete: (pod) => addClaims(pod),
+  };
+  const addClaims = (pod: Pod) => {
+    for (const claim of claimsOf(pod)) queue.add(`${pod.metadata.namespace}/${claim}`);
+  };
+  return createLoop({
+    name,
+    workers: 2,
+    clock,
+    log,
+    queue,
+    sources: [
+      watching(informers.of(persistentVolumeClaims), enqueueSelf<PersistentVolumeClaim>(queue)),
+      watching(informers.pods(), release),
+    ],
+    reconcile: (key, context) =>
+      protect(env, persistentVolumeClaims, PVC_FINALIZER, key, context, () => isClaimUsed(env, key, context.signal)),
+  });
+}
+
+/** The cache first; only the server's own list may set a claim free. */
+async function isClaimUsed(
+  { client, informers }: ControllerEnv,
+  { namespace, name }: ObjectKey,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const uses = (pod: Pod) => holdsClaims(pod) && claimsOf(pod).includes(name);
+  if (informers.pods().lister.list(namespace).some(uses)) return true;
+  const { items } = await client.list(pods, { namespace, signal });
+  return items.some(uses);
+}
+
+export function createPvProtectionController(env: ControllerEnv): Controller {
+  const { clock, log, informers, name } = env;
+  const queue = createQueue(clock);
+  const isBound = ({ namespace, name }: ObjectKey) =>
+    informers.of(persistentVolumes).lister.get({ namespace, name })?.status?.phase === "Bound";
+  return createLoop({
+    name,
+    workers: 2,
+    clock,
+    log,
+    queue,
+    sources: [watching(informers.of(persistentVolumes), enqueueSelf<PersistentVolume>(queue))],
+    reconcile: (key, context) =>
+      protect(env, persistentVolumes, PV_FINALIZER, key, context, () => Promise.resolve(isBound(key))),
+  });
+}
+
+export function createVacProtectionController(env: ControllerEnv): Controller {
+  const { clock, log, informers, name } = env;
+  const queue = createQueue(clock);
+  const claimClasses = ({ spec, status }: PersistentVolumeClaim) => [
+    spec?.volumeAttributesClassName,
+    status?.currentVolumeAttributesClassName,
+    status?.modifyVolumeStatus?.targetVolumeAttributesClassName,
+  ];
+  const addAll = (names: readonly (string | undefined)[]) => {
+    for (const className of names) if (className !== undefined && className !== "") queue.add(className);
+  };
+  const isUsed = (className: string) =>
+    informers
+      .of(persistentVolumeClaims)
+      .lister.list()
+      .some((claim) => claimClasses(claim).includes(className)) ||
+    informers
+      .of(persistentVolumes)
+      .lister.list()
+      .some(({ spec }) => spec?.volumeAttributesClassName === className);
+  return createLoop({
+    name,
+    workers: 2,
+    clock,
+    log,
+    queue,
+    sources: [
+      watching(informers.of(volumeAttributesClasses), enqueueSelf<VolumeAttributesClass>(queue)),
+      watching(informers.of(persistentVolumeClaims), {
+        onUpdate: (_claim, old) => addAll(claimClasses(old)),
+        onDelete: (claim) => addAll(claimClasses(claim)),
+      }),
+      watching(informers.of(persistentVolumes), {
+        onUpdate: (_volume, old) => addAll([old.spec?.volumeAttributesClassName]),
+        onDelete: (volume) => addAll([volume.spec?.volumeAttributesClassName]),
+      }),
+    ],
+    reconcile: (key, context) =>
+      protect(env, volumeAttributesClasses, VAC_FINALIZER, key, context, () => Promise.resolve(isUsed(key.name))),
+  });
+}
+
+/** Adds the finalizer to objects that live, takes it from deleted ones that nothing uses. */
+async function protect<T extends AnyObject>(
+  { client, informers }: ControllerEnv,
+  resource: ResourceRef<T>,
+  finalizer: string,
+  key: ObjectKey,
+  { signal, log }: ReconcileContext,
+  isUsed: () => Promise<boolean>,
+): Promise<Result> {
+  const object = informers.of(resource).lister.get(key);
+  if (object === undefined) return DONE;
+  const finalizers = object.metadata.finalizers ?? [];
+  const present = finalizers.includes(finalizer);
+  const deleted = object.metadata.deletionTimestamp !== undefined;
+  if (present !== deleted) return DONE; // protected and alive, or unprotected and going
+  if (deleted && (await isUsed())) {
+    log.debug({ object: keyString(keyOf(object)) }, "Still in use");
+    return DONE;
+  }
+  const next = deleted ? finalizers.filter((other) => other !== finalizer) : [...finalizers, finalizer];
+  try {
+    await client.update(resource, { ...object, metadata: { ...object.metadata, finalizers: next } }, { signal });
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+  }
+  return DONE;
+}

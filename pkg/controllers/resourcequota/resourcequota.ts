@@ -1,0 +1,193 @@
+/** Recalculates what quotas' namespaces use. Admission charges at once; this corrects, above all after deletions. */
+import {
+  type AnyObject,
+  deepEqual,
+  isNotFound,
+  keyOf,
+  keyString,
+  type KubeObject,
+  type ObjectKey,
+  parseQuantity,
+  type Quantity,
+} from "#pkg/apimachinery/index.ts";
+import {
+  type Controller,
+  DONE,
+  type EventHandler,
+  type ReconcileContext,
+  type Result,
+  type SharedInformer,
+} from "#pkg/client/index.ts";
+import { consumes, inScope, usageOf } from "#pkg/api/quota/index.ts";
+import type { ResourceRef } from "#pkg/api/resource-ref.ts";
+import { persistentVolumeClaims, resourceClaims, resourceQuotas, services } from "#pkg/api/refs.ts";
+import type { Pod, ResourceQuota } from "#pkg/api/types/core-v1.ts";
+import { DiscoveryCache } from "../common/discovery.ts";
+import type { ControllerEnv } from "../common/env.ts";
+import { createLoop, createQueue, enqueueSelf, type KeyQueue, watching } from "../common/loop.ts";
+import { every } from "../common/periodic.ts";
+import { isPodTerminal } from "../common/pods.ts";
+
+/** A new object has been charged by admission already; look again when caches have settled. */
+const AFTER_ADD_MS = 1000;
+
+export function createResourceQuotaController(env: ControllerEnv): Controller {
+  const { client, clock, log, informers, name, options } = env;
+  const queue = createQueue(clock);
+  const discovery = new DiscoveryCache(client, () => clock.monotonic());
+  const controller = new QuotaController(env, queue, discovery);
+  const ownHandler: EventHandler<ResourceQuota> = {
+    ...enqueueSelf<ResourceQuota>(queue),
+    onUpdate(quota, old) {
+      // Charges change the status all the time, and are right.
+      if (!deepEqual(quota.spec, old.spec) || !deepEqual(quota.status?.hard, quota.spec?.hard))
+        queue.add(keyString(keyOf(quota)));
+    },
+  };
+  return createLoop({
+    name,
+    workers: 5,
+    clock,
+    log,
+    queue,
+    sources: [
+      watching(informers.of(resourceQuotas), ownHandler),
+      watching(informers.pods(), controller.podHandler()),
+      watching(informers.of(services), controller.handler()),
+      watching(informers.of(persistentVolumeClaims), controller.handler()),
+      ...discovery.sources(informers),
+    ],
+    reconcile: (key, context) => controller.reconcile(key, context),
+    background: async (signal) => {
+      controller.start(signal);
+      await every(env, options.resourceQuotaSyncPeriodMs, signal, () => Promise.resolve(controller.resync()));
+      controller.stop();
+    },
+  });
+}
+
+function idOf({ group, plural }: ResourceRef<AnyObject>): string {
+  return group === "" ? plural : `${plural}.${group}`;
+}
+
+class QuotaController {
+  readonly #env: ControllerEnv;
+  readonly #queue: KeyQueue;
+  readonly #discovery: DiscoveryCache;
+  readonly #counted = new Map<string, { informer: SharedInformer<AnyObject>; detach: () => void }>();
+  #signal: AbortSignal | undefined;
+
+  constructor(env: ControllerEnv, queue: KeyQueue, discovery: DiscoveryCache) {
+    this.#env = env;
+    this.#queue = queue;
+    this.#discovery = discovery;
+  }
+  start(signal: AbortSignal): void {
+    this.#signal = signal;
+  }
+  stop(): void {
+    for (const { detach } of this.#counted.values()) detach();
+    this.#counted.clear();
+  }
+  resync(): void {
+    for (const quota of this.#quotas()) this.#queue.add(keyString(keyOf(quota)));
+  }
+  #quotas(namespace?: string): ResourceQuota[] {
+    return this.#env.informers.of(resourceQuotas).lister.list(namespace);
+  }
+  #add(namespace: string | undefined, delayMs: number): void {
+    for (const quota of this.#quotas(namespace)) this.#queue.addAfter(keyString(keyOf(quota)), delayMs);
+  }
+  handler(): EventHandler<AnyObject> {
+    return {
+      onAdd: ({ metadata }, initial) => {
+        if (!initial) this.#add(metadata.namespace, AFTER_ADD_MS);
+      },
+      onUpdate: (object, old) => {
+        if (object.metadata.generation !== old.metadata.generation || object.metadata.generation === undefined)
+          this.#add(object.metadata.namespace, AFTER_ADD_MS);
+      },
+      onDelete: ({ metadata }) => this.#add(metadata.namespace, 0),
+    };
+  }
+  podHandler(): EventHandler<Pod> {
+    return {
+      onAdd: ({ metadata }, initial) => {
+        if (!initial) this.#add(metadata.namespace, AFTER_ADD_MS);
+      },
+      onUpdate: (pod, old) => {
+        if (isPodTerminal(pod) && !isPodTerminal(old)) this.#add(pod.metadata.namespace, 0);
+        else if (pod.metadata.generation !== old.metadata.generation) this.#add(pod.metadata.namespace, AFTER_ADD_MS);
+      },
+      onDelete: ({ metadata }) => this.#add(metadata.namespace, 0),
+    };
+  }
+
+  async reconcile(key: ObjectKey, { signal }: ReconcileContext): Promise<Result> {
+    const { client, informers } = this.#env;
+    const quota = informers.of(resourceQuotas).lister.get(key);
+    if (quota === undefined) return DONE;
+    const hard = quota.spec?.hard ?? {};
+    const used = await this.#usage(quota, Object.keys(hard), signal);
+    if (deepEqual(quota.status?.hard ?? {}, hard) && sameQuantities(quota.status?.used ?? {}, used)) return DONE;
+    const status = { hard: { ...hard }, used };
+    try {
+      await client.updateStatus(resourceQuotas, { ...quota, status }, { signal });
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+    return DONE;
+  }
+
+  async #usage(quota: ResourceQuota, names: readonly string[], signal: AbortSignal): Promise<Record<string, string>> {
+    const sums = new Map<string, Quantity>(names.map((name) => [name, parseQuantity("0")]));
+    const namespace = quota.metadata.namespace ?? "";
+    for (const ref of await this.#relevant(names, signal)) {
+      const informer = await this.#informerOf(ref, signal);
+      for (const object of informer.lister.list(namespace)) {
+        const counted = object as KubeObject;
+        if (!inScope(quota, ref.group, ref.plural, counted)) continue;
+        for (const [name, amount] of usageOf(ref.group, ref.plural, counted, this.#env.clock)) {
+          const sum = sums.get(name);
+          if (sum !== undefined) sums.set(name, sum.add(amount));
+        }
+      }
+    }
+    return Object.fromEntries([...sums].map(([name, sum]) => [name, sum.toString()]));
+  }
+
+  /** Resources that consume any of these names. */
+  async #relevant(names: readonly string[], signal: AbortSignal): Promise<ResourceRef<AnyObject>[]> {
+    const { resources } = await this.#discovery.get(signal);
+    return resources
+      .filter(({ ref, verbs }) => ref.namespaced && verbs.includes("list") && verbs.includes("watch"))
+      .map(({ ref }) => ref)
+      .filter((ref) => names.some((name) => consumes(ref.group, ref.plural, name)));
+  }
+
+  /** Full objects where amounts are in them, metadata where only their number counts. */
+  async #informerOf(ref: ResourceRef<AnyObject>, signal: AbortSignal): Promise<SharedInformer<AnyObject>> {
+    const { informers, factory } = this.#env;
+    if (ref.group === "resource.k8s.io" && ref.plural === resourceClaims.plural) informers.of(resourceClaims);
+    const known = informers.known(ref);
+    const id = idOf(ref);
+    let entry = this.#counted.get(id);
+    if (entry === undefined) {
+      const informer = known ?? factory.informer(ref, { metadataOnly: true });
+      const watched = ref.group === "" && ["pods", "services", "persistentvolumeclaims"].includes(ref.plural);
+      entry = { informer, detach: watched ? () => undefined : informer.addHandler(this.handler()) };
+      this.#counted.set(id, entry);
+      factory.start(this.#signal ?? signal);
+    }
+    await entry.informer.synced(signal);
+    return entry.informer;
+  }
+}
+
+function sameQuantities(a: Record<string, string | number>, b: Record<string, string | number>): boolean {
+  const names = Object.keys(a);
+  return (
+    names.length === Object.keys(b).length &&
+    names.every((name) => b[name] !== undefined && parseQuantity(a[name]!).cmp(parseQuantity(b[name])) === 0)
+  );
+}

@@ -1,0 +1,39 @@
+/** Notes in the status of ValidatingAdmissionPolicies which generation has been looked at. */
+import { isNotFound, type ObjectKey } from "#pkg/apimachinery/index.ts";
+import { type Controller, DONE, type ReconcileContext, type Result } from "#pkg/client/index.ts";
+import { validatingAdmissionPolicies } from "#pkg/api/refs.ts";
+import type { ValidatingAdmissionPolicy } from "#pkg/api/types/admissionregistration-v1.ts";
+import type { ControllerEnv } from "../common/env.ts";
+import { createLoop, createQueue, enqueueSelf, watching } from "../common/loop.ts";
+
+export function createVapStatusController(env: ControllerEnv): Controller {
+  const { clock, log, informers, name } = env;
+  const queue = createQueue(clock);
+  return createLoop({
+    name,
+    workers: 5,
+    clock,
+    log,
+    queue,
+    sources: [watching(informers.of(validatingAdmissionPolicies), enqueueSelf<ValidatingAdmissionPolicy>(queue))],
+    reconcile: (key, context) => reconcile(env, key, context),
+  });
+}
+
+async function reconcile(
+  { client, informers }: ControllerEnv,
+  key: ObjectKey,
+  { signal }: ReconcileContext,
+): Promise<Result> {
+  const policy = informers.of(validatingAdmissionPolicies).lister.get(key);
+  const generation = policy?.metadata.generation ?? 0;
+  if (policy === undefined || policy.status?.observedGeneration === generation) return DONE;
+  // Expressions were compiled when the policy was admitted; warnings of a checker would go into typeChecking.
+  const status = { ...policy.status, observedGeneration: generation, typeChecking: policy.status?.typeChecking ?? {} };
+  try {
+    await client.updateStatus(validatingAdmissionPolicies, { ...policy, status }, { signal });
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+  }
+  return DONE;
+}
