@@ -370,6 +370,8 @@ class KubeletProcess {
       minOomScoreAdj: await minimumOomScoreAdj(),
       hostDns: () => this.#hostDns,
       hostHosts: () => this.#hostHosts,
+      // Pods get no user id range of their own here yet, whatever the runtime could do.
+      userNamespacesSupported: () => false,
       recursiveReadOnlySupported: () =>
         this.#runtimeStatus?.handlers.some((handler) => handler.name === "" && handler.recursiveReadOnlyMounts) ??
         false,

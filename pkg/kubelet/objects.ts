@@ -74,7 +74,10 @@ export class ReferencedObjects {
     const key = `${reference.kind}/${reference.namespace}/${reference.name}`;
     const follower = this.#followers.get(key);
     if (follower === undefined) throw new Error(`${key} is not followed for any pod`);
-    await Promise.race([follower.synced, aborted(signal), aborted(follower.abort.signal)]);
+    await untilAborted(
+      follower.synced,
+      AbortSignal.any([follower.abort.signal, ...(signal === undefined ? [] : [signal])]),
+    );
     return follower.current;
   }
 
@@ -123,10 +126,15 @@ export class ReferencedObjects {
   }
 }
 
-function aborted(signal: AbortSignal | undefined): Promise<never> {
-  return new Promise((_, reject) => {
-    if (signal === undefined) return;
-    if (signal.aborted) reject(signal.reason);
-    else signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-  });
+/** Waits for the promise, or rejects with the signal's reason; leaves no listener behind. */
+async function untilAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  const { promise: stopped, reject } = Promise.withResolvers<never>();
+  const onAbort = () => reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    await Promise.race([promise, stopped]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
 }

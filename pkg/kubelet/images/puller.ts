@@ -162,12 +162,14 @@ export class ImagePuller {
   }
 
   async #slot(): Promise<void> {
-    if (this.#active >= this.#maxParallel) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    this.#active++;
+    if (this.#active < this.#maxParallel) this.#active++;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
+  /** Hands the slot to the next in line, so that nobody can slip in between. */
   #release(): void {
-    this.#active--;
-    this.#waiting.shift()?.();
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#active--;
+    else next();
   }
 }
 

@@ -29,10 +29,10 @@ function resolveSubPath(mount: { subPath?: string; subPathExpr?: string }, env: 
   const missing: string[] = [];
   const expanded = expand(mount.subPathExpr, (name) => {
     const value = env.get(name);
-    if (value === undefined) missing.push(name);
+    if (value === undefined || value === "") missing.push(name);
     return value;
   });
-  if (missing.length > 0) throw new ContainerConfigError(`missing value for ${JSON.stringify(missing[0])}`);
+  if (missing.length > 0) throw new ContainerConfigError(`missing value for ${missing.join(", ")}`);
   if (expanded.startsWith("/"))
     throw new ContainerConfigError(`error SubPath \`${expanded}\` must not be an absolute path`);
   if (expanded.split("/").includes(".."))

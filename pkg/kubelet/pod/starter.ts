@@ -11,6 +11,7 @@ import { ImageError } from "../images/puller.ts";
 import type { ImagePuller, PulledImage } from "../images/puller.ts";
 import type { Mounts } from "../mounts.ts";
 import type { ReferencedObjects } from "../objects.ts";
+import { VolumeError } from "../volumes/volume.ts";
 import type { MountedVolume } from "../volumes/volume.ts";
 import { containerConfig, podLogDirectory, sandboxConfig } from "./configs.ts";
 import type { DownwardContext } from "./downward.ts";
@@ -45,6 +46,7 @@ export interface NodeFacts {
   readonly hostDns: () => DnsSettings;
   readonly hostHosts: () => string;
   readonly recursiveReadOnlySupported: () => boolean;
+  readonly userNamespacesSupported: (runtimeHandler: string) => boolean;
 }
 
 export interface StarterDeps {
@@ -108,6 +110,11 @@ export class Starter {
 
   async createSandbox({ pod, signal }: StartContext, attempt: number): Promise<void> {
     const handler = this.runtimeHandler(pod);
+    if (pod.spec.hostUsers === false && !this.#deps.node.userNamespacesSupported(handler)) {
+      throw new Error(
+        `can't set \`spec.hostUsers: false\`, runtime handler ${goQuote(handler)} does not support user namespaces`,
+      );
+    }
     const config = await this.#sandboxConfig(pod, attempt);
     await mkdir(podLogDirectory(this.#deps.config.podLogsDir, pod), { recursive: true, mode: 0o755 });
     await this.#deps.runtime.runSandbox(config, handler, { signal });
@@ -271,5 +278,5 @@ export class Starter {
 }
 
 function isConfigError(error: unknown): boolean {
-  return error instanceof ContainerConfigError || error instanceof DownwardError;
+  return error instanceof ContainerConfigError || error instanceof DownwardError || error instanceof VolumeError;
 }

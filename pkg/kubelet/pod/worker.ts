@@ -6,7 +6,7 @@
 import { rm } from "node:fs/promises";
 import type { Container, ContainerStatus, Pod, PodCondition, PodStatus } from "#pkg/api/types/core-v1.ts";
 import { pods } from "#pkg/api/refs.ts";
-import { isNotFound, isConflict, keyOf } from "#pkg/apimachinery/index.ts";
+import { deepEqual, isConflict, isNotFound, keyOf } from "#pkg/apimachinery/index.ts";
 import type { Client } from "#pkg/client/index.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
 import type { KubeletConfig } from "../config.ts";
@@ -162,7 +162,9 @@ export class PodWorker {
     if (old.metadata.generation !== pod.metadata.generation || old.metadata.generation === undefined)
       this.#deps.objects.use(this.uid, referencesOf(pod));
     const downwardChanged =
-      old.metadata.labels !== pod.metadata.labels || old.metadata.annotations !== pod.metadata.annotations;
+      !deepEqual(old.metadata.labels, pod.metadata.labels) ||
+      !deepEqual(old.metadata.annotations, pod.metadata.annotations) ||
+      old.metadata.generation !== pod.metadata.generation;
     if (downwardChanged) this.#volumesDirty = true;
     if (pod.metadata.deletionTimestamp !== undefined) this.#interrupt("The pod is being deleted.");
     this.wake();
