@@ -1,0 +1,202 @@
+import assert from "node:assert/strict";
+import { beforeEach, describe, test } from "node:test";
+import type { FlowSchema, PriorityLevelConfiguration } from "#pkg/api/types/flowcontrol-v1.ts";
+import type { UserInfo } from "#pkg/apimachinery/user.ts";
+import { FakeClock } from "#pkg/util/index.ts";
+import { MemorySource } from "../source/index.ts";
+import { classify, type FlowRequest, orderFlowSchemas } from "./classify.ts";
+import { FlowController } from "./controller.ts";
+import table from "./data/flowcontrol.json" with { type: "json" };
+import { dealHand } from "./queue-set.ts";
+
+const request = (more: Partial<FlowRequest> = {}): FlowRequest => ({
+  resourceRequest: true,
+  verb: "list",
+  path: "/api/v1/namespaces/ns/pods",
+  group: "",
+  resource: "pods",
+  subresource: "",
+  namespace: "ns",
+  ...more,
+});
+const authenticated = (name: string, ...groups: string[]): UserInfo => ({
+  name,
+  groups: [...groups, "system:authenticated"],
+});
+const withMetadata = <T>(entries: readonly object[]): T[] =>
+  entries.map((entry) => {
+    const { name, ...spec } = entry as { name: string };
+    return { metadata: { name }, spec } as T;
+  });
+
+describe("classification by the default schemas", () => {
+  const ordered = orderFlowSchemas(
+    withMetadata<FlowSchema>([...table.mandatoryFlowSchemas, ...table.suggestedFlowSchemas]),
+  );
+  const cases: [UserInfo, FlowRequest, string][] = [
+    [authenticated("admin", "system:masters"), request(), "exempt"],
+    [
+      authenticated("system:node:n", "system:nodes"),
+      request({ resource: "nodes", subresource: "status", verb: "patch", namespace: "" }),
+      "system-node-high",
+    ],
+    [authenticated("system:node:n", "system:nodes"), request(), "system-nodes"],
+    [
+      authenticated("system:kube-scheduler"),
+      request({ group: "coordination.k8s.io", resource: "leases", verb: "update" }),
+      "system-leader-election",
+    ],
+    [authenticated("system:kube-scheduler"), request(), "kube-scheduler"],
+    [
+      authenticated("system:serviceaccount:kube-system:x", "system:serviceaccounts"),
+      request(),
+      "kube-system-service-accounts",
+    ],
+    [authenticated("system:serviceaccount:ns:x", "system:serviceaccounts"), request(), "service-accounts"],
+    [authenticated("me"), request(), "global-default"],
+    [authenticated("me"), request({ resourceRequest: false, verb: "get", path: "/healthz" }), "probes"],
+    [
+      { name: "system:anonymous", groups: ["system:unauthenticated"] },
+      request({ resourceRequest: false, verb: "get", path: "/metrics" }),
+      "global-default",
+    ],
+  ];
+  for (const [user, what, expected] of cases) {
+    test(`${user.name} ${what.verb} ${what.resource} is ${expected}`, () =>
+      assert.equal(classify(ordered, user, what)?.metadata.name, expected));
+  }
+});
+
+test("hands are stable, without repetition, and spread", () => {
+  const config = { queues: 64, handSize: 6, queueLengthLimit: 1 };
+  const hands = Array.from({ length: 100 }, (_, i) => dealHand(`flow-${i}`, config));
+  for (const hand of hands) {
+    assert.equal(new Set(hand).size, 6);
+    assert.ok(hand.every((card) => card >= 0 && card < 64));
+  }
+  assert.deepEqual(dealHand("flow-1", config), hands[1]);
+  assert.ok(new Set(hands.flat()).size > 60);
+});
+
+describe("seats", () => {
+  let clock: FakeClock;
+  let flow: FlowController;
+  const never = new AbortController().signal;
+  const schemas = new MemorySource<FlowSchema>();
+  const levels = new MemorySource<PriorityLevelConfiguration>();
+  const level = (name: string, shares: number, more: object = {}): void =>
+    levels.set({
+      metadata: { name },
+      spec: {
+        type: "Limited",
+        limited: {
+          nominalConcurrencyShares: shares,
+          limitResponse: { type: "Queue", queuing: { queues: 8, handSize: 2, queueLengthLimit: 3 } },
+          ...more,
+        },
+      },
+    } as unknown as PriorityLevelConfiguration);
+  beforeEach(() => {
+    clock = new FakeClock();
+    for (const name of ["a", "b"]) {
+      schemas.set({
+        metadata: { name },
+        spec: {
+          priorityLevelConfiguration: { name },
+          matchingPrecedence: 1,
+          distinguisherMethod: { type: "ByUser" },
+          rules: [
+            {
+              subjects: [{ kind: "Group", group: { name } }],
+              resourceRules: [{ verbs: ["*"], apiGroups: ["*"], resources: ["*"], namespaces: ["*"] }],
+            },
+          ],
+        },
+      } as unknown as FlowSchema);
+    }
+    level("a", 10);
+    level("b", 10);
+    flow = new FlowController({
+      flowSchemas: schemas,
+      priorityLevels: levels,
+      clock,
+      totalSeats: 4,
+      queueTimeoutMs: 1000,
+    });
+  });
+  const enter = (group: string, user = "u", signal = never): Promise<() => void> =>
+    flow.admit(authenticated(user, group), request(), signal);
+  const settled = async (promise: Promise<unknown>): Promise<boolean> => {
+    const pending = Symbol("pending");
+    await new Promise((resolve) => setImmediate(resolve));
+    return (await Promise.race([promise.catch(() => undefined), Promise.resolve(pending)])) !== pending;
+  };
+
+  test("each level has its share; the next waits until one leaves", async () => {
+    const [first] = [await enter("a"), await enter("a")];
+    const third = enter("a");
+    assert.equal(await settled(third), false);
+    await enter("b");
+    first!();
+    first!();
+    await third;
+    assert.deepEqual(flow.state(), [
+      { level: "a", nominal: 2, inUse: 2, waiting: 0 },
+      { level: "b", nominal: 2, inUse: 1, waiting: 0 },
+    ]);
+  });
+
+  test("waiting ends with 429, by time or when the queues are full", async () => {
+    await enter("a");
+    await enter("a");
+    const late = assert.rejects(enter("a"), { code: 429, message: "too many requests, please try again later." });
+    await clock.advance(1000);
+    await late;
+    const waiting = Array.from({ length: 6 }, () => enter("a"));
+    for (const pending of waiting) pending.catch(() => undefined);
+    await assert.rejects(enter("a"), { code: 429 });
+  });
+
+  test("a client that leaves does not take a seat", async () => {
+    const leave = await enter("a");
+    await enter("a");
+    const gone = new AbortController();
+    const waiting = enter("a", "u", gone.signal);
+    gone.abort();
+    await assert.rejects(waiting, { code: 429 });
+    leave();
+    assert.equal(flow.state()[0]!.inUse, 1);
+  });
+
+  test("a greedy user does not starve another", async () => {
+    const seats = [await enter("a", "greedy"), await enter("a", "greedy")];
+    const order: string[] = [];
+    const wait = (user: string): void => void enter("a", user).then((leave) => (order.push(user), seats.push(leave)));
+    for (let i = 0; i < 4; i++) wait("greedy");
+    wait("modest");
+    while (order.length < 5) {
+      seats.shift()!();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    assert.ok(order.indexOf("modest") <= 2, order.join(" "));
+  });
+
+  test("idle seats are lent, and only idle ones", async () => {
+    level("b", 10, { lendablePercent: 50 });
+    await enter("a");
+    await enter("a");
+    await enter("a");
+    assert.equal(await settled(enter("a")), false);
+    level("b", 10, { lendablePercent: 0 });
+  });
+
+  test("exempt and long-running requests take no seat; rejecting levels do not queue", async () => {
+    await flow.admit(authenticated("u", "a"), request({ verb: "watch" }), never);
+    await flow.admit(authenticated("u", "a"), request({ subresource: "exec", verb: "create" }), never);
+    assert.equal(flow.state()[0]!.inUse, 0);
+    level("a", 10, { limitResponse: { type: "Reject" } });
+    await enter("a");
+    await enter("a");
+    await assert.rejects(enter("a"), { code: 429 });
+  });
+});

@@ -1,0 +1,16 @@
+/**
+ * API priority and fairness: which requests go first when there are too many, and who has to come back later.
+ *
+ * Wiring (cmd/master):
+ * ```ts
+ * await bootstrapFlowControl(bootstrap); // beside bootstrapRbac
+ * const flow = new FlowController({
+ *   flowSchemas: source("flowcontrol.apiserver.k8s.io", "flowschemas"),
+ *   priorityLevels: source("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations"), clock,
+ * });
+ * createApiServer({ …, flowControl: (user, target, signal) => flow.admit(user, target, signal) });
+ * ```
+ */
+export { FlowController, type FlowControlDeps } from "./controller.ts";
+export { bootstrapFlowControl } from "./bootstrap.ts";
+export type { FlowRequest } from "./classify.ts";
