@@ -15,6 +15,7 @@ import type {
   WatchEvent,
   WatchOptions,
 } from "./contract.ts";
+import type { EventInterner } from "./event-interner.ts";
 import { readLines } from "./lines.ts";
 import { listQuery, queryString, resourcePath } from "./paths.ts";
 import { statusOf } from "./status.ts";
@@ -26,6 +27,8 @@ export interface ClientOptions {
   readonly userAgent: string;
   /** With a clock, requests that the server answers with Retry-After are tried again after that time. */
   readonly clock?: Clock;
+  /** Shared by clients of one process that watch the same resources. */
+  readonly interner?: EventInterner;
   /** Sent with every request, e.g. impersonation. Lower-case names. */
   readonly headers?: Readonly<Record<string, string>>;
 }
@@ -50,11 +53,13 @@ export function createClient(transport: Transport, options: ClientOptions): Clie
 class TransportClient implements Client {
   readonly #transport: Transport;
   readonly #clock: Clock | undefined;
+  readonly #interner: EventInterner | undefined;
   readonly #headers: Readonly<Record<string, string>>;
 
   constructor(transport: Transport, options: ClientOptions) {
     this.#transport = transport;
     this.#clock = options.clock;
+    this.#interner = options.interner;
     this.#headers = { accept: JSON_TYPE, "user-agent": options.userAgent, ...options.headers };
   }
 
@@ -86,7 +91,8 @@ class TransportClient implements Client {
     const response = await this.#transport.stream({ method: "GET", path, headers, signal: options.signal });
     if (response.status >= 400) throw statusOf(await collect(response));
     for await (const line of readLines(response.body)) {
-      const event = JSON.parse(line) as WatchEvent<T> | { type: "ERROR"; object: StatusError["status"] };
+      const parsed = this.#interner === undefined ? (JSON.parse(line) as unknown) : this.#interner.parse(line);
+      const event = parsed as WatchEvent<T> | { type: "ERROR"; object: StatusError["status"] };
       if (event.type === "ERROR") throw new StatusError(event.object);
       yield event;
     }

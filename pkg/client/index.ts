@@ -32,6 +32,7 @@ export type {
   WorkQueue,
 } from "./contract.ts";
 export { type ClientOptions, createClient } from "./client.ts";
+export { EventInterner } from "./event-interner.ts";
 export type { StreamedResponse, Transport, TransportRequest, TransportResponse } from "./transport/transport.ts";
 export { directTransport } from "./transport/direct.ts";
 export type { RequestHandler } from "./transport/handler.ts";

@@ -96,16 +96,20 @@ class PortServer {
         const parts = Buffer.isBuffer(body) ? [body] : (body as readonly Buffer[]);
         let size = 0;
         for (const part of parts) size += part.length;
-        finish({ type: "whole", id, status, headers, size }, parts);
+        finish({ type: "whole", id, status, headers: carried(headers), size }, parts);
       },
       stream: (status, headers): ResponseStream => {
         progress.answered = true;
-        if (isOpen()) this.#out.add({ type: "head", id, status, headers, size: 0 });
+        if (isOpen()) this.#out.add({ type: "head", id, status, headers: carried(headers), size: 0 });
+        let last: Extract<ServerFrame, { type: "chunk" }> | undefined;
         return {
           write: (chunk) => {
             if (!isOpen()) return false;
             open.unconsumed += chunk.length;
-            this.#out.add({ type: "chunk", id, size: chunk.length }, [chunk]);
+            if (last === undefined || !this.#out.extend(last, chunk)) {
+              last = { type: "chunk", id, size: chunk.length };
+              this.#out.add(last, [chunk]);
+            }
             return open.unconsumed < MAX_UNCONSUMED_BYTES;
           },
           drained: () =>
@@ -127,6 +131,18 @@ class PortServer {
       release(open);
     }
   }
+}
+
+/** What a client within the process looks at; the others only cost their copying. */
+const CARRIED = ["content-type", "retry-after", "warning", "location"];
+
+function carried(headers: Readonly<Record<string, string>>): Record<string, string> {
+  const some: Record<string, string> = {};
+  for (const name of CARRIED) {
+    const value = headers[name];
+    if (value !== undefined) some[name] = value;
+  }
+  return some;
 }
 
 function release(open: OpenRequest): void {

@@ -2,7 +2,7 @@ import { keyString } from "#pkg/apimachinery/index.ts";
 import type { ObjectKey } from "#pkg/apimachinery/index.ts";
 import type { Clock } from "#pkg/util/index.ts";
 import type { WorkQueue } from "../contract.ts";
-import { onAbort } from "../transport/abort.ts";
+import { AbortFanout } from "../transport/abort.ts";
 import { DelayedSet } from "./delayed-set.ts";
 
 export interface RateLimitingQueueOptions<K> {
@@ -25,7 +25,9 @@ export class RateLimitingQueue<K> implements WorkQueue<K> {
   readonly #processing = new Map<string, { again: K | undefined; isAgain: boolean }>();
   readonly #failures = new Map<string, number>();
   readonly #delayed: DelayedSet<K>;
-  #takers: (() => void)[] = [];
+  readonly #aborts = new AbortFanout();
+  /** Workers waiting for a key, the longest first. */
+  readonly #takers = new Set<() => void>();
 
   constructor({ clock, keyOf, baseDelayMs = 5, maxDelayMs = 1_000_000 }: RateLimitingQueueOptions<K>) {
     this.#idOf = keyOf ?? defaultIdOf;
@@ -46,7 +48,8 @@ export class RateLimitingQueue<K> implements WorkQueue<K> {
     }
     if (this.#waiting.has(id)) return;
     this.#waiting.set(id, key);
-    this.#takers.shift()?.();
+    const [first] = this.#takers;
+    first?.();
   }
   addAfter(key: K, delayMs: number): void {
     if (delayMs <= 0) this.add(key);
@@ -95,14 +98,15 @@ export class RateLimitingQueue<K> implements WorkQueue<K> {
   #arrival(signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const wake = () => {
+        this.#takers.delete(wake);
         unlink();
         resolve();
       };
-      const unlink = onAbort(signal, () => {
-        this.#takers = this.#takers.filter((taker) => taker !== wake);
+      const unlink = this.#aborts.on(signal, () => {
+        this.#takers.delete(wake);
         reject(signal.reason);
       });
-      if (!signal.aborted) this.#takers.push(wake);
+      if (!signal.aborted) this.#takers.add(wake);
     });
   }
 }

@@ -1,6 +1,6 @@
 import type { UserInfo } from "#pkg/apimachinery/index.ts";
 import { ConnectionError } from "../contract.ts";
-import { onAbort } from "./abort.ts";
+import { AbortFanout } from "./abort.ts";
 import { ChunkQueue } from "./chunk-queue.ts";
 import type { HandlerResponse, RequestHandler } from "./handler.ts";
 import { collect } from "./transport.ts";
@@ -19,6 +19,7 @@ class DirectTransport implements Transport {
   readonly #handler: RequestHandler;
   readonly #user: UserInfo | undefined;
   readonly #open = new Set<AbortController>();
+  readonly #aborts = new AbortFanout();
   #closed = false;
 
   constructor(handler: RequestHandler, user: UserInfo | undefined) {
@@ -53,7 +54,7 @@ class DirectTransport implements Transport {
       const controller = new AbortController();
       this.#open.add(controller);
       let body: ChunkQueue | undefined;
-      const unlink = onAbort(request.signal, () => controller.abort(request.signal?.reason));
+      const unlink = this.#aborts.on(request.signal, () => controller.abort(request.signal?.reason));
       const finish = () => {
         unlink();
         this.#open.delete(controller);

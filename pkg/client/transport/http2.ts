@@ -2,7 +2,7 @@ import type { ClientHttp2Stream, IncomingHttpHeaders, OutgoingHttpHeaders } from
 import { constants } from "node:http2";
 import type { Clock } from "#pkg/util/index.ts";
 import { ConnectionError } from "../contract.ts";
-import { onAbort } from "./abort.ts";
+import { AbortFanout } from "./abort.ts";
 import { readTlsMaterial, RequestCredentials } from "./credentials.ts";
 import type { ConnectionConfig } from "./credentials.ts";
 import { Http2Session } from "./http2-session.ts";
@@ -24,6 +24,7 @@ export class Http2Transport implements Transport {
   readonly #options: Http2TransportOptions;
   readonly #credentials: RequestCredentials;
   readonly #authority: string;
+  readonly #aborts = new AbortFanout();
   #sessions: Http2Session[] = [];
   #dialling: Promise<Http2Session> | undefined;
   #closed = false;
@@ -133,7 +134,7 @@ export class Http2Transport implements Transport {
         reject(new NeverProcessed(cause)); // the session closed between the choice and its use
         return;
       }
-      const unlink = onAbort(request.signal, () => {
+      const unlink = this.#aborts.on(request.signal, () => {
         reject(request.signal?.reason);
         stream.close(constants.NGHTTP2_CANCEL);
       });

@@ -27,7 +27,8 @@ export type ServerFrame =
       readonly headers: Readonly<Record<string, string>>;
       readonly size: number;
     }
-  | { readonly type: "chunk"; readonly id: number; readonly size: number }
+  /** `size` grows while the batch is open and more of the same stream follows. */
+  | { readonly type: "chunk"; readonly id: number; size: number }
   | { readonly type: "end" | "reset"; readonly id: number; readonly size: 0 };
 
 export interface PortBatch<F> {
@@ -52,6 +53,15 @@ export class BatchWriter<F extends { readonly size: number }> {
 
   constructor(port: MessagePort) {
     this.#port = port;
+  }
+  /** More bytes for the last frame, if that is `frame`'s; false when it has been sent or others have followed. */
+  extend(frame: F & { size: number }, part: Uint8Array): boolean {
+    if (this.#frames.at(-1) !== frame) return false;
+    frame.size += part.length;
+    this.#parts.push(part);
+    this.#size += part.length;
+    if (this.#size >= MAX_BATCH_BYTES) this.flush();
+    return true;
   }
   /** `parts` together are exactly `frame.size` bytes; they are copied before this turn ends. */
   add(frame: F, parts: readonly Uint8Array[] = []): void {

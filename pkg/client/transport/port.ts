@@ -1,6 +1,6 @@
 import type { MessagePort } from "node:worker_threads";
 import { ConnectionError } from "../contract.ts";
-import { onAbort } from "./abort.ts";
+import { AbortFanout } from "./abort.ts";
 import { ChunkQueue } from "./chunk-queue.ts";
 import { BatchWriter, CONSUMED_STEP_BYTES, readBatch } from "./port-protocol.ts";
 import type { ClientFrame, PortBatch, ServerFrame } from "./port-protocol.ts";
@@ -23,6 +23,7 @@ class PortTransport implements Transport {
   readonly #port: MessagePort;
   readonly #out: BatchWriter<ClientFrame>;
   readonly #pending = new Map<number, Pending>();
+  readonly #aborts = new AbortFanout();
   #nextId = 1;
   #closed = false;
 
@@ -66,7 +67,7 @@ class PortTransport implements Transport {
         return;
       }
       const id = this.#nextId++;
-      const unlink = onAbort(request.signal, () => {
+      const unlink = this.#aborts.on(request.signal, () => {
         const reason = request.signal?.reason;
         this.#out.add({ type: "abort", id, size: 0 });
         this.#pending.delete(id);

@@ -65,6 +65,7 @@ export function nodeResourcesFit(args: NodeResourcesFitArgs = {}): Plugin<undefi
       },
     ],
     filter: (_state, pod, node) => {
+      if (hasRoom(pod, node)) return undefined;
       const insufficient = findInsufficient(pod, node, isIgnored);
       if (insufficient === undefined) return undefined;
       const id = `${insufficient.unresolvable ? "!" : ""}${insufficient.reasons.join()}`;
@@ -97,36 +98,42 @@ interface Insufficient {
   unresolvable: boolean;
 }
 
+/** The usual answer, without preparing any other. */
+function hasRoom({ requests: wanted }: PodInfo, node: NodeInfo): boolean {
+  const { requested, allocatable } = node;
+  if (node.pods.size >= node.allowedPods || wanted.scalars !== undefined) return false;
+  return (
+    (wanted.milliCpu === 0 || wanted.milliCpu <= allocatable.milliCpu - requested.milliCpu) &&
+    (wanted.memory === 0 || wanted.memory <= allocatable.memory - requested.memory) &&
+    (wanted.ephemeralStorage === 0 ||
+      wanted.ephemeralStorage <= allocatable.ephemeralStorage - requested.ephemeralStorage)
+  );
+}
+
 function findInsufficient(
   pod: PodInfo,
   node: NodeInfo,
   isIgnored: (name: string) => boolean,
 ): Insufficient | undefined {
-  let result: Insufficient | undefined;
-  const lacking = (reason: string, tooBig: boolean) => {
-    result ??= { reasons: [], unresolvable: false };
-    result.reasons.push(reason);
-    result.unresolvable ||= tooBig;
+  const result: Insufficient = { reasons: [], unresolvable: false };
+  const check = (name: string, wanted: number, has: number, taken: number) => {
+    if (wanted === 0 || wanted <= has - taken) return;
+    result.reasons.push(`Insufficient ${name}`);
+    result.unresolvable ||= wanted > has;
   };
   const { requested, allocatable } = node;
   const wanted = pod.requests;
-  if (node.pods.size + 1 > node.allowedPods) lacking("Too many pods", node.allowedPods === 0);
-  if (wanted.milliCpu > 0 && wanted.milliCpu > allocatable.milliCpu - requested.milliCpu)
-    lacking("Insufficient cpu", wanted.milliCpu > allocatable.milliCpu);
-  if (wanted.memory > 0 && wanted.memory > allocatable.memory - requested.memory)
-    lacking("Insufficient memory", wanted.memory > allocatable.memory);
-  if (
-    wanted.ephemeralStorage > 0 &&
-    wanted.ephemeralStorage > allocatable.ephemeralStorage - requested.ephemeralStorage
-  )
-    lacking("Insufficient ephemeral-storage", wanted.ephemeralStorage > allocatable.ephemeralStorage);
-  if (wanted.scalars === undefined) return result;
-  for (const [name, amount] of wanted.scalars) {
-    if (amount === 0 || isIgnored(name)) continue;
-    const has = allocatable.scalars?.get(name) ?? 0;
-    if (amount > has - (requested.scalars?.get(name) ?? 0)) lacking(`Insufficient ${name}`, amount > has);
+  if (node.pods.size >= node.allowedPods) {
+    result.reasons.push("Too many pods");
+    result.unresolvable = node.allowedPods === 0;
   }
-  return result;
+  check("cpu", wanted.milliCpu, allocatable.milliCpu, requested.milliCpu);
+  check("memory", wanted.memory, allocatable.memory, requested.memory);
+  check("ephemeral-storage", wanted.ephemeralStorage, allocatable.ephemeralStorage, requested.ephemeralStorage);
+  for (const [name, amount] of wanted.scalars ?? []) {
+    if (!isIgnored(name)) check(name, amount, allocatable.scalars?.get(name) ?? 0, requested.scalars?.get(name) ?? 0);
+  }
+  return result.reasons.length === 0 ? undefined : result;
 }
 
 /** A pod that goes (or shrinks) helps only if it gives up something that the waiting pod wants; its place counts too. */
