@@ -13,7 +13,6 @@ import {
   ERROR,
   INT,
   isAssignable,
-  isConcrete,
   joinTypes,
   listOf,
   mapOf,
@@ -49,8 +48,6 @@ export interface ResolvedCall {
   readonly overloads: readonly Overload[];
   /** The receiver, if it is a value and not part of the function's name, and the arguments. */
   readonly args: readonly Expr[];
-  /** Arguments are certain to fit the only overload. */
-  readonly exact: boolean;
 }
 
 const TYPE_NAMES: Readonly<Record<string, CelType>> = {
@@ -123,6 +120,7 @@ class Checker {
       case "select":
         return this.#qualified(expr) ?? this.#select(expr.operand, expr.field, expr.at, expr.optional);
       case "test":
+        if (this.#isQualifiedVariable(expr)) return BOOL;
         this.#select(expr.operand, expr.field, expr.at, false);
         return BOOL;
       case "call":
@@ -203,6 +201,15 @@ class Checker {
       return known.type;
     }
     return this.#typeName(expr, name);
+  }
+
+  /** has(a.b) where `a.b` is a variable's own name: it is there when it is bound. */
+  #isQualifiedVariable(expr: Expr & { kind: "test" }): boolean {
+    const operand = typeName(expr.operand);
+    if (operand === undefined || this.#local(operand.split(".")[0]!) !== undefined) return false;
+    const known = this.#lookup(`${operand}.${expr.field}`);
+    if (known !== undefined) this.variables.set(expr, `.${known.name}`);
+    return known !== undefined;
   }
 
   #select(operand: Expr, field: string, at: number, optional: boolean): CelType {
@@ -426,7 +433,7 @@ class Checker {
         target === undefined ? types : types.slice(1),
         (expr as { at: number }).at,
       );
-    this.calls.set(expr, { overloads: fitting, args: all, exact: fitting.length === 1 && types.every(isConcrete) });
+    this.calls.set(expr, { overloads: fitting, args: all });
     return result;
   }
 

@@ -114,6 +114,7 @@ class Estimator {
         return this.#of(memberSchema(schema, expr.field), plus(cost, 1), type);
       }
       case "test":
+        if (this.#checked.variables.has(expr)) return { cost: { min: 1, max: 1 }, size: 1 };
         return { cost: plus(this.estimate(expr.operand).cost, 1), size: 1 };
       case "call":
         return this.#call(expr, type);

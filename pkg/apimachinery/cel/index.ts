@@ -31,7 +31,7 @@ export {
   typeOfSchema,
   UINT,
 } from "./types.ts";
-export { type CelStruct, fromJson, toJson, type Value } from "./values.ts";
+export { type CelStruct, Composite, fromJson, toJson, type Value } from "./values.ts";
 export { escapeFieldName, unescapeFieldName } from "./names.ts";
 export { applyConfigurationTypes } from "./apply-types.ts";
 export {

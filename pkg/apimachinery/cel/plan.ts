@@ -8,6 +8,7 @@ import { type CelType, isConcrete } from "./types.ts";
 import {
   ArrayList,
   type CelStruct,
+  Composite,
   EntryMap,
   isList,
   isMap,
@@ -88,6 +89,7 @@ export class Planner {
         if (this.#checked.variables.has(expr) || this.#checked.typeNames.has(expr)) return this.#variable(expr);
         return planSelect(this.plan(expr.operand), expr.field, expr.optional);
       case "test":
+        if (this.#checked.variables.has(expr)) return this.#isBound(expr);
         return planTest(this.plan(expr.operand), expr.field);
       case "call":
         return this.#call(expr);
@@ -132,6 +134,14 @@ export class Planner {
     };
   }
 
+  #isBound(expr: Expr): Step {
+    const slot = this.#globals.get(this.#checked.variables.get(expr)!.slice(1))!;
+    return (frame) => {
+      frame.spend(1);
+      return frame.slots[slot] !== undefined;
+    };
+  }
+
   #call(expr: Expr & { kind: "call" }): Step {
     const args = expr.args;
     switch (expr.name) {
@@ -167,12 +177,12 @@ export class Planner {
     };
   }
 
-  #function({ overloads, args, exact }: ResolvedCall): Step {
+  #function({ overloads, args }: ResolvedCall): Step {
     const steps = args.map((arg) => this.plan(arg));
-    const only = exact ? overloads[0]! : undefined;
     return (frame) => {
       const values = steps.map((step) => step(frame));
-      const overload = only ?? overloads.find((candidate) => accepts(candidate, values));
+      // Data may break its schema, so even a call that type-checks is matched against what it gets.
+      const overload = overloads.find((candidate) => accepts(candidate, values));
       if (overload === undefined) throw noSuchOverload();
       frame.spend(callCost(overload, values));
       return overload.call(values);
@@ -248,11 +258,12 @@ export class Planner {
 }
 
 /** A struct that an expression made. */
-class LiteralStruct implements CelStruct {
+class LiteralStruct extends Composite implements CelStruct {
   readonly celKind = "object";
   readonly typeName: string;
   readonly #fields: ReadonlyMap<string, Value>;
   constructor(name: string, fields: ReadonlyMap<string, Value>) {
+    super();
     this.typeName = name;
     this.#fields = fields;
   }
@@ -361,7 +372,8 @@ function planIndex(operand: Step, index: Step, optional: boolean): Step {
 }
 
 function accepts({ params }: Overload, values: readonly Value[]): boolean {
-  return values.every((value, i) => fits(value, params[i]!));
+  for (let i = 0; i < values.length; i++) if (!fits(values[i]!, params[i]!)) return false;
+  return true;
 }
 function fits(value: Value, type: CelType): boolean {
   if (!isConcrete(type)) return type.kind !== "null" || value === null;

@@ -196,6 +196,53 @@ test("results can be bound to other expressions, and structs made of them", () =
   const second = compileCel("variables.heavy.map(r, r.host).join()", { variables: { variables } });
   assert.equal(showType(second.resultType), "string");
   assert.deepEqual([...second.references], ["variables"]);
+  const names = second.evaluate({ variables: { heavy: first.raw } });
+  assert.equal(names.error ?? names.value, "a");
+  const made = compileCel("Object{replicas: 2}", { variables: {}, objectType: applyConfigurationTypes(self) }).evaluate(
+    {},
+  );
+  assert.ok(made.error === undefined);
+  const read = compileCel("made.replicas + 1", { variables: { made: DYN } }).evaluate({ made: made.raw });
+  assert.equal(read.error ?? read.value, 3);
+  const fake = compileCel("made.celKind", { variables: { made: DYN } }).evaluate({
+    made: { celKind: "list", length: 1 },
+  });
+  assert.equal(fake.error ?? fake.value, "list");
+});
+
+test("data that breaks its schema fails like any other evaluation", () => {
+  assert.equal(evaluate("self.replicas + 1", { replicas: "three" }), "!no such overload");
+  assert.equal(evaluate("self.name.startsWith('a')", { name: 1 }), "!no such overload");
+  assert.equal(evaluate("self.tags.all(t, t == 'a')", { tags: 5 }), "!no such overload");
+  assert.equal(evaluate("self.created.getFullYear()", { created: "yesterday" }), '!invalid timestamp: "yesterday"');
+  assert.equal(
+    evaluate("self.rules[0].host", { rules: ["x"] }),
+    "!no such overload: type 'string' does not support field selection",
+  );
+  fc.assert(
+    fc.property(
+      fc.jsonValue({ maxDepth: 2 }),
+      fc.constantFrom("replicas", "name", "labels", "tags", "rules", "created", "data", "open"),
+      (value, field) => {
+        const program = compile(
+          `has(self.${field}) && (self.replicas > 1 || self.name.contains('a') || 'a' in self.labels || self.tags.all(t, t.size() > 1) || self.rules.exists(r, r.weight == 2) || self.created > timestamp(0) || self.data.size() > 1 || self.open.a.b == 1)`,
+        );
+        program.evaluate({ self: { [field]: value } });
+      },
+    ),
+    { numRuns: 500 },
+  );
+});
+
+test("variables may have dotted names, and has() asks whether they are bound", () => {
+  const program = compileCel("has(variables.a) ? variables.a : 'none'", { variables: { "variables.a": STRING } });
+  const value = (bindings: Record<string, unknown>) => {
+    const result = program.evaluate(bindings);
+    return result.error ?? result.value;
+  };
+  assert.equal(value({ "variables.a": "x" }), "x");
+  assert.equal(value({}), "none");
+  assert.deepEqual([...program.references], ["variables.a"]);
 });
 
 test("literals of apply configurations", () => {

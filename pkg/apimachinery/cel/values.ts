@@ -37,21 +37,26 @@ export abstract class Opaque {
   abstract equals(other: Opaque): boolean;
 }
 
-export interface CelList {
+/** What lists, maps and structs derive from, so that JSON data cannot pass for one. */
+export abstract class Composite {
+  abstract readonly celKind: "list" | "map" | "object";
+}
+
+export interface CelList extends Composite {
   readonly celKind: "list";
   readonly length: number;
   at(index: number): Value;
   /** x-kubernetes-list-type of the list, where order does not matter. */
   readonly schema?: FieldSchema;
 }
-export interface CelMap {
+export interface CelMap extends Composite {
   readonly celKind: "map";
   readonly size: number;
   /** undefined when there is no such key. */
   get(key: Value): Value | undefined;
   keys(): Iterable<Value>;
 }
-export interface CelStruct {
+export interface CelStruct extends Composite {
   readonly celKind: "object";
   readonly typeName: string;
   /** undefined when the field is not set. */
@@ -76,10 +81,11 @@ export type Value =
   | CelMap
   | CelStruct;
 
-export class ArrayList implements CelList {
+export class ArrayList extends Composite implements CelList {
   readonly celKind = "list";
   readonly items: readonly Value[];
   constructor(items: readonly Value[]) {
+    super();
     this.items = items;
   }
   get length(): number {
@@ -106,10 +112,11 @@ export function keyText(key: Value): string | undefined {
   }
 }
 
-export class EntryMap implements CelMap {
+export class EntryMap extends Composite implements CelMap {
   readonly celKind = "map";
   readonly #entries: ReadonlyMap<string, readonly [Value, Value]>;
   constructor(entries: ReadonlyMap<string, readonly [Value, Value]>) {
+    super();
     this.#entries = entries;
   }
   get size(): number {
@@ -126,11 +133,12 @@ export class EntryMap implements CelMap {
 
 const ANY: FieldSchema = { type: "any" };
 
-class JsonList implements CelList {
+class JsonList extends Composite implements CelList {
   readonly celKind = "list";
   readonly schema: FieldSchema;
   readonly #items: readonly unknown[];
   constructor(items: readonly unknown[], schema: FieldSchema) {
+    super();
     this.#items = items;
     this.schema = schema;
   }
@@ -142,11 +150,12 @@ class JsonList implements CelList {
   }
 }
 
-class JsonMap implements CelMap {
+class JsonMap extends Composite implements CelMap {
   readonly celKind = "map";
   readonly #object: Readonly<Record<string, unknown>>;
   readonly #items: FieldSchema;
   constructor(object: Readonly<Record<string, unknown>>, items: FieldSchema) {
+    super();
     this.#object = object;
     this.#items = items;
   }
@@ -163,11 +172,12 @@ class JsonMap implements CelMap {
   }
 }
 
-class JsonStruct implements CelStruct {
+class JsonStruct extends Composite implements CelStruct {
   readonly celKind = "object";
   readonly #object: Readonly<Record<string, unknown>>;
   readonly #schema: FieldSchema;
   constructor(object: Readonly<Record<string, unknown>>, schema: FieldSchema) {
+    super();
     this.#object = object;
     this.#schema = schema;
   }
@@ -221,11 +231,7 @@ function isValue(value: object): value is Value & object {
     value instanceof Optional ||
     value instanceof TypeValue ||
     value instanceof Uint8Array ||
-    value instanceof ArrayList ||
-    value instanceof EntryMap ||
-    value instanceof JsonList ||
-    value instanceof JsonMap ||
-    value instanceof JsonStruct
+    value instanceof Composite
   );
 }
 
