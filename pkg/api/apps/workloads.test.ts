@@ -107,6 +107,7 @@ test("templates take the defaults of pods, except those of pods alone", () => {
       name: "c",
       image: "nginx",
       imagePullPolicy: "Always",
+      resources: {},
       terminationMessagePath: "/dev/termination-log",
       terminationMessagePolicy: "File",
     },

@@ -228,6 +228,21 @@ test("a resize changes resources only, and not the class", () => {
   ]);
 });
 
+test("a resize leaves containers where they are and takes nothing away", () => {
+  const both = {
+    spec: { containers: ["a", "b"].map((name) => ({ name, image: "x", resources: { requests: { cpu: "1" } } })) },
+  };
+  const swapped = updated("Pod", both, (object) => specOf(object).containers.reverse(), "resize");
+  assert.deepEqual(swapped.errors, [
+    "spec.containers[0].name: Forbidden: containers may not be renamed or reordered on resize",
+    "spec.containers[1].name: Forbidden: containers may not be renamed or reordered on resize",
+  ]);
+  const emptied = updated("Pod", both, (object) => (specOf(object).containers[0]!.resources = {}), "resize");
+  assert.deepEqual(emptied.errors, [
+    "spec.containers[0].resources.requests: Forbidden: resource requests cannot be removed",
+  ]);
+});
+
 test("ephemeral containers are added and never changed", () => {
   const added = updated(
     "Pod",

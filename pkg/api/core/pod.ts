@@ -27,9 +27,11 @@ function keepStatus(pod: Pod, old: Readonly<Pod>): void {
 
 /** A resize changes resources and resize policies of containers that are there, and nothing else. */
 function takeResources(containers: Container[] | undefined, wanted: readonly Container[] | undefined): void {
-  for (const container of containers ?? []) {
-    const source = wanted?.find(({ name }) => name === container.name);
+  for (const [index, container] of (containers ?? []).entries()) {
+    const source = wanted?.[index];
     if (source === undefined) continue;
+    // A name out of place is kept for validation to refuse.
+    container.name = source.name;
     for (const field of ["resources", "resizePolicy"] as const) {
       if (source[field] === undefined) delete container[field];
       else Object.assign(container, { [field]: source[field] });

@@ -235,8 +235,19 @@ function validateContainerResize(container: Container, old: Container, path: str
   return errors;
 }
 
+function validateSameContainers(pod: Pod, old: Readonly<Pod>): FieldError[] {
+  const errors: FieldError[] = [];
+  for (const field of ["containers", "initContainers"] as const) {
+    for (const [index, { name }] of (pod.spec?.[field] ?? []).entries()) {
+      if (name === old.spec?.[field]?.[index]?.name) continue;
+      errors.push(forbidden(`spec.${field}[${index}].name`, "containers may not be renamed or reordered on resize"));
+    }
+  }
+  return errors;
+}
+
 export function validateResize(pod: Pod, old: Readonly<Pod>): FieldError[] {
-  const errors = validatePod(pod);
+  const errors = [...validateSameContainers(pod, old), ...validatePod(pod)];
   if (old.metadata.annotations?.[MIRROR_ANNOTATION] !== undefined) {
     errors.push(forbidden("", "static pods cannot be resized"));
   }
