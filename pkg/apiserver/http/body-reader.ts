@@ -23,8 +23,14 @@ export function readBody(stream: Readable, contentLength: string | undefined): P
         reject(requestEntityTooLarge(TOO_LARGE));
       } else chunks.push(chunk);
     });
-    stream.once("end", () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)));
+    let complete = false;
+    stream.once("end", () => {
+      complete = true;
+      resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks));
+    });
     stream.once("error", reject);
-    stream.once("close", () => reject(new Error("the client closed the request")));
+    stream.once("close", () => {
+      if (!complete) reject(new Error("the client closed the request"));
+    });
   });
 }

@@ -3,6 +3,7 @@ import type { SubresourceKind } from "#pkg/api/resource.ts";
 import type { Scale } from "#pkg/api/types/autoscaling-v1.ts";
 import {
   badRequest,
+  deepCopy,
   fieldInvalid,
   invalid,
   isRecord,
@@ -70,7 +71,7 @@ function updateScale(
     change: (old) => {
       const scale = change(scaleOf(old, mapping));
       checkScale(call, scale);
-      const object = structuredClone(old);
+      const object = deepCopy(old) as KubeObject;
       writePath(object, mapping.specReplicasPath, scale.spec?.replicas ?? 0);
       const { resourceVersion } = scale.metadata ?? {};
       if (resourceVersion === undefined || resourceVersion === "") delete object.metadata.resourceVersion;

@@ -1,4 +1,4 @@
-import { deepEqual, invalid, type KubeObject, notFound } from "#pkg/apimachinery/index.ts";
+import { deepCopy, deepEqual, invalid, type KubeObject, notFound } from "#pkg/apimachinery/index.ts";
 import { badRequest, conflict, fieldInvalid } from "#pkg/apimachinery/index.ts";
 import type { Strategy } from "#pkg/api/resource.ts";
 import type { CacheEntry } from "#pkg/storage/cacher/contract.ts";
@@ -52,20 +52,23 @@ export async function updateObject(call: Call): Promise<void> {
 
 /** PUT through a view (the object, its status, …). */
 export async function updateThrough(call: Call, view: WriteView): Promise<void> {
-  const { installed, target } = call;
-  const { definition } = installed;
-  const options = parseWriteOptions("UpdateOptions", target.query);
-  const body = await readObject(call, definition, options.fieldValidation);
-  checkNames(call, body);
-  definition.applyDefaults(body);
+  const options = parseWriteOptions("UpdateOptions", call.target.query);
+  const body = await readBody(call, options);
   const conditional = hasRevision(body);
+  let first = true;
   let created = false;
   const written = await guaranteedUpdate(call, {
     view,
     options,
     optionsKind: "UpdateOptions",
-    // Only an unconditional update is ever tried twice.
-    change: () => (conditional ? body : structuredClone(body)),
+    change: () => {
+      if (first) {
+        first = false;
+        return body;
+      }
+      // Admission has had its hands on the first copy: a second attempt starts from the bytes again.
+      return readBody(call, options);
+    },
     attempts: conditional ? 2 : ATTEMPTS,
     ...(view.type === "main" && view.strategy.allowCreateOnUpdate === true && !conditional
       ? { createAbsent: () => ((created = true), createNew(call, body, options)) }
@@ -73,6 +76,14 @@ export async function updateThrough(call: Call, view: WriteView): Promise<void> 
   });
   const sent = sendWritten(call, created ? 201 : 200, written);
   if (sent !== undefined) await sent;
+}
+
+async function readBody(call: Call, { fieldValidation }: WriteOptions): Promise<KubeObject> {
+  const { definition } = call.installed;
+  const body = await readObject(call, definition, fieldValidation);
+  checkNames(call, body);
+  definition.applyDefaults(body);
+  return body;
 }
 
 function hasRevision({ metadata: { resourceVersion } }: KubeObject): boolean {
@@ -237,14 +248,15 @@ function prepareUpdate(
   const { installed, user, target, now } = call;
   let result = object;
   if (view.type === "status") {
-    result = { ...structuredClone(old), status: object["status"], metadata: object.metadata };
+    // All but the status is the stored object's own: nothing behind this point may write to it.
+    result = { ...old, status: object["status"], metadata: object.metadata };
     if (result["status"] === undefined) delete result["status"];
     if (installed.definition.custom)
-      result.metadata = { ...structuredClone(old.metadata), managedFields: object.metadata.managedFields };
+      result.metadata = { ...deepCopy(old.metadata), managedFields: object.metadata.managedFields };
   } else if (view.type === "main") {
     for (const field of installed.resetFields) {
       if (old[field] === undefined) delete result[field];
-      else result[field] = structuredClone(old[field]);
+      else result[field] = deepCopy(old[field]);
     }
   }
   carryMetadata(result, old);
