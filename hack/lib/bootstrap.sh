@@ -5,7 +5,7 @@
 
 say() { printf '%s\n' "$*"; }
 die() {
-  printf '%s: %s\n' "${0##*/}" "$*" >&2
+  printf 'hack/%s: %s\n' "${0##*/}" "$*" >&2
   exit 1
 }
 

@@ -1,4 +1,3 @@
-import { createServer } from "node:net";
 import { hostname, networkInterfaces } from "node:os";
 import { readFileSync, mkdirSync, writeFileSync, existsSync } from "node:fs";
 import { join } from "node:path";
@@ -30,16 +29,6 @@ class Refusal extends Error {}
 
 function step(text: string): void {
   console.log(`[${((performance.now() - begun) / 1000).toFixed(1).padStart(5)} s] ${text}`);
-}
-
-function portTaken(port: number): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", (error: NodeJS.ErrnoException) =>
-      error.code === "EADDRINUSE" ? resolve(true) : reject(error),
-    );
-    server.listen(port, "0.0.0.0", () => server.close(() => resolve(false)));
-  });
 }
 
 /** Address of the interface that the default route uses, or the first one that is not loopback. */
@@ -105,11 +94,6 @@ function remember(choice: object): void {
 }
 
 async function main(paths: Layout): Promise<void> {
-  if (daemons.pid("kubits-master") === undefined && (await portTaken(PORT))) {
-    throw new Refusal(
-      `port ${PORT} is taken by another program; stop it (see 'ss -ltnp sport = :${PORT}') and run hack/up again`,
-    );
-  }
   step("Building kubits-master and kubits-node");
   await buildPrograms();
   const address = await nodeAddress();
