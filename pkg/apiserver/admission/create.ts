@@ -10,7 +10,7 @@ import type { IngressClass } from "#pkg/api/types/networking-v1.ts";
 import type { RuntimeClass as PodRuntimeClass } from "#pkg/api/types/node-v1.ts";
 import type { PriorityClass } from "#pkg/api/types/scheduling-v1.ts";
 import type { CSIDriver, StorageClass } from "#pkg/api/types/storage-v1.ts";
-import type { ResourceDefinition } from "#pkg/api/resource.ts";
+import type { ResourceDefinition } from "#pkg/api/index.ts";
 import type { AnyObject } from "#pkg/apimachinery/index.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
 import type { AdmissionPlugin, Authorizer } from "../contract.ts";

@@ -1,4 +1,4 @@
-import type { ResourceDefinition } from "#pkg/api/resource.ts";
+import type { ResourceDefinition } from "#pkg/api/index.ts";
 import type { KubeObject } from "#pkg/apimachinery/index.ts";
 
 /** Other versions of the kinds that pass through admission: for matchPolicy Equivalent. */

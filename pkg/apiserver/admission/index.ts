@@ -25,3 +25,4 @@ export { PluginChain, type AdmissionChain } from "./chain.ts";
 export { refusal } from "./attributes.ts";
 export type { ServiceAddress, ServiceResolver, WebhookTransport } from "./webhook/client.ts";
 export { EndpointResolver } from "./webhook/service-resolver.ts";
+export { HttpsTransport } from "./webhook/https-transport.ts";

@@ -1,7 +1,7 @@
 import type { NamedRuleWithOperations } from "#pkg/api/types/admissionregistration-v1.ts";
 import type { LabelSelector } from "#pkg/api/types/meta-v1.ts";
 import type { Namespace } from "#pkg/api/types/core-v1.ts";
-import type { ResourceDefinition } from "#pkg/api/resource.ts";
+import type { ResourceDefinition } from "#pkg/api/index.ts";
 import { type KubeObject, labelSelectorAsSelector, type Selector } from "#pkg/apimachinery/index.ts";
 import type { AdmissionAttributes } from "../contract.ts";
 import type { ObjectSource } from "../source/index.ts";

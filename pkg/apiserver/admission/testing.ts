@@ -1,5 +1,5 @@
-import type { KubeObject } from "#pkg/apimachinery/object.ts";
-import type { UserInfo } from "#pkg/apimachinery/user.ts";
+import type { KubeObject } from "#pkg/apimachinery/index.ts";
+import type { UserInfo } from "#pkg/apimachinery/index.ts";
 import type { AdmissionAttributes, AdmissionPlugin } from "../contract.ts";
 
 type Parts = Partial<Omit<AdmissionAttributes, "resource" | "object" | "oldObject">> & {

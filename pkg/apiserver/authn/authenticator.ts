@@ -1,6 +1,6 @@
 import type { Secret } from "#pkg/api/types/core-v1.ts";
-import { unauthorized } from "#pkg/apimachinery/errors.ts";
-import type { UserInfo } from "#pkg/apimachinery/user.ts";
+import { unauthorized } from "#pkg/apimachinery/index.ts";
+import type { UserInfo } from "#pkg/apimachinery/index.ts";
 import type { Clock } from "#pkg/util/index.ts";
 import type { ApiRequest, Authenticator } from "../contract.ts";
 import type { ObjectSource } from "../source/index.ts";

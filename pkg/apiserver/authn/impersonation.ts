@@ -1,6 +1,6 @@
 import { LRUCache } from "lru-cache";
-import { internalError } from "#pkg/apimachinery/errors.ts";
-import type { UserInfo } from "#pkg/apimachinery/user.ts";
+import { internalError } from "#pkg/apimachinery/index.ts";
+import type { UserInfo } from "#pkg/apimachinery/index.ts";
 import { forbiddenError } from "../authz/index.ts";
 import type { ApiRequest, Attributes, Authorizer } from "../contract.ts";
 import { decodeExtraKey, splitHeader } from "./client-certificate.ts";

@@ -47,3 +47,5 @@ export {
 export { createAuthnReviews, type AuthnReviewDeps } from "./reviews.ts";
 export { InvalidTokenError, type TokenAuthenticator, type TokenResult } from "./token.ts";
 export type { ReviewContext, ReviewHandler } from "../review.ts";
+export { TokenWebhook, type TokenWebhookDeps } from "./webhook.ts";
+export type { ReviewWebhookConfig } from "../review-webhook.ts";

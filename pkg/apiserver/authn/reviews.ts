@@ -1,6 +1,6 @@
-import { badRequest, conflict, type FieldError, invalid, notFound } from "#pkg/apimachinery/errors.ts";
-import type { KubeObject } from "#pkg/apimachinery/object.ts";
-import type { UserInfo } from "#pkg/apimachinery/user.ts";
+import { badRequest, conflict, type FieldError, invalid, notFound } from "#pkg/apimachinery/index.ts";
+import type { KubeObject } from "#pkg/apimachinery/index.ts";
+import type { UserInfo } from "#pkg/apimachinery/index.ts";
 import type {
   TokenRequestSpec,
   TokenReviewSpec,

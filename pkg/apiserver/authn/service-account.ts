@@ -1,7 +1,7 @@
 import { LRUCache } from "lru-cache";
 import type { Node, Pod, Secret, ServiceAccount } from "#pkg/api/types/core-v1.ts";
 import type { ObjectMeta } from "#pkg/api/types/meta-v1.ts";
-import type { UserInfo } from "#pkg/apimachinery/user.ts";
+import type { UserInfo } from "#pkg/apimachinery/index.ts";
 import type { Clock } from "#pkg/util/index.ts";
 import type { ObjectSource } from "../source/index.ts";
 import { decodeJwt, type DecodedJwt, verifySignature } from "./jwt.ts";

@@ -1,4 +1,4 @@
-import type { UserInfo } from "#pkg/apimachinery/user.ts";
+import type { UserInfo } from "#pkg/apimachinery/index.ts";
 import { type TokenAuthenticator, type TokenResult, withAuthenticated } from "./token.ts";
 
 /** Splits CSV lines (RFC 4180 quoting); "#" starts a comment line. */

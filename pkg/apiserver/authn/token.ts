@@ -1,4 +1,4 @@
-import type { UserInfo } from "#pkg/apimachinery/user.ts";
+import type { UserInfo } from "#pkg/apimachinery/index.ts";
 
 /** Longest bearer token looked at; anything bigger is not one of ours. */
 export const MAX_TOKEN_LENGTH = 16 * 1024;

@@ -53,3 +53,5 @@ export { NodeAuthorizer, nodeNameOf, type NodeAuthorizerDeps } from "./node.ts";
 export { RbacEscalation } from "./escalation.ts";
 export { createAuthzReviews, type AuthzReviewDeps } from "./reviews.ts";
 export type { ReviewContext, ReviewHandler } from "../review.ts";
+export { AuthorizationWebhook, type AuthorizationWebhookDeps } from "./webhook.ts";
+export type { ReviewWebhookConfig } from "../review-webhook.ts";

@@ -2,7 +2,7 @@ import type { PersistentVolume, PersistentVolumeClaim, Pod } from "#pkg/api/type
 import type { PolicyRule } from "#pkg/api/types/rbac-v1.ts";
 import type { ResourceSlice } from "#pkg/api/types/resource-v1.ts";
 import type { VolumeAttachment } from "#pkg/api/types/storage-v1.ts";
-import type { UserInfo } from "#pkg/apimachinery/user.ts";
+import type { UserInfo } from "#pkg/apimachinery/index.ts";
 import type { Attributes, Authorizer, Decision } from "../contract.ts";
 import type { ObjectSource } from "../source/index.ts";
 import { type References, referencesOf } from "./node-references.ts";

@@ -7,7 +7,7 @@ import type {
   RoleRef,
   Subject,
 } from "#pkg/api/types/rbac-v1.ts";
-import type { UserInfo } from "#pkg/apimachinery/user.ts";
+import type { UserInfo } from "#pkg/apimachinery/index.ts";
 import type { Attributes, Authorizer, Decision } from "../contract.ts";
 import type { ObjectSource, SourceChange } from "../source/index.ts";
 import { type CompiledRule, compileRule, ruleAllows } from "./rules.ts";

@@ -1,4 +1,4 @@
-import { StatusError } from "#pkg/apimachinery/errors.ts";
+import { StatusError } from "#pkg/apimachinery/index.ts";
 import type { Attributes, Authorizer, Decision } from "../contract.ts";
 
 export const PRIVILEGED_GROUP = "system:masters";

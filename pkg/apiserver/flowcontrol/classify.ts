@@ -4,7 +4,7 @@ import type {
   ResourcePolicyRule,
   Subject,
 } from "#pkg/api/types/flowcontrol-v1.ts";
-import type { UserInfo } from "#pkg/apimachinery/user.ts";
+import type { UserInfo } from "#pkg/apimachinery/index.ts";
 import { splitServiceAccountUserName } from "../authn/index.ts";
 
 /** What a request is, for flow control: the request target has all of it. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, test } from "node:test";
 import type { FlowSchema, PriorityLevelConfiguration } from "#pkg/api/types/flowcontrol-v1.ts";
-import type { UserInfo } from "#pkg/apimachinery/user.ts";
+import type { UserInfo } from "#pkg/apimachinery/index.ts";
 import { FakeClock } from "#pkg/util/index.ts";
 import { MemorySource } from "../source/index.ts";
 import { classify, type FlowRequest, orderFlowSchemas } from "./classify.ts";

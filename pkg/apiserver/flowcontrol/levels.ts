@@ -107,7 +107,8 @@ export class Levels {
     // Whose seat it was has the first claim; an idle one may then be lent.
     for (const candidate of [level, ...this.#levels.values()]) {
       const { queues } = candidate;
-      while (queues !== undefined && queues.waiting > 0 && this.hasSeat(candidate)) {
+      if (queues === undefined) continue;
+      while (queues.waiting > 0 && this.hasSeat(candidate)) {
         candidate.inUse++;
         if (!queues.pop()) {
           candidate.inUse--;

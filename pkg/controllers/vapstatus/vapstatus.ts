@@ -5,6 +5,7 @@ import { validatingAdmissionPolicies } from "#pkg/api/refs.ts";
 import type { ValidatingAdmissionPolicy } from "#pkg/api/types/admissionregistration-v1.ts";
 import type { ControllerEnv } from "../common/env.ts";
 import { createLoop, createQueue, enqueueSelf, watching } from "../common/loop.ts";
+import { typeCheck } from "./type-check.ts";
 
 export function createVapStatusController(env: ControllerEnv): Controller {
   const { clock, log, informers, name } = env;
@@ -28,8 +29,9 @@ async function reconcile(
   const policy = informers.of(validatingAdmissionPolicies).lister.get(key);
   const generation = policy?.metadata.generation ?? 0;
   if (policy === undefined || policy.status?.observedGeneration === generation) return DONE;
-  // Expressions were compiled when the policy was admitted; warnings of a checker would go into typeChecking.
-  const status = { ...policy.status, observedGeneration: generation, typeChecking: policy.status?.typeChecking ?? {} };
+  const expressionWarnings = typeCheck(policy);
+  const typeChecking = expressionWarnings.length === 0 ? {} : { expressionWarnings };
+  const status = { ...policy.status, observedGeneration: generation, typeChecking };
   try {
     await client.updateStatus(validatingAdmissionPolicies, { ...policy, status }, { signal });
   } catch (error) {

@@ -1,6 +1,6 @@
 import type { MatchResources, ParamKind, ParamRef } from "#pkg/api/types/admissionregistration-v1.ts";
 import type { Namespace } from "#pkg/api/types/core-v1.ts";
-import type { ResourceDefinition } from "#pkg/api/resource.ts";
+import type { ResourceDefinition } from "#pkg/api/index.ts";
 import { type AnyObject, type KubeObject, labelSelectorAsSelector, parseApiVersion } from "#pkg/apimachinery/index.ts";
 import type { AdmissionAttributes } from "../../contract.ts";
 import type { ObjectSource } from "../../source/index.ts";

@@ -1,4 +1,4 @@
-import type { FieldSchema } from "#pkg/api/resource.ts";
+import type { FieldSchema } from "#pkg/api/index.ts";
 import { isRecord } from "#pkg/apimachinery/index.ts";
 
 /**

@@ -4,7 +4,7 @@ import type {
   MutatingAdmissionPolicyBinding as Binding,
   Mutation,
 } from "#pkg/api/types/admissionregistration-v1.ts";
-import type { FieldSchema } from "#pkg/api/resource.ts";
+import type { FieldSchema } from "#pkg/api/index.ts";
 import { applyConfigurationTypes, type CelType, DYN, type Program } from "#pkg/apimachinery/cel/index.ts";
 import {
   applyJsonPatch,

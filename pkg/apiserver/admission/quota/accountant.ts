@@ -6,7 +6,7 @@ import {
   KeyNotFoundError,
   type ResourceCache,
   RevisionConflictError,
-} from "#pkg/storage/cacher/contract.ts";
+} from "#pkg/storage/cacher/index.ts";
 
 export type QuotaCache = Pick<ResourceCache, "peek" | "update">;
 

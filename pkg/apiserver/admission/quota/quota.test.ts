@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, test } from "node:test";
 import type { ResourceQuota as Quota } from "#pkg/api/types/core-v1.ts";
-import type { KubeObject } from "#pkg/apimachinery/object.ts";
-import { type CacheEntry, RevisionConflictError } from "#pkg/storage/cacher/contract.ts";
+import type { KubeObject } from "#pkg/apimachinery/index.ts";
+import { type CacheEntry, RevisionConflictError } from "#pkg/storage/cacher/index.ts";
 import { FakeClock } from "#pkg/util/index.ts";
 import { MemorySource } from "../../source/index.ts";
 import { attributesFor } from "../testing.ts";

@@ -16,6 +16,8 @@ export interface WebhookRequest {
   readonly address?: ServiceAddress;
   /** PEM; undefined: the system's authorities. */
   readonly ca?: string;
+  /** How this server proves itself: a client certificate (PEM), a bearer token. */
+  readonly credentials?: { readonly cert?: string; readonly key?: string; readonly token?: string };
   readonly body: Buffer;
   readonly timeoutMs: number;
 }

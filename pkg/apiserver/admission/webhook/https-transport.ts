@@ -41,7 +41,7 @@ export class HttpsTransport implements WebhookTransport {
   }
 
   post(call: WebhookRequest): Promise<WebhookResponse> {
-    const { url, address, ca, body, timeoutMs } = call;
+    const { url, address, body, timeoutMs, credentials } = call;
     return new Promise((resolve, reject) => {
       const host = address?.host ?? url.hostname.replace(/^\[|\]$/g, "");
       const port = address?.port ?? Number(url.port === "" ? (url.protocol === "http:" ? 80 : 443) : url.port);
@@ -52,7 +52,7 @@ export class HttpsTransport implements WebhookTransport {
         method: "POST",
         path: url.pathname + url.search,
         ...(secure
-          ? { agent: this.#agent(host, port, ca), servername: isIP(url.hostname) === 0 ? url.hostname : "" }
+          ? { agent: this.#agent(host, port, call), servername: isIP(url.hostname) === 0 ? url.hostname : "" }
           : {}),
         headers: {
           host: url.host,
@@ -60,6 +60,7 @@ export class HttpsTransport implements WebhookTransport {
           accept: "application/json",
           "content-length": body.length,
           "user-agent": "kube-apiserver-admission",
+          ...(credentials?.token === undefined ? {} : { authorization: `Bearer ${credentials.token}` }),
         },
       });
       let finished = false;
@@ -101,12 +102,18 @@ export class HttpsTransport implements WebhookTransport {
     this.#agents.clear();
   }
 
-  #agent(host: string, port: number, ca: string | undefined): Agent {
-    const key = `${host}\0${port}\0${ca ?? ""}`;
-    let agent = this.#agents.get(key);
+  #agent(host: string, port: number, { ca, credentials }: WebhookRequest): Agent {
+    const { cert, key } = credentials ?? {};
+    const cacheKey = [host, port, ca ?? "", cert ?? ""].join("\0");
+    let agent = this.#agents.get(cacheKey);
     if (agent === undefined) {
-      agent = new Agent({ keepAlive: true, maxFreeSockets: IDLE_SOCKETS, ...(ca === undefined ? {} : { ca }) });
-      this.#agents.set(key, agent);
+      agent = new Agent({
+        keepAlive: true,
+        maxFreeSockets: IDLE_SOCKETS,
+        ...(ca === undefined ? {} : { ca }),
+        ...(cert === undefined ? {} : { cert, key }),
+      });
+      this.#agents.set(cacheKey, agent);
     }
     return agent;
   }

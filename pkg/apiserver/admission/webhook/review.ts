@@ -1,4 +1,4 @@
-import type { ResourceDefinition } from "#pkg/api/resource.ts";
+import type { ResourceDefinition } from "#pkg/api/index.ts";
 import type { Status } from "#pkg/api/types/meta-v1.ts";
 import { type KubeObject, StatusError } from "#pkg/apimachinery/index.ts";
 import type { AdmissionAttributes } from "../../contract.ts";

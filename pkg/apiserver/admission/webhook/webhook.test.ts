@@ -8,7 +8,7 @@ import type {
 } from "#pkg/api/types/admissionregistration-v1.ts";
 import type { Namespace, Pod, Service } from "#pkg/api/types/core-v1.ts";
 import type { EndpointSlice } from "#pkg/api/types/discovery-v1.ts";
-import type { ResourceDefinition } from "#pkg/api/resource.ts";
+import type { ResourceDefinition } from "#pkg/api/index.ts";
 import type { StatusError } from "#pkg/apimachinery/index.ts";
 import { createCa, issueCertificate, type KeyPair } from "#pkg/pki/index.ts";
 import { RealClock, SecureRandom, silentLogger } from "#pkg/util/index.ts";
