@@ -81,6 +81,21 @@ test("canonical texts are fixed points", () => {
   );
 });
 
+test("the short way and the long way agree", () => {
+  const digits = fc.oneof(fc.nat(2000).map(String), fc.bigInt({ min: 0n, max: 10n ** 17n }).map(String));
+  const suffix = fc.constantFrom("", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei");
+  fc.assert(
+    fc.property(digits, suffix, (number, unit) => {
+      // Surrounding blanks are allowed, and only the long way knows that.
+      const long = parseQuantity(` ${number}${unit}`);
+      const short = parseQuantity(`${number}${unit}`);
+      assert.ok(short.equals(long));
+      assert.deepEqual([short.toString(), short.format], [long.toString(), long.format]);
+    }),
+    { numRuns: 1000 },
+  );
+});
+
 test("a sum keeps the format of its first part unless that is zero", () => {
   assert.equal(parseQuantity("1Gi").add(parseQuantity("1Gi")).toString(), "2Gi");
   assert.equal(Quantity.zero.add(parseQuantity("1Gi")).toString(), "1Gi");

@@ -29,6 +29,7 @@ const DECIMAL_SUFFIXES = new Map([
 ]);
 const DECIMAL_NAMES = new Map([...DECIMAL_SUFFIXES].map(([suffix, exponent]) => [exponent, suffix]));
 const BINARY_SUFFIXES = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+const BINARY_FACTORS = new Map(BINARY_SUFFIXES.map((suffix, power) => [suffix, 1024 ** power]));
 /** Largest power of ten a suffix may ask for: a hostile "1e999999999" must not fill the memory. */
 const MAX_EXPONENT = 400;
 const NANO = -9;
@@ -216,12 +217,36 @@ function interpretSuffix(suffix: string): Suffix {
   return { base: 10, exponent, format: "DecimalExponent" };
 }
 
+/** Up to 15 digits and a suffix, which nearly all quantities are: no regular expression, no BigInt. */
+function parseSimple(text: string): Quantity | undefined {
+  let value = 0;
+  let at = 0;
+  for (; at < text.length; at++) {
+    const digit = text.charCodeAt(at) - 0x30;
+    if (digit < 0 || digit > 9) break;
+    value = value * 10 + digit;
+  }
+  if (at === 0 || at > 15 || text.charCodeAt(0) === 0x30) return undefined;
+  const suffix = text.slice(at);
+  const exponent = DECIMAL_SUFFIXES.get(suffix);
+  if (exponent !== undefined) {
+    return new Quantity(value, exponent, "DecimalSI", value % 1000 === 0 ? undefined : text);
+  }
+  const factor = BINARY_FACTORS.get(suffix);
+  if (factor === undefined) return undefined;
+  const product = value * factor;
+  if (!Number.isSafeInteger(product)) return undefined;
+  return new Quantity(product, 0, "BinarySI", value % 8 === 0 ? undefined : text);
+}
+
 /**
  * Reads a quantity: a string such as "100m", "1.5Gi", "1e3", or a JSON number. Digits below 10^-9 round up; binary
  * quantities are capped at 2^63-1.
  * @throws QuantityError
  */
 export function parseQuantity(quantity: string | number): Quantity {
+  const simple = typeof quantity === "string" ? parseSimple(quantity) : undefined;
+  if (simple !== undefined) return simple;
   const text = String(quantity).trim();
   if (text === "") throw new QuantityError(FORMAT_WRONG);
   const match = PARTS.exec(text);

@@ -38,6 +38,16 @@ test("plain scalars mean what sigs.k8s.io/yaml takes them for", () => {
   for (const [text, value] of table) assert.deepEqual(decodeYaml(`a: ${text}\n`).value, { a: value }, text);
 });
 
+test("JSON is read as YAML, flow mappings as themselves", () => {
+  assert.deepEqual(decodeYaml('{"a": [1, "yes", true, null], "b": {"c": "0644"}}').value, {
+    a: [1, "yes", true, null],
+    b: { c: "0644" },
+  });
+  assert.deepEqual(decodeYaml("{a: yes, b: [0644]}").value, { a: true, b: [420] });
+  assert.deepEqual(decodeYaml('{"a": 1,\n "a": 2}').duplicateMessages, ['line 2: key "a" already set in map']);
+  assert.throws(() => decodeYaml(`${'{"a":'.repeat(2000)}1${"}".repeat(2000)}`), { name: "DecodeError" });
+});
+
 test("keys become strings", () => {
   assert.deepEqual(decodeYaml("1: a\ntrue: b\n1.5: c\n").value, { 1: "a", true: "b", 1.5: "c" });
   assert.throws(() => decodeYaml("[1]: a\n"), { message: /unsupported map key of type: slice/ });

@@ -11,7 +11,7 @@ export {
   REQUEST_COST_BUDGET,
 } from "./program.ts";
 export { CelCompileError, CelCostError, CelError, type Issue } from "./errors.ts";
-export { CRD_COST_LIMIT, type CostEstimate, RULE_COST_LIMIT } from "./cost.ts";
+export { CRD_COST_LIMIT, type CostEstimate, maxSize, RULE_COST_LIMIT } from "./cost.ts";
 export {
   BOOL,
   BYTES,
