@@ -16,15 +16,17 @@ import { SchedulerCache } from "./cache/cache.ts";
 import { NO_LABELS } from "./cache/selectors.ts";
 import { ClusterWatch } from "./cluster-watch.ts";
 import type { WatchedInformers } from "./cluster-watch.ts";
+import { DEFAULT_CONFIGURATION, pluginsOf } from "./config.ts";
+import type { SchedulerConfiguration } from "./config.ts";
 import { NO_EXTENDERS } from "./extenders.ts";
+import { HttpExtenders } from "./http-extenders.ts";
 import { makeProfile, preEnqueue } from "./framework/profile.ts";
 import type { Profile } from "./framework/profile.ts";
-import type { EventResource, Plugin } from "./framework/types.ts";
+import type { EventResource } from "./framework/types.ts";
 import { PermitWaits } from "./permit-waits.ts";
 import { defaultSelectorOf } from "./plugins/default-selector.ts";
 import type { NamespaceLister } from "./plugins/inter-pod-affinity.ts";
-import { DEFAULT_PLUGINS } from "./plugins/registry.ts";
-import type { PluginHandle } from "./plugins/registry.ts";
+import type { PluginFactory, PluginHandle } from "./plugins/registry.ts";
 import { Nominator } from "./queue/nominator.ts";
 import { SchedulingQueue } from "./queue/scheduling-queue.ts";
 import { Scheduler } from "./scheduler.ts";
@@ -38,6 +40,10 @@ export interface SchedulerDeps {
   readonly random: Random;
   readonly log: Logger;
   readonly recorder: EventRecorder;
+  /** Profiles, plugins, extenders and timings; upstream's defaults without it. */
+  readonly config?: SchedulerConfiguration;
+  /** Out-of-tree plugins by name; a profile of the configuration switches them on. */
+  readonly plugins?: ReadonlyMap<string, PluginFactory>;
 }
 
 /** Puts a scheduler together. Its informers are made here, so create it before the factory starts. */
@@ -61,7 +67,8 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
   });
   const nominator = new Nominator();
   const waits = new PermitWaits(clock);
-  const extenders = NO_EXTENDERS;
+  const config = deps.config ?? DEFAULT_CONFIGURATION;
+  const extenders = config.extenders.length === 0 ? NO_EXTENDERS : new HttpExtenders(config.extenders, deps);
   const budgets = informers.informer(podDisruptionBudgets);
   const volumes = volumeInformers(informers);
   const handle: PluginHandle = {
@@ -76,12 +83,17 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     budgets: () => budgets.lister.list(),
   };
   const profiles = new Map<string, Profile>();
-  const enabled = DEFAULT_PLUGINS.map(({ weight, make }) => ({ plugin: make(handle, undefined), weight }));
-  profiles.set("default-scheduler", makeProfile("default-scheduler", enabled, 0));
+  for (const profile of config.profiles) {
+    const enabled = pluginsOf(profile, deps.plugins ?? new Map(), handle);
+    const percentage = profile.percentageOfNodesToScore ?? config.percentageOfNodesToScore;
+    profiles.set(profile.schedulerName, makeProfile(profile.schedulerName, enabled, percentage));
+  }
   const first = profiles.values().next().value!;
   const profileOf = (schedulerName: string | undefined) => profiles.get(schedulerName ?? "default-scheduler") ?? first;
   const queue = new SchedulingQueue({
     clock,
+    initialBackoffMs: config.podInitialBackoffSeconds * 1000,
+    maxBackoffMs: config.podMaxBackoffSeconds * 1000,
     compare: first.compare,
     preEnqueue: (pod) => preEnqueue(profileOf(pod.pod.spec.schedulerName), pod),
     registrationsOf: (pod) => profileOf(pod.pod.spec.schedulerName).registrations,
@@ -123,5 +135,3 @@ function namespaceLister(lister: Lister<Namespace>): NamespaceLister {
         .map(({ metadata }) => metadata.name),
   };
 }
-
-export type { Plugin };

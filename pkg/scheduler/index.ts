@@ -6,6 +6,7 @@
  * in `deps.plugins` and switched on by the configuration.
  */
 export { createScheduler, type SchedulerDeps } from "./create.ts";
+export { ConfigurationError, parseSchedulerConfiguration, type SchedulerConfiguration } from "./config.ts";
 export { Scheduler } from "./scheduler.ts";
 export type { Explanation } from "./explain.ts";
 export type {

@@ -57,14 +57,13 @@ export class NodeSearch {
     const feasible = this.#findFeasible(profile, prepared.run, pod, among, nodes.length, statuses);
     const interested = extenders.interestedIn(pod);
     if (interested.length === 0) return this.#conclude(profile, pod, cycle, prepared.run, feasible, statuses);
-    return this.#askExtenders(profile, pod, cycle, prepared.run, feasible, statuses, signal);
+    return this.#askExtenders(profile, pod, cycle, feasible, statuses, signal);
   }
 
   async #askExtenders(
     profile: Profile,
     pod: PodInfo,
     cycle: CycleState,
-    run: PluginFilterRun,
     feasible: NodeInfo[],
     statuses: Map<NodeInfo, Status>,
     signal: AbortSignal,
@@ -72,14 +71,16 @@ export class NodeSearch {
     const { extenders, cache } = this.#deps;
     const kept = await extenders.filter(pod, feasible, statuses, signal);
     const extra = kept.length > 1 ? await extenders.prioritize(pod, kept, signal) : undefined;
-    // The cluster has gone on while we waited: what is gone or full now is out.
+    // The cluster has gone on while we waited, so our own verdicts are given anew.
+    const again = preFilter(profile.filter, pod, cache.nodes, cycle);
+    if ("rejected" in again) return refusedByPreFilter(again.rejected, cache.nodes);
     const still = kept.filter((node) => {
       if (cache.node(node.name) !== node) return false;
-      const status = this.#check(run, pod, node);
+      const status = this.#check(again.run, pod, node);
       if (status !== undefined) statuses.set(node, status);
       return status === undefined;
     });
-    return this.#conclude(profile, pod, cycle, run, still, statuses, extra);
+    return this.#conclude(profile, pod, cycle, again.run, still, statuses, extra);
   }
 
   #conclude(

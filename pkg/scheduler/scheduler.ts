@@ -40,6 +40,8 @@ export interface SchedulerParts {
 
 /** How many pods may be on their way to the API at the same time. */
 const MAX_IN_FLIGHT = 512;
+/** How many of them may be waiting for extenders. */
+const MAX_ASKING = 64;
 /** The loop lets others run (responses, watch events) after this long. */
 const SLICE_MS = 5;
 const EXPIRY_TICK_MS = 60_000;
@@ -53,6 +55,8 @@ export class Scheduler implements Controller {
   readonly #search: NodeSearch;
   readonly #explanations = new Explanations();
   readonly #inFlight = new Set<Promise<void>>();
+  /** Pods that wait for an extender's answer. */
+  #asking = 0;
 
   constructor(parts: SchedulerParts) {
     this.#parts = parts;
@@ -102,8 +106,7 @@ export class Scheduler implements Controller {
         sliceStart = clock.monotonic();
         continue;
       }
-      const pending = this.#schedule(waiting, signal);
-      if (pending !== undefined) await pending;
+      this.#schedule(waiting, signal);
       if (this.#inFlight.size >= MAX_IN_FLIGHT) await Promise.race(this.#inFlight);
       if (clock.monotonic() - sliceStart >= SLICE_MS) {
         await new Promise<void>((resolve) => setImmediate(resolve));
@@ -112,34 +115,51 @@ export class Scheduler implements Controller {
     }
   }
 
-  /** One attempt. A promise only where somebody outside of this process is asked for a decision. Never throws. */
-  #schedule(waiting: WaitingPod, signal: AbortSignal): Promise<void> | undefined {
-    const { cache, queue, profiles } = this.#parts;
+  /** One attempt, which goes on in the background where extenders have to be asked. Never throws. */
+  #schedule(waiting: WaitingPod, signal: AbortSignal): void {
+    const { cache, queue, profiles, extenders } = this.#parts;
     const { info } = waiting;
     const profile = profiles.get(info.pod.spec.schedulerName ?? "default-scheduler");
     const isPointless = info.pod.metadata.deletionTimestamp !== undefined || cache.placement(info.uid) !== undefined;
     if (profile === undefined || isPointless) {
       queue.done(info.uid);
-      return undefined;
+      return;
+    }
+    if (this.#asking >= MAX_ASKING && extenders.interestedIn(info).length > 0) {
+      queue.requeue(waiting, ERROR); // extenders that hang must not hold up pods that do not need them
+      return;
     }
     const cycle = new CycleState();
     try {
       if (info.problem !== undefined) {
         this.#refuse(waiting, profile, cycle, invalidPod(info.problem, cache.nodes.length), signal);
-        return undefined;
+        return;
       }
       const result = this.#search.search(profile, info, cycle, signal);
-      if (!(result instanceof Promise)) {
-        this.#conclude(waiting, profile, cycle, result, signal);
-        return undefined;
-      }
-      return result.then(
-        (later) => this.#conclude(waiting, profile, cycle, later, signal),
-        (error: unknown) => this.#fail(waiting, error, signal),
-      );
+      if (result instanceof Promise) this.#track(this.#concludeLater(waiting, profile, cycle, result, signal));
+      else this.#conclude(waiting, profile, cycle, result, signal);
     } catch (error) {
       this.#fail(waiting, error, signal);
-      return undefined;
+    }
+  }
+
+  async #concludeLater(
+    waiting: WaitingPod,
+    profile: Profile,
+    cycle: CycleState,
+    search: Promise<SearchResult>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    this.#asking++;
+    try {
+      const result = await search;
+      // Deleted, or bound by somebody else, in the meantime.
+      if (!this.#parts.queue.has(waiting.info.uid)) return;
+      this.#conclude(waiting, profile, cycle, result, signal);
+    } catch (error) {
+      this.#fail(waiting, error, signal);
+    } finally {
+      this.#asking--;
     }
   }
 

@@ -22,6 +22,7 @@ export interface Offline {
   readonly cache: SchedulerCache;
   readonly search: NodeSearch;
   readonly profile: Profile;
+  readonly handle: PluginHandle;
   readonly nominator: Nominator;
 }
 
@@ -62,7 +63,13 @@ export function offlineScheduler(options: {
   };
   const enabled = DEFAULT_PLUGINS.map(({ weight, make }) => ({ plugin: make(handle, undefined), weight }));
   const profile = makeProfile("default-scheduler", enabled, options.percentageOfNodesToScore ?? 0);
-  return { cache, nominator, profile, search: new NodeSearch({ cache, nominator, random, extenders: NO_EXTENDERS }) };
+  return {
+    cache,
+    nominator,
+    profile,
+    handle,
+    search: new NodeSearch({ cache, nominator, random, extenders: NO_EXTENDERS }),
+  };
 }
 
 /** A draft as the API server would have stored it. */

@@ -1,0 +1,239 @@
+import { isRecord } from "#pkg/apimachinery/index.ts";
+import type { EnabledPlugin, ExtensionPoint } from "./framework/profile.ts";
+import { DEFAULT_PLUGINS } from "./plugins/registry.ts";
+import type { PluginFactory, PluginHandle } from "./plugins/registry.ts";
+
+/** kubescheduler.config.k8s.io/v1 KubeSchedulerConfiguration, as far as this scheduler goes by it. */
+export interface SchedulerConfiguration {
+  readonly profiles: readonly ProfileConfiguration[];
+  /** 0: adaptive. */
+  readonly percentageOfNodesToScore: number;
+  readonly podInitialBackoffSeconds: number;
+  readonly podMaxBackoffSeconds: number;
+  readonly extenders: readonly ExtenderConfiguration[];
+}
+export interface ProfileConfiguration {
+  readonly schedulerName: string;
+  readonly percentageOfNodesToScore: number | undefined;
+  readonly plugins: Readonly<Partial<Record<PluginSetName, PluginSet>>>;
+  /** Arguments by plugin name. */
+  readonly pluginConfig: ReadonlyMap<string, unknown>;
+}
+export type PluginSetName = ExtensionPoint | "multiPoint";
+export interface PluginSet {
+  readonly enabled: readonly { readonly name: string; readonly weight: number }[];
+  /** "*" is all of them. */
+  readonly disabled: ReadonlySet<string>;
+}
+export interface ExtenderConfiguration {
+  readonly urlPrefix: string;
+  readonly filterVerb: string;
+  readonly prioritizeVerb: string;
+  readonly preemptVerb: string;
+  readonly bindVerb: string;
+  readonly weight: number;
+  readonly nodeCacheCapable: boolean;
+  readonly ignorable: boolean;
+  readonly httpTimeoutMs: number;
+  readonly managedResources: readonly string[];
+}
+
+/** A configuration that cannot be used; the message names the field. */
+export class ConfigurationError extends Error {}
+
+export const DEFAULT_CONFIGURATION: SchedulerConfiguration = {
+  profiles: [
+    { schedulerName: "default-scheduler", percentageOfNodesToScore: undefined, plugins: {}, pluginConfig: new Map() },
+  ],
+  percentageOfNodesToScore: 0,
+  podInitialBackoffSeconds: 1,
+  podMaxBackoffSeconds: 10,
+  extenders: [],
+};
+
+const POINTS: readonly PluginSetName[] = [
+  "multiPoint",
+  "queueSort",
+  "preEnqueue",
+  "preFilter",
+  "filter",
+  "postFilter",
+  "preScore",
+  "score",
+  "reserve",
+  "permit",
+  "preBind",
+  "bind",
+  "postBind",
+];
+
+/** Reads a KubeSchedulerConfiguration object (decoded YAML or JSON). @throws ConfigurationError */
+export function parseSchedulerConfiguration(value: unknown): SchedulerConfiguration {
+  const object = record(value, "configuration");
+  if (object["kind"] !== "KubeSchedulerConfiguration" || object["apiVersion"] !== "kubescheduler.config.k8s.io/v1") {
+    throw new ConfigurationError("expected kind KubeSchedulerConfiguration of kubescheduler.config.k8s.io/v1");
+  }
+  const profiles = list(object["profiles"], "profiles").map((one, i) => parseProfile(one, `profiles[${i}]`));
+  const names = profiles.map(({ schedulerName }) => schedulerName);
+  if (new Set(names).size !== names.length) throw new ConfigurationError("profiles: two have the same schedulerName");
+  const initial = number(object["podInitialBackoffSeconds"], "podInitialBackoffSeconds", 1);
+  const max = number(object["podMaxBackoffSeconds"], "podMaxBackoffSeconds", 10);
+  if (initial <= 0) throw new ConfigurationError("podInitialBackoffSeconds: must be greater than 0");
+  if (max < initial)
+    throw new ConfigurationError("podMaxBackoffSeconds: must be greater than or equal to PodInitialBackoffSeconds");
+  return {
+    profiles: profiles.length === 0 ? DEFAULT_CONFIGURATION.profiles : profiles,
+    percentageOfNodesToScore: percentage(object["percentageOfNodesToScore"], "percentageOfNodesToScore") ?? 0,
+    podInitialBackoffSeconds: initial,
+    podMaxBackoffSeconds: max,
+    extenders: list(object["extenders"], "extenders").map((one, i) => parseExtender(one, `extenders[${i}]`)),
+  };
+}
+
+function parseProfile(value: unknown, path: string): ProfileConfiguration {
+  const object = record(value, path);
+  const sets = object["plugins"] === undefined ? {} : record(object["plugins"], `${path}.plugins`);
+  const plugins: Partial<Record<PluginSetName, PluginSet>> = {};
+  for (const [name, set] of Object.entries(sets)) {
+    const point = POINTS.find((known) => known === name);
+    if (point === undefined) throw new ConfigurationError(`${path}.plugins.${name}: there is no such extension point`);
+    plugins[point] = parsePluginSet(set, `${path}.plugins.${name}`);
+  }
+  const pluginConfig = new Map<string, unknown>();
+  for (const entry of list(object["pluginConfig"], `${path}.pluginConfig`)) {
+    const { name, args } = record(entry, `${path}.pluginConfig`);
+    pluginConfig.set(text(name, `${path}.pluginConfig.name`), args);
+  }
+  return {
+    schedulerName: text(object["schedulerName"] ?? "default-scheduler", `${path}.schedulerName`),
+    percentageOfNodesToScore: percentage(object["percentageOfNodesToScore"], `${path}.percentageOfNodesToScore`),
+    plugins,
+    pluginConfig,
+  };
+}
+
+function parsePluginSet(value: unknown, path: string): PluginSet {
+  const object = record(value, path);
+  const enabled = list(object["enabled"], `${path}.enabled`).map((one) => {
+    const { name, weight } = record(one, `${path}.enabled`);
+    return { name: text(name, `${path}.enabled.name`), weight: number(weight, `${path}.enabled.weight`, 0) };
+  });
+  const disabled = list(object["disabled"], `${path}.disabled`).map((one) =>
+    text(record(one, `${path}.disabled`)["name"], `${path}.disabled.name`),
+  );
+  return { enabled, disabled: new Set(disabled) };
+}
+
+function parseExtender(value: unknown, path: string): ExtenderConfiguration {
+  const object = record(value, path);
+  const verb = (name: string) => (object[name] === undefined ? "" : text(object[name], `${path}.${name}`));
+  const weight = number(object["weight"], `${path}.weight`, 1);
+  if (verb("prioritizeVerb") !== "" && weight <= 0)
+    throw new ConfigurationError(`${path}.weight: must have a positive weight applied to it`);
+  if (object["enableHTTPS"] === true && object["tlsConfig"] !== undefined) {
+    throw new ConfigurationError(
+      `${path}.tlsConfig: not supported; the extender's certificate must be one that the system trusts`,
+    );
+  }
+  return {
+    urlPrefix: text(object["urlPrefix"], `${path}.urlPrefix`).replace(/\/+$/, ""),
+    filterVerb: verb("filterVerb"),
+    prioritizeVerb: verb("prioritizeVerb"),
+    preemptVerb: verb("preemptVerb"),
+    bindVerb: verb("bindVerb"),
+    weight,
+    nodeCacheCapable: object["nodeCacheCapable"] === true,
+    ignorable: object["ignorable"] === true,
+    httpTimeoutMs: duration(object["httpTimeout"], `${path}.httpTimeout`) ?? 30_000,
+    managedResources: list(object["managedResources"], `${path}.managedResources`).map((one) =>
+      text(record(one, `${path}.managedResources`)["name"], `${path}.managedResources.name`),
+    ),
+  };
+}
+
+const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
+
+function duration(value: unknown, path: string): number | undefined {
+  if (value === undefined) return undefined;
+  const parts = [...text(value, path).matchAll(/([0-9.]+)(ms|s|m|h)/g)];
+  const total = parts.reduce((sum, [, amount, unit]) => sum + Number(amount) * UNITS_MS[unit!]!, 0);
+  if (parts.map(([part]) => part).join("") !== value || Number.isNaN(total))
+    throw new ConfigurationError(`${path}: not a duration`);
+  return total === 0 ? undefined : total;
+}
+function record(value: unknown, path: string): Record<string, unknown> {
+  if (!isRecord(value)) throw new ConfigurationError(`${path}: must be an object`);
+  return value;
+}
+function list(value: unknown, path: string): readonly unknown[] {
+  if (value === undefined || value === null) return [];
+  if (!Array.isArray(value)) throw new ConfigurationError(`${path}: must be a list`);
+  return value;
+}
+function text(value: unknown, path: string): string {
+  if (typeof value !== "string" || value === "") throw new ConfigurationError(`${path}: Required value`);
+  return value;
+}
+function number(value: unknown, path: string, otherwise: number): number {
+  if (value === undefined || value === null) return otherwise;
+  if (typeof value !== "number" || !Number.isInteger(value))
+    throw new ConfigurationError(`${path}: must be a whole number`);
+  return value;
+}
+function percentage(value: unknown, path: string): number | undefined {
+  if (value === undefined || value === null) return undefined;
+  const share = number(value, path, 0);
+  if (share < 0 || share > 100) throw new ConfigurationError(`${path}: not in valid range [0-100]`);
+  return share;
+}
+
+interface Wanted {
+  readonly name: string;
+  weight: number;
+  readonly disabledAt: Set<ExtensionPoint>;
+  /** Points at which it was named; undefined: all it can. */
+  readonly onlyAt: Set<ExtensionPoint> | undefined;
+}
+
+/** The plugins a profile ends up with: the defaults, less what it disables, more what it enables. */
+export function pluginsOf(
+  profile: ProfileConfiguration,
+  extra: ReadonlyMap<string, PluginFactory>,
+  handle: PluginHandle,
+): EnabledPlugin[] {
+  const { multiPoint, ...points } = profile.plugins;
+  const wanted = new Map<string, Wanted>();
+  const want = (name: string, weight: number, onlyAt?: Set<ExtensionPoint>) =>
+    wanted.set(name, { name, weight, disabledAt: new Set(), onlyAt });
+  for (const { name, weight = 0 } of DEFAULT_PLUGINS) {
+    if (multiPoint?.disabled.has("*") === true || multiPoint?.disabled.has(name) === true) continue;
+    want(name, weight);
+  }
+  for (const { name, weight } of multiPoint?.enabled ?? []) {
+    const known = wanted.get(name);
+    if (known === undefined) want(name, weight);
+    else if (weight > 0) known.weight = weight;
+  }
+  for (const [point, set] of Object.entries(points) as [ExtensionPoint, PluginSet][]) {
+    for (const one of wanted.values())
+      if (set.disabled.has("*") || set.disabled.has(one.name)) one.disabledAt.add(point);
+    for (const { name, weight } of set.enabled) {
+      const known = wanted.get(name);
+      if (known === undefined) want(name, weight, new Set([point]));
+      else {
+        known.disabledAt.delete(point);
+        known.onlyAt?.add(point);
+        if (point === "score" && weight > 0) known.weight = weight;
+      }
+    }
+  }
+  return [...wanted.values()].map(({ name, weight, disabledAt, onlyAt }) => {
+    const make = DEFAULT_PLUGINS.find((plugin) => plugin.name === name)?.make ?? extra.get(name);
+    if (make === undefined)
+      throw new ConfigurationError(`profile ${profile.schedulerName}: there is no plugin named ${name}`);
+    const off = onlyAt === undefined ? disabledAt : new Set(ALL_POINTS.filter((point) => !onlyAt.has(point)));
+    return { plugin: make(handle, profile.pluginConfig.get(name)), weight, disabledAt: off };
+  });
+}
+
+const ALL_POINTS = POINTS.filter((point): point is ExtensionPoint => point !== "multiPoint");
