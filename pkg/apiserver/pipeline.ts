@@ -48,7 +48,11 @@ export interface PipelineDeps {
   readonly fallback?: FallbackHandler;
   readonly observer?: RequestObserver;
   /** Waits for a turn of the request's priority level; the result is called when the request has ended. */
-  readonly flowControl?: (user: UserInfo, target: RequestTarget, signal: AbortSignal) => Promise<() => void>;
+  readonly flowControl?: (
+    user: UserInfo,
+    target: RequestTarget,
+    signal: AbortSignal,
+  ) => (() => void) | Promise<() => void>;
   readonly audit?: AuditSink;
 }
 
@@ -75,7 +79,10 @@ export class Pipeline implements ApiHandler {
     const { services, observer } = this.#deps;
     const tracked = new TrackedResponse(response);
     let ended: ((code: number) => void) | undefined;
+    let audited: ReturnType<AuditSink["began"]> | undefined;
+    let release: (() => void) | undefined;
     const warnings: string[] = [];
+    const auditAnnotations = new Map<string, string>();
     try {
       const target = parseTarget(request.method, request.url);
       ended = observer?.began(target);
@@ -85,9 +92,12 @@ export class Pipeline implements ApiHandler {
         this.#deps.impersonate === undefined
           ? anonymous
           : await this.#deps.impersonate(request, anonymous, this.#deps.authorizer);
+      audited = this.#deps.audit?.began(request, target, user);
+      const turn = this.#deps.flowControl?.(user, target, request.signal);
+      release = turn instanceof Promise ? await turn : turn;
       const allowed = this.#authorize(user, target);
       if (allowed !== undefined) await allowed;
-      await this.#serve(request, tracked, target, user, warnings);
+      await this.#serve(request, tracked, target, user, warnings, auditAnnotations);
     } catch (error) {
       const status = asStatusError(error);
       if (status.code >= 500 && !isStatusError(error)) {
@@ -101,7 +111,9 @@ export class Pipeline implements ApiHandler {
           errorEncoding(services.negotiator, request),
         );
     } finally {
+      release?.();
       ended?.(tracked.code);
+      audited?.(tracked.code, auditAnnotations);
     }
   }
 
@@ -122,6 +134,7 @@ export class Pipeline implements ApiHandler {
     target: RequestTarget,
     user: UserInfo,
     warnings: string[],
+    auditAnnotations: Map<string, string>,
   ): Promise<void> {
     const { services, handlers } = this.#deps;
     const pretty = isPretty(request, target);
@@ -145,7 +158,7 @@ export class Pipeline implements ApiHandler {
       installed,
       warnings,
       pretty,
-      auditAnnotations: new Map(),
+      auditAnnotations,
       now: services.clock.now(),
     };
     await dispatch(call, handlers);

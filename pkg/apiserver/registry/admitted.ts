@@ -1,4 +1,4 @@
-import type { KubeObject } from "#pkg/apimachinery/object.ts";
+import type { KubeObject } from "#pkg/apimachinery/index.ts";
 import type { AdmissionAttributes } from "../contract.ts";
 import { admissionAttributes, type Call } from "./call.ts";
 import { optionsObject } from "./create.ts";

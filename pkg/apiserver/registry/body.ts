@@ -1,5 +1,5 @@
 import { cannotBeHandled, checkFields, prune, schemaOf } from "#pkg/api/index.ts";
-import type { FieldSchema } from "#pkg/apimachinery/schema.ts";
+import type { FieldSchema } from "#pkg/apimachinery/index.ts";
 import {
   apiVersionOf,
   badRequest,

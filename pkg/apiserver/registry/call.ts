@@ -1,5 +1,5 @@
-import type { KubeObject } from "#pkg/apimachinery/object.ts";
-import type { UserInfo } from "#pkg/apimachinery/user.ts";
+import type { KubeObject } from "#pkg/apimachinery/index.ts";
+import type { UserInfo } from "#pkg/apimachinery/index.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
 import type { AdmissionAttributes, ApiRequest, ApiResponse } from "../contract.ts";
 import type { Negotiator } from "../http/negotiate.ts";

@@ -1,4 +1,4 @@
-import { badRequest } from "#pkg/apimachinery/errors.ts";
+import { badRequest } from "#pkg/apimachinery/index.ts";
 
 /** Where a chunked list goes on: upstream's token, so that one made by either server reads the same. */
 export interface ContinueToken {

@@ -6,7 +6,7 @@ import {
   type KubeObject,
   StatusError,
 } from "#pkg/apimachinery/index.ts";
-import type { CacheEntry } from "#pkg/storage/cacher/contract.ts";
+import type { CacheEntry } from "#pkg/storage/cacher/index.ts";
 import { KeyExistsError } from "#pkg/storage/cacher/index.ts";
 import { formatTime } from "#pkg/util/index.ts";
 import type { AdmissionAttributes } from "../contract.ts";

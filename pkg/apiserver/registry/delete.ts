@@ -1,6 +1,6 @@
 import { conflict, type KubeObject, notFound, StatusError } from "#pkg/apimachinery/index.ts";
 import type { ListMeta } from "#pkg/api/types/meta-v1.ts";
-import type { CacheEntry } from "#pkg/storage/cacher/contract.ts";
+import type { CacheEntry } from "#pkg/storage/cacher/index.ts";
 import { RevisionConflictError } from "#pkg/storage/cacher/index.ts";
 import { formatTime } from "#pkg/util/index.ts";
 import type { AdmissionAttributes } from "../contract.ts";
@@ -17,7 +17,7 @@ export type Deletion =
   /** It stays for now, with a deletionTimestamp. */
   | { readonly kept: CacheEntry | KubeObject }
   /** It is gone; this was its last state. */
-  | { readonly gone: Readonly<KubeObject> };
+  | { readonly gone: CacheEntry | Readonly<KubeObject> };
 
 /** Lost races before the client is told. */
 const ATTEMPTS = 32;
@@ -36,10 +36,10 @@ export async function deleteObject(call: Call): Promise<void> {
     return;
   }
   if (RETURNS_DELETED.has(call.installed.qualifiedName)) {
-    await sendObject(call, 200, deletion.gone);
+    await (isEntry(deletion.gone) ? sendEntry(call, 200, deletion.gone) : sendObject(call, 200, deletion.gone));
     return;
   }
-  await sendSuccess(call, deletion.gone);
+  await sendSuccess(call, isEntry(deletion.gone) ? call.installed.object(deletion.gone) : deletion.gone);
 }
 
 /** Kinds whose DELETE answers with the object that has gone instead of a Status. */
@@ -63,7 +63,7 @@ const RETURNS_DELETED = new Set([
   "resourceslices.resource.k8s.io",
 ]);
 
-function isEntry(value: CacheEntry | KubeObject): value is CacheEntry {
+function isEntry(value: CacheEntry | Readonly<KubeObject>): value is CacheEntry {
   return "revision" in value && "json" in value;
 }
 
@@ -143,7 +143,7 @@ async function tryDelete(
     const last = await cache.delete(entry);
     const { definition } = installed;
     await call.services.allocators.get(`${definition.group}/${definition.plural}`)?.released(object);
-    return { gone: installed.object(last) };
+    return { gone: last };
   } catch (error) {
     if (error instanceof RevisionConflictError) return { conflict: error.current };
     throw storageError(error, installed.subject, entry.name);

@@ -1,5 +1,5 @@
 import { notFound, pathNotFound } from "#pkg/apimachinery/index.ts";
-import type { SubresourceDefinition } from "#pkg/api/resource.ts";
+import type { SubresourceDefinition } from "#pkg/api/index.ts";
 import { methodNotAllowed } from "../http/status.ts";
 import type { ReviewHandler } from "../review.ts";
 import type { Call } from "./call.ts";

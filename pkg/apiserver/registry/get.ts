@@ -1,6 +1,6 @@
 import { notFound } from "#pkg/apimachinery/index.ts";
 import { CompactedError, FutureRevisionError } from "#pkg/storage/index.ts";
-import type { CacheEntry } from "#pkg/storage/cacher/contract.ts";
+import type { CacheEntry } from "#pkg/storage/cacher/index.ts";
 import { resourceVersionTooLarge } from "../http/status.ts";
 import type { Call } from "./call.ts";
 import { parseRevision } from "./options.ts";

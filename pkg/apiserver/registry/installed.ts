@@ -1,7 +1,7 @@
-import type { ResourceDefinition, SubresourceDefinition } from "#pkg/api/resource.ts";
-import { apiVersionOf, type KubeObject } from "#pkg/apimachinery/object.ts";
-import { qualifiedResource, type Subject } from "#pkg/apimachinery/errors.ts";
-import type { CacheEntry, ResourceCache } from "#pkg/storage/cacher/contract.ts";
+import type { ResourceDefinition, SubresourceDefinition } from "#pkg/api/index.ts";
+import { apiVersionOf, type KubeObject } from "#pkg/apimachinery/index.ts";
+import { qualifiedResource, type Subject } from "#pkg/apimachinery/index.ts";
+import type { CacheEntry, ResourceCache } from "#pkg/storage/cacher/index.ts";
 
 /** One resource in one version as it is being served: its definition, its storage, and how its bytes are written. */
 export class InstalledResource {

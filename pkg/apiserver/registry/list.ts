@@ -2,7 +2,7 @@ import { badRequest, expired, encodeYaml, notAcceptable, StatusError } from "#pk
 import { encodeProtobuf, wrapUnknown } from "#pkg/apimachinery/protobuf/index.ts";
 import type { ListMeta } from "#pkg/api/types/meta-v1.ts";
 import { CompactedError, FutureRevisionError } from "#pkg/storage/index.ts";
-import type { CacheEntry, CacheListOptions, CacheListResult } from "#pkg/storage/cacher/contract.ts";
+import type { CacheEntry, CacheListOptions, CacheListResult } from "#pkg/storage/cacher/index.ts";
 import { encodeObject, sendBytes } from "../http/reply.ts";
 import { resourceVersionTooLarge } from "../http/status.ts";
 import type { Call } from "./call.ts";

@@ -1,4 +1,4 @@
-import type { KubeObject } from "#pkg/apimachinery/object.ts";
+import type { KubeObject } from "#pkg/apimachinery/index.ts";
 import { managerFromUserAgent, updateManagedFields } from "#pkg/apimachinery/managedfields/index.ts";
 import { formatTime } from "#pkg/util/index.ts";
 import type { Call } from "./call.ts";

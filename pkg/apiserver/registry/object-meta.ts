@@ -1,5 +1,5 @@
-import type { FieldError } from "#pkg/apimachinery/errors.ts";
-import type { KubeObject, ObjectMeta } from "#pkg/apimachinery/object.ts";
+import type { FieldError } from "#pkg/apimachinery/index.ts";
+import type { KubeObject, ObjectMeta } from "#pkg/apimachinery/index.ts";
 import {
   fieldForbidden,
   fieldInvalid,

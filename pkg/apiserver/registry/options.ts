@@ -1,4 +1,4 @@
-import type { FieldError } from "#pkg/apimachinery/errors.ts";
+import type { FieldError } from "#pkg/apimachinery/index.ts";
 import {
   badRequest,
   fieldForbidden,

@@ -9,7 +9,6 @@ import {
   decodeJson,
   decodeYaml,
   fieldForbidden,
-  internalError,
   invalid,
   isRecord,
   type KubeObject,
@@ -158,16 +157,18 @@ function applyPatch(expected: ExpectedKind, { type, value }: Patch, old: Readonl
     if (type === "merge") return applyMergePatch(old, value);
     return applyStrategicMergePatch(expected.schema, old, value as Record<string, unknown>);
   } catch (error) {
-    if (!(error instanceof PatchError)) throw error;
-    if (type === "json") {
-      throw new StatusError({
-        status: "Failure",
-        reason: "Invalid",
-        code: 422,
-        message: `the server rejected our request due to an error in our request: ${error.message}`,
-        details: {},
-      });
-    }
-    throw type === "merge" ? badRequest(error.message) : internalError(error.message);
+    if (error instanceof PatchError) throw patchFailure(error);
+    throw error;
   }
+}
+
+/** A list patch without its merge key is a plain failure upstream: a Status without a reason. */
+function patchFailure(error: PatchError): StatusError {
+  if (error.code === 400) return badRequest(error.message);
+  const reason = error.code === 422 ? { reason: "Invalid", details: {} } : {};
+  const message =
+    error.code === 422
+      ? `the server rejected our request due to an error in our request: ${error.message}`
+      : error.message;
+  return new StatusError({ status: "Failure", code: error.code, message, ...reason }, { cause: error });
 }

@@ -1,7 +1,7 @@
-import type { KubeObject, ObjectMeta } from "#pkg/apimachinery/object.ts";
+import type { KubeObject, ObjectMeta } from "#pkg/apimachinery/index.ts";
 import { encodeProtobuf, wrapUnknown } from "#pkg/apimachinery/protobuf/index.ts";
 import { encodeYaml, notAcceptable } from "#pkg/apimachinery/index.ts";
-import type { CacheEntry } from "#pkg/storage/cacher/contract.ts";
+import type { CacheEntry } from "#pkg/storage/cacher/index.ts";
 import type { Encoding, Negotiated, Offers } from "../http/negotiate.ts";
 import { encodeObject, sendBytes } from "../http/reply.ts";
 import type { Call } from "./call.ts";

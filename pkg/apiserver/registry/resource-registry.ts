@@ -1,6 +1,6 @@
-import type { ResourceDefinition } from "#pkg/api/resource.ts";
-import { apiVersionOf, type KubeObject } from "#pkg/apimachinery/object.ts";
-import type { ResourceCache } from "#pkg/storage/cacher/contract.ts";
+import type { ResourceDefinition } from "#pkg/api/index.ts";
+import { apiVersionOf, type KubeObject } from "#pkg/apimachinery/index.ts";
+import type { ResourceCache } from "#pkg/storage/cacher/index.ts";
 import type { Cacher } from "#pkg/storage/cacher/index.ts";
 import { InstalledResource } from "./installed.ts";
 

@@ -1,5 +1,5 @@
 import { cannotBeHandled, schemaOf } from "#pkg/api/index.ts";
-import type { SubresourceKind } from "#pkg/api/resource.ts";
+import type { SubresourceKind } from "#pkg/api/index.ts";
 import type { Scale } from "#pkg/api/types/autoscaling-v1.ts";
 import {
   badRequest,

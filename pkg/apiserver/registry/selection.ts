@@ -1,6 +1,6 @@
 import { badRequest, type FieldSelector, type Selector } from "#pkg/apimachinery/index.ts";
-import type { KubeObject } from "#pkg/apimachinery/object.ts";
-import type { CacheEntry } from "#pkg/storage/cacher/contract.ts";
+import type { KubeObject } from "#pkg/apimachinery/index.ts";
+import type { CacheEntry } from "#pkg/storage/cacher/index.ts";
 import type { RequestTarget } from "../http/target.ts";
 import type { InstalledResource } from "./installed.ts";
 import type { ListOptions } from "./options.ts";

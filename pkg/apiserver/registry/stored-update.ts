@@ -1,5 +1,5 @@
 import { conflict, type KubeObject, notFound } from "#pkg/apimachinery/index.ts";
-import type { CacheEntry } from "#pkg/storage/cacher/contract.ts";
+import type { CacheEntry } from "#pkg/storage/cacher/index.ts";
 import { RevisionConflictError } from "#pkg/storage/cacher/index.ts";
 import { MODIFIED, storageError } from "../http/status.ts";
 import type { InstalledResource } from "./installed.ts";

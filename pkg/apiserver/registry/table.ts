@@ -1,4 +1,4 @@
-import type { KubeObject } from "#pkg/apimachinery/object.ts";
+import type { KubeObject } from "#pkg/apimachinery/index.ts";
 import type { ListMeta } from "#pkg/api/types/meta-v1.ts";
 import type { InstalledResource } from "./installed.ts";
 import type { IncludeObject } from "./represent.ts";

@@ -1,7 +1,7 @@
 import { deepCopy, deepEqual, invalid, type KubeObject, notFound } from "#pkg/apimachinery/index.ts";
 import { badRequest, conflict, fieldInvalid } from "#pkg/apimachinery/index.ts";
-import type { Strategy } from "#pkg/api/resource.ts";
-import type { CacheEntry } from "#pkg/storage/cacher/contract.ts";
+import type { Strategy } from "#pkg/api/index.ts";
+import type { CacheEntry } from "#pkg/storage/cacher/index.ts";
 import { RevisionConflictError } from "#pkg/storage/cacher/index.ts";
 import { MODIFIED, storageError } from "../http/status.ts";
 import { readObject } from "./body.ts";

@@ -1,8 +1,8 @@
 import { encodeEnvelope, encodeWatchFrame } from "#pkg/apimachinery/protobuf/index.ts";
-import type { KubeObject } from "#pkg/apimachinery/object.ts";
+import type { KubeObject } from "#pkg/apimachinery/index.ts";
 import type { Status } from "#pkg/api/types/meta-v1.ts";
 import { expired, internalError, notAcceptable } from "#pkg/apimachinery/index.ts";
-import type { CacheEntry, CacheEvent } from "#pkg/storage/cacher/contract.ts";
+import type { CacheEntry, CacheEvent } from "#pkg/storage/cacher/index.ts";
 import type { ResponseStream } from "../contract.ts";
 import { contentTypeOf, type Encoding, type Negotiated } from "../http/negotiate.ts";
 import { encodeStatus } from "../http/reply.ts";
