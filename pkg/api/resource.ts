@@ -1,7 +1,7 @@
-import type { FieldError } from "#pkg/apimachinery/errors.ts";
-import type { KubeObject } from "#pkg/apimachinery/object.ts";
-import type { FieldSchema } from "#pkg/apimachinery/schema.ts";
-import type { UserInfo } from "#pkg/apimachinery/user.ts";
+import type { FieldError } from "#pkg/apimachinery/index.ts";
+import type { KubeObject } from "#pkg/apimachinery/index.ts";
+import type { FieldSchema } from "#pkg/apimachinery/index.ts";
+import type { UserInfo } from "#pkg/apimachinery/index.ts";
 
 export type { FieldSchema };
 

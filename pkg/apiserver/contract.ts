@@ -4,9 +4,9 @@
  * ApiResponse, so every client, however it connects, runs through the same authentication, authorization and admission.
  */
 import type { Duplex } from "node:stream";
-import type { ResourceDefinition, Verb } from "#pkg/api/resource.ts";
-import type { KubeObject } from "#pkg/apimachinery/object.ts";
-import type { UserInfo } from "#pkg/apimachinery/user.ts";
+import type { ResourceDefinition, Verb } from "#pkg/api/index.ts";
+import type { KubeObject } from "#pkg/apimachinery/index.ts";
+import type { UserInfo } from "#pkg/apimachinery/index.ts";
 
 export interface ApiRequest {
   readonly method: string;

@@ -1,5 +1,5 @@
-import type { KubeObject } from "#pkg/apimachinery/object.ts";
-import type { UserInfo } from "#pkg/apimachinery/user.ts";
+import type { KubeObject } from "#pkg/apimachinery/index.ts";
+import type { UserInfo } from "#pkg/apimachinery/index.ts";
 
 /** Who asks for a review, and about what. */
 export interface ReviewContext {

@@ -1,6 +1,6 @@
 import { Cacher } from "#pkg/storage/cacher/index.ts";
 import { forbidden as forbiddenStatus, StatusError } from "#pkg/apimachinery/index.ts";
-import type { ResourceDefinition } from "#pkg/api/resource.ts";
+import type { ResourceDefinition } from "#pkg/api/index.ts";
 import type { Store } from "#pkg/storage/index.ts";
 import { type Clock, type Logger, type Random, RealClock, SecureRandom, silentLogger } from "#pkg/util/index.ts";
 import type { ApiHandler, Attributes, Authenticator, Authorizer } from "./contract.ts";

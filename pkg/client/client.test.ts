@@ -4,7 +4,7 @@ import { MessageChannel } from "node:worker_threads";
 import { isConflict, isNotFound, tooManyRequests } from "#pkg/apimachinery/index.ts";
 import { pods } from "#pkg/api/refs.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
-import { servePort } from "#pkg/apiserver/http/port-server.ts";
+import { servePort } from "#pkg/apiserver/index.ts";
 import { FakeClock } from "#pkg/util/index.ts";
 import { createClient } from "./client.ts";
 import type { Client, WatchEvent } from "./contract.ts";

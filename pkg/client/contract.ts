@@ -2,10 +2,10 @@
  * How components talk to the API: Client for requests, SharedInformer and Lister for cached reads, Reconciler for
  * control loops. Components (controllers, scheduler, kubelet, proxy, add-ons) depend on these and on nothing behind them.
  */
-import type { AnyObject, ObjectKey } from "#pkg/apimachinery/object.ts";
+import type { AnyObject, ObjectKey } from "#pkg/apimachinery/index.ts";
 import type { ObjectMeta } from "#pkg/api/types/meta-v1.ts";
 import type { ResourceRef } from "#pkg/api/resource-ref.ts";
-import type { Logger } from "#pkg/util/logger.ts";
+import type { Logger } from "#pkg/util/index.ts";
 
 /** An object about to be created: metadata need not be complete yet. */
 export type Draft<T> = Omit<T, "metadata"> & { metadata: ObjectMeta };

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { KubeObject } from "#pkg/apimachinery/object.ts";
+import type { KubeObject } from "#pkg/apimachinery/index.ts";
 import { Cacher, type CacheEntry, type ResourceCache } from "./cacher/index.ts";
 import { EtcdStore } from "./etcd/etcd-store.ts";
 import { openMemoryStore } from "./memory/memory-store.ts";

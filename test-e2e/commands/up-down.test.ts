@@ -22,7 +22,7 @@ after(async () => {
 async function fingerprint(): Promise<Record<string, string[]>> {
   const lines = (text: string) => text.split("\n").filter((line) => line !== "");
   const rules = async (tool: string) =>
-    lines((await runner.run(tool, [])).stdout).filter((line) => line.startsWith("-A") || /^:KUB/.test(line));
+    lines((await runner.run(tool, [])).stdout).filter((line) => line.startsWith("-A") || line.startsWith(":KUB"));
   const links = JSON.parse((await runner.run("ip", ["-json", "link"])).stdout) as Array<{ ifname: string }>;
   return {
     links: links.map(({ ifname }) => ifname).sort(),

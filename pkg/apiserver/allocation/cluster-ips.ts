@@ -1,6 +1,6 @@
 import type { IPAddress, ServiceCIDR } from "#pkg/api/types/networking-v1.ts";
 import type { KubeObject } from "#pkg/apimachinery/index.ts";
-import type { ResourceCache } from "#pkg/storage/cacher/contract.ts";
+import type { ResourceCache } from "#pkg/storage/cacher/index.ts";
 import { KeyExistsError, RevisionConflictError } from "#pkg/storage/cacher/index.ts";
 import { type Clock, formatTime, type Random } from "#pkg/util/index.ts";
 import { allocationOrder, familyOf, type IpFamily, IpRange } from "./ip-range.ts";

@@ -1,6 +1,6 @@
 import type { Service } from "#pkg/api/types/core-v1.ts";
 import type { IPAddress } from "#pkg/api/types/networking-v1.ts";
-import type { ResourceCache } from "#pkg/storage/cacher/contract.ts";
+import type { ResourceCache } from "#pkg/storage/cacher/index.ts";
 import type { Clock, Logger } from "#pkg/util/index.ts";
 import { AllocationError, type ClusterIps, MANAGED_BY, MANAGED_BY_LABEL, type ServiceKey } from "./cluster-ips.ts";
 import type { NodePorts } from "./node-ports.ts";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, test } from "node:test";
-import type { KubeObject } from "#pkg/apimachinery/object.ts";
+import type { KubeObject } from "#pkg/apimachinery/index.ts";
 import type { ClusterRole, ClusterRoleBinding } from "#pkg/api/types/rbac-v1.ts";
-import { type CacheEntry, KeyExistsError } from "#pkg/storage/cacher/contract.ts";
+import { type CacheEntry, KeyExistsError } from "#pkg/storage/cacher/index.ts";
 import { FakeClock, SeededRandom, silentLogger } from "#pkg/util/index.ts";
 import { bootstrapRbac, bootstrapSystemObjects, defaultRbacObjects, type StoredCache } from "./index.ts";
 

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
-import type { AnyObject, KubeObject } from "#pkg/apimachinery/object.ts";
+import type { AnyObject, KubeObject } from "#pkg/apimachinery/index.ts";
 import type { ClusterRole, ClusterRoleBinding, Subject } from "#pkg/api/types/rbac-v1.ts";
-import { KeyExistsError, type ResourceCache, RevisionConflictError } from "#pkg/storage/cacher/contract.ts";
+import { KeyExistsError, type ResourceCache, RevisionConflictError } from "#pkg/storage/cacher/index.ts";
 import { type Clock, formatTime, type Logger, type Random } from "#pkg/util/index.ts";
 import { compileRule, missingRights } from "../authz/rules.ts";
 import {

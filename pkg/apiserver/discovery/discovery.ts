@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { APIGroup } from "#pkg/api/types/meta-v1.ts";
-import { apiVersionOf } from "#pkg/apimachinery/object.ts";
+import { apiVersionOf } from "#pkg/apimachinery/index.ts";
 import { hasMessage } from "#pkg/apimachinery/protobuf/index.ts";
 import { CONTENT_TYPES, type Encoding } from "../http/negotiate.ts";
 import { encodeObject, sendBytes } from "../http/reply.ts";

@@ -1,7 +1,7 @@
 import { groupOrder, groupVersions } from "#pkg/api/index.ts";
-import type { ResourceDefinition } from "#pkg/api/resource.ts";
+import type { ResourceDefinition } from "#pkg/api/index.ts";
 import type { APIGroup, APIResource } from "#pkg/api/types/meta-v1.ts";
-import { apiVersionOf } from "#pkg/apimachinery/object.ts";
+import { apiVersionOf } from "#pkg/apimachinery/index.ts";
 import type { ResourceRegistry } from "../registry/resource-registry.ts";
 
 /** One group as it is served: versions in order of preference, each with its resources by name. */

@@ -1,7 +1,7 @@
-import type { PrinterColumn } from "#pkg/api/resource.ts";
+import type { PrinterColumn } from "#pkg/api/index.ts";
 import { age } from "#pkg/api/index.ts";
 import type { CustomResourceColumnDefinition } from "#pkg/api/types/apiextensions-v1.ts";
-import type { KubeObject } from "#pkg/apimachinery/object.ts";
+import type { KubeObject } from "#pkg/apimachinery/index.ts";
 import { compileJsonPath } from "./json-path.ts";
 
 const NAME: PrinterColumn = {

@@ -1,4 +1,4 @@
-import type { ResourceDefinition } from "#pkg/api/resource.ts";
+import type { ResourceDefinition } from "#pkg/api/index.ts";
 import type { CustomResourceDefinition } from "#pkg/api/types/apiextensions-v1.ts";
 import { fieldInvalid, type KubeObject } from "#pkg/apimachinery/index.ts";
 import { validateDefinition, validateDefinitionUpdate } from "./crd-validation.ts";

@@ -1,5 +1,5 @@
 import { deepCopy, isRecord } from "#pkg/apimachinery/index.ts";
-import type { FieldSchema } from "#pkg/apimachinery/schema.ts";
+import type { FieldSchema } from "#pkg/apimachinery/index.ts";
 
 type Defaulter = (value: unknown) => void;
 

@@ -1,13 +1,13 @@
 import { createHash } from "node:crypto";
 import { prune } from "#pkg/api/index.ts";
-import type { ResourceDefinition, Strategy, SubresourceDefinition, Verb } from "#pkg/api/resource.ts";
+import type { ResourceDefinition, Strategy, SubresourceDefinition, Verb } from "#pkg/api/index.ts";
 import type {
   CustomResourceDefinition,
   CustomResourceDefinitionVersion,
   CustomResourceSubresources,
 } from "#pkg/api/types/apiextensions-v1.ts";
 import { deepCopy, type FieldError, type KubeObject } from "#pkg/apimachinery/index.ts";
-import type { FieldSchema } from "#pkg/apimachinery/schema.ts";
+import type { FieldSchema } from "#pkg/apimachinery/index.ts";
 import { customColumns } from "./columns.ts";
 import { compileSchemaDefaults } from "./defaulting.ts";
 import { compileJsonPath } from "./json-path.ts";

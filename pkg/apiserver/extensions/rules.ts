@@ -8,7 +8,7 @@ import {
   REQUEST_COST_BUDGET,
   RULE_COST_LIMIT,
 } from "#pkg/apimachinery/cel/index.ts";
-import type { FieldSchema } from "#pkg/apimachinery/schema.ts";
+import type { FieldSchema } from "#pkg/apimachinery/index.ts";
 import type { ValidationRule } from "#pkg/api/types/apiextensions-v1.ts";
 
 interface CompiledRule {

@@ -1,6 +1,6 @@
 import { schemaOf } from "#pkg/api/index.ts";
 import { isRecord } from "#pkg/apimachinery/index.ts";
-import type { FieldSchema } from "#pkg/apimachinery/schema.ts";
+import type { FieldSchema } from "#pkg/apimachinery/index.ts";
 
 type Raw = Record<string, unknown>;
 

@@ -1,5 +1,5 @@
 import type { Readable } from "node:stream";
-import { requestEntityTooLarge } from "#pkg/apimachinery/errors.ts";
+import { requestEntityTooLarge } from "#pkg/apimachinery/index.ts";
 
 /** Upstream's limit for what a client may send at once. */
 export const BODY_LIMIT_BYTES = 3 * 1024 * 1024;

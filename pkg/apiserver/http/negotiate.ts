@@ -1,5 +1,5 @@
 import { LRUCache } from "lru-cache";
-import { StatusError } from "#pkg/apimachinery/errors.ts";
+import { StatusError } from "#pkg/apimachinery/index.ts";
 
 export type Encoding = "json" | "yaml" | "protobuf";
 /** What an object is turned into before it is encoded. */

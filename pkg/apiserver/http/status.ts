@@ -1,6 +1,6 @@
 import { CompactedError, FutureRevisionError } from "#pkg/storage/index.ts";
 import { isStatusError, SelectorError, StatusError, type Subject } from "#pkg/apimachinery/index.ts";
-import { alreadyExists, conflict, expired, internalError, notFound } from "#pkg/apimachinery/errors.ts";
+import { alreadyExists, conflict, expired, internalError, notFound } from "#pkg/apimachinery/index.ts";
 import { KeyExistsError, KeyNotFoundError, RevisionConflictError } from "#pkg/storage/cacher/index.ts";
 
 /** Turns whatever storage throws about one object into the API's error; others pass unchanged. */

@@ -1,4 +1,4 @@
-import { badRequest } from "#pkg/apimachinery/errors.ts";
+import { badRequest } from "#pkg/apimachinery/index.ts";
 
 /** What a request's path and method say, by the rules every authorizer and admission plugin knows (RequestInfo). */
 export interface RequestTarget {

@@ -1,4 +1,4 @@
-import type { ResourceDefinition } from "#pkg/api/resource.ts";
+import type { ResourceDefinition } from "#pkg/api/index.ts";
 import type { NameOf } from "./paths.ts";
 import { type Dialect, type Json, ref } from "./schemas.ts";
 

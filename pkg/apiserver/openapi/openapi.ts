@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { definitionNameOf } from "#pkg/api/index.ts";
-import type { ResourceDefinition } from "#pkg/api/resource.ts";
+import type { ResourceDefinition } from "#pkg/api/index.ts";
 import { notAcceptable } from "#pkg/apimachinery/index.ts";
 import { gzipFor, sendBytes } from "../http/reply.ts";
 import type { NonResourceContext } from "../pipeline.ts";

@@ -1,4 +1,4 @@
-import type { ResourceDefinition, SubresourceDefinition, Verb } from "#pkg/api/resource.ts";
+import type { ResourceDefinition, SubresourceDefinition, Verb } from "#pkg/api/index.ts";
 import { definitionNameOf } from "#pkg/api/index.ts";
 import { type Dialect, type Json, ref } from "./schemas.ts";
 

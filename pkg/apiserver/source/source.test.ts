@@ -4,7 +4,7 @@ import type { ConfigMap } from "#pkg/api/types/core-v1.ts";
 import { Cacher } from "#pkg/storage/cacher/index.ts";
 import { openMemoryStore } from "#pkg/storage/index.ts";
 import { FakeClock, RealClock, silentLogger } from "#pkg/util/index.ts";
-import type { CacheEntry, CacheWatchOptions } from "#pkg/storage/cacher/contract.ts";
+import type { CacheEntry, CacheWatchOptions } from "#pkg/storage/cacher/index.ts";
 import { CacheSource, type SourceChange } from "./index.ts";
 
 const configMap = (name: string, data: Record<string, string> = {}) => ({ metadata: { name, namespace: "ns" }, data });

@@ -1,5 +1,5 @@
-import type { AnyObject } from "#pkg/apimachinery/object.ts";
-import type { CacheEntry, ResourceCache } from "#pkg/storage/cacher/contract.ts";
+import type { AnyObject } from "#pkg/apimachinery/index.ts";
+import type { CacheEntry, ResourceCache } from "#pkg/storage/cacher/index.ts";
 
 /** A change of one object. `object` is the last state for a deletion. */
 export interface SourceChange<T> {

@@ -1,5 +1,5 @@
 import type { KubeObject } from "#pkg/apimachinery/index.ts";
-import type { ResourceCache } from "#pkg/storage/cacher/contract.ts";
+import type { ResourceCache } from "#pkg/storage/cacher/index.ts";
 import { KeyExistsError } from "#pkg/storage/cacher/index.ts";
 import { type Clock, formatTime, type Random } from "#pkg/util/index.ts";
 

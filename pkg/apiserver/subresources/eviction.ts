@@ -9,7 +9,7 @@ import {
   notFound,
   StatusError,
 } from "#pkg/apimachinery/index.ts";
-import type { CacheEntry } from "#pkg/storage/cacher/contract.ts";
+import type { CacheEntry } from "#pkg/storage/cacher/index.ts";
 import { formatTime } from "#pkg/util/index.ts";
 import { withAdmission } from "../registry/admitted.ts";
 import type { Call } from "../registry/call.ts";

@@ -75,7 +75,8 @@ class UnknownTimeZoneError extends Error {}
 
 function isTimeZone(name: string): boolean {
   try {
-    return name !== "" && new Intl.DateTimeFormat("en", { timeZone: name }) !== undefined;
+    new Intl.DateTimeFormat("en", { timeZone: name });
+    return name !== "";
   } catch {
     return false;
   }

@@ -23,6 +23,8 @@ import { type Flavor, replicaSetFlavor, replicationControllerFlavor } from "./fl
 import { planReplicas, planStatus, type ReplicaFailure, type ReplicaOwner, type ReplicaPlan } from "./plan.ts";
 
 const WORKERS = 16;
+/** How long a cache may stay behind our own writes before the status is written from it all the same. */
+const CATCH_UP_MS = 1000;
 
 export function createReplicaSetController(env: ControllerEnv): Controller {
   return createReplicaController(env, replicaSetFlavor);
@@ -66,6 +68,8 @@ class ReplicaReconciler<T extends AnyObject> {
   readonly #env: ControllerEnv;
   readonly #flavor: Flavor<T>;
   readonly #expectations: Expectations;
+  /** Owners whose own writes the cache has not shown yet, since when. */
+  readonly #behindSince = new Map<string, number>();
 
   constructor(env: ControllerEnv, flavor: Flavor<T>, expectations: Expectations) {
     this.#env = env;
@@ -79,10 +83,12 @@ class ReplicaReconciler<T extends AnyObject> {
     const object = informers.of(resource).lister.get(key);
     if (object === undefined) {
       this.#expectations.forget(keyString(key));
+      this.#behindSince.delete(keyString(key));
       return DONE; // its pods now belong to the garbage collector
     }
     const owner = this.#flavor.view(object);
     const cacheIsCurrent = this.#expectations.satisfied(keyString(key));
+    if (this.#catchesUp(keyString(key), cacheIsCurrent)) return { requeueAfterMs: CATCH_UP_MS };
     const candidates = ownedOrOrphaned(informers.pods().lister, object.metadata.uid ?? "", key.namespace);
     const plan = planClaims(object, candidates.filter(isPodActive), selects(owner.selector));
     const active = await claim(plan, {
@@ -96,6 +102,8 @@ class ReplicaReconciler<T extends AnyObject> {
     if (cacheIsCurrent) {
       const replicas = planReplicas(owner, active, this.#relatedOnNode(object), clock.now());
       failure = await this.#apply(object, owner, replicas, signal);
+      // The new pods' events bring us back, and then there is something to report.
+      if (failure === undefined && !this.#expectations.satisfied(keyString(key))) return { requeueAfterMs: CATCH_UP_MS };
     }
     const terminating = this.#flavor.countsTerminating
       ? candidates.filter((pod) => isPodTerminating(pod) && controllerOf(pod)?.uid === object.metadata.uid).length
@@ -104,6 +112,21 @@ class ReplicaReconciler<T extends AnyObject> {
     await this.#writeStatus(object, owner, status, signal);
     if (failure !== undefined) throw failure.error;
     return recheckAfterMs === undefined ? DONE : { requeueAfterMs: recheckAfterMs + 1000 };
+  }
+
+  /**
+   * While a burst of our own pods arrives there is nothing to decide, and a status written for each would be outdated
+   * at once. A cache that stays behind holds the status up only briefly.
+   */
+  #catchesUp(id: string, cacheIsCurrent: boolean): boolean {
+    if (cacheIsCurrent) {
+      this.#behindSince.delete(id);
+      return false;
+    }
+    const now = this.#env.clock.monotonic();
+    const since = this.#behindSince.get(id) ?? now;
+    this.#behindSince.set(id, since);
+    return now - since < CATCH_UP_MS;
   }
 
   /** Counts active pods per node over all siblings of the same controller: a Deployment's other ReplicaSets. */

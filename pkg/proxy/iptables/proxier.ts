@@ -19,10 +19,11 @@ export interface IptablesDeps {
 
 /** Seconds that a command waits for another process's hold on the tables before it fails and is tried again. */
 const LOCK_SECONDS = "5";
+const RESTORE_TIMEOUT_MS = 120_000;
 
 /**
  * Service proxy over iptables. A sync is one `iptables-restore --noflush` transaction holding only what differs from
- * what was last written.
+ * what was last written; a very large one is several, none of which takes a way before its successor is there.
  */
 export class IptablesProxier implements Proxier {
   readonly mode: string = "iptables";
@@ -43,19 +44,20 @@ export class IptablesProxier implements Proxier {
     change: ModelChange | undefined,
     signal: AbortSignal,
   ): Promise<SyncStats> {
-    let input: string;
+    let inputs: string[];
     if (change === undefined) {
       await this.#setSysctls(signal);
-      input = this.#ruleset.rebuild(all(), await this.#save(signal), this.#jumps);
-    } else input = this.#ruleset.update(change);
-    if (input !== "") await this.#restore(input, signal);
-    return { bytes: Buffer.byteLength(input), rules: this.#ruleset.ruleCount };
+      inputs = this.#ruleset.rebuild(all(), await this.#save(signal), this.#jumps);
+    } else inputs = this.#ruleset.update(change);
+    for (const input of inputs) await this.#restore(input, signal);
+    return { bytes: inputs.reduce((sum, input) => sum + Buffer.byteLength(input), 0), rules: this.#ruleset.ruleCount };
   }
 
   async #restore(input: string, signal: AbortSignal): Promise<void> {
     await this.#deps.runner.run(`${this.#command}-restore`, ["-w", LOCK_SECONDS, "--noflush"], {
       stdin: input,
       signal,
+      timeoutMs: RESTORE_TIMEOUT_MS,
     });
   }
 

@@ -17,13 +17,53 @@ export const CANARY = "KUBE-PROXY-CANARY";
 const MAX_SINGLE_RULES = 64;
 const TABLES = ["mangle", "filter", "nat"] as const;
 
+/** Time and memory of iptables-restore grow with the square of what one transaction holds; more chains make several. */
+const MAX_CHAINS = 750;
+
 /** Text of one table of a transaction, in the order iptables-restore needs. */
 class TableText {
   declare = "";
   rules = "";
   remove = "";
 }
-type Transaction = Record<(typeof TABLES)[number], TableText>;
+
+type Tables = Record<(typeof TABLES)[number], TableText>;
+
+/**
+ * What one sync writes. Chains of service ports may go ahead in transactions of their own, each port's together: nothing
+ * leads to new ones before the shared chains follow in the last transaction.
+ */
+class Transaction {
+  readonly tables: Tables = { mangle: new TableText(), filter: new TableText(), nat: new TableText() };
+  readonly #ahead: string[] = [];
+  #ports = new TableText();
+  #chains = 0;
+
+  /** Adds the changed chains of one service port. */
+  port(chains: Iterable<readonly [string, readonly string[]]>): void {
+    for (const [chain, lines] of chains) {
+      writeChain(this.#ports, chain, lines);
+      this.#chains++;
+    }
+    if (this.#chains < MAX_CHAINS) return;
+    this.#ahead.push(`*nat\n${this.#ports.declare}${this.#ports.rules}COMMIT\n`);
+    this.#ports = new TableText();
+    this.#chains = 0;
+  }
+
+  /** Transactions in the order in which they must be applied. */
+  texts(): string[] {
+    const { nat } = this.tables;
+    nat.declare += this.#ports.declare;
+    nat.rules += this.#ports.rules;
+    let whole = "";
+    for (const table of TABLES) {
+      const { declare, rules, remove } = this.tables[table];
+      if (declare !== "" || rules !== "") whole += `*${table}\n${declare}${rules}${remove}COMMIT\n`;
+    }
+    return whole === "" ? this.#ahead : [...this.#ahead, whole];
+  }
+}
 
 export interface RulesetOptions {
   readonly family: Family;
@@ -62,19 +102,20 @@ export class IptablesRuleset {
     return this.#ruleCount;
   }
 
-  /** The transaction that makes the kernel hold exactly `ports`, whatever it held before. */
-  rebuild(ports: ReadonlyMap<string, ServicePort>, present: SavedTables, jumps: readonly Jump[]): string {
+  /** The transactions that make the kernel hold exactly `ports`, whatever it held before. */
+  rebuild(ports: ReadonlyMap<string, ServicePort>, present: SavedTables, jumps: readonly Jump[]): string[] {
     this.clear();
     for (const [key, port] of ports) this.#put(key, this.#render(key, port));
-    const text = emptyTransaction();
+    const transaction = new Transaction();
+    const text = transaction.tables;
     const fixed = staticRules(this.#options.family);
     for (const table of TABLES) text[table].declare += `:${CANARY} - [0:0]\n`;
-    for (const [chain, lines] of fixed.nat) writeChain(text.nat, chain, lines);
+    // Endpoint chains jump to these, so they go first of all.
+    const first = new TableText();
+    for (const [chain, lines] of fixed.nat) writeChain(first, chain, lines);
     for (const [chain, lines] of fixed.filter) writeChain(text.filter, chain, lines);
     for (const chain of DISPATCH_CHAINS) this.#writeDispatch(text, chain);
-    for (const { natChains } of this.#ports.values()) {
-      for (const [chain, lines] of natChains) writeChain(text.nat, chain, lines);
-    }
+    for (const { natChains } of this.#ports.values()) transaction.port(natChains);
     const wanted = new Set([...this.#ports.values()].flatMap(({ natChains }) => [...natChains.keys()]));
     for (const name of present.chains) {
       const chain = name.slice("nat ".length);
@@ -85,12 +126,13 @@ export class IptablesRuleset {
       if (count === 0) text[jump.table].rules += `-I ${jump.chain} ${jump.rule}\n`;
       else text[jump.table].rules += `-D ${jump.chain} ${jump.rule}\n`.repeat(count - 1);
     }
-    return join(text);
+    return [`*nat\n${first.declare}${first.rules}COMMIT\n`, ...transaction.texts()];
   }
 
-  /** The transaction for what has changed; "" when nothing has. */
-  update(change: Pick<ModelChange, "changed" | "removed">): string {
-    const text = emptyTransaction();
+  /** The transactions for what has changed: mostly one, none when nothing has. */
+  update(change: Pick<ModelChange, "changed" | "removed">): string[] {
+    const transaction = new Transaction();
+    const text = transaction.tables;
     const removed = new Map<DispatchChain, string[]>();
     const added = new Map<DispatchChain, string[]>();
     const keys = new Set([...change.removed.keys(), ...change.changed.keys()]);
@@ -98,9 +140,8 @@ export class IptablesRuleset {
       const before = this.#ports.get(key);
       const port = change.changed.get(key);
       const after = port === undefined ? undefined : this.#render(key, port);
-      for (const [chain, lines] of after?.natChains ?? []) {
-        if (!sameLines(before?.natChains.get(chain), lines)) writeChain(text.nat, chain, lines);
-      }
+      const natChains = [...(after?.natChains ?? [])];
+      transaction.port(natChains.filter(([chain, lines]) => !sameLines(before?.natChains.get(chain), lines)));
       for (const chain of before?.natChains.keys() ?? []) {
         if (after?.natChains.has(chain) !== true) removeChain(text.nat, chain);
       }
@@ -117,7 +158,7 @@ export class IptablesRuleset {
     for (const chain of DISPATCH_CHAINS) {
       this.#exchange(text, chain, removed.get(chain) ?? [], added.get(chain) ?? []);
     }
-    return join(text);
+    return transaction.texts();
   }
 
   #render(key: string, port: ServicePort): PortRules {
@@ -150,7 +191,7 @@ export class IptablesRuleset {
     this.#ruleCount += by;
   }
 
-  #exchange(text: Transaction, chain: DispatchChain, removed: readonly string[], added: readonly string[]): void {
+  #exchange(text: Tables, chain: DispatchChain, removed: readonly string[], added: readonly string[]): void {
     const [table, name] = chain.split(" ") as ["nat" | "filter", string];
     const count = removed.length + added.length;
     if (count === 0) return;
@@ -164,7 +205,7 @@ export class IptablesRuleset {
     text[table].rules += removed.map((line) => `-D ${name} ${line}\n`).join("");
   }
 
-  #writeDispatch(text: Transaction, chain: DispatchChain): void {
+  #writeDispatch(text: Tables, chain: DispatchChain): void {
     const [table, name] = chain.split(" ") as ["nat" | "filter", string];
     const last = chain === "nat KUBE-SERVICES" ? nodePortJumps(this.#options.config, this.#options.family) : [];
     writeChain(text[table], name, [...[...this.#dispatch.get(chain)!.values()].flat(), ...last]);
@@ -207,10 +248,6 @@ function targetOf(line: string): string {
   return at < 0 ? "" : (line.slice(at + 3).split(" ", 1)[0] ?? "");
 }
 
-function emptyTransaction(): Transaction {
-  return { mangle: new TableText(), filter: new TableText(), nat: new TableText() };
-}
-
 function writeChain(text: TableText, chain: string, lines: readonly string[]): void {
   text.declare += `:${chain} - [0:0]\n`;
   for (const line of lines) text.rules += `-A ${chain} ${line}\n`;
@@ -220,15 +257,6 @@ function removeChain(text: TableText, chain: string): void {
   // Declaring a chain empties it; by the time it is removed nothing jumps to it any more.
   text.declare += `:${chain} - [0:0]\n`;
   text.remove += `-X ${chain}\n`;
-}
-
-function join(text: Transaction): string {
-  let whole = "";
-  for (const table of TABLES) {
-    const { declare, rules, remove } = text[table];
-    if (declare !== "" || rules !== "") whole += `*${table}\n${declare}${rules}${remove}COMMIT\n`;
-  }
-  return whole;
 }
 
 function collect(into: Map<DispatchChain, string[]>, chain: DispatchChain, lines: readonly string[]): void {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
-import type { KubeObject } from "#pkg/apimachinery/object.ts";
+import type { KubeObject } from "#pkg/apimachinery/index.ts";
 import { FakeClock } from "#pkg/util/index.ts";
 import { openMemoryStore } from "../memory/memory-store.ts";
 import { CompactedError, FutureRevisionError, type Store } from "../store.ts";

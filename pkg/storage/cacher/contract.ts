@@ -1,4 +1,4 @@
-import type { KubeObject } from "#pkg/apimachinery/object.ts";
+import type { KubeObject } from "#pkg/apimachinery/index.ts";
 
 /**
  * One version of one stored object: its bytes, built once, and its parsed form, parsed once and deeply shared.

@@ -1,4 +1,4 @@
-import type { KubeObject } from "#pkg/apimachinery/object.ts";
+import type { KubeObject } from "#pkg/apimachinery/index.ts";
 import type { CacheEntry } from "./contract.ts";
 
 /** An object carries its own revision only in memory; on the way out it is spliced in behind the opening of metadata. */

@@ -1,4 +1,4 @@
-import type { KubeObject } from "#pkg/apimachinery/object.ts";
+import type { KubeObject } from "#pkg/apimachinery/index.ts";
 import { sleep } from "#pkg/util/index.ts";
 import { FutureRevisionError, type StoreEvent } from "../store.ts";
 import type { Cacher } from "./cacher.ts";

@@ -1,4 +1,4 @@
-import type { KubeObject } from "#pkg/apimachinery/object.ts";
+import type { KubeObject } from "#pkg/apimachinery/index.ts";
 import { compareKeys, prefixEnd } from "../keys.ts";
 import { SortedMap } from "../sorted-map.ts";
 import type { StoreEvent } from "../store.ts";

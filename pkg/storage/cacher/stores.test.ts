@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it, type TestContext } from "node:test";
-import type { KubeObject } from "#pkg/apimachinery/object.ts";
+import type { KubeObject } from "#pkg/apimachinery/index.ts";
 import { EtcdProcess } from "../etcd/etcd-process.ts";
 import { EtcdStore } from "../etcd/etcd-store.ts";
 import { openSqliteStore } from "../sqlite/sqlite-store.ts";
