@@ -53,12 +53,7 @@ async function storePair(dir: string, name: string, pair: KeyPair): Promise<KeyP
   return pair;
 }
 
-async function ensureCa(
-  dir: string,
-  name: string,
-  commonName: string,
-  options: ClusterPkiOptions,
-): Promise<KeyPair> {
+async function ensureCa(dir: string, name: string, commonName: string, options: ClusterPkiOptions): Promise<KeyPair> {
   const present = await loadPair(dir, name);
   if (present !== undefined) return present;
   return storePair(
@@ -79,12 +74,7 @@ function usable(pair: KeyPair, ca: KeyPair, wanted: IssueOptions): boolean {
   );
 }
 
-async function ensureLeaf(
-  dir: string,
-  name: string,
-  ca: KeyPair,
-  wanted: IssueOptions,
-): Promise<KeyPair> {
+async function ensureLeaf(dir: string, name: string, ca: KeyPair, wanted: IssueOptions): Promise<KeyPair> {
   const present = await loadPair(dir, name);
   if (present !== undefined && usable(present, ca, wanted)) return present;
   return storePair(dir, name, await issueCertificate(ca, wanted));

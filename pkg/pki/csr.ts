@@ -45,21 +45,16 @@ const KEY_USAGES: Readonly<Record<string, number>> = {
 const OID_SUBJECT_ALTERNATIVE_NAME = "2.5.29.17";
 
 function decode(pem: string): x509.Pkcs10CertificateRequest {
-  const match =
-    /-----BEGIN (?:NEW )?CERTIFICATE REQUEST-----([\s\S]+?)-----END (?:NEW )?CERTIFICATE REQUEST-----/.exec(
-      pem,
-    );
+  const match = /-----BEGIN (?:NEW )?CERTIFICATE REQUEST-----([\s\S]+?)-----END (?:NEW )?CERTIFICATE REQUEST-----/.exec(
+    pem,
+  );
   if (match === null) throw new TypeError("PEM block type must be CERTIFICATE REQUEST");
   return new x509.Pkcs10CertificateRequest(Uint8Array.from(Buffer.from(match[1]!, "base64")));
 }
 
 /** The SAN extension by OID: the typed look-up of the library misses it on requests. */
-function alternativeNamesOf(
-  request: x509.Pkcs10CertificateRequest,
-): x509.SubjectAlternativeNameExtension | undefined {
-  const raw = request.extensions.find(
-    (extension) => extension.type === OID_SUBJECT_ALTERNATIVE_NAME,
-  );
+function alternativeNamesOf(request: x509.Pkcs10CertificateRequest): x509.SubjectAlternativeNameExtension | undefined {
+  const raw = request.extensions.find((extension) => extension.type === OID_SUBJECT_ALTERNATIVE_NAME);
   return raw === undefined ? undefined : new x509.SubjectAlternativeNameExtension(raw.rawData);
 }
 
@@ -94,14 +89,9 @@ const BACKDATE_MS = 5 * 60_000;
  * Signs a PEM certificate request, keeping its subject and alternative names. PEM of the certificate.
  * @throws Error for a request whose signature does not verify, or an unknown usage.
  */
-export async function signRequest(
-  ca: KeyPair,
-  pem: string,
-  options: SignRequestOptions,
-): Promise<string> {
+export async function signRequest(ca: KeyPair, pem: string, options: SignRequestOptions): Promise<string> {
   const request = decode(pem);
-  if (!(await request.verify()))
-    throw new Error("the signature of the certificate request does not verify");
+  if (!(await request.verify())) throw new Error("the signature of the certificate request does not verify");
   let keyUsage = 0;
   const extended: string[] = [];
   for (const usage of options.usages) {
@@ -152,10 +142,7 @@ export async function createCertificateRequest(
     ...(subject.ips ?? []).map((value) => ({ type: "ip" as const, value })),
   ];
   const request = await x509.Pkcs10CertificateRequestGenerator.create({
-    name: [
-      ...(subject.organizations ?? []).map((value) => ({ O: [value] })),
-      { CN: [subject.commonName] },
-    ],
+    name: [...(subject.organizations ?? []).map((value) => ({ O: [value] })), { CN: [subject.commonName] }],
     keys: { privateKey, publicKey },
     signingAlgorithm: { name: "ECDSA", hash: "SHA-256" },
     extensions: names.length === 0 ? [] : [new x509.SubjectAlternativeNameExtension(names)],

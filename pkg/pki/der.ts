@@ -15,8 +15,7 @@ export function readElement(der: Uint8Array, offset: number, limit = der.length)
   let contents = offset + 2;
   if (length > 0x7f) {
     const lengthBytes = length & 0x7f;
-    if (lengthBytes === 0 || lengthBytes > 4 || contents + lengthBytes > limit)
-      throw new RangeError("bad DER length");
+    if (lengthBytes === 0 || lengthBytes > 4 || contents + lengthBytes > limit) throw new RangeError("bad DER length");
     length = 0;
     for (let i = 0; i < lengthBytes; i++) length = length * 256 + der[contents++]!;
   }
@@ -40,11 +39,7 @@ const TAG_T61_STRING = 0x14;
 
 /** Text of a UTF8String, PrintableString, IA5String, T61String or BMPString element. */
 export function textOf(der: Uint8Array, element: DerElement): string {
-  const bytes = Buffer.from(
-    der.buffer,
-    der.byteOffset + element.contents,
-    element.end - element.contents,
-  );
+  const bytes = Buffer.from(der.buffer, der.byteOffset + element.contents, element.end - element.contents);
   if (element.tag === TAG_BMP_STRING) return Buffer.from(bytes).swap16().toString("utf16le");
   return bytes.toString(element.tag === TAG_T61_STRING ? "latin1" : "utf8");
 }
@@ -57,8 +52,7 @@ export function timeOf(der: Uint8Array, element: DerElement): number {
   const year = element.tag === TAG_UTC_TIME ? 2 : 4;
   const digits = text.slice(year);
   const written = Number(text.slice(0, year));
-  const full =
-    element.tag === TAG_UTC_TIME ? (written < 50 ? 2000 + written : 1900 + written) : written;
+  const full = element.tag === TAG_UTC_TIME ? (written < 50 ? 2000 + written : 1900 + written) : written;
   const at = (i: number): number => Number(digits.slice(i, i + 2));
   return Date.UTC(full, at(0) - 1, at(2), at(4), at(6), at(8));
 }

@@ -75,9 +75,7 @@ function serialNumber(): string {
   return bytes.toString("hex");
 }
 
-async function importPrivateKey(
-  key: KeyObject,
-): Promise<{ key: CryptoKey; sign: typeof EC_SIGN | typeof RSA_SIGN }> {
+async function importPrivateKey(key: KeyObject): Promise<{ key: CryptoKey; sign: typeof EC_SIGN | typeof RSA_SIGN }> {
   const der = key.export({ type: "pkcs8", format: "der" });
   const bytes = Uint8Array.from(der);
   if (key.asymmetricKeyType === "rsa") {
@@ -89,24 +87,19 @@ async function importPrivateKey(
   const namedCurve = { prime256v1: "P-256", secp384r1: "P-384", secp521r1: "P-521" }[
     key.asymmetricKeyDetails?.namedCurve ?? ""
   ];
-  if (namedCurve === undefined)
-    throw new Error(`unsupported key type ${key.asymmetricKeyType ?? "unknown"}`);
+  if (namedCurve === undefined) throw new Error(`unsupported key type ${key.asymmetricKeyType ?? "unknown"}`);
   return {
     key: await crypto.subtle.importKey("pkcs8", bytes, { ...EC, namedCurve }, true, ["sign"]),
     sign: EC_SIGN,
   };
 }
 
-async function signingKeyOf(
-  pem: string,
-): Promise<{ key: CryptoKey; sign: typeof EC_SIGN | typeof RSA_SIGN }> {
+async function signingKeyOf(pem: string): Promise<{ key: CryptoKey; sign: typeof EC_SIGN | typeof RSA_SIGN }> {
   return importPrivateKey(createPrivateKey(pem));
 }
 
 function publicKeyOf(privatePem: string): x509.PublicKey {
-  return new x509.PublicKey(
-    Uint8Array.from(createPublicKey(privatePem).export({ type: "spki", format: "der" })),
-  );
+  return new x509.PublicKey(Uint8Array.from(createPublicKey(privatePem).export({ type: "spki", format: "der" })));
 }
 
 /** A new self-signed certificate authority with an EC key. */
@@ -126,9 +119,7 @@ export async function createCa(options: CaOptions): Promise<KeyPair> {
     signingAlgorithm: sign,
     extensions: [
       new x509.KeyUsagesExtension(
-        x509.KeyUsageFlags.digitalSignature |
-          x509.KeyUsageFlags.keyEncipherment |
-          x509.KeyUsageFlags.keyCertSign,
+        x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.keyEncipherment | x509.KeyUsageFlags.keyCertSign,
         true,
       ),
       new x509.BasicConstraintsExtension(true, undefined, true),
@@ -160,8 +151,7 @@ export async function issueCertificate(ca: KeyPair, options: IssueOptions): Prom
     notAfter: options.now + options.validityDays * DAY_MS,
     usages: options.usages.map((usage) => USAGES[usage]),
     keyUsage: x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.keyEncipherment,
-    alternativeNames:
-      names.length === 0 ? undefined : new x509.SubjectAlternativeNameExtension(names),
+    alternativeNames: names.length === 0 ? undefined : new x509.SubjectAlternativeNameExtension(names),
   });
   return { cert, key };
 }
@@ -180,8 +170,7 @@ export interface LeafTemplate {
 export async function signLeaf(ca: KeyPair, template: LeafTemplate): Promise<string> {
   const issuer = new x509.X509Certificate(ca.cert);
   const { key: signingKey, sign } = await signingKeyOf(ca.key);
-  const subject =
-    template.subject instanceof x509.Name ? template.subject.toJSON() : template.subject;
+  const subject = template.subject instanceof x509.Name ? template.subject.toJSON() : template.subject;
   const certificate = await x509.X509CertificateGenerator.create({
     serialNumber: serialNumber(),
     subject,
@@ -193,9 +182,7 @@ export async function signLeaf(ca: KeyPair, template: LeafTemplate): Promise<str
     signingAlgorithm: sign,
     extensions: [
       new x509.KeyUsagesExtension(template.keyUsage, true),
-      ...(template.usages.length === 0
-        ? []
-        : [new x509.ExtendedKeyUsageExtension([...template.usages])]),
+      ...(template.usages.length === 0 ? [] : [new x509.ExtendedKeyUsageExtension([...template.usages])]),
       new x509.BasicConstraintsExtension(false, undefined, true),
       await x509.AuthorityKeyIdentifierExtension.create(issuer.publicKey),
       ...(template.alternativeNames === undefined ? [] : [template.alternativeNames]),
@@ -207,9 +194,7 @@ export async function signLeaf(ca: KeyPair, template: LeafTemplate): Promise<str
 /** True when the leaf was signed by one of the authorities (PEM, may hold several) and its signature verifies. */
 export function issuedBy(leafDer: Uint8Array, authorities: readonly NodeCertificate[]): boolean {
   const leaf = new NodeCertificate(leafDer);
-  return authorities.some(
-    (authority) => leaf.checkIssued(authority) && leaf.verify(authority.publicKey),
-  );
+  return authorities.some((authority) => leaf.checkIssued(authority) && leaf.verify(authority.publicKey));
 }
 
 /** All certificates of a PEM bundle. @throws Error when one of them is malformed. */

@@ -22,10 +22,7 @@ export function renderKubeconfig(options: Omit<KubeconfigOptions, "path">): stri
   const context = `${options.user}@${cluster}`;
   const credentials =
     options.cert !== undefined && options.key !== undefined
-      ? [
-          `    client-certificate-data: ${base64(options.cert)}`,
-          `    client-key-data: ${base64(options.key)}`,
-        ]
+      ? [`    client-certificate-data: ${base64(options.cert)}`, `    client-key-data: ${base64(options.key)}`]
       : options.token !== undefined
         ? [`    token: ${JSON.stringify(options.token)}`]
         : [];

@@ -26,8 +26,7 @@ function attributesOf(der: Uint8Array, name: DerElement): { oid: string; value: 
   for (const set of children(der, name)) {
     for (const attribute of children(der, set)) {
       const [oid, value] = children(der, attribute);
-      if (oid === undefined || value === undefined)
-        throw new RangeError("malformed name attribute");
+      if (oid === undefined || value === undefined) throw new RangeError("malformed name attribute");
       found.push({
         oid: Buffer.from(der.subarray(oid.contents, oid.end)).toString("hex"),
         value: textOf(der, value),
@@ -52,11 +51,9 @@ export function parsePeerCertificate(der: Uint8Array): PeerCertificate {
   const subject = fields[first + 4];
   if (validity === undefined || subject === undefined) throw new RangeError("not a certificate");
   const [notBefore, notAfter] = children(der, validity);
-  if (notBefore === undefined || notAfter === undefined)
-    throw new RangeError("certificate has no validity");
+  if (notBefore === undefined || notAfter === undefined) throw new RangeError("certificate has no validity");
   const attributes = attributesOf(der, subject);
-  const valuesOf = (oid: string): string[] =>
-    attributes.filter((a) => a.oid === oid).map((a) => a.value);
+  const valuesOf = (oid: string): string[] => attributes.filter((a) => a.oid === oid).map((a) => a.value);
   return {
     commonName: valuesOf(OID_COMMON_NAME).at(-1) ?? "",
     organizations: valuesOf(OID_ORGANIZATION),

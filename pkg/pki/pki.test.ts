@@ -51,13 +51,10 @@ describe("certificates", () => {
       now,
     });
     const seen = Promise.withResolvers<{ authorized: boolean; der: Uint8Array }>();
-    const listener = createServer(
-      { ...server, ca: ca.cert, requestCert: true },
-      (socket: TLSSocket) => {
-        seen.resolve({ authorized: socket.authorized, der: socket.getPeerCertificate().raw });
-        socket.end();
-      },
-    );
+    const listener = createServer({ ...server, ca: ca.cert, requestCert: true }, (socket: TLSSocket) => {
+      seen.resolve({ authorized: socket.authorized, der: socket.getPeerCertificate().raw });
+      socket.end();
+    });
     await new Promise<void>((resolve) => listener.listen(0, "127.0.0.1", resolve));
     const socket = connect({
       port: (listener.address() as AddressInfo).port,
@@ -160,18 +157,9 @@ describe("cluster PKI", () => {
   test("is complete, private, stable across starts, and follows new names", async () => {
     const options = { dir: join(dir, "pki"), apiserverSans: ["kubernetes", "127.0.0.1"], now };
     const first = await ensureClusterPki(options);
-    for (const name of [
-      "ca",
-      "apiserver",
-      "apiserver-kubelet-client",
-      "front-proxy-ca",
-      "front-proxy-client",
-    ]) {
+    for (const name of ["ca", "apiserver", "apiserver-kubelet-client", "front-proxy-ca", "front-proxy-client"]) {
       assert.equal((await stat(join(options.dir, `${name}.key`))).mode & 0o777, 0o600);
-      assert.match(
-        await readFile(join(options.dir, `${name}.crt`), "utf8"),
-        /^-----BEGIN CERTIFICATE/,
-      );
+      assert.match(await readFile(join(options.dir, `${name}.crt`), "utf8"), /^-----BEGIN CERTIFICATE/);
     }
     assert.equal((await stat(join(options.dir, "sa.key"))).mode & 0o777, 0o600);
     assert.deepEqual(await ensureClusterPki(options), first);
@@ -193,10 +181,7 @@ describe("cluster PKI", () => {
     const broken = join(dir, "broken");
     await ensureClusterPki({ dir: broken, apiserverSans: [], now });
     await rm(join(broken, "ca.key"));
-    await assert.rejects(
-      ensureClusterPki({ dir: broken, apiserverSans: [], now }),
-      /its key does not/,
-    );
+    await assert.rejects(ensureClusterPki({ dir: broken, apiserverSans: [], now }), /its key does not/);
   });
 
   test("writes a kubeconfig only its owner can read", async () => {
@@ -214,9 +199,6 @@ describe("cluster PKI", () => {
     const text = await readFile(path, "utf8");
     assert.match(text, /current-context: "admin@kubernetes"/);
     assert.ok(text.includes(Buffer.from(ca.key).toString("base64")));
-    assert.match(
-      renderKubeconfig({ server: "x", ca: "y", token: 'a"b', user: "u" }),
-      /token: "a\\"b"/,
-    );
+    assert.match(renderKubeconfig({ server: "x", ca: "y", token: 'a"b', user: "u" }), /token: "a\\"b"/);
   });
 });
