@@ -21,7 +21,8 @@ export interface EventRecorderOptions {
 }
 
 const MAX_QUEUED = 10_000;
-const MAX_IN_FLIGHT = 16;
+/** Nobody waits for events: they must not crowd out the work they tell of. */
+const MAX_IN_FLIGHT = 2;
 const MAX_RECORDS = 4096;
 const MAX_MESSAGE_BYTES = 1024;
 const MAX_TRIES = 12;

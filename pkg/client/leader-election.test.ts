@@ -1,0 +1,96 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import type { Lease } from "#pkg/api/types/coordination-v1.ts";
+import { serviceUnavailable } from "#pkg/apimachinery/index.ts";
+import { FakeClock, silentLogger } from "#pkg/util/index.ts";
+import { createClient } from "./client.ts";
+import { LeaderElector } from "./leader-election.ts";
+import { FakeApi } from "./testing/fake-api.ts";
+import { directTransport } from "./transport/direct.ts";
+
+const lease = { namespace: "kube-system", name: "kube-scheduler" };
+
+class Candidate {
+  readonly stop = new AbortController();
+  leading = false;
+  terms = 0;
+  readonly ended: Promise<"lost" | "released">;
+
+  constructor(api: FakeApi, clock: FakeClock, identity: string) {
+    const client = createClient(directTransport(api), { userAgent: identity });
+    const elector = new LeaderElector({ client, lease, identity, clock, log: silentLogger });
+    this.ended = elector.run(this.stop.signal, async (signal) => {
+      this.leading = true;
+      this.terms++;
+      await new Promise((resolve) => signal.addEventListener("abort", resolve));
+      this.leading = false;
+    });
+  }
+}
+const held = (api: FakeApi) => ([...api.objects.values()] as unknown as Lease[])[0]?.spec;
+
+describe("LeaderElector", () => {
+  it("has one leader, and the next takes over as soon as it releases", async () => {
+    const api = new FakeApi();
+    const clock = new FakeClock();
+    const a = new Candidate(api, clock, "a");
+    await clock.advance(100);
+    const b = new Candidate(api, clock, "b");
+    await clock.advance(60_000);
+    assert.deepEqual([a.leading, b.leading], [true, false]);
+    assert.equal(held(api)?.leaseDurationSeconds, 15);
+    a.stop.abort();
+    await clock.advance(0);
+    assert.equal(await a.ended, "released");
+    await clock.advance(5_000);
+    assert.equal(b.leading, true);
+    assert.equal(held(api)?.holderIdentity, "b");
+    assert.equal(held(api)?.leaseTransitions, 1);
+    b.stop.abort();
+    await clock.advance(0);
+    await b.ended;
+  });
+
+  it("takes over from a leader that has vanished, after its lease has run out", async () => {
+    const api = new FakeApi();
+    const clock = new FakeClock();
+    api.put("/apis/coordination.k8s.io/v1/leases", {
+      metadata: { ...lease, uid: "l" },
+      // The holder's own clock is far ahead; only what we see counts.
+      ...{ spec: { holderIdentity: "dead", leaseDurationSeconds: 15, renewTime: "2036-01-01T00:00:00.000000Z" } },
+    });
+    const a = new Candidate(api, clock, "a");
+    await clock.advance(14_000);
+    assert.equal(a.leading, false);
+    await clock.advance(4_000);
+    assert.equal(a.leading, true);
+    a.stop.abort();
+    await clock.advance(0);
+    await a.ended;
+  });
+
+  it("stops leading when it cannot renew in time, before anybody else may lead", async () => {
+    const api = new FakeApi();
+    const clock = new FakeClock();
+    const a = new Candidate(api, clock, "a");
+    await clock.advance(100);
+    assert.equal(a.leading, true);
+    api.intercept = () => serviceUnavailable("down");
+    await clock.advance(12_500);
+    assert.equal(a.leading, false);
+    assert.equal(await a.ended, "lost");
+    assert.equal(held(api)?.holderIdentity, "a", "the lease is left to run out");
+  });
+
+  it("gives the lease up when the work ends by itself", async () => {
+    const api = new FakeApi();
+    const clock = new FakeClock();
+    const client = createClient(directTransport(api), { userAgent: "a" });
+    const elector = new LeaderElector({ client, lease, identity: "a", clock, log: silentLogger });
+    const running = elector.run(new AbortController().signal, () => Promise.reject(new Error("crashed")));
+    const outcome = assert.rejects(running, /crashed/);
+    await clock.advance(3_000);
+    await outcome;
+    assert.equal(elector.isLeader, false);
+  });
+});
