@@ -10,6 +10,8 @@ const MAX_LENGTH = 100_000;
 const RESERVED = new Set(
   "as break const continue else for function if import let loop package namespace return var void while".split(" "),
 );
+/** Never names, not even of fields. */
+const KEYWORDS = new Set(["true", "false", "null", "in"]);
 const RELATIONS = new Set(["<", "<=", ">=", ">", "==", "!=", "in"]);
 
 /** Depth of the tree that may come of a text whose nesting is within bounds, as long sums do. */
@@ -200,8 +202,8 @@ class Parser {
   #select(operand: Expr, dot: Token): Expr {
     const optional = this.#accept("?");
     const name = this.#take();
-    if (name.kind !== "ident" && name.kind !== "quoted-ident") {
-      this.#next--;
+    if ((name.kind !== "ident" || KEYWORDS.has(name.text)) && name.kind !== "quoted-ident") {
+      if (name.kind !== "end") this.#next--;
       this.#unexpected("IDENTIFIER");
     }
     if (!optional && name.kind === "ident" && this.#at("(")) {
@@ -318,6 +320,7 @@ class Parser {
   }
 
   #number({ kind, at, text }: Token, sign: "-" | ""): Expr {
+    if (kind === "double" && !Number.isFinite(Number(text))) this.#fail(at, "invalid double literal");
     if (kind === "double") return { kind: "const", at, value: { type: "double", value: Number(sign + text) } };
     const value = sign === "-" ? -BigInt(text) : BigInt(text);
     if (kind === "uint") {

@@ -134,6 +134,9 @@ test("what does not compile is shown as cel-go shows it", () => {
     "var",
     "{1}",
     "has(x)",
+    "self.true",
+    "1.9e999",
+    "self.",
     "[1, 2].all(1, true)",
     "@",
   ]) {
