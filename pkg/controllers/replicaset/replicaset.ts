@@ -103,7 +103,8 @@ class ReplicaReconciler<T extends AnyObject> {
       const replicas = planReplicas(owner, active, this.#relatedOnNode(object), clock.now());
       failure = await this.#apply(object, owner, replicas, signal);
       // The new pods' events bring us back, and then there is something to report.
-      if (failure === undefined && !this.#expectations.satisfied(keyString(key))) return { requeueAfterMs: CATCH_UP_MS };
+      if (failure === undefined && !this.#expectations.satisfied(keyString(key)))
+        return { requeueAfterMs: CATCH_UP_MS };
     }
     const terminating = this.#flavor.countsTerminating
       ? candidates.filter((pod) => isPodTerminating(pod) && controllerOf(pod)?.uid === object.metadata.uid).length
