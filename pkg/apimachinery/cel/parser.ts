@@ -10,6 +10,8 @@ const MAX_LENGTH = 100_000;
 const RESERVED = new Set(
   "as break const continue else for function if import let loop package namespace return var void while".split(" "),
 );
+const ANY_OPERAND =
+  "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}";
 /** Never names, not even of fields. */
 const KEYWORDS = new Set(["true", "false", "null", "in"]);
 const RELATIONS = new Set(["<", "<=", ">=", ">", "==", "!=", "in"]);
@@ -84,8 +86,7 @@ class Parser {
   #fail(at: number, message: string): never {
     throw new CelCompileError(this.#source, [{ offset: at, message }]);
   }
-  #unexpected(expected: string): never {
-    const { at, text } = this.#peek();
+  #unexpected(expected: string, { at, text }: Token = this.#peek()): never {
     return this.#fail(at, `Syntax error: mismatched input '${text}' expecting ${expected}`);
   }
 
@@ -203,8 +204,7 @@ class Parser {
     const optional = this.#accept("?");
     const name = this.#take();
     if ((name.kind !== "ident" || KEYWORDS.has(name.text)) && name.kind !== "quoted-ident") {
-      if (name.kind !== "end") this.#next--;
-      this.#unexpected("IDENTIFIER");
+      this.#unexpected("IDENTIFIER", name);
     }
     if (!optional && name.kind === "ident" && this.#at("(")) {
       const open = this.#take();
@@ -237,10 +237,7 @@ class Parser {
       case "symbol":
         return this.#bracketed(token);
       default:
-        if (token.kind !== "end") this.#next--;
-        return this.#unexpected(
-          "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}",
-        );
+        return this.#unexpected(ANY_OPERAND, token);
     }
   }
   #identifier(token: Token, name: string): Expr {
@@ -249,8 +246,7 @@ class Parser {
       return { kind: "const", at, value: { type: "bool", value: text === "true" } };
     if (text === "null") return { kind: "const", at, value: { type: "null", value: null } };
     if (text === "in") {
-      this.#next--;
-      this.#unexpected("IDENTIFIER");
+      this.#unexpected("IDENTIFIER", token);
     }
     if (RESERVED.has(text)) this.#fail(at, `reserved identifier: ${text}`);
     if (!this.#at("(")) return { kind: "ident", at, name };
@@ -267,8 +263,7 @@ class Parser {
       case ".": {
         const name = this.#take();
         if (name.kind === "ident") return this.#identifier(name, `.${name.text}`);
-        this.#next--;
-        return this.#unexpected("IDENTIFIER");
+        return this.#unexpected("IDENTIFIER", name);
       }
       case "[": {
         const items: { value: Expr; optional: boolean }[] = [];
@@ -283,10 +278,7 @@ class Parser {
       case "{":
         return { kind: "map", at: token.at, entries: this.#mapEntries() };
       default:
-        this.#next--;
-        return this.#unexpected(
-          "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}",
-        );
+        return this.#unexpected(ANY_OPERAND, token);
     }
   }
   #mapEntries(): MapEntry[] {
@@ -308,8 +300,7 @@ class Parser {
       const optional = this.#accept("?");
       const name = this.#take();
       if (name.kind !== "ident" && name.kind !== "quoted-ident") {
-        this.#next--;
-        this.#unexpected("IDENTIFIER");
+        this.#unexpected("IDENTIFIER", name);
       }
       this.#expect(":");
       fields.push({ at: name.at, name: name.text, value: this.#expr(), optional });
