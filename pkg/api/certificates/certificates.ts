@@ -26,7 +26,8 @@ export const certificateSigningRequest = defineResource<CertificateSigningReques
       if (spec === undefined) return;
       // Who asks is what the signer judges, so the client cannot say it.
       spec.username = user.name;
-      spec.uid = user.uid;
+      delete spec.uid;
+      if (user.uid !== undefined) spec.uid = user.uid;
       spec.groups = [...user.groups];
       delete spec.extra;
       if (user.extra !== undefined && Object.keys(user.extra).length > 0) {
