@@ -4,7 +4,7 @@ import type { UserInfo } from "#pkg/apimachinery/index.ts";
 import type { Clock } from "#pkg/util/index.ts";
 import type { ObjectSource } from "../source/index.ts";
 import { classify, flowOf, type FlowRequest, orderFlowSchemas } from "./classify.ts";
-import { Levels } from "./levels.ts";
+import { type Level, Levels } from "./levels.ts";
 
 export interface FlowControlDeps {
   readonly flowSchemas: ObjectSource<FlowSchema>;
@@ -43,10 +43,10 @@ export class FlowController {
   }
 
   /**
-   * Waits for a seat. Returns what gives it back (idempotent).
+   * Takes a seat, at once when one is free. What is returned gives it back (idempotent).
    * @throws StatusError 429 when the level is full and the request may not wait (any longer).
    */
-  async admit(user: UserInfo, request: FlowRequest, signal: AbortSignal): Promise<() => void> {
+  admit(user: UserInfo, request: FlowRequest, signal: AbortSignal): (() => void) | Promise<() => void> {
     if (isLongRunning(request)) return PASS;
     this.#refresh();
     const schema = classify(this.#ordered!, user, request);
@@ -55,7 +55,11 @@ export class FlowController {
     if (level === undefined || level.exempt) return PASS;
     const flow = schema === undefined ? CATCH_ALL : flowOf(schema, user, request);
     const acquired = this.#levels.acquire(level, flow, this.#deps.queueTimeoutMs ?? 15_000, signal);
-    const refusal = acquired instanceof Promise ? await acquired : acquired;
+    if (acquired instanceof Promise) return acquired.then((refusal) => this.#judged(level, refusal));
+    return this.#judged(level, acquired);
+  }
+
+  #judged(level: Level, refusal: string | undefined): () => void {
     if (refusal !== undefined) throw tooManyRequests("too many requests, please try again later.", 1);
     let released = false;
     return () => {

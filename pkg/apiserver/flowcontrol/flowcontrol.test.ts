@@ -124,7 +124,7 @@ describe("seats", () => {
       queueTimeoutMs: 1000,
     });
   });
-  const enter = (group: string, user = "u", signal = never): Promise<() => void> =>
+  const enter = async (group: string, user = "u", signal = never): Promise<() => void> =>
     flow.admit(authenticated(user, group), request(), signal);
   const settled = async (promise: Promise<unknown>): Promise<boolean> => {
     const pending = Symbol("pending");
