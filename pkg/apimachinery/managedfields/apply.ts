@@ -12,7 +12,7 @@ import { BEFORE_FIRST_APPLY, decodeManagers, encodeManagers, identityOf, type Ma
 import { mergeObjects } from "./merge.ts";
 import { nodeOf } from "./nodes.ts";
 import { pruneObject } from "./prune.ts";
-import { trackedFields } from "./strip.ts";
+import { trackedFields, writableFields } from "./strip.ts";
 import { withoutFields, withoutManagedFields } from "./update.ts";
 
 export interface ApplyRequest {
@@ -75,7 +75,9 @@ export function applyObject(request: ApplyRequest): ApplyResult {
   }
   merged.metadata ??= {};
 
-  const { changed, removed } = compareObjects(node, liveObject, merged);
+  const comparison = compareObjects(node, liveObject, merged);
+  const changed = writableFields(comparison.changed, resetFields);
+  const removed = writableFields(comparison.removed, resetFields);
   if (!force) {
     const conflicts = findConflicts(request, others, changed);
     if (conflicts.length > 0) return { conflict: applyConflict(conflicts) };

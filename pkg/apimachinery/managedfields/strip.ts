@@ -16,10 +16,25 @@ const UNTRACKED = fieldsOfPaths([
   "metadata.resourceVersion",
 ]);
 
-/** `fields` without untracked ones, and without what the request may not write (`resetFields`, dotted paths). */
-export function trackedFields(fields: Fields, resetFields: readonly string[] | undefined): Fields {
-  const tracked = difference(fields, UNTRACKED);
+/** What takes part in nothing: changes there neither gain nor lose anybody a field. Endpoints pass the same array each time. */
+const ofPaths = new WeakMap<readonly string[], Fields>();
+function resetSet(resetFields: readonly string[]): Fields {
+  let set = ofPaths.get(resetFields);
+  if (set === undefined) {
+    set = fieldsOfPaths(resetFields);
+    ofPaths.set(resetFields, set);
+  }
+  return set;
+}
+
+/** `fields` without what the request may not write (`resetFields`, dotted paths). */
+export function writableFields(fields: Fields, resetFields: readonly string[] | undefined): Fields {
   return resetFields === undefined || resetFields.length === 0
-    ? tracked
-    : recursiveDifference(tracked, fieldsOfPaths(resetFields));
+    ? fields
+    : recursiveDifference(fields, resetSet(resetFields));
+}
+
+/** `fields` that somebody can own. */
+export function trackedFields(fields: Fields, resetFields: readonly string[] | undefined): Fields {
+  return writableFields(difference(fields, UNTRACKED), resetFields);
 }

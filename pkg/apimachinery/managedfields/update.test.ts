@@ -92,6 +92,9 @@ test("subresources are managers of their own, and reset fields are never owned",
   );
   const main = update(undefined, pod({ nodeName: "n" }, {}, { phase: "Running" }), { resetFields: ["status"] });
   assert.deepEqual(main[0]!.fieldsV1, { "f:spec": { "f:nodeName": {} } });
+  const owned = withFields(pod({ nodeName: "n" }, {}, { phase: "Running" }), status);
+  const cleared = update(owned, pod({ nodeName: "n" }), { resetFields: ["status"], manager: "other" });
+  assert.deepEqual(cleared, status, "a write that cannot reach status takes nothing from its owner");
 });
 
 test("clients may set managedFields, give them up, or not know them", () => {

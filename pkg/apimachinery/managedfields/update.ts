@@ -5,7 +5,7 @@ import { compareObjects } from "./compare.ts";
 import { difference, type Fields, isEmpty, union } from "./fields.ts";
 import { capManagers, decodeManagers, encodeManagers, identityOf, type Manager } from "./managers.ts";
 import { nodeOf } from "./nodes.ts";
-import { trackedFields } from "./strip.ts";
+import { trackedFields, writableFields } from "./strip.ts";
 
 export interface UpdateRequest {
   readonly schema: FieldSchema;
@@ -63,12 +63,10 @@ export function updateManagedFields(request: UpdateRequest): ManagedFieldsEntry[
   const before = managersBefore(request);
   // An object that gave up its managers stays untracked until somebody applies to it.
   if (before.length === 0 && live !== undefined) return [];
-  const { changed, removed } = compareObjects(
-    nodeOf(schema),
-    withoutManagedFields(live),
-    withoutManagedFields(updated),
-  );
-  const taken = trackedFields(changed, resetFields);
+  const comparison = compareObjects(nodeOf(schema), withoutManagedFields(live), withoutManagedFields(updated));
+  const changed = writableFields(comparison.changed, resetFields);
+  const removed = writableFields(comparison.removed, resetFields);
+  const taken = trackedFields(changed, undefined);
   let managers: readonly Manager[] = before;
   if (!isEmpty(changed) || !isEmpty(removed)) {
     const self: Manager = { name: manager, operation: "Update", apiVersion, subresource, time, fields: taken };
