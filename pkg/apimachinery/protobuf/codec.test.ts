@@ -150,6 +150,26 @@ test("random bytes never do worse than an error of ours", () => {
   );
 });
 
+test("damaged messages of any kind fail cleanly, and what decodes is JSON that encodes again", () => {
+  const damage = fc.array(fc.tuple(fc.nat(), fc.integer({ min: 0, max: 255 })), { minLength: 1, maxLength: 4 });
+  fc.assert(
+    fc.property(fc.constantFrom(...ordinary), fc.nat(), damage, (message, seed, changes) => {
+      const bytes = encodeProtobuf(message, randomObject(new SeededRandom(seed), message, 3));
+      for (const [position, value] of changes) if (bytes.length > 0) bytes[position % bytes.length] = value;
+      let object: Record<string, unknown>;
+      try {
+        object = decodeProtobuf(message, bytes);
+      } catch (error) {
+        assert.match((error as Error).name, /^(ProtobufError|DecodeError)$/, String((error as Error).stack));
+        return;
+      }
+      const json: unknown = JSON.parse(JSON.stringify(object));
+      encodeProtobuf(message, json);
+    }),
+    { numRuns: 2000 },
+  );
+});
+
 test("objects of the wrong shape are refused by name", () => {
   assert.throws(
     () => encodeProtobuf("k8s.io.api.core.v1.Pod", { spec: { nodeName: 1 } }),

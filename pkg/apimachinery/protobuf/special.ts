@@ -50,10 +50,12 @@ function parseTime(value: unknown): { seconds: number; nanos: number } {
   const fraction = /\.(\d+)/.exec(text)?.[1] ?? "";
   return { seconds: Math.floor(epochMs / 1000), nanos: Number(fraction.padEnd(9, "0").slice(0, 9)) };
 }
+/** RFC 3339 has four digits for the year. */
+const FIRST_SECOND = -62_167_219_200;
+const LAST_SECOND = 253_402_300_799;
 function formatSeconds(seconds: number): string {
-  const date = new Date(seconds * 1000);
-  if (Number.isNaN(date.getTime())) throw new ProtobufError("time out of range");
-  return date.toISOString().slice(0, 19);
+  if (!(seconds >= FIRST_SECOND && seconds <= LAST_SECOND)) throw new ProtobufError("time out of range");
+  return new Date(seconds * 1000).toISOString().slice(0, 19);
 }
 
 /** Timestamp {seconds: 1, nanos: 2}; an empty message is no time at all. */
@@ -76,6 +78,7 @@ function timeCodec(micro: boolean): Codec {
         else nanos = reader.int32();
         return true;
       });
+      if (nanos < 0 || nanos > 999_999_999) throw new ProtobufError("time out of range");
       if (!micro) return `${formatSeconds(seconds)}Z`;
       return `${formatSeconds(seconds)}.${String(Math.floor(nanos / 1000)).padStart(6, "0")}Z`;
     },
