@@ -5,6 +5,11 @@ import type { Store } from "#pkg/storage/index.ts";
 import { type Clock, type Logger, type Random, RealClock, SecureRandom, silentLogger } from "#pkg/util/index.ts";
 import type { ApiHandler, Attributes, Authenticator, Authorizer } from "./contract.ts";
 import { Discovery } from "./discovery/discovery.ts";
+import type { Service } from "#pkg/api/types/core-v1.ts";
+import type { EndpointSlice } from "#pkg/api/types/discovery-v1.ts";
+import { EndpointResolver, HttpsTransport, WebhookClient } from "./admission/index.ts";
+import { CacheSource } from "./source/index.ts";
+import type { WebhookCaller } from "./extensions/conversion-webhook.ts";
 import { Extensions } from "./extensions/controller.ts";
 import { withDefinitionRules } from "./extensions/crd-strategy.ts";
 import { HealthChecks } from "./health/health.ts";
@@ -68,6 +73,8 @@ export interface ApiServerDeps {
   readonly componentProbes?: ReadonlyMap<string, ComponentProbe>;
   /** More lines for /metrics (Prometheus text), e.g. those of the process. */
   readonly metrics?: () => string | Promise<string>;
+  /** Reaches conversion webhooks; by default through the endpoints of their Services. */
+  readonly webhooks?: WebhookCaller;
   /** Texts for `kubectl explain`; asked for when a document is built, not kept. */
   readonly descriptions?: () => Descriptions;
 }
@@ -137,7 +144,14 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   health.add("ping", () => undefined);
   health.add("etcd", () => (isReady ? undefined : "the watch cache is still loading"), ["readyz", "healthz"]);
   const background = new AbortController();
-  const extensions = new Extensions({ registry, client: () => loopbackClient(handler, clock), clock, log });
+  const extensions = new Extensions({
+    registry,
+    client: () => loopbackClient(handler, clock),
+    webhooks: deps.webhooks ?? webhookClient(registry, clock, random, background.signal),
+    clock,
+    random,
+    log,
+  });
   let running: Promise<void> = Promise.resolve();
   const ready = registry
     .ready()
@@ -164,6 +178,13 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
       await registry.close();
     },
   };
+}
+
+/** Reaches webhooks through the endpoints of their Services. */
+function webhookClient(registry: ResourceRegistry, clock: Clock, random: Random, signal: AbortSignal): WebhookCaller {
+  const services = new CacheSource<Service>(registry.cache("", "services"), clock, signal);
+  const slices = new CacheSource<EndpointSlice>(registry.cache("discovery.k8s.io", "endpointslices"), clock, signal);
+  return new WebhookClient(new HttpsTransport(clock), new EndpointResolver(services, slices, random));
 }
 
 async function serveMetrics(

@@ -26,3 +26,4 @@ export { refusal } from "./attributes.ts";
 export type { ServiceAddress, ServiceResolver, WebhookTransport } from "./webhook/client.ts";
 export { EndpointResolver } from "./webhook/service-resolver.ts";
 export { HttpsTransport } from "./webhook/https-transport.ts";
+export { WebhookClient } from "./webhook/client.ts";

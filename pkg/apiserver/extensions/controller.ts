@@ -1,10 +1,11 @@
 import type { CustomResourceDefinition, CustomResourceDefinitionCondition } from "#pkg/api/types/apiextensions-v1.ts";
 import { deepEqual, isNotFound, type KubeObject } from "#pkg/apimachinery/index.ts";
 import type { Client } from "#pkg/client/index.ts";
-import { type Clock, formatTime, type Logger } from "#pkg/util/index.ts";
-import type { InstalledResource } from "../registry/installed.ts";
+import { type Clock, formatTime, type Logger, type Random } from "#pkg/util/index.ts";
+import type { InstalledResource, ObjectConverter } from "../registry/installed.ts";
 import type { ResourceRegistry } from "../registry/resource-registry.ts";
 import { updateStored } from "../registry/stored-update.ts";
+import { type WebhookCaller, WebhookConverter } from "./conversion-webhook.ts";
 import { CLEANUP_FINALIZER } from "./crd-strategy.ts";
 import { customResource } from "./definition.ts";
 import { judgeNames } from "./names.ts";
@@ -13,7 +14,10 @@ export interface ExtensionsDeps {
   readonly registry: ResourceRegistry;
   /** Deletes what is left of a definition that goes. */
   readonly client: () => Client;
+  /** Reaches conversion webhooks. */
+  readonly webhooks: WebhookCaller;
   readonly clock: Clock;
+  readonly random: Random;
   readonly log: Logger;
 }
 
@@ -104,7 +108,8 @@ export class Extensions {
     const { registry, log } = this.#deps;
     const served = crd.spec.versions.filter((version) => version.served);
     try {
-      for (const version of served) registry.install(customResource(crd, version));
+      const converter = this.#converterOf(crd);
+      for (const version of served) registry.install(customResource(crd, version), converter);
     } catch (err) {
       // Validation lets no such schema in; one that another program stored must not stop the others.
       log.error({ err, crd: name }, "Could not serve a CustomResourceDefinition");
@@ -115,6 +120,11 @@ export class Extensions {
     for (const version of before?.versions ?? []) {
       if (!versions.includes(version)) registry.uninstall(crd.spec.group, version, crd.spec.names.plural);
     }
+  }
+  #converterOf(crd: CustomResourceDefinition): ObjectConverter | undefined {
+    const { webhooks, random } = this.#deps;
+    if (crd.spec.conversion?.strategy !== "Webhook") return undefined;
+    return new WebhookConverter(crd, webhooks, random);
   }
   #uninstall(name: string): void {
     const crd = this.#known.get(name);

@@ -37,6 +37,11 @@ export async function createObject(call: Call): Promise<void> {
 }
 
 export function sendWritten(call: Call, code: number, written: Written): void | Promise<void> {
+  const prepared = call.installed.prepare([written.entry]);
+  return prepared === undefined ? sendReady(call, code, written) : prepared.then(() => sendReady(call, code, written));
+}
+
+function sendReady(call: Call, code: number, written: Written): void | Promise<void> {
   if (written.entry !== undefined) return sendEntry(call, code, written.entry);
   return sendObject(call, code, written.object);
 }
@@ -112,7 +117,7 @@ async function insert(call: Call, object: KubeObject, generated: string | undefi
   const cache = installed.cache!;
   for (let attempt = 1; ; attempt++) {
     try {
-      return { entry: await cache.create(installed.toStorage(object)) };
+      return { entry: await cache.create(await installed.storable(object)) };
     } catch (error) {
       const name = object.metadata.name ?? "";
       if (!(error instanceof KeyExistsError)) throw storageError(error, installed.subject, name);

@@ -32,6 +32,7 @@ export async function deleteObject(call: Call): Promise<void> {
   const deletion = await deleteOne(call, call.target.namespace, call.target.name, options);
   if ("kept" in deletion) {
     const code = options.orphanDependents === false ? 202 : 200;
+    if (isEntry(deletion.kept)) await call.installed.prepare([deletion.kept]);
     await (isEntry(deletion.kept) ? sendEntry(call, code, deletion.kept) : sendObject(call, code, deletion.kept));
     return;
   }
@@ -81,6 +82,7 @@ async function deleteOne(call: Call, namespace: string, name: string, options: D
   const cache = installed.cache!;
   const entry = cache.peek(namespace, name) ?? (await cache.get(namespace, name));
   if (entry === undefined) throw notFound(installed.subject, name);
+  await installed.prepare([entry]);
   const attributes = admissionAttributes(call, {
     operation: "DELETE",
     name,
@@ -132,15 +134,17 @@ async function tryDelete(
   const cache = installed.cache!;
   const stale = await checkPreconditions(call, entry, options);
   if (stale !== undefined) return stale;
+  await installed.prepare([entry]);
   const object = installed.object(entry);
   const marked = markDeleted(call, object, options);
   if (options.dryRun) return marked === undefined ? { gone: object } : { kept: marked };
   try {
     if (marked !== undefined) {
       if (marked === object) return { kept: entry };
-      return { kept: await cache.update(entry, installed.toStorage(marked as KubeObject)) };
+      return { kept: await cache.update(entry, await installed.storable(marked as KubeObject)) };
     }
     const last = await cache.delete(entry);
+    await installed.prepare([last]);
     const { definition } = installed;
     await call.services.allocators.get(`${definition.group}/${definition.plural}`)?.released(object);
     return { gone: last };
@@ -292,6 +296,7 @@ export async function deleteCollection(call: Call): Promise<void> {
   for (;;) {
     const { entries, metadata: pageMeta } = await listPage(call, page);
     metadata ??= pageMeta;
+    await call.installed.prepare(entries);
     await deleteAll(call, entries, options);
     deleted.push(...entries);
     if (pageMeta.continue === undefined || list.limit > 0) break;

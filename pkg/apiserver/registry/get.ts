@@ -32,5 +32,7 @@ export async function findEntry(call: Call, resourceVersion = ""): Promise<Cache
     throw error;
   }
   if (entry === undefined) throw notFound(installed.subject, target.name);
+  const prepared = installed.prepare([entry]);
+  if (prepared !== undefined) await prepared;
   return entry;
 }

@@ -3,6 +3,12 @@ import { apiVersionOf, type KubeObject } from "#pkg/apimachinery/index.ts";
 import { qualifiedResource, type Subject } from "#pkg/apimachinery/index.ts";
 import type { CacheEntry, ResourceCache } from "#pkg/storage/cacher/index.ts";
 
+/** Turns objects of a kind into another of its versions by asking somebody (a conversion webhook). */
+export interface ObjectConverter {
+  /** In the order given; the results are the caller's own. @throws StatusError when it fails */
+  convert(objects: readonly Readonly<KubeObject>[], apiVersion: string): Promise<KubeObject[]>;
+}
+
 /** One resource in one version as it is being served: its definition, its storage, and how its bytes are written. */
 export class InstalledResource {
   readonly definition: ResourceDefinition;
@@ -20,11 +26,18 @@ export class InstalledResource {
   readonly variant: string;
   /** The watch frame made last: all watchers of an event are told one after the other. */
   lastFrame: { entry: CacheEntry; type: string; encoding: string; frame: Buffer } | undefined;
+  readonly #converter: ObjectConverter | undefined;
   readonly #subresources: ReadonlyMap<string, SubresourceDefinition>;
   readonly #stored: boolean;
 
-  constructor(definition: ResourceDefinition, cache: ResourceCache | undefined, serial: number) {
+  constructor(
+    definition: ResourceDefinition,
+    cache: ResourceCache | undefined,
+    serial: number,
+    converter?: ObjectConverter,
+  ) {
     this.definition = definition;
+    this.#converter = converter;
     this.cache = cache;
     this.apiVersion = apiVersionOf(definition);
     this.subject = { group: definition.group, resource: definition.plural };
@@ -43,6 +56,37 @@ export class InstalledResource {
   subresource(name: string): SubresourceDefinition | undefined {
     return this.#subresources.get(name);
   }
+  /** True when objects may have to be asked for before they can be read in this version. */
+  get convertsByAsking(): boolean {
+    return this.#converter !== undefined;
+  }
+  /**
+   * Makes entries readable in this version. undefined when they are already; only then, or after waiting, may they be
+   * passed to `object` and `json`.
+   */
+  prepare(entries: Iterable<CacheEntry | undefined>): Promise<void> | undefined {
+    if (this.#converter === undefined) return undefined;
+    const foreign: CacheEntry[] = [];
+    for (const entry of entries) {
+      if (entry === undefined || entry.object.apiVersion === this.apiVersion) continue;
+      if (!this.#isPrepared(entry)) foreign.push(entry);
+    }
+    return foreign.length === 0 ? undefined : this.#convert(foreign);
+  }
+  #isPrepared(entry: CacheEntry): boolean {
+    return entry.variant(`${this.variant}:prepared`, () => ({ done: false })).done;
+  }
+  async #convert(entries: readonly CacheEntry[]): Promise<void> {
+    const converted = await this.#converter!.convert(
+      entries.map(({ object }) => object),
+      this.apiVersion,
+    );
+    for (const [index, entry] of entries.entries()) {
+      if (this.#isPrepared(entry)) continue; // by somebody else meanwhile
+      entry.variant(`${this.variant}:object`, () => this.fromStorage(converted[index]!));
+      entry.variant(`${this.variant}:prepared`, () => ({ done: false })).done = true;
+    }
+  }
   /** The entry's object in this version. Shared: never change it. */
   object(entry: CacheEntry): Readonly<KubeObject> {
     if (this.#stored) return entry.object;
@@ -53,6 +97,12 @@ export class InstalledResource {
     if (this.#stored) return entry.json;
     return entry.variant(`${this.variant}:json`, () => Buffer.from(JSON.stringify(this.object(entry))));
   }
+  /** A stored object, of whatever version, in this version. */
+  async converted(object: KubeObject): Promise<KubeObject> {
+    if (this.#converter === undefined || object.apiVersion === this.apiVersion) return this.fromStorage(object);
+    const [converted] = await this.#converter.convert([object], this.apiVersion);
+    return this.fromStorage(converted!);
+  }
   /** A stored object in this version; never changes its argument. */
   fromStorage(object: Readonly<KubeObject>): KubeObject {
     const { fromStorage, kind } = this.definition;
@@ -61,7 +111,12 @@ export class InstalledResource {
     return { ...converted, apiVersion: this.apiVersion, kind };
   }
   /** An object of this version as it is stored. */
-  toStorage(object: KubeObject): KubeObject {
+  storable(object: KubeObject): KubeObject | Promise<KubeObject> {
+    const storage = apiVersionOf(this.definition.storage);
+    if (this.#converter === undefined || storage === this.apiVersion) return this.#toStorage(object);
+    return this.#converter.convert([object], storage).then(([converted]) => converted!);
+  }
+  #toStorage(object: KubeObject): KubeObject {
     const { toStorage, storage, kind } = this.definition;
     const converted = toStorage === undefined ? object : toStorage(object);
     return { ...converted, apiVersion: apiVersionOf(storage), kind };

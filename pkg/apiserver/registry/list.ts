@@ -59,19 +59,45 @@ export async function listPage(call: Call, options: ListOptions): Promise<Listed
   const prefix = listPrefix(cache.prefix, installed, selection);
   let result: CacheListResult;
   try {
-    result = await cache.list({
+    const query: CacheListOptions = {
       namespace: selection.namespace,
       ...(selection.name === undefined ? {} : { name: selection.name }),
       ...(selection.index === undefined ? {} : { index: selection.index }),
-      ...(selection.matches === undefined ? {} : { filter: selection.matches }),
-      ...(options.limit > 0 ? { limit: options.limit } : {}),
       ...(token === undefined ? {} : { startAfter: prefix + token.startAfter }),
       consistency: consistencyOf(options, token),
-    });
+    };
+    result = installed.convertsByAsking
+      ? await listConverted(installed, query, selection, options.limit)
+      : await cache.list({
+          ...query,
+          ...(selection.matches === undefined ? {} : { filter: selection.matches }),
+          ...(options.limit > 0 ? { limit: options.limit } : {}),
+        });
   } catch (error) {
     throw listError(error, options, token);
   }
   return { entries: result.entries, metadata: listMeta(result, prefix, selection, options) };
+}
+
+/** A list whose objects have to be converted before a selector can judge them. */
+async function listConverted(
+  installed: InstalledResource,
+  query: CacheListOptions,
+  { matches }: Selection,
+  limit: number,
+): Promise<CacheListResult> {
+  const all = await installed.cache!.list(query);
+  if (matches === undefined) {
+    const entries = limit > 0 ? all.entries.slice(0, limit) : all.entries;
+    await installed.prepare(entries);
+    const remaining = all.entries.length - entries.length;
+    return { ...all, entries, remaining, next: remaining > 0 ? entries.at(-1)!.key : undefined };
+  }
+  await installed.prepare(all.entries);
+  const selected = all.entries.filter(matches);
+  const entries = limit > 0 ? selected.slice(0, limit) : selected;
+  const cut = entries.length < selected.length;
+  return { ...all, entries, remaining: undefined, next: cut ? entries.at(-1)!.key : undefined };
 }
 
 /** Keys in continue tokens are relative to it. */

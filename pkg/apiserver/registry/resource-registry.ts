@@ -2,7 +2,7 @@ import type { ResourceDefinition } from "#pkg/api/index.ts";
 import { apiVersionOf, type KubeObject } from "#pkg/apimachinery/index.ts";
 import type { ResourceCache } from "#pkg/storage/cacher/index.ts";
 import type { Cacher } from "#pkg/storage/cacher/index.ts";
-import { InstalledResource } from "./installed.ts";
+import { InstalledResource, type ObjectConverter } from "./installed.ts";
 
 export interface ResourceRegistryOptions {
   readonly cacher: Cacher;
@@ -30,9 +30,9 @@ export class ResourceRegistry {
     return this.#serial;
   }
   /** Starts serving a definition, replacing the one of the same group, version and plural. */
-  install(definition: ResourceDefinition): InstalledResource {
+  install(definition: ResourceDefinition, converter?: ObjectConverter): InstalledResource {
     this.#serial++;
-    const installed = new InstalledResource(definition, this.#cacheOf(definition), this.#serial);
+    const installed = new InstalledResource(definition, this.#cacheOf(definition), this.#serial, converter);
     const key = `${definition.group}/${definition.version}`;
     let plurals = this.#versions.get(key);
     if (plurals === undefined) this.#versions.set(key, (plurals = new Map()));
@@ -79,6 +79,13 @@ export class ResourceRegistry {
   /** Storage of the server's own, which no resource shows. Cluster scope. */
   privateStorage(prefix: string, apiVersion: string, kind: string): ResourceCache {
     return this.#cacher.resource({ prefix, namespaced: false, apiVersion, kind });
+  }
+  /** An object of one served version in another one of the same kind; never changes its argument. */
+  async convert(object: Readonly<KubeObject>, from: ResourceDefinition, to: ResourceDefinition): Promise<KubeObject> {
+    const source = this.lookup(from.group, from.version, from.plural);
+    const target = this.lookup(to.group, to.version, to.plural);
+    if (source === undefined || target === undefined) throw new Error(`${from.plural} is not served any more`);
+    return target.converted(await source.storable(structuredClone(object)));
   }
   /** Calls back after every install and uninstall. Returns how to stop. */
   onChange(listener: () => void): () => void {

@@ -53,6 +53,7 @@ export async function serveScale(call: Call, mapping: ScaleMapping): Promise<voi
       ? (body as unknown as Scale)
       : (patchOnto(call, SCALE, patch, options, scale as unknown as KubeObject) as unknown as Scale),
   );
+  await call.installed.prepare([written.entry]);
   const object = written.entry === undefined ? written.object : call.installed.object(written.entry);
   await sendScale(call, scaleOf(object, mapping));
 }

@@ -21,9 +21,10 @@ export async function updateStored(
   let entry = cache.peek(namespace, name) ?? (await cache.get(namespace, name));
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     if (entry === undefined) throw notFound(installed.subject, name);
+    await installed.prepare([entry]);
     const changed = change(installed.object(entry));
     try {
-      return await cache.update(entry, installed.toStorage(changed));
+      return await cache.update(entry, await installed.storable(changed));
     } catch (error) {
       if (!(error instanceof RevisionConflictError)) throw storageError(error, installed.subject, name);
       entry = error.current ?? (await cache.get(namespace, name));

@@ -132,6 +132,8 @@ async function tryUpdate(call: Call, request: UpdateRequest, entry: CacheEntry):
   const { installed, services } = call;
   const { definition } = installed;
   const { view, options } = request;
+  const prepared = installed.prepare([entry]);
+  if (prepared !== undefined) await prepared;
   const old = installed.object(entry);
   let object = await request.change(old);
   const stale = await checkPreconditions(call, object, entry);
@@ -185,7 +187,7 @@ async function writeUpdate(call: Call, object: KubeObject, entry: CacheEntry, dr
     return { object };
   }
   try {
-    if (!goes) return { entry: await installed.cache!.update(entry, installed.toStorage(object)) };
+    if (!goes) return { entry: await installed.cache!.update(entry, await installed.storable(object)) };
     const last = await installed.cache!.delete(entry);
     await services.allocators.get(`${definition.group}/${definition.plural}`)?.released(installed.object(entry));
     object.metadata.resourceVersion = String(last.revision);

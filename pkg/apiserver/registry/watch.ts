@@ -1,7 +1,7 @@
 import { encodeEnvelope, encodeWatchFrame } from "#pkg/apimachinery/protobuf/index.ts";
 import type { KubeObject } from "#pkg/apimachinery/index.ts";
 import type { Status } from "#pkg/api/types/meta-v1.ts";
-import { expired, internalError, notAcceptable } from "#pkg/apimachinery/index.ts";
+import { expired, internalError, notAcceptable, StatusError } from "#pkg/apimachinery/index.ts";
 import type { CacheEntry, CacheEvent } from "#pkg/storage/cacher/index.ts";
 import type { ResponseStream } from "../contract.ts";
 import { contentTypeOf, type Encoding, type Negotiated } from "../http/negotiate.ts";
@@ -48,6 +48,7 @@ export async function watchObjects(call: Call): Promise<void> {
   call.request.signal.addEventListener("abort", onClientGone, { once: true });
   const initial = start.initial;
   framer.started = initial === "none";
+  const inOrder = new InOrder(installed, () => abort.abort());
   await new Promise<void>((resolve) => {
     installed.cache!.watch({
       namespace: selection.namespace,
@@ -55,36 +56,81 @@ export async function watchObjects(call: Call): Promise<void> {
       ...(selection.index === undefined ? {} : { index: selection.index }),
       ...(start.fromRevision === undefined ? {} : { fromRevision: start.fromRevision }),
       signal: abort.signal,
-      onEvent: (event) => {
+      onEvent: inOrder.events((event) => {
         const frame = matches === undefined ? framer.plain(event) : framer.selected(event, matches);
         // The initial state arrives at one go, however large; only later may a reader be called slow.
         return frame === undefined || stream.write(frame) || !framer.started;
-      },
-      onProgress: (revision) => {
+      }),
+      onProgress: inOrder.then((revision: number) => {
         // The first progress only says that the initial state is complete.
         const initialDone = !framer.started && initial !== "none";
         framer.started = true;
         if (initialDone) {
           if (initial === "events-and-bookmark") stream.write(framer.bookmark(revision, true));
         } else if (options.allowWatchBookmarks) stream.write(framer.bookmark(revision, false));
-      },
-      onEnd: (reason, error) => {
-        endStream(stream, framer, reason, error);
+      }),
+      onEnd: inOrder.then((reason: EndReason, error?: Error) => {
+        endStream(stream, framer, reason, inOrder.failure ?? error);
         resolve();
-      },
+      }),
     });
   });
   stopTimer();
   call.request.signal.removeEventListener("abort", onClientGone);
 }
 
-function endStream(
-  stream: ResponseStream,
-  framer: Framer,
-  reason: "aborted" | "slow" | "expired" | "error",
-  error: Error | undefined,
-): void {
-  if (reason === "expired") {
+type EndReason = "aborted" | "slow" | "expired" | "error";
+
+/** Events that have to wait (for a conversion webhook). More than this many mean that it cannot keep up. */
+const MAX_WAITING_EVENTS = 1000;
+
+/** Hands events on one after the other, each when its objects can be read in the watcher's version. */
+class InOrder {
+  readonly #installed: InstalledResource;
+  readonly #onFailure: () => void;
+  #last: Promise<void> | undefined;
+  #waiting = 0;
+  /** Why the watch cannot go on. */
+  failure: StatusError | undefined;
+
+  constructor(installed: InstalledResource, onFailure: () => void) {
+    this.#installed = installed;
+    this.#onFailure = onFailure;
+  }
+  events(deliver: (event: CacheEvent) => boolean): (event: CacheEvent) => boolean {
+    return (event) => {
+      if (this.#last === undefined && !this.#installed.convertsByAsking) return deliver(event);
+      if (this.failure !== undefined || this.#waiting >= MAX_WAITING_EVENTS) return false;
+      this.#waiting++;
+      const prepared = this.#installed.prepare([event.entry, event.previous]);
+      this.#append(async () => {
+        await prepared;
+        this.#waiting--;
+        if (this.failure === undefined) deliver(event);
+      });
+      // Nobody may be waiting for it yet when it fails.
+      prepared?.catch(() => undefined);
+      return true;
+    };
+  }
+  /** The callback, run when everything before it has been delivered. */
+  then<T extends unknown[]>(callback: (...args: T) => void): (...args: T) => void {
+    return (...args) => {
+      if (this.#last === undefined) callback(...args);
+      else this.#append(() => callback(...args));
+    };
+  }
+  #append(work: () => void | Promise<void>): void {
+    this.#last = (this.#last ?? Promise.resolve()).then(work).catch((error: unknown) => {
+      this.failure ??= error instanceof StatusError ? error : internalError(String(error));
+      this.#onFailure();
+    });
+  }
+}
+
+function endStream(stream: ResponseStream, framer: Framer, reason: EndReason, error: Error | undefined): void {
+  if (error instanceof StatusError) stream.write(framer.error(error.status));
+  else if (reason === "expired") {
     stream.write(framer.error(expired("too old resource version").status));
   } else if (reason === "error") {
     stream.write(framer.error(internalError(error?.message ?? "the watch failed").status));

@@ -1,0 +1,125 @@
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import type { KubeObject } from "#pkg/apimachinery/index.ts";
+import { startTestServer, type TestServer } from "../testing/test-server.ts";
+
+let server: TestServer;
+let broken = false;
+let reviews = 0;
+
+/** v1 has spec.host "a:1", v2 has spec.host and spec.port. */
+function convert(object: KubeObject, apiVersion: string): KubeObject {
+  const spec = object["spec"] as { host: string; port?: string };
+  const [host = "", port] = spec.host.split(":");
+  const converted = apiVersion.endsWith("v1") ? { host: `${spec.host}:${spec.port}` } : { host, port };
+  return {
+    ...object,
+    apiVersion,
+    metadata: { ...object.metadata, labels: { converted: "yes" }, generation: 99 },
+    spec: converted,
+  };
+}
+
+before(async () => {
+  server = await startTestServer({
+    webhooks: {
+      call: (_name, _config, _timeout, body) => {
+        if (broken) return Promise.reject(new Error("no endpoints available"));
+        reviews++;
+        const { uid, desiredAPIVersion, objects } = (
+          body as { request: { uid: string; desiredAPIVersion: string; objects: KubeObject[] } }
+        ).request;
+        const convertedObjects = objects.map((object) => convert(object, desiredAPIVersion));
+        return Promise.resolve({ response: { uid, result: { status: "Success" }, convertedObjects } });
+      },
+    },
+  });
+  const schema = (properties: object) => ({
+    openAPIV3Schema: { type: "object", properties: { spec: { type: "object", properties } } },
+  });
+  const text = { type: "string" };
+  const crd = await server.request("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", {
+    body: {
+      apiVersion: "apiextensions.k8s.io/v1",
+      kind: "CustomResourceDefinition",
+      metadata: { name: "hosts.example.com" },
+      spec: {
+        group: "example.com",
+        scope: "Namespaced",
+        names: { plural: "hosts", kind: "Host" },
+        versions: [
+          { name: "v1", served: true, storage: true, schema: schema({ host: text }) },
+          {
+            name: "v2",
+            served: true,
+            storage: false,
+            schema: schema({ host: text, port: text }),
+            selectableFields: [{ jsonPath: ".spec.port" }],
+          },
+        ],
+        conversion: {
+          strategy: "Webhook",
+          webhook: {
+            conversionReviewVersions: ["v1"],
+            clientConfig: { service: { namespace: "default", name: "converter" } },
+          },
+        },
+      },
+    },
+  });
+  assert.equal(crd.status, 201, crd.text);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+});
+after(() => server.close());
+
+const path = (version: string) => `/apis/example.com/${version}/namespaces/default/hosts`;
+
+test("asks the webhook for what is stored in another version, once per object", async () => {
+  const created = await server.request(path("v2"), {
+    body: { apiVersion: "example.com/v2", kind: "Host", metadata: { name: "a" }, spec: { host: "one", port: "1" } },
+  });
+  assert.equal(created.status, 201, created.text);
+  assert.deepEqual(created.json["spec"], { host: "one", port: "1" });
+  assert.deepEqual(created.json.metadata.labels, { converted: "yes" });
+  assert.equal(created.json.metadata.generation, 1);
+  const stored = await server.request(`${path("v1")}/a`);
+  assert.deepEqual(stored.json["spec"], { host: "one:1" });
+  await server.request(path("v1"), {
+    body: { apiVersion: "example.com/v1", kind: "Host", metadata: { name: "b" }, spec: { host: "two:2" } },
+  });
+  const before = reviews;
+  const list = await server.request(path("v2"));
+  assert.deepEqual(
+    (list.json["items"] as { spec: { port: string } }[]).map(({ spec }) => spec.port),
+    ["1", "2"],
+  );
+  await server.request(path("v2"));
+  assert.equal(reviews, before + 1);
+  const selected = await server.request(`${path("v2")}?fieldSelector=spec.port%3D2`);
+  assert.equal((selected.json["items"] as unknown[]).length, 1);
+  const patched = await server.request(`${path("v2")}/a`, {
+    method: "PATCH",
+    body: { spec: { port: "9" } },
+    headers: { "content-type": "application/merge-patch+json" },
+  });
+  assert.deepEqual(patched.json["spec"], { host: "one", port: "9" });
+});
+
+test("converts watched objects in order, and ends the watch when that fails", async () => {
+  const watch = await server.watch(`${path("v2")}?watch=1`);
+  assert.deepEqual((await watch.next()).object["spec"], { host: "one", port: "9" });
+  assert.equal((await watch.next()).object.metadata.name, "b");
+  broken = true;
+  await server.request(path("v1"), {
+    body: { apiVersion: "example.com/v1", kind: "Host", metadata: { name: "c" }, spec: { host: "three:3" } },
+  });
+  const error = await watch.next();
+  assert.equal(error.type, "ERROR");
+  const got = await server.request(`${path("v2")}/c`);
+  broken = false;
+  assert.equal(got.status, 500);
+  assert.match(
+    String(got.json["message"]),
+    /conversion webhook for example\.com\/v2, Kind=Host failed: no endpoints available/,
+  );
+});
