@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { builtinResources } from "#pkg/api/index.ts";
 import type { Namespace, Node, Pod, Secret, ServiceAccount } from "#pkg/api/types/core-v1.ts";
-import type { AnyObject } from "#pkg/apimachinery/index.ts";
+import { type AnyObject, decodeYaml } from "#pkg/apimachinery/index.ts";
 import { createAdmissionChain } from "#pkg/apiserver/admission/index.ts";
 import {
   DEFAULT_REQUEST_HEADERS,
@@ -26,12 +26,15 @@ import {
   createResourceRegistry,
 } from "#pkg/apiserver/index.ts";
 import { connectProxies } from "#pkg/apiserver/subresources/proxy/index.ts";
+import { AuditLogFile, AuditRecorder, parseAuditPolicy } from "#pkg/apiserver/audit/index.ts";
+import { FlowController, bootstrapFlowControl } from "#pkg/apiserver/flowcontrol/index.ts";
 import { CacheSource } from "#pkg/apiserver/source/index.ts";
 import { type FlagValues, UsageError } from "#pkg/config/index.ts";
 import type { ClusterPki } from "#pkg/pki/index.ts";
 import type { Store } from "#pkg/storage/index.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
 import type { masterFlags } from "./flags.ts";
+import { createProcessMetrics } from "./metrics.ts";
 
 export interface BuildDeps {
   readonly flags: FlagValues<typeof masterFlags>;
@@ -44,6 +47,10 @@ export interface BuildDeps {
   readonly address: string;
   /** Ends background work. */
   readonly signal: AbortSignal;
+  /** What has to be closed when the server stops. */
+  readonly cleanup: AsyncDisposableStack;
+  /** Health of the scheduler and the controller manager, for componentstatuses. */
+  readonly componentProbes: ReadonlyMap<string, () => string | undefined>;
 }
 
 /** Puts the API server together: storage first, then who may do what, then the server around them. */
@@ -56,8 +63,14 @@ export async function buildApiServer(deps: BuildDeps): Promise<ApiServer> {
   await bootstrapSystemObjects(bootstrap);
   await bootstrapRbac(bootstrap);
 
-  const source = <T extends AnyObject>(group: string, plural: string) =>
-    new CacheSource<T>(cache(group, plural), clock, signal);
+  await bootstrapFlowControl(bootstrap);
+
+  const sources: CacheSource<AnyObject>[] = [];
+  const source = <T extends AnyObject>(group: string, plural: string) => {
+    const made = new CacheSource<T>(cache(group, plural), clock, signal);
+    sources.push(made as unknown as CacheSource<AnyObject>);
+    return made;
+  };
   const core = {
     namespaces: source<Namespace>("", "namespaces"),
     nodes: source<Node>("", "nodes"),
@@ -125,8 +138,20 @@ export async function buildApiServer(deps: BuildDeps): Promise<ApiServer> {
     extraValidating: rbac === undefined ? [] : [new RbacEscalation(rbac, authorizer)],
   });
 
+  const flow = new FlowController({
+    flowSchemas: source("flowcontrol.apiserver.k8s.io", "flowschemas"),
+    priorityLevels: source("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations"),
+    clock,
+  });
+  // Whoever asked before RBAC has read its roles would be refused, so nobody may ask yet.
+  await Promise.all(sources.map((each) => each.ready()));
+
   return createApiServer({
     registry,
+    flowControl: (user, target, requestSignal) => flow.admit(user, target, requestSignal),
+    componentProbes: deps.componentProbes,
+    metrics: createProcessMetrics(),
+    ...auditOf(deps),
     authenticator,
     authorizer,
     admission,
@@ -159,6 +184,24 @@ function portRange(text: string): { first: number; last: number } {
     throw new UsageError(`--service-node-port-range: ${text} is not a range of ports such as 30000-32767`);
   }
   return { first, last };
+}
+
+/** The audit log, when a path for it is given. */
+function auditOf({ flags, clock, random, log, cleanup }: BuildDeps): { audit?: AuditRecorder } {
+  const path = flags["audit-log-path"];
+  if (path === "") return {};
+  const policyFile = flags["audit-policy-file"];
+  if (policyFile === "") throw new UsageError("--audit-log-path needs an --audit-policy-file");
+  const policy = parseAuditPolicy(decodeYaml(readFileSync(policyFile, "utf8")).value);
+  const file = new AuditLogFile({
+    path,
+    maxSizeMiB: flags["audit-log-maxsize"],
+    maxBackups: flags["audit-log-maxbackup"],
+    clock,
+    log,
+  });
+  cleanup.defer(() => file.flush());
+  return { audit: new AuditRecorder({ policy, write: (line) => file.write(line), clock, random }) };
 }
 
 /** The discovery document and the keys by which others verify service account tokens. */

@@ -86,6 +86,20 @@ export const masterFlags = defineFlags({
     help: "Admission plugins to switch off.",
     section: "Security",
   },
+  "audit-log-path": {
+    type: "string",
+    default: "",
+    help: "File that requests are recorded in; empty: no audit log.",
+    section: "Audit",
+  },
+  "audit-policy-file": { type: "string", default: "", help: "audit.k8s.io/v1 Policy in YAML.", section: "Audit" },
+  "audit-log-maxsize": {
+    type: "integer",
+    default: 100,
+    help: "Size in MiB at which the file is rotated.",
+    section: "Audit",
+  },
+  "audit-log-maxbackup": { type: "integer", default: 10, help: "How many rotated files are kept.", section: "Audit" },
   "service-cluster-ip-range": {
     type: "strings",
     default: ["10.96.0.0/16"],

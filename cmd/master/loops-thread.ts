@@ -16,6 +16,7 @@ export function identityOf(user: string): UserInfo {
 }
 
 export interface LoopsThread {
+  readonly running: boolean;
   /** Resolves when the thread has ended; rejects when it crashed. */
   readonly ended: Promise<void>;
   /** Asks it to end in order. */
@@ -28,6 +29,7 @@ export interface LoopsThread {
 export function startLoopsThread(handler: ApiHandler, input: WorkerInput, log: Logger): LoopsThread {
   const worker = new Worker(workerEntry(), { workerData: input, name: "loops" });
   const closers: Array<() => void> = [];
+  let running = true;
   worker.on("message", (message: ConnectRequest) => {
     closers.push(servePort(handler, message.port, identityOf(message.user)));
   });
@@ -37,11 +39,15 @@ export function startLoopsThread(handler: ApiHandler, input: WorkerInput, log: L
       reject(error);
     });
     worker.on("exit", () => {
+      running = false;
       for (const close of closers) close();
       resolve();
     });
   });
   return {
+    get running() {
+      return running;
+    },
     ended,
     stop: () => worker.postMessage("stop"),
     terminate: async () => void (await worker.terminate()),

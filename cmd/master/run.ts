@@ -9,7 +9,7 @@ import { aborted } from "../common/signals.ts";
 import { buildApiServer } from "./apiserver.ts";
 import { masterFlags } from "./flags.ts";
 import type { LoopsConfig } from "./loops.ts";
-import { startLoopsThread } from "./loops-thread.ts";
+import { type LoopsThread, startLoopsThread } from "./loops-thread.ts";
 import { ensurePki, firstServiceAddress, writeUserKubeconfig } from "./pki.ts";
 import { openStore } from "./store.ts";
 import { existsSync } from "node:fs";
@@ -107,7 +107,25 @@ async function runWithApiServer(flags: Flags, clock: Clock, log: Logger, signal:
   cleanup.defer(startCompactor({ store, clock, log }));
   const background = new AbortController();
   const random = new SecureRandom();
-  const apiServer = await buildApiServer({ flags, store, pki, clock, random, log, address, signal: background.signal });
+  const config = loopsConfig(flags, pki);
+  let loops: LoopsThread | undefined;
+  const probe = (enabled: boolean) => () => (enabled && loops?.running === true ? undefined : "not running here");
+  const componentProbes = new Map([
+    ["scheduler", probe(config.scheduler)],
+    ["controller-manager", probe(config.controllers)],
+  ]);
+  const apiServer = await buildApiServer({
+    flags,
+    store,
+    pki,
+    clock,
+    random,
+    log,
+    address,
+    signal: background.signal,
+    cleanup,
+    componentProbes,
+  });
   cleanup.defer(() => apiServer.close());
   cleanup.defer(() => background.abort(new Error("kubits-master is shutting down")));
   await apiServer.ready;
@@ -119,12 +137,11 @@ async function runWithApiServer(flags: Flags, clock: Clock, log: Logger, signal:
   await writeAdminKubeconfig(flags, address, clock);
   log.info({ address, port: flags["secure-port"] }, "API server is ready");
 
-  const config = loopsConfig(flags, pki);
   if (!config.scheduler && !config.controllers) {
     await aborted(signal);
   } else {
     const input = { config, verbosity: flags.v, format: flags["logging-format"] };
-    const loops = startLoopsThread(apiServer.handler, input, log);
+    loops = startLoopsThread(apiServer.handler, input, log);
     await Promise.race([aborted(signal), loops.ended]);
     loops.stop();
     // Leases are given back first; a loop that does not end must not keep the process.

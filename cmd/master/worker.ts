@@ -3,7 +3,7 @@
  * over it, so that heavy loops never hold up a request.
  */
 import { MessageChannel, type MessagePort, parentPort, workerData } from "node:worker_threads";
-import { type Client, type Transport, createClient, portTransport } from "#pkg/client/index.ts";
+import { type Client, EventInterner, type Transport, createClient, portTransport } from "#pkg/client/index.ts";
 import { RealClock, SecureRandom } from "#pkg/util/index.ts";
 import { createLogger } from "../common/logging.ts";
 import { VERSION } from "../common/program.ts";
@@ -29,6 +29,8 @@ const clock = new RealClock();
 const abort = new AbortController();
 const clients = new Map<string, Client>();
 const transports: Transport[] = [];
+// All clients of this thread share one parsed object per watch event.
+const interner = new EventInterner();
 
 function clientAs(user: string): Client {
   const known = clients.get(user);
@@ -37,7 +39,7 @@ function clientAs(user: string): Client {
   main!.postMessage({ type: "connect", user, port: port2 }, [port2]);
   const transport = portTransport(port1);
   transports.push(transport);
-  const client = createClient(transport, { userAgent: `kubits-master/${VERSION}`, clock });
+  const client = createClient(transport, { interner, userAgent: `kubits-master/${VERSION}`, clock });
   clients.set(user, client);
   return client;
 }
