@@ -5,6 +5,8 @@ import { leases, nodes, pods } from "#pkg/api/refs.ts";
 import type { Node, Pod } from "#pkg/api/types/core-v1.ts";
 import { type Clock, formatMicroTime, formatTime, type Random } from "#pkg/util/index.ts";
 
+import { isPodReady } from "../common/pods.ts";
+
 /** Annotation: the pod ends with this exit code after it has run for a while; without it, it runs for ever. */
 export const EXIT_CODE = "simulation/exit-code";
 
@@ -136,6 +138,7 @@ export class HollowNodes {
     const finished = phase === "Succeeded" || phase === "Failed";
     if (deletionTimestamp !== undefined) this.#later(`${uid} stop`, this.stopMs, () => this.#remove(pod));
     else if (phase === "Pending" || phase === "") this.#later(`${uid} start`, this.startMs, () => this.#run(pod));
+    else if (!finished && !isPodReady(pod)) this.#later(`${uid} start`, this.startMs, () => this.#run(pod));
     else if (!finished && pod.metadata.annotations?.[EXIT_CODE] !== undefined)
       this.#later(`${uid} finish`, this.runMs, () => this.#finish(pod));
   }
