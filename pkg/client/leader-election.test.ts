@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Lease } from "#pkg/api/types/coordination-v1.ts";
 import { serviceUnavailable } from "#pkg/apimachinery/index.ts";
+import type { KubeObject } from "#pkg/apimachinery/index.ts";
 import { FakeClock, silentLogger } from "#pkg/util/index.ts";
 import { createClient } from "./client.ts";
 import { LeaderElector } from "./leader-election.ts";
@@ -54,11 +55,10 @@ describe("LeaderElector", () => {
   it("takes over from a leader that has vanished, after its lease has run out", async () => {
     const api = new FakeApi();
     const clock = new FakeClock();
-    api.put("/apis/coordination.k8s.io/v1/leases", {
-      metadata: { ...lease, uid: "l" },
-      // The holder's own clock is far ahead; only what we see counts.
-      ...{ spec: { holderIdentity: "dead", leaseDurationSeconds: 15, renewTime: "2036-01-01T00:00:00.000000Z" } },
-    });
+    // The holder's own clock is far ahead; only what we see counts.
+    const spec = { holderIdentity: "dead", leaseDurationSeconds: 15, renewTime: "2036-01-01T00:00:00.000000Z" };
+    const abandoned: KubeObject = { metadata: { ...lease, uid: "l" }, spec };
+    api.put("/apis/coordination.k8s.io/v1/leases", abandoned);
     const a = new Candidate(api, clock, "a");
     await clock.advance(14_000);
     assert.equal(a.leading, false);

@@ -8,6 +8,10 @@ export interface TopologyKey {
   readonly slot: number;
   /** One more than the highest number in use. */
   readonly size: number;
+  /** How many values nodes have at present. */
+  readonly used: number;
+  /** By number: 1 where a node has the value at present. Shared: not to be changed, and not to be kept. */
+  present(): Uint8Array;
 }
 
 class Key implements TopologyKey {
@@ -17,6 +21,7 @@ class Key implements TopologyKey {
   readonly #uses: number[] = [];
   readonly #values: string[] = [];
   readonly #free: number[] = [];
+  #present: Uint8Array | undefined;
 
   constructor(key: string, slot: number) {
     this.key = key;
@@ -25,6 +30,13 @@ class Key implements TopologyKey {
   get size(): number {
     return this.#uses.length;
   }
+  get used(): number {
+    return this.#numbers.size;
+  }
+  present(): Uint8Array {
+    this.#present ??= Uint8Array.from(this.#uses, (uses) => (uses > 0 ? 1 : 0));
+    return this.#present;
+  }
   use(value: string): number {
     let number = this.#numbers.get(value);
     if (number === undefined) {
@@ -32,6 +44,7 @@ class Key implements TopologyKey {
       this.#numbers.set(value, number);
       this.#values[number] = value;
       this.#uses[number] = 0;
+      this.#present = undefined;
     }
     this.#uses[number]!++;
     return number;
@@ -40,6 +53,7 @@ class Key implements TopologyKey {
     if (--this.#uses[number]! > 0) return;
     this.#numbers.delete(this.#values[number]!);
     this.#free.push(number);
+    this.#present = undefined;
   }
 }
 

@@ -1,8 +1,8 @@
 import type { NodeInfo } from "../cache/node-info.ts";
 import type { PodInfo } from "../cache/pod-info.ts";
-import { amountOf } from "../cache/resources.ts";
 import { MAX_NODE_SCORE } from "../framework/types.ts";
 import type { Plugin } from "../framework/types.ts";
+import { ScoredAmount } from "./scored-resources.ts";
 import type { ScoredResource } from "./scored-resources.ts";
 
 const DEFAULT_RESOURCES: readonly ScoredResource[] = [
@@ -14,32 +14,44 @@ const DEFAULT_RESOURCES: readonly ScoredResource[] = [
 export function nodeResourcesBalancedAllocation(
   args: { readonly resources?: readonly ScoredResource[] } = {},
 ): Plugin<unknown, undefined> {
-  const names = (args.resources ?? DEFAULT_RESOURCES).map(({ name }) => name);
+  const amounts = (args.resources ?? DEFAULT_RESOURCES).map((resource) => new ScoredAmount(resource));
   return {
     name: "NodeResourcesBalancedAllocation",
     // A pod that requests nothing changes no balance.
-    preScore: ({ requests }) => (names.every((name) => amountOf(requests, name) === 0) ? "skip" : { state: undefined }),
-    score: (_state, pod, node) => Math.trunc((1 - deviation(pod, node, names)) * MAX_NODE_SCORE),
+    preScore: ({ requests }) => (amounts.every((amount) => amount.of(requests) === 0) ? "skip" : { state: undefined }),
+    score: (_state, pod, node) => Math.trunc((1 - deviation(pod, node, amounts)) * MAX_NODE_SCORE),
   };
 }
 
-function deviation({ requests }: PodInfo, { requested, allocatable }: NodeInfo, names: readonly string[]): number {
-  const fractions: number[] = [];
+/** Standard deviation of the shares of the resources that would be requested. */
+function deviation(pod: PodInfo, node: NodeInfo, amounts: readonly ScoredAmount[]): number {
+  let count = 0;
   let sum = 0;
-  for (let i = 0; i < names.length; i++) {
-    const name = names[i]!;
-    const has = amountOf(allocatable, name);
-    if (has === 0) continue;
-    const wanted = amountOf(requests, name);
-    if (wanted === 0 && name !== "cpu" && name !== "memory" && name !== "ephemeral-storage") continue;
-    const fraction = Math.min((amountOf(requested, name) + wanted) / has, 1);
-    fractions.push(fraction);
-    sum += fraction;
+  let first = 0;
+  let second = 0;
+  for (let i = 0; i < amounts.length; i++) {
+    const share = shareOf(amounts[i]!, pod, node);
+    if (share < 0) continue;
+    if (count === 0) first = share;
+    else second = share;
+    count++;
+    sum += share;
   }
-  if (fractions.length === 2) return Math.abs(fractions[0]! - fractions[1]!) / 2;
-  if (fractions.length < 2) return 0;
-  const mean = sum / fractions.length;
+  if (count < 2) return 0;
+  if (count === 2) return Math.abs(first - second) / 2;
+  const mean = sum / count;
   let squares = 0;
-  for (const fraction of fractions) squares += (fraction - mean) ** 2;
-  return Math.sqrt(squares / fractions.length);
+  for (const amount of amounts) {
+    const share = shareOf(amount, pod, node);
+    if (share >= 0) squares += (share - mean) ** 2;
+  }
+  return Math.sqrt(squares / count);
+}
+
+/** -1 where the resource does not count: the node has none of it, or the pod does not ask for an extended one. */
+function shareOf(amount: ScoredAmount, pod: PodInfo, node: NodeInfo): number {
+  const has = amount.of(node.allocatable);
+  const wanted = amount.of(pod.requests);
+  if (has === 0 || (amount.isExtended && wanted === 0)) return -1;
+  return Math.min((amount.of(node.requested) + wanted) / has, 1);
 }

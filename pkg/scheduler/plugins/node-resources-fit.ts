@@ -5,7 +5,7 @@ import { amountOf, podRequests, readResources, wholeOf } from "../cache/resource
 import type { Status } from "../framework/status.ts";
 import type { Plugin } from "../framework/types.ts";
 import { MAX_NODE_SCORE } from "../framework/types.ts";
-import { requestedForScoring } from "./scored-resources.ts";
+import { ScoredAmount } from "./scored-resources.ts";
 import type { ScoredResource } from "./scored-resources.ts";
 
 export interface ShapePoint {
@@ -45,6 +45,7 @@ export function nodeResourcesFit(args: NodeResourcesFitArgs = {}): Plugin<undefi
     RequestedToCapacityRatio: byShape(requestedToCapacityRatio?.shape ?? []),
   };
   const scoreOne = strategies[type];
+  const amounts = resources.map((resource) => new ScoredAmount(resource));
   return {
     name: "NodeResourcesFit",
     events: [
@@ -78,7 +79,7 @@ export function nodeResourcesFit(args: NodeResourcesFitArgs = {}): Plugin<undefi
       return status;
     },
     preScore: (pod) => ({ state: pod }),
-    score: (_state, pod, node) => weightedScore(pod, node, resources, scoreOne),
+    score: (_state, pod, node) => weightedScore(pod, node, amounts, scoreOne),
   };
 }
 
@@ -162,18 +163,17 @@ function couldFit(pod: Pod, node: Node, old: Node | undefined): boolean {
 
 type ScoreOne = (requested: number, allocatable: number) => number;
 
-function weightedScore(pod: PodInfo, node: NodeInfo, resources: readonly ScoredResource[], scoreOne: ScoreOne): number {
+function weightedScore(pod: PodInfo, node: NodeInfo, resources: readonly ScoredAmount[], scoreOne: ScoreOne): number {
   let sum = 0;
   let weights = 0;
   for (let i = 0; i < resources.length; i++) {
-    const { name, weight } = resources[i]!;
-    const allocatable = amountOf(node.allocatable, name);
+    const resource = resources[i]!;
+    const allocatable = resource.of(node.allocatable);
     if (allocatable === 0) continue;
-    const requested = requestedForScoring(pod, node, name);
     // An extended resource that the pod does not use says nothing about where it should go.
-    if (requested === undefined) continue;
-    sum += scoreOne(requested, allocatable) * weight;
-    weights += weight;
+    if (resource.isExtended && resource.of(pod.requests) === 0) continue;
+    sum += scoreOne(resource.requested(pod, node), allocatable) * resource.weight;
+    weights += resource.weight;
   }
   return weights === 0 ? 0 : Math.floor(sum / weights);
 }

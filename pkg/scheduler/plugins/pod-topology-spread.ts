@@ -4,6 +4,7 @@ import type { SchedulerCache } from "../cache/cache.ts";
 import type { NodeInfo } from "../cache/node-info.ts";
 import { PodInfo } from "../cache/pod-info.ts";
 import { labelOf, NO_LABELS } from "../cache/selectors.ts";
+import type { TopologyKey } from "../cache/topology-index.ts";
 import type { LabelMatcher } from "../cache/selectors.ts";
 import { unresolvable, unschedulable } from "../framework/status.ts";
 import { MAX_NODE_SCORE } from "../framework/types.ts";
@@ -123,18 +124,16 @@ function countDomains(
   const slots = keys.map(({ slot }) => slot);
   const namespaces = new Set([pod.namespace]);
   const domains = constraints.map((constraint, index): Domains => {
-    const { slot, size: capacity } = keys[index]!;
-    const counts = new Int32Array(capacity);
-    const eligible = new Uint8Array(capacity);
+    const key = keys[index]!;
+    const { slot } = key;
+    const counts = new Int32Array(key.size);
     const everyNode = countsEveryNode(constraint, pod);
     const isCounted = (node: NodeInfo) => hasAll(node, slots) && (everyNode || countsNode(constraint, pod, node));
-    let size = 0;
-    for (const node of nodes) {
-      const domain = node.domains[slot]!;
-      if (domain < 0 || eligible[domain] === 1 || !isCounted(node)) continue;
-      eligible[domain] = 1;
-      size++;
-    }
+    // Nothing restricts the nodes: every value that a node has is a domain.
+    const unrestricted = everyNode && slots.length === 1;
+    const { eligible, size } = unrestricted
+      ? { eligible: key.present(), size: key.used }
+      : eligibleDomains(key, nodes, isCounted);
     const { byNode } = cache.podCounts.count(namespaces, constraint.matcher, { terminating: false });
     for (const [node, count] of byNode)
       if (node.node !== undefined && isCounted(node)) counts[node.domains[slot]!]! += count;
@@ -142,6 +141,23 @@ function countDomains(
     return { constraint, slot, selectsItself, counts, eligible, size, lowest: undefined };
   });
   return { domains };
+}
+
+function eligibleDomains(
+  { slot, size: capacity, used }: TopologyKey,
+  nodes: readonly NodeInfo[],
+  isCounted: (node: NodeInfo) => boolean,
+): { eligible: Uint8Array; size: number } {
+  const eligible = new Uint8Array(capacity);
+  let size = 0;
+  for (const node of nodes) {
+    const domain = node.domains[slot]!;
+    if (domain < 0 || eligible[domain] === 1 || !isCounted(node)) continue;
+    eligible[domain] = 1;
+    size++;
+    if (size === used) break; // there are no others
+  }
+  return { eligible, size };
 }
 
 function hasAll({ domains }: NodeInfo, slots: readonly number[]): boolean {

@@ -1,20 +1,52 @@
 import type { NodeInfo } from "../cache/node-info.ts";
 import type { PodInfo } from "../cache/pod-info.ts";
-import { amountOf } from "../cache/resources.ts";
+import type { Resources } from "../cache/resources.ts";
 
 export interface ScoredResource {
   readonly name: string;
   readonly weight: number;
 }
 
-/**
- * What of a resource would be requested on the node with the pod there, containers without requests counting as the
- * defaults; undefined for an extended resource that the pod does not ask for.
- */
-export function requestedForScoring(pod: PodInfo, node: NodeInfo, name: string): number | undefined {
-  if (name === "cpu") return node.nonZeroMilliCpu + pod.nonZeroMilliCpu;
-  if (name === "memory") return node.nonZeroMemory + pod.nonZeroMemory;
-  const wanted = amountOf(pod.requests, name);
-  if (wanted === 0 && name !== "ephemeral-storage") return undefined;
-  return amountOf(node.requested, name) + wanted;
+const CPU = 0;
+const MEMORY = 1;
+const EPHEMERAL_STORAGE = 2;
+const SCALAR = 3;
+const KINDS: Readonly<Record<string, number>> = { cpu: CPU, memory: MEMORY, "ephemeral-storage": EPHEMERAL_STORAGE };
+
+/** A resource to score by, with its name looked up once: scoring asks for every node. */
+export class ScoredAmount {
+  readonly weight: number;
+  readonly isExtended: boolean;
+  readonly #name: string;
+  readonly #kind: number;
+
+  constructor({ name, weight }: ScoredResource) {
+    this.#name = name;
+    this.weight = weight;
+    this.#kind = KINDS[name] ?? SCALAR;
+    this.isExtended = this.#kind === SCALAR;
+  }
+  of(resources: Resources): number {
+    switch (this.#kind) {
+      case CPU:
+        return resources.milliCpu;
+      case MEMORY:
+        return resources.memory;
+      case EPHEMERAL_STORAGE:
+        return resources.ephemeralStorage;
+      default:
+        return resources.scalars?.get(this.#name) ?? 0;
+    }
+  }
+  /** What would be requested with the pod there, containers without requests counting as the defaults. */
+  requested(pod: PodInfo, node: NodeInfo): number {
+    switch (this.#kind) {
+      case CPU:
+        return node.nonZeroMilliCpu + pod.nonZeroMilliCpu;
+      case MEMORY:
+        return node.nonZeroMemory + pod.nonZeroMemory;
+      default:
+        return this.of(node.requested) + this.of(pod.requests);
+    }
+  }
 }
