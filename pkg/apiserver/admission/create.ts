@@ -23,6 +23,14 @@ import {
   ClusterTrustBundleAttest,
 } from "./plugins/certificates.ts";
 import { type Equivalents, equivalentsOf } from "./equivalents.ts";
+import {
+  AlwaysDeny,
+  ExtendedResourceToleration,
+  LimitPodHardAntiAffinityTopology,
+  NamespaceExists,
+  OwnerReferencesPermissionEnforcement,
+  PodConnectAuthorization,
+} from "./plugins/extra.ts";
 import { LimitRanger } from "./plugins/limits.ts";
 import { NamespaceLifecycle } from "./plugins/namespace-lifecycle.ts";
 import { DenyServiceExternalIPs, NamespaceAutoProvision, PodNodeSelector } from "./plugins/namespace-options.ts";
@@ -106,11 +114,33 @@ export interface ExtensionDeps {
 
 /** Plugins that are off unless enabled by name. */
 const OFF_BY_DEFAULT: ReadonlySet<string> = new Set([
+  "AlwaysDeny",
   "AlwaysPullImages",
   "DenyServiceExternalIPs",
+  "ExtendedResourceToleration",
+  "LimitPodHardAntiAffinityTopology",
   "NamespaceAutoProvision",
+  "NamespaceExists",
   "NodeRestriction",
+  "OwnerReferencesPermissionEnforcement",
   "PodNodeSelector",
+]);
+
+/** Upstream's plugins that this server does not have: they can be disabled, not enabled. */
+const ABSENT: ReadonlySet<string> = new Set([
+  "AlwaysAdmit",
+  "EventRateLimit",
+  "ImagePolicyWebhook",
+  "JobValidation",
+  "NodeDeclaredFeatureValidator",
+  "PodGroupProtection",
+  "PodGroupWorkloadExists",
+  "PodResizeValidator",
+  "PodTolerationRestriction",
+  "MutatingAdmissionPolicy",
+  "MutatingAdmissionWebhook",
+  "ValidatingAdmissionPolicy",
+  "ValidatingAdmissionWebhook",
 ]);
 
 /** The built-in plugins in upstream's order. @throws Error for a name in `enable` or `disable` that does not exist. */
@@ -119,6 +149,8 @@ export function createAdmissionChain(deps: AdmissionDeps): AdmissionChain {
   const plugins: AdmissionPlugin[] = [
     new NamespaceAutoProvision(sources.namespaces, deps.createNamespace ?? cannotProvision),
     new NamespaceLifecycle(sources.namespaces, deps.lookupNamespace),
+    new NamespaceExists(sources.namespaces),
+    new LimitPodHardAntiAffinityTopology(),
     new LimitRanger(sources.limitRanges),
     new ServiceAccount(sources.serviceAccounts, clock, random),
     new NodeRestriction(sources),
@@ -128,8 +160,10 @@ export function createAdmissionChain(deps: AdmissionDeps): AdmissionChain {
     new PodNodeSelector(sources.namespaces),
     new Priority(sources.priorityClasses),
     new DefaultTolerationSeconds(),
+    new ExtendedResourceToleration(),
     new DefaultStorageClass(sources.storageClasses),
     new StorageObjectInUseProtection(),
+    new OwnerReferencesPermissionEnforcement(authorizer, () => deps.extension?.installed() ?? []),
     new PersistentVolumeClaimResize(sources.storageClasses),
     new RuntimeClass(sources.runtimeClasses),
     new CertificateApproval(authorizer),
@@ -139,14 +173,17 @@ export function createAdmissionChain(deps: AdmissionDeps): AdmissionChain {
     new DefaultIngressClass(sources.ingressClasses),
     new DenyServiceExternalIPs(),
     new PodTopologyLabels(sources.nodes),
+    new PodConnectAuthorization(authorizer),
     ...configured(deps),
     ...(deps.extraValidating ?? []),
     new ResourceQuota(sources.resourceQuotas, deps.quotaCache, clock),
+    new AlwaysDeny(),
   ];
   const names = new Set(plugins.map(({ name }) => name));
-  for (const name of [...(deps.enable ?? []), ...(deps.disable ?? [])]) {
-    if (!names.has(name)) throw new Error(`admission plugin ${JSON.stringify(name)} is unknown`);
-  }
+  const unknown =
+    deps.enable?.find((name) => !names.has(name)) ??
+    deps.disable?.find((name) => !names.has(name) && !ABSENT.has(name));
+  if (unknown !== undefined) throw new Error(`admission plugin ${JSON.stringify(unknown)} is unknown`);
   const enabled = plugins.filter(
     ({ name }) =>
       deps.disable?.includes(name) !== true && (!OFF_BY_DEFAULT.has(name) || deps.enable?.includes(name) === true),

@@ -4,7 +4,13 @@ import type { KubeObject } from "#pkg/apimachinery/index.ts";
 import type { ClusterRole, ClusterRoleBinding } from "#pkg/api/types/rbac-v1.ts";
 import { type CacheEntry, KeyExistsError } from "#pkg/storage/cacher/index.ts";
 import { FakeClock, SeededRandom, silentLogger } from "#pkg/util/index.ts";
-import { bootstrapRbac, bootstrapSystemObjects, defaultRbacObjects, type StoredCache } from "./index.ts";
+import {
+  bootstrapExtensionAuthentication,
+  bootstrapRbac,
+  bootstrapSystemObjects,
+  defaultRbacObjects,
+  type StoredCache,
+} from "./index.ts";
 
 class FakeCache implements StoredCache {
   readonly objects = new Map<string, CacheEntry>();
@@ -96,6 +102,23 @@ describe("bootstrap", () => {
       read<ClusterRoleBinding>("clusterrolebindings", "system:monitoring").subjects?.map(({ name }) => name),
       ["me", "system:monitoring"],
     );
+  });
+
+  test("publishes whom aggregated servers trust, and keeps it so", async () => {
+    const publish = (clientCa: string): Promise<void> =>
+      bootstrapExtensionAuthentication(deps, {
+        clientCa,
+        requestHeaderCa: "proxy",
+        allowedNames: ["front-proxy-client"],
+      });
+    const data = (): Record<string, string> =>
+      read<{ data: Record<string, string> }>("configmaps", "extension-apiserver-authentication", "kube-system").data;
+    await publish("old");
+    await publish("new");
+    assert.equal(data()["client-ca-file"], "new");
+    assert.equal(data()["requestheader-allowed-names"], '["front-proxy-client"]');
+    await publish("new");
+    assert.equal(cache("", "configmaps").writes, 2);
   });
 
   test("respects autoupdate=false", async () => {

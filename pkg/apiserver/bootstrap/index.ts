@@ -6,7 +6,15 @@
  * const deps = { cache: (group, plural) => registry.cache(group, plural), clock, random, log };
  * await bootstrapSystemObjects(deps); // namespaces default, kube-system, kube-public, kube-node-lease; priority classes
  * await bootstrapRbac(deps);          // default roles and bindings, and kubeadm's
+ * await bootstrapExtensionAuthentication(deps, { clientCa: pki.ca.cert, requestHeaderCa: pki.frontProxyCa.cert, allowedNames: ["front-proxy-client"] });
  * ```
  */
-export { bootstrapRbac, bootstrapSystemObjects, type BootstrapDeps, type StoredCache } from "./reconcile.ts";
+export {
+  bootstrapExtensionAuthentication,
+  bootstrapRbac,
+  bootstrapSystemObjects,
+  type BootstrapDeps,
+  type ExtensionAuthentication,
+  type StoredCache,
+} from "./reconcile.ts";
 export { defaultRbacObjects, kubeadmBindings, systemNodeRules, type BootstrapRbacObjects } from "./objects.ts";

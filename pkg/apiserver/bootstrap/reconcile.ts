@@ -190,3 +190,39 @@ export async function bootstrapSystemObjects(deps: BootstrapDeps): Promise<void>
     }),
   ]);
 }
+
+export interface ExtensionAuthentication {
+  /** PEM of the authority clients are signed by. */
+  readonly clientCa: string;
+  /** PEM of the authority front proxies are signed by, and the names they may have. */
+  readonly requestHeaderCa: string;
+  readonly allowedNames: readonly string[];
+}
+
+/**
+ * Writes ConfigMap kube-system/extension-apiserver-authentication, from which aggregated API servers learn whom to
+ * trust. Kept at what this server says. Idempotent.
+ */
+export async function bootstrapExtensionAuthentication(
+  deps: BootstrapDeps,
+  trust: ExtensionAuthentication,
+): Promise<void> {
+  const data = {
+    "client-ca-file": trust.clientCa,
+    "requestheader-allowed-names": JSON.stringify(trust.allowedNames),
+    "requestheader-client-ca-file": trust.requestHeaderCa,
+    "requestheader-extra-headers-prefix": '["X-Remote-Extra-"]',
+    "requestheader-group-headers": '["X-Remote-Group"]',
+    "requestheader-uid-headers": '["X-Remote-Uid"]',
+    "requestheader-username-headers": '["X-Remote-User"]',
+  };
+  const wanted = {
+    apiVersion: "v1",
+    kind: "ConfigMap",
+    metadata: { name: "extension-apiserver-authentication", namespace: "kube-system" },
+    data,
+  };
+  await ensureObject(deps, deps.cache("", "configmaps"), wanted, (current) =>
+    isDeepStrictEqual(current["data"], data) ? undefined : { ...current, data },
+  );
+}
