@@ -145,7 +145,9 @@ async function runWithApiServer(flags: Flags, clock: Clock, log: Logger, signal:
     await Promise.race([aborted(signal), loops.ended]);
     loops.stop();
     // Leases are given back first; a loop that does not end must not keep the process.
-    await Promise.race([loops.ended, sleep(clock, LOOPS_GRACE_MS)]);
+    const grace = new AbortController();
+    await Promise.race([loops.ended, sleep(clock, LOOPS_GRACE_MS, grace.signal).catch(() => undefined)]);
+    grace.abort(); // the timer would keep the process alive
     await loops.terminate();
   }
   log.info({}, "Shutting down");
