@@ -10,8 +10,11 @@ import { nothingObserved } from "./pod/observed.ts";
 import type { ObservedContainer, ObservedPod } from "./pod/observed.ts";
 
 const RELIST_PERIOD_MS = 1000;
-/** With the runtime's event stream the list is only a safety net. */
-const RELIST_PERIOD_WITH_EVENTS_MS = 300_000;
+/** With the runtime's event stream the list is only a safety net, against events that were lost. */
+const RELIST_PERIOD_WITH_EVENTS_MS = 30_000;
+/** Docker tells of a container's end a moment before its own list knows: look once more after this. */
+const SECOND_LOOK_MS = 150;
+const EVENTS_RETRY_MS = 5000;
 /** Upstream's threshold: a relist that has not succeeded for so long makes the node NotReady. */
 const HEALTHY_MS = 180_000;
 const UID_LABEL = "io.kubernetes.pod.uid";
@@ -31,6 +34,8 @@ export class PodLifecycleEvents {
   readonly #entries = new Map<string, Entry>();
   readonly #containers = new Map<string, { state: string; status: RuntimeContainerStatus }>();
   readonly #sandboxes = new Map<string, { state: string; status: SandboxStatus }>();
+  /** Pods being looked at because of an event; true when another event came meanwhile. */
+  readonly #looking = new Map<string, boolean>();
   #lastRelist: number | undefined;
   #eventsWork = false;
 
@@ -71,17 +76,16 @@ export class PodLifecycleEvents {
   async run(signal: AbortSignal): Promise<void> {
     void this.#followEvents(signal);
     while (!signal.aborted) {
-      try {
-        await this.relist(signal);
-      } catch (err) {
-        if (signal.aborted) return;
-        this.#log.warn({ err }, "Listing the runtime's pods failed");
+      const age = this.#lastRelist === undefined ? Infinity : this.#clock.monotonic() - this.#lastRelist;
+      if (!this.#eventsWork || age >= RELIST_PERIOD_WITH_EVENTS_MS) {
+        try {
+          await this.relist(signal);
+        } catch (err) {
+          if (signal.aborted) return;
+          this.#log.warn({ err }, "Listing the runtime's pods failed");
+        }
       }
-      try {
-        await sleep(this.#clock, this.#eventsWork ? RELIST_PERIOD_WITH_EVENTS_MS : RELIST_PERIOD_MS, signal);
-      } catch {
-        return; // aborted
-      }
+      await sleep(this.#clock, RELIST_PERIOD_MS, signal).catch(() => undefined); // aborted: the loop's condition ends it
     }
   }
 
@@ -197,22 +201,40 @@ export class PodLifecycleEvents {
       try {
         for await (const event of this.#runtime.events(signal)) {
           this.#eventsWork = true;
-          const uid = event.podUid;
-          if (uid === undefined) continue;
-          const before = this.#entries.get(uid)?.observed;
-          await this.refresh(uid, signal);
-          if (this.#entries.get(uid)?.observed !== before) this.#onChange(uid);
+          const { podUid } = event;
+          if (podUid === undefined) continue;
+          this.#lookSoon(podUid, signal);
+          this.#clock.schedule(SECOND_LOOK_MS, () => {
+            if (!signal.aborted) this.#lookSoon(podUid, signal);
+          });
         }
       } catch (err) {
         if (signal.aborted || isRuntimeError(err, "Unimplemented")) return;
         this.#log.debug({ err }, "The runtime's event stream ended; listing continues");
       }
       this.#eventsWork = false;
-      try {
-        await sleep(this.#clock, 5000, signal);
-      } catch {
-        return; // aborted
-      }
+      await sleep(this.#clock, EVENTS_RETRY_MS, signal).catch(() => undefined); // aborted: the loop's condition ends it
     }
+  }
+
+  /** One look per pod at a time; an event that comes during a look makes another follow. */
+  #lookSoon(uid: string, signal: AbortSignal): void {
+    if (this.#looking.has(uid)) {
+      this.#looking.set(uid, true);
+      return;
+    }
+    this.#looking.set(uid, false);
+    const before = this.#entries.get(uid)?.observed;
+    this.refresh(uid, signal)
+      .catch((err: unknown) => {
+        if (!signal.aborted) this.#log.debug({ err, podUid: uid }, "Looking at a pod after an event failed");
+        this.#eventsWork = false; // the next list makes up for it
+      })
+      .finally(() => {
+        const again = this.#looking.get(uid) === true;
+        this.#looking.delete(uid);
+        if (this.#entries.get(uid)?.observed !== before) this.#onChange(uid);
+        if (again) this.#lookSoon(uid, signal);
+      });
   }
 }

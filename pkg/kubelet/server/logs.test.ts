@@ -54,6 +54,14 @@ const cases: [name: string, options: Partial<LogOptions>, expected: string][] = 
 ];
 for (const [name, options, expected] of cases) test(name, async () => assert.equal(await read(options), expected));
 
+test("Docker's own format is read as well", async () => {
+  const entry = (log: string, stream: string) => `${JSON.stringify({ log, stream, time: "2026-01-01T00:00:01Z" })}\n`;
+  const text =
+    entry("one\n", "stdout") + entry("half ", "stdout") + entry("line\n", "stdout") + entry("bad\n", "stderr");
+  assert.equal(await read({}, text), "one\nhalf line\nbad\n");
+  assert.equal(await read({ timestamps: true, stream: "Stderr" }, text), "2026-01-01T00:00:01Z bad\n");
+});
+
 test("a log of many blocks has the right tail", async () => {
   const text = Array.from({ length: 20_000 }, (_, i) => line(1, `line ${i}`)).join("");
   assert.equal(await read({ tailLines: 3 }, text), "line 19997\nline 19998\nline 19999\n");

@@ -30,6 +30,7 @@ interface Line {
 
 /** A line that is not in the format is passed on as it is: better odd than lost. */
 export function parseLine(line: Buffer): Line {
+  if (line[0] === 0x7b) return parseJsonLine(line) ?? { time: "", stream: "stdout", partial: false, text: line };
   const first = line.indexOf(0x20);
   const second = line.indexOf(0x20, first + 1);
   const third = line.indexOf(0x20, second + 1);
@@ -42,6 +43,22 @@ export function parseLine(line: Buffer): Line {
     partial: tag.startsWith("P"),
     text: third < 0 ? Buffer.alloc(0) : line.subarray(third + 1),
   };
+}
+
+/** Docker's json-file format, where the text carries its own line end. */
+function parseJsonLine(line: Buffer): Line | undefined {
+  try {
+    const { log, stream, time } = JSON.parse(line.toString("utf8")) as {
+      log?: unknown;
+      stream?: unknown;
+      time?: unknown;
+    };
+    if (typeof log !== "string" || typeof stream !== "string" || typeof time !== "string") return undefined;
+    const partial = !log.endsWith("\n");
+    return { time, stream, partial, text: Buffer.from(partial ? log : log.slice(0, -1)) };
+  } catch {
+    return undefined; // a container's own JSON in a log of another format
+  }
 }
 
 /** Where the last `count` lines begin. */

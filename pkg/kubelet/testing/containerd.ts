@@ -16,10 +16,10 @@ export interface TestContainerd {
 
 const ROOT = join(import.meta.dirname, "../../..");
 const ARCHIVES = "/var/cache/kubits/archives";
-const IMAGES = { pause: "registry.k8s.io/pause:3.10", busybox: "docker.io/library/busybox:1.35" };
+export const IMAGES = { pause: "registry.k8s.io/pause:3.10", busybox: "docker.io/library/busybox:1.35" };
 
 /** The archive of an image of the catalogue, built first when this machine does not have it yet. */
-function archiveOf(reference: string): string {
+export function archiveOf(reference: string): string {
   const archive = join(ARCHIVES, `${reference.replaceAll(/[/:]/g, "_")}.tar`);
   if (!existsSync(archive))
     execFileSync(join(ROOT, "hack/images"), ["--out", ARCHIVES, "--only", reference], { stdio: "inherit" });
@@ -42,30 +42,24 @@ state = "${directory}/state"
 `;
 }
 
+/** A bridge of the test's own, without masquerading: nothing here needs to leave the machine. */
+export function cniConfiguration(directory: string, bridge: string, subnet: string): string {
+  const ipam = {
+    type: "host-local",
+    dataDir: join(directory, "ipam"),
+    ranges: [[{ subnet: `${subnet}.0/24` }]],
+    routes: [{ dst: "0.0.0.0/0" }],
+  };
+  const plugins = [{ type: "bridge", bridge, isGateway: true, ipMasq: false, ipam }];
+  return JSON.stringify({ cniVersion: "0.4.0", name: "test", plugins });
+}
+
 /** `subnet` is three octets of a /24 nobody else uses. */
 export async function startContainerd(subnet: string): Promise<TestContainerd> {
   const directory = mkdtempSync(join(tmpdir(), "kubelet-test-"));
   const bridge = `kt${subnet.split(".").slice(1).join("x")}`;
   mkdirSync(join(directory, "cni"));
-  const plugins = [
-    {
-      type: "bridge",
-      bridge,
-      isGateway: true,
-      ipMasq: false,
-      ipam: {
-        type: "host-local",
-        dataDir: join(directory, "ipam"),
-        ranges: [[{ subnet: `${subnet}.0/24` }]],
-        routes: [{ dst: "0.0.0.0/0" }],
-      },
-    },
-    { type: "loopback" },
-  ].slice(0, 1);
-  writeFileSync(
-    join(directory, "cni", "10-test.conflist"),
-    JSON.stringify({ cniVersion: "0.4.0", name: "test", plugins }),
-  );
+  writeFileSync(join(directory, "cni", "10-test.conflist"), cniConfiguration(directory, bridge, subnet));
   writeFileSync(join(directory, "config.toml"), configFor(directory));
   const log = openSync(join(directory, "containerd.log"), "w");
   const child = spawn("/usr/bin/containerd", ["--config", join(directory, "config.toml")], {
@@ -117,7 +111,7 @@ export async function startContainerd(subnet: string): Promise<TestContainerd> {
   };
 }
 
-function removeCgroups(path: string): void {
+export function removeCgroups(path: string): void {
   for (const line of readFileSync("/proc/self/mountinfo", "utf8").split("\n")) {
     const [before, after] = line.split(" - ");
     if (!(after ?? "").startsWith("cgroup")) continue;

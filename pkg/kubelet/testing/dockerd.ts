@@ -1,0 +1,157 @@
+/** A Docker daemon of a test's own, on a containerd of its own, with everything below one temporary directory. */
+import { execFileSync, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { RealClock, silentLogger, SpawnRunner } from "#pkg/util/index.ts";
+import { DockerRuntime } from "../docker/index.ts";
+import { archiveOf, cniConfiguration, IMAGES, removeCgroups } from "./containerd.ts";
+
+const PACKAGES = "/var/cache/kubits/debs";
+
+/** Debian's daemon without its package's start scripts. */
+function dockerBinaries(): string {
+  if (existsSync("/usr/sbin/dockerd")) return "";
+  const unpacked = join(PACKAGES, "docker.io-unpacked");
+  if (!existsSync(join(unpacked, "usr/sbin/dockerd"))) {
+    mkdirSync(PACKAGES, { recursive: true });
+    execFileSync("apt-get", ["download", "docker.io"], { cwd: PACKAGES, stdio: "ignore" });
+    const archive = readdirSync(PACKAGES).find((name) => name.startsWith("docker.io_"));
+    if (archive === undefined) throw new Error("apt-get brought no docker.io package");
+    execFileSync("dpkg", ["-x", join(PACKAGES, archive), unpacked]);
+  }
+  return unpacked;
+}
+
+export interface TestDockerd {
+  readonly directory: string;
+  readonly runtime: DockerRuntime;
+  readonly cgroupRoot: string;
+  stop(): Promise<void>;
+}
+
+async function ended(child: ChildProcess): Promise<void> {
+  const exit = new Promise((resolve) => child.once("exit", resolve));
+  child.kill("SIGTERM");
+  await exit;
+}
+
+export async function startDockerd(subnet: string): Promise<TestDockerd> {
+  const directory = mkdtempSync(join(tmpdir(), "kubelet-docker-"));
+  const binaries = dockerBinaries();
+  const bridge = `kd${subnet.split(".").slice(1).join("x")}`;
+  mkdirSync(join(directory, "cni"));
+  writeFileSync(join(directory, "cni", "10-test.conflist"), cniConfiguration(directory, bridge, subnet));
+  writeFileSync(
+    join(directory, "containerd.toml"),
+    `version = 2\nroot = "${directory}/containerd"\nstate = "${directory}/containerd-state"\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n[grpc]\n  address = "${directory}/containerd.sock"\n`,
+  );
+  const log = openSync(join(directory, "daemons.log"), "w");
+  const start = (file: string, args: string[]) =>
+    spawn(file, args, {
+      stdio: ["ignore", log, log],
+      env: { ...process.env, PATH: `${binaries}/usr/bin:${binaries}/usr/sbin:${process.env["PATH"]}` },
+    });
+  const containerd = start("/usr/bin/containerd", ["--config", join(directory, "containerd.toml")]);
+  const socketPath = join(directory, "docker.sock");
+  const dockerd = start(`${binaries}/usr/sbin/dockerd`, [
+    `--containerd=${directory}/containerd.sock`,
+    `--data-root=${directory}/docker`,
+    `--exec-root=${directory}/docker-exec`,
+    `--pidfile=${directory}/docker.pid`,
+    `--host=unix://${socketPath}`,
+    "--bridge=none",
+    "--iptables=false",
+    "--ip6tables=false",
+    "--ip-forward=false",
+  ]);
+  const runtime = new DockerRuntime({
+    socketPath,
+    cniConfDir: join(directory, "cni"),
+    cniBinDir: "/usr/lib/cni",
+    stateDir: join(directory, "state"),
+    commands: new SpawnRunner(),
+    clock: new RealClock(),
+    log: silentLogger,
+  });
+  for (let attempt = 0; ; attempt++) {
+    try {
+      await runtime.version();
+      break;
+    } catch (error) {
+      if (attempt > 100) throw new Error(readFileSync(join(directory, "daemons.log"), "utf8"), { cause: error });
+      await delay(100);
+    }
+  }
+  for (const reference of Object.values(IMAGES)) await loadImage(binaries, socketPath, archiveOf(reference), reference);
+  const cgroupRoot = `/kubelet-docker-${process.pid}`;
+  return {
+    directory,
+    runtime,
+    cgroupRoot,
+    async stop() {
+      for (const { id } of await runtime.listSandboxes()) {
+        await runtime.stopSandbox(id);
+        await runtime.removeSandbox(id);
+      }
+      runtime.close();
+      await ended(dockerd);
+      await ended(containerd);
+      const points = readFileSync("/proc/self/mountinfo", "utf8")
+        .split("\n")
+        .map((line) => line.split(" ")[4] ?? "");
+      for (const point of points.filter((path) => path.startsWith(`${directory}/`)).sort((a, b) => b.length - a.length))
+        execFileSync("umount", ["-l", point]);
+      if (existsSync(`/sys/class/net/${bridge}`)) execFileSync("ip", ["link", "del", bridge]);
+      removeCgroups(cgroupRoot);
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Docker 20.10 cannot load OCI archives: the root file system is imported and its configuration given again. */
+async function loadImage(binaries: string, socketPath: string, archive: string, reference: string): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "kubelet-image-"));
+  try {
+    execFileSync("tar", ["-xf", archive, "-C", folder]);
+    const blob = (digest: string) => join(folder, "blobs", digest.replace(":", "/"));
+    const read = (path: string) => JSON.parse(readFileSync(path, "utf8")) as Record<string, unknown>;
+    let manifest = read(join(folder, "index.json")) as {
+      manifests?: { digest: string }[];
+      config?: { digest: string };
+      layers?: { digest: string }[];
+    };
+    while (manifest.manifests !== undefined) manifest = read(blob(manifest.manifests[0]!.digest));
+    const { config } = read(blob(manifest.config!.digest)) as {
+      config: { Cmd?: string[]; Entrypoint?: string[]; Env?: string[] };
+    };
+    const rootfs = join(folder, "rootfs");
+    mkdirSync(rootfs);
+    for (const { digest } of manifest.layers ?? []) execFileSync("tar", ["-xf", blob(digest), "-C", rootfs]);
+    execFileSync("tar", ["-cf", join(folder, "rootfs.tar"), "-C", rootfs, "."]);
+    const changes = [
+      ...(config.Entrypoint === undefined ? [] : [`ENTRYPOINT ${JSON.stringify(config.Entrypoint)}`]),
+      ...(config.Cmd === undefined ? [] : [`CMD ${JSON.stringify(config.Cmd)}`]),
+      ...(config.Env ?? []).map((entry) => `ENV ${entry.replace("=", " ")}`),
+    ].flatMap((change) => ["--change", change]);
+    const docker = binaries === "" ? "docker" : join(binaries, "usr/bin/docker");
+    execFileSync(
+      docker,
+      ["--host", `unix://${socketPath}`, "import", ...changes, join(folder, "rootfs.tar"), reference],
+      { stdio: "ignore" },
+    );
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
