@@ -75,6 +75,8 @@ export interface TypedDeclaration<T extends AnyObject> {
   readonly updates?: Readonly<Record<string, TypedStrategy<T>>>;
   /** Version objects are stored in, when it is not the one whose hash discovery shows. */
   readonly storage?: { readonly group: string; readonly version: string };
+  /** Sent with every answer of a kind that is on its way out. */
+  readonly deprecationWarning?: string;
   /** Status of a new object; "keep" leaves what the client sent. Default: {} where there is a status subresource. */
   readonly initialStatus?: Readonly<Record<string, unknown>> | "keep";
   readonly printRow?: (object: Readonly<T>, now: number) => unknown[];
@@ -91,6 +93,8 @@ export interface KindDeclaration {
   readonly status?: Strategy;
   readonly updates?: Readonly<Record<string, Strategy>>;
   readonly storage?: { readonly group: string; readonly version: string };
+  /** Sent with every answer of a kind that is on its way out. */
+  readonly deprecationWarning?: string;
   /** Status of a new object; "keep" leaves what the client sent. Default: {} where there is a status subresource. */
   readonly initialStatus?: Readonly<Record<string, unknown>> | "keep";
   readonly printRow?: (object: Readonly<KubeObject>, now: number) => unknown[];
@@ -238,6 +242,7 @@ export function buildDefinition(row: ResourceRow, declaration: KindDeclaration):
       strategy.defaults?.(object);
     },
     ...conversions(row, declaration, storage),
+    ...(declaration.deprecationWarning === undefined ? {} : { deprecationWarning: declaration.deprecationWarning }),
     protobufMessage: protobufMessageOf(definition),
     custom: false,
   };

@@ -1,3 +1,4 @@
+import { formatTime } from "#pkg/util/index.ts";
 import { defineResource } from "../define.ts";
 import type { APIService } from "../types/apiregistration-v1.ts";
 import { validateAPIService } from "./validation.ts";
@@ -13,6 +14,17 @@ export const apiService = defineResource<APIService>({
     generation: false,
     defaults({ spec }) {
       if (spec?.service !== undefined) spec.service.port ??= DEFAULT_PORT;
+    },
+    prepareForCreate(service, { now }) {
+      if (service.spec?.service !== undefined) return;
+      const condition = {
+        type: "Available",
+        status: "True",
+        reason: "Local",
+        message: "Local APIServices are always available",
+        lastTransitionTime: formatTime(now),
+      };
+      service.status = { conditions: [condition] };
     },
     validate: validateAPIService,
   },

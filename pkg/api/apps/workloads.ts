@@ -1,3 +1,4 @@
+import { deepEqual, isDns1123Label } from "#pkg/apimachinery/index.ts";
 import { defineResource } from "../define.ts";
 import { defaultPodTemplate } from "../core/pod-defaults.ts";
 import type { ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet } from "../types/apps-v1.ts";
@@ -68,6 +69,13 @@ export const replicaSet = defineResource<ReplicaSet>({
   },
 });
 
+/** Where a daemon set's template generation went when the field was retired. */
+const TEMPLATE_GENERATION = "deprecated.daemonset.template.generation";
+
+function setTemplateGeneration(daemonSet: DaemonSet, generation: number): void {
+  daemonSet.metadata.annotations = { ...daemonSet.metadata.annotations, [TEMPLATE_GENERATION]: String(generation) };
+}
+
 export const daemonSet = defineResource<DaemonSet>({
   group: "apps",
   version: "v1",
@@ -82,6 +90,14 @@ export const daemonSet = defineResource<DaemonSet>({
         spec.updateStrategy.rollingUpdate.maxSurge ??= 0;
       }
       defaultPodTemplate(spec?.template);
+    },
+    prepareForCreate(daemonSet) {
+      setTemplateGeneration(daemonSet, 1);
+    },
+    prepareForUpdate(daemonSet, old) {
+      const before = Number(old.metadata.annotations?.[TEMPLATE_GENERATION] ?? 0);
+      const same = deepEqual(daemonSet.spec.template, old.spec.template);
+      setTemplateGeneration(daemonSet, same ? before : before + 1);
     },
     validate: validateDaemonSet,
     validateUpdate: validateDaemonSetUpdate,
@@ -110,6 +126,8 @@ export const statefulSet = defineResource<StatefulSet>({
       }
       defaultPodTemplate(spec?.template);
     },
+    // Pods are named after the set, and their names are host names.
+    validateName: isDns1123Label,
     validate: validateStatefulSet,
     validateUpdate: validateStatefulSetUpdate,
     warnings: ({ spec }) => podSpecWarnings(spec?.template?.spec, "spec.template.spec"),

@@ -1,6 +1,8 @@
 import { deepCopy, deepEqual } from "#pkg/apimachinery/index.ts";
+import { formatTime } from "#pkg/util/index.ts";
 import { defineResource } from "../define.ts";
-import type { Container, Pod } from "../types/core-v1.ts";
+import type { Container, Pod, PodCondition } from "../types/core-v1.ts";
+import { mergeMatchLabelKeys } from "./match-label-keys.ts";
 import { defaultPod } from "./pod-defaults.ts";
 import { printPod } from "./print-pod.ts";
 import { qosClassOf } from "./qos.ts";
@@ -48,6 +50,17 @@ export function podGracePeriodSeconds(pod: Readonly<Pod>, requested: number | un
   return seconds < 0 ? 1 : seconds;
 }
 
+function gatedCondition(now: number): PodCondition {
+  return {
+    type: "PodScheduled",
+    status: "False",
+    reason: "SchedulingGated",
+    message: "Scheduling is blocked due to non-empty scheduling gates",
+    lastTransitionTime: formatTime(now),
+    observedGeneration: 1,
+  };
+}
+
 export const pod = defineResource<Pod>({
   group: "",
   version: "v1",
@@ -57,9 +70,11 @@ export const pod = defineResource<Pod>({
   strategy: {
     generation: false,
     defaults: defaultPod,
-    prepareForCreate(pod) {
+    prepareForCreate(pod, { now }) {
       pod.metadata.generation = 1;
       pod.status = { phase: "Pending", qosClass: qosClassOf(pod) };
+      mergeMatchLabelKeys(pod);
+      if ((pod.spec?.schedulingGates ?? []).length > 0) pod.status.conditions = [gatedCondition(now)];
     },
     prepareForUpdate(pod, old) {
       keepStatus(pod, old);

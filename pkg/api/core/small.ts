@@ -14,6 +14,7 @@ export const componentStatus = defineResource<ComponentStatus>({
   version: "v1",
   kind: "ComponentStatus",
   printRow: printComponentStatus,
+  deprecationWarning: "v1 ComponentStatus is deprecated in v1.19+",
 });
 
 export const endpoints = defineResource<Endpoints>({
@@ -21,6 +22,7 @@ export const endpoints = defineResource<Endpoints>({
   version: "v1",
   kind: "Endpoints",
   printRow: printEndpoints,
+  deprecationWarning: "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
   strategy: { allowCreateOnUpdate: true, validate: validateEndpoints },
 });
 
