@@ -40,7 +40,7 @@ interface RawSuite {
 }
 
 const PROTOBUF =
-  /TestAllTypes|google\.protobuf|GlobalEnum|NestedTestAllTypes|proto[23]\b|proto\.(has|get)Ext|NullValue/;
+  /TestAllTypes|TestRequired|google\.protobuf|GlobalEnum|NestedEnum|proto[23]\b|proto\.(?:has|get)Ext|NullValue|\b(?:\w*Value|Any|Struct|Duration|Timestamp)\s*\{/;
 
 /** @throws Error for values that only protobuf has. */
 function readValue(raw: RawValue): Value {
@@ -127,12 +127,12 @@ function read(suite: string, raw: RawTest): SpecTest {
     disableCheck: raw.disableCheck === true,
     checkOnly: raw.checkOnly === true,
   };
-  const needsProtobuf = PROTOBUF.test(
-    JSON.stringify([raw.expr, raw.typeEnv ?? [], raw.container ?? ""]).replaceAll(
-      /google\.protobuf\.(?:Timestamp|Duration)\b(?!\s*\{)/g,
-      "",
-    ),
+  // Timestamps and durations are the engine's own; a container alone makes no difference.
+  const uses = JSON.stringify([raw.expr, raw.typeEnv ?? []]).replaceAll(
+    /google\.protobuf\.(?:Timestamp|Duration)\b(?!\s*\{)/g,
+    "",
   );
+  const needsProtobuf = PROTOBUF.test(uses);
   const nothing = { variables: {}, bindings: {}, expected: undefined };
   if (needsProtobuf) return { ...common, ...nothing, needsProtobuf };
   try {
