@@ -119,6 +119,18 @@ export const nodeFlags = defineFlags({
     section: "DNS",
   },
   dns: { type: "boolean", default: true, help: "Runs the built-in cluster DNS.", section: "DNS" },
+  "dns-stub-domains": {
+    type: "map",
+    default: {},
+    help: "Name servers of single domains (domain=server+server).",
+    section: "DNS",
+  },
+  "dns-metrics-bind-address": {
+    type: "string",
+    default: "0.0.0.0:9153",
+    help: "Where cluster DNS answers /metrics, /health and /ready; empty: nowhere.",
+    section: "DNS",
+  },
   proxy: { type: "boolean", default: true, help: "Runs the service proxy.", section: "Network" },
   "proxy-mode": {
     type: "string",

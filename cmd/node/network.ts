@@ -64,6 +64,16 @@ function proxiers({ flags, nodeIP, runner, clock, log }: NetworkDeps): Map<Famil
   );
 }
 
+/** "corp.example=10.0.0.1" entries; several servers of one domain are separated by "+". */
+function stubDomains(entries: Readonly<Record<string, string>>): Record<string, string[]> {
+  return Object.fromEntries(
+    Object.entries(entries).map(([domain, servers]) => [
+      domain.toLowerCase().replace(/\.$/, ""),
+      servers.split("+").filter((server) => server !== ""),
+    ]),
+  );
+}
+
 /** "10.0.0.1:10256" or "[::]:10256"; a port of 0 or an empty address switches the server off. */
 function listenAddress(flag: string, text: string): ListenAddress | undefined {
   if (text === "") return undefined;
@@ -111,12 +121,14 @@ export async function runNetwork(deps: NetworkDeps, signal: AbortSignal): Promis
   }
   if (flags.proxy) parts.push(runProxy(deps, informers, signal));
   if (flags.dns) {
+    const status = listenAddress("dns-metrics-bind-address", flags["dns-metrics-bind-address"]);
     const config = {
       domain: flags["cluster-domain"],
       address: nodeIP,
       port: CLUSTER_DNS_PORT,
       upstream: nameServers(flags["resolv-conf"], flags["cluster-dns"]),
-      stubDomains: {},
+      stubDomains: stubDomains(flags["dns-stub-domains"]),
+      ...(status === undefined ? {} : { status }),
     };
     parts.push(new ClusterDns({ informers, clock, random, log: log.child({ part: "dns" }), config }).run(signal));
   }

@@ -1,7 +1,9 @@
 import { endpointSlices, services } from "#pkg/api/refs.ts";
 import type { InformerFactory } from "#pkg/client/index.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
+import type { Server } from "node:http";
 import { Forwarder } from "./forwarder.ts";
+import { DnsMetrics, statusServer } from "./metrics.ts";
 import { Resolver } from "./resolver.ts";
 import { DnsServer } from "./server.ts";
 import { ClusterZone } from "./zone.ts";
@@ -13,6 +15,8 @@ export interface ClusterDnsConfig {
   /** Servers for names outside the cluster. */
   readonly upstream: readonly string[];
   readonly stubDomains: Readonly<Record<string, readonly string[]>>;
+  /** Where /health, /ready and /metrics answer; undefined: nowhere. */
+  readonly status?: { readonly address: string; readonly port: number };
 }
 export interface ClusterDnsDeps {
   readonly informers: InformerFactory;
@@ -48,16 +52,35 @@ export class ClusterDns {
       onUpdate: (slice) => zone.setSlice(slice),
       onDelete: (slice) => zone.deleteSlice(slice),
     });
+    const forwarder = new Forwarder({ servers: config.upstream, stubDomains: config.stubDomains, clock, random });
+    const metrics = new DnsMetrics(forwarder);
+    let ready = false;
+    const status = config.status === undefined ? undefined : await this.#listen(statusServer(metrics, () => ready));
     informers.start(signal);
     await Promise.all([serviceInformer.synced(signal), sliceInformer.synced(signal)]);
-    const forwarder = new Forwarder({ servers: config.upstream, stubDomains: config.stubDomains, clock, random });
-    const server = new DnsServer(new Resolver({ zone, forwarder, log }), log);
+    const server = new DnsServer(new Resolver({ zone, forwarder, log, metrics }), log);
     const port = await server.listen(config.address, config.port);
+    ready = true;
     log.info({ address: config.address, port, domain: config.domain }, "Cluster DNS answers");
     await new Promise<void>((resolve) => {
       if (signal.aborted) resolve();
       else signal.addEventListener("abort", () => resolve(), { once: true });
     });
+    ready = false;
+    status?.close();
+    status?.closeAllConnections();
     await server.close();
+  }
+
+  /** Names resolve with or without this port, so a failure is reported and no more. */
+  #listen(server: Server): Promise<Server | undefined> {
+    const { config, log } = this.#deps;
+    return new Promise((resolve) => {
+      server.once("error", (err) => {
+        log.error({ ...config.status, err }, "Could not open the status port of cluster DNS");
+        resolve(undefined);
+      });
+      server.listen(config.status!.port, config.status!.address, () => resolve(server));
+    });
   }
 }

@@ -3,6 +3,7 @@ import { connect, isIPv6 } from "node:net";
 import { LRUCache } from "lru-cache";
 import dnsPacket from "dns-packet";
 import type { Clock, Random } from "#pkg/util/index.ts";
+import { RCODE, answersQuestion, writeQuery } from "./message.ts";
 
 export interface ForwarderOptions {
   /** Servers for everything that no stub domain takes, in order of preference. */
@@ -36,59 +37,71 @@ export class Forwarder {
     this.#cache = new LRUCache({ max: options.cacheEntries ?? 10_000 });
   }
 
-  /** The raw reply to a question, its id zero. Rejects when no server answers in time. */
-  async resolve(name: string, type: string, tcp = false): Promise<Buffer> {
-    const key = `${name.toLowerCase()}|${type}|${tcp}`;
+  /** Questions answered from the cache, and questions sent to other servers. */
+  readonly counts = { cached: 0, sent: 0 };
+
+  /**
+   * The raw reply to a question section (`name` in lower case), its id zero, the question as it was asked. Rejects when no
+   * server answers in time.
+   */
+  async resolve(name: string, type: string, raw: Buffer, tcp = false): Promise<Buffer> {
+    const key = `${name}|${type}|${tcp}`;
     const cached = this.#cache.get(key);
-    if (cached !== undefined && cached.expires > this.#options.clock.now()) return Buffer.from(cached.packet);
+    if (cached !== undefined && cached.expires > this.#options.clock.now()) {
+      this.counts.cached++;
+      return withQuestion(cached.packet, raw);
+    }
     let pending = this.#underWay.get(key);
     if (pending === undefined) {
       if (this.#underWay.size >= MAX_IN_FLIGHT) throw new Error("too many queries are being forwarded");
-      pending = this.#ask(name, type, tcp).finally(() => this.#underWay.delete(key));
+      // A copy, because the question lies in the buffer of a packet.
+      pending = this.#ask(name, Buffer.from(raw), tcp).finally(() => this.#underWay.delete(key));
       this.#underWay.set(key, pending);
     }
     const packet = await pending;
     this.#remember(key, packet);
-    return Buffer.from(packet);
+    return withQuestion(packet, raw);
   }
 
   #remember(key: string, packet: Buffer): void {
     const { answers = [], flags = 0 } = dnsPacket.decode(packet);
-    if ((flags & 0x200) !== 0) return; // truncated
+    const rcode = flags & 0xf;
+    // Neither what was cut off nor a failure that may be over the next moment.
+    if ((flags & 0x200) !== 0 || (rcode !== RCODE.NOERROR && rcode !== RCODE.NXDOMAIN)) return;
     const ttls = answers.map((answer) => ("ttl" in answer ? (answer.ttl ?? 0) : 0));
     const seconds = ttls.length === 0 ? NEGATIVE_TTL_SECONDS : Math.min(...ttls, MAX_TTL_SECONDS);
     if (seconds > 0) this.#cache.set(key, { packet, expires: this.#options.clock.now() + seconds * 1000 });
   }
 
   #serversFor(name: string): readonly string[] {
-    const asked = name.toLowerCase();
     const stub = Object.entries(this.#options.stubDomains)
-      .filter(([domain]) => asked === domain || asked.endsWith(`.${domain}`))
+      .filter(([domain]) => name === domain || name.endsWith(`.${domain}`))
       .sort(([a], [b]) => b.length - a.length)[0];
     return stub?.[1] ?? this.#options.servers;
   }
 
-  async #ask(name: string, type: string, tcp: boolean): Promise<Buffer> {
-    const query = dnsPacket.encode({
-      type: "query",
-      id: this.#options.random.int(65_536),
-      flags: dnsPacket.RECURSION_DESIRED,
-      questions: [{ name, type: type as dnsPacket.RecordType }],
-    });
+  async #ask(name: string, raw: Buffer, tcp: boolean): Promise<Buffer> {
+    const query = writeQuery(this.#options.random.int(65_536), raw);
     let last: unknown = new Error("no upstream server is configured");
+    let refused: Buffer | undefined;
     for (const server of this.#serversFor(name)) {
       try {
-        const reply = await (tcp ? this.#overTcp(server, query) : this.#overUdp(server, query));
+        this.counts.sent++;
+        const reply = await (tcp ? this.#overTcp(server, query) : this.#overUdp(server, query, raw));
+        if (!answersQuestion(reply, raw)) throw new Error(`${server} answered another question`);
         reply.writeUInt16BE(0, 0);
-        return reply;
+        const rcode = reply.readUInt16BE(2) & 0xf;
+        if (rcode !== RCODE.SERVFAIL && rcode !== RCODE.REFUSED) return reply;
+        refused ??= reply; // another server may know more
       } catch (error) {
         last = error;
       }
     }
+    if (refused !== undefined) return refused;
     throw last;
   }
 
-  #overUdp(server: string, query: Buffer): Promise<Buffer> {
+  #overUdp(server: string, query: Buffer, raw: Buffer): Promise<Buffer> {
     const { host, port } = splitServer(server);
     return new Promise((resolve, reject) => {
       // A socket of its own per query draws a fresh source port, which is what makes replies hard to forge.
@@ -104,6 +117,7 @@ export class Forwarder {
       socket.on("error", (error) => finish(() => reject(error)));
       socket.on("message", (reply, from) => {
         if (from.address !== host || reply.length < 12 || reply.readUInt16BE(0) !== query.readUInt16BE(0)) return;
+        if (!answersQuestion(reply, raw)) return; // forged, or for somebody else: the right one may still come
         finish(() => resolve(reply));
       });
       socket.send(query, port, host);
@@ -136,6 +150,13 @@ export class Forwarder {
       socket.write(Buffer.concat([length, query]));
     });
   }
+}
+
+/** A copy of a reply that repeats the question with the letters of whoever asks. */
+function withQuestion(packet: Buffer, raw: Buffer): Buffer {
+  const copy = Buffer.from(packet);
+  raw.copy(copy, 12);
+  return copy;
 }
 
 /** "10.0.0.1", "10.0.0.1:5353" or "[fd00::1]:53". */

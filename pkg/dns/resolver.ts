@@ -1,7 +1,18 @@
 import type { Logger } from "#pkg/util/index.ts";
 import dnsPacket from "dns-packet";
 import type { Forwarder } from "./forwarder.ts";
-import { type Question, RCODE, type Reply, readQuery, writeError, writeReply } from "./message.ts";
+import {
+  type Question,
+  RCODE,
+  type Reply,
+  type Soa,
+  rawQuestion,
+  readQuery,
+  writeError,
+  writeReply,
+  writeTruncated,
+} from "./message.ts";
+import type { DnsMetrics } from "./metrics.ts";
 import type { Answer } from "./records.ts";
 import type { ClusterZone } from "./zone.ts";
 
@@ -9,10 +20,11 @@ export interface ResolverDeps {
   readonly zone: ClusterZone;
   readonly forwarder: Forwarder;
   readonly log: Logger;
+  readonly metrics?: DnsMetrics;
 }
 
 /** SOA of negative answers: what lets clients cache them for a moment only (RFC 2308). */
-function soa(zone: ClusterZone): object {
+function soa(zone: ClusterZone): Soa {
   return {
     type: "SOA",
     name: zone.domain,
@@ -37,6 +49,11 @@ export class Resolver {
     this.#deps = deps;
   }
 
+  /** Counts a reply on its way out. */
+  sent(reply: Buffer): void {
+    this.#deps.metrics?.response(reply);
+  }
+
   /**
    * Answers one packet; undefined means "say nothing". Synchronous for names of the cluster, so that the common case
    * costs no promise.
@@ -45,6 +62,7 @@ export class Resolver {
     const question = readQuery(packet);
     if (question === undefined) return undefined;
     if (!("name" in question)) return writeError(question.id, question.rcode);
+    this.#deps.metrics?.request(tcp ? "tcp" : "udp", question.type);
     const limit = tcp ? 65_535 : question.maxBytes;
     const found = this.#deps.zone.lookup(question.name, question.type);
     if (found.kind === "foreign") return this.#forward(question, tcp, limit);
@@ -62,8 +80,8 @@ export class Resolver {
 
   async #forward(question: Question, tcp: boolean, limit: number): Promise<Buffer> {
     try {
-      const reply = await this.#deps.forwarder.resolve(question.name, question.type, tcp);
-      if (reply.length > limit) return writeReply(question, { ...decodeReply(reply) }, limit);
+      const reply = await this.#deps.forwarder.resolve(question.name, question.type, question.raw, tcp);
+      if (reply.length > limit) return writeTruncated(question);
       reply.writeUInt16BE(question.id, 0);
       return reply;
     } catch (err) {
@@ -80,7 +98,7 @@ export class Resolver {
       if (inner.kind === "authoritative") answers.push(...inner.answers);
       else if (inner.kind === "foreign") {
         try {
-          answers.push(...decodeReply(await this.#deps.forwarder.resolve(target, question.type)).answers);
+          answers.push(...(await this.#addresses(target.toLowerCase(), question.type)));
         } catch (err) {
           this.#deps.log.debug({ target, err }, "Could not resolve the target of an ExternalName");
         }
@@ -88,14 +106,15 @@ export class Resolver {
     }
     return writeReply(question, { rcode: RCODE.NOERROR, authoritative: true, answers }, limit);
   }
-}
 
-function decodeReply(packet: Buffer): Reply {
-  const { answers = [], authorities = [], flags = 0 } = dnsPacket.decode(packet);
-  return {
-    rcode: flags & 0xf,
-    authoritative: false,
-    answers: answers as unknown as Answer[],
-    authorities: authorities as object[],
-  };
+  /** What an outside name resolves to: its addresses and the aliases on the way. */
+  async #addresses(target: string, type: "A" | "AAAA"): Promise<Answer[]> {
+    const packet = await this.#deps.forwarder.resolve(target, type, rawQuestion(target, type));
+    const { answers = [] } = dnsPacket.decode(packet);
+    return answers.flatMap((answer): Answer[] =>
+      answer.type === "A" || answer.type === "AAAA" || answer.type === "CNAME"
+        ? [{ type: answer.type, name: answer.name, ttl: answer.ttl ?? 0, data: answer.data }]
+        : [],
+    );
+  }
 }

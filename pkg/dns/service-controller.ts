@@ -3,7 +3,7 @@ import type { Node } from "#pkg/api/types/core-v1.ts";
 import type { Endpoint } from "#pkg/api/types/discovery-v1.ts";
 import { isAlreadyExists, isNotFound } from "#pkg/apimachinery/index.ts";
 import type { Client, Controller, Draft, InformerFactory } from "#pkg/client/index.ts";
-import { type Clock, type Logger, sleep } from "#pkg/util/index.ts";
+import { type Clock, type Logger, Wakeup, sleep } from "#pkg/util/index.ts";
 import type { EndpointSlice } from "#pkg/api/types/discovery-v1.ts";
 import type { Service } from "#pkg/api/types/core-v1.ts";
 import { CLUSTER_DNS_PORT } from "./cluster-dns.ts";
@@ -95,35 +95,25 @@ export class DnsServiceController implements Controller {
   async run(signal: AbortSignal): Promise<void> {
     const { informers, clock, log } = this.#deps;
     const informer = informers.informer(nodes);
-    let wake: () => void = () => undefined;
-    let dirty = true;
-    const changed = () => {
-      dirty = true;
-      wake();
-    };
+    const wakeup = new Wakeup();
+    const changed = () => wakeup.notify();
     const remove = informer.addHandler({ onAdd: changed, onUpdate: changed, onDelete: changed });
     informers.start(signal);
     await informer.synced(signal);
     let written = "";
     while (!signal.aborted) {
-      if (!dirty) {
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-          signal.addEventListener("abort", () => resolve(), { once: true });
-        });
-        continue;
-      }
-      dirty = false;
       const endpoints = dnsEndpoints(informer.lister.list());
       const text = JSON.stringify(endpoints);
-      if (text === written) continue;
+      if (text === written) {
+        await wakeup.wait(signal);
+        continue;
+      }
       try {
         await this.#converge(endpoints, signal);
         written = text;
       } catch (err) {
         if (signal.aborted) break;
         log.warn({ err }, "Could not update the kube-dns service; trying again");
-        dirty = true;
         await sleep(clock, RETRY_MS, signal).catch(() => undefined);
       }
     }

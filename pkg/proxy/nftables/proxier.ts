@@ -32,12 +32,16 @@ export class NftablesProxier implements Proxier {
     signal: AbortSignal,
   ): Promise<SyncStats> {
     const { runner } = this.#deps;
-    const input =
+    const inputs =
       change === undefined
-        ? this.#ruleset.rebuild(all(), (await this.#list(signal))?.affinity ?? new Map())
-        : this.#ruleset.update(change);
-    if (input !== "") await runner.run("nft", ["-f", "-"], { stdin: input, signal, timeoutMs: 120_000 });
-    return { bytes: Buffer.byteLength(input), rules: this.#ruleset.elementCount };
+        ? this.#ruleset.rebuild(all(), (await this.#list(signal))?.affinity)
+        : [this.#ruleset.update(change)];
+    let bytes = 0;
+    for (const input of inputs) {
+      bytes += Buffer.byteLength(input);
+      if (input !== "") await runner.run("nft", ["-f", "-"], { stdin: input, signal, timeoutMs: 120_000 });
+    }
+    return { bytes, rules: this.#ruleset.elementCount };
   }
 
   get #table(): readonly [string, string] {
@@ -54,11 +58,10 @@ export class NftablesProxier implements Proxier {
   }
 
   async intact(signal: AbortSignal): Promise<boolean> {
-    const { exitCode, stdout } = await this.#deps.runner.run("nft", ["list", "chain", ...this.#table, "services"], {
-      signal,
-      allowFailure: true,
-    });
-    return exitCode === 0 && stdout.includes("@service-ips");
+    // Listing anything within the table would make nft read all of it.
+    const [family, table] = this.#table;
+    const { stdout } = await this.#deps.runner.run("nft", ["list", "tables", family], { signal });
+    return stdout.split("\n").includes(`table ${family} ${table}`);
   }
 
   async verify(signal: AbortSignal): Promise<boolean> {

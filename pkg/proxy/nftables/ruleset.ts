@@ -3,6 +3,8 @@ import type { Family, ModelChange, ServicePort } from "../model/types.ts";
 import { MAPS, type PortObjects, SETS, ipWord, renderPort } from "./render.ts";
 
 export const TABLE = "kube-proxy";
+/** Service ports per transaction while a new table is filled. */
+const PIECE = 500;
 
 /** The table without services: base chains with their hooks, dispatch, refusal, masquerading. Chain → rules. */
 export function baseChains(family: Family, config: ProxyConfig): Map<string, { hook?: string; rules: string[] }> {
@@ -123,8 +125,12 @@ export class NftRuleset {
     return `${ipWord(this.#family)} ${TABLE}`;
   }
 
-  /** The transaction that replaces the whole table; `affinity` keeps what clients were tied to ("set" → elements). */
-  rebuild(ports: ReadonlyMap<string, ServicePort>, affinity: ReadonlyMap<string, string>): string {
+  /**
+   * The transactions that replace the whole table; `affinity` keeps what clients were tied to ("set" → elements). Where
+   * there was no table (undefined) nothing can be interrupted, so it is filled piece by piece: the kernel's time for one
+   * transaction grows with the square of its size. Otherwise it is one transaction.
+   */
+  rebuild(ports: ReadonlyMap<string, ServicePort>, affinity: ReadonlyMap<string, string> | undefined): string[] {
     this.clear();
     const head = `add table ${this.#table}\ndelete table ${this.#table}\nadd table ${this.#table} { comment "rules for kube-proxy" ; }\n`;
     const text = new NftText();
@@ -138,12 +144,21 @@ export class NftRuleset {
       text.addChains += `add chain ${this.#table} ${name}${hook === undefined ? "" : ` { ${hook}}`}\n`;
       for (const rule of rules) text.rules += `add rule ${this.#table} ${name} ${rule}\n`;
     }
-    this.#apply(text, { changed: ports, removed: new Map() });
+    const removed = new Map<string, ServicePort>();
+    if (affinity === undefined) {
+      const entries = [...ports];
+      const pieces = [head + text.toString()];
+      for (let start = 0; start < entries.length; start += PIECE) {
+        pieces.push(this.update({ changed: new Map(entries.slice(start, start + PIECE)), removed }));
+      }
+      return pieces;
+    }
+    this.#apply(text, { changed: ports, removed });
     for (const [name, elements] of affinity) {
       if ([...this.#ports.values()].some(({ sets }) => sets.has(name)))
         text.addElements += `add element ${this.#table} ${name} { ${elements} }\n`;
     }
-    return head + text.toString();
+    return [head + text.toString()];
   }
 
   /** The transaction for what has changed; "" when nothing has. */
