@@ -145,8 +145,11 @@ export class ClusterWatch {
   #awaitUpdated(pod: Pod, old: Pod): void {
     const { cache, queue, nominator } = this.#deps;
     const { uid } = pod.metadata;
-    // We have placed it; the API just has not heard yet.
-    if (cache.isAssumed(uid)) return;
+    if (cache.isAssumed(uid)) {
+      // We have placed it and the API has not heard yet; should binding fail, this is what is tried again.
+      if (queue.has(uid)) queue.update(new PodInfo(pod));
+      return;
+    }
     if (!queue.has(uid)) {
       this.#await(pod);
       return;

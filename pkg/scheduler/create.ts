@@ -22,13 +22,13 @@ import { NO_EXTENDERS } from "./extenders.ts";
 import { HttpExtenders } from "./http-extenders.ts";
 import { makeProfile, preEnqueue } from "./framework/profile.ts";
 import type { Profile } from "./framework/profile.ts";
-import type { EventResource } from "./framework/types.ts";
+import type { ClusterEvent, EventResource } from "./framework/types.ts";
 import { PermitWaits } from "./permit-waits.ts";
 import { defaultSelectorOf } from "./plugins/default-selector.ts";
 import type { NamespaceLister } from "./plugins/inter-pod-affinity.ts";
 import type { PluginFactory, PluginHandle } from "./plugins/registry.ts";
 import { Nominator } from "./queue/nominator.ts";
-import { SchedulingQueue } from "./queue/scheduling-queue.ts";
+import { isAwaited, SchedulingQueue } from "./queue/scheduling-queue.ts";
 import { Scheduler } from "./scheduler.ts";
 import { volumeInformers } from "./volumes/listers.ts";
 import type { VolumeInformers } from "./volumes/listers.ts";
@@ -96,6 +96,7 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     maxBackoffMs: config.podMaxBackoffSeconds * 1000,
     compare: first.compare,
     preEnqueue: (pod) => preEnqueue(profileOf(pod.pod.spec.schedulerName), pod),
+    awaits: awaitedBy([...profiles.values()]),
     registrationsOf: (pod) => profileOf(pod.pod.spec.schedulerName).registrations,
   });
   const others = [namespaces, services, budgets, ...Object.values(owners)] as readonly SharedInformer<AnyObject>[];
@@ -107,6 +108,16 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     isOurs: (schedulerName) => profiles.has(schedulerName),
   });
   return new Scheduler({ ...deps, cache, queue, nominator, profiles, extenders, waits, watch });
+}
+
+/** By plugin name, over all profiles. A plugin that registers nothing waits for everything. */
+function awaitedBy(profiles: readonly Profile[]): (plugin: string, event: ClusterEvent) => boolean {
+  return (plugin, event) =>
+    event.resource === "*" ||
+    profiles.some(({ registrations }) => {
+      const registered = registrations.get(plugin);
+      return registered === undefined || registered.some((registration) => isAwaited(registration, event));
+    });
 }
 
 function storageEvents(volumes: VolumeInformers): WatchedInformers["events"] {

@@ -4,6 +4,7 @@ import type { NodeInfo } from "./cache/node-info.ts";
 import type { PodInfo } from "./cache/pod-info.ts";
 import { preFilter } from "./framework/filter-run.ts";
 import type { PluginFilterRun } from "./framework/filter-run.ts";
+import { NO_NODES } from "./framework/profile.ts";
 import type { Profile } from "./framework/profile.ts";
 import { scoreNodes } from "./framework/scoring.ts";
 import type { PluginScores } from "./framework/scoring.ts";
@@ -49,7 +50,7 @@ export class NodeSearch {
   search(profile: Profile, pod: PodInfo, cycle: CycleState, signal: AbortSignal): SearchResult | Promise<SearchResult> {
     const { cache, extenders } = this.#deps;
     const nodes = cache.nodes;
-    if (nodes.length === 0) return { unschedulable: diagnosisOf(0, new Map(), "", undefined, NO_PLUGINS) };
+    if (nodes.length === 0) return { unschedulable: diagnosisOf(0, new Map(), "", undefined, new Set([NO_NODES])) };
     const prepared = preFilter(profile.filter, pod, nodes, cycle);
     if ("rejected" in prepared) return refusedByPreFilter(prepared.rejected, nodes);
     const statuses = new Map<NodeInfo, Status>();

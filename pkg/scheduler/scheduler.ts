@@ -55,6 +55,7 @@ export class Scheduler implements Controller {
   readonly #search: NodeSearch;
   readonly #explanations = new Explanations();
   readonly #inFlight = new Set<Promise<void>>();
+  #onLanded: () => void = () => undefined;
   /** Pods that wait for an extender's answer. */
   #asking = 0;
 
@@ -107,7 +108,7 @@ export class Scheduler implements Controller {
         continue;
       }
       this.#schedule(waiting, signal);
-      if (this.#inFlight.size >= MAX_IN_FLIGHT) await Promise.race(this.#inFlight);
+      while (this.#inFlight.size >= MAX_IN_FLIGHT) await new Promise<void>((resolve) => (this.#onLanded = resolve));
       if (clock.monotonic() - sliceStart >= SLICE_MS) {
         await new Promise<void>((resolve) => setImmediate(resolve));
         sliceStart = clock.monotonic();
@@ -164,7 +165,7 @@ export class Scheduler implements Controller {
   }
 
   #conclude(waiting: WaitingPod, profile: Profile, cycle: CycleState, result: SearchResult, signal: AbortSignal): void {
-    const { cache, clock, nominator } = this.#parts;
+    const { cache, clock, nominator, queue } = this.#parts;
     const { info } = waiting;
     if ("unschedulable" in result) {
       this.#refuse(waiting, profile, cycle, result.unschedulable, signal);
@@ -173,6 +174,7 @@ export class Scheduler implements Controller {
     const { found, candidates, scores } = result;
     const placement: Placement = { profile, pod: info, nodeName: found.name, cycle };
     cache.assume(info, found.name);
+    queue.placed(info.uid);
     nominator.delete(info.uid);
     const status = reserve(placement);
     if (status !== undefined) {
@@ -203,6 +205,7 @@ export class Scheduler implements Controller {
     const { cache, queue, log } = this.#parts;
     unreserve(placement, log);
     cache.forget(placement.pod.uid);
+    if (!queue.has(placement.pod.uid)) return; // deleted meanwhile
     queue.moveOnEvent(assignedPodDeleted(placement.pod.pod));
     if (isRejection(status) && status.plugin !== undefined) {
       const message = messageOf(status);
@@ -219,6 +222,7 @@ export class Scheduler implements Controller {
     // The synchronous part of this (choosing victims) is done when the call returns.
     const attempt = this.#postFilter(profile, waiting, diagnosis, cycle, signal).then(
       ({ status, nominatedNodeName }) => {
+        if (nominatedNodeName === "") this.#parts.nominator.delete(info.uid);
         const message = fitErrorMessage(diagnosis, status === undefined ? "" : messageOf(status));
         this.#explanations.refused(info, this.#parts.clock.now(), message, diagnosis);
         const failure = {
@@ -276,7 +280,10 @@ export class Scheduler implements Controller {
     const contained = work.catch((err: unknown) => {
       this.#parts.log.error({ err }, "Scheduling step failed");
     });
-    const tracked = contained.finally(() => this.#inFlight.delete(tracked));
+    const tracked = contained.finally(() => {
+      this.#inFlight.delete(tracked);
+      this.#onLanded();
+    });
     this.#inFlight.add(tracked);
   }
 }

@@ -52,12 +52,11 @@ export class DelayedSet<K> {
     this.#arm();
     return true;
   }
-  /** Takes out the key that is due next, before its time; undefined when there is none that `accept` lets pass. */
-  takeFirst(accept: (key: K) => boolean): K | undefined {
+  /** Takes out the key that is due next, before its time. */
+  takeFirst(): K | undefined {
     const first = this.#heap[0];
-    if (first === undefined || !accept(first.key)) return undefined;
-    this.delete(first.id);
-    return first.key;
+    if (first !== undefined) this.delete(first.id);
+    return first?.key;
   }
   clear(): void {
     this.#byId.clear();

@@ -24,6 +24,8 @@ export interface Profile {
 
 /** Stands for a plugin where a pod is refused for what it says, before any plugin sees it. */
 export const POD_SPEC = "PodSpec";
+/** The same where there is no node at all. */
+export const NO_NODES = "NoNodes";
 const OWN_CHANGES: readonly EventRegistration[] = [
   {
     resource: "UnscheduledPod",
@@ -88,6 +90,7 @@ export function makeProfile(
     postBind: at("postBind", ({ postBind }) => postBind !== undefined),
     registrations: new Map([
       [POD_SPEC, OWN_CHANGES],
+      [NO_NODES, [{ resource: "Node", actions: ["Add"] }]],
       ...enabled.flatMap(({ plugin }) => (plugin.events === undefined ? [] : [[plugin.name, plugin.events] as const])),
     ]),
   };

@@ -12,6 +12,8 @@ export interface QueueOptions {
   readonly preEnqueue: (pod: PodInfo) => Status | undefined;
   /** What the plugins of the pod's profile wait for. */
   readonly registrationsOf: (pod: PodInfo) => ReadonlyMap<string, readonly EventRegistration[]>;
+  /** Does any profile's plugin of this name wait for such an event? */
+  readonly awaits: (plugin: string, event: ClusterEvent) => boolean;
   readonly initialBackoffMs?: number;
   readonly maxBackoffMs?: number;
 }
@@ -42,6 +44,8 @@ export interface Failure {
 /** A pod that no event helped is tried again after this long. */
 const MAX_UNSCHEDULABLE_MS = 5 * 60_000;
 const FLUSH_TICK_MS = 30_000;
+/** Events kept for pods being tried; beyond that they are assumed to have been helpful. */
+const MAX_REMEMBERED = 20_000;
 
 /**
  * Pods to schedule: active (by priority), backing off, and unschedulable until an event can help. Events that happen
@@ -51,11 +55,16 @@ export class SchedulingQueue {
   readonly #options: QueueOptions;
   readonly #active: Heap<WaitingPod>;
   readonly #backoff: DelayedSet<WaitingPod>;
+  /** After errors: these wait their time even when there is nothing else to do. */
+  readonly #errorBackoff: DelayedSet<WaitingPod>;
   readonly #backingOff = new Map<string, WaitingPod>();
   readonly #unschedulable = new Map<string, WaitingPod>();
   /** The unschedulable by the plugins that refused them: an event looks only at pods whose plugins await it. */
   readonly #byPlugin = new Map<string, Set<WaitingPod>>();
-  readonly #inFlight = new Map<string, { readonly pod: WaitingPod; readonly since: number }>();
+  /** `since` undefined: a node has been found, so no event matters to it any more. */
+  readonly #inFlight = new Map<string, { readonly pod: WaitingPod; since: number | undefined }>();
+  /** How many of those in flight events are remembered for. */
+  #tracked = 0;
   #eventLog: { readonly sequence: number; readonly event: ClusterEvent }[] = [];
   #sequence = 0;
   #wake: (() => void) | undefined;
@@ -63,10 +72,12 @@ export class SchedulingQueue {
   constructor(options: QueueOptions) {
     this.#options = options;
     this.#active = new Heap<WaitingPod>((pod) => pod.info.uid, options.compare);
-    this.#backoff = new DelayedSet(options.clock, (pod) => {
+    const onDue = (pod: WaitingPod) => {
       this.#backingOff.delete(pod.info.uid);
       this.#activate(pod);
-    });
+    };
+    this.#backoff = new DelayedSet(options.clock, onDue);
+    this.#errorBackoff = new DelayedSet(options.clock, onDue);
   }
   get lengths(): {
     readonly active: number;
@@ -118,7 +129,10 @@ export class SchedulingQueue {
   }
   delete(uid: string): void {
     this.#active.delete(uid);
-    if (this.#backingOff.delete(uid)) this.#backoff.delete(uid);
+    if (this.#backingOff.delete(uid)) {
+      this.#backoff.delete(uid);
+      this.#errorBackoff.delete(uid);
+    }
     const unschedulable = this.#unschedulable.get(uid);
     if (unschedulable !== undefined) this.#leaveUnschedulable(unschedulable);
     this.done(uid);
@@ -126,16 +140,24 @@ export class SchedulingQueue {
 
   /** The next pod to try, now in flight until `done` or `requeue`. Idle time is used for pods still backing off. */
   pop(): WaitingPod | undefined {
-    const pod = this.#active.pop() ?? this.#backoff.takeFirst(({ failedByError }) => !failedByError);
+    const pod = this.#active.pop() ?? this.#backoff.takeFirst();
     if (pod === undefined) return undefined;
     this.#backingOff.delete(pod.info.uid);
     pod.attempts++;
     this.#inFlight.set(pod.info.uid, { pod, since: this.#sequence });
+    this.#tracked++;
     return pod;
+  }
+  /** A node was found for the pod in flight: it no longer waits for anything that events could bring. */
+  placed(uid: string): void {
+    const flight = this.#inFlight.get(uid);
+    if (flight === undefined || flight.since === undefined) return;
+    flight.since = undefined;
+    this.#untrack();
   }
   /** Resolves as soon as `pop` may have something. */
   arrival(signal: AbortSignal): Promise<void> {
-    if (this.#active.size > 0 || signal.aborted) return Promise.resolve();
+    if (this.#active.size > 0 || this.#backoff.size > 0 || signal.aborted) return Promise.resolve();
     return new Promise((resolve) => {
       const wake = () => {
         signal.removeEventListener("abort", wake);
@@ -148,8 +170,8 @@ export class SchedulingQueue {
   }
   /** The pod in flight needs nothing more from the queue. */
   done(uid: string): void {
-    if (!this.#inFlight.delete(uid)) return;
-    if (this.#inFlight.size === 0) this.#eventLog = [];
+    this.placed(uid);
+    this.#inFlight.delete(uid);
   }
   /** Takes a pod back that could not be placed. Harmless when it was deleted meanwhile. */
   requeue(pod: WaitingPod, failure: Failure): void {
@@ -157,29 +179,31 @@ export class SchedulingQueue {
     const flight = this.#inFlight.get(uid);
     if (flight === undefined) return;
     pod.failures++;
-    pod.failedByError = failure.error;
     pod.unschedulablePlugins = failure.unschedulablePlugins.union(failure.pendingPlugins);
+    // Where nobody can say what would help, time may; retrying at once would be a busy loop.
+    const isUnexplained = pod.unschedulablePlugins.size === 0;
+    pod.failedByError = failure.error || isUnexplained;
     pod.unschedulableSince = this.#options.clock.monotonic();
-    const missed = this.#eventLog.filter(({ sequence }) => sequence > flight.since).map(({ event }) => event);
+    const wasHelped = this.#missedHelp(pod, flight.since);
     this.done(uid);
-    if (pod.unschedulablePlugins.size === 0) {
-      // Nobody can say what would help: time may.
-      this.#backOff(pod);
-    } else if (missed.some((event) => this.#helps(event, pod))) this.#backOff(pod);
+    if (isUnexplained || wasHelped) this.#backOff(pod);
     else this.#enterUnschedulable(pod);
   }
 
   /** Wakes the pods that the event can help. */
   moveOnEvent(event: ClusterEvent): void {
-    if (this.#inFlight.size > 0) this.#eventLog.push({ sequence: ++this.#sequence, event });
+    this.#remember(event);
     if (this.#unschedulable.size === 0) return;
     const candidates = new Set<WaitingPod>();
-    for (const pods of this.#byPlugin.values()) for (const pod of pods) candidates.add(pod);
+    for (const [plugin, pods] of this.#byPlugin) {
+      if (!this.#options.awaits(plugin, event)) continue;
+      for (const pod of pods) if (pod.gate === undefined) candidates.add(pod);
+    }
     for (const pod of candidates) if (this.#helps(event, pod)) this.#wakeUp(pod);
   }
   /** A pod itself has changed, for better or worse: `event` says how. */
   moveOne(uid: string, event: ClusterEvent): void {
-    if (this.#inFlight.has(uid)) this.#eventLog.push({ sequence: ++this.#sequence, event });
+    if (this.#inFlight.has(uid)) this.#remember(event);
     const pod = this.#unschedulable.get(uid);
     if (pod === undefined) return;
     if (pod.gate !== undefined || this.#helps(event, pod)) this.#wakeUp(pod);
@@ -204,11 +228,28 @@ export class SchedulingQueue {
       () => {
         cancel();
         this.#backoff.clear();
+        this.#errorBackoff.clear();
       },
       { once: true },
     );
   }
 
+  #remember(event: ClusterEvent): void {
+    if (this.#tracked === 0) return;
+    this.#eventLog.push({ sequence: ++this.#sequence, event });
+    if (this.#eventLog.length > MAX_REMEMBERED) this.#eventLog.splice(0, MAX_REMEMBERED / 2);
+  }
+  #untrack(): void {
+    this.#tracked--;
+    if (this.#tracked === 0) this.#eventLog = [];
+  }
+  /** Has something happened since the pod was taken that may help it? */
+  #missedHelp(pod: WaitingPod, since: number | undefined): boolean {
+    if (since === undefined) return false;
+    const [oldest] = this.#eventLog;
+    if (oldest !== undefined && oldest.sequence > since + 1) return true; // some are forgotten: perhaps those
+    return this.#eventLog.some(({ sequence, event }) => sequence > since && this.#helps(event, pod));
+  }
   #helps(event: ClusterEvent, pod: WaitingPod): boolean {
     if (event.resource === "*") return true;
     const registrations = this.#options.registrationsOf(pod.info);
@@ -240,7 +281,7 @@ export class SchedulingQueue {
   }
   #backOff(pod: WaitingPod, delayMs = this.#backoffMs(pod)): void {
     this.#backingOff.set(pod.info.uid, pod);
-    this.#backoff.add(pod.info.uid, pod, delayMs);
+    (pod.failedByError ? this.#errorBackoff : this.#backoff).add(pod.info.uid, pod, delayMs);
     if (!pod.failedByError) this.#wake?.();
   }
   #backoffMs({ failures }: WaitingPod): number {
@@ -265,7 +306,7 @@ export class SchedulingQueue {
   }
 }
 
-function isAwaited(registration: EventRegistration, event: ClusterEvent): boolean {
+export function isAwaited(registration: EventRegistration, event: ClusterEvent): boolean {
   if (registration.resource !== "*" && registration.resource !== event.resource) return false;
   return registration.actions.some((action) => event.actions.includes(action));
 }
