@@ -14,7 +14,7 @@ import { refusal } from "../attributes.ts";
 import { AdmissionSelectors, isExempt, type MatchedResource, matchRules } from "../rules.ts";
 import { WebhookCallError, type WebhookClient } from "./client.ts";
 import { type ConditionCompiler, type Conditions, noConditions } from "./conditions.ts";
-import { buildReview, parseVerdict, type Verdict, type Versioned } from "./review.ts";
+import { buildReview, parseVerdict, reviewVersion, type Verdict, type Versioned } from "./review.ts";
 
 type Configuration = MutatingWebhookConfiguration | ValidatingWebhookConfiguration;
 export type Webhook = MutatingWebhook | ValidatingWebhook;
@@ -108,7 +108,8 @@ export class HookCaller {
     const { webhook } = hook;
     const versioned = await this.#versioned(matched, attributes);
     const uid = this.#deps.random.uuid();
-    const review = buildReview(uid, attributes, versioned);
+    const version = reviewVersion(webhook.admissionReviewVersions);
+    const review = buildReview(uid, attributes, versioned, version);
     if (hook.conditions !== noConditions) {
       try {
         if (!(await hook.conditions.matches(review, attributes, versioned))) return undefined;
@@ -121,13 +122,15 @@ export class HookCaller {
       throw badRequest(`admission webhook ${JSON.stringify(webhook.name)} does not support dry run`);
     }
     try {
+      if (version === undefined)
+        throw new WebhookCallError(webhook.name, "no AdmissionReview version is accepted by both sides");
       const answer = await this.#deps.client.call(
         webhook.name,
         webhook.clientConfig,
         webhook.timeoutSeconds ?? 10,
         review,
       );
-      const verdict = checked(webhook.name, () => parseVerdict(uid, answer, mutating));
+      const verdict = checked(webhook.name, () => parseVerdict(uid, answer, mutating, version));
       for (const [key, value] of Object.entries(verdict.auditAnnotations))
         attributes.annotate(`${webhook.name}/${key}`, value);
       for (const warning of verdict.warnings) attributes.warn(warning);

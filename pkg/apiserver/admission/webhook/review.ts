@@ -4,7 +4,13 @@ import { type KubeObject, StatusError } from "#pkg/apimachinery/index.ts";
 import type { AdmissionAttributes } from "../../contract.ts";
 import type { MatchedResource } from "../rules.ts";
 
-const API_VERSION = "admission.k8s.io/v1";
+/** Versions of AdmissionReview this server speaks; a webhook gets the first of its list that is among them. */
+export type ReviewVersion = "v1" | "v1beta1";
+
+/** The version to speak with a webhook; undefined when it knows none of ours. */
+export function reviewVersion(versions: readonly string[]): ReviewVersion | undefined {
+  return versions.find((version): version is ReviewVersion => version === "v1" || version === "v1beta1");
+}
 
 /** What a webhook answered, checked. */
 export interface Verdict {
@@ -37,13 +43,18 @@ function resourceOf({ group, version, plural }: ResourceDefinition) {
   return { group, version, resource: plural };
 }
 
-/** The AdmissionReview request (admission.k8s.io/v1) for one webhook. */
-export function buildReview(uid: string, attributes: AdmissionAttributes, versioned: Versioned): object {
+/** The AdmissionReview request for one webhook. */
+export function buildReview(
+  uid: string,
+  attributes: AdmissionAttributes,
+  versioned: Versioned,
+  version: ReviewVersion = "v1",
+): object {
   const { user, namespace, name, operation, dryRun, options, resource, subresource } = attributes;
   const { matched } = versioned;
   return {
     kind: "AdmissionReview",
-    apiVersion: API_VERSION,
+    apiVersion: `admission.k8s.io/${version}`,
     request: {
       uid,
       kind: kindOf(matched.definition, matched.subresource, versioned.object),
@@ -73,43 +84,48 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Checks an answer. @throws Error saying what is wrong with it. */
-export function parseVerdict(uid: string, answer: unknown, mutating: boolean): Verdict {
+/** Checks an answer. v1beta1 is lax: it names neither itself, nor the request, nor the type of its patch. @throws Error */
+export function parseVerdict(uid: string, answer: unknown, mutating: boolean, version: ReviewVersion = "v1"): Verdict {
   if (!isRecord(answer)) throw new Error("the response is not an object");
-  if (answer["apiVersion"] !== API_VERSION || answer["kind"] !== "AdmissionReview") {
-    const shown = `${String(answer["apiVersion"] ?? "")}, Kind=${String(answer["kind"] ?? "")}`;
-    throw new Error(`expected webhook response of ${API_VERSION}, Kind=AdmissionReview, got ${shown}`);
+  const strict = version === "v1";
+  const wanted = `admission.k8s.io/${version}`;
+  const { apiVersion, kind, response } = answer;
+  const unnamed = !strict && apiVersion === undefined && kind === undefined;
+  if (!unnamed && (apiVersion !== wanted || kind !== "AdmissionReview")) {
+    const shown = `${String(apiVersion ?? "")}, Kind=${String(kind ?? "")}`;
+    throw new Error(`expected webhook response of ${wanted}, Kind=AdmissionReview, got ${shown}`);
   }
-  const response = answer["response"];
   if (!isRecord(response)) throw new Error("webhook response was absent");
-  if (response["uid"] !== uid)
+  if (strict && response["uid"] !== uid) {
     throw new Error(
       `expected response.uid=${JSON.stringify(uid)}, got ${JSON.stringify(String(response["uid"] ?? ""))}`,
     );
-  const base = {
+  }
+  const { auditAnnotations, warnings, status } = response;
+  return {
     allowed: response["allowed"] === true,
-    result: isRecord(response["status"]) ? (response["status"] as Status) : undefined,
-    auditAnnotations: (isRecord(response["auditAnnotations"]) ? response["auditAnnotations"] : {}) as Record<
-      string,
-      string
-    >,
-    warnings: Array.isArray(response["warnings"])
-      ? response["warnings"].filter((warning) => typeof warning === "string")
-      : [],
+    result: isRecord(status) ? (status as Status) : undefined,
+    auditAnnotations: (isRecord(auditAnnotations) ? auditAnnotations : {}) as Record<string, string>,
+    warnings: Array.isArray(warnings) ? warnings.filter((warning) => typeof warning === "string") : [],
+    patch: patchOf(response, mutating, strict),
   };
+}
+
+function patchOf(response: Record<string, unknown>, mutating: boolean, strict: boolean): unknown[] | undefined {
   const encoded = response["patch"];
-  const patchType = response["patchType"];
+  const patchType = response["patchType"] ?? undefined;
   if (typeof encoded !== "string" || encoded === "") {
-    if (mutating && patchType !== undefined && patchType !== null)
+    if (strict && mutating && patchType !== undefined)
       throw new Error("response.patchType is not allowed when patch is not set");
-    return { ...base, patch: undefined };
+    return undefined;
   }
   if (!mutating) throw new Error("webhook returned response.patch, but validating webhooks may not mutate");
-  if (patchType !== "JSONPatch")
+  if (patchType !== "JSONPatch" && (strict || patchType !== undefined)) {
     throw new Error(`webhook returned invalid response.patchType of ${JSON.stringify(patchType ?? "")}`);
+  }
   const patch: unknown = JSON.parse(Buffer.from(encoded, "base64").toString("utf8"));
   if (!Array.isArray(patch)) throw new Error("the patch is not a JSON patch");
-  return { ...base, patch };
+  return patch;
 }
 
 /** The error a refusal becomes. It keeps the webhook's code and reason but never looks like a success. */

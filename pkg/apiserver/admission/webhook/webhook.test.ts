@@ -38,7 +38,7 @@ const random = new SecureRandom();
 let ca: KeyPair;
 let server: Server;
 let port: number;
-const calls: { path: string; request: ReviewRequest }[] = [];
+const calls: { path: string; apiVersion: string; request: ReviewRequest }[] = [];
 let answer: (path: string, request: ReviewRequest) => Answer;
 const transport = new HttpsTransport(clock);
 
@@ -73,8 +73,11 @@ before(async () => {
     const chunks: Buffer[] = [];
     incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
     incoming.on("end", () => {
-      const { request } = JSON.parse(Buffer.concat(chunks).toString()) as { request: ReviewRequest };
-      calls.push({ path: incoming.url!, request });
+      const { apiVersion, request } = JSON.parse(Buffer.concat(chunks).toString()) as {
+        apiVersion: string;
+        request: ReviewRequest;
+      };
+      calls.push({ path: incoming.url!, apiVersion, request });
       const said = answer(incoming.url!, request);
       if (said === "hang") return;
       if (typeof said === "number") response.writeHead(said).end("broken");
@@ -82,7 +85,7 @@ before(async () => {
       else
         response.end(
           JSON.stringify({
-            apiVersion: "admission.k8s.io/v1",
+            apiVersion,
             kind: "AdmissionReview",
             response: { uid: request.uid, ...said },
           }),
@@ -313,6 +316,16 @@ describe("validating webhooks", () => {
     assert.equal(calls[0]!.request["dryRun"], true);
     validate("v", hook("d", { sideEffects: "Some" }));
     await assert.rejects(go(dry()), { message: 'admission webhook "d.example.com" does not support dry run' });
+  });
+
+  test("old webhooks speak v1beta1, unknown ones fail", async () => {
+    mutate("m", hook("old", { admissionReviewVersions: ["v2", "v1beta1", "v1"] }));
+    answer = () => ({ apiVersion: "admission.k8s.io/v1beta1", uid: "", ...label("beta"), patchType: undefined });
+    const attributes = await go();
+    assert.deepEqual(attributes.object!.metadata.labels, { beta: "yes" });
+    assert.equal(calls[0]!.apiVersion, "admission.k8s.io/v1beta1");
+    mutate("m", hook("new", { admissionReviewVersions: ["v2"] }));
+    await assert.rejects(go(), /no AdmissionReview version is accepted by both sides/);
   });
 
   test("changes of configuration count at once", async () => {
