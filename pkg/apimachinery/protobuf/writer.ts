@@ -1,13 +1,18 @@
+/** A buffer beyond this size is given back after use. */
+const MAX_KEPT_BYTES = 8 * 1024 * 1024;
+
 /**
  * Writes a protobuf message from its end to its beginning: by the time a nested message's length has to be written,
  * its bytes are there, so no length is computed twice.
  */
 export class ReverseWriter {
+  readonly #initialSize: number;
   #buffer: Buffer;
   /** Index of the first byte written so far. */
   position: number;
 
   constructor(size = 4096) {
+    this.#initialSize = size;
     this.#buffer = Buffer.allocUnsafeSlow(size);
     this.position = size;
   }
@@ -19,8 +24,14 @@ export class ReverseWriter {
   /** A copy of everything written; the writer may be used again. */
   finish(): Buffer {
     const result = Buffer.from(this.#buffer.subarray(this.position));
+    // One huge list must not hold its memory for ever.
+    if (this.#buffer.length > MAX_KEPT_BYTES) this.#buffer = Buffer.allocUnsafeSlow(this.#initialSize);
     this.position = this.#buffer.length;
     return result;
+  }
+  /** Bytes the writer holds on to. */
+  get capacity(): number {
+    return this.#buffer.length;
   }
   reset(): void {
     this.position = this.#buffer.length;
