@@ -49,3 +49,5 @@ export { InvalidTokenError, type TokenAuthenticator, type TokenResult } from "./
 export type { ReviewContext, ReviewHandler } from "../review.ts";
 export { TokenWebhook, type TokenWebhookDeps } from "./webhook.ts";
 export type { ReviewWebhookConfig } from "../review-webhook.ts";
+export { type FetchJson, OidcAuthenticator, type OidcDeps, type OidcOptions } from "./oidc.ts";
+export { fetchJsonOverHttps } from "./fetch-json.ts";

@@ -16,6 +16,10 @@ const EC_ALGORITHMS: Readonly<Record<string, Algorithm>> = {
   secp521r1: "ES512",
 };
 
+export function isAlgorithm(name: string): name is Algorithm {
+  return Object.hasOwn(HASHES, name);
+}
+
 export interface VerificationKey {
   readonly key: KeyObject;
   readonly keyId: string;
