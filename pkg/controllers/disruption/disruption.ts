@@ -7,8 +7,17 @@ import {
   type ObjectKey,
   type OwnerReference,
   parseApiVersion,
+  parseKey,
 } from "#pkg/apimachinery/index.ts";
-import { type Controller, DONE, type EventHandler, type ReconcileContext, type Result } from "#pkg/client/index.ts";
+import {
+  type Controller,
+  DONE,
+  type EventHandler,
+  RateLimitingQueue,
+  type ReconcileContext,
+  type Result,
+  startReconciler,
+} from "#pkg/client/index.ts";
 import {
   deployments,
   podDisruptionBudgets,
@@ -36,6 +45,7 @@ export function createDisruptionController(env: ControllerEnv): Controller {
   const { client, clock, log, informers, name } = env;
   const queue = createQueue(clock);
   const discovery = new DiscoveryCache(client, () => clock.monotonic());
+  const stale = new RateLimitingQueue<string>({ clock });
   const reconciler = new DisruptionReconciler(env, discovery);
   return createLoop({
     name,
@@ -45,7 +55,7 @@ export function createDisruptionController(env: ControllerEnv): Controller {
     queue,
     sources: [
       watching(informers.of(podDisruptionBudgets), enqueueSelf<PodDisruptionBudget>(queue)),
-      watching(informers.pods(), podHandler(env, queue, reconciler)),
+      watching(informers.pods(), podHandler(env, queue, stale)),
       // Sizes of owners; a change of theirs shows in the pods soon enough.
       watching(informers.of(replicaSets)),
       watching(informers.of(replicationControllers)),
@@ -53,11 +63,23 @@ export function createDisruptionController(env: ControllerEnv): Controller {
       watching(informers.of(statefulSets)),
     ],
     reconcile: (key, context) => reconciler.reconcile(key, context),
+    background: (signal) =>
+      startReconciler<string>({
+        name,
+        queue: stale,
+        reconciler: { reconcile: (key, context) => resetDisruption(env, parseKey(key), context) },
+        workers: 1,
+        clock,
+        log,
+        signal,
+      }),
   });
 }
 
-function podHandler(env: ControllerEnv, queue: KeyQueue, reconciler: DisruptionReconciler): EventHandler<Pod> {
-  const { informers, log } = env;
+function podHandler({ informers }: ControllerEnv, queue: KeyQueue, stale: KeyQueue): EventHandler<Pod> {
+  const watchDisruption = (pod: Pod) => {
+    if (isDisrupted(pod)) stale.add(keyString(keyOf(pod)));
+  };
   const add = (pod: Pod) => {
     for (const budget of informers.of(podDisruptionBudgets).lister.list(pod.metadata.namespace))
       if (selectorOf(budget)?.matches(pod.metadata.labels) === true) queue.add(keyString(keyOf(budget)));
@@ -65,10 +87,10 @@ function podHandler(env: ControllerEnv, queue: KeyQueue, reconciler: DisruptionR
   return {
     onAdd(pod) {
       add(pod);
-      reconciler.watchDisruption(pod, log);
+      watchDisruption(pod);
     },
     onUpdate(pod, old) {
-      reconciler.watchDisruption(pod, log);
+      watchDisruption(pod);
       const same =
         isPodReady(pod) === isPodReady(old) &&
         pod.metadata.deletionTimestamp === old.metadata.deletionTimestamp &&
@@ -86,7 +108,6 @@ function podHandler(env: ControllerEnv, queue: KeyQueue, reconciler: DisruptionR
 class DisruptionReconciler {
   readonly #env: ControllerEnv;
   readonly #discovery: DiscoveryCache;
-  readonly #stale = new Set<string>();
 
   constructor(env: ControllerEnv, discovery: DiscoveryCache) {
     this.#env = env;
@@ -205,39 +226,35 @@ class DisruptionReconciler {
       throw error;
     }
   }
+}
 
-  /** A pod that keeps the condition without being deleted was not disrupted after all. */
-  watchDisruption(pod: Pod, log: ControllerEnv["log"]): void {
-    const { clock } = this.#env;
-    const condition = podCondition(pod, "DisruptionTarget");
-    const { uid, deletionTimestamp } = pod.metadata;
-    if (condition?.status !== "True" || deletionTimestamp !== undefined || isPodTerminal(pod) || this.#stale.has(uid))
-      return;
-    if (condition.reason === "TerminationByKubelet") return;
-    this.#stale.add(uid);
-    const since = condition.lastTransitionTime === undefined ? clock.now() : Date.parse(condition.lastTransitionTime);
-    clock.schedule(Math.max(0, since + STALE_DISRUPTION_MS - clock.now()), () => {
-      this.#stale.delete(uid);
-      this.#resetDisruption(keyOf(pod), uid).catch((err: unknown) =>
-        log.warn({ err }, "Cannot reset a stale disruption"),
-      );
-    });
-  }
+/** Somebody announced the pod's disruption, and it has neither been deleted nor ended. */
+function isDisrupted(pod: Pod): boolean {
+  const condition = podCondition(pod, "DisruptionTarget");
+  return (
+    condition?.status === "True" &&
+    condition.reason !== "TerminationByKubelet" &&
+    pod.metadata.deletionTimestamp === undefined &&
+    !isPodTerminal(pod)
+  );
+}
 
-  async #resetDisruption(key: ObjectKey, uid: string): Promise<void> {
-    const { client, clock, informers } = this.#env;
-    const pod = informers.pods().lister.get(key);
-    if (pod?.metadata.uid !== uid || pod.metadata.deletionTimestamp !== undefined || isPodTerminal(pod)) return;
-    if (podCondition(pod, "DisruptionTarget")?.status !== "True") return;
-    const conditions = [{ type: "DisruptionTarget", status: "False", lastTransitionTime: formatTime(clock.now()) }];
-    await client.patch(
-      pods,
-      key,
-      "strategic",
-      { metadata: { uid }, status: { conditions } },
-      { subresource: "status" },
-    );
+/** A pod that keeps the condition for long without being deleted was not disrupted after all. */
+async function resetDisruption(env: ControllerEnv, key: ObjectKey, { signal }: ReconcileContext): Promise<Result> {
+  const { client, clock, informers } = env;
+  const pod = informers.pods().lister.get(key);
+  if (pod === undefined || !isDisrupted(pod)) return DONE;
+  const since = podCondition(pod, "DisruptionTarget")?.lastTransitionTime;
+  const left = since === undefined ? 0 : Date.parse(since) + STALE_DISRUPTION_MS - clock.now();
+  if (left > 0) return { requeueAfterMs: left };
+  const conditions = [{ type: "DisruptionTarget", status: "False", lastTransitionTime: formatTime(clock.now()) }];
+  const patch = { metadata: { uid: pod.metadata.uid }, status: { conditions } };
+  try {
+    await client.patch(pods, key, "strategic", patch, { subresource: "status", signal });
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
   }
+  return DONE;
 }
 
 function normalised(status: PodDisruptionBudget["status"]): PodDisruptionBudget["status"] {
