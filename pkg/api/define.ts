@@ -13,7 +13,7 @@ import type {
   SubresourceKind,
   Verb,
 } from "./resource.ts";
-import { definitionNameOf } from "./schema/definitions.ts";
+import { definitionNameOf, protobufMessageOf } from "./schema/definitions.ts";
 import { schemaOf } from "./schema/schema-of.ts";
 import { selectableFieldsOf } from "./selectable-fields.ts";
 
@@ -164,11 +164,6 @@ function columnsOf({ group, kind }: ResourceRow): PrinterColumn[] {
     priority,
     description: describeColumn(name, kind),
   }));
-}
-
-/** k8s.io.api.core.v1.Pod for io.k8s.api.core.v1.Pod: the reversed domain is turned round, dashes become underscores. */
-function protobufMessageOf(definition: string): string {
-  return `k8s.io.${definition.slice("io.k8s.".length)}`.replaceAll("-", "_");
 }
 
 /** A client cannot set the status of a new object where status has a subresource of its own. */

@@ -27,6 +27,8 @@ export const apiService = defineResource<APIService>({
       service.status = { conditions: [condition] };
     },
     validate: validateAPIService,
+    // "v1." names the core group: any path segment will do.
+    validateName: () => [],
   },
   printRow(service, now) {
     const { service: backend } = service.spec ?? {};

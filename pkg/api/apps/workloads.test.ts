@@ -72,6 +72,16 @@ for (const kind of ["apps/v1/Deployment", "apps/v1/ReplicaSet", "apps/v1/DaemonS
   });
 }
 
+test("a stateful set's containers mount its claims", () => {
+  const claim = {
+    metadata: { name: "data" },
+    spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } } },
+  };
+  const containers = [{ name: "c", image: "x", volumeMounts: [{ name: "data", mountPath: "/data" }] }];
+  const draft = { ...spec, template: { ...template, spec: { containers } }, volumeClaimTemplates: [claim] };
+  assert.deepEqual(createErrors("apps/v1/StatefulSet", { spec: draft }), []);
+});
+
 test("a stateful set changes in few fields", () => {
   const scaled = updated("apps/v1/StatefulSet", { spec }, (object) => (specOf(object)["replicas"] = 5));
   assert.deepEqual(scaled.errors, []);

@@ -99,6 +99,34 @@ test("pruning leaves what is stored", () => {
   });
 });
 
+test("empty values that upstream leaves out are left out", () => {
+  const pod = {
+    metadata: { name: "x", labels: {}, finalizers: [] },
+    spec: {
+      nodeName: "",
+      hostNetwork: false,
+      automountServiceAccountToken: false,
+      terminationGracePeriodSeconds: 0,
+      tolerations: [],
+      securityContext: {},
+      containers: [{ name: "", env: [{ name: "A", value: "" }], securityContext: { runAsUser: 0 }, volumeMounts: [] }],
+      volumes: [{ name: "v", emptyDir: { medium: "" } }],
+    },
+    status: { observedGeneration: 0, conditions: [] },
+  };
+  assert.deepEqual(prune(podSchema, pod), {
+    metadata: { name: "x" },
+    spec: {
+      automountServiceAccountToken: false,
+      terminationGracePeriodSeconds: 0,
+      securityContext: {},
+      containers: [{ name: "", env: [{ name: "A" }], securityContext: { runAsUser: 0 } }],
+      volumes: [{ name: "v", emptyDir: {} }],
+    },
+    status: { observedGeneration: 0, conditions: [] },
+  });
+});
+
 test("list markers come with the field", () => {
   const containers = podSchema.properties!.get("spec")!.properties!.get("containers")!;
   assert.deepEqual(

@@ -33,3 +33,8 @@ const byGvk: ReadonlyMap<string, string> = new Map(
 export function definitionNameOf(group: string, version: string, kind: string): string | undefined {
   return byGvk.get(`${group}/${version}/${kind}`);
 }
+
+/** k8s.io.api.core.v1.Pod for io.k8s.api.core.v1.Pod: the reversed domain is turned round, dashes become underscores. */
+export function protobufMessageOf(definition: string): string {
+  return `k8s.io.${definition.slice("io.k8s.".length)}`.replaceAll("-", "_");
+}

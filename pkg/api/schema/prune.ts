@@ -1,39 +1,44 @@
 import { canonicalQuantity } from "#pkg/apimachinery/index.ts";
 import type { FieldSchema } from "#pkg/apimachinery/index.ts";
+import { isZero, plainFieldsOf } from "./plain-fields.ts";
 import { schemaOf } from "./schema-of.ts";
 
 /** Changes a value in place and returns it, or returns what stands for it. */
 type Pruner = (value: unknown) => unknown;
 
-const pruners = new WeakMap<FieldSchema, Pruner>();
+/** A status keeps the zeros that whoever reports it has written: to its readers they say more than nothing. */
+type Mode = "drop-zeros" | "keep-zeros";
+const pruners = { "drop-zeros": new WeakMap<FieldSchema, Pruner>(), "keep-zeros": new WeakMap<FieldSchema, Pruner>() };
 
 /**
- * Brings an object into the form in which it is stored, in place: fields the schema does not know and nulls go,
- * quantities and times are written canonically. Fields below `preserveUnknownFields` stay as they are.
+ * Brings an object into the form in which it is stored, in place: fields the schema does not know and nulls go, so do
+ * empty values that say nothing, and quantities and times are written canonically. Fields below
+ * `preserveUnknownFields` stay as they are.
  */
 export function prune<T>(schema: FieldSchema, object: T): T {
-  return compile(schema)(object) as T;
+  return compile(schema, "drop-zeros")(object) as T;
 }
 
-function compile(schema: FieldSchema): Pruner {
-  const known = pruners.get(schema);
+function compile(schema: FieldSchema, mode: Mode): Pruner {
+  const known = pruners[mode].get(schema);
   if (known !== undefined) return known;
   let compiled: Pruner | undefined;
-  const pruner: Pruner = (value) => (compiled ??= build(schema))(value);
-  pruners.set(schema, pruner);
+  const pruner: Pruner = (value) => (compiled ??= build(schema, mode))(value);
+  pruners[mode].set(schema, pruner);
   return pruner;
 }
 
+const NO_FIELDS: ReadonlySet<string> = new Set();
 const keep: Pruner = (value) => value;
 
-function build(schema: FieldSchema): Pruner {
+function build(schema: FieldSchema, mode: Mode): Pruner {
   switch (schema.type) {
     case "object":
-      return objectPruner(schema);
+      return objectPruner(schema, mode);
     case "array":
-      return arrayPruner(schema);
+      return arrayPruner(schema, mode);
     case "map":
-      return mapPruner(schema);
+      return mapPruner(schema, mode);
     case "quantity":
       return pruneQuantity;
     case "time":
@@ -52,18 +57,21 @@ function embeddedMembers(): readonly [string, FieldSchema][] {
   ];
 }
 
-function objectPruner(schema: FieldSchema): Pruner {
+function objectPruner(schema: FieldSchema, mode: Mode): Pruner {
   const open = schema.preserveUnknownFields === true || (schema.properties === undefined && schema.items === undefined);
   if (open && schema.properties === undefined && schema.embeddedResource !== true) return keep;
+  const isObject = schema.properties?.has("metadata") === true;
   const members = new Map<string, Pruner>();
   if (schema.embeddedResource === true) {
-    for (const [name, member] of embeddedMembers()) members.set(name, compile(member));
+    for (const [name, member] of embeddedMembers()) members.set(name, compile(member, mode));
   }
   for (const [name, member] of schema.properties ?? []) {
-    if (schema.embeddedResource !== true || !members.has(name)) members.set(name, compile(member));
+    if (schema.embeddedResource !== true || !members.has(name))
+      members.set(name, compile(member, isObject && name === "status" ? "keep-zeros" : mode));
   }
-  const additional = schema.items === undefined ? undefined : compile(schema.items);
+  const additional = schema.items === undefined ? undefined : compile(schema.items, mode);
   const keepsNulls = schema.raw !== undefined;
+  const plain = mode === "drop-zeros" && schema.definition !== undefined ? plainFieldsOf(schema.definition) : NO_FIELDS;
   return (value) => {
     if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
     const object = value as Record<string, unknown>;
@@ -75,7 +83,8 @@ function objectPruner(schema: FieldSchema): Pruner {
         if (!open) delete object[name];
       } else {
         const after = member(before);
-        if (after !== before) object[name] = after;
+        if (plain.has(name) && isZero(after)) delete object[name];
+        else if (after !== before) object[name] = after;
       }
     }
     return object;
@@ -99,8 +108,8 @@ function zeroOf(type: FieldSchema["type"] | undefined): () => unknown {
   }
 }
 
-function arrayPruner(schema: FieldSchema): Pruner {
-  const element = compile(schema.items ?? { type: "any" });
+function arrayPruner(schema: FieldSchema, mode: Mode): Pruner {
+  const element = compile(schema.items ?? { type: "any" }, mode);
   const zero = schema.raw === undefined ? zeroOf(schema.items?.type) : () => null;
   return (value) => {
     if (!Array.isArray(value)) return value;
@@ -114,8 +123,8 @@ function arrayPruner(schema: FieldSchema): Pruner {
   };
 }
 
-function mapPruner(schema: FieldSchema): Pruner {
-  const element = compile(schema.items ?? { type: "any" });
+function mapPruner(schema: FieldSchema, mode: Mode): Pruner {
+  const element = compile(schema.items ?? { type: "any" }, mode);
   return (value) => {
     if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
     const object = value as Record<string, unknown>;

@@ -1,7 +1,7 @@
 import { isValidPercent } from "#pkg/apimachinery/index.ts";
 import type { PodTemplateSpec } from "../types/core-v1.ts";
 import type { LabelSelector } from "../types/meta-v1.ts";
-import { validatePodTemplate } from "../core/validation/pod-spec.ts";
+import { validatePodTemplate, validateTemplateMetadata } from "../core/validation/pod-spec.ts";
 import { allInvalid, type FieldError, forbidden, invalid, nonNegative, notSupported, required } from "./rules.ts";
 import { isEmptySelector, selectorMatches, validateLabelSelector } from "./selectors.ts";
 
@@ -26,7 +26,10 @@ export function validateRunningTemplate(
     const why = "`selector` does not match template `labels`";
     errors.push(invalid(`${path}.metadata.labels`, template.metadata?.labels ?? null, why));
   }
-  errors.push(...validatePodTemplate(template, path));
+  // A stateful set's pods mount volumes that only its claim templates name, so its pods are judged one by one.
+  errors.push(
+    ...(owner === "StatefulSet" ? validateTemplateMetadata(template, path) : validatePodTemplate(template, path)),
+  );
   const { restartPolicy, activeDeadlineSeconds } = template.spec ?? {};
   if (restartPolicy !== "Always" && restartPolicy !== undefined && restartPolicy !== "") {
     errors.push(notSupported(`${path}.spec.restartPolicy`, restartPolicy, ["Always"]));

@@ -18,7 +18,7 @@ export {
   wrapUnknown,
 } from "./envelope.ts";
 export { ProtobufError } from "./reader.ts";
-export { hasMessage, messageNames, protobufMessageFor } from "./tables.ts";
+export { type FieldEntry, hasMessage, messageFields, messageNames, protobufMessageFor } from "./tables.ts";
 
 const codecs = new CodecSet(decodeAtDepth);
 

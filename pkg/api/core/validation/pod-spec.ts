@@ -172,12 +172,16 @@ export function validatePodSpec(spec: PodSpec, path: string, podName?: string): 
   ];
 }
 
+export function validateTemplateMetadata(template: PodTemplateSpec | undefined, path: string): FieldError[] {
+  const { labels, annotations } = template?.metadata ?? {};
+  return [...validateLabels(labels, `${path}.labels`), ...validateAnnotations(annotations, `${path}.annotations`)];
+}
+
 /** A pod template inside another kind. */
 export function validatePodTemplate(template: PodTemplateSpec | undefined, path: string): FieldError[] {
-  const { metadata, spec } = template ?? {};
+  const { spec } = template ?? {};
   return [
-    ...validateLabels(metadata?.labels, `${path}.labels`),
-    ...validateAnnotations(metadata?.annotations, `${path}.annotations`),
+    ...validateTemplateMetadata(template, path),
     ...validatePodSpec(spec ?? { containers: [] }, `${path}.spec`),
     ...((spec?.ephemeralContainers ?? []).length > 0
       ? [forbidden(`${path}.spec.ephemeralContainers`, "ephemeral containers not allowed in pod template")]
