@@ -190,10 +190,17 @@ export const nodeFlags = defineFlags({
     section: "Network",
   },
   "cni-bridge": { type: "string", default: "cni0", help: "Name of the pod bridge.", section: "Network" },
+  "cni-tunnel": {
+    type: "string",
+    default: "auto",
+    choices: ["auto", "never", "always"],
+    help: "VXLAN to other nodes' pods; auto: to nodes behind a router.",
+    section: "Network",
+  },
   mtu: {
     type: "integer",
     default: 0,
-    help: "MTU of pods; 0: that of the default route's interface.",
+    help: "MTU of pods; 0: that of the default route's interface, less the tunnel's headers where it is used.",
     section: "Network",
   },
 });

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { type Client, type InformerFactory, createInformerFactory } from "#pkg/client/index.ts";
 import { type FlagValues, UsageError } from "#pkg/config/index.ts";
 import { CLUSTER_DNS_PORT, ClusterDns } from "#pkg/dns/index.ts";
-import { PodNetwork } from "#pkg/network/index.ts";
+import { PodNetwork, type TunnelMode } from "#pkg/network/index.ts";
 import {
   type Family,
   type ListenAddress,
@@ -116,6 +116,7 @@ export async function runNetwork(deps: NetworkDeps, signal: AbortSignal): Promis
       ipamDir: flags["cni-state-dir"],
       bridge: flags["cni-bridge"],
       mtu: flags.mtu,
+      tunnel: flags["cni-tunnel"] as TunnelMode,
     };
     parts.push(new PodNetwork({ informers, runner, clock, log: log.child({ part: "network" }), config }).run(signal));
   }

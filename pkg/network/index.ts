@@ -4,3 +4,4 @@
  */
 export { PodNetwork, type PodNetworkConfig, type PodNetworkDeps, removePodNetwork } from "./pod-network.ts";
 export { type CniNetwork, cniConfiguration } from "./cni-config.ts";
+export type { TunnelMode } from "./routes.ts";

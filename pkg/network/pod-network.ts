@@ -1,11 +1,22 @@
-import { rm, writeFile } from "node:fs/promises";
+import { rm } from "node:fs/promises";
+import { isIP } from "node:net";
 import { join } from "node:path";
 import { nodes } from "#pkg/api/refs.ts";
+import type { Node } from "#pkg/api/types/core-v1.ts";
 import type { InformerFactory } from "#pkg/client/index.ts";
-import { type Clock, type CommandRunner, type Logger, sleep } from "#pkg/util/index.ts";
+import { type Clock, type CommandRunner, type Logger, Wakeup, sleep } from "#pkg/util/index.ts";
 import { writeCniConfiguration } from "./cni-config.ts";
 import { applyMasquerade, removeMasquerade } from "./masquerade.ts";
-import { type PodRoute, planRoutes, podCIDRsOf } from "./routes.ts";
+import {
+  type NetworkPlan,
+  type Reach,
+  type TunnelMode,
+  planNetwork,
+  podCIDRsOf,
+  tunnelAddress,
+  tunnelOverhead,
+} from "./routes.ts";
+import { VXLAN_DEVICE, ensureVxlan, removeVxlan, syncTunnelEntries } from "./vxlan.ts";
 
 export interface PodNetworkConfig {
   readonly nodeName: string;
@@ -13,8 +24,10 @@ export interface PodNetworkConfig {
   readonly cniConfDir: string;
   readonly ipamDir: string;
   readonly bridge: string;
-  /** 0: the MTU of the interface that the default route uses. */
+  /** MTU of pods; 0: that of the interface of the default route, less what the tunnel needs where it is used. */
   readonly mtu: number;
+  /** "auto": through the tunnel to nodes behind a router, by routes to nodes on the same link. */
+  readonly tunnel: TunnelMode;
 }
 export interface PodNetworkDeps {
   readonly informers: InformerFactory;
@@ -27,21 +40,22 @@ export interface PodNetworkDeps {
 /** Marks our routes, so that only they are ever removed (ip-route's numeric `proto`). */
 const ROUTE_PROTOCOL = "151";
 const RETRY_MS = 2000;
-const SYSCTLS: ReadonlyArray<readonly [string, string]> = [
-  ["net/ipv4/ip_forward", "1"],
-  ["net/ipv6/conf/all/forwarding", "1"],
+/** Routes that somebody else removed come back after so long. */
+const CHECK_MS = 30_000;
+const SYSCTLS = [
+  "net.ipv4.ip_forward=1",
+  "net.ipv6.conf.all.forwarding=1",
   // Packets between pods of one bridge must meet the service rules too, or answers bypass the translation.
-  ["net/bridge/bridge-nf-call-iptables", "1"],
-  ["net/bridge/bridge-nf-call-ip6tables", "1"],
+  "net.bridge.bridge-nf-call-iptables=1",
+  "net.bridge.bridge-nf-call-ip6tables=1",
 ];
 
 /**
  * The built-in pod network of one node: CNI configuration from the node's pod ranges, forwarding, masquerading of what
- * leaves the cluster, and routes to the pods of other nodes on the same L2.
+ * leaves the cluster, and routes to the pods of other nodes: direct on the same link, through VXLAN otherwise.
  */
 export class PodNetwork {
   readonly #deps: PodNetworkDeps;
-  #installed = new Map<string, PodRoute>();
 
   constructor(deps: PodNetworkDeps) {
     this.#deps = deps;
@@ -49,43 +63,53 @@ export class PodNetwork {
 
   async run(signal: AbortSignal): Promise<void> {
     const { informers, clock, log } = this.#deps;
-    let dirty = true;
-    let wake: () => void = () => undefined;
-    const changed = () => {
-      dirty = true;
-      wake();
-    };
+    const wakeup = new Wakeup();
+    const changed = () => wakeup.notify();
     const informer = informers.informer(nodes);
     informer.addHandler({ onAdd: changed, onUpdate: changed, onDelete: changed });
     informers.start(signal);
     await informer.synced(signal);
     await this.#prepareKernel(signal);
+    let done = "";
+    let checkAt = 0;
     while (!signal.aborted) {
-      if (!dirty) {
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-          signal.addEventListener("abort", () => resolve(), { once: true });
-        });
-      }
-      if (signal.aborted) return;
-      dirty = false;
+      const all = informer.lister.list();
+      const inputs = JSON.stringify(
+        all.map((node) => [node.metadata.name, node.spec.podCIDRs, node.status?.addresses]),
+      );
       try {
-        await this.#reconcile(informer.lister.list(), signal);
+        // Nodes change all the time, what routes depend on hardly ever.
+        if (inputs !== done || clock.monotonic() >= checkAt) {
+          await this.#reconcile(all, signal);
+          done = inputs;
+          checkAt = clock.monotonic() + CHECK_MS;
+        }
+        const cancel = clock.schedule(Math.max(0, checkAt - clock.monotonic()), changed);
+        await wakeup.wait(signal);
+        cancel();
       } catch (err) {
         if (signal.aborted) return;
         log.error({ err }, "Could not set up the pod network; trying again");
-        dirty = true;
         await sleep(clock, RETRY_MS, signal).catch(() => undefined);
       }
     }
   }
 
-  async #reconcile(all: Parameters<typeof planRoutes>[0], signal: AbortSignal): Promise<void> {
+  async #reconcile(all: readonly Node[], signal: AbortSignal): Promise<void> {
     const { config, runner, log } = this.#deps;
     const self = all.find(({ metadata }) => metadata.name === config.nodeName);
     const podCIDRs = self === undefined ? [] : podCIDRsOf(self);
-    if (podCIDRs.length === 0) return; // the node IPAM controller has not been here yet; its update wakes us
-    const mtu = config.mtu > 0 ? config.mtu : await this.#defaultMtu(signal);
+    if (self === undefined || podCIDRs.length === 0) return; // the node IPAM controller's update will wake us
+    const reached = new Map<string, Reach>();
+    for (const address of all.flatMap((node) => node.status?.addresses ?? []).map((entry) => entry.address)) {
+      if (isIP(address) !== 0 && !reached.has(address)) reached.set(address, await this.#reach(address, signal));
+    }
+    const plan = planNetwork(all, config.nodeName, config.tunnel, (address) => reached.get(address) ?? "none");
+    const end = tunnelAddress(self);
+    const tunnelled = end !== undefined && (plan.peers.size > 0 || config.tunnel === "always");
+    const linkMtu = await this.#defaultMtu(signal);
+    const tunnelMtu = linkMtu - tunnelOverhead(end ?? "");
+    const mtu = config.mtu > 0 ? config.mtu : tunnelled ? tunnelMtu : linkMtu;
     const network = { podCIDRs, bridge: config.bridge, mtu, ipamDir: config.ipamDir };
     if (await writeCniConfiguration(config.cniConfDir, network))
       log.info({ podCIDRs, mtu }, "Wrote the CNI configuration");
@@ -93,27 +117,46 @@ export class PodNetwork {
       const clusterCIDR = config.clusterCIDRs.find((cidr) => cidr.includes(":") === podCIDR.includes(":"));
       if (clusterCIDR !== undefined) await applyMasquerade(podCIDR, clusterCIDR, runner, signal);
     }
-    await this.#syncRoutes(planRoutes(all, config.nodeName), signal);
+    if (tunnelled) {
+      const sources = podCIDRs.filter((cidr) => !cidr.includes(":")).map((cidr) => cidr.slice(0, cidr.indexOf("/")));
+      await ensureVxlan({ address: end, mtu: tunnelMtu, sources }, runner, signal);
+      await syncTunnelEntries(plan, runner, signal);
+    }
+    await this.#syncRoutes(plan.routes, signal);
+    if (!tunnelled) await removeVxlan(runner, signal);
   }
 
-  async #syncRoutes(wanted: Map<string, PodRoute>, signal: AbortSignal): Promise<void> {
+  /** Asks the kernel how it would send a packet there. */
+  async #reach(address: string, signal: AbortSignal): Promise<Reach> {
+    const { stdout, exitCode } = await this.#deps.runner.run("ip", ["-json", "route", "get", address], {
+      signal,
+      allowFailure: true,
+    });
+    if (exitCode !== 0) return "none";
+    const [route] = JSON.parse(stdout) as Array<{ gateway?: string }>;
+    return route?.gateway === undefined ? "link" : "router";
+  }
+
+  async #syncRoutes(wanted: NetworkPlan["routes"], signal: AbortSignal): Promise<void> {
     const { runner, log } = this.#deps;
-    for (const [cidr, route] of wanted) {
-      if (this.#installed.get(cidr)?.via === route.via) continue;
-      await runner.run("ip", [...family(cidr), "route", "replace", cidr, "via", route.via, "proto", ROUTE_PROTOCOL], {
-        signal,
-      });
-      this.#installed.set(cidr, route);
-      log.info({ route }, "Added the route to another node's pods");
-    }
     for (const version of ["-4", "-6"]) {
       const { stdout } = await runner.run("ip", [version, "-json", "route", "show", "proto", ROUTE_PROTOCOL], {
         signal,
       });
-      const present = stdout.trim() === "" ? [] : (JSON.parse(stdout) as Array<{ dst: string }>);
-      for (const { dst } of present.filter((entry) => !wanted.has(entry.dst))) {
+      const listed =
+        stdout.trim() === "" ? [] : (JSON.parse(stdout) as Array<{ dst: string; gateway?: string; dev?: string }>);
+      const present = new Map(listed.map((entry) => [entry.dst, entry]));
+      for (const [cidr, route] of wanted) {
+        if (cidr.includes(":") !== (version === "-6")) continue;
+        const entry = present.get(cidr);
+        if (entry?.gateway === route.via && (entry.dev === VXLAN_DEVICE) === route.tunnel) continue;
+        const how = route.tunnel ? ["dev", VXLAN_DEVICE, "onlink"] : [];
+        const args = [version, "route", "replace", cidr, "via", route.via, ...how, "proto", ROUTE_PROTOCOL];
+        await runner.run("ip", args, { signal });
+        log.info({ route }, "Set the route to another node's pods");
+      }
+      for (const { dst } of listed.filter((entry) => !wanted.has(entry.dst))) {
         await runner.run("ip", [version, "route", "del", dst, "proto", ROUTE_PROTOCOL], { signal, allowFailure: true });
-        this.#installed.delete(dst);
       }
     }
   }
@@ -131,17 +174,12 @@ export class PodNetwork {
     const { runner, log } = this.#deps;
     // Built into some kernels, a module in others; where neither helps, the write below says so.
     await runner.run("modprobe", ["br_netfilter"], { signal, allowFailure: true }).catch(() => undefined);
-    for (const [name, value] of SYSCTLS) {
-      try {
-        await writeFile(join("/proc/sys", name), value);
-      } catch (err) {
-        log.warn({ sysctl: name, err }, "Could not set a kernel parameter that the pod network needs");
-      }
+    for (const setting of SYSCTLS) {
+      const { exitCode, stderr } = await runner.run("sysctl", ["-q", "-w", setting], { signal, allowFailure: true });
+      if (exitCode !== 0) log.warn({ setting, stderr }, "Could not set a kernel parameter that the pod network needs");
     }
   }
 }
-
-const family = (cidr: string): string[] => (cidr.includes(":") ? ["-6"] : ["-4"]);
 
 /** Removes everything a pod network left on this machine. */
 export async function removePodNetwork(
@@ -155,5 +193,6 @@ export async function removePodNetwork(
   for (const version of ["-4", "-6"]) {
     await runner.run("ip", [version, "route", "flush", "proto", ROUTE_PROTOCOL], { signal, allowFailure: true });
   }
+  await removeVxlan(runner, signal);
   await runner.run("ip", ["link", "del", config.bridge], { signal, allowFailure: true });
 }
