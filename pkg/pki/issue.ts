@@ -19,6 +19,8 @@ export interface KeyPair {
 export interface Subject {
   readonly commonName: string;
   readonly organizations?: readonly string[];
+  /** The user's UID, as an attribute of its own (1.3.6.1.4.1.57683.2). */
+  readonly uid?: string;
 }
 
 export interface CaOptions extends Subject {
@@ -64,8 +66,10 @@ export function generateServiceAccountKey(): { readonly key: string; readonly pu
 }
 
 /** One attribute per RDN, O before CN, in the order Go's x509 writes them. */
-function nameOf({ commonName, organizations = [] }: Subject): x509.JsonName {
-  return [...organizations.map((value) => ({ O: [value] })), { CN: [commonName] }];
+function nameOf({ commonName, organizations = [], uid }: Subject): x509.JsonName {
+  const attributes: x509.JsonName = organizations.map((value) => ({ O: [value] }));
+  if (uid !== undefined) attributes.push({ "1.3.6.1.4.1.57683.2": [uid] });
+  return [...attributes, { CN: [commonName] }];
 }
 
 /** RFC 5280 wants a positive serial of at most 20 bytes. */

@@ -19,7 +19,7 @@ export interface PeerCertificate {
 const OID_COMMON_NAME = "550403";
 const OID_ORGANIZATION = "55040a";
 /** 1.3.6.1.4.1.57683.2, the attribute upstream reads a user's UID from. */
-const OID_KUBERNETES_UID = "2b0601040183c35302";
+const OID_KUBERNETES_UID = "2b0601040183c25302";
 
 function attributesOf(der: Uint8Array, name: DerElement): { oid: string; value: string }[] {
   const found: { oid: string; value: string }[] = [];

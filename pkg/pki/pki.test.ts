@@ -87,6 +87,13 @@ describe("certificates", () => {
     assert.equal(parseBundle(ca.cert + impostor.cert).length, 2);
   });
 
+  test("carries a user's UID", async () => {
+    const options = { commonName: "x", usages: ["client"], validityDays: 1, now } as const;
+    const { cert } = await issueCertificate(ca, { ...options, uid: "1234" });
+    assert.equal(parsePeerCertificate(derOf(cert)).uid, "1234");
+    assert.equal(parsePeerCertificate(derOf((await issueCertificate(ca, options)).cert)).uid, undefined);
+  });
+
   test("refuses garbage as a certificate", () => {
     for (const bytes of [
       new Uint8Array(),

@@ -1,6 +1,5 @@
 import type { Secret } from "#pkg/api/types/core-v1.ts";
-import { unauthorized } from "#pkg/apimachinery/index.ts";
-import type { UserInfo } from "#pkg/apimachinery/index.ts";
+import { isStatusError, type StatusError, unauthorized, type UserInfo } from "#pkg/apimachinery/index.ts";
 import type { Clock } from "#pkg/util/index.ts";
 import type { ApiRequest, Authenticator } from "../contract.ts";
 import type { ObjectSource } from "../source/index.ts";
@@ -85,10 +84,18 @@ export class RequestAuthenticator implements Authenticator {
 
   async authenticate(request: ApiRequest): Promise<UserInfo> {
     if (request.peer.user !== undefined) return this.#known(request.peer.user);
-    const certified = this.#certificates?.authenticateNow(request);
-    if (certified !== undefined) return certified;
+    let badCertificate: StatusError | undefined;
+    try {
+      const certified = this.#certificates?.authenticateNow(request);
+      if (certified !== undefined) return certified;
+    } catch (error) {
+      if (!isStatusError(error)) throw error;
+      // A certificate meant for somebody else (a browser's, a mesh's) must not spoil a good token.
+      badCertificate = error;
+    }
     const token = bearerToken(request);
     if (token !== undefined) return this.#byToken(token);
+    if (badCertificate !== undefined) throw badCertificate;
     if (!this.#anonymous) throw unauthorized();
     return ANONYMOUS_USER;
   }

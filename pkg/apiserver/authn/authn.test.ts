@@ -389,6 +389,16 @@ describe("client certificates and front proxies", () => {
     assert.equal((await authenticator.authenticate(request(headers))).name, "system:anonymous");
   });
 
+  test("a certificate meant for somebody else does not spoil a good token", async () => {
+    const withTokens = createAuthenticator({ clock, clientCa: ca.cert, staticTokens: "t,carol,1\n" });
+    const foreign = der(
+      await issue(await createCa({ commonName: "mesh", validityDays: 10, now: clock.now() }), "sidecar"),
+    );
+    assert.equal((await withTokens.authenticate(request({ authorization: "Bearer t" }, foreign))).name, "carol");
+    await assert.rejects(withTokens.authenticate(request({ authorization: "Bearer x" }, foreign)), unauthorized);
+    await assert.rejects(withTokens.authenticate(request({}, foreign)), unauthorized);
+  });
+
   test("in-process callers are who they are", async () => {
     const user: UserInfo = { name: "system:kube-scheduler", groups: [] };
     const first = await authenticator.authenticate(request({ authorization: "Bearer x" }, { user }));
