@@ -1,6 +1,7 @@
 import { deepEqual } from "#pkg/apimachinery/index.ts";
 import type { Node, Pod } from "#pkg/api/types/core-v1.ts";
-import { amountOf, podRequests } from "./cache/resources.ts";
+import { PodInfo } from "./cache/pod-info.ts";
+import { amountOf } from "./cache/resources.ts";
 import type { ActionType, ClusterEvent } from "./framework/types.ts";
 
 export function isTerminal({ status }: Pod): boolean {
@@ -28,35 +29,34 @@ export function nodeUpdated(node: Node, old: Node): ClusterEvent | undefined {
   return actions.length === 0 ? undefined : { resource: "Node", actions, label: "NodeUpdate", object: node, old };
 }
 
-export function assignedPodAdded(pod: Pod): ClusterEvent {
-  return { resource: "AssignedPod", actions: ["Add"], label: "AssignedPodAdd", object: pod };
+export function assignedPodAdded(info: PodInfo): ClusterEvent {
+  return { resource: "AssignedPod", actions: ["Add"], label: "AssignedPodAdd", object: info.pod, pod: info };
 }
-export function assignedPodDeleted(pod: Pod): ClusterEvent {
-  return { resource: "AssignedPod", actions: ["Delete"], label: "AssignedPodDelete", object: pod };
+export function assignedPodDeleted(info: PodInfo): ClusterEvent {
+  return { resource: "AssignedPod", actions: ["Delete"], label: "AssignedPodDelete", object: info.pod, pod: info };
 }
 /** What of a pod has changed that matters to scheduling: others' when it is on a node, its own when it waits. */
-export function podUpdated(pod: Pod, old: Pod): ClusterEvent | undefined {
+export function podUpdated(pod: PodInfo, old: Pod): ClusterEvent | undefined {
+  const { metadata, spec, status } = pod.pod;
+  // Most updates of a pod are its status: nothing that scheduling goes by.
+  const sameSpec = old.metadata.generation !== undefined && old.metadata.generation === metadata.generation;
+  const sameStatus = deepEqual(old.status?.containerStatuses, status?.containerStatuses);
+  const sameLabels = deepEqual(old.metadata.labels, metadata.labels);
+  if (sameSpec && sameStatus && sameLabels) return undefined;
+  const oldPod = new PodInfo(old);
   const actions: ActionType[] = [];
-  if (!deepEqual(old.metadata.labels, pod.metadata.labels)) actions.push("UpdatePodLabel");
-  if (requestsShrank(pod, old)) actions.push("UpdatePodScaleDown");
-  if (!deepEqual(old.spec.tolerations, pod.spec.tolerations)) actions.push("UpdatePodToleration");
-  if ((old.spec.schedulingGates?.length ?? 0) > 0 && (pod.spec.schedulingGates?.length ?? 0) === 0)
+  if (!sameLabels) actions.push("UpdatePodLabel");
+  if (requestsShrank(pod, oldPod)) actions.push("UpdatePodScaleDown");
+  if (!deepEqual(old.spec.tolerations, spec.tolerations)) actions.push("UpdatePodToleration");
+  if ((old.spec.schedulingGates?.length ?? 0) > 0 && (spec.schedulingGates?.length ?? 0) === 0)
     actions.push("UpdatePodSchedulingGatesEliminated");
-  if (actions.length === 0 && old.metadata.generation !== pod.metadata.generation) actions.push("Update");
+  if (actions.length === 0 && !sameSpec) actions.push("Update");
   if (actions.length === 0) return undefined;
-  const resource = isAssigned(pod) ? "AssignedPod" : "UnscheduledPod";
-  return { resource, actions, label: `${resource}Update`, object: pod, old };
+  const resource = isAssigned(pod.pod) ? "AssignedPod" : "UnscheduledPod";
+  return { resource, actions, label: `${resource}Update`, object: pod.pod, old, pod, oldPod };
 }
 
-function requestsShrank(pod: Pod, old: Pod): boolean {
-  const unchanged = old.metadata.generation === pod.metadata.generation && old.metadata.generation !== undefined;
-  if (unchanged && old.status?.containerStatuses === pod.status?.containerStatuses) return false;
-  try {
-    const now = podRequests(pod).requests;
-    const before = podRequests(old).requests;
-    const names = ["cpu", "memory", "ephemeral-storage", ...(before.scalars?.keys() ?? [])];
-    return names.some((name) => amountOf(now, name) < amountOf(before, name));
-  } catch {
-    return false; // quantities that cannot be read count as none
-  }
+function requestsShrank({ requests: now }: PodInfo, { requests: before }: PodInfo): boolean {
+  const names = ["cpu", "memory", "ephemeral-storage", ...(before.scalars?.keys() ?? [])];
+  return names.some((name) => amountOf(now, name) < amountOf(before, name));
 }

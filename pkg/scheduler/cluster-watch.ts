@@ -109,8 +109,9 @@ export class ClusterWatch {
       this.#place(pod);
       return;
     }
-    this.#deps.cache.setPod(new PodInfo(pod), pod.spec.nodeName!);
-    const event = podUpdated(pod, old);
+    const info = new PodInfo(pod);
+    this.#deps.cache.setPod(info, pod.spec.nodeName!);
+    const event = podUpdated(info, old);
     if (event !== undefined) this.#deps.queue.moveOnEvent(event);
   }
   #podDeleted(pod: Pod): void {
@@ -122,7 +123,7 @@ export class ClusterWatch {
     nominator.delete(uid);
     cache.removePod(uid);
     // A pod that held a place, or was to get one, leaves room.
-    if (wasPlaced || nominated) queue.moveOnEvent(assignedPodDeleted(pod));
+    if (wasPlaced || nominated) queue.moveOnEvent(assignedPodDeleted(new PodInfo(pod)));
     this.#onPodGone(`${namespace}/${name}`);
   }
 
@@ -131,8 +132,9 @@ export class ClusterWatch {
     const { uid } = pod.metadata;
     queue.delete(uid);
     nominator.delete(uid);
-    cache.setPod(new PodInfo(pod), pod.spec.nodeName!);
-    queue.moveOnEvent(assignedPodAdded(pod));
+    const info = new PodInfo(pod);
+    cache.setPod(info, pod.spec.nodeName!);
+    queue.moveOnEvent(assignedPodAdded(info));
   }
   #await(pod: Pod): void {
     const { queue, nominator, isOurs } = this.#deps;
@@ -158,7 +160,7 @@ export class ClusterWatch {
     const nominated = nominator.nodeOf(uid);
     if (nominated !== undefined) nominator.nominate(info, nominated);
     queue.update(info);
-    const event = podUpdated(pod, old);
+    const event = podUpdated(info, old);
     if (event === undefined) return;
     queue.moveOne(uid, event);
   }

@@ -105,15 +105,17 @@ export class NodeSearch {
   }
 
   #pickHighest(nodes: readonly NodeInfo[], scores: Float64Array): NodeInfo {
-    let best = 0;
-    let ties = 1;
-    for (let i = 1; i < nodes.length; i++) {
-      if (scores[i]! > scores[best]!) {
-        best = i;
+    let highest = -Infinity;
+    let ties = 0;
+    for (let i = 0; i < scores.length; i++) {
+      if (scores[i]! > highest) {
+        highest = scores[i]!;
         ties = 1;
-      } else if (scores[i] === scores[best] && this.#deps.random.int(++ties) === 0) best = i;
+      } else if (scores[i] === highest) ties++;
     }
-    return nodes[best]!;
+    // One draw decides between all the best, however many there are.
+    let skip = ties === 1 ? 0 : this.#deps.random.int(ties);
+    return nodes.find((_node, i) => scores[i] === highest && skip-- === 0)!;
   }
 
   #restrict(

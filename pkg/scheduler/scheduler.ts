@@ -206,7 +206,7 @@ export class Scheduler implements Controller {
     unreserve(placement, log);
     cache.forget(placement.pod.uid);
     if (!queue.has(placement.pod.uid)) return; // deleted meanwhile
-    queue.moveOnEvent(assignedPodDeleted(placement.pod.pod));
+    queue.moveOnEvent(assignedPodDeleted(placement.pod));
     if (isRejection(status) && status.plugin !== undefined) {
       const message = messageOf(status);
       const failure = { unschedulablePlugins: new Set([status.plugin]), pendingPlugins: NO_PLUGINS, error: false };

@@ -2,6 +2,7 @@ import type { PodInfo } from "../cache/pod-info.ts";
 import { named } from "./filter-run.ts";
 import type { WeightedPlugin } from "./scoring.ts";
 import type { Status } from "./status.ts";
+import { isItself } from "./types.ts";
 import type { EventRegistration, Plugin, QueuedPod } from "./types.ts";
 
 /** The plugins of one scheduler name, by extension point and in order. */
@@ -30,7 +31,7 @@ const OWN_CHANGES: readonly EventRegistration[] = [
   {
     resource: "UnscheduledPod",
     actions: ["Update", "UpdatePodLabel", "UpdatePodScaleDown", "UpdatePodToleration"],
-    hint: (pod, object) => object?.metadata.uid === pod.metadata.uid,
+    hint: isItself,
   },
 ];
 

@@ -40,12 +40,20 @@ export interface ClusterEvent {
   readonly label: string;
   readonly object?: AnyObject;
   readonly old?: AnyObject;
+  /** The same, for events of pods. */
+  readonly pod?: PodInfo;
+  readonly oldPod?: PodInfo;
 }
 export interface EventRegistration {
   readonly resource: EventResource;
   readonly actions: readonly ActionType[];
   /** Can the event make a pod schedulable that this plugin refused? Without a hint: always. Throwing means yes. */
-  hint?(pod: Pod, object: AnyObject | undefined, old: AnyObject | undefined): boolean;
+  hint?(pod: PodInfo, event: ClusterEvent): boolean;
+}
+
+/** A hint for changes of the waiting pod itself. */
+export function isItself(pod: PodInfo, event: ClusterEvent): boolean {
+  return event.object?.metadata.uid === pod.uid;
 }
 
 /** Results that plugins of one cycle share, by a key of the plugin that writes. */

@@ -1,13 +1,12 @@
-import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { SchedulerCache } from "../cache/cache.ts";
 import type { NodeInfo } from "../cache/node-info.ts";
-import { PodInfo, termSelects } from "../cache/pod-info.ts";
-import type { AffinityTerm } from "../cache/pod-info.ts";
+import { termSelects } from "../cache/pod-info.ts";
+import type { AffinityTerm, PodInfo } from "../cache/pod-info.ts";
 import type { PodCounts } from "../cache/pod-counts.ts";
 import type { LabelMatcher, Labels } from "../cache/selectors.ts";
 import { unresolvable, unschedulable } from "../framework/status.ts";
-import { MAX_NODE_SCORE } from "../framework/types.ts";
-import type { Plugin } from "../framework/types.ts";
+import { isItself, MAX_NODE_SCORE } from "../framework/types.ts";
+import type { ClusterEvent, Plugin } from "../framework/types.ts";
 
 const AFFINITY = unresolvable("node(s) didn't match pod affinity rules");
 const ANTI_AFFINITY = unschedulable("node(s) didn't match pod anti-affinity rules");
@@ -55,12 +54,12 @@ export function interPodAffinity(
       {
         resource: "AssignedPod",
         actions: ["Add", "UpdatePodLabel", "Delete"],
-        hint: (pod, object, old) => concerns(pod, object as Pod, old as Pod | undefined, namespaces),
+        hint: (pod, event) => concerns(pod, event, namespaces),
       },
       {
         resource: "UnscheduledPod",
         actions: ["UpdatePodLabel"],
-        hint: (pod, object) => object?.metadata.uid === pod.metadata.uid,
+        hint: isItself,
       },
       { resource: "Node", actions: ["Add", "UpdateNodeLabel"] },
     ],
@@ -261,10 +260,9 @@ function total(counts: Float64Array): number {
 }
 
 /** Could another pod's coming, change or going matter to the waiting one? */
-function concerns(pod: Pod, object: Pod, old: Pod | undefined, namespaces: NamespaceLister): boolean {
-  const waiting = new PodInfo(pod);
-  const now = new PodInfo(object);
-  const before = old === undefined ? now : new PodInfo(old);
+function concerns(waiting: PodInfo, { pod: now, oldPod }: ClusterEvent, namespaces: NamespaceLister): boolean {
+  if (now === undefined) return true;
+  const before = oldPod ?? now;
   const selects = (term: AffinityTerm, other: PodInfo) =>
     termSelects(term, other, namespaces.labelsOf(other.namespace));
   if (waiting.requiredAffinity.some((term) => selects(term, now) || selects(term, before))) return true;

@@ -1,6 +1,6 @@
 import type { Node, NodeSelector, PreferredSchedulingTerm } from "#pkg/api/types/core-v1.ts";
 import type { NodeAffinity } from "#pkg/api/types/core-v1.ts";
-import { PodInfo } from "../cache/pod-info.ts";
+import type { PodInfo } from "../cache/pod-info.ts";
 import { compileNodeSelector, compileNodeSelectorTerm, NO_LABELS } from "../cache/selectors.ts";
 import type { NodeMatcher } from "../cache/selectors.ts";
 import { defaultNormalize } from "../framework/scoring.ts";
@@ -33,8 +33,8 @@ export function nodeAffinity(args: NodeAffinityArgs = {}): Plugin<undefined, rea
       {
         resource: "Node",
         actions: ["Add", "UpdateNodeLabel"],
-        hint: (pod, object, old) => {
-          const matches = new PodInfo(pod).nodeMatcher ?? (() => true);
+        hint: (pod, { object, old }) => {
+          const matches = pod.nodeMatcher ?? (() => true);
           const fits = (node: Node) => {
             const labels = node.metadata.labels ?? NO_LABELS;
             return matches(labels, node.metadata.name) && enforced?.(labels, node.metadata.name) !== false;

@@ -12,7 +12,7 @@ export function nodeName(): Plugin {
       {
         resource: "Node",
         actions: ["Add"],
-        hint: (pod, object) => pod.spec.nodeName === (object as Node).metadata.name,
+        hint: ({ pod }, event) => pod.spec.nodeName === (event.object as Node).metadata.name,
       },
     ],
     filter: (_state, { pod }, node) => {

@@ -1,6 +1,5 @@
-import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { NodeInfo } from "../cache/node-info.ts";
-import { PodInfo } from "../cache/pod-info.ts";
+import type { PodInfo } from "../cache/pod-info.ts";
 import type { HostPort } from "../cache/pod-info.ts";
 import { unschedulable } from "../framework/status.ts";
 import type { Plugin } from "../framework/types.ts";
@@ -15,10 +14,8 @@ export function nodePorts(): Plugin {
       {
         resource: "AssignedPod",
         actions: ["Delete"],
-        hint: (pod, object) => {
-          const freed = new PodInfo(object as Pod).hostPorts;
-          return new PodInfo(pod).hostPorts.some((wanted) => freed.some((port) => collide(wanted, port)));
-        },
+        hint: (pod, { pod: gone }) =>
+          pod.hostPorts.some((wanted) => gone?.hostPorts.some((port) => collide(wanted, port)) === true),
       },
       { resource: "Node", actions: ["Add"] },
     ],

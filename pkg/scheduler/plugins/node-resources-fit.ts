@@ -1,10 +1,10 @@
-import type { Node, Pod } from "#pkg/api/types/core-v1.ts";
+import type { Node } from "#pkg/api/types/core-v1.ts";
 import type { NodeInfo } from "../cache/node-info.ts";
 import type { PodInfo } from "../cache/pod-info.ts";
-import { amountOf, podRequests, readResources, wholeOf } from "../cache/resources.ts";
+import { amountOf, readResources, wholeOf } from "../cache/resources.ts";
 import type { Status } from "../framework/status.ts";
-import type { Plugin } from "../framework/types.ts";
-import { MAX_NODE_SCORE } from "../framework/types.ts";
+import type { ClusterEvent, Plugin } from "../framework/types.ts";
+import { isItself, MAX_NODE_SCORE } from "../framework/types.ts";
 import { ScoredAmount } from "./scored-resources.ts";
 import type { ScoredResource } from "./scored-resources.ts";
 
@@ -52,17 +52,17 @@ export function nodeResourcesFit(args: NodeResourcesFitArgs = {}): Plugin<undefi
       {
         resource: "AssignedPod",
         actions: ["Delete", "UpdatePodScaleDown"],
-        hint: (pod, object, old) => freesSomething(pod, object as Pod, old as Pod | undefined),
+        hint: freesSomething,
       },
       {
         resource: "Node",
         actions: ["Add", "UpdateNodeAllocatable"],
-        hint: (pod, object, old) => couldFit(pod, object as Node, old as Node | undefined),
+        hint: (pod, { object, old }) => couldFit(pod, object as Node, old as Node | undefined),
       },
       {
         resource: "UnscheduledPod",
         actions: ["UpdatePodScaleDown"],
-        hint: (pod, object) => object?.metadata.uid === pod.metadata.uid,
+        hint: isItself,
       },
     ],
     filter: (_state, pod, node) => {
@@ -138,17 +138,15 @@ function findInsufficient(
 }
 
 /** A pod that goes (or shrinks) helps only if it gives up something that the waiting pod wants; its place counts too. */
-function freesSomething(pod: Pod, changed: Pod, old: Pod | undefined): boolean {
-  const wanted = podRequests(pod).requests;
-  const before = podRequests(old ?? changed).requests;
-  if (old === undefined) return true; // gone: there is one pod less
-  const after = podRequests(changed).requests;
+function freesSomething({ requests: wanted }: PodInfo, { pod, oldPod }: ClusterEvent): boolean {
+  if (oldPod === undefined || pod === undefined) return true; // gone: there is one pod less
   const names = ["cpu", "memory", "ephemeral-storage", ...(wanted.scalars?.keys() ?? [])];
-  return names.some((name) => amountOf(wanted, name) > 0 && amountOf(after, name) < amountOf(before, name));
+  return names.some(
+    (name) => amountOf(wanted, name) > 0 && amountOf(pod.requests, name) < amountOf(oldPod.requests, name),
+  );
 }
 
-function couldFit(pod: Pod, node: Node, old: Node | undefined): boolean {
-  const wanted = podRequests(pod).requests;
+function couldFit({ requests: wanted }: PodInfo, node: Node, old: Node | undefined): boolean {
   const allocatable = readResources(node.status?.allocatable);
   const names = ["cpu", "memory", "ephemeral-storage", ...(wanted.scalars?.keys() ?? [])];
   if (names.some((name) => amountOf(wanted, name) > amountOf(allocatable, name))) return false;

@@ -1,5 +1,6 @@
 import type { Node } from "#pkg/api/types/core-v1.ts";
 import { unresolvable } from "../framework/status.ts";
+import { isItself } from "../framework/types.ts";
 import type { Plugin } from "../framework/types.ts";
 import { tolerates } from "./taints.ts";
 
@@ -14,16 +15,12 @@ export function nodeUnschedulable(): Plugin {
       {
         resource: "Node",
         actions: ["Add", "UpdateNodeTaint"],
-        hint: (pod, object) => {
-          const node = object as Node;
-          return node.spec.unschedulable !== true || tolerates(pod.spec.tolerations ?? [], TAINT);
-        },
+        hint: (pod, event) => (event.object as Node).spec.unschedulable !== true || tolerates(pod.tolerations, TAINT),
       },
       {
         resource: "UnscheduledPod",
         actions: ["UpdatePodToleration"],
-        hint: (pod, object) =>
-          object?.metadata.uid === pod.metadata.uid && tolerates(pod.spec.tolerations ?? [], TAINT),
+        hint: (pod, event) => isItself(pod, event) && tolerates(pod.tolerations, TAINT),
       },
     ],
     filter: (_state, pod, node) => (!node.unschedulable || tolerates(pod.tolerations, TAINT) ? undefined : REFUSED),

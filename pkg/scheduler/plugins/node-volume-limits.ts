@@ -14,7 +14,7 @@ export function nodeVolumeLimits(informers: VolumeInformers): Plugin<ReadonlyMap
     name: "NodeVolumeLimits",
     events: [
       { resource: "CSINode", actions: ["Add", "Update"] },
-      { resource: "AssignedPod", actions: ["Delete"], hint: (_pod, object) => claimsOf(object as Pod).length > 0 },
+      { resource: "AssignedPod", actions: ["Delete"], hint: (_pod, { object }) => claimsOf(object as Pod).length > 0 },
       { resource: "PersistentVolumeClaim", actions: ["Add", "Update"] },
       { resource: "VolumeAttachment", actions: ["Delete"] },
     ],

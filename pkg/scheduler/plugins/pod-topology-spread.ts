@@ -2,13 +2,13 @@ import { isRecord } from "#pkg/apimachinery/index.ts";
 import type { Node, Pod, TopologySpreadConstraint } from "#pkg/api/types/core-v1.ts";
 import type { SchedulerCache } from "../cache/cache.ts";
 import type { NodeInfo } from "../cache/node-info.ts";
-import { PodInfo } from "../cache/pod-info.ts";
+import type { PodInfo } from "../cache/pod-info.ts";
 import { labelOf, NO_LABELS } from "../cache/selectors.ts";
 import type { TopologyKey } from "../cache/topology-index.ts";
 import type { LabelMatcher } from "../cache/selectors.ts";
 import { unresolvable, unschedulable } from "../framework/status.ts";
-import { MAX_NODE_SCORE } from "../framework/types.ts";
-import type { Plugin } from "../framework/types.ts";
+import { isItself, MAX_NODE_SCORE } from "../framework/types.ts";
+import type { ClusterEvent, Plugin } from "../framework/types.ts";
 import { SpreadScorer } from "./spread-score.ts";
 import type { SpreadScoreState } from "./spread-score.ts";
 import { countsEveryNode, countsNode, ownConstraints } from "./spread-constraints.ts";
@@ -62,17 +62,17 @@ export function podTopologySpread(
       {
         resource: "AssignedPod",
         actions: ["Add", "UpdatePodLabel", "Delete"],
-        hint: (pod, object, old) => concerns(pod, object as Pod, old as Pod | undefined),
+        hint: (pod, event) => concerns(pod, constraintsOf(pod), event),
       },
       {
         resource: "Node",
         actions: ["Add", "Delete", "UpdateNodeLabel", "UpdateNodeTaint"],
-        hint: (pod, object, old) => changesDomains(pod, object as Node | undefined, old as Node | undefined),
+        hint: ({ pod }, { object, old }) => changesDomains(pod, object as Node | undefined, old as Node | undefined),
       },
       {
         resource: "UnscheduledPod",
         actions: ["UpdatePodLabel", "UpdatePodToleration"],
-        hint: (pod, object) => object?.metadata.uid === pod.metadata.uid,
+        hint: isItself,
       },
     ],
     preFilter: (pod, nodes) => {
@@ -191,14 +191,12 @@ function change({ domains }: FilterState, pod: PodInfo, other: PodInfo, node: No
   }
 }
 
-function concerns(pod: Pod, object: Pod, old: Pod | undefined): boolean {
-  const waiting = new PodInfo(pod);
-  if (object.metadata.namespace !== pod.metadata.namespace) return false;
-  const constraints = ownConstraints(waiting);
-  if (constraints.length === 0) return true;
-  const now = object.metadata.labels ?? NO_LABELS;
-  const before = old?.metadata.labels ?? NO_LABELS;
-  return constraints.some(({ matcher }) => matcher.matches(now) || (old !== undefined && matcher.matches(before)));
+function concerns(waiting: PodInfo, constraints: readonly SpreadConstraint[], { pod, oldPod }: ClusterEvent): boolean {
+  if (pod === undefined || pod.namespace !== waiting.namespace) return false;
+  if (constraints.length === 0) return true; // the profile's defaults, whose selector may have changed
+  return constraints.some(
+    ({ matcher }) => matcher.matches(pod.labels) || (oldPod !== undefined && matcher.matches(oldPod.labels)),
+  );
 }
 
 function changesDomains(pod: Pod, object: Node | undefined, old: Node | undefined): boolean {

@@ -1,4 +1,5 @@
 import { unresolvable } from "../framework/status.ts";
+import { isItself } from "../framework/types.ts";
 import type { Plugin } from "../framework/types.ts";
 
 /** A pod with scheduling gates is not looked at until they are all gone. */
@@ -9,7 +10,7 @@ export function schedulingGates(): Plugin {
       {
         resource: "UnscheduledPod",
         actions: ["UpdatePodSchedulingGatesEliminated"],
-        hint: (pod, object) => object?.metadata.uid === pod.metadata.uid,
+        hint: isItself,
       },
     ],
     preEnqueue: ({ spec }) => {

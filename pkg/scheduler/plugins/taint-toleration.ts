@@ -2,6 +2,7 @@ import type { Node, Taint, Toleration } from "#pkg/api/types/core-v1.ts";
 import { defaultNormalize } from "../framework/scoring.ts";
 import { unresolvable } from "../framework/status.ts";
 import type { Status } from "../framework/status.ts";
+import { isItself } from "../framework/types.ts";
 import type { Plugin } from "../framework/types.ts";
 import { tolerates, untoleratedTaint } from "./taints.ts";
 
@@ -26,13 +27,12 @@ export function taintToleration(): Plugin<unknown, readonly Toleration[]> {
       {
         resource: "Node",
         actions: ["Add", "UpdateNodeTaint"],
-        hint: (pod, object) =>
-          untoleratedTaint((object as Node).spec.taints ?? [], pod.spec.tolerations ?? []) === undefined,
+        hint: (pod, event) => untoleratedTaint((event.object as Node).spec.taints ?? [], pod.tolerations) === undefined,
       },
       {
         resource: "UnscheduledPod",
         actions: ["UpdatePodToleration"],
-        hint: (pod, object) => object?.metadata.uid === pod.metadata.uid,
+        hint: isItself,
       },
     ],
     filter: (_state, pod, { taints }) => {

@@ -23,7 +23,7 @@ export function volumeRestrictions(cache: SchedulerCache, informers: VolumeInfor
   return {
     name: "VolumeRestrictions",
     events: [
-      { resource: "AssignedPod", actions: ["Delete"], hint: (pod, object) => sharesVolume(pod, object as Pod) },
+      { resource: "AssignedPod", actions: ["Delete"], hint: ({ pod }, { object }) => sharesVolume(pod, object as Pod) },
       { resource: "Node", actions: ["Add"] },
       { resource: "PersistentVolumeClaim", actions: ["Add", "Update"] },
     ],

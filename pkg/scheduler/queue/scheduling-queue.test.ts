@@ -13,7 +13,7 @@ import { isAwaited, SchedulingQueue } from "./scheduling-queue.ts";
 import type { Failure } from "./scheduling-queue.ts";
 
 const REGISTRATIONS = new Map<string, readonly EventRegistration[]>([
-  ["Fit", [{ resource: "Node", actions: ["Add"], hint: (_pod, object) => object?.metadata.name !== "useless" }]],
+  ["Fit", [{ resource: "Node", actions: ["Add"], hint: (_pod, { object }) => object?.metadata.name !== "useless" }]],
   [
     "Broken",
     [

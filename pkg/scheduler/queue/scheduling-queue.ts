@@ -314,7 +314,7 @@ export function isAwaited(registration: EventRegistration, event: ClusterEvent):
 function hintSays(registration: EventRegistration, event: ClusterEvent, pod: WaitingPod): boolean {
   if (registration.hint === undefined) return true;
   try {
-    return registration.hint(pod.info.pod, event.object, event.old);
+    return registration.hint(pod.info, event);
   } catch {
     return true; // a hint that fails must not leave the pod waiting
   }
