@@ -136,7 +136,7 @@ export class PodManager {
     this.#workers.set(worker.uid, worker);
     if (verdict !== undefined) {
       this.#deps.worker.event(pod, undefined, "Warning", verdict.reason, verdict.message);
-      worker.fail(verdict);
+      worker.reject(verdict);
     }
     worker
       .run(signal)

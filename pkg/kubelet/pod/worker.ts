@@ -123,6 +123,7 @@ export class PodWorker {
   #pod: Pod;
   #state: State = { name: "syncing" };
   #verdict: Verdict | undefined;
+  #rejected = false;
   /** The API (or the manifest directory) has dropped the pod. */
   #removed = false;
   #wanted = true;
@@ -153,7 +154,7 @@ export class PodWorker {
   }
   /** True while the pod's containers may use the node's resources. */
   get active(): boolean {
-    return this.#state.name === "syncing" || this.#state.name === "terminating";
+    return !this.#rejected && (this.#state.name === "syncing" || this.#state.name === "terminating");
   }
 
   update(pod: Pod): void {
@@ -174,6 +175,11 @@ export class PodWorker {
     this.#removed = true;
     this.#interrupt("The pod was removed.");
     this.wake();
+  }
+  /** The node does not take the pod: it fails without anything of it ever having run. */
+  reject(verdict: Verdict): void {
+    this.#rejected = true;
+    this.fail(verdict);
   }
   /** Ends the pod from here: eviction, rejection, deadline. Its phase becomes Failed. */
   fail(verdict: Verdict): void {

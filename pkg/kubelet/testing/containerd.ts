@@ -42,6 +42,22 @@ state = "${directory}/state"
 `;
 }
 
+/** A kubelet that was stopped in the middle may have removals on their way: they are waited for. */
+async function removeEverything(runtime: GrpcRuntime): Promise<void> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      for (const { id } of await runtime.listSandboxes()) {
+        await runtime.stopSandbox(id);
+        await runtime.removeSandbox(id);
+      }
+      return;
+    } catch (error) {
+      if (attempt === 20) throw error;
+      await delay(200);
+    }
+  }
+}
+
 /** A bridge of the test's own, without masquerading: nothing here needs to leave the machine. */
 export function cniConfiguration(directory: string, bridge: string, subnet: string): string {
   const ipam = {
@@ -86,14 +102,7 @@ export async function startContainerd(subnet: string): Promise<TestContainerd> {
     socket,
     cgroupRoot,
     async stop() {
-      for (const { id } of await runtime.listContainers()) {
-        await runtime.stopContainer(id, 0);
-        await runtime.removeContainer(id);
-      }
-      for (const { id } of await runtime.listSandboxes()) {
-        await runtime.stopSandbox(id);
-        await runtime.removeSandbox(id);
-      }
+      await removeEverything(runtime);
       runtime.close();
       const ended = new Promise((resolve) => child.once("exit", resolve));
       child.kill("SIGTERM");

@@ -23,7 +23,8 @@ async function resolveInside(root: string, path: string): Promise<string> {
   const realRoot = await realpath(root);
   const resolved = await realpath(join(realRoot, path));
   const inside = relative(realRoot, resolved);
-  if (inside.startsWith("..") || inside.startsWith("/"))
+  // Names may begin with two dots (..data is where ConfigMaps keep their files); only a bare ".." leads out.
+  if (inside === ".." || inside.startsWith("../") || inside.startsWith("/"))
     throw new VolumeError(`subpath "${path}" not within volume path "${root}"`);
   return inside;
 }

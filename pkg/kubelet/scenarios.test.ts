@@ -1,0 +1,371 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { configMaps, events, nodes, pods } from "#pkg/api/refs.ts";
+import type { Container, Pod, PodSpec } from "#pkg/api/types/core-v1.ts";
+import { RealClock, silentLogger } from "#pkg/util/index.ts";
+import { createKubelet } from "./index.ts";
+import { podOf, startCluster, waitForPod } from "./testing/cluster.ts";
+import type { TestCluster } from "./testing/cluster.ts";
+import { startContainerd } from "./testing/containerd.ts";
+import type { TestContainerd } from "./testing/containerd.ts";
+
+const ready = (pod: Pod) => pod.status?.conditions?.find(({ type }) => type === "Ready")?.status === "True";
+const ended = (pod: Pod) => pod.status?.phase === "Succeeded" || pod.status?.phase === "Failed";
+
+/** A container whose last words are its termination message, so that tests need no log. */
+function says(command: string, more: Partial<Container> = {}): Container {
+  return {
+    name: "c",
+    image: "busybox:1.35",
+    imagePullPolicy: "IfNotPresent",
+    command: ["sh", "-c", `(${command}) > /dev/termination-log 2>&1`],
+    ...more,
+  };
+}
+
+describe("what pods can count on", { concurrency: 8 }, () => {
+  let containerd: TestContainerd;
+  let cluster: TestCluster;
+  const abort = new AbortController();
+  let running: Promise<void>;
+
+  before(async () => {
+    containerd = await startContainerd("10.211.8");
+    cluster = await startCluster();
+    const { directory, cgroupRoot, runtime } = containerd;
+    const config = {
+      rootDirectory: join(directory, "kubelet"),
+      podLogsDir: join(directory, "pods"),
+      containerLogsDir: join(directory, "containers"),
+      cgroupRoot,
+      port: 0,
+      address: "127.0.0.1",
+      healthzPort: 0,
+      clusterDNS: ["10.96.0.10"],
+    };
+    running = createKubelet({
+      client: cluster.client,
+      runtime,
+      nodeName: "s1",
+      clock: new RealClock(),
+      log: silentLogger,
+      config,
+    }).run(abort.signal);
+    for (
+      let i = 0;
+      i < 200 &&
+      (await cluster.client.list(nodes)).items[0]?.status?.conditions?.find(({ type }) => type === "Ready")?.status !==
+        "True";
+      i++
+    )
+      await delay(50);
+  });
+  after(async () => {
+    abort.abort();
+    await running;
+    await cluster.stop();
+    await containerd.stop();
+  });
+
+  const create = (
+    name: string,
+    container: Container,
+    spec: Partial<PodSpec> = {},
+    metadata: Partial<Pod["metadata"]> = {},
+  ) => cluster.client.create(pods, podOf(name, "s1", { containers: [container], ...spec }, metadata));
+  const wait = (name: string, condition: (pod: Pod) => boolean) => waitForPod(cluster.client, name, condition, 30_000);
+  /** Runs the pod to its end; resolves to what its container said. */
+  async function outcome(
+    name: string,
+    container: Container,
+    spec: Partial<PodSpec> = {},
+    metadata: Partial<Pod["metadata"]> = {},
+  ): Promise<{ pod: Pod; said: string; exitCode: number | undefined }> {
+    await create(name, container, { restartPolicy: "Never", ...spec }, metadata);
+    const pod = await wait(name, ended);
+    const terminated = pod.status?.containerStatuses?.[0]?.state?.terminated;
+    return { pod, said: terminated?.message ?? "", exitCode: terminated?.exitCode };
+  }
+  const waitingReason = (pod: Pod) => pod.status?.containerStatuses?.[0]?.state?.waiting?.reason;
+
+  test("identity: user, groups, capabilities, no new privileges, read-only root", async () => {
+    const container = says("id -u; id -g; id -G; grep NoNewPrivs /proc/self/status; touch /x || echo read-only", {
+      securityContext: {
+        runAsUser: 1001,
+        runAsGroup: 2002,
+        allowPrivilegeEscalation: false,
+        readOnlyRootFilesystem: true,
+      },
+    });
+    const { said } = await outcome("identity", container, {
+      securityContext: { supplementalGroups: [3003], fsGroup: 4004 },
+    });
+    assert.deepEqual(said.trim().split("\n").slice(0, 3), ["1001", "2002", "2002 3003 4004"]);
+    assert.match(said, /NoNewPrivs:\t1/);
+    assert.match(said, /read-only$/m);
+  });
+
+  test("runAsNonRoot keeps an image that would run as root from starting", async () => {
+    await create("nonroot", says("true", { securityContext: { runAsNonRoot: true } }));
+    const pod = await wait("nonroot", (p) => waitingReason(p) === "CreateContainerConfigError");
+    assert.match(
+      pod.status?.containerStatuses?.[0]?.state?.waiting?.message ?? "",
+      /^container has runAsNonRoot and image will run as root/,
+    );
+  });
+
+  test("privileged and unprivileged differ", async () => {
+    const [plain, privileged] = await Promise.all([
+      outcome("plain", says("mkdir /m; mount -t tmpfs x /m && echo mounted")),
+      outcome(
+        "privileged",
+        says("mkdir /m; mount -t tmpfs x /m && echo mounted", { securityContext: { privileged: true } }),
+      ),
+    ]);
+    assert.doesNotMatch(plain.said, /mounted/);
+    assert.match(privileged.said, /mounted/);
+  });
+
+  test("emptyDir: open to all, in memory when asked, owned by fsGroup", async () => {
+    const container = says(
+      "stat -c %a /disk; grep ' /memory ' /proc/mounts | cut -d' ' -f3; stat -c %g /disk; touch /disk/f; stat -c %g /disk/f",
+      {
+        securityContext: { runAsUser: 1001 },
+        volumeMounts: [
+          { name: "disk", mountPath: "/disk" },
+          { name: "memory", mountPath: "/memory" },
+        ],
+      },
+    );
+    const { said } = await outcome("empty", container, {
+      securityContext: { fsGroup: 123 },
+      volumes: [
+        { name: "disk", emptyDir: {} },
+        { name: "memory", emptyDir: { medium: "Memory" } },
+      ],
+    });
+    assert.deepEqual(said.trim().split("\n"), ["2777", "tmpfs", "123", "123"]);
+  });
+
+  test("subPath mounts one file over an existing one, and expressions name directories", async () => {
+    await cluster.client.create(configMaps, {
+      apiVersion: "v1",
+      kind: "ConfigMap",
+      metadata: { name: "files", namespace: "default" },
+      data: { passwd: "mine" },
+    });
+    const container = says("cat /etc/passwd; echo; echo x > /logs/f; ls /all", {
+      env: [{ name: "POD", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } }],
+      volumeMounts: [
+        { name: "files", mountPath: "/etc/passwd", subPath: "passwd" },
+        { name: "data", mountPath: "/logs", subPathExpr: "dir/$(POD)" },
+        { name: "data", mountPath: "/all" },
+      ],
+    });
+    const { said } = await outcome("subpath", container, {
+      volumes: [
+        { name: "files", configMap: { name: "files" } },
+        { name: "data", emptyDir: {} },
+      ],
+    });
+    assert.deepEqual(said.trim().split("\n"), ["mine", "dir"]);
+  });
+
+  test("a subPath expression that fails can be mended by an annotation", async () => {
+    const container = says("exec sleep 1000", {
+      env: [{ name: "WHERE", valueFrom: { fieldRef: { fieldPath: "metadata.annotations['where']" } } }],
+      volumeMounts: [{ name: "data", mountPath: "/data", subPathExpr: "$(WHERE)" }],
+    });
+    await create("mended", container, { volumes: [{ name: "data", emptyDir: {} }] });
+    await wait("mended", (p) => waitingReason(p) === "CreateContainerConfigError");
+    await cluster.client.patch(pods, { namespace: "default", name: "mended" }, "merge", {
+      metadata: { annotations: { where: "here" } },
+    });
+    await wait("mended", ready);
+    await cluster.client.delete(pods, { namespace: "default", name: "mended" }, { gracePeriodSeconds: 0 });
+  });
+
+  test("names: host name, domain, hosts file with aliases, resolv.conf", async () => {
+    const container = says("hostname; cat /etc/hosts; cat /etc/resolv.conf");
+    const { said } = await outcome("names", container, {
+      hostname: "alpha",
+      subdomain: "beta",
+      hostAliases: [{ ip: "1.2.3.4", hostnames: ["foo", "bar"] }],
+    });
+    assert.match(said, /^alpha\n# Kubernetes-managed hosts file\.\n/);
+    assert.match(said, /\talpha\.beta\.default\.svc\.cluster\.local\talpha\n/);
+    assert.match(said, /1\.2\.3\.4\tfoo\tbar\n/);
+    assert.match(said, /search default\.svc\.cluster\.local svc\.cluster\.local cluster\.local/);
+    assert.match(said, /nameserver 10\.96\.0\.10\noptions ndots:5/);
+  });
+
+  test("the host's network and hosts file, without our header", async () => {
+    const { pod, said } = await outcome("hostnet", says("cat /etc/hosts; ls /sys/class/net"), { hostNetwork: true });
+    assert.equal(said.includes("# Kubernetes-managed hosts file.\n"), false);
+    assert.match(said, /eth0/);
+    assert.equal(pod.status?.podIP, pod.status?.hostIP);
+  });
+
+  test("downward API: fields, limits, and the node's allocatable where no limit is set", async () => {
+    const container = says('echo "$NAME $LIMIT $DEFAULT"; cat /info/labels', {
+      env: [
+        { name: "NAME", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } },
+        { name: "LIMIT", valueFrom: { resourceFieldRef: { resource: "limits.memory", divisor: "1Mi" } } },
+        { name: "DEFAULT", valueFrom: { resourceFieldRef: { resource: "limits.cpu" } } },
+      ],
+      resources: { limits: { memory: "32Mi" } },
+      volumeMounts: [{ name: "info", mountPath: "/info" }],
+    });
+    const { said } = await outcome(
+      "downward",
+      container,
+      {
+        volumes: [
+          { name: "info", downwardAPI: { items: [{ path: "labels", fieldRef: { fieldPath: "metadata.labels" } }] } },
+        ],
+      },
+      { labels: { app: "x" } },
+    );
+    assert.match(said, /^downward 32 \d+\napp="x"$/m);
+  });
+
+  test("termination messages: from the log only after an error, and from a path of one's own", async () => {
+    const plain = (command: string, more: Partial<Container>): Container => ({
+      name: "c",
+      image: "busybox:1.35",
+      imagePullPolicy: "IfNotPresent",
+      command: ["sh", "-c", command],
+      ...more,
+    });
+    const fallback = { terminationMessagePolicy: "FallbackToLogsOnError" };
+    const [failed, fine, own] = await Promise.all([
+      outcome("message-failed", plain("echo from the log; exit 1", fallback)),
+      outcome("message-fine", plain("echo from the log", fallback)),
+      outcome(
+        "message-own",
+        plain("echo -n own > /dev/my-log", {
+          terminationMessagePath: "/dev/my-log",
+          securityContext: { runAsUser: 10_000 },
+        }),
+      ),
+    ]);
+    assert.deepEqual([failed.said, fine.said, own.said], ["from the log\n", "", "own"]);
+  });
+
+  test("a deadline ends the pod with its reason", async () => {
+    const { pod } = await outcome("deadline", says("exec sleep 1000"), {
+      activeDeadlineSeconds: 1,
+      restartPolicy: "Always",
+    });
+    assert.deepEqual([pod.status?.phase, pod.status?.reason], ["Failed", "DeadlineExceeded"]);
+  });
+
+  test("hooks: postStart runs before readiness, preStop before the signal and inside the grace period", async () => {
+    const container = says("trap 'cat /data/f; exit 0' TERM; while true; do sleep 0.1; done", {
+      lifecycle: {
+        postStart: { exec: { command: ["sh", "-c", "echo post >> /data/f"] } },
+        preStop: { exec: { command: ["sh", "-c", "sleep 0.5; echo pre >> /data/f"] } },
+      },
+      volumeMounts: [{ name: "data", mountPath: "/data" }],
+    });
+    await create(
+      "hooks",
+      container,
+      { terminationGracePeriodSeconds: 20, volumes: [{ name: "data", emptyDir: {} }] },
+      { finalizers: ["example.com/hold"] },
+    );
+    await wait("hooks", ready);
+    const begun = performance.now();
+    await cluster.client.delete(pods, { namespace: "default", name: "hooks" });
+    const pod = await wait("hooks", ({ status }) => status?.containerStatuses?.[0]?.state?.terminated !== undefined);
+    assert.ok(performance.now() - begun < 10_000, "the container ended by itself, long before the grace period did");
+    assert.equal(pod.status?.containerStatuses?.[0]?.state?.terminated?.message, "post\npre\n");
+    await cluster.client.patch(pods, { namespace: "default", name: "hooks" }, "merge", {
+      metadata: { finalizers: null },
+    });
+  });
+
+  test("an init container that fails for good fails the pod", async () => {
+    const { pod } = await outcome("init-fails", says("true"), { initContainers: [says("exit 1", { name: "init" })] });
+    assert.equal(pod.status?.phase, "Failed");
+    assert.equal(
+      pod.status?.conditions?.find(({ type }) => type === "Initialized")?.message,
+      "containers with incomplete status: [init]",
+    );
+    assert.equal(waitingReason(pod), "PodInitializing");
+  });
+
+  test("an ephemeral container joins a running pod and shares its target's processes", async () => {
+    await create("debugged", says("exec sleep 12345"));
+    const pod = await wait("debugged", ready);
+    const debug = {
+      ...says("ps; sleep 1"),
+      name: "debug",
+      targetContainerName: "c",
+      terminationMessagePath: "/dev/termination-log",
+    };
+    await cluster.client.updateSubresource(pods, { namespace: "default", name: "debugged" }, "ephemeralcontainers", {
+      ...pod,
+      spec: { ...pod.spec, ephemeralContainers: [debug] },
+    });
+    const after = await wait(
+      "debugged",
+      ({ status }) => status?.ephemeralContainerStatuses?.[0]?.state?.terminated !== undefined,
+    );
+    assert.match(after.status?.ephemeralContainerStatuses?.[0]?.state?.terminated?.message ?? "", /sleep 12345/);
+    await cluster.client.delete(pods, { namespace: "default", name: "debugged" }, { gracePeriodSeconds: 0 });
+  });
+
+  test("a pod the node cannot take is failed with the reason, without being started", async () => {
+    await create("toobig", says("true", { resources: { requests: { cpu: "1000" } } }));
+    const pod = await wait("toobig", ended);
+    assert.deepEqual([pod.status?.phase, pod.status?.reason], ["Failed", "OutOfcpu"]);
+    const seen = (await cluster.client.list(events, { fieldSelector: "involvedObject.name=toobig" })).items;
+    assert.ok(seen.some(({ reason }) => reason === "OutOfcpu"));
+  });
+
+  test("images: names that are none, policies that forbid pulling, registries that are away", async () => {
+    await Promise.all([
+      create("badname", says("true", { image: "UPPER" })),
+      create("never", says("true", { image: "none:1", imagePullPolicy: "Never" })),
+      create("away", says("true", { image: "127.0.0.1:9/none:1" })),
+    ]);
+    const [badname, never, away] = await Promise.all([
+      wait("badname", (p) => waitingReason(p) === "InvalidImageName"),
+      wait("never", (p) => waitingReason(p) === "ErrImageNeverPull"),
+      wait("away", (p) => waitingReason(p) === "ImagePullBackOff"),
+    ]);
+    assert.deepEqual(
+      [badname.status?.phase, never.status?.phase, away.status?.phase],
+      ["Pending", "Pending", "Pending"],
+    );
+  });
+
+  test("sysctls of the pod, and limits in its cgroup", async () => {
+    const { said } = await outcome(
+      "limits",
+      says(
+        "cat /proc/sys/kernel/shm_rmid_forced; cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || cat /sys/fs/cgroup/memory.max",
+        { resources: { limits: { memory: "16Mi", cpu: "100m" } } },
+      ),
+      {
+        securityContext: { sysctls: [{ name: "kernel.shm_rmid_forced", value: "1" }] },
+      },
+    );
+    assert.deepEqual(said.trim().split("\n"), ["1", String(16 * 2 ** 20)]);
+  });
+
+  test("a container that takes too much memory is reported as killed for it", async () => {
+    const container: Container = {
+      name: "c",
+      image: "busybox:1.35",
+      imagePullPolicy: "IfNotPresent",
+      command: ["sh", "-c", "dd if=/dev/zero of=/dev/shm/x bs=1M count=64 & exec tail /dev/zero"],
+      resources: { limits: { memory: "16Mi" } },
+    };
+    const { pod } = await outcome("oom", container);
+    assert.equal(pod.status?.containerStatuses?.[0]?.state?.terminated?.reason, "OOMKilled");
+  });
+});
