@@ -89,6 +89,30 @@ test("zero values that Go writes for plain fields disappear, those of pointers s
   assert.deepEqual(decodeProtobuf("k8s.io.api.coordination.v1.LeaseSpec", bytes("0a00")), { holderIdentity: "" });
 });
 
+test("the tables know which scalars are pointers in Go", () => {
+  const keeps = (message: string, field: string) =>
+    messageFields(`k8s.io.api.${message}`).find(({ name }) => name === field)?.keepsZero;
+  const pointers: [string, string][] = [
+    ["apps.v1.DeploymentSpec", "replicas"],
+    ["core.v1.EphemeralContainerCommon", "restartPolicy"],
+    ["core.v1.PersistentVolumeClaimSpec", "storageClassName"],
+    ["core.v1.PodSpec", "automountServiceAccountToken"],
+    ["core.v1.ResourceHealth", "message"],
+    ["core.v1.SecurityContext", "runAsUser"],
+    ["coordination.v1.LeaseSpec", "holderIdentity"],
+    ["discovery.v1.EndpointPort", "name"],
+  ];
+  const values: [string, string][] = [
+    ["core.v1.NodeConfigStatus", "error"],
+    ["core.v1.PersistentVolumeSpec", "storageClassName"],
+    ["core.v1.PodSpec", "hostNetwork"],
+    ["core.v1.Probe", "periodSeconds"],
+    ["core.v1.EndpointPort", "name"],
+  ];
+  for (const [message, field] of pointers) assert.equal(keeps(message, field), true, `${message} ${field}`);
+  for (const [message, field] of values) assert.equal(keeps(message, field), false, `${message} ${field}`);
+});
+
 test("hostile bytes fail cleanly", () => {
   const message = "k8s.io.api.core.v1.Pod";
   const table: [string, RegExp][] = [
