@@ -54,12 +54,17 @@ export function matchRules(
   rules: readonly NamedRuleWithOperations[],
   exact: boolean,
   attributes: AdmissionAttributes,
-  equivalents: readonly ResourceDefinition[],
+  equivalents: () => readonly ResourceDefinition[],
 ): MatchedResource | undefined {
   const { resource, subresource } = attributes;
   if (rules.some((rule) => ruleMatches(rule, attributes, resource))) return { definition: resource, subresource };
-  if (exact) return undefined;
-  for (const definition of equivalents) {
+  // Equivalents have the same name; looking for them is only worth it where a rule knows that name.
+  const named = rules.some(
+    (rule) =>
+      includes(rule.operations, attributes.operation) && resourceMatches(rule.resources, resource.plural, subresource),
+  );
+  if (exact || !named) return undefined;
+  for (const definition of equivalents()) {
     if (
       definition === resource ||
       (subresource !== "" && !definition.subresources.some(({ name }) => name === subresource))

@@ -1,5 +1,4 @@
-import type { KubeObject } from "#pkg/apimachinery/index.ts";
-import type { UserInfo } from "#pkg/apimachinery/index.ts";
+import type { KubeObject, UserInfo } from "#pkg/apimachinery/index.ts";
 import type { AdmissionAttributes, AdmissionPlugin } from "../contract.ts";
 
 type Parts = Partial<Omit<AdmissionAttributes, "resource" | "object" | "oldObject">> & {

@@ -1,7 +1,6 @@
 import type { X509Certificate } from "node:crypto";
 import { LRUCache } from "lru-cache";
-import { unauthorized } from "#pkg/apimachinery/index.ts";
-import type { UserInfo } from "#pkg/apimachinery/index.ts";
+import { unauthorized, type UserInfo } from "#pkg/apimachinery/index.ts";
 import { issuedBy, parseBundle, type PeerCertificate, parsePeerCertificate } from "#pkg/pki/index.ts";
 import type { Clock } from "#pkg/util/index.ts";
 import type { ApiRequest, Authenticator } from "../contract.ts";

@@ -1,6 +1,5 @@
 import { LRUCache } from "lru-cache";
-import { internalError } from "#pkg/apimachinery/index.ts";
-import type { UserInfo } from "#pkg/apimachinery/index.ts";
+import { internalError, type UserInfo } from "#pkg/apimachinery/index.ts";
 import { forbiddenError } from "../authz/index.ts";
 import type { ApiRequest, Attributes, Authorizer } from "../contract.ts";
 import { decodeExtraKey, splitHeader } from "./client-certificate.ts";

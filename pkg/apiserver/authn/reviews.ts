@@ -1,6 +1,12 @@
-import { badRequest, conflict, type FieldError, invalid, notFound } from "#pkg/apimachinery/index.ts";
-import type { KubeObject } from "#pkg/apimachinery/index.ts";
-import type { UserInfo } from "#pkg/apimachinery/index.ts";
+import {
+  badRequest,
+  conflict,
+  type FieldError,
+  invalid,
+  type KubeObject,
+  notFound,
+  type UserInfo,
+} from "#pkg/apimachinery/index.ts";
 import type {
   TokenRequestSpec,
   TokenReviewSpec,

@@ -1,6 +1,5 @@
 import type { Node, Pod, Secret, ServiceAccount } from "#pkg/api/types/core-v1.ts";
-import type { Clock } from "#pkg/util/index.ts";
-import type { Random } from "#pkg/util/index.ts";
+import type { Clock, Random } from "#pkg/util/index.ts";
 import { jwkOf, signingKey, type SigningKey, signJwt, type VerificationKey, verificationKey } from "./jwt.ts";
 
 export interface TokenIssuerOptions {

@@ -4,8 +4,7 @@ import type { PersistentVolume, PersistentVolumeClaim, Pod } from "#pkg/api/type
 import type { ClusterRole, ClusterRoleBinding, Role, RoleBinding } from "#pkg/api/types/rbac-v1.ts";
 import type { ResourceSlice } from "#pkg/api/types/resource-v1.ts";
 import type { VolumeAttachment } from "#pkg/api/types/storage-v1.ts";
-import type { KubeObject } from "#pkg/apimachinery/index.ts";
-import type { UserInfo } from "#pkg/apimachinery/index.ts";
+import type { KubeObject, UserInfo } from "#pkg/apimachinery/index.ts";
 import { systemNodeRules } from "../bootstrap/index.ts";
 import type { AdmissionAttributes, Attributes, Decision } from "../contract.ts";
 import { MemorySource } from "../source/index.ts";

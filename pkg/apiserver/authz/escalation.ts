@@ -1,6 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { forbidden, notFound } from "#pkg/apimachinery/index.ts";
-import type { KubeObject } from "#pkg/apimachinery/index.ts";
+import { forbidden, type KubeObject, notFound } from "#pkg/apimachinery/index.ts";
 import type { ClusterRole, PolicyRule, RoleRef } from "#pkg/api/types/rbac-v1.ts";
 import type { AdmissionAttributes, AdmissionPlugin, Authorizer } from "../contract.ts";
 import type { RbacAuthorizer } from "./rbac.ts";

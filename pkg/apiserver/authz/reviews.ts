@@ -1,7 +1,4 @@
-import { invalid } from "#pkg/apimachinery/index.ts";
-import type { FieldError } from "#pkg/apimachinery/index.ts";
-import type { KubeObject } from "#pkg/apimachinery/index.ts";
-import type { UserInfo } from "#pkg/apimachinery/index.ts";
+import { type FieldError, invalid, type KubeObject, type UserInfo } from "#pkg/apimachinery/index.ts";
 import type {
   FieldSelectorAttributes,
   LabelSelectorAttributes,

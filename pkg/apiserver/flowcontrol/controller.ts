@@ -1,6 +1,5 @@
 import type { FlowSchema, PriorityLevelConfiguration } from "#pkg/api/types/flowcontrol-v1.ts";
-import { tooManyRequests } from "#pkg/apimachinery/index.ts";
-import type { UserInfo } from "#pkg/apimachinery/index.ts";
+import { tooManyRequests, type UserInfo } from "#pkg/apimachinery/index.ts";
 import type { Clock } from "#pkg/util/index.ts";
 import type { ObjectSource } from "../source/index.ts";
 import { classify, flowOf, type FlowRequest, orderFlowSchemas } from "./classify.ts";

@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { ConfigMap } from "#pkg/api/types/core-v1.ts";
-import { Cacher } from "#pkg/storage/cacher/index.ts";
+import { type CacheEntry, Cacher, type CacheWatchOptions } from "#pkg/storage/cacher/index.ts";
 import { openMemoryStore } from "#pkg/storage/index.ts";
 import { FakeClock, RealClock, silentLogger } from "#pkg/util/index.ts";
-import type { CacheEntry, CacheWatchOptions } from "#pkg/storage/cacher/index.ts";
 import { CacheSource, type SourceChange } from "./index.ts";
 
 const configMap = (name: string, data: Record<string, string> = {}) => ({ metadata: { name, namespace: "ns" }, data });

@@ -27,11 +27,11 @@ export class ResourceMatcher {
       return undefined;
     const { resourceRules = [], excludeResourceRules = [], matchPolicy } = this.#resources;
     const exact = matchPolicy === "Exact";
-    const others = exact ? [] : equivalents.of(attributes.resource);
+    const others = (): readonly ResourceDefinition[] => (exact ? [] : equivalents.of(attributes.resource));
     if (excludeResourceRules.length > 0) {
       const excluded = (definition: ResourceDefinition): boolean =>
         excludeResourceRules.some((rule) => ruleMatches(rule, attributes, definition));
-      if (excluded(attributes.resource) || others.some(excluded)) return undefined;
+      if (excluded(attributes.resource) || others().some(excluded)) return undefined;
     }
     if (resourceRules.length === 0) return { definition: attributes.resource, subresource: attributes.subresource };
     return matchRules(resourceRules, exact, attributes, others);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, test } from "node:test";
-import { schemaOf } from "#pkg/api/index.ts";
+import { type ResourceDefinition, schemaOf } from "#pkg/api/index.ts";
 import type {
   MutatingAdmissionPolicy as MutatingPolicy,
   MutatingAdmissionPolicyBinding,
@@ -8,7 +8,6 @@ import type {
   ValidatingAdmissionPolicyBinding,
 } from "#pkg/api/types/admissionregistration-v1.ts";
 import type { Namespace } from "#pkg/api/types/core-v1.ts";
-import type { ResourceDefinition } from "#pkg/api/index.ts";
 import type { AnyObject, KubeObject, StatusError } from "#pkg/apimachinery/index.ts";
 import type { Authorizer } from "../../contract.ts";
 import { MemorySource } from "../../source/index.ts";

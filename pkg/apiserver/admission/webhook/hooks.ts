@@ -6,6 +6,7 @@ import type {
 } from "#pkg/api/types/admissionregistration-v1.ts";
 import type { Namespace } from "#pkg/api/types/core-v1.ts";
 import { badRequest, internalError } from "#pkg/apimachinery/index.ts";
+import type { ResourceDefinition } from "#pkg/api/index.ts";
 import type { Logger, Random } from "#pkg/util/index.ts";
 import type { AdmissionAttributes } from "../../contract.ts";
 import type { ObjectSource } from "../../source/index.ts";
@@ -88,7 +89,7 @@ export class HookCaller {
     if (isExempt(attributes)) return undefined;
     const { webhook, selectors } = hook;
     const exact = webhook.matchPolicy === "Exact";
-    const equivalents = exact ? [] : this.#deps.equivalents.of(attributes.resource);
+    const equivalents = (): readonly ResourceDefinition[] => this.#deps.equivalents.of(attributes.resource);
     const matched = matchRules(webhook.rules ?? [], exact, attributes, equivalents);
     if (matched === undefined) return undefined;
     if (!selectors.matchesNamespace(attributes, this.#deps.namespaces)) return undefined;
