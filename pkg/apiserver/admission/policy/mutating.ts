@@ -17,6 +17,7 @@ import type { AdmissionAttributes, AdmissionPlugin } from "../../contract.ts";
 import type { ObjectSource } from "../../source/index.ts";
 import { refusal } from "../attributes.ts";
 import type { ReinvokingPlugin } from "../chain.ts";
+import { normalize } from "../normalize.ts";
 import { isExempt } from "../rules.ts";
 import type { Versioned } from "../webhook/review.ts";
 import { CompiledConditions } from "./conditions.ts";
@@ -171,7 +172,7 @@ export class MutatingAdmissionPolicy implements AdmissionPlugin, ReinvokingPlugi
             matched.definition === attributes.resource
               ? mutated
               : await equivalents.convert(mutated, matched.definition, attributes.resource);
-          attributes.resource.applyDefaults(own);
+          normalize(attributes, own);
           attributes.object = own;
           versioned = await versionedFor(matched, attributes, equivalents);
         }

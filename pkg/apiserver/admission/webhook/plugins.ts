@@ -9,6 +9,7 @@ import type { AdmissionAttributes, AdmissionPlugin } from "../../contract.ts";
 import type { ObjectSource } from "../../source/index.ts";
 import type { Equivalents } from "../equivalents.ts";
 import type { ReinvokingPlugin } from "../chain.ts";
+import { normalize } from "../normalize.ts";
 import { type Hook, HookCaller, HookList, messageOf, type WebhookDeps } from "./hooks.ts";
 import { denial, type Versioned } from "./review.ts";
 
@@ -104,7 +105,7 @@ export class MutatingAdmissionWebhook implements AdmissionPlugin, ReinvokingPlug
       matched.definition === resource
         ? patched
         : await this.#equivalents.convert(patched, matched.definition, resource);
-    if (attributes.subresource === "" || attributes.subresource === "status") resource.applyDefaults(own);
+    normalize(attributes, own);
     if (isDeepStrictEqual(own, attributes.object)) return false;
     attributes.object = own;
     attributes.annotate(

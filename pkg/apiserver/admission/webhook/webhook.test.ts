@@ -11,6 +11,7 @@ import type { EndpointSlice } from "#pkg/api/types/discovery-v1.ts";
 import type { ResourceDefinition } from "#pkg/api/index.ts";
 import type { StatusError } from "#pkg/apimachinery/index.ts";
 import { createCa, issueCertificate, type KeyPair } from "#pkg/pki/index.ts";
+import { schemaOf } from "#pkg/api/index.ts";
 import { RealClock, SecureRandom, silentLogger } from "#pkg/util/index.ts";
 import type { AdmissionAttributes, AdmissionPlugin } from "../../contract.ts";
 import { MemorySource } from "../../source/index.ts";
@@ -149,7 +150,15 @@ const pod = (labels: Record<string, string> = {}): Pod =>
   }) as unknown as Pod;
 
 function withDefaults(attributes: TestAttributes): TestAttributes {
-  return { ...attributes, resource: { ...attributes.resource, applyDefaults: () => undefined, subresources: [] } };
+  return {
+    ...attributes,
+    resource: {
+      ...attributes.resource,
+      schema: schemaOf("io.k8s.api.core.v1.Pod"),
+      applyDefaults: () => undefined,
+      subresources: [],
+    },
+  };
 }
 async function go(
   attributes = attributesFor("pods", { object: pod(), kind: "Pod" }),
@@ -391,6 +400,14 @@ describe("mutating webhooks", () => {
       attributes.annotations["mutation.webhook.admission.k8s.io/round_0_index_1"],
       '{"configuration":"a","webhook":"other.example.com","mutated":true}',
     );
+  });
+
+  test("fields the kind does not have are dropped", async () => {
+    mutate("a", hook("x"));
+    answer = () =>
+      patchOf({ op: "add", path: "/spec/nonsense", value: 1 }, { op: "add", path: "/spec/nodeName", value: "n" });
+    const attributes = await go();
+    assert.deepEqual(attributes.object!["spec"], { containers: [], nodeName: "n" });
   });
 
   test("a patch that does not apply is an error", async () => {
