@@ -1,5 +1,6 @@
 import type { Controller } from "#pkg/client/index.ts";
 import type { ControllerEnv } from "./common/env.ts";
+import { createBootstrapSigner, createTokenCleaner } from "./bootstrap/bootstrap.ts";
 import { createCronJobController } from "./cronjob/cronjob.ts";
 import { createCsrApprovingController, createCsrCleaner, createCsrSigningController } from "./csr/csr.ts";
 import { createDisruptionController } from "./disruption/disruption.ts";
@@ -14,6 +15,7 @@ import {
 } from "./protection/protection.ts";
 import { createClusterRoleAggregationController } from "./rbacaggregation/rbacaggregation.ts";
 import { createResourceQuotaController } from "./resourcequota/resourcequota.ts";
+import { createLegacyTokenCleaner } from "./serviceaccounttoken/legacycleaner.ts";
 import { createServiceAccountTokenController } from "./serviceaccounttoken/serviceaccounttoken.ts";
 import { createServiceCidrController } from "./servicecidr/servicecidr.ts";
 import { createTtlController } from "./ttl/ttl.ts";
@@ -24,6 +26,7 @@ import { createDeploymentController } from "./deployment/deployment.ts";
 import { createEndpointsController } from "./endpoints/endpoints.ts";
 import { createEndpointSliceController } from "./endpointslice/endpointslice.ts";
 import { createGarbageCollector } from "./gc/gc.ts";
+import { createHorizontalPodAutoscaler } from "./hpa/hpa.ts";
 import { createJobController } from "./job/job.ts";
 import { createNamespaceController } from "./namespace/namespace.ts";
 import { createNodeIpamController } from "./nodeipam/nodeipam.ts";
@@ -161,4 +164,18 @@ export const CONTROLLERS: readonly ControllerDeclaration[] = [
     "validatingadmissionpolicy-status-controller",
     createVapStatusController,
   ),
+  declare(
+    "horizontal-pod-autoscaler-controller",
+    "horizontalpodautoscaling",
+    "horizontal-pod-autoscaler",
+    createHorizontalPodAutoscaler,
+  ),
+  declare(
+    "legacy-serviceaccount-token-cleaner-controller",
+    "legacy-service-account-token-cleaner",
+    "legacy-service-account-token-cleaner",
+    createLegacyTokenCleaner,
+  ),
+  declare("bootstrap-signer-controller", "bootstrapsigner", "bootstrap-signer", createBootstrapSigner, false),
+  declare("token-cleaner-controller", "tokencleaner", "token-cleaner", createTokenCleaner, false),
 ];

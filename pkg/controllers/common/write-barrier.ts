@@ -1,3 +1,4 @@
+import { LRUCache } from "lru-cache";
 import type { AnyObject } from "#pkg/apimachinery/index.ts";
 
 /**
@@ -5,7 +6,7 @@ import type { AnyObject } from "#pkg/apimachinery/index.ts";
  * upon where acting twice would do harm. Versions of one resource are comparable (KEP-5504).
  */
 export class WriteBarrier {
-  readonly #written = new Map<string, bigint>();
+  readonly #written = new LRUCache<string, bigint>({ max: 10_000 });
 
   /** Call with what a write returned. */
   wrote({ metadata }: AnyObject): void {

@@ -1,3 +1,4 @@
+import { LRUCache } from "lru-cache";
 import {
   controllerOf,
   deepEqual,
@@ -20,6 +21,7 @@ import { createLoop, createQueue, enqueueSelf, type KeyQueue, watching } from ".
 import { sameLabels } from "../common/owned-pods.ts";
 import { controllerRef } from "../common/pod-template.ts";
 import { OWNER_INDEX, ownedOrOrphaned } from "../common/shared-informers.ts";
+import { WriteBarrier } from "../common/write-barrier.ts";
 import { safeSelector } from "../replicaset/plan.ts";
 import { REVISION } from "./annotations.ts";
 import { hasProgressDeadline, sizeOf } from "./arithmetic.ts";
@@ -27,6 +29,8 @@ import { type DeploymentPlan, planDeployment, sameTemplate } from "./plan.ts";
 import { deploymentCondition } from "./status.ts";
 
 const WORKERS = 16;
+/** How long to wait for the cache to show a ReplicaSet that we made. */
+const CATCH_UP_MS = 10_000;
 
 export function createDeploymentController(env: ControllerEnv): Controller {
   const { clock, log, informers, name } = env;
@@ -101,6 +105,9 @@ function podHandler({ informers }: ControllerEnv, queue: KeyQueue): EventHandler
 
 class DeploymentReconciler {
   readonly #env: ControllerEnv;
+  readonly #barrier = new WriteBarrier();
+  /** The last ReplicaSet made for each Deployment, until the cache shows it. */
+  readonly #created = new LRUCache<string, { readonly name: string; readonly at: number }>({ max: 1000 });
 
   constructor(env: ControllerEnv) {
     this.#env = env;
@@ -137,9 +144,22 @@ class DeploymentReconciler {
     });
     const pods = () =>
       owned.flatMap((replicaSet) => informers.pods().lister.byIndex(OWNER_INDEX, replicaSet.metadata.uid));
+    // Sizes are planned from the sum of all: one that is missing or outdated would let too many pods start.
+    if (this.#isBehind(deployment, owned)) return { requeueAfterMs: 1000 };
     const plan = planDeployment(deployment, owned, pods, clock.now());
     await this.#apply(deployment, plan, signal);
     return plan.requeueAfterMs === undefined ? DONE : { requeueAfterMs: plan.requeueAfterMs };
+  }
+
+  #isBehind(deployment: Deployment, owned: readonly ReplicaSet[]): boolean {
+    const { uid } = deployment.metadata;
+    const created = this.#created.get(uid);
+    if (created !== undefined) {
+      const isSeen = owned.some(({ metadata }) => metadata.name === created.name);
+      if (!isSeen && this.#env.clock.monotonic() - created.at < CATCH_UP_MS) return true;
+      this.#created.delete(uid);
+    }
+    return owned.some((replicaSet) => !this.#barrier.isCurrent(replicaSet));
   }
 
   async #apply(deployment: Deployment, plan: DeploymentPlan, signal: AbortSignal): Promise<void> {
@@ -149,7 +169,7 @@ class DeploymentReconciler {
       return;
     }
     for (const { replicaSet, resizedFrom } of plan.update) {
-      await client.update(replicaSets, replicaSet, { signal });
+      this.#barrier.wrote(await client.update(replicaSets, replicaSet, { signal }));
       if (resizedFrom === undefined) continue;
       const size = sizeOf(replicaSet);
       const direction = size > resizedFrom ? "up" : "down";
@@ -160,6 +180,7 @@ class DeploymentReconciler {
       const preconditions = { uid: replicaSet.metadata.uid, resourceVersion: replicaSet.metadata.resourceVersion };
       try {
         await client.delete(replicaSets, keyOf(replicaSet), { preconditions, signal });
+        this.#barrier.forget(replicaSet.metadata.uid);
       } catch (error) {
         if (!isNotFound(error)) throw error;
       }
@@ -171,7 +192,8 @@ class DeploymentReconciler {
     const { client, recorder, clock } = this.#env;
     const draft = plan.create!;
     try {
-      await client.create(replicaSets, draft, { signal });
+      const created = await client.create(replicaSets, draft, { signal });
+      this.#created.set(deployment.metadata.uid, { name: created.metadata.name, at: this.#env.clock.monotonic() });
     } catch (error) {
       if (isAlreadyExists(error) && (await this.#isOurs(deployment, draft.metadata.name ?? "", signal))) return;
       if (isAlreadyExists(error)) {

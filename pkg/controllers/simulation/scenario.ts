@@ -89,9 +89,12 @@ class Scenario {
   #recordJobPods(): void {
     const record = (pod: Pod) => {
       const owner = controllerOf(pod);
-      if (owner?.kind !== "Job" || !isPodTerminal(pod)) return;
+      // A pod on its way out counts as failed, whether or not a node ever confirms its end.
+      const isOver = isPodTerminal(pod) || pod.metadata.deletionTimestamp !== undefined;
+      if (owner?.kind !== "Job" || !isOver) return;
       const outcomes = this.#outcomes.get(owner.uid) ?? new Map<string, "Succeeded" | "Failed">();
-      outcomes.set(pod.metadata.uid, pod.status?.phase as "Succeeded" | "Failed");
+      if (outcomes.has(pod.metadata.uid)) return;
+      outcomes.set(pod.metadata.uid, pod.status?.phase === "Succeeded" ? "Succeeded" : "Failed");
       this.#outcomes.set(owner.uid, outcomes);
     };
     this.#cluster.informers.informer(pods).addHandler({ onAdd: record, onUpdate: record, onDelete: record });
