@@ -39,6 +39,7 @@ const RETRY_MIN_MS = 500;
 const RETRY_MAX_MS = 10_000;
 /** After a failed pull the next look says ImagePullBackOff, as upstream's next sync does. */
 const PULL_RECHECK_MS = 1500;
+const DELETE_AGAIN_MS = 30_000;
 
 export interface Verdict {
   readonly reason: string;
@@ -124,6 +125,9 @@ export class PodWorker {
   #state: State = { name: "syncing" };
   #verdict: Verdict | undefined;
   #rejected = false;
+  #runSignal: AbortSignal | undefined;
+  /** When the API was last asked to drop the pod; a finalizer may keep it for long. */
+  #deletedAt: number | undefined;
   /** The API (or the manifest directory) has dropped the pod. */
   #removed = false;
   #wanted = true;
@@ -201,12 +205,12 @@ export class PodWorker {
   }
 
   async run(signal: AbortSignal): Promise<void> {
+    this.#runSignal = signal;
     while (!signal.aborted && this.#state.name !== "finished") {
       this.#wanted = false;
       let recheckAt: number | undefined;
       try {
         recheckAt = await this.#step(signal);
-        if (this.#retryMs !== RETRY_MIN_MS && recheckAt === undefined) this.#retryMs = RETRY_MIN_MS;
       } catch (err) {
         if (signal.aborted) return;
         this.#log.warn({ err, state: this.#state.name }, "Syncing the pod failed");
@@ -351,6 +355,7 @@ export class PodWorker {
           this.#wanted = true;
           return undefined;
         }
+        if (retryAt === undefined && plan.backingOff.length === 0) this.#retryMs = RETRY_MIN_MS;
         if (plan.steps.length === 0 || retryAt !== undefined) break;
       }
       await this.#removeOldContainers(observed, signal);
@@ -572,6 +577,7 @@ export class PodWorker {
   }
 
   #beginTerminating(graceSeconds: number): undefined {
+    this.#retryMs = RETRY_MIN_MS;
     this.#deps.probes.stopLivenessAndStartup(this.uid);
     this.#state = { name: "terminating", graceSeconds, abort: new AbortController(), stopped: false };
     this.#startStopping(this.#state);
@@ -581,6 +587,9 @@ export class PodWorker {
 
   #startStopping(state: Extract<State, { name: "terminating" }>): void {
     const { abort, graceSeconds } = state;
+    const parent = this.#runSignal;
+    const onAbort = () => abort.abort(parent?.reason);
+    parent?.addEventListener("abort", onAbort, { once: true });
     const work = async () => {
       const observed = await this.#deps.pleg.refresh(this.uid, abort.signal);
       await this.#deps.lifecycle.stopPod(
@@ -592,7 +601,8 @@ export class PodWorker {
         abort.signal,
       );
     };
-    work().then(
+    const stopping = work().finally(() => parent?.removeEventListener("abort", onAbort));
+    stopping.then(
       () => {
         if (abort.signal.aborted) return;
         state.stopped = true;
@@ -627,7 +637,6 @@ export class PodWorker {
       state.abort = new AbortController();
       this.#startStopping(state);
     }
-    signal.addEventListener("abort", () => state.abort.abort(signal.reason), { once: true });
     if (!state.stopped) {
       this.#publish(pleg.get(this.uid));
       return undefined;
@@ -650,7 +659,9 @@ export class PodWorker {
     }
     const deleted = this.#pod.metadata.deletionTimestamp !== undefined;
     if (!deleted && !this.#removed) return undefined;
-    if (deleted && !this.#removed && !isMirrorPod(this.#pod)) {
+    const now = this.#deps.clock.monotonic();
+    const askedLately = this.#deletedAt !== undefined && now - this.#deletedAt < DELETE_AGAIN_MS;
+    if (deleted && !this.#removed && !isMirrorPod(this.#pod) && !askedLately) {
       await status.flush(this.uid);
       try {
         await client.delete(pods, keyOf(this.#pod), {
@@ -661,6 +672,7 @@ export class PodWorker {
       } catch (error) {
         if (!isNotFound(error) && !isConflict(error)) throw error;
       }
+      this.#deletedAt = now;
     }
     // A finalizer may keep the object: containers go all the same, the worker stays until the object does.
     await removeRuntimePod(this.#deps.runtime, pleg.get(this.uid), signal);
