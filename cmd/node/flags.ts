@@ -135,8 +135,15 @@ export const nodeFlags = defineFlags({
   "proxy-mode": {
     type: "string",
     default: "iptables",
-    choices: ["iptables", "nftables", "userspace"],
+    choices: ["iptables", "nftables", "ipvs", "userspace"],
     help: "How services are brought into the kernel.",
+    section: "Network",
+  },
+  "ipvs-scheduler": {
+    type: "string",
+    default: "rr",
+    choices: ["rr", "lc", "dh", "sh", "sed", "nq", "wrr", "wlc", "lblc", "lblcr", "mh"],
+    help: "How ipvs mode spreads connections.",
     section: "Network",
   },
   "nodeport-addresses": {

@@ -59,7 +59,9 @@ function proxiers({ flags, nodeIP, runner, clock, log }: NetworkDeps): Map<Famil
         localhostNodePorts: flags["iptables-localhost-nodeports"],
         nodeIP: nodeIPs.find((ip) => familyOf(ip) === family) ?? "",
       };
-      return [family, createProxier(flags["proxy-mode"] as ProxyMode, { family, config, runner, clock, log })];
+      const ipvsScheduler = flags["ipvs-scheduler"];
+      const deps = { family, config, runner, clock, log, ipvsScheduler };
+      return [family, createProxier(flags["proxy-mode"] as ProxyMode, deps)];
     }),
   );
 }

@@ -1,12 +1,13 @@
 import type { Clock, CommandRunner, Logger } from "#pkg/util/index.ts";
 import type { ProxyConfig } from "./config.ts";
 import { IptablesProxier } from "./iptables/proxier.ts";
+import { IpvsProxier } from "./ipvs/proxier.ts";
 import type { Family } from "./model/types.ts";
 import { NftablesProxier } from "./nftables/proxier.ts";
 import type { Proxier } from "./proxier.ts";
 import { UserspaceProxier } from "./userspace/proxier.ts";
 
-export const PROXY_MODES = ["iptables", "nftables", "userspace"] as const;
+export const PROXY_MODES = ["iptables", "nftables", "ipvs", "userspace"] as const;
 export type ProxyMode = (typeof PROXY_MODES)[number];
 
 export interface ProxierDeps {
@@ -15,12 +16,16 @@ export interface ProxierDeps {
   readonly runner: CommandRunner;
   readonly clock: Clock;
   readonly log: Logger;
+  /** ipvs mode: how connections are spread. Default "rr". */
+  readonly ipvsScheduler?: string;
 }
 
 export function createProxier(mode: ProxyMode, deps: ProxierDeps): Proxier {
   switch (mode) {
     case "iptables":
       return new IptablesProxier(deps);
+    case "ipvs":
+      return new IpvsProxier({ ...deps, scheduler: deps.ipvsScheduler ?? "rr" });
     case "nftables":
       return new NftablesProxier(deps);
     case "userspace":
@@ -45,7 +50,7 @@ export async function cleanupModes(
     nodeIP: "",
   };
   for (const family of ["IPv4", "IPv6"] as const) {
-    for (const mode of ["iptables", "nftables"] as const) {
+    for (const mode of ["ipvs", "iptables", "nftables"] as const) {
       if (mode === keep || (mode === "iptables" && keep === "userspace")) continue;
       try {
         await createProxier(mode, { ...deps, family, config }).cleanup(signal);
