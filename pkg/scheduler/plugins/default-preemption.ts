@@ -12,7 +12,7 @@ import { fitErrorMessage } from "../framework/diagnosis.ts";
 import { unschedulable, unresolvable } from "../framework/status.ts";
 import type { Status } from "../framework/status.ts";
 import type { Diagnosis, Plugin, PostFilterResult } from "../framework/types.ts";
-import { pickBest, selectVictims } from "../preemption/victims.ts";
+import { NO_VICTIMS, pickBest, selectVictims } from "../preemption/victims.ts";
 import type { Candidate } from "../preemption/victims.ts";
 import type { PermitWaits } from "../permit-waits.ts";
 import type { Nominator } from "../queue/nominator.ts";
@@ -109,8 +109,11 @@ class Preemption {
       for (const node of potential) statuses.set(node, NOT_HELPFUL);
       return { candidates, statuses };
     }
-    const anyLower = this.#deps.cache.hasLowerPriority(pod.priority);
-    const dryRun = { pod, run, budgets: anyLower ? this.#deps.budgets() : [], nominator: this.#deps.nominator };
+    if (!this.#deps.cache.hasLowerPriority(pod.priority)) {
+      for (const node of potential) statuses.set(node, NO_VICTIMS);
+      return { candidates, statuses };
+    }
+    const dryRun = { pod, run, budgets: this.#deps.budgets(), nominator: this.#deps.nominator };
     const wanted = Math.min(
       potential.length,
       Math.max(Math.trunc((potential.length * this.#percentage) / 100), this.#absolute),

@@ -16,7 +16,8 @@ export interface Candidate {
   readonly violations: number;
 }
 
-const NO_VICTIMS = unresolvable("No preemption victims found for incoming pod");
+/** Everybody on the node is at least as important. */
+export const NO_VICTIMS = unresolvable("No preemption victims found for incoming pod");
 
 export interface DryRun {
   readonly pod: PodInfo;
