@@ -1,0 +1,55 @@
+import assert from "node:assert/strict";
+import { duplexPair } from "node:stream";
+import { test } from "node:test";
+import { adler32, DICTIONARY, HeaderReader, HeaderWriter } from "./spdy-headers.ts";
+import { SpdySession } from "./spdy.ts";
+import type { SpdyStream } from "./spdy.ts";
+
+test("the dictionary is SPDY's", () => {
+  assert.deepEqual([DICTIONARY.length, adler32(DICTIONARY).toString(16)], [1423, "e3c6a7c2"]);
+});
+
+test("header blocks of one connection are read in order, also as Go compresses them", async () => {
+  const writer = new HeaderWriter();
+  const reader = new HeaderReader();
+  assert.deepEqual({ ...(await reader.decode(writer.encode({ StreamType: "stdin" }))) }, { streamtype: "stdin" });
+  assert.deepEqual(
+    { ...(await reader.decode(writer.encode({ port: "80", requestid: "1" }))) },
+    { port: "80", requestid: "1" },
+  );
+  reader.close();
+  const other = new HeaderReader();
+  assert.deepEqual({ ...(await other.decode(Buffer.from("78f9e3c6a7c26260606000000000ffff", "hex"))) }, {});
+  other.close();
+});
+
+test("streams carry data both ways, half-close, and keep what came before the end", async () => {
+  const [a, b] = duplexPair();
+  const served: SpdyStream[] = [];
+  new SpdySession(a, {
+    role: "server",
+    onStream: (stream) => {
+      served.push(stream);
+      stream.pipe(stream);
+    },
+  });
+  const client = new SpdySession(b, { role: "client" });
+  const first = client.open({ streamtype: "one" });
+  const second = client.open({ streamtype: "two" });
+  const large = Buffer.alloc(1_000_000, "x");
+  second.end(large);
+  first.end("hello");
+  const read = async (stream: SpdyStream) => {
+    const chunks: Buffer[] = [];
+    for await (const chunk of stream as AsyncIterable<Buffer>) chunks.push(chunk);
+    return Buffer.concat(chunks);
+  };
+  const [one, two] = await Promise.all([read(first), read(second)]);
+  assert.equal(one.toString(), "hello");
+  assert.ok(two.equals(large));
+  assert.deepEqual(
+    served.map(({ headers }) => headers["streamtype"]),
+    ["one", "two"],
+  );
+  client.close();
+});
