@@ -152,6 +152,12 @@ export const nodeFlags = defineFlags({
     help: 'Ranges whose addresses accept node ports, or "primary" for the node\'s own; empty: all.',
     section: "Network",
   },
+  cleanup: {
+    type: "boolean",
+    default: false,
+    help: "Removes the service rules of all proxy modes and ends.",
+    section: "Network",
+  },
   "iptables-localhost-nodeports": {
     type: "boolean",
     default: true,

@@ -3,6 +3,7 @@ import { type Client, createClient, http2Transport, loadKubeconfig } from "#pkg/
 import { type FlagValues, UsageError } from "#pkg/config/index.ts";
 import { DNS_NODE_LABEL } from "#pkg/dns/index.ts";
 import { GrpcRuntime, type KubeletConfig, createKubelet } from "#pkg/kubelet/index.ts";
+import { cleanupModes } from "#pkg/proxy/index.ts";
 import { type Clock, type Logger, RealClock, SecureRandom, SpawnRunner } from "#pkg/util/index.ts";
 import { defaultAddress } from "../common/address.ts";
 import { createLogger } from "../common/logging.ts";
@@ -33,6 +34,8 @@ export async function run(argv: readonly string[], env: NodeJS.ProcessEnv, signa
     if (outcome.command === "reset") {
       const { reset } = await import("./reset.ts");
       await reset(kubeletConfig(flags, ""), flags, log, signal);
+    } else if (flags.cleanup) {
+      await cleanupModes({ runner: new SpawnRunner(), clock: new RealClock(), log }, signal);
     } else await runNode(flags, log, signal);
     return 0;
   } catch (err) {
