@@ -40,6 +40,7 @@ describe("KubeSchedulerConfiguration", () => {
       "VolumeZone",
       "PodTopologySpread",
       "InterPodAffinity",
+      "DynamicResources",
     ]);
     assert.deepEqual(Object.fromEntries(score.map(({ plugin, weight }) => [plugin.name, weight])), {
       TaintToleration: 3,

@@ -52,6 +52,7 @@ describe("pods that cannot be scheduled, through the API", () => {
       },
       enormous: request({ memory: "8Ei", cpu: "9223372036854775807" }),
       "no-such-resource": request({ "example.com/unobtainium": "1" }, { "example.com/unobtainium": "1" }),
+      devices: { resourceClaims: [{ name: "gpu", resourceClaimName: "gpu" }] },
       nowhere: { nodeSelector: { nothing: "like-this" } },
     };
     for (const [name, spec] of Object.entries(hostile)) await cluster.addPod(name, spec);
@@ -67,6 +68,7 @@ describe("pods that cannot be scheduled, through the API", () => {
       "0/1 nodes are available: 1 node(s) didn't match pod affinity rules",
       "0/1 nodes are available: 1 Insufficient cpu, 1 Insufficient memory",
       "0/1 nodes are available: 1 Insufficient example.com/unobtainium",
+      "0/1 nodes are available: pod uses resource claims, and this scheduler does not allocate devices",
       "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector",
     ]);
   });

@@ -4,6 +4,7 @@ import type { Plugin } from "../framework/types.ts";
 import { defaultBinder } from "./default-binder.ts";
 import { defaultPreemption } from "./default-preemption.ts";
 import type { DefaultPreemptionArgs, PreemptionDeps } from "./default-preemption.ts";
+import { dynamicResources } from "./dynamic-resources.ts";
 import { imageLocality } from "./image-locality.ts";
 import { interPodAffinity } from "./inter-pod-affinity.ts";
 import type { InterPodAffinityArgs, NamespaceLister } from "./inter-pod-affinity.ts";
@@ -89,6 +90,7 @@ export const DEFAULT_PLUGINS: readonly DefaultPlugin[] = [
     weight: 2,
     make: withArgs<InterPodAffinityArgs>(({ cache, namespaces }, args) => interPodAffinity(cache, namespaces, args)),
   },
+  { name: "DynamicResources", make: () => dynamicResources() },
   {
     name: "DefaultPreemption",
     make: withArgs<DefaultPreemptionArgs>((handle, args) => defaultPreemption(handle, args)),
