@@ -117,5 +117,10 @@ describe("ServiceAccount", () => {
       admit(testPod({ serviceAccountName: "strict", volumes: [{ name: "v", secret: { secretName: "other" } }] })),
       /volume with secret.secretName="other" is not allowed because service account strict does not reference that secret/,
     );
+    const pulls = testPod({ serviceAccountName: "strict", imagePullSecrets: [{ name: "pull" }] });
+    await assert.rejects(
+      admit(pulls),
+      /imagePullSecrets\[0\].name="pull" is not allowed because service account strict does not reference that imagePullSecret/,
+    );
   });
 });

@@ -154,19 +154,19 @@ function* secretsOf(pod: Pod): Generator<SecretUse> {
 
 function checkSecrets(attributes: AdmissionAttributes, pod: Pod, account: Account): void {
   const mountable = new Set((account.secrets ?? []).map(({ name }) => name));
-  const quoted = JSON.stringify(account.metadata.name);
+  const { name: accountName } = account.metadata;
   for (const { name, where } of secretsOf(pod)) {
     if (!mountable.has(name)) {
       throw refusal(
         attributes,
-        `${where} is not allowed because service account ${quoted.slice(1, -1)} does not reference that secret`,
+        `${where} is not allowed because service account ${accountName} does not reference that secret`,
       );
     }
   }
   const pullable = new Set((account.imagePullSecrets ?? []).map(({ name }) => name));
-  for (const { name } of pod.spec?.imagePullSecrets ?? []) {
+  for (const [index, { name }] of (pod.spec?.imagePullSecrets ?? []).entries()) {
     if (!pullable.has(name)) {
-      const why = `imagePullSecrets[0].name=${JSON.stringify(name)} is not allowed because service account ${quoted.slice(1, -1)} does not reference that imagePullSecret`;
+      const why = `imagePullSecrets[${index}].name=${JSON.stringify(name)} is not allowed because service account ${accountName} does not reference that imagePullSecret`;
       throw refusal(attributes, why);
     }
   }
