@@ -96,7 +96,6 @@ export const pod = defineResource<Pod>({
   },
   updates: {
     ephemeralcontainers: {
-      defaults: defaultPod,
       prepareForUpdate(pod, old) {
         const wanted = pod.spec?.ephemeralContainers;
         pod.spec = { ...deepCopy(old.spec!) };
@@ -113,6 +112,7 @@ export const pod = defineResource<Pod>({
         pod.spec = deepCopy(old.spec!);
         takeResources(pod.spec.containers, wanted?.containers);
         takeResources(pod.spec.initContainers, wanted?.initContainers);
+        if (wanted?.resources !== undefined) pod.spec.resources = wanted.resources;
         keepStatus(pod, old);
         bumpGeneration(pod, old);
       },

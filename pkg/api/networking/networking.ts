@@ -2,6 +2,7 @@ import { defineResource, type TypedStrategy } from "../define.ts";
 import type { Ingress, IngressClass, IPAddress, NetworkPolicy, ServiceCIDR } from "../types/networking-v1.ts";
 import { printIngress, printIngressClass, printIPAddress, printNetworkPolicy, printServiceCIDR } from "./print.ts";
 import {
+  CLASS_ANNOTATION,
   validateIngress,
   validateIngressClass,
   validateIngressClassUpdate,
@@ -16,6 +17,7 @@ import {
 } from "./validation.ts";
 
 const group = "networking.k8s.io";
+const CLASS_WARNING = `annotation "${CLASS_ANNOTATION}" is deprecated, please use 'spec.ingressClassName' instead`;
 
 const serviceCIDRStrategy: TypedStrategy<ServiceCIDR> = {
   generation: false,
@@ -34,7 +36,11 @@ export const ingress = defineResource<Ingress>({
   kind: "Ingress",
   printRow: printIngress,
   initialStatus: { loadBalancer: {} },
-  strategy: { validate: validateIngressCreate, validateUpdate: validateIngress },
+  strategy: {
+    validate: validateIngressCreate,
+    validateUpdate: validateIngress,
+    warnings: ({ metadata }) => (metadata.annotations?.[CLASS_ANNOTATION] === undefined ? [] : [CLASS_WARNING]),
+  },
   status: { validateUpdate: validateIngressStatus },
 });
 export const ingressClass = defineResource<IngressClass>({

@@ -91,7 +91,8 @@ function validatePath({ path = "", pathType, backend }: HTTPIngressPath, at: str
   return [...errors, ...validateBackend(backend, `${at}.backend`)];
 }
 
-const CLASS_ANNOTATION = "kubernetes.io/ingress.class";
+/** How a class was chosen before there was a field for it. */
+export const CLASS_ANNOTATION = "kubernetes.io/ingress.class";
 
 export function validateIngress({ spec = {} }: Ingress): FieldError[] {
   const errors: FieldError[] = [];

@@ -256,6 +256,8 @@ export function validateResize(pod: Pod, old: Readonly<Pod>): FieldError[] {
   if (after !== (old.status?.qosClass ?? qosClassOf(old))) {
     errors.push(invalid("spec", after, "Pod QOS Class may not change as a result of resizing"));
   }
+  const whole = { name: "", resources: pod.spec?.resources };
+  errors.push(...validateContainerResize(whole, { name: "", resources: old.spec?.resources }, "spec.resources"));
   for (const field of ["containers", "initContainers"] as const) {
     for (const [index, container] of (pod.spec?.[field] ?? []).entries()) {
       const before = old.spec?.[field]?.[index];
