@@ -6,6 +6,9 @@ import { type AnyObject, decodeYaml } from "#pkg/apimachinery/index.ts";
 import { createAdmissionChain } from "#pkg/apiserver/admission/index.ts";
 import {
   DEFAULT_REQUEST_HEADERS,
+  OidcAuthenticator,
+  type TokenAuthenticator,
+  fetchJsonOverHttps,
   Impersonator,
   TokenIssuer,
   createAuthenticator,
@@ -18,7 +21,12 @@ import {
   createAuthzReviews,
   forbiddenError,
 } from "#pkg/apiserver/authz/index.ts";
-import { bootstrapRbac, bootstrapSystemObjects, systemNodeRules } from "#pkg/apiserver/bootstrap/index.ts";
+import {
+  bootstrapExtensionAuthentication,
+  bootstrapRbac,
+  bootstrapSystemObjects,
+  systemNodeRules,
+} from "#pkg/apiserver/bootstrap/index.ts";
 import {
   type ApiServer,
   type NonResourceHandler,
@@ -64,6 +72,11 @@ export async function buildApiServer(deps: BuildDeps): Promise<ApiServer> {
   await bootstrapRbac(bootstrap);
 
   await bootstrapFlowControl(bootstrap);
+  await bootstrapExtensionAuthentication(bootstrap, {
+    clientCa: pki.ca.cert,
+    requestHeaderCa: pki.frontProxyCa.cert,
+    allowedNames: ["front-proxy-client"],
+  });
 
   const sources: CacheSource<AnyObject>[] = [];
   const source = <T extends AnyObject>(group: string, plural: string) => {
@@ -111,6 +124,7 @@ export async function buildApiServer(deps: BuildDeps): Promise<ApiServer> {
     serviceAccounts: { issuer, sources: core },
     bootstrapTokens: { secrets: core.secrets },
     anonymous: flags["anonymous-auth"],
+    tokenAuthenticators: oidcOf(deps),
     ...(tokenFile === "" ? {} : { staticTokens: readFileSync(tokenFile, "utf8") }),
   });
   const impersonator = new Impersonator(authorizer);
@@ -134,7 +148,11 @@ export async function buildApiServer(deps: BuildDeps): Promise<ApiServer> {
     lookupNamespace: async (name) => (await cache("", "namespaces").get("", name))?.object as Namespace | undefined,
     enable: ["NodeRestriction", ...flags["enable-admission-plugins"]],
     disable: flags["disable-admission-plugins"],
-    extension: { source, installed: () => registry.all() },
+    extension: {
+      source,
+      installed: () => registry.all(),
+      convert: (object, from, to) => registry.convert(object, from, to),
+    },
     extraValidating: rbac === undefined ? [] : [new RbacEscalation(rbac, authorizer)],
   });
 
@@ -167,6 +185,7 @@ export async function buildApiServer(deps: BuildDeps): Promise<ApiServer> {
       nodePortRange: portRange(flags["service-node-port-range"]),
       advertised: { address: deps.address, port: flags["secure-port"] },
     },
+    proxyClient: pki.frontProxyClient,
     connect: connectProxies({ tls: pki.apiserverKubeletClient }),
     nonResource: [serveOidc(issuer)],
     descriptions: readDescriptions,
@@ -184,6 +203,24 @@ function portRange(text: string): { first: number; last: number } {
     throw new UsageError(`--service-node-port-range: ${text} is not a range of ports such as 30000-32767`);
   }
   return { first, last };
+}
+
+/** ID tokens of an OpenID Connect provider, when one is named. */
+function oidcOf({ flags, clock, log }: BuildDeps): TokenAuthenticator[] {
+  const issuerUrl = flags["oidc-issuer-url"];
+  if (issuerUrl === "") return [];
+  const optional = (name: "oidc-username-prefix" | "oidc-groups-claim" | "oidc-groups-prefix") =>
+    flags[name] === "" ? undefined : flags[name];
+  const options = {
+    issuerUrl,
+    clientId: flags["oidc-client-id"],
+    ca: flags["oidc-ca-file"] === "" ? undefined : readFileSync(flags["oidc-ca-file"], "utf8"),
+    usernameClaim: flags["oidc-username-claim"],
+    usernamePrefix: optional("oidc-username-prefix"),
+    groupsClaim: optional("oidc-groups-claim"),
+    groupsPrefix: optional("oidc-groups-prefix"),
+  };
+  return [new OidcAuthenticator({ options, fetchJson: fetchJsonOverHttps(clock), clock, log })];
 }
 
 /** The audit log, when a path for it is given. */

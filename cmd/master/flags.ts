@@ -9,6 +9,12 @@ export const masterFlags = defineFlags({
     help: "Which parts run in this process: apiserver, scheduler, controllers.",
     section: "General",
   },
+  addons: {
+    type: "strings",
+    default: ["cluster-dns", "local-path"],
+    help: "Built-in add-ons: cluster-dns (the kube-dns Service), local-path (default StorageClass); none for neither.",
+    section: "General",
+  },
   "bind-address": { type: "string", default: "0.0.0.0", help: "Address to listen on.", section: "API server" },
   "secure-port": { type: "integer", default: 6443, help: "Port to listen on (HTTPS).", section: "API server" },
   "advertise-address": {
@@ -86,6 +92,18 @@ export const masterFlags = defineFlags({
     help: "Admission plugins to switch off.",
     section: "Security",
   },
+  "oidc-issuer-url": {
+    type: "string",
+    default: "",
+    help: "OpenID Connect provider whose ID tokens are accepted.",
+    section: "Security",
+  },
+  "oidc-client-id": { type: "string", default: "", help: "Audience of those tokens.", section: "Security" },
+  "oidc-ca-file": { type: "string", default: "", help: "CA of the provider.", section: "Security" },
+  "oidc-username-claim": { type: "string", default: "sub", help: "Claim with the user name.", section: "Security" },
+  "oidc-username-prefix": { type: "string", default: "", help: "Prefix of user names.", section: "Security" },
+  "oidc-groups-claim": { type: "string", default: "", help: "Claim with the groups.", section: "Security" },
+  "oidc-groups-prefix": { type: "string", default: "", help: "Prefix of groups.", section: "Security" },
   "audit-log-path": {
     type: "string",
     default: "",

@@ -6,6 +6,7 @@ import { defaultAddress } from "../common/address.ts";
 import { createLogger } from "../common/logging.ts";
 import { VERSION, parseProgram } from "../common/program.ts";
 import { aborted } from "../common/signals.ts";
+import { applyAddons } from "./addons.ts";
 import { buildApiServer } from "./apiserver.ts";
 import { masterFlags } from "./flags.ts";
 import type { LoopsConfig } from "./loops.ts";
@@ -71,12 +72,16 @@ function loopsConfig(flags: Flags, pki: ClusterPki | undefined): LoopsConfig {
     controllers: flags.components.includes("controllers"),
     selection: flags.controllers,
     leaderElect: flags["leader-elect"],
-    clusterDnsAddress: firstServiceAddress(range).replace(/\d+$/, (last) => String(Number(last) + 9)),
+    clusterDnsAddress: flags.addons.includes("cluster-dns")
+      ? firstServiceAddress(range).replace(/\d+$/, (last) => String(Number(last) + 9))
+      : "",
     controllerOptions: {
       clusterCidrs: flags["cluster-cidr"],
       serviceCidrs: flags["service-cluster-ip-range"],
       nodeCidrMaskSizeIpv4: flags["node-cidr-mask-size"],
-      ...(pki === undefined ? {} : { rootCa: pki.ca.cert, signingCa: pki.ca }),
+      ...(pki === undefined
+        ? {}
+        : { rootCa: pki.ca.cert, signingCa: pki.ca, serviceAccountPrivateKey: pki.serviceAccount.key }),
     },
   };
 }
@@ -134,6 +139,7 @@ async function runWithApiServer(flags: Flags, clock: Clock, log: Logger, signal:
     port: flags["secure-port"],
     tls: { cert: pki.apiserver.cert, key: pki.apiserver.key, clientCa: [pki.ca.cert, pki.frontProxyCa.cert] },
   });
+  await applyAddons(apiServer.handler, flags.addons, clock);
   await writeAdminKubeconfig(flags, address, clock);
   log.info({ address, port: flags["secure-port"] }, "API server is ready");
 

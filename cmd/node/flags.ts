@@ -9,6 +9,12 @@ export const nodeFlags = defineFlags({
     help: "API server and this node's credentials.",
     section: "General",
   },
+  "bootstrap-kubeconfig": {
+    type: "string",
+    default: "",
+    help: "Credentials to ask for a client certificate with, while --kubeconfig does not exist.",
+    section: "General",
+  },
   "proxy-kubeconfig": {
     type: "string",
     default: "/etc/kubernetes/kube-proxy.conf",
@@ -47,6 +53,12 @@ export const nodeFlags = defineFlags({
     help: "Socket of the CRI runtime.",
     section: "Runtime",
   },
+  "docker-endpoint": {
+    type: "string",
+    default: "unix:///var/run/docker.sock",
+    help: "Socket of dockerd, with --container-runtime=docker.",
+    section: "Runtime",
+  },
   "root-dir": {
     type: "string",
     default: "/var/lib/kubelet",
@@ -80,6 +92,56 @@ export const nodeFlags = defineFlags({
     section: "Runtime",
   },
   "max-pods": { type: "integer", default: 110, help: "How many pods may run here.", section: "Runtime" },
+  "pod-max-pids": { type: "integer", default: -1, help: "Processes per pod; -1: unlimited.", section: "Resources" },
+  "system-reserved": {
+    type: "map",
+    default: {},
+    help: "Kept for the system (cpu=200m,memory=1Gi).",
+    section: "Resources",
+  },
+  "kube-reserved": { type: "map", default: {}, help: "Kept for the node agent.", section: "Resources" },
+  "eviction-hard": {
+    type: "map",
+    default: {},
+    help: "Thresholds of eviction (memory.available=100Mi,...); empty: upstream's.",
+    section: "Resources",
+  },
+  "image-gc-high-threshold": {
+    type: "integer",
+    default: 85,
+    help: "Disk use in percent at which images are removed.",
+    section: "Resources",
+  },
+  "image-gc-low-threshold": {
+    type: "integer",
+    default: 80,
+    help: "Disk use in percent down to which they are.",
+    section: "Resources",
+  },
+  "container-log-max-size": {
+    type: "string",
+    default: "10Mi",
+    help: "Size at which a log is rotated.",
+    section: "Resources",
+  },
+  "container-log-max-files": {
+    type: "integer",
+    default: 5,
+    help: "Rotated logs kept per container.",
+    section: "Resources",
+  },
+  "allowed-unsafe-sysctls": {
+    type: "strings",
+    default: [],
+    help: "Unsafe sysctls that pods may set.",
+    section: "Resources",
+  },
+  "seccomp-default": {
+    type: "boolean",
+    default: false,
+    help: "RuntimeDefault where a pod names no profile.",
+    section: "Resources",
+  },
   address: {
     type: "string",
     default: "0.0.0.0",

@@ -1,9 +1,10 @@
-import { type FlagValues, UsageError } from "#pkg/config/index.ts";
-import { GrpcRuntime, type KubeletConfig, resetNode } from "#pkg/kubelet/index.ts";
+import type { FlagValues } from "#pkg/config/index.ts";
+import { type KubeletConfig, resetNode } from "#pkg/kubelet/index.ts";
 import { removePodNetwork } from "#pkg/network/index.ts";
 import { cleanupModes } from "#pkg/proxy/index.ts";
 import { type Logger, RealClock, SpawnRunner } from "#pkg/util/index.ts";
 import type { nodeFlags } from "./flags.ts";
+import { createRuntime } from "./runtime.ts";
 
 /** Removes everything that node agents ever made on this machine; repeating it is harmless. */
 export async function reset(
@@ -13,10 +14,10 @@ export async function reset(
   signal: AbortSignal,
 ): Promise<void> {
   const runner = new SpawnRunner();
-  if (flags["container-runtime"] !== "cri") throw new UsageError("--container-runtime=docker is not available");
-  const runtime = new GrpcRuntime(flags["container-runtime-endpoint"]);
-  await resetNode({ runtime, config, clock: new RealClock(), commands: runner, log }, signal);
-  await cleanupModes({ runner, clock: new RealClock(), log }, signal);
+  const clock = new RealClock();
+  const runtime = createRuntime(flags, { commands: runner, clock, log });
+  await resetNode({ runtime, config, clock, commands: runner, log }, signal);
+  await cleanupModes({ runner, clock, log }, signal);
   await removePodNetwork(
     { cniConfDir: flags["cni-conf-dir"], ipamDir: flags["cni-state-dir"], bridge: flags["cni-bridge"] },
     runner,

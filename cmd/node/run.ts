@@ -1,15 +1,16 @@
 import { hostname } from "node:os";
-import { type Client, createClient, http2Transport, loadKubeconfig } from "#pkg/client/index.ts";
 import { type FlagValues, UsageError } from "#pkg/config/index.ts";
 import { DNS_NODE_LABEL } from "#pkg/dns/index.ts";
-import { GrpcRuntime, type KubeletConfig, createKubelet } from "#pkg/kubelet/index.ts";
+import { type KubeletConfig, createKubelet } from "#pkg/kubelet/index.ts";
 import { cleanupModes } from "#pkg/proxy/index.ts";
-import { type Clock, type Logger, RealClock, SecureRandom, SpawnRunner } from "#pkg/util/index.ts";
+import { type Logger, RealClock, SecureRandom, SpawnRunner } from "#pkg/util/index.ts";
 import { defaultAddress } from "../common/address.ts";
 import { createLogger } from "../common/logging.ts";
-import { VERSION, parseProgram } from "../common/program.ts";
+import { parseProgram } from "../common/program.ts";
+import { connect, connectNode } from "./credentials.ts";
 import { nodeFlags } from "./flags.ts";
 import { runNetwork } from "./network.ts";
+import { createRuntime } from "./runtime.ts";
 
 type Flags = FlagValues<typeof nodeFlags>;
 
@@ -49,14 +50,6 @@ export async function run(argv: readonly string[], env: NodeJS.ProcessEnv, signa
   }
 }
 
-async function connect(kubeconfig: string, clock: Clock): Promise<{ client: Client; close: () => void }> {
-  const transport = http2Transport({ ...(await loadKubeconfig(kubeconfig)), clock });
-  return {
-    client: createClient(transport, { userAgent: `kubits-node/${VERSION}`, clock }),
-    close: () => transport.close(),
-  };
-}
-
 /** "key=value:Effect" or "key:Effect". */
 function parseTaint(text: string): { key: string; value?: string; effect: string } {
   const match = /^([^=:]+)(?:=([^:]*))?:(NoSchedule|PreferNoSchedule|NoExecute)$/.exec(text);
@@ -85,6 +78,16 @@ function kubeletConfig(flags: Flags, nodeIP: string): Partial<KubeletConfig> {
     cgroupDriver: flags["cgroup-driver"] as KubeletConfig["cgroupDriver"],
     cgroupRoot: flags["cgroup-root"] === "/" ? "" : flags["cgroup-root"],
     containerRuntimeEndpoint: flags["container-runtime-endpoint"],
+    podPidsLimit: flags["pod-max-pids"],
+    systemReserved: flags["system-reserved"],
+    kubeReserved: flags["kube-reserved"],
+    ...(Object.keys(flags["eviction-hard"]).length === 0 ? {} : { evictionHard: flags["eviction-hard"] }),
+    imageGCHighThresholdPercent: flags["image-gc-high-threshold"],
+    imageGCLowThresholdPercent: flags["image-gc-low-threshold"],
+    containerLogMaxSize: flags["container-log-max-size"],
+    containerLogMaxFiles: flags["container-log-max-files"],
+    allowedUnsafeSysctls: flags["allowed-unsafe-sysctls"],
+    seccompDefault: flags["seccomp-default"],
   };
 }
 
@@ -95,10 +98,9 @@ async function runNode(flags: Flags, log: Logger, signal: AbortSignal): Promise<
   const nodeName = flags["hostname-override"] === "" ? hostname().toLowerCase() : flags["hostname-override"];
   const nodeIP = flags["node-ip"] === "" ? await defaultAddress(runner) : flags["node-ip"];
   if (nodeIP === "") throw new UsageError("this machine has no address besides loopback; give --node-ip");
-  if (flags["container-runtime"] !== "cri") throw new UsageError("--container-runtime=docker is not available");
-  const kubeletApi = await connect(flags.kubeconfig, clock);
+  const kubeletApi = await connectNode({ flags, nodeName, clock, random, log }, signal);
   const proxyApi = await connect(flags["proxy-kubeconfig"], clock);
-  const runtime = new GrpcRuntime(flags["container-runtime-endpoint"]);
+  const runtime = createRuntime(flags, { commands: runner, clock, log });
   const kubelet = createKubelet({
     client: kubeletApi.client,
     runtime,
@@ -112,6 +114,7 @@ async function runNode(flags: Flags, log: Logger, signal: AbortSignal): Promise<
   log.info({ nodeName, nodeIP }, "Starting the node agent");
   await Promise.all([
     kubelet.run(signal),
+    kubeletApi.maintain(signal),
     runNetwork({ flags, client: proxyApi.client, nodeName, nodeIP, clock, random, runner, log }, signal),
   ]);
   kubeletApi.close();

@@ -1,0 +1,22 @@
+import { join } from "node:path";
+import type { FlagValues } from "#pkg/config/index.ts";
+import { DockerRuntime, GrpcRuntime, type Runtime } from "#pkg/kubelet/index.ts";
+import type { Clock, CommandRunner, Logger } from "#pkg/util/index.ts";
+import type { nodeFlags } from "./flags.ts";
+
+const CNI_BIN_DIR = "/usr/lib/cni";
+
+/** The container runtime that the flags name. */
+export function createRuntime(
+  flags: FlagValues<typeof nodeFlags>,
+  deps: { commands: CommandRunner; clock: Clock; log: Logger },
+): Runtime {
+  if (flags["container-runtime"] === "cri") return new GrpcRuntime(flags["container-runtime-endpoint"]);
+  return new DockerRuntime({
+    socketPath: flags["docker-endpoint"].replace(/^unix:\/\//, ""),
+    cniConfDir: flags["cni-conf-dir"],
+    cniBinDir: CNI_BIN_DIR,
+    stateDir: join(flags["root-dir"], "docker"),
+    ...deps,
+  });
+}
