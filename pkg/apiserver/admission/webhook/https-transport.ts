@@ -9,6 +9,8 @@ import type { WebhookRequest, WebhookResponse, WebhookTransport } from "./client
 const MAX_RESPONSE_BYTES = 8 * 1024 * 1024;
 const MAX_AGENTS = 64;
 const IDLE_SOCKETS = 8;
+/** Longer than any call may take, so that only idle connections run into it. */
+const IDLE_TIMEOUT_MS = 90_000;
 
 /** Go's words for what node's TLS calls by OpenSSL's codes: users search for them. */
 const TLS_ERRORS: Readonly<Record<string, string>> = {
@@ -35,7 +37,8 @@ function describe(error: NodeJS.ErrnoException & { address?: string; port?: numb
 /** Webhook calls over HTTPS with connections kept alive per authority and address. */
 export class HttpsTransport implements WebhookTransport {
   readonly #clock: Clock;
-  readonly #agents = new LRUCache<string, Agent>({ max: MAX_AGENTS, dispose: (agent) => agent.destroy() });
+  /** A forgotten agent closes what is idle; calls on their way end in their own time. */
+  readonly #agents = new LRUCache<string, Agent>({ max: MAX_AGENTS, dispose: closeIdle });
   constructor(clock: Clock) {
     this.#clock = clock;
   }
@@ -110,6 +113,7 @@ export class HttpsTransport implements WebhookTransport {
       agent = new Agent({
         keepAlive: true,
         maxFreeSockets: IDLE_SOCKETS,
+        timeout: IDLE_TIMEOUT_MS,
         ...(ca === undefined ? {} : { ca }),
         ...(cert === undefined ? {} : { cert, key }),
       });
@@ -117,4 +121,8 @@ export class HttpsTransport implements WebhookTransport {
     }
     return agent;
   }
+}
+
+function closeIdle(agent: Agent): void {
+  for (const sockets of Object.values(agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy();
 }
