@@ -2,6 +2,7 @@ import { formatTime } from "#pkg/util/index.ts";
 import { defineResource, type KindDeclaration } from "../define.ts";
 import type { CertificateSigningRequest } from "../types/certificates-v1.ts";
 import type { ClusterTrustBundle, PodCertificateRequest } from "../types/certificates-v1beta1.ts";
+import { validateRequired } from "../validation/required.ts";
 import { printCertificateSigningRequest, printClusterTrustBundle, printPodCertificateRequest } from "./print.ts";
 import { validateCertificateSigningRequest, validateRequestApproval, validateRequestStatus } from "./validation.ts";
 
@@ -59,11 +60,23 @@ export const certificateSigningRequest = defineResource<CertificateSigningReques
 });
 
 export const clusterTrustBundles: readonly KindDeclaration[] = ["v1beta1", "v1alpha1"].map((version) =>
-  defineResource<ClusterTrustBundle>({ group, version, kind: "ClusterTrustBundle", printRow: printClusterTrustBundle }),
+  defineResource<ClusterTrustBundle>({
+    group,
+    version,
+    kind: "ClusterTrustBundle",
+    printRow: printClusterTrustBundle,
+    strategy: {
+      validate: ({ spec }) => validateRequired("io.k8s.api.certificates.v1beta1.ClusterTrustBundleSpec", spec, "spec"),
+    },
+  }),
 );
 export const podCertificateRequest = defineResource<PodCertificateRequest>({
   group,
   version: "v1beta1",
   kind: "PodCertificateRequest",
   printRow: printPodCertificateRequest,
+  strategy: {
+    generation: false,
+    validate: ({ spec }) => validateRequired("io.k8s.api.certificates.v1beta1.PodCertificateRequestSpec", spec, "spec"),
+  },
 });

@@ -1,4 +1,5 @@
 import { defineResource } from "../define.ts";
+import { immutable, requiredText } from "../validation/rules.ts";
 import { printStorageVersion, printStorageVersionMigration } from "../printers/small.ts";
 import type { StorageVersion } from "../types/apiserverinternal-v1alpha1.ts";
 import type { StorageVersionMigration } from "../types/storagemigration-v1beta1.ts";
@@ -15,5 +16,9 @@ export const storageVersionMigration = defineResource<StorageVersionMigration>({
   version: "v1beta1",
   kind: "StorageVersionMigration",
   printRow: printStorageVersionMigration,
-  strategy: { generation: false },
+  strategy: {
+    generation: false,
+    validate: ({ spec }) => requiredText(spec.resource?.resource, "spec.resource.resource"),
+    validateUpdate: ({ spec }, old) => immutable(spec.resource, old.spec.resource, "spec.resource"),
+  },
 });

@@ -2,6 +2,7 @@ import { defineResource } from "../define.ts";
 import type { PriorityClass } from "../types/scheduling-v1.ts";
 import type { PodGroup, Workload } from "../types/scheduling-v1alpha2.ts";
 import { validatePriorityClass, validatePriorityClassUpdate } from "../policy/validation.ts";
+import { validateRequired } from "../validation/required.ts";
 import { printPodGroup, printPriorityClass, printWorkload } from "./print.ts";
 
 const group = "scheduling.k8s.io";
@@ -18,10 +19,16 @@ export const workload = defineResource<Workload>({
   version: "v1alpha2",
   kind: "Workload",
   printRow: printWorkload,
+  strategy: {
+    validate: ({ spec }) => validateRequired("io.k8s.api.scheduling.v1alpha2.WorkloadSpec", spec, "spec"),
+  },
 });
 export const podGroup = defineResource<PodGroup>({
   group,
   version: "v1alpha2",
   kind: "PodGroup",
   printRow: printPodGroup,
+  strategy: {
+    validate: ({ spec }) => validateRequired("io.k8s.api.scheduling.v1alpha2.PodGroupSpec", spec, "spec"),
+  },
 });
