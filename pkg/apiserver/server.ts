@@ -7,7 +7,10 @@ import type { ApiHandler, Attributes, Authenticator, Authorizer } from "./contra
 import { Discovery } from "./discovery/discovery.ts";
 import type { Service } from "#pkg/api/types/core-v1.ts";
 import type { EndpointSlice } from "#pkg/api/types/discovery-v1.ts";
-import { EndpointResolver, HttpsTransport, WebhookClient } from "./admission/index.ts";
+import { EndpointResolver, HttpsTransport, type ServiceResolver, WebhookClient } from "./admission/index.ts";
+import { Aggregator } from "./aggregation/aggregator.ts";
+import type { ProxyClient } from "./aggregation/backend.ts";
+import { LocalApiServices } from "./aggregation/local-services.ts";
 import { CacheSource } from "./source/index.ts";
 import type { WebhookCaller } from "./extensions/conversion-webhook.ts";
 import { Extensions } from "./extensions/controller.ts";
@@ -73,6 +76,8 @@ export interface ApiServerDeps {
   readonly componentProbes?: ReadonlyMap<string, ComponentProbe>;
   /** More lines for /metrics (Prometheus text), e.g. those of the process. */
   readonly metrics?: () => string | Promise<string>;
+  /** The front proxy's client certificate, by which aggregated API servers know us. */
+  readonly proxyClient?: ProxyClient;
   /** Reaches conversion webhooks; by default through the endpoints of their Services. */
   readonly webhooks?: WebhookCaller;
   /** Texts for `kubectl explain`; asked for when a document is built, not kept. */
@@ -97,6 +102,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   const log = deps.log ?? silentLogger;
   const { registry } = deps;
   const negotiator = new Negotiator();
+  const background = new AbortController();
   const networking = new ServiceNetworking({ registry, config: deps.services ?? DEFAULT_SERVICES, clock, random, log });
   const services: RestServices = {
     registry,
@@ -108,11 +114,14 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
     negotiator,
   };
   const health = new HealthChecks();
-  const discovery = new Discovery(registry);
+  const resolver = serviceResolver(registry, clock, random, background.signal);
+  const aggregator = new Aggregator({ registry, services: resolver, client: deps.proxyClient, clock, log });
+  const discovery = new Discovery(registry, aggregator);
   const version = versionInfo(deps.version);
   const openApi = new OpenApi(registry, {
     version: version.gitVersion,
     descriptions: deps.descriptions ?? (() => ({})),
+    external: aggregator,
   });
   const metrics = new RequestMetrics(registry, () => clock.monotonic());
   const probes = new Map<string, ComponentProbe>([["etcd-0", () => registry.probe()], ...(deps.componentProbes ?? [])]);
@@ -135,7 +144,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
       (context) => openApi.serve(context),
     ],
     ...(deps.impersonate === undefined ? {} : { impersonate: deps.impersonate }),
-    ...(deps.fallback === undefined ? {} : { fallback: deps.fallback }),
+    fallback: async (context) => (await aggregator.serve(context)) || ((await deps.fallback?.(context)) ?? false),
     ...(deps.flowControl === undefined ? {} : { flowControl: deps.flowControl }),
     ...(deps.audit === undefined ? {} : { audit: deps.audit }),
   });
@@ -143,23 +152,25 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   let isReady = false;
   health.add("ping", () => undefined);
   health.add("etcd", () => (isReady ? undefined : "the watch cache is still loading"), ["readyz", "healthz"]);
-  const background = new AbortController();
   const extensions = new Extensions({
     registry,
     client: () => loopbackClient(handler, clock),
-    webhooks: deps.webhooks ?? webhookClient(registry, clock, random, background.signal),
+    webhooks: deps.webhooks ?? new WebhookClient(new HttpsTransport(clock), resolver),
     clock,
     random,
     log,
   });
+  const localServices = new LocalApiServices({ registry, client: () => loopbackClient(handler, clock), clock, log });
   let running: Promise<void> = Promise.resolve();
   const ready = registry
     .ready()
     .then(() => networking.prepare())
     .then(() => extensions.start(background.signal))
+    .then(() => aggregator.start(background.signal))
     .then(() => {
       isReady = true;
       running = networking.run(handler, background.signal);
+      localServices.start(background.signal);
     });
   ready.catch((err: unknown) => log.error({ err }, "API server could not become ready"));
   return {
@@ -180,11 +191,16 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   };
 }
 
-/** Reaches webhooks through the endpoints of their Services. */
-function webhookClient(registry: ResourceRegistry, clock: Clock, random: Random, signal: AbortSignal): WebhookCaller {
+/** Finds the endpoints of Services, for webhooks and aggregated APIs. */
+function serviceResolver(
+  registry: ResourceRegistry,
+  clock: Clock,
+  random: Random,
+  signal: AbortSignal,
+): ServiceResolver {
   const services = new CacheSource<Service>(registry.cache("", "services"), clock, signal);
   const slices = new CacheSource<EndpointSlice>(registry.cache("discovery.k8s.io", "endpointslices"), clock, signal);
-  return new WebhookClient(new HttpsTransport(clock), new EndpointResolver(services, slices, random));
+  return new EndpointResolver(services, slices, random);
 }
 
 async function serveMetrics(

@@ -6,6 +6,7 @@ import type { InstalledResource, ObjectConverter } from "../registry/installed.t
 import type { ResourceRegistry } from "../registry/resource-registry.ts";
 import { updateStored } from "../registry/stored-update.ts";
 import { type WebhookCaller, WebhookConverter } from "./conversion-webhook.ts";
+import { RevisionConflictError } from "#pkg/storage/cacher/index.ts";
 import { CLEANUP_FINALIZER } from "./crd-strategy.ts";
 import { customResource } from "./definition.ts";
 import { judgeNames } from "./names.ts";
@@ -26,6 +27,7 @@ const CRD_PLURAL = "customresourcedefinitions";
 const RETRY_MS = 1000;
 /** How often the leftovers of a definition that is being deleted are looked at. */
 const CLEANUP_INTERVAL_MS = 500;
+const RELEASE_ATTEMPTS = 20;
 
 /**
  * Serves what CustomResourceDefinitions describe. Every API server follows the stored definitions and installs them into
@@ -184,7 +186,7 @@ export class Extensions {
   async #cleanUp(name: string, crd: CustomResourceDefinition): Promise<void> {
     if (this.#cleaning.has(name)) return;
     this.#cleaning.add(name);
-    const { clock, registry } = this.#deps;
+    const { registry } = this.#deps;
     try {
       const { group, names, versions } = crd.spec;
       const version = versions.find((each) => each.served);
@@ -199,8 +201,7 @@ export class Extensions {
           }
         }
       }
-      await updateStored(this.#crds(), "", name, (object) => finalized(object, formatTime(clock.now())));
-      await this.#remove(name);
+      await this.#release(name);
     } catch (err) {
       if (isNotFound(err) || this.#signal?.aborted === true) return;
       this.#deps.log.warn({ err, crd: name }, "Could not clean up behind a CustomResourceDefinition");
@@ -225,12 +226,24 @@ export class Extensions {
     }
     this.#deps.log.debug({ crd: crd.metadata.name, count: entries.length }, "Deleted instances of a definition");
   }
-  /** The definition without its finalizer goes, unless others hold it. */
-  async #remove(name: string): Promise<void> {
+  /** Lets the definition go, unless others hold it. */
+  async #release(name: string): Promise<void> {
     const cache = this.#crds().cache!;
-    const entry = await cache.get("", name);
-    if (entry === undefined || (entry.object.metadata.finalizers ?? []).length > 0) return;
-    if (entry.object.metadata.deletionTimestamp !== undefined) await cache.delete(entry);
+    for (let attempt = 0; attempt < RELEASE_ATTEMPTS; attempt++) {
+      const entry = await cache.get("", name);
+      if (entry === undefined || entry.object.metadata.deletionTimestamp === undefined) return;
+      const { finalizers = [], ...metadata } = entry.object.metadata;
+      const others = finalizers.filter((finalizer) => finalizer !== CLEANUP_FINALIZER);
+      try {
+        if (others.length === 0) await cache.delete(entry);
+        else await cache.update(entry, { ...entry.object, metadata: { ...metadata, finalizers: others } });
+        return;
+      } catch (error) {
+        // Somebody wrote in between, perhaps the status: look again.
+        if (!(error instanceof RevisionConflictError)) throw error;
+      }
+    }
+    this.#again(name);
   }
 }
 
@@ -270,21 +283,4 @@ function mergeConditions(
     else merged[index] = { ...before, ...condition, lastTransitionTime };
   }
   return merged;
-}
-
-function finalized(object: Readonly<KubeObject>, now: string): KubeObject {
-  const { finalizers, ...metadata } = object.metadata;
-  const rest = (finalizers ?? []).filter((finalizer) => finalizer !== CLEANUP_FINALIZER);
-  const { status } = object as unknown as CustomResourceDefinition;
-  const message = "removed all instances";
-  const conditions = mergeConditions(
-    status?.conditions ?? [],
-    [{ type: "Terminating", status: "False", reason: "InstanceDeletionCompleted", message }],
-    now,
-  );
-  return {
-    ...object,
-    metadata: { ...metadata, ...(rest.length === 0 ? {} : { finalizers: rest }) },
-    status: { ...status, conditions },
-  } as KubeObject;
 }

@@ -152,7 +152,9 @@ test("publishes and withdraws OpenAPI and discovery with the definition", async 
   const name = "com.example.v1.Thing";
   const v2 = async () => (await server.request("/openapi/v2")).json["definitions"] as Record<string, unknown>;
   assert.ok((await v2())[name]);
-  assert.ok((await server.request("/openapi/v3/apis/example.com/v1")).text.includes(name));
+  const v3 = (await server.request("/openapi/v3/apis/example.com/v1")).text;
+  assert.ok(v3.includes(name));
+  assert.equal(v3.includes("strategic-merge-patch"), false);
   const unserved = { spec: { versions: [version("v1"), version("v2", { served: false })] } };
   await server.request(`${CRDS}/things.example.com`, { method: "PATCH", body: unserved, headers: MERGE });
   await until(async () => (await server.request(path("things", "v2"))).status === 404);

@@ -176,6 +176,7 @@ export class OpenApi {
   }
   async #serveV3(context: NonResourceContext, name: string): Promise<boolean> {
     const served = this.#groupVersions().get(name);
+    // What other servers describe is passed on by the aggregator.
     if (served === undefined) return false;
     const accept = context.request.headers["accept"] ?? "";
     if (accept.includes("proto-openapi") && !accept.includes("json") && !accept.includes("*/*")) {

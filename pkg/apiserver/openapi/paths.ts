@@ -9,12 +9,15 @@ const LIST_PRODUCES = [
   "application/json;stream=watch",
   "application/vnd.kubernetes.protobuf;stream=watch",
 ];
+const STRATEGIC = "application/strategic-merge-patch+json";
 const PATCHES = [
   "application/json-patch+json",
   "application/merge-patch+json",
-  "application/strategic-merge-patch+json",
+  STRATEGIC,
   "application/apply-patch+yaml",
 ];
+/** kubectl decides by this how to patch: custom resources know no strategic merge. */
+const CUSTOM_PATCHES = PATCHES.filter((type) => type !== STRATEGIC);
 
 type Parameter = readonly [name: string, type: "string" | "integer" | "boolean", about: string];
 
@@ -175,13 +178,13 @@ class PathBuilder {
       operationId: operationId(operation),
       ...(v2
         ? {
-            consumes: verb === "patch" ? PATCHES : ["*/*"],
+            consumes: verb === "patch" ? patchesOf(definition) : ["*/*"],
             produces: verb === "list" ? LIST_PRODUCES : PRODUCES,
             schemes: ["https"],
           }
         : {}),
       ...(parameters.length === 0 ? {} : { parameters }),
-      ...(!v2 && body !== undefined ? { requestBody: requestBody(verb, body) } : {}),
+      ...(!v2 && body !== undefined ? { requestBody: requestBody(verb, body, definition) } : {}),
       responses: {
         "200": success,
         ...(verb === "create" || verb === "update" || verb === "patch"
@@ -234,8 +237,12 @@ function bodyParameter(verb: Verb, name: string): Json {
   };
 }
 
-function requestBody(verb: Verb, name: string): Json {
-  const types = verb === "patch" ? PATCHES : ["*/*"];
+function patchesOf({ custom }: ResourceDefinition): readonly string[] {
+  return custom ? CUSTOM_PATCHES : PATCHES;
+}
+
+function requestBody(verb: Verb, name: string, definition: ResourceDefinition): Json {
+  const types = verb === "patch" ? patchesOf(definition) : ["*/*"];
   return { content: Object.fromEntries(types.map((type) => [type, { schema: ref("v3", name) }])) };
 }
 

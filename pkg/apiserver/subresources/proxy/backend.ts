@@ -7,6 +7,8 @@ export interface BackendTls {
   readonly key?: string;
   /** PEM; without it the backend's certificate is not verified, as upstream does for kubelets by default. */
   readonly ca?: string;
+  /** Name the certificate must be for, where that is not the host. */
+  readonly servername?: string;
 }
 
 /** Where a proxied request goes. */

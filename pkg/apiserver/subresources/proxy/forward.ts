@@ -4,7 +4,14 @@ import { badRequest, internalError, serviceUnavailable, StatusError } from "#pkg
 import type { Call } from "../../registry/call.ts";
 import { type Backend, authority, endToEndHeaders, requestHeaders } from "./backend.ts";
 
+/** What forwarding needs to know of a request. */
+export type ForwardCall = Pick<Call, "request" | "response" | "target"> & {
+  readonly services: Pick<Call["services"], "log">;
+};
+
 export interface ForwardOptions {
+  /** Headers of our own for the backend; the client's headers of these names, and of their x-remote- family, are dropped. */
+  readonly headers?: Record<string, string | string[]>;
   /** Changes the headers of the answer, e.g. redirects back through the proxy. */
   readonly rewrite?: (headers: Record<string, string | string[]>) => void;
   /** Turns refusals of the backend (400 and above, plain text) into Status errors, for answers of the API itself. */
@@ -13,7 +20,7 @@ export interface ForwardOptions {
 
 const MAX_REFUSAL_BYTES = 10 * 1024;
 
-async function refusal(call: Call, incoming: IncomingMessage): Promise<Error> {
+async function refusal(call: ForwardCall, incoming: IncomingMessage): Promise<Error> {
   let text = "";
   for await (const chunk of incoming) {
     text += (chunk as Buffer).toString("utf8");
@@ -33,23 +40,35 @@ async function refusal(call: Call, incoming: IncomingMessage): Promise<Error> {
   return internalError(message === "" ? `the node answered ${code}` : message);
 }
 
-function open(call: Call, backend: Backend, headers: Record<string, string | string[]>) {
+function open(call: ForwardCall, backend: Backend, headers: Record<string, string | string[]>) {
   const { tls } = backend;
   const options = { host: backend.host, port: backend.port, path: backend.path, method: call.request.method, headers };
   const common = { ...options, signal: call.request.signal, agent: false as const };
   if (tls === undefined) return httpRequest(common);
-  const { cert, key, ca } = tls;
-  return httpsRequest({ ...common, cert, key, ca, rejectUnauthorized: ca !== undefined });
+  const { cert, key, ca, servername } = tls;
+  const named = servername === undefined ? {} : { servername };
+  return httpsRequest({ ...common, ...named, cert, key, ca, rejectUnauthorized: ca !== undefined });
 }
 
 function unreachable(backend: Backend, error: Error): Error {
   return serviceUnavailable(`error trying to reach service: dial tcp ${authority(backend)}: ${error.message}`);
 }
 
-/** Passes a request to a backend and its answer back, body by body, at the pace of the slower side. */
-export async function forward(call: Call, backend: Backend, options: ForwardOptions = {}): Promise<void> {
-  if (call.request.upgrade !== undefined) return forwardUpgrade(call, backend, options);
+function outgoingHeaders(
+  call: ForwardCall,
+  backend: Backend,
+  options: ForwardOptions,
+): Record<string, string | string[]> {
   const headers = requestHeaders(call.request.headers, backend, call.request.remoteAddress);
+  if (options.headers === undefined) return headers;
+  for (const name of Object.keys(headers)) if (name.startsWith("x-remote-")) delete headers[name];
+  return { ...headers, ...options.headers };
+}
+
+/** Passes a request to a backend and its answer back, body by body, at the pace of the slower side. */
+export async function forward(call: ForwardCall, backend: Backend, options: ForwardOptions = {}): Promise<void> {
+  if (call.request.upgrade !== undefined) return forwardUpgrade(call, backend, options);
+  const headers = outgoingHeaders(call, backend, options);
   const outgoing = open(call, backend, headers);
   const answered = new Promise<IncomingMessage>((resolve, reject) => {
     outgoing.once("response", resolve);
@@ -61,7 +80,7 @@ export async function forward(call: Call, backend: Backend, options: ForwardOpti
   await relay(call, await answered, options);
 }
 
-async function sendBody(call: Call, outgoing: ReturnType<typeof open>): Promise<void> {
+async function sendBody(call: ForwardCall, outgoing: ReturnType<typeof open>): Promise<void> {
   const { request } = call;
   if (request.method === "GET" || request.method === "HEAD") {
     outgoing.end();
@@ -77,7 +96,7 @@ async function sendBody(call: Call, outgoing: ReturnType<typeof open>): Promise<
 }
 
 async function relay(
-  call: Call,
+  call: ForwardCall,
   incoming: IncomingMessage,
   { rewrite, refusalsAsStatus }: ForwardOptions,
 ): Promise<void> {
@@ -98,10 +117,10 @@ async function relay(
 }
 
 /** Passes an upgrade (WebSocket, SPDY) on; from the backend's 101 on the two sockets talk to each other. */
-async function forwardUpgrade(call: Call, backend: Backend, options: ForwardOptions): Promise<void> {
+async function forwardUpgrade(call: ForwardCall, backend: Backend, options: ForwardOptions): Promise<void> {
   const { upgrade } = call.request;
   if (upgrade === undefined) throw badRequest("the request is no upgrade");
-  const headers = requestHeaders(call.request.headers, backend, call.request.remoteAddress);
+  const headers = outgoingHeaders(call, backend, options);
   const outgoing = open(call, backend, { ...headers, connection: "Upgrade", upgrade: upgrade.protocol });
   await new Promise<void>((resolve, reject) => {
     outgoing.once("error", (error) => reject(unreachable(backend, error)));

@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { createServer, type Server } from "node:https";
+import type { AddressInfo } from "node:net";
+import { after, before, test } from "node:test";
+import { createCa, issueCertificate } from "#pkg/pki/index.ts";
+import { startTestServer, type TestServer } from "../testing/test-server.ts";
+
+let server: TestServer;
+let backend: Server;
+let seen: Record<string, unknown> = {};
+
+before(async () => {
+  server = await startTestServer();
+  const now = Date.now();
+  const ca = await createCa({ commonName: "backend-ca", validityDays: 1, now });
+  const leaf = await issueCertificate(ca, {
+    commonName: "sample",
+    usages: ["server"],
+    dnsNames: ["sample.default.svc"],
+    validityDays: 1,
+    now,
+  });
+  backend = createServer({ cert: leaf.cert, key: leaf.key }, (request, response) => {
+    seen = { url: request.url, user: request.headers["x-remote-user"], groups: request.headers["x-remote-group"] };
+    response.setHeader("content-type", "application/json");
+    if (request.url === "/apis/sample.example.com/v1") {
+      const resources = [
+        { name: "fischers", singularName: "fischer", namespaced: true, kind: "Fischer", verbs: ["get", "list"] },
+        { name: "fischers/status", singularName: "", namespaced: true, kind: "Fischer", verbs: ["get"] },
+      ];
+      response.end(JSON.stringify({ kind: "APIResourceList", groupVersion: "sample.example.com/v1", resources }));
+    } else if (request.url?.startsWith("/openapi") === true) {
+      response.statusCode = 404;
+      response.end("{}");
+    } else response.end(JSON.stringify({ kind: "FischerList", items: [] }));
+  });
+  await new Promise<void>((resolve) => backend.listen(0, "127.0.0.1", resolve));
+  const { port } = backend.address() as AddressInfo;
+  await server.request("/api/v1/namespaces/default/services", {
+    body: { metadata: { name: "sample" }, spec: { ports: [{ port: 443 }] } },
+  });
+  // Loopback endpoints are none that the API would take.
+  await server.api.registry.cache("discovery.k8s.io", "endpointslices").create({
+    apiVersion: "discovery.k8s.io/v1",
+    kind: "EndpointSlice",
+    metadata: { name: "sample", namespace: "default", labels: { "kubernetes.io/service-name": "sample" } },
+    addressType: "IPv4",
+    endpoints: [{ addresses: ["127.0.0.1"], conditions: { ready: true } }],
+    ports: [{ name: "", port, protocol: "TCP" }],
+  });
+  const service = {
+    apiVersion: "apiregistration.k8s.io/v1",
+    kind: "APIService",
+    metadata: { name: "v1.sample.example.com" },
+    spec: {
+      group: "sample.example.com",
+      version: "v1",
+      groupPriorityMinimum: 100,
+      versionPriority: 10,
+      service: { namespace: "default", name: "sample" },
+      caBundle: Buffer.from(ca.cert).toString("base64"),
+    },
+  };
+  const created = await server.request("/apis/apiregistration.k8s.io/v1/apiservices", { body: service });
+  assert.equal(created.status, 201, created.text);
+});
+after(async () => {
+  backend.closeAllConnections();
+  backend.close();
+  await server.close();
+});
+
+async function available(): Promise<{ status: string; message: string }> {
+  for (let tries = 0; ; tries++) {
+    const { json } = await server.request("/apis/apiregistration.k8s.io/v1/apiservices/v1.sample.example.com");
+    const { conditions = [] } = (json["status"] ?? {}) as { conditions?: { status: string; message: string }[] };
+    if (conditions[0]?.status === "True" || tries > 100) return conditions[0]!;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+test("passes requests on with the user's identity once the server answers", async () => {
+  const condition = await available();
+  assert.equal(condition.status, "True", condition.message);
+  const list = await server.request("/apis/sample.example.com/v1/namespaces/default/fischers?limit=5");
+  assert.equal(list.json.kind, "FischerList", list.text);
+  assert.deepEqual(seen, {
+    url: "/apis/sample.example.com/v1/namespaces/default/fischers?limit=5",
+    user: "admin",
+    groups: "system:masters, system:authenticated",
+  });
+});
+
+test("shows aggregated groups in both forms of discovery", async () => {
+  const groups = (await server.request("/apis")).json["groups"] as { name: string }[];
+  assert.ok(groups.some(({ name }) => name === "sample.example.com"));
+  const accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+  const items = (await server.request("/apis", { headers: { accept } })).json["items"] as {
+    metadata: { name: string };
+    versions: { resources: { resource: string; subresources: unknown[] }[] }[];
+  }[];
+  const [version] = items.find(({ metadata }) => metadata.name === "sample.example.com")!.versions;
+  assert.equal(version!.resources[0]!.resource, "fischers");
+  assert.equal(version!.resources[0]!.subresources.length, 1);
+});
+
+test("registers what is served here, and forgets what is withdrawn", async () => {
+  let local = await server.request("/apis/apiregistration.k8s.io/v1/apiservices/v1.apps");
+  for (let tries = 0; local.status !== 200 && tries < 40; tries++) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    local = await server.request("/apis/apiregistration.k8s.io/v1/apiservices/v1.apps");
+  }
+  assert.equal(local.status, 200);
+  await server.request("/apis/apiregistration.k8s.io/v1/apiservices/v1.sample.example.com", { method: "DELETE" });
+  assert.equal((await server.request("/apis/sample.example.com/v1/fischers")).status, 404);
+});

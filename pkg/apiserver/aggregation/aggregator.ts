@@ -1,0 +1,262 @@
+import type { APIGroup, APIResourceList } from "#pkg/api/types/meta-v1.ts";
+import type { APIService, APIServiceCondition } from "#pkg/api/types/apiregistration-v1.ts";
+import { apiVersionOf, isNotFound, isRecord, type KubeObject, serviceUnavailable } from "#pkg/apimachinery/index.ts";
+import { type Clock, formatTime, type Logger } from "#pkg/util/index.ts";
+import type { ServiceResolver } from "../admission/index.ts";
+import type { ExternalGroups } from "../discovery/discovery.ts";
+import { compareVersions, type GroupDiscovery } from "../discovery/documents.ts";
+import type { ExternalOpenApi } from "../openapi/openapi.ts";
+import type { FallbackHandler, NonResourceContext } from "../pipeline.ts";
+import type { ResourceRegistry } from "../registry/resource-registry.ts";
+import { updateStored } from "../registry/stored-update.ts";
+import { forward } from "../subresources/proxy/forward.ts";
+import { backendOf, fetchJson, identityHeaders, type ProxyClient } from "./backend.ts";
+
+export interface AggregatorDeps {
+  readonly registry: ResourceRegistry;
+  readonly services: ServiceResolver;
+  readonly client: ProxyClient | undefined;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** One group version that another server serves, and what is known of it. */
+interface Remote {
+  readonly service: APIService;
+  available: boolean;
+  resources: APIResourceList["resources"];
+  openApiHash: string | undefined;
+  cancel: (() => void) | undefined;
+}
+
+const GROUP = "apiregistration.k8s.io";
+const PLURAL = "apiservices";
+const OURSELVES = { name: "system:kube-aggregator", groups: ["system:masters"] };
+const TIMEOUT_MS = 5000;
+const RECHECK_MS = 30_000;
+const RETRY_MS = 1000;
+
+/**
+ * API aggregation: requests for group versions whose APIService names a Service are passed on to it, with the identity
+ * of their user; discovery and OpenAPI show them like our own. Availability is probed and written to the APIService.
+ */
+export class Aggregator implements ExternalGroups, ExternalOpenApi {
+  readonly #deps: AggregatorDeps;
+  /** By "group/version". */
+  readonly #remotes = new Map<string, Remote>();
+  readonly #names = new Map<string, string>();
+  #signal: AbortSignal | undefined;
+  #generation = 0;
+
+  constructor(deps: AggregatorDeps) {
+    this.#deps = deps;
+  }
+  get generation(): number {
+    return this.#generation;
+  }
+  /** Follows the APIServices until the signal aborts. */
+  start(signal: AbortSignal): void {
+    const { registry, clock } = this.#deps;
+    if (this.#signal === undefined) {
+      signal.addEventListener("abort", () => this.#stop(), { once: true });
+      this.#signal = signal;
+    }
+    registry.cache(GROUP, PLURAL).watch({
+      signal,
+      onEvent: ({ type, entry }) => {
+        if (type === "DELETED") this.#drop(entry.name);
+        else this.#take(entry.name, entry.object as unknown as APIService);
+        return true;
+      },
+      onEnd: () => {
+        if (!signal.aborted) clock.schedule(RETRY_MS, () => this.start(signal));
+      },
+    });
+  }
+  /** Passes on what belongs to another server; false for everything else. */
+  readonly serve: FallbackHandler = async (context) => {
+    const remote = this.#remoteOf(context);
+    if (remote === undefined) return false;
+    const { request, response, target, user } = context;
+    const query = target.rawQuery === "" ? "" : `?${target.rawQuery}`;
+    const path = request.url.split("?")[0]! + query;
+    let backend;
+    try {
+      backend = backendOf(remote.service, path, this.#deps.services, this.#deps.client);
+    } catch (error) {
+      throw serviceUnavailable(error instanceof Error ? error.message : String(error));
+    }
+    if (!remote.available) throw serviceUnavailable("service unavailable");
+    const call = { request, response, target, services: { log: this.#deps.log } };
+    await forward(call, backend, { headers: identityHeaders(user) });
+    return true;
+  };
+  groups(): readonly { readonly group: APIGroup; readonly discovery: GroupDiscovery }[] {
+    const byGroup = new Map<string, [string, Remote][]>();
+    for (const [key, remote] of this.#remotes) {
+      const [group = "", version = ""] = key.split("/");
+      byGroup.set(group, [...(byGroup.get(group) ?? []), [version, remote]]);
+    }
+    return Array.from(byGroup, ([name, versions]) => {
+      versions.sort(
+        ([a, left], [b, right]) =>
+          right.service.spec.versionPriority - left.service.spec.versionPriority || compareVersions(a, b),
+      );
+      const all = versions.map(([version]) => ({ groupVersion: apiVersionOf({ group: name, version }), version }));
+      return {
+        group: { name, versions: all, preferredVersion: all[0]! },
+        discovery: {
+          metadata: { name, creationTimestamp: null },
+          versions: versions.map(([version, remote]) => discoveredVersion(name, version, remote)),
+        },
+      };
+    });
+  }
+  v3(): ReadonlyMap<string, string> {
+    const hashes = new Map<string, string>();
+    for (const [key, { openApiHash }] of this.#remotes)
+      if (openApiHash !== undefined) hashes.set(`apis/${key}`, openApiHash);
+    return hashes;
+  }
+
+  #remoteOf({ target }: NonResourceContext): Remote | undefined {
+    if (target.resourceRequest) return this.#remotes.get(`${target.group}/${target.version}`);
+    const match = /^\/(?:openapi\/v3\/)?apis\/([^/]+)\/([^/]+)\/?$/.exec(target.path);
+    return match === null ? undefined : this.#remotes.get(`${match[1]}/${match[2]}`);
+  }
+  #take(name: string, service: APIService): void {
+    const { group = "", version = "" } = service.spec;
+    const key = `${group}/${version}`;
+    if (service.spec.service === undefined) {
+      this.#drop(name);
+      return;
+    }
+    const before = this.#remotes.get(key);
+    if (before !== undefined && JSON.stringify(before.service.spec) === JSON.stringify(service.spec)) return;
+    this.#drop(name);
+    const remote: Remote = { service, available: false, resources: [], openApiHash: undefined, cancel: undefined };
+    this.#remotes.set(key, remote);
+    this.#names.set(name, key);
+    this.#generation++;
+    void this.#probe(name, key, remote);
+  }
+  #stop(): void {
+    for (const remote of this.#remotes.values()) remote.cancel?.();
+  }
+  #drop(name: string): void {
+    const key = this.#names.get(name);
+    if (key === undefined) return;
+    this.#remotes.get(key)?.cancel?.();
+    this.#remotes.delete(key);
+    this.#names.delete(name);
+    this.#generation++;
+  }
+
+  /** Asks the server for its resources and says in the APIService whether it answers; again after a while. */
+  async #probe(name: string, key: string, remote: Remote): Promise<void> {
+    const signal = this.#signal!;
+    const condition = await this.#check(key, remote, signal);
+    if (signal.aborted || this.#remotes.get(key) !== remote) return;
+    const available = condition.status === "True";
+    if (available !== remote.available) this.#generation++;
+    remote.available = available;
+    await this.#report(name, condition).catch((err: unknown) => {
+      if (!isNotFound(err)) this.#deps.log.warn({ err, apiService: name }, "Could not update an APIService");
+    });
+    remote.cancel = this.#deps.clock.schedule(
+      available ? RECHECK_MS : RETRY_MS,
+      () => void this.#probe(name, key, remote),
+    );
+  }
+  async #check(key: string, remote: Remote, signal: AbortSignal): Promise<APIServiceCondition> {
+    const failed = (reason: string, message: string): APIServiceCondition => ({
+      type: "Available",
+      status: "False",
+      reason,
+      message,
+    });
+    const headers = identityHeaders(OURSELVES);
+    const ask = (path: string): Promise<unknown> =>
+      fetchJson(backendOf(remote.service, path, this.#deps.services, this.#deps.client), headers, TIMEOUT_MS, signal);
+    try {
+      backendOf(remote.service, "/", this.#deps.services, this.#deps.client);
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      return failed(message.includes("not found") ? "ServiceNotFound" : "MissingEndpoints", message);
+    }
+    try {
+      const list = await ask(`/apis/${key}`);
+      const resources =
+        isRecord(list) && Array.isArray(list["resources"]) ? (list["resources"] as Remote["resources"]) : [];
+      if (JSON.stringify(resources) !== JSON.stringify(remote.resources)) this.#generation++;
+      remote.resources = resources;
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      return failed("FailedDiscoveryCheck", `failing or missing response from the server: ${why}`);
+    }
+    remote.openApiHash = await ask("/openapi/v3").then(
+      (index) => hashIn(index, key),
+      () => undefined,
+    );
+    return { type: "Available", status: "True", reason: "Passed", message: "all checks passed" };
+  }
+  async #report(name: string, condition: APIServiceCondition): Promise<void> {
+    const installed = this.#deps.registry.lookup(GROUP, "v1", PLURAL)!;
+    const now = formatTime(this.#deps.clock.now());
+    await updateStored(installed, "", name, (object) => {
+      const { status } = object as unknown as APIService;
+      const before = status?.conditions?.find(({ type }) => type === condition.type);
+      const lastTransitionTime = before?.status === condition.status ? (before.lastTransitionTime ?? now) : now;
+      const others = (status?.conditions ?? []).filter(({ type }) => type !== condition.type);
+      return {
+        ...object,
+        status: { ...status, conditions: [...others, { ...condition, lastTransitionTime }] },
+      } as KubeObject;
+    });
+  }
+}
+
+/** The hash in the address under which an index shows a group version. */
+function hashIn(index: unknown, key: string): string | undefined {
+  const paths = isRecord(index) && isRecord(index["paths"]) ? index["paths"] : {};
+  const entry = paths[`apis/${key}`];
+  const address = isRecord(entry) ? String(entry["serverRelativeURL"] ?? "") : "";
+  return /[?&]hash=([^&]+)/.exec(address)?.[1];
+}
+
+function discoveredVersion(
+  group: string,
+  version: string,
+  { resources, available }: Remote,
+): GroupDiscovery["versions"][number] {
+  const kindOf = (resource: Remote["resources"][number]) => ({
+    group: resource.group ?? group,
+    version: resource.version ?? version,
+    kind: resource.kind,
+  });
+  const main = resources.filter(({ name }) => !name.includes("/"));
+  return {
+    version,
+    freshness: available ? "Current" : "Stale",
+    resources: main.map((resource) => {
+      const { name, namespaced, singularName, verbs, shortNames, categories } = resource;
+      const subresources = resources
+        .filter((other) => other.name.startsWith(`${name}/`))
+        .map((other) => ({
+          subresource: other.name.slice(name.length + 1),
+          responseKind: kindOf(other),
+          verbs: other.verbs,
+        }));
+      return {
+        resource: name,
+        responseKind: kindOf(resource),
+        scope: namespaced ? "Namespaced" : "Cluster",
+        singularResource: singularName,
+        verbs,
+        ...(shortNames === undefined ? {} : { shortNames }),
+        ...(categories === undefined ? {} : { categories }),
+        ...(subresources.length === 0 ? {} : { subresources }),
+      };
+    }),
+  };
+}
