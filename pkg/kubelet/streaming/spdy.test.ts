@@ -26,7 +26,7 @@ test("header blocks of one connection are read in order, also as Go compresses t
 test("streams carry data both ways, half-close, and keep what came before the end", async () => {
   const [a, b] = duplexPair();
   const served: SpdyStream[] = [];
-  new SpdySession(a, {
+  const server = new SpdySession(a, {
     role: "server",
     onStream: (stream) => {
       served.push(stream);
@@ -52,4 +52,5 @@ test("streams carry data both ways, half-close, and keep what came before the en
     ["one", "two"],
   );
   client.close();
+  server.close();
 });

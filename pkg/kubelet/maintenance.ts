@@ -1,0 +1,167 @@
+/** What the kubelet does beside running pods: static pods, eviction, images, logs, leftovers. */
+import { sleep } from "#pkg/util/index.ts";
+import type { Runtime } from "./cri/runtime.ts";
+import { brokenLimit, hasStorageLimits } from "./eviction/limits.ts";
+import { EvictionManager } from "./eviction/manager.ts";
+import type { Pressure } from "./eviction/manager.ts";
+import type { PodUsage } from "./eviction/rank.ts";
+import { observe, parseThresholds } from "./eviction/signals.ts";
+import type { Host, Parts } from "./parts.ts";
+import type { PodLifecycleEvents } from "./pleg.ts";
+import type { PodManager } from "./pod/manager.ts";
+import { reconcileMirrors } from "./static/mirror.ts";
+import { StaticPodSource } from "./static/source.ts";
+
+const HOUSEKEEPING_PERIOD_MS = 60_000;
+const IMAGE_GC_PERIOD_MS = 300_000;
+const LOG_PERIOD_MS = 10_000;
+const MIRROR_PERIOD_MS = 2000;
+
+/** Everything of dead containers but the newest instance of each. */
+async function removeDeadContainers(
+  runtime: Runtime,
+  manager: PodManager,
+  pleg: PodLifecycleEvents,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const uid of pleg.uids()) {
+    if (manager.get(uid)?.state === "syncing") continue;
+    for (const { id, state } of pleg.get(uid).containers)
+      if (state === "Exited") await runtime.removeContainer(id, { signal });
+  }
+}
+
+export class Maintenance {
+  readonly #host: Host;
+  readonly #parts: Parts;
+  #eviction: EvictionManager | undefined;
+
+  constructor(host: Host, parts: Parts) {
+    this.#host = host;
+    this.#parts = parts;
+  }
+
+  pressure(): Pressure | undefined {
+    return this.#eviction?.pressure();
+  }
+
+  async #every(periodMs: number, message: string, work: () => Promise<void>): Promise<void> {
+    while (!this.#host.signal.aborted) {
+      try {
+        await work();
+      } catch (err) {
+        if (!this.#host.signal.aborted) this.#host.log.warn({ err }, message);
+      }
+      await sleep(this.#host.clock, periodMs, this.#host.signal).catch(() => undefined); // aborted: the loop's condition ends it
+    }
+  }
+
+  async runStaticPods(): Promise<void> {
+    const { client, nodeName } = this.#host;
+    const { manager } = this.#parts;
+    const { staticPodPath, fileCheckFrequencySeconds } = this.#host.config;
+    const source = new StaticPodSource({
+      directory: staticPodPath,
+      nodeName,
+      clock: this.#host.clock,
+      log: this.#host.log,
+      periodMs: fileCheckFrequencySeconds * 1000,
+      onPods: (found) => manager.setStatic(found),
+    });
+    const mirrors = () =>
+      reconcileMirrors(client, this.#host.node(), manager.staticPods(), manager.mirrors(), this.#host.signal);
+    await Promise.all([
+      source.run(this.#host.signal),
+      this.#every(MIRROR_PERIOD_MS, "Updating mirror pods failed", mirrors),
+    ]);
+  }
+
+  async evict(): Promise<void> {
+    const { manager, imageGc, stats, volumes, agent, pleg, event } = this.#parts;
+    const config = this.#host.config;
+    const { runtime } = this.#host;
+    const writable = async (signal: AbortSignal) => {
+      const usages = await stats.containers(signal);
+      return (uid: string, name: string) =>
+        usages.find((usage) => usage.podUid === uid && usage.name === name)?.rootfsUsedBytes ?? 0;
+    };
+    this.#eviction = new EvictionManager({
+      clock: this.#host.clock,
+      log: this.#host.log,
+      thresholds: parseThresholds(config.evictionHard, config.evictionSoft, config.evictionSoftGracePeriodSeconds),
+      transitionMs: config.evictionPressureTransitionSeconds * 1000,
+      maxGraceSeconds: config.evictionMaxPodGracePeriodSeconds,
+      observe: async () => {
+        const { images } = await runtime.imageFsInfo({ signal: this.#host.signal });
+        return observe(config.rootDirectory, images[0]?.mountpoint, this.#host.machine.pidMax);
+      },
+      pods: () =>
+        manager
+          .workers()
+          .filter(({ state }) => state === "syncing")
+          .map(({ pod }) => pod),
+      usages: async (signal) => {
+        const result = new Map<string, PodUsage>();
+        for (const usage of await stats.containers(signal)) {
+          const sum = result.get(usage.podUid) ?? { memoryBytes: 0, diskBytes: 0, inodes: 0, processes: 0 };
+          result.set(usage.podUid, {
+            memoryBytes: sum.memoryBytes + (usage.memory.workingSetBytes ?? 0),
+            diskBytes: sum.diskBytes + usage.rootfsUsedBytes,
+            inodes: sum.inodes + usage.rootfsInodesUsed,
+            processes: 0,
+          });
+        }
+        return result;
+      },
+      freeDisk: async (signal) => {
+        await removeDeadContainers(runtime, manager, pleg, signal);
+        await imageGc.collect(signal, true);
+      },
+      overLimit: async (signal) => {
+        const limited = manager.activePods().filter(hasStorageLimits);
+        const broken = new Map<string, string>();
+        if (limited.length === 0) return broken;
+        const written = await writable(signal);
+        for (const pod of limited) {
+          const why = await brokenLimit(pod, volumes.podDirectory(pod.metadata.uid), (name) =>
+            written(pod.metadata.uid, name),
+          );
+          if (why !== undefined) broken.set(pod.metadata.uid, why);
+        }
+        return broken;
+      },
+      evict: (pod, verdict) => {
+        const worker = manager.get(pod.metadata.uid);
+        if (worker === undefined) return;
+        event(pod, undefined, "Warning", "Evicted", verdict.message);
+        worker.fail(verdict);
+      },
+      onPressureChange: () => agent.wake(),
+    });
+    await this.#eviction.run(this.#host.signal);
+  }
+
+  collectImages(): Promise<void> {
+    const { imageGc } = this.#parts;
+    return this.#every(IMAGE_GC_PERIOD_MS, "Collecting unused images failed", async () => {
+      await imageGc.collect(this.#host.signal);
+    });
+  }
+
+  rotateLogs(): Promise<void> {
+    const { rotation, pleg } = this.#parts;
+    return this.#every(LOG_PERIOD_MS, "Rotating logs failed", async () => {
+      const containers = pleg.uids().flatMap((uid) => [...pleg.get(uid).containers]);
+      await rotation.link(containers);
+      await rotation.rotate(containers, this.#host.signal);
+    });
+  }
+
+  cleanUp(): Promise<void> {
+    const { manager, volumes, cgroups, pleg } = this.#parts;
+    return this.#every(HOUSEKEEPING_PERIOD_MS, "Housekeeping failed", async () => {
+      await manager.cleanDirectories(volumes);
+      await cgroups.removeOrphans(new Set([...manager.workers().map(({ uid }) => uid), ...pleg.uids()]));
+    });
+  }
+}

@@ -1,0 +1,108 @@
+/** What volumes of one pod may ask of the cluster and of the node. */
+import type { Pod, ServiceAccount } from "#pkg/api/types/core-v1.ts";
+import { persistentVolumeClaims, persistentVolumes, serviceAccounts } from "#pkg/api/refs.ts";
+import type { Client } from "#pkg/client/index.ts";
+import type { Clock, CommandRunner, Random } from "#pkg/util/index.ts";
+import type { Mounts } from "../mounts.ts";
+import type { ReferencedObjects } from "../objects.ts";
+import type { Starter } from "../pod/starter.ts";
+import type { PodEventFunction, ResourceKeeper } from "../pod/worker.ts";
+import type { TokenCache } from "../tokens.ts";
+import type { VolumeContext } from "./volume.ts";
+
+export interface VolumeContextDeps {
+  readonly client: Client;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly mounts: Mounts;
+  readonly commands: CommandRunner;
+  readonly objects: ReferencedObjects;
+  readonly starter: Starter;
+  readonly resources: Pick<ResourceKeeper, "allocated">;
+  readonly tokens: TokenCache;
+}
+type ContextFor = (
+  pod: Pod,
+  podIPs: readonly string[],
+  podEvent: PodEventFunction,
+  inner: AbortSignal,
+) => VolumeContext;
+
+interface TokenAnswer {
+  readonly status: { readonly token: string; readonly expirationTimestamp: string };
+}
+
+async function requestToken(
+  client: Client,
+  pod: Pod,
+  audience: string | undefined,
+  expirationSeconds: number,
+  signal: AbortSignal,
+) {
+  const body = {
+    apiVersion: "authentication.k8s.io/v1",
+    kind: "TokenRequest",
+    metadata: {},
+    spec: {
+      audiences: audience === undefined || audience === "" ? [] : [audience],
+      expirationSeconds,
+      boundObjectRef: { apiVersion: "v1", kind: "Pod", name: pod.metadata.name, uid: pod.metadata.uid },
+    },
+  };
+  const key = { namespace: pod.metadata.namespace ?? "", name: pod.spec.serviceAccountName ?? "default" };
+  const { status } = await client.createSubresource<ServiceAccount, typeof body, TokenAnswer>(
+    serviceAccounts,
+    key,
+    "token",
+    body,
+    { signal },
+  );
+  return { token: status.token, expiresAt: Date.parse(status.expirationTimestamp) };
+}
+
+export function volumeContextFactory(deps: VolumeContextDeps): ContextFor {
+  const { client, clock, random, mounts, commands, objects, starter, resources, tokens } = deps;
+  return (pod, podIPs, podEvent, inner) => ({
+    pod,
+    clock,
+    random,
+    mounts,
+    commands,
+    objects,
+    downward: starter.downward(resources.allocated(pod), podIPs),
+    requestToken: (audience, expirationSeconds) =>
+      tokens.get(pod.metadata.uid, audience, expirationSeconds, () =>
+        requestToken(client, pod, audience, expirationSeconds, inner),
+      ),
+    trustBundle: async (name) => {
+      const answer = await client.raw<{ spec?: { trustBundle?: string } }>(
+        "GET",
+        `/apis/certificates.k8s.io/v1beta1/clustertrustbundles/${encodeURIComponent(name)}`,
+        undefined,
+        { signal: inner },
+      );
+      return answer.spec?.trustBundle;
+    },
+    claim: async (name) => {
+      const claim = await client.get(
+        persistentVolumeClaims,
+        { namespace: pod.metadata.namespace ?? "", name },
+        { signal: inner },
+      );
+      if (claim.status?.phase !== "Bound" || claim.spec?.volumeName === undefined)
+        throw new Error(`PVC ${name} is not bound`);
+      return {
+        claim,
+        volume: await client.get(persistentVolumes, { namespace: "", name: claim.spec.volumeName }, { signal: inner }),
+      };
+    },
+    ensureImage: async (image, imagePullPolicy) => {
+      const { spec, image: found } = await starter.ensureImage(
+        { pod, event: podEvent, signal: inner },
+        { image, imagePullPolicy },
+      );
+      return { ...spec, image: found.id };
+    },
+    signal: inner,
+  });
+}
