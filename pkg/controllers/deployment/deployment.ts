@@ -28,7 +28,7 @@ import { hasProgressDeadline, sizeOf } from "./arithmetic.ts";
 import { type DeploymentPlan, planDeployment, sameTemplate } from "./plan.ts";
 import { deploymentCondition } from "./status.ts";
 
-const WORKERS = 16;
+const WORKERS = 64;
 /** How long to wait for the cache to show a ReplicaSet that we made. */
 const CATCH_UP_MS = 10_000;
 

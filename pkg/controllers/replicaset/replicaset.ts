@@ -22,7 +22,7 @@ import { inParallel, slowStartBatch } from "../common/slow-start.ts";
 import { type Flavor, replicaSetFlavor, replicationControllerFlavor } from "./flavor.ts";
 import { planReplicas, planStatus, type ReplicaFailure, type ReplicaOwner, type ReplicaPlan } from "./plan.ts";
 
-const WORKERS = 16;
+const WORKERS = 64;
 /** How long a cache may stay behind our own writes before the status is written from it all the same. */
 const CATCH_UP_MS = 1000;
 
