@@ -152,15 +152,20 @@ function sameSpec(a: PodSpec, b: PodSpec): boolean {
 function validateTransitions(
   statuses: readonly ContainerStatus[] | undefined,
   old: readonly ContainerStatus[] | undefined,
-  { restartPolicy, initContainers = [] }: PodSpec,
+  { restartPolicy, containers, initContainers = [] }: PodSpec,
   path: string,
 ): FieldError[] {
   if (restartPolicy === "Always") return [];
-  const sidecars = new Set(initContainers.filter((c) => c.restartPolicy === "Always").map(({ name }) => name));
+  // Sidecars, and containers with a policy of their own, restart whatever the pod's policy is.
+  const restarting = new Set(
+    [...initContainers, ...(containers ?? [])]
+      .filter(({ restartPolicy: own }) => own !== undefined && own !== "Never")
+      .map(({ name }) => name),
+  );
   const errors: FieldError[] = [];
   for (const before of old ?? []) {
     const terminated = before.state?.terminated;
-    if (terminated === undefined || sidecars.has(before.name)) continue;
+    if (terminated === undefined || restarting.has(before.name)) continue;
     if (terminated.exitCode !== 0 && restartPolicy === "OnFailure") continue;
     const index = (statuses ?? []).findIndex(({ name }) => name === before.name);
     if (index < 0 || statuses![index]!.state?.terminated !== undefined) continue;
@@ -181,13 +186,8 @@ export function validatePodStatusUpdate(pod: Pod, old: Readonly<Pod>): FieldErro
     const before = old.status;
     const path = "status.containerStatuses";
     errors.push(...validateTransitions(status?.containerStatuses, before?.containerStatuses, spec, path));
-    // Init containers restart on failure whenever the pod does.
-    const initPolicy = spec.restartPolicy === "Always" ? "OnFailure" : spec.restartPolicy;
-    const initSpec = { ...spec, restartPolicy: initPolicy };
     const initPath = "status.initContainerStatuses";
-    errors.push(
-      ...validateTransitions(status?.initContainerStatuses, before?.initContainerStatuses, initSpec, initPath),
-    );
+    errors.push(...validateTransitions(status?.initContainerStatuses, before?.initContainerStatuses, spec, initPath));
   }
   if ((status?.observedGeneration ?? 0) < 0) {
     errors.push(invalid("status.observedGeneration", status?.observedGeneration, "must be greater than or equal to 0"));
