@@ -2,21 +2,23 @@ import { LRUCache } from "lru-cache";
 import { internalError, type UserInfo } from "#pkg/apimachinery/index.ts";
 import { forbiddenError } from "../authz/index.ts";
 import type { ApiRequest, Attributes, Authorizer } from "../contract.ts";
+import { parseTarget } from "../http/target.ts";
+import { attributesOf } from "../pipeline.ts";
+import {
+  constrainedQuestions,
+  type ImpersonationMode,
+  modesFor,
+  type WantedIdentity,
+} from "./constrained-impersonation.ts";
 import { decodeExtraKey, splitHeader } from "./client-certificate.ts";
 import { serviceAccountGroups, splitServiceAccountUserName } from "./service-account.ts";
 import { ALL_AUTHENTICATED, ALL_UNAUTHENTICATED, ANONYMOUS } from "./token.ts";
 
 const EXTRA_PREFIX = "impersonate-extra-";
 const CACHED_IDENTITIES = 1024;
+const NODES_GROUP = "system:nodes";
 
-interface Wanted {
-  readonly name: string;
-  readonly uid: string;
-  readonly groups: readonly string[];
-  readonly extra: Readonly<Record<string, readonly string[]>>;
-}
-
-function wantedOf({ headers }: ApiRequest): Wanted | undefined {
+function wantedOf({ headers }: ApiRequest): WantedIdentity | undefined {
   const extra: Record<string, string[]> = {};
   for (const header in headers) {
     if (header.startsWith(EXTRA_PREFIX))
@@ -31,8 +33,8 @@ function wantedOf({ headers }: ApiRequest): Wanted | undefined {
   return name === "" ? undefined : { name, uid, groups, extra };
 }
 
-/** Everything that has to be allowed to the real user, as upstream asks it. */
-function* questions(user: UserInfo, wanted: Wanted): Generator<Attributes> {
+/** Everything that the legacy verb `impersonate` has to be allowed on, as upstream asks it. */
+function* questions(user: UserInfo, wanted: WantedIdentity): Generator<Attributes> {
   const base = {
     user,
     resourceRequest: true,
@@ -53,10 +55,11 @@ function* questions(user: UserInfo, wanted: Wanted): Generator<Attributes> {
   if (wanted.uid !== "") yield { ...authentication, resource: "uids", name: wanted.uid };
 }
 
-function identityOf(wanted: Wanted): UserInfo {
+function identityOf(wanted: WantedIdentity, asNode: boolean): UserInfo {
   const account = splitServiceAccountUserName(wanted.name);
   const groups =
     wanted.groups.length === 0 && account !== undefined ? serviceAccountGroups(account.namespace) : [...wanted.groups];
+  if (asNode) groups.push(NODES_GROUP);
   const implied = wanted.name === ANONYMOUS ? ALL_UNAUTHENTICATED : ALL_AUTHENTICATED;
   if (!groups.includes(implied) && !groups.includes(ALL_UNAUTHENTICATED)) groups.push(implied);
   return Object.freeze({
@@ -86,13 +89,35 @@ export class Impersonator {
   async impersonate(request: ApiRequest, user: UserInfo): Promise<UserInfo> {
     const wanted = wantedOf(request);
     if (wanted === undefined) return user;
-    for (const attributes of questions(user, wanted)) {
-      const decision = await this.#authorizer.authorize(attributes);
-      if (decision.decision !== "allow") throw forbiddenError(attributes, decision.reason);
+    const mode = await this.#constrained(request, user, wanted);
+    if (mode === undefined) {
+      for (const attributes of questions(user, wanted)) {
+        const decision = await this.#authorizer.authorize(attributes);
+        if (decision.decision !== "allow") throw forbiddenError(attributes, decision.reason);
+      }
     }
-    const key = JSON.stringify(wanted);
+    const asNode = mode === "arbitrary-node" || mode === "associated-node";
+    const key = JSON.stringify([wanted, asNode]);
     let identity = this.#identities.get(key);
-    if (identity === undefined) this.#identities.set(key, (identity = identityOf(wanted)));
+    if (identity === undefined) this.#identities.set(key, (identity = identityOf(wanted, asNode)));
     return identity;
+  }
+
+  /** The first constrained mode that allows this action as that identity; undefined leaves it to the legacy verb. */
+  async #constrained(
+    request: ApiRequest,
+    user: UserInfo,
+    wanted: WantedIdentity,
+  ): Promise<ImpersonationMode | undefined> {
+    const modes = modesFor(user, wanted);
+    if (modes.length === 0) return undefined;
+    const action = attributesOf(user, parseTarget(request.method, request.url));
+    for (const mode of modes) if (await this.#allowsAll(constrainedQuestions(mode, user, wanted, action))) return mode;
+    return undefined;
+  }
+
+  async #allowsAll(all: Iterable<Attributes>): Promise<boolean> {
+    for (const attributes of all) if ((await this.#authorizer.authorize(attributes)).decision !== "allow") return false;
+    return true;
   }
 }
