@@ -43,7 +43,7 @@ import {
 } from "./plugins/pod-defaults.ts";
 import { Priority } from "./plugins/priority.ts";
 import { RuntimeClass } from "./plugins/runtime-class.ts";
-import { ServiceAccount } from "./plugins/service-account.ts";
+import { type AccountLookup, ServiceAccount } from "./plugins/service-account.ts";
 import {
   DefaultIngressClass,
   DefaultStorageClass,
@@ -91,6 +91,8 @@ export interface AdmissionDeps {
   readonly createNamespace?: (name: string) => Promise<void>;
   /** Consistent read of a namespace, for one the cache does not know (yet). */
   readonly lookupNamespace?: (name: string) => Promise<Namespace | undefined>;
+  /** The same of a service account. */
+  readonly lookupServiceAccount?: AccountLookup;
   /** `--enable-admission-plugins`, `--disable-admission-plugins`: on top of upstream's defaults. */
   readonly enable?: readonly string[];
   readonly disable?: readonly string[];
@@ -152,7 +154,7 @@ export function createAdmissionChain(deps: AdmissionDeps): AdmissionChain {
     new NamespaceExists(sources.namespaces),
     new LimitPodHardAntiAffinityTopology(),
     new LimitRanger(sources.limitRanges),
-    new ServiceAccount(sources.serviceAccounts, clock, random),
+    new ServiceAccount(sources.serviceAccounts, clock, random, deps.lookupServiceAccount),
     new NodeRestriction(sources),
     new TaintNodesByCondition(),
     new AlwaysPullImages(),

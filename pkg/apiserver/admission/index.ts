@@ -8,6 +8,7 @@
  *   clock, random, log, authorizer, quotaCache: registry.cache("", "resourcequotas"),
  *   sources: { namespaces: source("", "namespaces"), serviceAccounts: …, limitRanges: …, … }, // all of AdmissionSources
  *   lookupNamespace: async (name) => (await registry.cache("", "namespaces").get("", name))?.object as Namespace | undefined,
+ *   lookupServiceAccount: async (namespace, name) => (await registry.cache("", "serviceaccounts").get(namespace, name))?.object as …,
  *   extraValidating: rbac === undefined ? [] : [new RbacEscalation(rbac, authorizer)],
  *   extension: { source, installed: () => registry.all() }, // webhooks and admission policies
  *   enable: ["NodeRestriction"], disable: [],

@@ -97,6 +97,17 @@ describe("ServiceAccount", () => {
       /pods "p" is forbidden: error looking up service account ns\/nobody: serviceaccount "nobody" not found/,
     );
   });
+  test("finds an account that this server's cache has not seen yet", async () => {
+    const fresh = { metadata: { name: "fresh", namespace: "ns" } } as Account;
+    const late = new ServiceAccount(accounts, clock, new SeededRandom(1), async (_ns, name) =>
+      name === "fresh" ? fresh : undefined,
+    );
+    const object = testPod({ serviceAccountName: "fresh" });
+    await run(late, attributesFor("pods", { object }));
+    assert.equal(object.spec!.volumes?.length, 1);
+    const other = attributesFor("pods", { object: testPod({ serviceAccountName: "nobody" }) });
+    await assert.rejects(run(late, other), /serviceaccount "nobody" not found/);
+  });
   test("restricts mirror pods and enforced secrets", async () => {
     const mirror = { annotations: { "kubernetes.io/config.mirror": "x" } };
     await admit(testPod({}, mirror));

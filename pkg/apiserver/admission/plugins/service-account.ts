@@ -14,15 +14,22 @@ const TOKEN_EXPIRATION_SECONDS = 3607;
 const DEFAULT_ACCOUNT_ATTEMPTS = 10;
 const DEFAULT_ACCOUNT_DELAY_MS = 100;
 
+export type AccountLookup = (namespace: string, name: string) => Promise<Account | undefined>;
+
 /** Gives pods their service account: name, token volume, image pull secrets (KEP-1205). */
 export class ServiceAccount implements AdmissionPlugin {
   readonly name = "ServiceAccount";
   readonly #accounts: ObjectSource<Account>;
   readonly #clock: Clock;
   readonly #random: Random;
+  readonly #lookup: AccountLookup;
+  /** Accounts that had to be looked up, for the validating pass. */
+  readonly #found = new WeakMap<AdmissionAttributes, Account>();
 
-  constructor(accounts: ObjectSource<Account>, clock: Clock, random: Random) {
+  /** `lookup` reads consistently: with several servers the cache may not have seen a new account yet. */
+  constructor(accounts: ObjectSource<Account>, clock: Clock, random: Random, lookup?: AccountLookup) {
     this.#accounts = accounts;
+    this.#lookup = lookup ?? (async (namespace, name) => accounts.get(namespace, name));
     this.#clock = clock;
     this.#random = random;
   }
@@ -51,17 +58,21 @@ export class ServiceAccount implements AdmissionPlugin {
     const name = pod.spec?.serviceAccountName ?? "";
     if (name === "")
       throw refusal(attributes, `no service account specified for pod ${attributes.namespace}/${attributes.name}`);
-    const account = this.#accounts.get(attributes.namespace, name);
-    if (account === undefined) throw missing(attributes, name);
+    const account = this.#accounts.get(attributes.namespace, name) ?? this.#found.get(attributes);
+    if (account?.metadata.name !== name) throw missing(attributes, name);
     if (account.metadata.annotations?.[ENFORCE_MOUNTABLE_SECRETS] === "true") checkSecrets(attributes, pod, account);
   }
 
   async #await(attributes: AdmissionAttributes, name: string): Promise<Account> {
     const attempts = name === DEFAULT_ACCOUNT ? DEFAULT_ACCOUNT_ATTEMPTS : 1;
-    for (let attempt = 1; attempt < attempts; attempt++) {
+    for (let attempt = 1; ; attempt++) {
+      const account = await this.#lookup(attributes.namespace, name);
+      if (account !== undefined) {
+        this.#found.set(attributes, account);
+        return account;
+      }
+      if (attempt === attempts) break;
       await sleep(this.#clock, DEFAULT_ACCOUNT_DELAY_MS);
-      const account = this.#accounts.get(attributes.namespace, name);
-      if (account !== undefined) return account;
     }
     throw missing(attributes, name);
   }
