@@ -48,7 +48,7 @@ export class Http1Request implements ApiRequest {
     this.#signal = controller.signal;
     const onClose = (): void => {
       release();
-      controller.abort(new Error("the client closed the request"));
+      controller.abort(this.#live.gone);
     };
     if (this.#raw.socket.destroyed) onClose();
     else this.#closing.once("close", onClose);

@@ -53,7 +53,7 @@ export class Http2Request implements ApiRequest {
     this.#signal = controller.signal;
     const onClose = (): void => {
       release();
-      controller.abort(new Error("the client closed the request"));
+      controller.abort(this.#live.gone);
     };
     if (this.#stream.destroyed) onClose();
     else this.#stream.once("close", onClose);

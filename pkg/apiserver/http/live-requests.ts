@@ -1,5 +1,7 @@
 /** Counts requests under way and can tell all of them that the server is closing. */
 export class LiveRequests {
+  /** Why requests are aborted whose client has left; one for all, as most of them have been answered by then. */
+  readonly gone = new Error("the client closed the request");
   readonly #controllers = new Set<AbortController>();
   #count = 0;
   #onDrained: (() => void) | undefined;
