@@ -1,5 +1,6 @@
 import type { Controller } from "#pkg/client/index.ts";
 import type { ControllerEnv } from "./common/env.ts";
+import { createAttachDetachController } from "./attachdetach/attachdetach.ts";
 import { createBootstrapSigner, createTokenCleaner } from "./bootstrap/bootstrap.ts";
 import { createCronJobController } from "./cronjob/cronjob.ts";
 import { createCsrApprovingController, createCsrCleaner, createCsrSigningController } from "./csr/csr.ts";
@@ -178,4 +179,10 @@ export const CONTROLLERS: readonly ControllerDeclaration[] = [
   ),
   declare("bootstrap-signer-controller", "bootstrapsigner", "bootstrap-signer", createBootstrapSigner, false),
   declare("token-cleaner-controller", "tokencleaner", "token-cleaner", createTokenCleaner, false),
+  declare(
+    "persistentvolume-attach-detach-controller",
+    "attachdetach",
+    "attachdetach-controller",
+    createAttachDetachController,
+  ),
 ];

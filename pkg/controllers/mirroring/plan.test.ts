@@ -1,0 +1,69 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Endpoints } from "#pkg/api/types/core-v1.ts";
+import type { EndpointSlice } from "#pkg/api/types/discovery-v1.ts";
+import { meta } from "../testing/objects.ts";
+import { isMirrored, planMirror } from "./plan.ts";
+
+const source = (subsets: Endpoints["subsets"], extra: object = {}): Endpoints => ({
+  metadata: meta("svc", {
+    labels: { a: "b" },
+    annotations: { note: "kept", "kubectl.kubernetes.io/last-applied-configuration": "{}" },
+    ...extra,
+  }),
+  subsets,
+});
+const both = [
+  {
+    addresses: [{ ip: "192.0.2.1" }, { ip: "2001:db8::1" }],
+    notReadyAddresses: [{ ip: "192.0.2.2" }],
+    ports: [{ port: 80 }],
+  },
+];
+
+test("each family becomes a slice; labels and annotations follow, what kubectl applied does not", () => {
+  const { create } = planMirror(source(both), [], "now");
+  assert.deepEqual(
+    create.map(({ addressType, endpoints }) => [
+      addressType,
+      endpoints?.map(({ addresses, conditions }) => [addresses[0], conditions?.ready]),
+    ]),
+    [
+      [
+        "IPv4",
+        [
+          ["192.0.2.1", true],
+          ["192.0.2.2", false],
+        ],
+      ],
+      ["IPv6", [["2001:db8::1", true]]],
+    ],
+  );
+  assert.deepEqual(create[0]?.metadata.labels, {
+    a: "b",
+    "kubernetes.io/service-name": "svc",
+    "endpointslice.kubernetes.io/managed-by": "endpointslicemirroring-controller.k8s.io",
+  });
+  assert.deepEqual(Object.keys(create[0]?.metadata.annotations ?? {}), [
+    "note",
+    "endpoints.kubernetes.io/last-change-trigger-time",
+  ]);
+  assert.equal(create[0]?.metadata.ownerReferences?.[0]?.kind, "Endpoints");
+});
+
+test("slices follow changes, and nothing is rewritten without one", () => {
+  const present = planMirror(source(both), [], "now").create.map((slice, index): EndpointSlice => ({
+    ...slice,
+    metadata: { ...meta(`s${index}`), ...slice.metadata, name: `s${index}` },
+  }));
+  assert.deepEqual(planMirror(source(both), present, "later"), { create: [], update: [], delete: [] });
+  const fewer = planMirror(source([{ addresses: [{ ip: "192.0.2.9" }], ports: [{ port: 80 }] }]), present, "later");
+  assert.deepEqual([fewer.create.length, fewer.update.length, fewer.delete.length], [0, 1, 1]);
+  assert.equal(planMirror(source(undefined), present, "later").delete.length, 2);
+});
+
+test("leader election records and what asks not to be are not mirrored", () => {
+  assert.equal(isMirrored(source([])), true);
+  assert.equal(isMirrored(source([], { labels: { "endpointslice.kubernetes.io/skip-mirror": "true" } })), false);
+  assert.equal(isMirrored(source([], { annotations: { "control-plane.alpha.kubernetes.io/leader": "{}" } })), false);
+});
