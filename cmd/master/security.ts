@@ -1,0 +1,193 @@
+import { readFileSync } from "node:fs";
+import type { Namespace, Node, Pod, Secret, ServiceAccount } from "#pkg/api/types/core-v1.ts";
+import { decodeYaml } from "#pkg/apimachinery/index.ts";
+import { createAdmissionChain } from "#pkg/apiserver/admission/index.ts";
+import { AuditLogFile, AuditRecorder, parseAuditPolicy } from "#pkg/apiserver/audit/index.ts";
+import {
+  DEFAULT_REQUEST_HEADERS,
+  Impersonator,
+  OidcAuthenticator,
+  type TokenAuthenticator,
+  TokenIssuer,
+  createAuthenticator,
+  createAuthnReviews,
+  fetchJsonOverHttps,
+} from "#pkg/apiserver/authn/index.ts";
+import {
+  type AuthorizationMode,
+  RbacEscalation,
+  createAuthorizer,
+  createAuthzReviews,
+  forbiddenError,
+} from "#pkg/apiserver/authz/index.ts";
+import { systemNodeRules } from "#pkg/apiserver/bootstrap/index.ts";
+import { FlowController } from "#pkg/apiserver/flowcontrol/index.ts";
+import type { ApiServerDeps, Authorizer, ResourceRegistry } from "#pkg/apiserver/index.ts";
+import { UsageError } from "#pkg/config/index.ts";
+import type { BuildDeps, Sources } from "./build-deps.ts";
+
+/** What the API server asks before it serves a request. */
+export type Gatekeepers = Pick<
+  ApiServerDeps,
+  "authenticator" | "authorizer" | "admission" | "impersonate" | "forbidden" | "reviews" | "flowControl" | "audit"
+>;
+
+function coreSources(sources: Sources) {
+  return {
+    namespaces: sources.of<Namespace>("", "namespaces"),
+    nodes: sources.of<Node>("", "nodes"),
+    pods: sources.of<Pod>("", "pods"),
+    secrets: sources.of<Secret>("", "secrets"),
+    serviceAccounts: sources.of<ServiceAccount>("", "serviceaccounts"),
+  };
+}
+type CoreSources = ReturnType<typeof coreSources>;
+
+/** Authentication, authorization, admission, flow control and audit, as the flags want them. */
+export function buildGatekeepers(
+  deps: BuildDeps,
+  registry: ResourceRegistry,
+  sources: Sources,
+): { gatekeepers: Gatekeepers; issuer: TokenIssuer } {
+  const { flags, pki, clock, random } = deps;
+  const core = coreSources(sources);
+  const { authorizer, rbac } = buildAuthorizer(deps, sources, core);
+  const issuer = new TokenIssuer({
+    issuers: [flags["service-account-issuer"]],
+    signingKey: pki.serviceAccount.key,
+    clock,
+    random,
+  });
+  const authenticator = buildAuthenticator(deps, issuer, core);
+  const impersonator = new Impersonator(authorizer);
+  const flow = new FlowController({
+    flowSchemas: sources.of("flowcontrol.apiserver.k8s.io", "flowschemas"),
+    priorityLevels: sources.of("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations"),
+    clock,
+  });
+  const gatekeepers: Gatekeepers = {
+    authenticator,
+    authorizer,
+    admission: buildAdmission(deps, registry, sources, core, authorizer, rbac),
+    impersonate: (request, user) =>
+      impersonator.requested(request) ? impersonator.impersonate(request, user) : Promise.resolve(user),
+    forbidden: forbiddenError,
+    flowControl: (user, target, signal) => flow.admit(user, target, signal),
+    reviews: [
+      createAuthnReviews({ clock, tokens: authenticator.tokens, issuer, sources: core }),
+      createAuthzReviews({ authorizer, ...(rbac === undefined ? {} : { rbac }) }),
+    ],
+    ...buildAudit(deps),
+  };
+  return { gatekeepers, issuer };
+}
+
+function buildAuthorizer({ flags }: BuildDeps, sources: Sources, core: CoreSources) {
+  const rbacGroup = "rbac.authorization.k8s.io";
+  return createAuthorizer({
+    modes: flags["authorization-mode"] as AuthorizationMode[],
+    rbac: {
+      roles: sources.of(rbacGroup, "roles"),
+      roleBindings: sources.of(rbacGroup, "rolebindings"),
+      clusterRoles: sources.of(rbacGroup, "clusterroles"),
+      clusterRoleBindings: sources.of(rbacGroup, "clusterrolebindings"),
+    },
+    node: {
+      pods: core.pods,
+      persistentVolumeClaims: sources.of("", "persistentvolumeclaims"),
+      persistentVolumes: sources.of("", "persistentvolumes"),
+      volumeAttachments: sources.of("storage.k8s.io", "volumeattachments"),
+      resourceSlices: sources.of("resource.k8s.io", "resourceslices"),
+      nodeRules: systemNodeRules(),
+    },
+  });
+}
+
+function buildAuthenticator(deps: BuildDeps, issuer: TokenIssuer, core: CoreSources) {
+  const { flags, pki, clock } = deps;
+  const tokenFile = flags["token-auth-file"];
+  return createAuthenticator({
+    clock,
+    clientCa: pki.ca.cert,
+    requestHeader: { ...DEFAULT_REQUEST_HEADERS, ca: pki.frontProxyCa.cert, allowedNames: ["front-proxy-client"] },
+    serviceAccounts: { issuer, sources: core },
+    bootstrapTokens: { secrets: core.secrets },
+    anonymous: flags["anonymous-auth"],
+    tokenAuthenticators: buildOidc(deps),
+    ...(tokenFile === "" ? {} : { staticTokens: readFileSync(tokenFile, "utf8") }),
+  });
+}
+
+/** ID tokens of an OpenID Connect provider, when one is named. */
+function buildOidc({ flags, clock, log }: BuildDeps): TokenAuthenticator[] {
+  const issuerUrl = flags["oidc-issuer-url"];
+  if (issuerUrl === "") return [];
+  const optional = (name: "oidc-username-prefix" | "oidc-groups-claim" | "oidc-groups-prefix") =>
+    flags[name] === "" ? undefined : flags[name];
+  const options = {
+    issuerUrl,
+    clientId: flags["oidc-client-id"],
+    ca: flags["oidc-ca-file"] === "" ? undefined : readFileSync(flags["oidc-ca-file"], "utf8"),
+    usernameClaim: flags["oidc-username-claim"],
+    usernamePrefix: optional("oidc-username-prefix"),
+    groupsClaim: optional("oidc-groups-claim"),
+    groupsPrefix: optional("oidc-groups-prefix"),
+  };
+  return [new OidcAuthenticator({ options, fetchJson: fetchJsonOverHttps(clock), clock, log })];
+}
+
+function buildAdmission(
+  deps: BuildDeps,
+  registry: ResourceRegistry,
+  sources: Sources,
+  core: CoreSources,
+  authorizer: Authorizer,
+  rbac: ReturnType<typeof createAuthorizer>["rbac"],
+) {
+  const { flags, clock, random, log } = deps;
+  const namespaces = registry.cache("", "namespaces");
+  return createAdmissionChain({
+    clock,
+    random,
+    log,
+    authorizer,
+    sources: {
+      ...core,
+      limitRanges: sources.of("", "limitranges"),
+      priorityClasses: sources.of("scheduling.k8s.io", "priorityclasses"),
+      storageClasses: sources.of("storage.k8s.io", "storageclasses"),
+      ingressClasses: sources.of("networking.k8s.io", "ingressclasses"),
+      resourceQuotas: sources.of("", "resourcequotas"),
+      runtimeClasses: sources.of("node.k8s.io", "runtimeclasses"),
+      csiDrivers: sources.of("storage.k8s.io", "csidrivers"),
+    },
+    quotaCache: registry.cache("", "resourcequotas"),
+    lookupNamespace: async (name) => (await namespaces.get("", name))?.object as Namespace | undefined,
+    enable: ["NodeRestriction", ...flags["enable-admission-plugins"]],
+    disable: flags["disable-admission-plugins"],
+    extension: {
+      source: (group, plural) => sources.of(group, plural),
+      installed: () => registry.all(),
+      convert: (object, from, to) => registry.convert(object, from, to),
+    },
+    extraValidating: rbac === undefined ? [] : [new RbacEscalation(rbac, authorizer)],
+  });
+}
+
+/** The audit log, when a path for it is given. */
+function buildAudit({ flags, clock, random, log, cleanup }: BuildDeps): { audit?: AuditRecorder } {
+  const path = flags["audit-log-path"];
+  if (path === "") return {};
+  const policyFile = flags["audit-policy-file"];
+  if (policyFile === "") throw new UsageError("--audit-log-path needs an --audit-policy-file");
+  const policy = parseAuditPolicy(decodeYaml(readFileSync(policyFile, "utf8")).value);
+  const file = new AuditLogFile({
+    path,
+    maxSizeMiB: flags["audit-log-maxsize"],
+    maxBackups: flags["audit-log-maxbackup"],
+    clock,
+    log,
+  });
+  cleanup.defer(() => file.flush());
+  return { audit: new AuditRecorder({ policy, write: (line) => file.write(line), clock, random }) };
+}
