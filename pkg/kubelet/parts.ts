@@ -4,7 +4,7 @@ import type { Node, NodeStatus, Pod } from "#pkg/api/types/core-v1.ts";
 import { runtimeClasses, services } from "#pkg/api/refs.ts";
 import { parseQuantity } from "#pkg/apimachinery/index.ts";
 import { createEventRecorder, createInformerFactory } from "#pkg/client/index.ts";
-import type { Client } from "#pkg/client/index.ts";
+import type { Client, EventRecorder, InformerFactory } from "#pkg/client/index.ts";
 import type { Clock, CommandRunner, Logger, Random } from "#pkg/util/index.ts";
 import { admitPod } from "./admission.ts";
 import { CgroupManager, parseHierarchies } from "./cgroups/manager.ts";
@@ -63,47 +63,59 @@ export interface Host {
   readonly computeStatus: (node: Node | undefined, signal: AbortSignal) => Promise<NodeStatus>;
 }
 export type Parts = Awaited<ReturnType<typeof buildParts>>;
+/** The pod manager is made of parts that report to it: they reach it through this. */
+interface ManagerLink {
+  manager?: PodManager;
+}
 
 export async function buildParts(host: Host) {
-  const { client, runtime, nodeName, clock, log, config, signal } = host;
+  const { client, nodeName, clock, log, signal } = host;
   const recorder = createEventRecorder({ client, component: "kubelet", host: nodeName, clock, log, signal });
   const event: WorkerDeps["event"] = (pod, container, type, reason, message) => {
     const field = container === undefined ? undefined : containerField(pod, container);
     recorder.event(pod, type, reason, message, field);
   };
   const factory = createInformerFactory({ client, clock, log });
-  const serviceLister = factory.informer(services).lister;
-  const classLister = factory.informer(runtimeClasses).lister;
-  const mounts = new HostMounts(host.commands);
+  const link: ManagerLink = {};
+  const observers = await buildObservers(host, link, event);
+  const manager = await buildPodManager(host, link, observers, factory, event);
+  link.manager = manager;
+  const podsWithStatus = (): Pod[] =>
+    manager.workers().map((worker) => ({ ...worker.pod, status: worker.currentStatus() }));
+  const upkeep = buildUpkeep(host, recorder, observers.puller, podsWithStatus);
+  const { pleg, cgroups, volumes, probes, objects } = observers;
+  return { factory, manager, event, podsWithStatus, pleg, cgroups, volumes, probes, objects, ...upkeep };
+}
+
+/** What looks at and prepares the node: nothing here knows pods' workers, except to wake them. */
+async function buildObservers(host: Host, link: ManagerLink, event: WorkerDeps["event"]) {
+  const { client, runtime, clock, log, config, signal, random, commands } = host;
+  const mounts = new HostMounts(commands);
   const cgroups = new CgroupManager({
     hierarchies: parseHierarchies(await readFile("/proc/self/mountinfo", "utf8")),
     driver: (await runtime.cgroupDriver({ signal })) ?? config.cgroupDriver,
     cgroupRoot: config.cgroupRoot,
     perQos: config.cgroupsPerQOS,
     podPidsLimit: config.podPidsLimit,
-    commands: host.commands,
+    commands,
     log,
   });
-  let manager: PodManager | undefined = undefined;
-  const wake = (uid: string) => manager?.get(uid)?.wake();
-  const pleg = new PodLifecycleEvents({ runtime, clock, log, onChange: (uid) => manager?.onRuntimeChange(uid) });
-  const objects = new ReferencedObjects({
-    client,
-    clock,
-    log,
-    onChange: (uid) => manager?.get(uid)?.volumesChanged(),
-  });
-  const probes = new ProbeManager({ runtime, clock, random: host.random, log, event, onChange: wake });
-  const volumes = new VolumeManager({ rootDirectory: config.rootDirectory, mounts });
-  const puller = new ImagePuller({
-    runtime,
-    clock,
-    log,
-    maxParallelPulls: config.serializeImagePulls ? 1 : config.maxParallelImagePulls,
-  });
-  const lifecycle = new Lifecycle({ runtime, clock, log });
-  const status = new StatusManager({ client, clock, log, signal });
-  const node: NodeFacts = {
+  const maxParallelPulls = config.serializeImagePulls ? 1 : config.maxParallelImagePulls;
+  return {
+    mounts,
+    cgroups,
+    pleg: new PodLifecycleEvents({ runtime, clock, log, onChange: (uid) => link.manager?.onRuntimeChange(uid) }),
+    objects: new ReferencedObjects({ client, clock, log, onChange: (uid) => link.manager?.get(uid)?.volumesChanged() }),
+    probes: new ProbeManager({ runtime, clock, random, log, event, onChange: (uid) => link.manager?.get(uid)?.wake() }),
+    volumes: new VolumeManager({ rootDirectory: config.rootDirectory, mounts }),
+    puller: new ImagePuller({ runtime, clock, log, maxParallelPulls }),
+    lifecycle: new Lifecycle({ runtime, clock, log }),
+    status: new StatusManager({ client, clock, log, signal }),
+  };
+}
+
+async function nodeFacts(host: Host): Promise<NodeFacts> {
+  return {
     hostIPs: () => host.addresses(),
     allocatable: () => host.node()?.status?.allocatable ?? {},
     memoryBytes: host.machine.memoryBytes,
@@ -115,18 +127,32 @@ export async function buildParts(host: Host) {
     recursiveReadOnlySupported: () =>
       host.runtimeHandlers().some((handler) => handler.name === "" && handler.recursiveReadOnlyMounts),
   };
+}
+
+type Observers = Awaited<ReturnType<typeof buildObservers>>;
+
+async function buildPodManager(
+  host: Host,
+  link: ManagerLink,
+  observers: Observers,
+  factory: InformerFactory,
+  event: WorkerDeps["event"],
+): Promise<PodManager> {
+  const { client, runtime, clock, log, config, random, commands } = host;
+  const { mounts, cgroups, pleg, objects } = observers;
+  const node = await nodeFacts(host);
+  const serviceLister = factory.informer(services).lister;
+  const classLister = factory.informer(runtimeClasses).lister;
+  const activePods = () => link.manager?.activePods() ?? [];
   const starter = new Starter({
     runtime,
     config,
-    objects,
-    puller,
-    lifecycle,
-    mounts,
+    ...observers,
     node,
     services: () => serviceLister.list(),
     runtimeClass: (name) => classLister.get({ namespace: "", name }),
     ensureCgroup: async (pod) => {
-      await cgroups.setBurstableShares(burstableRequest([...(manager?.activePods() ?? []), pod]));
+      await cgroups.setBurstableShares(burstableRequest([...activePods(), pod]));
       return cgroups.ensurePod(pod);
     },
   });
@@ -137,36 +163,30 @@ export async function buildParts(host: Host) {
     pleg,
     clock,
     event,
-    activePods: () => manager?.activePods() ?? [],
+    activePods,
     allocatable: node.allocatable,
   });
-  const volumeContext = volumeContextFactory({
-    client,
-    clock,
-    random: host.random,
-    mounts,
-    commands: host.commands,
-    objects,
-    starter,
-    resources,
-    tokens: new TokenCache({ clock }),
-  });
-  const workerDeps: WorkerDeps = {
+  const tokens = new TokenCache({ clock });
+  const worker: WorkerDeps = {
+    ...observers,
     client,
     runtime,
     runtimeName: () => host.runtimeName(),
     config,
     clock,
-    random: host.random,
+    random,
     log,
-    pleg,
-    status,
-    probes,
-    volumes,
-    volumeContext,
-    objects,
-    puller,
-    lifecycle,
+    volumeContext: volumeContextFactory({
+      client,
+      clock,
+      random,
+      mounts,
+      commands,
+      objects,
+      starter,
+      resources,
+      tokens,
+    }),
     starter,
     resources,
     node,
@@ -174,10 +194,11 @@ export async function buildParts(host: Host) {
     networkReady: () => host.networkProblem(),
     removeCgroup: (pod) => cgroups.removePod(pod),
     event,
-    apiPod: (pod) => (manager?.isStatic(pod.metadata.uid) === true ? manager.mirrorOf(pod) : pod),
+    apiPod: (pod) => (link.manager?.isStatic(pod.metadata.uid) === true ? link.manager.mirrorOf(pod) : pod),
   };
-  manager = new PodManager({
-    worker: workerDeps,
+  const allocated = (pod: Pod) => resources.allocated(pod);
+  return new PodManager({
+    worker,
     log,
     admit: (pod, others) =>
       admitPod({
@@ -187,12 +208,20 @@ export async function buildParts(host: Host) {
         allocatable: node.allocatable(),
         config,
         pressure: host.pressure(),
-        allocated: (p) => resources.allocated(p),
+        allocated,
       }),
   });
-  const podManager = manager;
+}
+
+/** The node's own object, and what keeps the node tidy. */
+function buildUpkeep(host: Host, recorder: EventRecorder, puller: ImagePuller, pods: () => Pod[]) {
+  const { runtime, nodeName, clock, log, config } = host;
+  const nodeEvent = (type: "Normal" | "Warning", reason: string, message: string) => {
+    const subject = host.node();
+    if (subject !== undefined) recorder.event(subject, type, reason, message);
+  };
   const agent = new NodeAgent({
-    client,
+    client: host.client,
     clock,
     log,
     config,
@@ -200,28 +229,14 @@ export async function buildParts(host: Host) {
     hostname: host.hostname,
     architecture: host.machine.architecture,
     node: host.node,
-    computeStatus: (known, inner) => host.computeStatus(known, inner),
+    computeStatus: (known, signal) => host.computeStatus(known, signal),
     onRegistered: (registered) => host.setNode(registered),
     onReadyChange: (ready) => {
-      const subject = host.node();
-      if (subject !== undefined)
-        recorder.event(
-          subject,
-          ready ? "Normal" : "Warning",
-          ready ? "NodeReady" : "NodeNotReady",
-          `Node ${nodeName} status is now: ${ready ? "NodeReady" : "NodeNotReady"}`,
-        );
+      const reason = ready ? "NodeReady" : "NodeNotReady";
+      nodeEvent(ready ? "Normal" : "Warning", reason, `Node ${nodeName} status is now: ${reason}`);
     },
   });
-  const podsWithStatus = (): Pod[] =>
-    podManager.workers().map((worker) => ({ ...worker.pod, status: worker.currentStatus() }));
-  const stats = new StatsProvider({
-    runtime,
-    clock,
-    nodeName,
-    rootDirectory: config.rootDirectory,
-    pods: podsWithStatus,
-  });
+  const stats = new StatsProvider({ runtime, clock, nodeName, rootDirectory: config.rootDirectory, pods });
   const imageGc = new ImageGc({
     runtime,
     clock,
@@ -230,10 +245,7 @@ export async function buildParts(host: Host) {
     highPercent: config.imageGCHighThresholdPercent,
     lowPercent: config.imageGCLowThresholdPercent,
     minimumAgeMs: config.imageMinimumGCAgeSeconds * 1000,
-    onFailure: (reason, message) => {
-      const subject = host.node();
-      if (subject !== undefined) recorder.event(subject, "Warning", reason, message);
-    },
+    onFailure: (reason, message) => nodeEvent("Warning", reason, message),
   });
   const rotation = new LogRotation({
     runtime,
@@ -243,21 +255,7 @@ export async function buildParts(host: Host) {
     maxFiles: config.containerLogMaxFiles,
     linkDirectory: config.containerLogsDir,
   });
-  return {
-    factory,
-    pleg,
-    manager: podManager,
-    agent,
-    cgroups,
-    volumes,
-    probes,
-    objects,
-    stats,
-    imageGc,
-    rotation,
-    event,
-    podsWithStatus,
-  };
+  return { agent, stats, imageGc, rotation };
 }
 
 function burstableRequest(active: readonly Pod[]): number {
