@@ -142,6 +142,17 @@ const invalidPods: readonly [what: string, draft: Record<string, unknown>, error
     ["spec.ephemeralContainers: Forbidden: cannot be set on create"],
   ],
   [
+    "less for the pod than its containers ask for",
+    pod({
+      resources: { requests: { cpu: "1" }, limits: { cpu: "2" } },
+      containers: [{ ...container, resources: { requests: { cpu: "1500m" }, limits: { cpu: "3" } } }],
+    }),
+    [
+      'spec.resources.requests[cpu]: Invalid value: "1": must be greater than or equal to aggregate container requests of 1500m',
+      'spec.containers[0].resources.limits[cpu]: Invalid value: "3": must be less than or equal to pod limits of 2',
+    ],
+  ],
+  [
     "dnsPolicy None without a server",
     pod({ dnsPolicy: "None" }),
     ["spec.dnsConfig: Required value: must provide `dnsConfig` when `dnsPolicy` is None"],

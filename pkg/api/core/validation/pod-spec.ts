@@ -114,6 +114,20 @@ function validateClaims(spec: PodSpec, path: string): FieldError[] {
   });
 }
 
+/** Longest host name that Linux lets a machine have. */
+const MAX_HOSTNAME = 64;
+
+/** A host name given outright leaves no room for the fields that would make one (KEP-4762). */
+function validateHostnameOverride(spec: PodSpec, path: string): FieldError[] {
+  const name = spec.hostnameOverride;
+  if (name === undefined) return [];
+  const errors = dnsSubdomain(name, path);
+  if (name.length > MAX_HOSTNAME) errors.push(invalid(path, name, `must be no more than ${MAX_HOSTNAME} characters`));
+  if (spec.hostNetwork === true) errors.push(forbidden(path, "may not be set when hostNetwork is true"));
+  if (spec.setHostnameAsFQDN === true) errors.push(forbidden(path, "may not be set when setHostnameAsFQDN is true"));
+  return errors;
+}
+
 /** Names of objects and hosts that the spec refers to. */
 function validateNames(spec: PodSpec, path: string): FieldError[] {
   const errors: FieldError[] = [];
@@ -128,6 +142,7 @@ function validateNames(spec: PodSpec, path: string): FieldError[] {
   if (!isEmpty(spec.subdomain)) {
     errors.push(...allInvalid(`${path}.subdomain`, spec.subdomain, isDns1123Label(spec.subdomain!)));
   }
+  errors.push(...validateHostnameOverride(spec, `${path}.hostnameOverride`));
   errors.push(...validateTolerations(spec.tolerations, `${path}.tolerations`));
   errors.push(
     ...each(spec.hostAliases, `${path}.hostAliases`, ({ ip, hostnames }, at) => [
@@ -158,7 +173,7 @@ export function validatePodSpec(spec: PodSpec, path: string, podName?: string): 
     ...validateContainers(context, `${path}.containers`),
     ...validateInitContainers(context, `${path}.initContainers`),
     ...validateEphemeralContainers(context, `${path}.ephemeralContainers`),
-    ...validatePodResources(spec.resources, `${path}.resources`),
+    ...validatePodResources(spec, path),
     ...oneOf(spec.restartPolicy, RESTART_POLICIES, `${path}.restartPolicy`),
     ...oneOf(spec.dnsPolicy, DNS_POLICIES, `${path}.dnsPolicy`),
     ...validateLabels(spec.nodeSelector, `${path}.nodeSelector`),

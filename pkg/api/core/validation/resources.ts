@@ -1,5 +1,5 @@
 import { isQualifiedName, parseQuantity } from "#pkg/apimachinery/index.ts";
-import type { ContainerResizePolicy, ResourceClaim, ResourceRequirements } from "../../types/core-v1.ts";
+import type { ContainerResizePolicy, PodSpec, ResourceClaim, ResourceRequirements } from "../../types/core-v1.ts";
 import {
   allInvalid,
   duplicate,
@@ -12,7 +12,7 @@ import {
   notSupported,
   required,
 } from "../../validation/rules.ts";
-import { isPodLevelResource } from "../pod-defaults.ts";
+import { aggregateRequests, isPodLevelResource } from "../pod-defaults.ts";
 
 const STANDARD_CONTAINER = new Set(["cpu", "memory", "ephemeral-storage"]);
 const DEFAULT_PREFIX = "kubernetes.io/";
@@ -158,19 +158,44 @@ export function validateResources(
   ];
 }
 
+/** What a pod asks for as a whole covers what its containers ask for, and no container may use more than the pod. */
+function validatePodCoversContainers(spec: PodSpec, path: string): FieldError[] {
+  const { requests = {}, limits = {} } = spec.resources ?? {};
+  const errors: FieldError[] = [];
+  const needed = aggregateRequests(spec);
+  for (const [name, amount] of Object.entries(requests)) {
+    const sum = needed.get(name);
+    if (sum === undefined || parseQuantity(amount).cmp(sum) >= 0) continue;
+    const why = `must be greater than or equal to aggregate container requests of ${sum}`;
+    errors.push(invalid(`${path}.resources.requests[${name}]`, String(amount), why));
+  }
+  for (const [index, { resources }] of (spec.containers ?? []).entries()) {
+    for (const [name, limit] of Object.entries(limits)) {
+      const own = resources?.limits?.[name];
+      if (own === undefined || parseQuantity(own).cmp(parseQuantity(limit)) <= 0) continue;
+      const why = `must be less than or equal to pod limits of ${limit}`;
+      errors.push(invalid(`${path}.containers[${index}].resources.limits[${name}]`, String(own), why));
+    }
+  }
+  return errors;
+}
+
 /** Requests and limits of a pod as a whole (KEP-2837). */
-export function validatePodResources(resources: ResourceRequirements | undefined, path: string): FieldError[] {
+export function validatePodResources(spec: PodSpec, path: string): FieldError[] {
+  const resources = spec.resources;
   if (resources === undefined) return [];
-  const supported = (name: string, at: string): FieldError[] =>
-    isPodLevelResource(name) ? [] : [notSupported(at, name, ["cpu", "hugepages-", "memory"])];
+  const at = `${path}.resources`;
+  const supported = (name: string, item: string): FieldError[] =>
+    isPodLevelResource(name) ? [] : [notSupported(item, name, ["cpu", "hugepages-", "memory"])];
   return [
     ...((resources.claims ?? []).length > 0
-      ? [forbidden(`${path}.claims`, "claims cannot be set for Resources at pod-level")]
+      ? [forbidden(`${at}.claims`, "claims cannot be set for Resources at pod-level")]
       : []),
-    ...validateList(resources.limits, `${path}.limits`, supported),
-    ...validateList(resources.requests, `${path}.requests`, supported),
-    ...validateRequests(resources, path),
-    ...needsCpuOrMemory(resources, path),
+    ...validateList(resources.limits, `${at}.limits`, supported),
+    ...validateList(resources.requests, `${at}.requests`, supported),
+    ...validateRequests(resources, at),
+    ...needsCpuOrMemory(resources, at),
+    ...validatePodCoversContainers(spec, path),
   ];
 }
 
