@@ -2,7 +2,7 @@ import type { UserInfo } from "#pkg/apimachinery/index.ts";
 import { ConnectionError } from "../contract.ts";
 import { AbortFanout } from "./abort.ts";
 import { ChunkQueue } from "./chunk-queue.ts";
-import type { HandlerResponse, RequestHandler } from "./handler.ts";
+import type { HandlerResponse, HandlerStream, RequestHandler } from "./handler.ts";
 import { collect } from "./transport.ts";
 import type { StreamedResponse, Transport, TransportRequest, TransportResponse } from "./transport.ts";
 
@@ -41,79 +41,86 @@ class DirectTransport implements Transport {
     for (const controller of this.#open) controller.abort(new ConnectionError("the transport was closed"));
   }
 
-  #call(request: TransportRequest): Promise<{ whole: TransportResponse } | { streamed: StreamedResponse }> {
-    return new Promise((resolve, reject) => {
-      if (this.#closed) {
-        reject(new ConnectionError("the transport was closed"));
-        return;
-      }
-      if (request.signal?.aborted === true) {
-        reject(request.signal.reason);
-        return;
-      }
-      const controller = new AbortController();
-      this.#open.add(controller);
-      let body: ChunkQueue | undefined;
-      const unlink = this.#aborts.on(request.signal, () => controller.abort(request.signal?.reason));
-      const finish = () => {
-        unlink();
-        this.#open.delete(controller);
-      };
-      controller.signal.addEventListener(
-        "abort",
-        () => {
-          finish();
-          body?.fail(controller.signal.reason);
-          reject(controller.signal.reason);
-        },
-        { once: true },
-      );
-      const response: HandlerResponse = {
-        send: (status, headers, payload) => {
-          finish();
-          const whole = Buffer.isBuffer(payload) ? payload : Buffer.concat(payload as Buffer[]);
-          resolve({ whole: { status, headers, body: whole } });
-        },
-        stream: (status, headers) => {
-          const queue = new ChunkQueue(() => {
-            finish();
-            controller.abort(new ConnectionError("the reader left"));
-          });
-          body = queue;
-          resolve({ streamed: { status, headers, body: queue } });
-          return {
-            write: (chunk) => {
-              queue.push(chunk);
-              return queue.size < MAX_BUFFERED_BYTES;
-            },
-            drained: () => queue.drained(),
-            end: () => queue.end(),
-            destroy: () => queue.fail(new ConnectionError("the server reset the stream")),
-          };
-        },
-      };
-      const peer = this.#user === undefined ? {} : { user: this.#user };
-      this.#handler
-        .handle(
-          {
-            method: request.method,
-            url: request.path,
-            headers: request.headers,
-            body: () => Promise.resolve(request.body ?? EMPTY),
-            remoteAddress: "127.0.0.1",
-            peer,
-            signal: controller.signal,
-          },
-          response,
-        )
-        .then(
-          () => {
-            // A handler that returned without an answer will never give one.
-            if (body === undefined) reject(new ConnectionError("the server did not answer"));
-          },
-          (cause: unknown) => reject(new ConnectionError("the server failed", { cause })),
-        );
+  async #call(request: TransportRequest): Promise<Answer> {
+    if (this.#closed) throw new ConnectionError("the transport was closed");
+    request.signal?.throwIfAborted();
+    const controller = new AbortController();
+    this.#open.add(controller);
+    const unlink = this.#aborts.on(request.signal, () => controller.abort(request.signal?.reason));
+    const exchange = new Exchange(controller, () => {
+      unlink();
+      this.#open.delete(controller);
     });
+    const handled = this.#handler.handle(
+      {
+        method: request.method,
+        url: request.path,
+        headers: request.headers,
+        body: () => Promise.resolve(request.body ?? EMPTY),
+        remoteAddress: "127.0.0.1",
+        peer: this.#user === undefined ? {} : { user: this.#user },
+        signal: controller.signal,
+      },
+      exchange,
+    );
+    // A handler that returned without an answer will never give one.
+    handled.then(
+      () => exchange.fail(new ConnectionError("the server did not answer")),
+      (cause: unknown) => exchange.fail(new ConnectionError("the server failed", { cause })),
+    );
+    return exchange.answer;
+  }
+}
+
+type Answer = { readonly whole: TransportResponse } | { readonly streamed: StreamedResponse };
+
+/** One request on its way: what the handler answers into, and what the caller waits for. */
+class Exchange implements HandlerResponse {
+  readonly #controller: AbortController;
+  readonly #onFinished: () => void;
+  readonly #answer = Promise.withResolvers<Answer>();
+  #body: ChunkQueue | undefined;
+
+  constructor(controller: AbortController, onFinished: () => void) {
+    this.#controller = controller;
+    this.#onFinished = onFinished;
+    const { signal } = controller;
+    const onAbort = () => {
+      this.#onFinished();
+      this.#body?.fail(signal.reason);
+      this.#answer.reject(signal.reason);
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
+  }
+  get answer(): Promise<Answer> {
+    return this.#answer.promise;
+  }
+  /** Without effect when there has been an answer. */
+  fail(error: Error): void {
+    if (this.#body === undefined) this.#onFinished();
+    this.#answer.reject(error);
+  }
+  send(status: number, headers: Record<string, string>, payload: Buffer | readonly Buffer[]): void {
+    this.#onFinished();
+    const body = Buffer.isBuffer(payload) ? payload : Buffer.concat(payload as readonly Buffer[]);
+    this.#answer.resolve({ whole: { status, headers, body } });
+  }
+  stream(status: number, headers: Record<string, string>): HandlerStream {
+    const queue = new ChunkQueue(() => {
+      this.#onFinished();
+      this.#controller.abort(new ConnectionError("the reader left"));
+    });
+    this.#body = queue;
+    this.#answer.resolve({ streamed: { status, headers, body: queue } });
+    return {
+      write: (chunk) => {
+        queue.push(chunk);
+        return queue.size < MAX_BUFFERED_BYTES;
+      },
+      drained: () => queue.drained(),
+      end: () => queue.end(),
+      destroy: () => queue.fail(new ConnectionError("the server reset the stream")),
+    };
   }
 }
 
