@@ -171,6 +171,41 @@ describe("kubelet on containerd", () => {
     await gone("spdy");
   });
 
+  test("speaks the old WebSocket protocols", async () => {
+    await create("old", busybox("exec sleep 1000"));
+    await wait("old", ready);
+    async function run(protocol: string, command: string): Promise<Buffer[]> {
+      const query = `command=sh&command=-c&command=${encodeURIComponent(command)}&stdout=1&stderr=1`;
+      const socket = new WebSocket(`wss://127.0.0.1:${port}/exec/default/old/c?${query}`, [protocol], {
+        rejectUnauthorized: false,
+      });
+      const messages: Buffer[] = [];
+      socket.on("message", (data: Buffer) => messages.push(data));
+      await new Promise((resolve) => socket.once("close", resolve));
+      assert.equal(socket.protocol, protocol);
+      return messages;
+    }
+    const binary = await run("channel.k8s.io", "echo out; echo err >&2; exit 2");
+    assert.deepEqual(binary[0], Buffer.from([1]), "an empty message says that the connection stands");
+    assert.ok(binary.some((message) => message.toString() === "\u0001out\n"));
+    assert.ok(binary.some((message) => message.toString() === "\u0002err\n"));
+    assert.match(binary.find((message) => message[0] === 3)?.toString() ?? "", /exit status 2|exit code 2/);
+    const text = await run("base64.channel.k8s.io", "echo out");
+    assert.ok(text.some((message) => message.toString() === `1${Buffer.from("out\n").toString("base64")}`));
+    assert.equal(
+      text.some((message) => message[0] === 0x33),
+      false,
+      "success says nothing",
+    );
+    const v4 = await run("v4.channel.k8s.io", "exit 3");
+    assert.equal(
+      JSON.parse(v4.find((message) => message[0] === 3)!.toString("utf8", 1)).details.causes[0].message,
+      "3",
+    );
+    await cluster.client.delete(pods, { namespace: "default", name: "old" }, { gracePeriodSeconds: 0 });
+    await gone("old");
+  });
+
   test("restarts what crashes, with growing delays, and keeps the terminated state", async () => {
     await create("crash", busybox("echo last words > /dev/termination-log; exit 3"));
     const pod = await wait(

@@ -124,6 +124,11 @@ export class Resizer implements ResourceKeeper {
     this.#entries.delete(uid);
   }
 
+  /** Pods whose resize waits for room: to be looked at again when another pod goes. */
+  deferred(): string[] {
+    return [...this.#entries].filter(([, { pending }]) => pending?.reason === "Deferred").map(([uid]) => uid);
+  }
+
   conditions(pod: Pod): PodCondition[] {
     const entry = this.#entry(pod);
     return [

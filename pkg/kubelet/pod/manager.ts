@@ -130,6 +130,7 @@ export class PodManager {
     if (signal === undefined) throw new Error("the pod manager was given a pod before it was started");
     const worker = new PodWorker(this.#deps.worker, pod, ({ uid }) => {
       this.#workers.delete(uid);
+      for (const waiting of this.#deps.worker.resources.deferred()) this.#workers.get(waiting)?.wake();
       if (this.#static.delete(uid)) this.setStatic(this.#foundStatic);
     });
     const verdict = this.#isNew(pod) ? this.#deps.admit(pod, this.activePods()) : undefined;

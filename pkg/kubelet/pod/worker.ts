@@ -62,6 +62,7 @@ export interface ResourceKeeper {
     container: ObservedContainer | undefined,
   ): ContainerStatus;
   decoratePod(pod: Pod, status: PodStatus): PodStatus;
+  deferred(): string[];
   forget(uid: string): void;
 }
 
