@@ -104,7 +104,7 @@ export class Extensions {
 
   /** Installs the served versions, unless they are what is installed already. */
   #install(name: string, crd: CustomResourceDefinition): void {
-    const spec = JSON.stringify(crd.spec);
+    const spec = JSON.stringify([crd.spec, crd.metadata.deletionTimestamp !== undefined]);
     const before = this.#installed.get(name);
     if (before?.spec === spec) return;
     const { registry, log } = this.#deps;

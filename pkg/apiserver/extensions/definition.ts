@@ -40,7 +40,8 @@ export function customResource(
     shortNames: names.shortNames ?? [],
     categories: names.categories ?? [],
     namespaced: scope === "Namespaced",
-    verbs: VERBS,
+    // What is going takes nothing new.
+    verbs: crd.metadata.deletionTimestamp === undefined ? VERBS : VERBS.filter((verb) => verb !== "create"),
     storageVersionHash: hash.toString("base64"),
     storage: { group, version: storageVersion },
     etcdPrefix: `${group}/${names.plural}`,

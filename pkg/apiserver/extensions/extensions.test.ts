@@ -174,6 +174,7 @@ test("waits for finalizers of instances before a definition goes", async () => {
   await server.request(`${CRDS}/holders.example.com`, { method: "DELETE" });
   await until(async () => (await server.request(`${path("holders")}/a`)).json.metadata.deletionTimestamp !== undefined);
   assert.ok(conditions((await server.request(`${CRDS}/holders.example.com`)).json).includes("Terminating=True"));
+  assert.equal((await server.request(path("holders"), { body: held })).status, 405);
   await server.request(`${path("holders")}/a`, {
     method: "PATCH",
     body: { metadata: { finalizers: null } },
