@@ -12,8 +12,9 @@ import type { Clock, Logger, Random } from "#pkg/util/index.ts";
 
 export const ADMIN: UserInfo = { name: "admin", groups: ["system:masters", "system:authenticated"] };
 
-/** The identity of a controller: its service account, or the controller manager for "". */
+/** The identity of a controller: its service account, the controller manager for "", or a system user. */
 export function controllerUser(account: string): UserInfo {
+  if (account.startsWith("system:")) return { name: account, groups: ["system:authenticated"] };
   return account === ""
     ? { name: "system:kube-controller-manager", groups: ["system:authenticated"] }
     : {

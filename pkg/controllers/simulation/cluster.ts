@@ -5,7 +5,9 @@
 import type { AnyObject } from "#pkg/apimachinery/index.ts";
 import {
   type Client,
+  type Controller,
   createClient,
+  createEventRecorder,
   createInformerFactory,
   directTransport,
   type InformerFactory,
@@ -14,6 +16,7 @@ import type { ResourceRef } from "#pkg/api/resource-ref.ts";
 import { FakeClock, type Logger, SeededRandom, silentLogger } from "#pkg/util/index.ts";
 import { createControllers } from "../create.ts";
 import type { ControllerOptions } from "../common/options.ts";
+import { createScheduler } from "#pkg/scheduler/index.ts";
 import { ADMIN, controllerUser, startApi } from "./api.ts";
 import { FaultyTransport, type Faults, NO_FAULTS, type Wire } from "./faulty-transport.ts";
 import { HollowNodes } from "./hollow-nodes.ts";
@@ -25,6 +28,8 @@ export interface ClusterOptions {
   /** Upstream's --controllers. */
   readonly controllers?: readonly string[];
   readonly controllerOptions?: Partial<ControllerOptions>;
+  /** "real" runs the scheduler itself, "hollow" a quick stand-in. Default: hollow. */
+  readonly scheduler?: "real" | "hollow";
   readonly log?: Logger;
 }
 
@@ -98,7 +103,7 @@ export class SimulatedCluster {
       clientFor: (account, over) => client(controllerUser(account), over),
       stop,
     });
-    startHollowScheduler({ client: admin, informers, clock, random }, stop.signal);
+    if (options.scheduler !== "real") startHollowScheduler({ client: admin, informers, clock, random }, stop.signal);
     await nodes.start(stop.signal);
     informers.start(stop.signal);
     await cluster.settle();
@@ -123,8 +128,15 @@ export class SimulatedCluster {
       controllers: this.#options.controllers ?? ["*"],
       options: { rootCa: "test root", ...this.#options.controllerOptions },
     });
+    if (this.#options.scheduler === "real") controllers.push(this.#createScheduler(informers, log));
     informers.start(signal);
     this.#controllers.push({ stop, done: Promise.all(controllers.map((controller) => controller.run(signal))) });
+  }
+  #createScheduler(informers: InformerFactory, log: Logger): Controller {
+    const { clock, random } = this;
+    const client = this.#clientFor("system:kube-scheduler", this.wire);
+    const recorder = createEventRecorder({ client, component: "default-scheduler", clock, log });
+    return createScheduler({ client, informers, clock, random, log, recorder });
   }
   /** All controllers vanish between two steps, without a goodbye. */
   async crashControllers(): Promise<void> {

@@ -10,4 +10,11 @@ function seeds(): number[] {
 
 for (const seed of seeds())
   test(`history ${seed} ends well`, () =>
-    runScenario({ seed, steps: 25, network: seed % 2 === 0, crashes: seed % 3 === 0, nodeLoss: seed % 4 === 0 }));
+    runScenario({
+      seed,
+      steps: 25,
+      network: seed % 2 === 0,
+      crashes: seed % 3 === 0,
+      nodeLoss: seed % 4 === 0,
+      realScheduler: seed % 2 === 1,
+    }));

@@ -34,11 +34,17 @@ export interface ScenarioOptions {
   readonly network: boolean;
   readonly crashes: boolean;
   readonly nodeLoss: boolean;
+  /** Runs the real scheduler, under the same troubles. */
+  readonly realScheduler: boolean;
 }
 
 /** Runs one history; throws with the seed in its message when something is wrong. */
 export async function runScenario(options: ScenarioOptions): Promise<void> {
-  const cluster = await SimulatedCluster.start({ seed: options.seed, nodes: 3 });
+  const cluster = await SimulatedCluster.start({
+    seed: options.seed,
+    nodes: 3,
+    scheduler: options.realScheduler ? "real" : "hollow",
+  });
   const scenario = new Scenario(cluster, options);
   try {
     await scenario.run();
