@@ -31,10 +31,17 @@ export interface AuthenticatorDeps {
   readonly tokenAuthenticators?: readonly TokenAuthenticator[];
   /** `--anonymous-auth`, default true. */
   readonly anonymous?: boolean;
+  /** Exact paths anonymous requests may use; all when absent. */
+  readonly anonymousPaths?: readonly string[];
 }
 
 const ANONYMOUS_USER: UserInfo = Object.freeze({ name: ANONYMOUS, groups: Object.freeze([ALL_UNAUTHENTICATED]) });
 const WEBSOCKET_TOKEN = "base64url.bearer.authorization.k8s.io.";
+
+function pathOf(url: string): string {
+  const mark = url.indexOf("?");
+  return mark < 0 ? url : url.slice(0, mark);
+}
 
 /** The bearer token of a request: header, or the WebSocket subprotocol browsers have to use. */
 function bearerToken({ headers }: ApiRequest): string | undefined {
@@ -64,6 +71,7 @@ export class RequestAuthenticator implements Authenticator {
   readonly #certificates: ClientCertificateAuthenticator | undefined;
   readonly tokens: TokenAuthenticator;
   readonly #anonymous: boolean;
+  readonly #anonymousPaths: ReadonlySet<string> | undefined;
   readonly #inProcess = new WeakMap<UserInfo, UserInfo>();
 
   constructor(deps: AuthenticatorDeps) {
@@ -80,6 +88,7 @@ export class RequestAuthenticator implements Authenticator {
       methods.push(new BootstrapTokenAuthenticator(deps.bootstrapTokens.secrets, deps.clock));
     this.tokens = new UnionTokenAuthenticator([...methods, ...(deps.tokenAuthenticators ?? [])]);
     this.#anonymous = deps.anonymous ?? true;
+    this.#anonymousPaths = deps.anonymousPaths === undefined ? undefined : new Set(deps.anonymousPaths);
   }
 
   async authenticate(request: ApiRequest): Promise<UserInfo> {
@@ -96,7 +105,7 @@ export class RequestAuthenticator implements Authenticator {
     const token = bearerToken(request);
     if (token !== undefined) return this.#byToken(token);
     if (badCertificate !== undefined) throw badCertificate;
-    if (!this.#anonymous) throw unauthorized();
+    if (!this.#anonymous || this.#anonymousPaths?.has(pathOf(request.url)) === false) throw unauthorized();
     return ANONYMOUS_USER;
   }
 

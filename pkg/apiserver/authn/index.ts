@@ -49,5 +49,6 @@ export { InvalidTokenError, type TokenAuthenticator, type TokenResult } from "./
 export type { ReviewContext, ReviewHandler } from "../review.ts";
 export { TokenWebhook, type TokenWebhookDeps } from "./webhook.ts";
 export type { ReviewWebhookConfig } from "../review-webhook.ts";
-export { type FetchJson, OidcAuthenticator, type OidcDeps, type OidcOptions } from "./oidc.ts";
+export { type FetchJson, type JwtIssuerOptions, OidcAuthenticator, type OidcDeps, type OidcOptions } from "./oidc.ts";
+export { type AuthenticationSettings, parseAuthenticationConfiguration } from "./configuration.ts";
 export { fetchJsonOverHttps } from "./fetch-json.ts";

@@ -1,5 +1,6 @@
 import { createPublicKey, type webcrypto } from "node:crypto";
 import { LRUCache } from "lru-cache";
+import type { UserInfo } from "#pkg/apimachinery/index.ts";
 import type { Clock, Logger } from "#pkg/util/index.ts";
 import {
   type Algorithm,
@@ -10,6 +11,23 @@ import {
   verifySignature,
 } from "./jwt.ts";
 import { InvalidTokenError, type TokenAuthenticator, type TokenResult, withAuthenticated } from "./token.ts";
+
+/** Makes a user of verified claims. @throws InvalidTokenError when they do not do. */
+export type ClaimMapper = (claims: Readonly<Record<string, unknown>>) => UserInfo;
+
+/** One issuer of tokens, whoever maps its claims. */
+export interface JwtIssuerOptions {
+  readonly issuerUrl: string;
+  /** Where the discovery document is, if not under the issuer. */
+  readonly discoveryUrl?: string;
+  /** A token has to be for one of these. */
+  readonly audiences: readonly string[];
+  /** PEM; the system's authorities when absent. */
+  readonly ca?: string;
+  /** Default RS256. */
+  readonly signingAlgorithms?: readonly string[];
+  readonly map: ClaimMapper;
+}
 
 /** `--oidc-*` flags: one OpenID provider. */
 export interface OidcOptions {
@@ -32,7 +50,7 @@ export interface OidcOptions {
 export type FetchJson = (url: URL, ca: string | undefined) => Promise<unknown>;
 
 export interface OidcDeps {
-  readonly options: OidcOptions;
+  readonly options: OidcOptions | JwtIssuerOptions;
   readonly fetchJson: FetchJson;
   readonly clock: Clock;
   readonly log: Logger;
@@ -45,7 +63,7 @@ const REFRESH_INTERVAL_MS = 10_000;
 /** ID tokens of an OpenID Connect provider (RFC 7519, OpenID Connect Core 3.1.3.7). */
 export class OidcAuthenticator implements TokenAuthenticator {
   readonly #deps: OidcDeps;
-  readonly #prefix: string;
+  readonly #issuer: JwtIssuerOptions;
   readonly #algorithms: ReadonlySet<string>;
   readonly #accepted = new LRUCache<string, { readonly result: TokenResult; readonly expires: number }>({
     max: CACHED_TOKENS,
@@ -56,13 +74,14 @@ export class OidcAuthenticator implements TokenAuthenticator {
 
   /** @throws TypeError for an issuer that is not an https URL, or an algorithm that is not supported. */
   constructor(deps: OidcDeps) {
-    const { issuerUrl, usernameClaim = "sub", usernamePrefix, signingAlgorithms = ["RS256"] } = deps.options;
+    const { options } = deps;
+    const { issuerUrl, signingAlgorithms = ["RS256"] } = options;
     if (URL.parse(issuerUrl)?.protocol !== "https:") throw new TypeError("the OIDC issuer URL must use https");
     const unsupported = signingAlgorithms.find((algorithm) => !isAlgorithm(algorithm));
     if (unsupported !== undefined) throw new TypeError(`unsupported OIDC signing algorithm ${unsupported}`);
     this.#deps = deps;
+    this.#issuer = "map" in options ? options : { ...options, audiences: [options.clientId], map: flagMapper(options) };
     this.#algorithms = new Set(signingAlgorithms);
-    this.#prefix = usernamePrefix === "-" ? "" : (usernamePrefix ?? (usernameClaim === "email" ? "" : `${issuerUrl}#`));
   }
 
   async authenticateToken(token: string): Promise<TokenResult | undefined> {
@@ -73,10 +92,10 @@ export class OidcAuthenticator implements TokenAuthenticator {
       return known.result;
     }
     const decoded = decodeJwt(token);
-    if (decoded?.claims["iss"] !== this.#deps.options.issuerUrl) return undefined;
+    if (decoded?.claims["iss"] !== this.#issuer.issuerUrl) return undefined;
     await this.#verify(token, decoded);
     const expires = this.#checkClaims(decoded.claims, now);
-    const result = this.#resultOf(decoded.claims);
+    const result = { user: withAuthenticated(this.#issuer.map(decoded.claims)) };
     this.#accepted.set(token, { result, expires });
     return result;
   }
@@ -102,7 +121,7 @@ export class OidcAuthenticator implements TokenAuthenticator {
     if (this.#fetchedAt !== undefined && clock.monotonic() - this.#fetchedAt < REFRESH_INTERVAL_MS) return;
     this.#fetching ??= this.#fetchKeys()
       .catch((err: unknown) => {
-        log.warn({ err, issuer: this.#deps.options.issuerUrl }, "Could not read the keys of the OIDC provider");
+        log.warn({ err, issuer: this.#issuer.issuerUrl }, "Could not read the keys of the OIDC provider");
       })
       .finally(() => {
         this.#fetchedAt = clock.monotonic();
@@ -112,17 +131,18 @@ export class OidcAuthenticator implements TokenAuthenticator {
   }
 
   async #fetchKeys(): Promise<void> {
-    const { options, fetchJson } = this.#deps;
-    const base = options.issuerUrl.replace(/\/$/, "");
-    const discovery = (await fetchJson(new URL(`${base}/.well-known/openid-configuration`), options.ca)) as {
+    const { fetchJson } = this.#deps;
+    const { issuerUrl, discoveryUrl, ca } = this.#issuer;
+    const document = discoveryUrl ?? `${issuerUrl.replace(/\/$/, "")}/.well-known/openid-configuration`;
+    const discovery = (await fetchJson(new URL(document), ca)) as {
       issuer?: string;
       jwks_uri?: string;
     };
-    if (discovery.issuer !== options.issuerUrl)
+    if (discovery.issuer !== issuerUrl)
       throw new Error(`the provider calls itself ${JSON.stringify(discovery.issuer)}`);
     const uri = URL.parse(discovery.jwks_uri ?? "");
     if (uri?.protocol !== "https:") throw new Error("the provider's jwks_uri is not an https URL");
-    const { keys = [] } = (await fetchJson(uri, options.ca)) as {
+    const { keys = [] } = (await fetchJson(uri, ca)) as {
       keys?: (webcrypto.JsonWebKey & { kid?: string; alg?: string; use?: string })[];
     };
     // Keys of kinds we do not know are for others.
@@ -142,11 +162,12 @@ export class OidcAuthenticator implements TokenAuthenticator {
 
   /** Epoch seconds of the token's end. @throws InvalidTokenError */
   #checkClaims(claims: DecodedJwt["claims"], now: number): number {
-    const { clientId, requiredClaims = {} } = this.#deps.options;
-    const audiences = Array.isArray(claims["aud"]) ? claims["aud"] : [claims["aud"]];
-    if (!audiences.includes(clientId)) {
+    const wanted = this.#issuer.audiences;
+    const audiences: unknown[] = Array.isArray(claims["aud"]) ? claims["aud"] : [claims["aud"]];
+    if (!wanted.some((audience) => audiences.includes(audience))) {
+      const shown = wanted.length === 1 ? JSON.stringify(wanted[0]) : JSON.stringify(wanted);
       throw new InvalidTokenError(
-        `oidc: verify token: oidc: expected audience ${JSON.stringify(clientId)} got ${JSON.stringify(claims["aud"] ?? "")}`,
+        `oidc: verify token: oidc: expected audience ${shown} got ${JSON.stringify(claims["aud"] ?? "")}`,
       );
     }
     const expires = claims["exp"];
@@ -155,28 +176,48 @@ export class OidcAuthenticator implements TokenAuthenticator {
     const notBefore = claims["nbf"];
     if (typeof notBefore === "number" && now + 300 < notBefore)
       throw new InvalidTokenError("oidc: verify token: oidc: token is not valid yet");
-    for (const [name, value] of Object.entries(requiredClaims)) {
-      if (claims[name] !== value)
-        throw new InvalidTokenError(
-          `oidc: required claim ${name} value does not match. Got = ${String(claims[name])}, want = ${value}`,
-        );
-    }
     return expires;
   }
+}
 
-  #resultOf(claims: DecodedJwt["claims"]): TokenResult {
-    const { usernameClaim = "sub", groupsClaim, groupsPrefix = "" } = this.#deps.options;
-    const name = claims[usernameClaim];
-    if (typeof name !== "string" || name === "")
-      throw new InvalidTokenError(`oidc: parse username claims ${JSON.stringify(usernameClaim)}: claim not present`);
-    if (usernameClaim === "email" && claims["email_verified"] === false)
-      throw new InvalidTokenError("oidc: email not verified");
-    const raw = groupsClaim === undefined ? [] : claims[groupsClaim];
-    const groups = (Array.isArray(raw) ? raw : [raw]).filter(
-      (group): group is string => typeof group === "string" && group !== "",
-    );
-    return {
-      user: withAuthenticated({ name: this.#prefix + name, groups: groups.map((group) => groupsPrefix + group) }),
-    };
+/** The string claim that names the user. @throws InvalidTokenError */
+export function usernameOf(claims: Readonly<Record<string, unknown>>, claim: string): string {
+  const name = claims[claim];
+  if (typeof name !== "string" || name === "") {
+    throw new InvalidTokenError(`oidc: parse username claims ${JSON.stringify(claim)}: claim not present`);
   }
+  if (claim === "email" && claims["email_verified"] === false) throw new InvalidTokenError("oidc: email not verified");
+  return name;
+}
+
+/** A claim that is a string or a list of strings, as a list. */
+export function stringsOf(value: unknown): string[] {
+  return (Array.isArray(value) ? value : [value]).filter(
+    (item): item is string => typeof item === "string" && item !== "",
+  );
+}
+
+export function requireClaim(claims: Readonly<Record<string, unknown>>, name: string, value: string): void {
+  if (claims[name] === value) return;
+  throw new InvalidTokenError(
+    `oidc: required claim ${name} value does not match. Got = ${String(claims[name])}, want = ${value}`,
+  );
+}
+
+/** The mapping that the `--oidc-*` flags describe. */
+function flagMapper(options: OidcOptions): ClaimMapper {
+  const {
+    issuerUrl,
+    usernameClaim = "sub",
+    usernamePrefix,
+    groupsClaim,
+    groupsPrefix = "",
+    requiredClaims = {},
+  } = options;
+  const prefix = usernamePrefix === "-" ? "" : (usernamePrefix ?? (usernameClaim === "email" ? "" : `${issuerUrl}#`));
+  return (claims) => {
+    for (const [name, value] of Object.entries(requiredClaims)) requireClaim(claims, name, value);
+    const groups = groupsClaim === undefined ? [] : stringsOf(claims[groupsClaim]);
+    return { name: prefix + usernameOf(claims, usernameClaim), groups: groups.map((group) => groupsPrefix + group) };
+  };
 }
