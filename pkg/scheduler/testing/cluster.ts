@@ -1,4 +1,5 @@
 /** A scheduler on a real API server over the memory store, in one process, for this module's tests. */
+import type { OwnerReference } from "#pkg/apimachinery/index.ts";
 import { builtinResources } from "#pkg/api/index.ts";
 import { nodes as nodesRef, pods as podsRef, namespaces as namespacesRef } from "#pkg/api/refs.ts";
 import type { Node, Pod, PodSpec } from "#pkg/api/types/core-v1.ts";
@@ -40,6 +41,7 @@ export interface PodOptions {
   readonly labels?: Record<string, string>;
   readonly cpu?: string;
   readonly namespace?: string;
+  readonly owner?: OwnerReference;
 }
 
 export async function startCluster(
@@ -120,13 +122,15 @@ async function createNode(client: Client, name: string, options?: NodeOptions): 
 
 export function podDraft(name: string, spec: Partial<PodSpec> = {}, options: PodOptions = {}): Draft<Pod> {
   const resources = options.cpu === undefined ? {} : { resources: { requests: { cpu: options.cpu } } };
+  const { namespace = "default", labels, owner } = options;
   return {
     apiVersion: "v1",
     kind: "Pod",
     metadata: {
-      namespace: options.namespace ?? "default",
+      namespace,
       name,
-      ...(options.labels === undefined ? {} : { labels: options.labels }),
+      ...(labels === undefined ? {} : { labels }),
+      ...(owner === undefined ? {} : { ownerReferences: [owner] }),
     },
     spec: { containers: [{ name: "main", image: "nginx", ...resources }], terminationGracePeriodSeconds: 0, ...spec },
   };
