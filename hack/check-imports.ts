@@ -55,7 +55,8 @@ for (const file of globSync("{cmd,pkg,hack,test-e2e}/**/*.{ts,tsx}", { cwd: root
   for (const [, specifier] of text.matchAll(/(?:from|import)\s*\(?\s*"([^"]+)"/g)) {
     const target = resolveImport(file, specifier!);
     if (target === undefined || target.includes("$")) continue; // a package, or a template that writes imports
-    if (!existsSync(join(root, target)) && !file.startsWith("hack/generate-")) problems.push(`${file}: ${specifier} does not exist`);
+    if (!existsSync(join(root, target)) && !file.startsWith("hack/generate-"))
+      problems.push(`${file}: ${specifier} does not exist`);
     const to = moduleOf(target);
     if (to === undefined) {
       if (from !== undefined) problems.push(`${file}: pkg/ may not import ${target}`);

@@ -63,7 +63,10 @@ if (chosen.includes("e2e")) {
   await buildPrograms();
   const lab = await Lab.start({ nodes: 2, progress: (line) => console.log(`  ${line}`) });
   try {
-    runTests("end-to-end tests", ["test-e2e/!(commands)/**/*.test.ts"], 2, { KUBITS_LAB: lab.dir });
+    const shared = { KUBITS_LAB: lab.dir };
+    runTests("end-to-end tests", ["test-e2e/!(commands|disruptive)/**/*.test.ts"], 2, shared);
+    // These kill what the others stand on, so they run alone and last.
+    runTests("end-to-end tests that break things", ["test-e2e/disruptive/**/*.test.ts"], 1, shared);
   } finally {
     await lab.destroy();
   }

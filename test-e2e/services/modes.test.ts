@@ -29,7 +29,9 @@ after(() => lab?.destroy());
 for (const mode of ["nftables", "userspace", "iptables"]) {
   test(`the node agent changes to ${mode} mode; services and DNS go on`, { timeout: 120_000 }, async () => {
     const node = lab.master;
+    const asked = Date.now();
     await node.daemons.stop("kubits-node");
+    assert.ok(Date.now() - asked < 5000, "the node agent ends when it is told to");
     lab.startNode(node, [`--proxy-mode=${mode}`]);
     await eventually("the proxy says its mode", async () =>
       (await cluster.curl(node, "http://127.0.0.1:10249/proxyMode")) === mode ? true : undefined,
