@@ -1,6 +1,6 @@
 import { parseQuantity } from "#pkg/apimachinery/index.ts";
 import type { FieldSchema } from "#pkg/apimachinery/index.ts";
-import { goTypeOf } from "./go-types.ts";
+import { goTypeOf, namedTypeOf } from "./go-types.ts";
 
 /** Progress of one check. Closures are shared between requests, so all that varies lives here. */
 export interface CheckState {
@@ -55,26 +55,28 @@ export function compileChecker(schema: FieldSchema): Checker {
   return checker;
 }
 
-function build(schema: FieldSchema): Checker {
+function build(schema: FieldSchema, goType = goTypeOf(schema)): Checker {
   switch (schema.type) {
     case "object":
-      return objectChecker(schema);
+      return objectChecker(schema, goType);
     case "array":
-      return arrayChecker(schema);
+      return arrayChecker(schema, goType);
     case "map":
-      return mapChecker(schema);
+      return mapChecker(schema, goType);
     case "any":
       return () => undefined;
     default:
-      return scalarChecker(schema);
+      return scalarChecker(schema, goType);
   }
 }
 
-function objectChecker(schema: FieldSchema): Checker {
-  const goType = goTypeOf(schema);
+function objectChecker(schema: FieldSchema, goType: string): Checker {
   const struct = goType.slice(goType.lastIndexOf(".") + 1);
   const members = new Map<string, Checker>();
-  for (const [name, member] of schema.properties ?? []) members.set(name, compileChecker(member));
+  for (const [name, member] of schema.properties ?? []) {
+    const named = namedTypeOf(struct, name);
+    members.set(name, named === undefined ? compileChecker(member) : build(member, named));
+  }
   const open = schema.preserveUnknownFields === true || (schema.properties === undefined && schema.items === undefined);
   const additional = schema.items === undefined ? undefined : compileChecker(schema.items);
   return (value, state) => {
@@ -104,9 +106,8 @@ function objectChecker(schema: FieldSchema): Checker {
   };
 }
 
-function arrayChecker(schema: FieldSchema): Checker {
+function arrayChecker(schema: FieldSchema, goType: string): Checker {
   const element = compileChecker(schema.items ?? { type: "any" });
-  const goType = goTypeOf(schema);
   return (value, state) => {
     if (value === null || value === undefined) return;
     if (!Array.isArray(value)) {
@@ -122,9 +123,8 @@ function arrayChecker(schema: FieldSchema): Checker {
   };
 }
 
-function mapChecker(schema: FieldSchema): Checker {
+function mapChecker(schema: FieldSchema, goType: string): Checker {
   const element = compileChecker(schema.items ?? { type: "any" });
-  const goType = goTypeOf(schema);
   return (value, state) => {
     if (value === null || value === undefined) return;
     if (typeof value !== "object" || Array.isArray(value)) {
@@ -144,8 +144,7 @@ function mapChecker(schema: FieldSchema): Checker {
 const LIMITS: Readonly<Record<string, number>> = { int32: 2 ** 31, int64: 2 ** 63 };
 const RFC3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})$/;
 
-function scalarChecker(schema: FieldSchema): Checker {
-  const goType = goTypeOf(schema);
+function scalarChecker(schema: FieldSchema, goType: string): Checker {
   const expect =
     (type: string): Checker =>
     (value, state) => {
