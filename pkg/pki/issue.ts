@@ -197,7 +197,12 @@ export async function signLeaf(ca: KeyPair, template: LeafTemplate): Promise<str
 
 /** True when the leaf was signed by one of the authorities (PEM, may hold several) and its signature verifies. */
 export function issuedBy(leafDer: Uint8Array, authorities: readonly NodeCertificate[]): boolean {
-  const leaf = new NodeCertificate(leafDer);
+  let leaf: NodeCertificate;
+  try {
+    leaf = new NodeCertificate(leafDer);
+  } catch {
+    return false; // what OpenSSL cannot read was issued by nobody
+  }
   return authorities.some((authority) => leaf.checkIssued(authority) && leaf.verify(authority.publicKey));
 }
 

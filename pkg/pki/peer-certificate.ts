@@ -52,14 +52,16 @@ export function parsePeerCertificate(der: Uint8Array): PeerCertificate {
   if (validity === undefined || subject === undefined) throw new RangeError("not a certificate");
   const [notBefore, notAfter] = children(der, validity);
   if (notBefore === undefined || notAfter === undefined) throw new RangeError("certificate has no validity");
+  const period = { notBefore: timeOf(der, notBefore), notAfter: timeOf(der, notAfter) };
+  // A time nobody can read would compare as neither past nor future.
+  if (Number.isNaN(period.notBefore) || Number.isNaN(period.notAfter)) throw new RangeError("malformed validity");
   const attributes = attributesOf(der, subject);
   const valuesOf = (oid: string): string[] => attributes.filter((a) => a.oid === oid).map((a) => a.value);
   return {
     commonName: valuesOf(OID_COMMON_NAME).at(-1) ?? "",
     organizations: valuesOf(OID_ORGANIZATION),
     uid: valuesOf(OID_KUBERNETES_UID)[0],
-    notBefore: timeOf(der, notBefore),
-    notAfter: timeOf(der, notAfter),
+    ...period,
     fingerprint: createHash("sha256").update(der).digest("hex"),
   };
 }

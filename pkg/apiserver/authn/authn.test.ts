@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createHmac, generateKeyPairSync, sign, X509Certificate } from "node:crypto";
 import { before, beforeEach, describe, test } from "node:test";
+import fc from "fast-check";
 import type { Node, Pod, Secret, ServiceAccount } from "#pkg/api/types/core-v1.ts";
 import type { KubeObject, UserInfo } from "#pkg/apimachinery/index.ts";
 import { createCa, generateServiceAccountKey, issueCertificate, type KeyPair } from "#pkg/pki/index.ts";
@@ -160,6 +161,25 @@ describe("service account tokens", () => {
     ]) {
       await assert.rejects(w.authenticator.authenticate(bearer(token)), unauthorized, token.slice(0, 40));
     }
+  });
+
+  test("whatever bytes a token has, it is accepted as issued or refused with 401", async () => {
+    const good = tokenOf(await requestToken(w, bound));
+    const signatureAt = good.lastIndexOf(".") + 1;
+    const alphabet = "ABCabc019-_.=%";
+    await fc.assert(
+      fc.asyncProperty(fc.nat(signatureAt + 300), fc.nat(alphabet.length - 1), async (index, letter) => {
+        const forged = good.slice(0, index) + alphabet[letter] + good.slice(index + 1);
+        if (forged === good) return;
+        await assert.rejects(w.authenticator.authenticate(bearer(forged)), unauthorized);
+      }),
+      { numRuns: 300 },
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.string({ minLength: 1, unit: "grapheme-ascii" }), async (text) => {
+        if (text.trim() !== "") await assert.rejects(w.authenticator.authenticate(bearer(text)), unauthorized);
+      }),
+    );
   });
 
   test("a legacy secret token works until its secret changes", async () => {
