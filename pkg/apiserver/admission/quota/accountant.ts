@@ -53,6 +53,9 @@ export class QuotaAccountant {
   /** Revision of our own last write per quota: anything newer was written by someone who counted afresh. */
   readonly #written = new Map<string, number>();
 
+  /** What a lost race showed, where it is ahead of the cache: with several servers the cache may lag behind. */
+  readonly #ahead = new Map<string, CacheEntry>();
+
   constructor(cache: QuotaCache) {
     this.#cache = cache;
   }
@@ -111,7 +114,7 @@ export class QuotaAccountant {
 
   /** Books all open charges of one quota with one write; on a lost race they stay open. */
   async #bookQuota(namespace: string, name: string, batch: readonly Pending[]): Promise<void> {
-    const entry = this.#cache.peek(namespace, name);
+    const entry = this.#latest(namespace, name);
     const concerned = batch.filter((pending) => pending.open.has(name));
     if (entry === undefined) {
       for (const pending of concerned) pending.open.delete(name); // the quota is gone
@@ -149,12 +152,21 @@ export class QuotaAccountant {
 
   async #giveBack(namespace: string, name: string, delta: ResourceList): Promise<void> {
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-      const entry = this.#cache.peek(namespace, name);
+      const entry = this.#latest(namespace, name);
       if (entry === undefined || entry.revision !== this.#written.get(entry.key)) return;
       const used = parseList((entry.object as unknown as ResourceQuota).status?.used);
       for (const [resource, amount] of delta) used.set(resource, plus(used.get(resource), amount.neg()));
       if (await this.#write(entry, used)) return;
     }
+  }
+
+  #latest(namespace: string, name: string): CacheEntry | undefined {
+    const cached = this.#cache.peek(namespace, name);
+    const ahead = this.#ahead.get(`${namespace}/${name}`);
+    if (ahead === undefined) return cached;
+    if (cached !== undefined && cached.revision < ahead.revision) return ahead;
+    this.#ahead.delete(`${namespace}/${name}`);
+    return cached;
   }
 
   async #write(entry: CacheEntry, used: ResourceList): Promise<boolean> {
@@ -166,7 +178,11 @@ export class QuotaAccountant {
       this.#written.set(entry.key, written.revision);
       return true;
     } catch (error) {
-      if (error instanceof RevisionConflictError || error instanceof KeyNotFoundError) return false;
+      if (error instanceof RevisionConflictError) {
+        if (error.current !== undefined) this.#ahead.set(`${entry.namespace}/${entry.name}`, error.current);
+        return false;
+      }
+      if (error instanceof KeyNotFoundError) return false;
       throw error;
     }
   }

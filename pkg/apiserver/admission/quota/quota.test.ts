@@ -125,6 +125,22 @@ describe("ResourceQuota", () => {
     await assert.rejects(create(pod()), /exceeded quota/);
   });
 
+  test("a cache that lags behind another server's writes does not stop it", async () => {
+    quotas.set(quota({ pods: "5" }));
+    const stale = quotas.peek("ns", "q")!;
+    quotas.set(quota({ pods: "5" }, { pods: "3" })); // written elsewhere, not seen here yet
+    const lagging = new ResourceQuota(
+      quotas.source,
+      { peek: () => stale, update: (entry, object) => quotas.update(entry, object) },
+      clock,
+    );
+    const attempt = async (): Promise<void> => lagging.validate(attributesFor("pods", { object: pod() }));
+    await attempt();
+    assert.deepEqual(quotas.used(), { pods: "4" });
+    await attempt();
+    await assert.rejects(attempt(), /exceeded quota: q, requested: pods=1, used: pods=5, limited: pods=5/);
+  });
+
   test("dry runs are checked, not charged", async () => {
     quotas.set(quota({ pods: "1" }));
     await create(pod(), "pods", { dryRun: true });
