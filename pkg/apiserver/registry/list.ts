@@ -59,12 +59,16 @@ export async function listPage(call: Call, options: ListOptions): Promise<Listed
   const prefix = listPrefix(cache.prefix, installed, selection);
   let result: CacheListResult;
   try {
+    const consistency = consistencyOf(options, token);
+    if (typeof consistency === "object" && "exact" in consistency) {
+      await call.services.registry.assertNotCompacted(consistency.exact);
+    }
     const query: CacheListOptions = {
       namespace: selection.namespace,
       ...(selection.name === undefined ? {} : { name: selection.name }),
       ...(selection.index === undefined ? {} : { index: selection.index }),
       ...(token === undefined ? {} : { startAfter: prefix + token.startAfter }),
-      consistency: consistencyOf(options, token),
+      consistency,
     };
     result = installed.convertsByAsking
       ? await listConverted(installed, query, selection, options.limit)

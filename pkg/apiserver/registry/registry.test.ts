@@ -181,6 +181,24 @@ test("follows the rules about resourceVersion in lists", async () => {
   assert.match(String(selector.json["message"]), /field label not supported: data\.k/);
 });
 
+test("lets continue tokens expire with the history, and offers to go on inconsistently", async () => {
+  const path = "/api/v1/namespaces/chunks/configmaps";
+  for (const name of ["a", "b", "c"]) await server.request(path, { body: map({ name }) });
+  const first = await server.request(`${path}?limit=1`);
+  const token = (first.json.metadata as unknown as { continue: string }).continue;
+  await server.request(path, { body: map({ name: "bb" }) });
+  await server.cacher.store.compact(await server.cacher.store.currentRevision());
+  const expired = await server.request(`${path}?limit=1&continue=${token}`);
+  assert.equal(expired.status, 410, expired.text);
+  assert.equal(expired.json["reason"], "Expired");
+  const fresh = (expired.json.metadata as unknown as { continue: string }).continue;
+  const rest = await server.request(`${path}?continue=${fresh}`);
+  assert.deepEqual(
+    (rest.json["items"] as { metadata: { name: string } }[]).map(({ metadata }) => metadata.name),
+    ["b", "bb", "c"],
+  );
+});
+
 test("retries patches that lose a race, refuses those that name a version", async () => {
   await server.request(maps, { body: map({ name: "race" }) });
   const all = await Promise.all(

@@ -97,6 +97,13 @@ export class ResourceRegistry {
     await Promise.all(Array.from(this.all(), (installed) => installed.cache?.ready()));
   }
 
+  /**
+   * The cache may remember more than the store; clients are promised that a revision is gone once it is compacted.
+   * @throws CompactedError
+   */
+  async assertNotCompacted(revision: number): Promise<void> {
+    await this.#cacher.store.get(`${this.#cacher.rootPrefix}compacted`, { revision });
+  }
   /** undefined when the store answers, otherwise what is wrong. */
   async probe(): Promise<string | undefined> {
     try {

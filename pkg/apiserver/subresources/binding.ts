@@ -97,7 +97,7 @@ function bound(object: Readonly<KubeObject>, binding: Binding, now: number): Kub
     },
     spec: { ...pod.spec, nodeName: binding.target.name },
     status: {
-      ...pod.status,
+      ...withoutNomination(pod.status),
       conditions: withCondition(pod.status?.conditions, {
         type: "PodScheduled",
         status: "True",
@@ -107,6 +107,12 @@ function bound(object: Readonly<KubeObject>, binding: Binding, now: number): Kub
       }),
     },
   };
+}
+
+/** A nomination has served its purpose once the pod is bound. */
+function withoutNomination(status: Pod["status"]): Pod["status"] {
+  const { nominatedNodeName: _nominated, ...rest } = status ?? {};
+  return rest;
 }
 
 /** The conditions with one added or replaced; the time of transition stays when the status does. */
