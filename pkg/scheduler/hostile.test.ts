@@ -109,6 +109,21 @@ describe("what validation would not let through", () => {
     );
   });
 
+  it("topology keys that no node has cost nothing, however many there are", () => {
+    const { cache } = place({});
+    const slots = cache.node("n1")!.domains.length;
+    for (let i = 0; i < 10_000; i++) assert.equal(cache.topology.track(`made-up/${i}`).slot, 0);
+    assert.equal(cache.node("n1")!.domains.length, slots);
+    cache.setNode(stored(nodeDraft("n2", { labels: { "made-up/7": "x" } })));
+    assert.notEqual(cache.topology.track("made-up/7").slot, 0, "a label that a node has is a topology");
+  });
+
+  it("more affinity terms than anybody needs are refused", () => {
+    const many = Array.from({ length: 5_000 }, (_, i) => ({ matchLabels: { app: `a${i}` } }));
+    const { result } = place({ affinity: { podAntiAffinity: terms(...many) } });
+    assert.equal(result, "pod states 5000 pod affinity terms, more than 1000");
+  });
+
   it("labels named like members of every object select nothing by accident", () => {
     for (const key of ["constructor", "__proto__", "toString"]) {
       const expression = { key, operator: "Exists" };

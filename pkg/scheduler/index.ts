@@ -17,5 +17,5 @@ export type {
   EventRegistration,
   PreFilterResult,
 } from "./framework/types.ts";
-export type { Status } from "./framework/status.ts";
+export { type Status, unresolvable, unschedulable } from "./framework/status.ts";
 export type { PluginFactory, PluginHandle } from "./plugins/registry.ts";

@@ -35,6 +35,20 @@ export interface HostPort {
 const NO_TOLERATIONS: readonly Toleration[] = [];
 const NO_REQUESTS: PodRequests = { requests: noResources(), nonZero: { milliCpu: 0, memory: 0 } };
 
+/** Each term costs every attempt; a pod with more than this could keep all others waiting. */
+const MAX_TERMS = 1_000;
+
+function countTerms({ spec }: Pod): number {
+  const { podAffinity, podAntiAffinity } = spec.affinity ?? {};
+  const lists = [
+    podAffinity?.requiredDuringSchedulingIgnoredDuringExecution,
+    podAffinity?.preferredDuringSchedulingIgnoredDuringExecution,
+    podAntiAffinity?.requiredDuringSchedulingIgnoredDuringExecution,
+    podAntiAffinity?.preferredDuringSchedulingIgnoredDuringExecution,
+  ];
+  return lists.reduce((sum, list) => sum + (list?.length ?? 0), 0);
+}
+
 /** One version of a pod with what scheduling asks about it, worked out once (on first use where it is rare). */
 export class PodInfo {
   readonly pod: Pod;
@@ -80,7 +94,8 @@ export class PodInfo {
     this.nonZeroMemory = nonZero.memory;
     this.tolerations = pod.spec.tolerations ?? NO_TOLERATIONS;
     this.hostPorts = hostPortsOf(pod);
-    const { podAffinity, podAntiAffinity } = pod.spec.affinity ?? {};
+    const termCount = countTerms(pod);
+    const { podAffinity, podAntiAffinity } = termCount > MAX_TERMS ? {} : (pod.spec.affinity ?? {});
     const compile = (terms: readonly PodAffinityTerm[] = []) =>
       understood(() => terms.map((term) => compileTerm(term, this)), []);
     const compileWeighted = (terms: readonly WeightedPodAffinityTerm[] = []) =>
@@ -92,6 +107,7 @@ export class PodInfo {
     this.requiredAntiAffinity = compile(podAntiAffinity?.requiredDuringSchedulingIgnoredDuringExecution);
     this.preferredAffinity = compileWeighted(podAffinity?.preferredDuringSchedulingIgnoredDuringExecution);
     this.preferredAntiAffinity = compileWeighted(podAntiAffinity?.preferredDuringSchedulingIgnoredDuringExecution);
+    if (termCount > MAX_TERMS) problem ??= `pod states ${termCount} pod affinity terms, more than ${MAX_TERMS}`;
     this.problem = problem;
   }
   /** Does it say anything about other pods? */

@@ -1,5 +1,6 @@
 import type { NodeInfo } from "./node-info.ts";
 import { labelOf } from "./selectors.ts";
+import type { Labels } from "./selectors.ts";
 
 /** The values nodes have for one topology key, numbered so that counting needs no strings. */
 export interface TopologyKey {
@@ -57,24 +58,31 @@ class Key implements TopologyKey {
   }
 }
 
+/** A key that no node has a label for. Pods may name any number of such keys, so they must cost nothing. */
+const ABSENT: TopologyKey = { key: "", slot: 0, size: 0, used: 0, present: () => new Uint8Array(0) };
+
 /** Keeps, for every topology key in use, the number of each node's value in `node.domains`. */
 export class TopologyIndex {
   readonly #keys = new Map<string, Key>();
-  readonly #nodes = new Set<NodeInfo>();
+  readonly #nodes = new Map<NodeInfo, Labels>();
+  /** How many nodes have a label of this key. */
+  readonly #labelled = new Map<string, number>();
 
   /** The key's numbering, made on first use. */
   track(key: string): TopologyKey {
     let tracked = this.#keys.get(key);
     if (tracked === undefined) {
-      tracked = new Key(key, this.#keys.size);
+      if (!this.#labelled.has(key)) return ABSENT;
+      tracked = new Key(key, this.#keys.size + 1);
       this.#keys.set(key, tracked);
-      for (const node of this.#nodes) assign(tracked, node);
+      for (const node of this.#nodes.keys()) assign(tracked, node);
     }
     return tracked;
   }
   /** Call after a node was added or its labels changed. */
   update(node: NodeInfo): void {
-    this.#nodes.add(node);
+    this.#countLabels(node, node.labels);
+    node.domains[ABSENT.slot] = -1;
     for (const key of this.#keys.values()) {
       const old = node.domains[key.slot];
       assign(key, node);
@@ -82,12 +90,27 @@ export class TopologyIndex {
     }
   }
   remove(node: NodeInfo): void {
-    if (!this.#nodes.delete(node)) return;
+    if (!this.#nodes.has(node)) return;
+    this.#countLabels(node, undefined);
     for (const key of this.#keys.values()) {
       const old = node.domains[key.slot];
       if (old !== undefined && old >= 0) key.release(old);
       node.domains[key.slot] = -1;
     }
+  }
+
+  #countLabels(node: NodeInfo, labels: Labels | undefined): void {
+    for (const key of Object.keys(this.#nodes.get(node) ?? {})) {
+      const left = this.#labelled.get(key)! - 1;
+      if (left === 0) this.#labelled.delete(key);
+      else this.#labelled.set(key, left);
+    }
+    if (labels === undefined) {
+      this.#nodes.delete(node);
+      return;
+    }
+    this.#nodes.set(node, labels);
+    for (const key of Object.keys(labels)) this.#labelled.set(key, (this.#labelled.get(key) ?? 0) + 1);
   }
 }
 
