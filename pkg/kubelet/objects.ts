@@ -109,9 +109,12 @@ export class ReferencedObjects {
         delayMs = RETRY_MS;
         if ((follower.current as { immutable?: boolean } | undefined)?.immutable === true) return;
         const { resourceVersion } = list.metadata;
+        const since = this.#clock.monotonic();
         for await (const event of this.#client.watch(ref, { ...options, resourceVersion, allowWatchBookmarks: true })) {
           if (event.type !== "BOOKMARK") set(event.type === "DELETED" ? undefined : event.object);
         }
+        // A server that ends watches at once must not be asked without a pause.
+        if (this.#clock.monotonic() - since < RETRY_MS) await sleep(this.#clock, RETRY_MS, signal);
       } catch (err) {
         if (signal.aborted) return;
         this.#log.debug({ err, ...reference }, "Following a referenced object failed");

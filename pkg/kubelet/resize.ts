@@ -297,11 +297,14 @@ export class Resizer implements ResourceKeeper {
     const result: ContainerStatus = { ...status };
     const mounts = spec?.volumeMounts ?? [];
     if (mounts.length > 0 && container !== undefined) {
-      result.volumeMounts = mounts.map(({ name, mountPath, readOnly, recursiveReadOnly }) => ({
+      // What the runtime did counts: "IfPossible" shows as what became possible.
+      const recursive = (path: string) =>
+        container.mounts.some((m) => m.containerPath === path && m.recursiveReadOnly === true);
+      result.volumeMounts = mounts.map(({ name, mountPath, readOnly }) => ({
         name,
         mountPath,
         ...(readOnly === true
-          ? { readOnly: true, recursiveReadOnly: recursiveReadOnly === "Enabled" ? "Enabled" : "Disabled" }
+          ? { readOnly: true, recursiveReadOnly: recursive(mountPath) ? "Enabled" : "Disabled" }
           : {}),
       }));
     }

@@ -78,8 +78,11 @@ export async function startContainerd(subnet: string): Promise<TestContainerd> {
   writeFileSync(join(directory, "cni", "10-test.conflist"), cniConfiguration(directory, bridge, subnet));
   writeFileSync(join(directory, "config.toml"), configFor(directory));
   const log = openSync(join(directory, "containerd.log"), "w");
-  const child = spawn("/usr/bin/containerd", ["--config", join(directory, "config.toml")], {
+  // Another containerd than the machine's own is tried by naming its directory, where its shim lies too.
+  const binaries = process.env["KUBELET_TEST_CONTAINERD"] ?? "/usr/bin";
+  const child = spawn(join(binaries, "containerd"), ["--config", join(directory, "config.toml")], {
     stdio: ["ignore", log, log],
+    env: { ...process.env, PATH: `${binaries}:${process.env["PATH"]}` },
   });
   const socket = join(directory, "containerd.sock");
   const runtime = new GrpcRuntime(`unix://${socket}`);
