@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { buildPrograms } from "../../hack/lib/cluster.ts";
 import { Lab } from "../../hack/lib/lab.ts";
 import { TestCluster, eventually } from "../framework/lab.ts";
 import { pod, service } from "../framework/manifests.ts";
@@ -9,6 +10,7 @@ let cluster: TestCluster;
 
 // A cluster of its own: the node agent is restarted with other flags under the feet of its pods.
 before(async () => {
+  if (process.env["KUBITS_LAB"] === undefined) await buildPrograms();
   lab = await Lab.start({ nodes: 1 });
   cluster = new TestCluster(lab, "default");
   await eventually("the default service account appears", () => cluster.get("serviceaccount", "default"));
