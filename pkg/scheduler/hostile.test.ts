@@ -121,7 +121,28 @@ describe("what validation would not let through", () => {
   it("more affinity terms than anybody needs are refused", () => {
     const many = Array.from({ length: 5_000 }, (_, i) => ({ matchLabels: { app: `a${i}` } }));
     const { result } = place({ affinity: { podAntiAffinity: terms(...many) } });
-    assert.equal(result, "pod states 5000 pod affinity terms, more than 1000");
+    assert.equal(result, "pod states 5000 affinity terms and spread constraints, more than 1000");
+  });
+
+  it("ten thousand host ports are checked in no time", () => {
+    const ports = Array.from({ length: 10_000 }, (_, i) => ({ containerPort: 1, hostPort: i + 1 }));
+    const { cache, search, profile } = offlineScheduler({ clock: new FakeClock(), random: new SeededRandom(1) });
+    for (let i = 0; i < 100; i++) {
+      cache.setNode(stored(nodeDraft(`n${i}`)));
+      const first = {
+        containers: [{ name: "c", ports: [...ports.slice(0, -1), { containerPort: 1, hostPort: 20_000 }] }],
+      };
+      cache.setPod(new PodInfo(stored<Pod>(podDraft(`first-${i}`, first))), `n${i}`);
+    }
+    const start = performance.now();
+    const info = new PodInfo(
+      stored<Pod>(podDraft("second", { containers: [{ name: "c", ports: ports.slice(-1).concat(ports.slice(-1)) }] })),
+    );
+    const result = search.search(profile, info, new CycleState(), new AbortController().signal);
+    assert.ok("found" in result, "port 10000 is free");
+    const all = new PodInfo(stored<Pod>(podDraft("third", { containers: [{ name: "c", ports: ports.toReversed() }] })));
+    assert.ok("unschedulable" in search.search(profile, all, new CycleState(), new AbortController().signal));
+    assert.ok(performance.now() - start < 1_000);
   });
 
   it("labels named like members of every object select nothing by accident", () => {

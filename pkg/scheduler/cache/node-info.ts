@@ -22,8 +22,8 @@ export class NodeInfo {
   readonly requested: Resources = noResources();
   nonZeroMilliCpu = 0;
   nonZeroMemory = 0;
-  /** Host ports in use: "ip/protocol/port" and how many pods use it; more than one only after a conflict elsewhere. */
-  readonly usedPorts = new Map<string, HostPort & { count: number }>();
+  /** Host ports in use: by "protocol/port" the addresses and how many pods use each. */
+  readonly usedPorts = new Map<string, Map<string, number>>();
   /** Number of this node's value for each tracked topology key, -1 without one; kept by the TopologyIndex. */
   readonly domains: number[] = [];
   /** Changes with every change of the node or its pods. */
@@ -72,7 +72,7 @@ export class NodeInfo {
     addResources(copy.requested, this.requested);
     copy.nonZeroMilliCpu = this.nonZeroMilliCpu;
     copy.nonZeroMemory = this.nonZeroMemory;
-    for (const [id, port] of this.usedPorts) copy.usedPorts.set(id, { ...port });
+    for (const [id, addresses] of this.usedPorts) copy.usedPorts.set(id, new Map(addresses));
     copy.domains.push(...this.domains);
     copy.generation = this.generation;
     return copy;
@@ -83,12 +83,20 @@ export class NodeInfo {
     addResources(this.requested, pod.requests, sign);
     this.nonZeroMilliCpu += sign * pod.nonZeroMilliCpu;
     this.nonZeroMemory += sign * pod.nonZeroMemory;
-    for (const port of pod.hostPorts) {
-      const id = `${port.ip}/${port.protocol}/${port.port}`;
-      const used = this.usedPorts.get(id);
-      const count = (used?.count ?? 0) + sign;
-      if (count <= 0) this.usedPorts.delete(id);
-      else this.usedPorts.set(id, { ...port, count });
-    }
+    for (const port of pod.hostPorts) this.#usePort(port, sign);
   }
+  #usePort({ ip, protocol, port }: HostPort, sign: 1 | -1): void {
+    const id = portId(protocol, port);
+    let addresses = this.usedPorts.get(id);
+    if (addresses === undefined) this.usedPorts.set(id, (addresses = new Map()));
+    const count = (addresses.get(ip) ?? 0) + sign;
+    if (count > 0) addresses.set(ip, count);
+    else addresses.delete(ip);
+    if (addresses.size === 0) this.usedPorts.delete(id);
+  }
+}
+
+/** The key of `usedPorts`. */
+export function portId(protocol: string, port: number): string {
+  return `${protocol}/${port}`;
 }

@@ -39,14 +39,20 @@ const NO_REQUESTS: PodRequests = { requests: noResources(), nonZero: { milliCpu:
 const MAX_TERMS = 1_000;
 
 function countTerms({ spec }: Pod): number {
-  const { podAffinity, podAntiAffinity } = spec.affinity ?? {};
+  const { nodeAffinity, podAffinity, podAntiAffinity } = spec.affinity ?? {};
+  const nodeTerms = [
+    ...(nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms ?? []),
+    ...(nodeAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? []).map(({ preference }) => preference),
+  ];
   const lists = [
+    ...nodeTerms.map(({ matchExpressions }) => matchExpressions),
     podAffinity?.requiredDuringSchedulingIgnoredDuringExecution,
     podAffinity?.preferredDuringSchedulingIgnoredDuringExecution,
     podAntiAffinity?.requiredDuringSchedulingIgnoredDuringExecution,
     podAntiAffinity?.preferredDuringSchedulingIgnoredDuringExecution,
   ];
-  return lists.reduce((sum, list) => sum + (list?.length ?? 0), 0);
+  const spread = spec.topologySpreadConstraints?.length ?? 0;
+  return lists.reduce<number>((sum, list) => sum + (list?.length ?? 0), spread);
 }
 
 /** One version of a pod with what scheduling asks about it, worked out once (on first use where it is rare). */
@@ -107,7 +113,8 @@ export class PodInfo {
     this.requiredAntiAffinity = compile(podAntiAffinity?.requiredDuringSchedulingIgnoredDuringExecution);
     this.preferredAffinity = compileWeighted(podAffinity?.preferredDuringSchedulingIgnoredDuringExecution);
     this.preferredAntiAffinity = compileWeighted(podAntiAffinity?.preferredDuringSchedulingIgnoredDuringExecution);
-    if (termCount > MAX_TERMS) problem ??= `pod states ${termCount} pod affinity terms, more than ${MAX_TERMS}`;
+    if (termCount > MAX_TERMS)
+      problem ??= `pod states ${termCount} affinity terms and spread constraints, more than ${MAX_TERMS}`;
     this.problem = problem;
   }
   /** Does it say anything about other pods? */

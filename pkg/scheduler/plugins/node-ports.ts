@@ -1,9 +1,11 @@
+import { portId } from "../cache/node-info.ts";
 import type { NodeInfo } from "../cache/node-info.ts";
 import type { PodInfo } from "../cache/pod-info.ts";
 import type { HostPort } from "../cache/pod-info.ts";
 import { unschedulable } from "../framework/status.ts";
 import type { Plugin } from "../framework/types.ts";
 
+const WILDCARD = "0.0.0.0";
 const REFUSED = unschedulable("node(s) didn't have free ports for the requested pod ports");
 
 /** Two pods on one node cannot listen on the same host address, protocol and port. */
@@ -24,10 +26,12 @@ export function nodePorts(): Plugin {
   };
 }
 
-function conflicts(pod: PodInfo, node: NodeInfo): boolean {
-  if (node.usedPorts.size === 0) return false;
-  for (const wanted of pod.hostPorts) {
-    for (const used of node.usedPorts.values()) if (collide(wanted, used)) return true;
+function conflicts(pod: PodInfo, { usedPorts }: NodeInfo): boolean {
+  if (usedPorts.size === 0) return false;
+  for (const { ip, protocol, port } of pod.hostPorts) {
+    const addresses = usedPorts.get(portId(protocol, port));
+    if (addresses === undefined) continue;
+    if (isWildcard(ip) || addresses.has(ip) || addresses.has(WILDCARD)) return true;
   }
   return false;
 }
@@ -39,5 +43,5 @@ function collide(a: HostPort, b: HostPort): boolean {
 }
 
 function isWildcard(ip: string): boolean {
-  return ip === "0.0.0.0";
+  return ip === WILDCARD;
 }
