@@ -9,6 +9,6 @@ export const podDisruptionBudget = defineResource<PodDisruptionBudget>({
   kind: "PodDisruptionBudget",
   printRow: printPodDisruptionBudget,
   initialStatus: { disruptionsAllowed: 0, currentHealthy: 0, desiredHealthy: 0, expectedPods: 0 },
-  strategy: { validate: validatePodDisruptionBudget },
+  strategy: { allowUnconditionalUpdate: false, validate: validatePodDisruptionBudget },
   status: { validateUpdate: validatePodDisruptionBudgetStatus },
 });

@@ -201,6 +201,32 @@ export const validateResourceClaimUpdate = (claim: ResourceClaim, old: Readonly<
   ...validateResourceClaim(claim),
 ];
 
+const MAX_DEVICE_CONDITIONS = 8;
+const MAX_DEVICE_DATA_BYTES = 10 * 1024;
+
+/** What drivers report about devices of the claim; about others they have nothing to say. */
+function validateDeviceStatuses({ status }: ResourceClaim): FieldError[] {
+  const keyOf = (device: { driver: string; pool: string; device: string; shareID?: string }): string =>
+    [device.driver, device.pool, device.device, ...(device.shareID === undefined ? [] : [device.shareID])].join("/");
+  const allocated = new Set((status?.allocation?.devices?.results ?? []).map(keyOf));
+  const seen = new Set<string>();
+  return each(status?.devices, "status.devices", (device, at) => {
+    const errors = validateDriver(device.driver, `${at}.driver`);
+    if (isEmpty(device.pool)) errors.push(required(`${at}.pool`));
+    if (isEmpty(device.device)) errors.push(required(`${at}.device`));
+    else errors.push(...dnsLabel(device.device, `${at}.device`));
+    const key = keyOf(device);
+    if (!allocated.has(key)) errors.push(invalid(at, key, "must be an allocated device in the claim"));
+    if (seen.has(key)) errors.push(duplicate(at, key));
+    seen.add(key);
+    errors.push(...bounded(device.conditions, MAX_DEVICE_CONDITIONS, `${at}.conditions`));
+    if (device.data !== undefined && JSON.stringify(device.data).length > MAX_DEVICE_DATA_BYTES) {
+      errors.push(tooLong(`${at}.data`, MAX_DEVICE_DATA_BYTES));
+    }
+    return errors;
+  });
+}
+
 export function validateResourceClaimStatus(claim: ResourceClaim, old: Readonly<ResourceClaim>): FieldError[] {
   const { allocation, reservedFor = [] } = claim.status ?? {};
   const errors = bounded(reservedFor, MAX_RESERVATIONS, "status.reservedFor");
@@ -223,6 +249,7 @@ export function validateResourceClaimStatus(claim: ResourceClaim, old: Readonly<
   if (before !== undefined && allocation !== undefined) {
     errors.push(...immutable(allocation, before, "status.allocation"));
   }
+  errors.push(...validateDeviceStatuses(claim));
   if (allocation === undefined) return errors;
   const known = requestNames(claim.spec.devices ?? {});
   return [

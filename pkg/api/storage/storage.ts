@@ -47,6 +47,7 @@ export const volumeAttachment = defineResource<VolumeAttachment>({
   initialStatus: { attached: false },
   strategy: {
     generation: false,
+    allowUnconditionalUpdate: false,
     validate: validateVolumeAttachment,
     validateUpdate: validateVolumeAttachmentUpdate,
   },

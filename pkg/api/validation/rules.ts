@@ -105,8 +105,11 @@ export function sameValue(a: unknown, b: unknown): boolean {
   return deepEqual(orEmpty(a), orEmpty(b));
 }
 
-/** Canonical IPv4 or IPv6 text. */
+/** IPv4 or IPv6 text; leading zeros and IPv4 dressed as IPv6 mean different things to different readers. */
 export function validIp(value: string, path: string): FieldError[] {
+  if (/^::ffff:/i.test(value) && isIP(value) === 6) {
+    return [fieldInvalid(path, value, "must not be an IPv4-mapped IPv6 address")];
+  }
   return isIP(value) === 0 || value.includes("%")
     ? [fieldInvalid(path, value, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")]
     : [];
