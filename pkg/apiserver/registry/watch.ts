@@ -61,7 +61,7 @@ export async function watchObjects(call: Call): Promise<void> {
         // The initial state arrives at one go, however large; only later may a reader be called slow.
         return frame === undefined || stream.write(frame) || !framer.started;
       }),
-      onProgress: inOrder.then((revision: number) => {
+      onProgress: inOrder.after((revision: number) => {
         // The first progress only says that the initial state is complete.
         const initialDone = !framer.started && initial !== "none";
         framer.started = true;
@@ -69,7 +69,7 @@ export async function watchObjects(call: Call): Promise<void> {
           if (initial === "events-and-bookmark") stream.write(framer.bookmark(revision, true));
         } else if (options.allowWatchBookmarks) stream.write(framer.bookmark(revision, false));
       }),
-      onEnd: inOrder.then((reason: EndReason, error?: Error) => {
+      onEnd: inOrder.after((reason: EndReason, error?: Error) => {
         endStream(stream, framer, reason, inOrder.failure ?? error);
         resolve();
       }),
@@ -114,7 +114,7 @@ class InOrder {
     };
   }
   /** The callback, run when everything before it has been delivered. */
-  then<T extends unknown[]>(callback: (...args: T) => void): (...args: T) => void {
+  after<T extends unknown[]>(callback: (...args: T) => void): (...args: T) => void {
     return (...args) => {
       if (this.#last === undefined) callback(...args);
       else this.#append(() => callback(...args));
