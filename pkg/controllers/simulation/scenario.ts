@@ -38,8 +38,8 @@ export interface ScenarioOptions {
   readonly realScheduler: boolean;
 }
 
-/** Runs one history; throws with the seed in its message when something is wrong. */
-export async function runScenario(options: ScenarioOptions): Promise<void> {
+/** Runs one history; throws with the seed in its message when something is wrong. Returns every write, with its time. */
+export async function runScenario(options: ScenarioOptions): Promise<readonly string[]> {
   const cluster = await SimulatedCluster.start({
     seed: options.seed,
     nodes: 3,
@@ -48,6 +48,7 @@ export async function runScenario(options: ScenarioOptions): Promise<void> {
   const scenario = new Scenario(cluster, options);
   try {
     await scenario.run();
+    return scenario.writes;
   } catch (cause) {
     throw new Error(
       `seed ${options.seed}: ${cause instanceof Error ? cause.message : String(cause)}\n${scenario.history.join("\n")}`,
@@ -63,6 +64,7 @@ class Scenario {
   readonly #options: ScenarioOptions;
   readonly #random: Random;
   readonly history: string[] = [];
+  readonly writes: string[] = [];
   /** What became of each pod of a Job, by Job uid and pod uid. */
   readonly #outcomes = new Map<string, Map<string, "Succeeded" | "Failed">>();
   /** Deployments that were completely available, so that roll-outs must keep a minimum up. */
@@ -73,6 +75,7 @@ class Scenario {
     this.#cluster = cluster;
     this.#options = options;
     this.#random = cluster.random;
+    cluster.wire.onWrite = ({ method, path }) => this.writes.push(`${cluster.clock.monotonic()} ${method} ${path}`);
   }
 
   async run(): Promise<void> {
@@ -348,6 +351,11 @@ class Scenario {
     const surge = intOrPercent(rolling.maxSurge ?? "25%", replicas, true);
     const unavailable = Math.max(intOrPercent(rolling.maxUnavailable ?? "25%", replicas, false), surge === 0 ? 1 : 0);
     const wanted = own.reduce((sum, { spec }) => sum + (spec.replicas ?? 0), 0);
+    // While a node is away its pods look ready until they are given up: no minimum can be promised.
+    if (this.#cluster.nodes.names.some((node) => !this.#cluster.nodes.isUp(node))) {
+      this.#settled.delete(uid);
+      return;
+    }
     if (this.#settled.has(uid)) {
       if (wanted > replicas + surge)
         throw new Error(`deployment ${name} asks for ${wanted} pods, more than ${replicas}+${surge}`);
@@ -439,11 +447,10 @@ class Scenario {
   }
 
   async #checkQuiet(): Promise<void> {
-    const paths: string[] = [];
-    this.#cluster.wire.onWrite = ({ method, path }) => paths.push(`${method} ${path}`);
+    const before = this.writes.length;
     await this.#cluster.advance(2 * 60_000);
-    this.#cluster.wire.onWrite = undefined;
-    if (paths.length > 0) throw new Error(`written although nothing changed: ${paths.slice(0, 5).join(", ")}`);
+    const written = this.writes.slice(before);
+    if (written.length > 0) throw new Error(`written although nothing changed: ${written.slice(0, 5).join(", ")}`);
   }
 
   async #removeAll(): Promise<void> {
