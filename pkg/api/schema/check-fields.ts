@@ -1,5 +1,5 @@
 import type { FieldSchema } from "#pkg/apimachinery/index.ts";
-import { compileChecker, type Checker } from "./compile-check.ts";
+import { compileChecker } from "./compile-check.ts";
 
 export interface FieldCheck {
   /** Paths of fields the schema does not know, e.g. `spec.containers[0].foo`. */
@@ -9,14 +9,11 @@ export interface FieldCheck {
 }
 
 const NOTHING_WRONG: FieldCheck = { unknown: [], errors: [] };
-const checkers = new WeakMap<FieldSchema, Checker>();
 
 /** Compares an object's fields with its schema. Never changes the object. */
 export function checkFields(schema: FieldSchema, object: unknown): FieldCheck {
-  let checker = checkers.get(schema);
-  if (checker === undefined) checkers.set(schema, (checker = compileChecker(schema)));
   const state = { path: [], unknown: [], errors: [], struct: "" };
-  checker(object, state);
+  compileChecker(schema)(object, state);
   return state.unknown.length === 0 && state.errors.length === 0 ? NOTHING_WRONG : state;
 }
 

@@ -42,6 +42,7 @@ function mismatch(state: CheckState, found: string, goType: string): void {
   report(state, `json: cannot unmarshal ${found} into Go ${where} of type ${goType}`);
 }
 
+/** Memo: a checker depends on its schema alone. */
 const checkers = new WeakMap<FieldSchema, Checker>();
 
 /** A checker for `schema`; recursive schemas share theirs. */

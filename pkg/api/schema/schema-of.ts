@@ -48,6 +48,7 @@ class DefinitionSchema implements FieldSchema {
   }
 }
 
+// Memos of pure functions: what a name or a type stands for never changes.
 const cache = new Map<string, FieldSchema>();
 
 /**
