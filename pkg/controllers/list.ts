@@ -26,6 +26,7 @@ import { createDaemonSetController } from "./daemonset/daemonset.ts";
 import { createDeploymentController } from "./deployment/deployment.ts";
 import { createEndpointsController } from "./endpoints/endpoints.ts";
 import { createEndpointSliceController } from "./endpointslice/endpointslice.ts";
+import { createExpander } from "./expander/expander.ts";
 import { createGarbageCollector } from "./gc/gc.ts";
 import { createHorizontalPodAutoscaler } from "./hpa/hpa.ts";
 import { createJobController } from "./job/job.ts";
@@ -185,4 +186,5 @@ export const CONTROLLERS: readonly ControllerDeclaration[] = [
     "attachdetach-controller",
     createAttachDetachController,
   ),
+  declare("persistentvolume-expander-controller", "persistentvolume-expander", "expand-controller", createExpander),
 ];

@@ -194,6 +194,7 @@ test("claims are bound to volumes, provisioned on the chosen node, and released"
     provisioner: "kubits.io/local-path",
     volumeBindingMode: "WaitForFirstConsumer",
     reclaimPolicy: "Delete",
+    allowVolumeExpansion: true,
   });
   await cluster.admin.create(persistentVolumeClaims, claim("dynamic", { storageClassName: "local-path" }));
   await cluster.advance(5000);
@@ -203,6 +204,12 @@ test("claims are bound to volumes, provisioned on the chosen node, and released"
   });
   await cluster.until("provisioned", () => claimOf("dynamic")?.status?.phase === "Bound");
   const volume = claimOf("dynamic")!.spec!.volumeName!;
+  await cluster.admin.patch(persistentVolumeClaims, { namespace: ns, name: "dynamic" }, "merge", {
+    spec: { resources: { requests: { storage: "3Gi" } } },
+  });
+  await cluster.until("grown", () => claimOf("dynamic")?.status?.capacity?.["storage"] === "3Gi");
+  assert.equal(volumeOf(volume)?.spec?.capacity?.["storage"], "3Gi");
+  await assertQuiet();
   await cluster.admin.delete(persistentVolumeClaims, { namespace: ns, name: "dynamic" });
   await cluster.until("released", () => volumeOf(volume)?.status?.phase === "Released");
 });
