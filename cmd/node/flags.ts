@@ -220,6 +220,30 @@ export const nodeFlags = defineFlags({
     help: "Removes the service rules of all proxy modes and ends.",
     section: "Network",
   },
+  "conntrack-max-per-core": {
+    type: "integer",
+    default: 32_768,
+    help: "Entries of connection tracking per core; 0 leaves the kernel's limit.",
+    section: "Network",
+  },
+  "conntrack-min": {
+    type: "integer",
+    default: 131_072,
+    help: "Least number of entries of connection tracking.",
+    section: "Network",
+  },
+  "conntrack-tcp-timeout-established": {
+    type: "duration",
+    default: 86_400_000,
+    help: "How long idle TCP connections are tracked; 0 leaves the kernel's value.",
+    section: "Network",
+  },
+  "conntrack-tcp-timeout-close-wait": {
+    type: "duration",
+    default: 3_600_000,
+    help: "How long TCP connections in CLOSE_WAIT are tracked; 0 leaves the kernel's value.",
+    section: "Network",
+  },
   "iptables-localhost-nodeports": {
     type: "boolean",
     default: true,

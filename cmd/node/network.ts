@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { type Client, type InformerFactory, createInformerFactory } from "#pkg/client/index.ts";
 import { type FlagValues, UsageError } from "#pkg/config/index.ts";
 import { CLUSTER_DNS_PORT, ClusterDns } from "#pkg/dns/index.ts";
@@ -9,6 +10,7 @@ import {
   type Proxier,
   type ProxyMode,
   ServiceProxy,
+  applyConntrackSettings,
   cleanupModes,
   createProxier,
 } from "#pkg/proxy/index.ts";
@@ -92,6 +94,13 @@ async function runProxy(deps: NetworkDeps, informers: InformerFactory, signal: A
   const metrics = listenAddress("metrics-bind-address", flags["metrics-bind-address"]);
   // Rules of the mode that ran before would translate packets first, to endpoints of yesterday.
   await cleanupModes({ runner, clock, log }, signal, flags["proxy-mode"] as ProxyMode);
+  const limits = {
+    maxPerCore: flags["conntrack-max-per-core"],
+    min: flags["conntrack-min"],
+    tcpEstablishedSeconds: flags["conntrack-tcp-timeout-established"] / 1000,
+    tcpCloseWaitSeconds: flags["conntrack-tcp-timeout-close-wait"] / 1000,
+  };
+  await applyConntrackSettings(limits, { cores: availableParallelism(), runner, log }, signal);
   const proxy = new ServiceProxy({
     informers,
     nodeName,

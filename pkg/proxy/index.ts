@@ -5,6 +5,7 @@
  */
 export { type ListenAddress, ServiceProxy, type ServiceProxyDeps } from "./service-proxy.ts";
 export { PROXY_MODES, type ProxierDeps, type ProxyMode, cleanupModes, createProxier } from "./modes.ts";
+export { type ConntrackSettings, applyConntrackSettings } from "./conntrack-settings.ts";
 export type { ProxyConfig } from "./config.ts";
 export type { Proxier, SyncStats } from "./proxier.ts";
 export type { Family, ModelChange, ProxyEndpoint, ServicePort } from "./model/types.ts";

@@ -24,6 +24,8 @@ export interface Proxier {
   intact(signal: AbortSignal): Promise<boolean>;
   /** Is every chain and rule of ours still there? Reads the whole ruleset, so its cost grows with the cluster. */
   verify(signal: AbortSignal): Promise<boolean>;
+  /** Lets go of what this process itself holds (userspace mode's sockets); the kernel's rules stay. */
+  close?(): Promise<void>;
   /** Removes everything this mode ever wrote. */
   cleanup(signal: AbortSignal): Promise<void>;
 }

@@ -45,6 +45,9 @@ export interface ListenAddress {
 const RETRY_MS = 1000;
 /** A full comparison may take this share of one core's time: it is repeated after so many times its own duration. */
 const VERIFY_PAUSE = 20;
+/** After so many repairs in a row somebody is fighting us, and all services should not be written every few seconds. */
+const MAX_REPAIRS = 5;
+const REPAIR_REST_MS = 60_000;
 const TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time";
 const SCALE_DOWN_TAINT = "ToBeDeletedByClusterAutoscaler";
 const ZONE_LABEL = "topology.kubernetes.io/zone";
@@ -88,6 +91,7 @@ export class ServiceProxy {
     } finally {
       await ended();
       await this.#serviceHealth.close();
+      for (const proxier of this.#deps.proxiers.values()) await proxier.close?.();
     }
   }
 
@@ -177,6 +181,7 @@ export class ServiceProxy {
     const tracker = this.#trackers.get(family)!;
     let full = true;
     let verifyAt = 0;
+    let repairs = 0;
     const labels = { ip_family: family };
     while (!signal.aborted) {
       try {
@@ -184,7 +189,9 @@ export class ServiceProxy {
           const started = clock.monotonic();
           const deep = started >= verifyAt;
           full = !(await (deep ? proxier.verify(signal) : proxier.intact(signal)));
-          if (deep) verifyAt = clock.monotonic() + (clock.monotonic() - started) * VERIFY_PAUSE;
+          repairs = full ? repairs + 1 : 0;
+          const rest = repairs > MAX_REPAIRS ? REPAIR_REST_MS : 0;
+          if (deep) verifyAt = clock.monotonic() + (clock.monotonic() - started) * VERIFY_PAUSE + rest;
           if (full) {
             this.#metrics.repairs.inc(labels);
             log.warn({ family }, "Somebody else changed the service rules; writing them again");

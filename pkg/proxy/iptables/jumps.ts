@@ -54,12 +54,18 @@ export interface SavedTables {
   readonly jumps: ReadonlyMap<Jump, number>;
 }
 
+/** The words of a rule in one order: versions of iptables differ in the order in which they list matches. */
+function normalRule(rule: string): string {
+  return (rule.match(/"[^"]*"|\S+/g) ?? []).toSorted().join(" ");
+}
+
 /** Reads the output of iptables-save. Pure. */
 export function parseSave(text: string, jumps: readonly Jump[]): SavedTables {
   const chains = new Set<string>();
   const targets = new Map<string, number>();
   const found = new Map<Jump, number>();
-  const byChain = Map.groupBy(jumps, ({ table, chain }) => `${table} ${chain}`);
+  const wanted = new Map(jumps.map((jump) => [`${jump.table} ${jump.chain} ${normalRule(jump.rule)}`, jump]));
+  const jumpChains = new Set(jumps.map((jump) => `${jump.table} ${jump.chain}`));
   let table = "";
   for (const line of text.split("\n")) {
     if (line.startsWith("*")) table = line.slice(1);
@@ -70,9 +76,9 @@ export function parseSave(text: string, jumps: readonly Jump[]): SavedTables {
       const target = at < 0 ? "" : (line.slice(at + 4).split(" ", 1)[0] ?? "");
       const key = `${chain} ${target}`;
       targets.set(key, (targets.get(key) ?? 0) + 1);
-      for (const candidate of byChain.get(chain) ?? []) {
-        if (line.endsWith(` ${candidate.rule}`)) found.set(candidate, (found.get(candidate) ?? 0) + 1);
-      }
+      if (!jumpChains.has(chain)) continue;
+      const jump = wanted.get(`${chain} ${normalRule(line.slice(line.indexOf(" ", 3) + 1))}`);
+      if (jump !== undefined) found.set(jump, (found.get(jump) ?? 0) + 1);
     }
   }
   return { chains, targets, jumps: found };

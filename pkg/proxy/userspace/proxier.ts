@@ -106,6 +106,11 @@ export class UserspaceProxier implements Proxier {
 
   async cleanup(signal: AbortSignal): Promise<void> {
     await this.#rules.cleanup(signal);
+    await this.close();
+  }
+
+  /** Without this process nothing can be forwarded, so its connections end with it. */
+  async close(): Promise<void> {
     for (const key of this.#pairs.keys()) await this.#close(key);
   }
 }
