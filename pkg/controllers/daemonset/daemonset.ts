@@ -1,4 +1,5 @@
 import {
+  controllerOf,
   deepEqual,
   isNotFound,
   keyOf,
@@ -61,7 +62,7 @@ export function createDaemonSetController(env: ControllerEnv): Controller {
       watching(setInformer, enqueueSelf<DaemonSet>(queue)),
       watching(informers.pods(), podHandler),
       watching(informers.of(nodes), nodeHandler(env, queue)),
-      watching(informers.owned(controllerRevisions)),
+      watching(informers.owned(controllerRevisions), revisionHandler(env, queue)),
     ],
     reconcile: (key, context) => reconciler.reconcile(key, context),
   });
@@ -79,6 +80,17 @@ function nodeHandler({ informers }: ControllerEnv, queue: KeyQueue): EventHandle
     },
     onDelete: addAll,
   };
+}
+
+/** A revision that somebody edits or deletes is put right. */
+function revisionHandler({ informers }: ControllerEnv, queue: KeyQueue): EventHandler<ControllerRevision> {
+  const addOwner = (revision: ControllerRevision) => {
+    const owner = controllerOf(revision);
+    if (owner?.kind !== "DaemonSet") return;
+    const key = { namespace: revision.metadata.namespace ?? "", name: owner.name };
+    if (informers.of(daemonSets).lister.get(key)?.metadata.uid === owner.uid) queue.add(keyString(key));
+  };
+  return { onAdd: addOwner, onUpdate: addOwner, onDelete: addOwner };
 }
 
 class DaemonSetReconciler {

@@ -146,6 +146,15 @@ test("a daemon set runs on every node, recreates failed pods, and rolls", async 
   );
   assert.equal(cluster.list(controllerRevisions, "w").length, 2);
   await assertQuiet();
+  const uids = mine().map(({ metadata }) => metadata.uid);
+  await cluster.admin.deleteCollection(controllerRevisions, "w");
+  await cluster.until("recorded again", () => cluster.list(controllerRevisions, "w").length === 1);
+  await assertQuiet();
+  assert.deepEqual(
+    mine().map(({ metadata }) => metadata.uid),
+    uids,
+    "no pod was restarted for that",
+  );
 });
 
 test("a stateful set comes up in order, with claims, rolls back to front, and scales down", async () => {
