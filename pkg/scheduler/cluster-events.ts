@@ -13,10 +13,10 @@ export function isAssigned({ spec }: Pod): boolean {
 }
 
 export function nodeAdded(node: Node): ClusterEvent {
-  return { resource: "Node", actions: ["Add"], label: "NodeAdd", object: node };
+  return { resource: "Node", actions: ["Add"], object: node };
 }
 export function nodeDeleted(node: Node): ClusterEvent {
-  return { resource: "Node", actions: ["Delete"], label: "NodeDelete", old: node };
+  return { resource: "Node", actions: ["Delete"], old: node };
 }
 /** What of a node has changed that pods may wait for; undefined for a mere sign of life. */
 export function nodeUpdated(node: Node, old: Node): ClusterEvent | undefined {
@@ -26,14 +26,14 @@ export function nodeUpdated(node: Node, old: Node): ClusterEvent | undefined {
   const taintsDiffer =
     !deepEqual(old.spec.taints, node.spec.taints) || old.spec.unschedulable !== node.spec.unschedulable;
   if (taintsDiffer) actions.push("UpdateNodeTaint");
-  return actions.length === 0 ? undefined : { resource: "Node", actions, label: "NodeUpdate", object: node, old };
+  return actions.length === 0 ? undefined : { resource: "Node", actions, object: node, old };
 }
 
 export function assignedPodAdded(info: PodInfo): ClusterEvent {
-  return { resource: "AssignedPod", actions: ["Add"], label: "AssignedPodAdd", object: info.pod, pod: info };
+  return { resource: "AssignedPod", actions: ["Add"], object: info.pod, pod: info };
 }
 export function assignedPodDeleted(info: PodInfo): ClusterEvent {
-  return { resource: "AssignedPod", actions: ["Delete"], label: "AssignedPodDelete", object: info.pod, pod: info };
+  return { resource: "AssignedPod", actions: ["Delete"], object: info.pod, pod: info };
 }
 /** What of a pod has changed that matters to scheduling: others' when it is on a node, its own when it waits. */
 export function podUpdated(pod: PodInfo, old: Pod): ClusterEvent | undefined {
@@ -53,7 +53,7 @@ export function podUpdated(pod: PodInfo, old: Pod): ClusterEvent | undefined {
   if (actions.length === 0 && !sameSpec) actions.push("Update");
   if (actions.length === 0) return undefined;
   const resource = isAssigned(pod.pod) ? "AssignedPod" : "UnscheduledPod";
-  return { resource, actions, label: `${resource}Update`, object: pod.pod, old, pod, oldPod };
+  return { resource, actions, object: pod.pod, old, pod, oldPod };
 }
 
 function requestsShrank({ requests: now }: PodInfo, { requests: before }: PodInfo): boolean {

@@ -59,7 +59,7 @@ export class ClusterWatch {
       }),
       ...events.map(({ resource, informer }) => {
         const move = (actions: readonly ("Add" | "Update" | "Delete")[], object?: AnyObject, old?: AnyObject) =>
-          this.#deps.queue.moveOnEvent({ resource, actions, label: `${resource}${actions[0]}`, object, old });
+          this.#deps.queue.moveOnEvent({ resource, actions, object, old });
         return informer.addHandler({
           onAdd: (object) => move(["Add"], object),
           onUpdate: (object, old) => move(["Update"], object, old),

@@ -17,7 +17,6 @@ import type { Nominator } from "./queue/nominator.ts";
 
 const MIN_FEASIBLE_NODES = 100;
 const MIN_PERCENTAGE = 5;
-const NO_PLUGINS: ReadonlySet<string> = new Set();
 
 export type SearchResult =
   | {
@@ -202,7 +201,7 @@ function diagnosisOf(
   filterRun: PluginFilterRun | undefined,
   unschedulablePlugins: ReadonlySet<string>,
 ): Diagnosis {
-  return { nodeCount, statuses, preFilterMessage, filterRun, unschedulablePlugins, pendingPlugins: NO_PLUGINS };
+  return { nodeCount, statuses, preFilterMessage, filterRun, unschedulablePlugins };
 }
 
 function pluginsIn(statuses: ReadonlyMap<NodeInfo, Status>): Set<string> {

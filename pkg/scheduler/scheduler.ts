@@ -45,8 +45,7 @@ const MAX_ASKING = 64;
 /** The loop lets others run (responses, watch events) after this long. */
 const SLICE_MS = 5;
 const EXPIRY_TICK_MS = 60_000;
-const NO_PLUGINS: ReadonlySet<string> = new Set();
-const ERROR: Failure = { unschedulablePlugins: NO_PLUGINS, pendingPlugins: NO_PLUGINS, error: true };
+const ERROR: Failure = { unschedulablePlugins: new Set(), error: true };
 
 /** Takes pods from the queue one after the other, decides on a node for each, and binds them in the background. */
 export class Scheduler implements Controller {
@@ -209,7 +208,7 @@ export class Scheduler implements Controller {
     queue.moveOnEvent(assignedPodDeleted(placement.pod));
     if (isRejection(status) && status.plugin !== undefined) {
       const message = messageOf(status);
-      const failure = { unschedulablePlugins: new Set([status.plugin]), pendingPlugins: NO_PLUGINS, error: false };
+      const failure = { unschedulablePlugins: new Set([status.plugin]), error: false };
       this.#track(this.#report(waiting, failure, { reason: "Unschedulable", message }, signal));
       return;
     }
@@ -227,7 +226,6 @@ export class Scheduler implements Controller {
         this.#explanations.refused(info, this.#parts.clock.now(), message, diagnosis);
         const failure = {
           unschedulablePlugins: diagnosis.unschedulablePlugins,
-          pendingPlugins: diagnosis.pendingPlugins,
           error: false,
         };
         return this.#report(waiting, failure, { reason: "Unschedulable", message, nominatedNodeName }, signal);
@@ -295,6 +293,5 @@ function invalidPod(problem: string, nodeCount: number): Diagnosis {
     preFilterMessage: problem,
     filterRun: undefined,
     unschedulablePlugins: new Set([POD_SPEC]),
-    pendingPlugins: NO_PLUGINS,
   };
 }

@@ -5,9 +5,7 @@ export type Code =
   /** Refused for a reason that no preemption changes. */
   | "UnschedulableAndUnresolvable"
   | "Wait"
-  | "Skip"
-  /** Waiting for something outside of the cluster's nodes (binding of devices, …). */
-  | "Pending";
+  | "Skip";
 
 /** A plugin's verdict; success is `undefined`. Immutable, so that one can serve for many nodes. */
 export interface Status {
@@ -28,7 +26,7 @@ export function failed(error: unknown): Status {
   return { code: "Error", reasons: [error instanceof Error ? error.message : String(error)], error };
 }
 export function isRejection({ code }: Status): boolean {
-  return code === "Unschedulable" || code === "UnschedulableAndUnresolvable" || code === "Pending";
+  return code === "Unschedulable" || code === "UnschedulableAndUnresolvable";
 }
 export function messageOf({ reasons }: Status): string {
   return reasons.join(", ");

@@ -37,7 +37,6 @@ export type EventResource =
 export interface ClusterEvent {
   readonly resource: EventResource;
   readonly actions: readonly ActionType[];
-  readonly label: string;
   readonly object?: AnyObject;
   readonly old?: AnyObject;
   /** The same, for events of pods. */
@@ -132,7 +131,6 @@ export interface Diagnosis {
   readonly preFilterMessage: string;
   /** The plugins whose verdict has to change before another try makes sense. */
   readonly unschedulablePlugins: ReadonlySet<string>;
-  readonly pendingPlugins: ReadonlySet<string>;
   /** The per-plugin state of this cycle, for preemption's dry runs. */
   readonly filterRun: FilterRun | undefined;
 }

@@ -30,12 +30,10 @@ const REGISTRATIONS = new Map<string, readonly EventRegistration[]>([
 const nodeAdded = (name: string): ClusterEvent => ({
   resource: "Node",
   actions: ["Add"],
-  label: "NodeAdd",
   object: { metadata: { name } },
 });
 const refusedBy = (...plugins: string[]): Failure => ({
   unschedulablePlugins: new Set(plugins),
-  pendingPlugins: new Set(),
   error: false,
 });
 const pod = (name: string, spec: Partial<PodSpec> = {}) => new PodInfo(stored<Pod>(podDraft(name, spec)));
@@ -77,7 +75,7 @@ describe("SchedulingQueue", () => {
     queue.requeue(queue.pop()!, refusedBy("Fit"));
     assert.deepEqual(queue.lengths, { active: 0, backoff: 0, unschedulable: 1, gated: 0 });
     queue.moveOnEvent(nodeAdded("useless"));
-    queue.moveOnEvent({ resource: "AssignedPod", actions: ["Delete"], label: "x" });
+    queue.moveOnEvent({ resource: "AssignedPod", actions: ["Delete"] });
     assert.equal(queue.lengths.unschedulable, 1);
     queue.moveOnEvent(nodeAdded("good"));
     assert.equal(queue.lengths.backoff, 1);
@@ -157,7 +155,6 @@ describe("SchedulingQueue", () => {
     queue.moveOne(free.uid, {
       resource: "UnscheduledPod",
       actions: ["UpdatePodSchedulingGatesEliminated"],
-      label: "x",
     });
     assert.equal(queue.pop()?.info, free);
   });

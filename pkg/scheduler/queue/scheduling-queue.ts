@@ -36,7 +36,6 @@ export interface WaitingPod {
 /** What became of a scheduling attempt that did not place the pod. */
 export interface Failure {
   readonly unschedulablePlugins: ReadonlySet<string>;
-  readonly pendingPlugins: ReadonlySet<string>;
   /** Something broke, rather than no node being good enough. */
   readonly error: boolean;
 }
@@ -179,7 +178,7 @@ export class SchedulingQueue {
     const flight = this.#inFlight.get(uid);
     if (flight === undefined) return;
     pod.failures++;
-    pod.unschedulablePlugins = failure.unschedulablePlugins.union(failure.pendingPlugins);
+    pod.unschedulablePlugins = failure.unschedulablePlugins;
     // Where nobody can say what would help, time may; retrying at once would be a busy loop.
     const isUnexplained = pod.unschedulablePlugins.size === 0;
     pod.failedByError = failure.error || isUnexplained;
