@@ -54,7 +54,6 @@ const RETURNS_DELETED = new Set([
   "services",
   "csidrivers.storage.k8s.io",
   "csinodes.storage.k8s.io",
-  "csistoragecapacities.storage.k8s.io",
   "storageclasses.storage.k8s.io",
   "volumeattachments.storage.k8s.io",
   "volumeattributesclasses.storage.k8s.io",
