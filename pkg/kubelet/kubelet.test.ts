@@ -171,6 +171,101 @@ describe("kubelet on containerd", () => {
     await gone("spdy");
   });
 
+  test("replaces a container that was created and never started, without counting it", async () => {
+    await create("half", busybox("exec sleep 1000"));
+    const pod = await wait("half", ready);
+    abort.abort();
+    await running;
+    const { runtime } = containerd;
+    const [sandbox] = await runtime.listSandboxes({ podUid: pod.metadata.uid });
+    const [old] = await runtime.listContainers({ podUid: pod.metadata.uid });
+    await runtime.stopContainer(old!.id, 0);
+    await runtime.removeContainer(old!.id);
+    const labels = { ...old!.labels };
+    const annotations = { ...old!.annotations };
+    const image = { image: "busybox:1.35" };
+    const security = {
+      privileged: false,
+      namespaces: { network: "Pod", pid: "Container", ipc: "Pod" },
+      supplementalGroups: [],
+    } as const;
+    const half = {
+      metadata: old!.metadata,
+      image,
+      command: ["true"],
+      args: [],
+      workingDir: "",
+      envs: [],
+      mounts: [],
+      devices: [],
+      labels,
+      annotations,
+      logPath: "c/0.log",
+      stdin: false,
+      stdinOnce: false,
+      tty: false,
+      resources: {},
+    };
+    const containerSecurity = {
+      ...security,
+      capabilities: { add: [], drop: [] },
+      readonlyRootfs: false,
+      noNewPrivs: false,
+      maskedPaths: [],
+      readonlyPaths: [],
+    };
+    const sandboxSpec = {
+      metadata: sandbox!.metadata,
+      hostname: "",
+      logDirectory: "",
+      dns: { servers: [], searches: [], options: [] },
+      portMappings: [],
+      labels: {},
+      annotations: {},
+      cgroupParent: "",
+      sysctls: {},
+      securityContext: security,
+    };
+    await runtime.createContainer(sandbox!.id, { ...half, securityContext: containerSecurity }, sandboxSpec);
+    start();
+    const again = await wait(
+      "half",
+      (p) =>
+        ready(p) && p.status?.containerStatuses?.[0]?.containerID !== pod.status?.containerStatuses?.[0]?.containerID,
+    );
+    assert.equal(again.status?.containerStatuses?.[0]?.restartCount, 0);
+    for (let i = 0; i < 100; i++) {
+      port = (await cluster.client.list(nodes)).items[0]!.status!.daemonEndpoints!.kubeletEndpoint!.Port;
+      if ((await get("/healthz").catch(() => undefined)) !== undefined) break;
+      await delay(100);
+    }
+    await cluster.client.delete(pods, { namespace: "default", name: "half" });
+    await gone("half");
+  });
+
+  test("outlives a killed runtime: the node says so, containers go on, nothing restarts", async () => {
+    await create("steady", busybox("exec sleep 1000"));
+    const before = await wait("steady", ready);
+    const nodeReady = async () =>
+      (await cluster.client.list(nodes)).items[0]?.status?.conditions?.find(({ type }) => type === "Ready");
+    const nodeBecomes = async (status: string) => {
+      for (let i = 0; i < 300 && (await nodeReady())?.status !== status; i++) await delay(50);
+      assert.equal((await nodeReady())?.status, status);
+    };
+    await containerd.kill();
+    await nodeBecomes("False");
+    assert.match((await nodeReady())?.message ?? "", /container runtime is down/);
+    await containerd.start();
+    await nodeBecomes("True");
+    await create("later", busybox("exec sleep 1000"));
+    await wait("later", ready);
+    const after = await wait("steady", ready);
+    assert.equal(after.status?.containerStatuses?.[0]?.restartCount, 0);
+    assert.equal(after.status?.containerStatuses?.[0]?.containerID, before.status?.containerStatuses?.[0]?.containerID);
+    for (const name of ["steady", "later"]) await cluster.client.delete(pods, { namespace: "default", name });
+    for (const name of ["steady", "later"]) await gone(name);
+  });
+
   test("speaks the old WebSocket protocols", async () => {
     await create("old", busybox("exec sleep 1000"));
     await wait("old", ready);

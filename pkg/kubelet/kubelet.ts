@@ -143,6 +143,7 @@ class KubeletProcess {
     this.#log.info({ node: this.#deps.nodeName, port: this.#port }, "The kubelet is running");
     running.push(maintenance.evict(), maintenance.collectImages(), maintenance.rotateLogs(), maintenance.cleanUp());
     await Promise.allSettled(running);
+    await manager.settled();
     parts.probes.stop();
     parts.objects.stop();
   }

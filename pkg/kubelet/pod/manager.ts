@@ -21,6 +21,7 @@ export class PodManager {
   readonly #deps: PodManagerDeps;
   readonly #workers = new Map<string, PodWorker>();
   readonly #cleaning = new Set<string>();
+  readonly #runs = new Set<Promise<void>>();
   /** Mirror pods by the full name of the static pod they stand for. */
   readonly #mirrors = new Map<string, Pod>();
   readonly #static = new Set<string>();
@@ -45,6 +46,11 @@ export class PodManager {
   sourcesReady(): void {
     this.#sourcesReady = true;
     for (const uid of this.#deps.worker.pleg.uids()) this.onRuntimeChange(uid);
+  }
+
+  /** Resolves when no worker runs any more: after the signal has aborted. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#runs);
   }
 
   get(uid: string): PodWorker | undefined {
@@ -139,9 +145,11 @@ export class PodManager {
       this.#deps.worker.event(pod, undefined, "Warning", verdict.reason, verdict.message);
       worker.reject(verdict);
     }
-    worker
+    const run = worker
       .run(signal)
-      .catch((err: unknown) => this.#deps.log.error({ err, podUid: worker.uid }, "A pod worker stopped unexpectedly"));
+      .catch((err: unknown) => this.#deps.log.error({ err, podUid: worker.uid }, "A pod worker stopped unexpectedly"))
+      .finally(() => this.#runs.delete(run));
+    this.#runs.add(run);
   }
 
   /** Pods that were here before the kubelet restarted are not judged again. */

@@ -197,6 +197,9 @@ export class Starter {
     }
     let id: string;
     try {
+      // One that was created and never started (we were interrupted) still holds the name of this attempt.
+      const stale = newestContainer(observed, step.name);
+      if (stale?.state === "Created") await runtime.removeContainer(stale.id, { signal });
       id = await runtime.createContainer(sandbox.id, config, sandboxSpec, { signal });
       event("Normal", "Created", "Container created");
     } catch (error) {

@@ -11,6 +11,9 @@ export interface TestContainerd {
   readonly runtime: GrpcRuntime;
   readonly socket: string;
   readonly cgroupRoot: string;
+  /** Kills the daemon; containers go on under their shims. */
+  kill(): Promise<void>;
+  start(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -80,21 +83,31 @@ export async function startContainerd(subnet: string): Promise<TestContainerd> {
   const log = openSync(join(directory, "containerd.log"), "w");
   // Another containerd than the machine's own is tried by naming its directory, where its shim lies too.
   const binaries = process.env["KUBELET_TEST_CONTAINERD"] ?? "/usr/bin";
-  const child = spawn(join(binaries, "containerd"), ["--config", join(directory, "config.toml")], {
-    stdio: ["ignore", log, log],
-    env: { ...process.env, PATH: `${binaries}:${process.env["PATH"]}` },
-  });
+  const launch = () =>
+    spawn(join(binaries, "containerd"), ["--config", join(directory, "config.toml")], {
+      stdio: ["ignore", log, log],
+      env: { ...process.env, PATH: `${binaries}:${process.env["PATH"]}` },
+    });
+  let child = launch();
+  const exit = async (signal: NodeJS.Signals) => {
+    const ended = new Promise((resolve) => child.once("exit", resolve));
+    child.kill(signal);
+    await ended;
+  };
   const socket = join(directory, "containerd.sock");
   const runtime = new GrpcRuntime(`unix://${socket}`);
-  for (let attempt = 0; ; attempt++) {
-    try {
-      await runtime.version({ timeoutMs: 1000 });
-      break;
-    } catch (error) {
-      if (attempt > 50) throw new Error(readFileSync(join(directory, "containerd.log"), "utf8"), { cause: error });
-      await delay(100);
+  const answering = async () => {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        await runtime.version({ timeoutMs: 1000 });
+        return;
+      } catch (error) {
+        if (attempt > 100) throw new Error(readFileSync(join(directory, "containerd.log"), "utf8"), { cause: error });
+        await delay(100);
+      }
     }
-  }
+  };
+  await answering();
   for (const reference of Object.values(IMAGES)) {
     execFileSync("ctr", ["-a", socket, "-n", "k8s.io", "images", "import", archiveOf(reference)], { stdio: "ignore" });
   }
@@ -104,12 +117,15 @@ export async function startContainerd(subnet: string): Promise<TestContainerd> {
     runtime,
     socket,
     cgroupRoot,
+    kill: () => exit("SIGKILL"),
+    async start() {
+      child = launch();
+      await answering();
+    },
     async stop() {
       await removeEverything(runtime);
       runtime.close();
-      const ended = new Promise((resolve) => child.once("exit", resolve));
-      child.kill("SIGTERM");
-      await ended;
+      await exit("SIGTERM");
       const mounts = readFileSync("/proc/self/mountinfo", "utf8")
         .split("\n")
         .map((line) => line.split(" ")[4] ?? "");
