@@ -154,6 +154,12 @@ export const masterFlags = defineFlags({
     help: "Runs scheduler and controllers only while holding their Leases.",
     section: "Controllers",
   },
+  "scheduler-config": {
+    type: "string",
+    default: "",
+    help: "KubeSchedulerConfiguration in YAML: profiles, plugins, extenders.",
+    section: "Controllers",
+  },
   kubeconfig: {
     type: "string",
     default: "",

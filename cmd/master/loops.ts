@@ -10,7 +10,7 @@ import {
 } from "#pkg/client/index.ts";
 import type { ControllerOptions } from "#pkg/controllers/index.ts";
 import { DnsServiceController } from "#pkg/dns/index.ts";
-import { createScheduler } from "#pkg/scheduler/index.ts";
+import { createScheduler, parseSchedulerConfiguration } from "#pkg/scheduler/index.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
 
 /** What the control loops need to know; plain data, so that it can cross to a worker thread. */
@@ -21,6 +21,8 @@ export interface LoopsConfig {
   readonly selection: readonly string[];
   readonly leaderElect: boolean;
   readonly controllerOptions: Partial<ControllerOptions>;
+  /** A KubeSchedulerConfiguration as read from its file; undefined is the default one. */
+  readonly schedulerConfig: unknown;
   /** Address of the kube-dns Service; "" when cluster DNS is somebody else's. */
   readonly clusterDnsAddress: string;
 }
@@ -99,12 +101,14 @@ async function runControllers(deps: LoopsDeps, signal: AbortSignal): Promise<voi
 }
 
 async function runScheduler(deps: LoopsDeps, signal: AbortSignal): Promise<void> {
+  const { schedulerConfig } = deps.config;
+  const config = schedulerConfig === undefined ? undefined : parseSchedulerConfiguration(schedulerConfig);
   const { clock, random, log } = deps;
   const client = deps.clientAs("system:kube-scheduler");
   await elected(deps, "kube-scheduler", client, signal, async (leading) => {
     const informers = createInformerFactory({ client, clock, random, log });
     const recorder = createEventRecorder({ client, component: "default-scheduler", clock, log });
-    const scheduler = createScheduler({ client, informers, clock, random, log, recorder });
+    const scheduler = createScheduler({ client, informers, clock, random, log, recorder, config });
     informers.start(leading);
     await runAll([scheduler], log, leading);
   });

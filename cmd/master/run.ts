@@ -13,7 +13,9 @@ import type { LoopsConfig } from "./loops.ts";
 import { type LoopsThread, startLoopsThread } from "./loops-thread.ts";
 import { ensurePki, firstServiceAddress, writeUserKubeconfig } from "./pki.ts";
 import { openStore } from "./store.ts";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { decodeYaml } from "#pkg/apimachinery/index.ts";
+import { parseSchedulerConfiguration } from "#pkg/scheduler/index.ts";
 import type { ClusterPki } from "#pkg/pki/index.ts";
 
 type Flags = FlagValues<typeof masterFlags>;
@@ -65,6 +67,18 @@ async function issueKubeconfig(flags: Flags): Promise<void> {
   });
 }
 
+/** Reads and checks the file; it is passed on unparsed, because what parsing makes of it does not cross to a thread. */
+function readSchedulerConfig(path: string): unknown {
+  if (path === "") return undefined;
+  try {
+    const { value } = decodeYaml(readFileSync(path, "utf8"));
+    parseSchedulerConfiguration(value);
+    return value;
+  } catch (error) {
+    throw new UsageError(`--scheduler-config: ${(error as Error).message}`);
+  }
+}
+
 function loopsConfig(flags: Flags, pki: ClusterPki | undefined): LoopsConfig {
   const [range = "10.96.0.0/16"] = flags["service-cluster-ip-range"];
   return {
@@ -72,6 +86,7 @@ function loopsConfig(flags: Flags, pki: ClusterPki | undefined): LoopsConfig {
     controllers: flags.components.includes("controllers"),
     selection: flags.controllers,
     leaderElect: flags["leader-elect"],
+    schedulerConfig: readSchedulerConfig(flags["scheduler-config"]),
     clusterDnsAddress: flags.addons.includes("cluster-dns")
       ? firstServiceAddress(range).replace(/\d+$/, (last) => String(Number(last) + 9))
       : "",

@@ -146,6 +146,7 @@ function buildAdmission(
 ) {
   const { flags, clock, random, log } = deps;
   const namespaces = registry.cache("", "namespaces");
+  const accounts = registry.cache("", "serviceaccounts");
   return createAdmissionChain({
     clock,
     random,
@@ -162,6 +163,8 @@ function buildAdmission(
       csiDrivers: sources.of("storage.k8s.io", "csidrivers"),
     },
     quotaCache: registry.cache("", "resourcequotas"),
+    lookupServiceAccount: async (namespace, name) =>
+      (await accounts.get(namespace, name))?.object as ServiceAccount | undefined,
     lookupNamespace: async (name) => (await namespaces.get("", name))?.object as Namespace | undefined,
     enable: ["NodeRestriction", ...flags["enable-admission-plugins"]],
     disable: flags["disable-admission-plugins"],
