@@ -157,6 +157,17 @@ describe("seats", () => {
     await assert.rejects(enter("a"), { code: 429 });
   });
 
+  test("seats taken before a level changes come back to it", async () => {
+    const leave = [await enter("a"), await enter("a")];
+    const waiting = assert.rejects(enter("a"), { code: 429 });
+    level("a", 10, { limitResponse: { type: "Reject" } });
+    await assert.rejects(enter("a"), { code: 429 });
+    await waiting;
+    for (const each of leave) each();
+    assert.equal(flow.state()[0]!.inUse, 0);
+    (await enter("a"))();
+  });
+
   test("a client that leaves does not take a seat", async () => {
     const leave = await enter("a");
     await enter("a");

@@ -5,14 +5,14 @@ import { type QueueConfig, QueueSet, type Refusal } from "./queue-set.ts";
 /** One priority level: its seats and who waits for them. */
 export interface Level {
   readonly name: string;
-  readonly exempt: boolean;
+  exempt: boolean;
   /** Seats of its own. */
   nominal: number;
   /** Of those, how many others may use while they are idle. */
   lendable: number;
   /** How many seats of others it may use. */
   borrowable: number;
-  readonly queues: QueueSet | undefined;
+  queues: QueueSet | undefined;
   inUse: number;
 }
 
@@ -56,15 +56,10 @@ export class Levels {
         spec.type === "Limited" && response?.type === "Queue"
           ? new QueueSet({ ...DEFAULT_QUEUING, ...response.queuing }, this.#clock)
           : undefined;
-      this.#levels.set(name, {
-        name,
-        exempt: spec.type === "Exempt",
-        nominal: 0,
-        lendable: 0,
-        borrowable: 0,
-        queues,
-        inUse: before?.inUse ?? 0,
-      });
+      const exempt = spec.type === "Exempt";
+      // The level itself stays: requests in progress give their seats back to it.
+      if (before !== undefined) Object.assign(before, { exempt, queues });
+      else this.#levels.set(name, { name, exempt, nominal: 0, lendable: 0, borrowable: 0, queues, inUse: 0 });
       this.#configurations.set(name, shape);
     }
     this.#share(wanted);
