@@ -44,6 +44,14 @@ test("a rolling update goes up by the surge, then takes away what can be spared"
   assert.deepEqual(sizes(plan(deployment, [replicaSetOf("old", 3, { image: "old" }), available])), { fresh: 2 });
 });
 
+test("nothing is spared on a count from before the last resize", () => {
+  const old = replicaSetOf("old", 4, { image: "old" });
+  const fresh = replicaSetOf("fresh", 1, { annotations: { [REVISION]: "2" } });
+  assert.deepEqual(sizes(plan(deploymentOf(4), [old, fresh])), { old: 2 });
+  const resized = { ...fresh, metadata: { ...fresh.metadata, generation: 2 } };
+  assert.deepEqual(sizes(plan(deploymentOf(4), [old, resized])), {});
+});
+
 test("unhealthy old pods go first", () => {
   const broken = replicaSetOf("broken", 2, { image: "broken", available: 0, created: "2025-12-30T00:00:00Z" });
   const good = replicaSetOf("good", 3, { image: "good" });

@@ -129,9 +129,16 @@ export function planRolling(deployment: Deployment, sets: Sets & { readonly curr
   return shrinkOld(deployment, current, old.filter(isActive));
 }
 
+/** Its controller has not yet reported on its present size. */
+function isUnobserved({ metadata, status }: ReplicaSet): boolean {
+  return (status?.observedGeneration ?? 0) < (metadata.generation ?? 0);
+}
+
 function shrinkOld(deployment: Deployment, current: ReplicaSet, old: ReplicaSet[]): Sizes {
   const sizes: Sizes = new Map();
   if (old.length === 0) return sizes;
+  // A status from before the last resize may count pods that are on their way out: nothing is spared on such a count.
+  if ([current, ...old].some(isUnobserved)) return sizes;
   const currentUnavailable = sizeOf(current) - (current.status?.availableReplicas ?? 0);
   const spare = totalSize([...old, current]) - minAvailable(deployment) - currentUnavailable;
   if (spare <= 0) return sizes;
