@@ -15,7 +15,6 @@ import { ensurePki, firstServiceAddress, writeUserKubeconfig } from "./pki.ts";
 import { openStore } from "./store.ts";
 import { existsSync, readFileSync } from "node:fs";
 import { decodeYaml } from "#pkg/apimachinery/index.ts";
-import { parseSchedulerConfiguration } from "#pkg/scheduler/index.ts";
 import type { ClusterPki } from "#pkg/pki/index.ts";
 
 type Flags = FlagValues<typeof masterFlags>;
@@ -68,8 +67,10 @@ async function issueKubeconfig(flags: Flags): Promise<void> {
 }
 
 /** Reads and checks the file; it is passed on unparsed, because what parsing makes of it does not cross to a thread. */
-function readSchedulerConfig(path: string): unknown {
+async function readSchedulerConfig(path: string): Promise<unknown> {
   if (path === "") return undefined;
+  // Loaded on demand: the main thread has no other use for the scheduler.
+  const { parseSchedulerConfiguration } = await import("#pkg/scheduler/index.ts");
   try {
     const { value } = decodeYaml(readFileSync(path, "utf8"));
     parseSchedulerConfiguration(value);
@@ -79,14 +80,14 @@ function readSchedulerConfig(path: string): unknown {
   }
 }
 
-function loopsConfig(flags: Flags, pki: ClusterPki | undefined): LoopsConfig {
+async function loopsConfig(flags: Flags, pki: ClusterPki | undefined): Promise<LoopsConfig> {
   const [range = "10.96.0.0/16"] = flags["service-cluster-ip-range"];
   return {
     scheduler: flags.components.includes("scheduler"),
     controllers: flags.components.includes("controllers"),
     selection: flags.controllers,
     leaderElect: flags["leader-elect"],
-    schedulerConfig: readSchedulerConfig(flags["scheduler-config"]),
+    schedulerConfig: await readSchedulerConfig(flags["scheduler-config"]),
     clusterDnsAddress: flags.addons.includes("cluster-dns")
       ? firstServiceAddress(range).replace(/\d+$/, (last) => String(Number(last) + 9))
       : "",
@@ -127,7 +128,7 @@ async function runWithApiServer(flags: Flags, clock: Clock, log: Logger, signal:
   cleanup.defer(startCompactor({ store, clock, log }));
   const background = new AbortController();
   const random = new SecureRandom();
-  const config = loopsConfig(flags, pki);
+  const config = await loopsConfig(flags, pki);
   let loops: LoopsThread | undefined;
   const probe = (enabled: boolean) => () => (enabled && loops?.running === true ? undefined : "not running here");
   const componentProbes = new Map([
@@ -195,7 +196,7 @@ async function runLoopsAlone(flags: Flags, clock: Clock, log: Logger, signal: Ab
   const transport = http2Transport({ ...(await loadKubeconfig(flags.kubeconfig)), clock });
   const client = createClient(transport, { userAgent: `kubits-master/${VERSION}`, clock });
   await runLoops(
-    { config: loopsConfig(flags, undefined), clientAs: () => client, clock, random: new SecureRandom(), log },
+    { config: await loopsConfig(flags, undefined), clientAs: () => client, clock, random: new SecureRandom(), log },
     signal,
   );
   transport.close();
