@@ -211,6 +211,14 @@ test("applies, owns and refuses conflicting fields", async () => {
   const conflict = await apply("two", "2");
   assert.equal(conflict.status, 409);
   assert.match(String(conflict.json["message"]), /conflict with "one": \.data\.k/);
+  // Inside an atomic field nobody looks at the types until the object is decoded.
+  const budget = "/apis/policy/v1/namespaces/default/poddisruptionbudgets/wrong?fieldManager=one";
+  const wrong = await server.request(budget, {
+    method: "PATCH",
+    body: { apiVersion: "policy/v1", kind: "PodDisruptionBudget", spec: { selector: { matchLabels: { x: true } } } },
+    headers: { "content-type": "application/apply-patch+yaml" },
+  });
+  assert.equal(wrong.status, 400, wrong.text);
 });
 
 test("serves tables, metadata and protobuf", async () => {

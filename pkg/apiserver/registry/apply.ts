@@ -11,6 +11,7 @@ import {
 } from "#pkg/apimachinery/index.ts";
 import { prune } from "#pkg/api/index.ts";
 import { applyObject, TypedObjectError } from "#pkg/apimachinery/managedfields/index.ts";
+import { assertDecodes } from "./body.ts";
 import type { Call } from "./call.ts";
 import { createNew, fillNamespace, sendWritten, type Written } from "./create.ts";
 import { resetFieldsOf } from "./managed.ts";
@@ -115,6 +116,7 @@ function merge(
     });
     if (result.conflict !== undefined) throw result.conflict;
     const { object } = result;
+    assertDecodes(installed.definition, object);
     prune(installed.definition.schema, object);
     installed.definition.applyDefaults(object);
     return object;

@@ -1,4 +1,4 @@
-import { cannotBeHandled, checkFields, prune, schemaOf } from "#pkg/api/index.ts";
+import { cannotBeHandled, checkFields, type FieldCheck, prune, schemaOf } from "#pkg/api/index.ts";
 import type { FieldSchema } from "#pkg/apimachinery/index.ts";
 import {
   apiVersionOf,
@@ -116,6 +116,15 @@ function completeKind(value: unknown, expected: ExpectedKind): KubeObject {
   return { apiVersion, kind: expected.kind, metadata: isRecord(metadata) ? metadata : {}, ...rest } as KubeObject;
 }
 
+/** Refuses what the kind's types cannot hold. @throws StatusError 400 */
+export function assertDecodes(expected: ExpectedKind, object: KubeObject): FieldCheck {
+  const check = checkFields(expected.schema, object);
+  // Values of custom resources are judged by their schema, with 422; only the metadata has to decode.
+  const [first] = expected.custom ? checkFields(METADATA, object.metadata).errors : check.errors;
+  if (first !== undefined) throw badRequest(cannotBeHandled(expected.kind, expected.version, first));
+  return check;
+}
+
 /**
  * Field validation: what cannot be decoded is always refused, unknown and repeated fields are refused, warned about or
  * ignored. Afterwards the object holds nothing its schema does not know.
@@ -128,10 +137,7 @@ export function validateFields(
   validation: FieldValidation,
   wrapped: boolean,
 ): void {
-  const { unknown, errors } = checkFields(expected.schema, object);
-  // Values of custom resources are judged by their schema, with 422; only the metadata has to decode.
-  const [first] = expected.custom ? checkFields(METADATA, object.metadata).errors : errors;
-  if (first !== undefined) throw badRequest(cannotBeHandled(expected.kind, expected.version, first));
+  const { unknown } = assertDecodes(expected, object);
   if (validation !== "Ignore" && (unknown.length > 0 || repeated !== NO_REPETITIONS)) {
     const unknownTexts = unknown.map((field) => `unknown field ${JSON.stringify(field)}`);
     const problems = [...repeated.before, ...unknownTexts, ...repeated.after];
