@@ -43,8 +43,20 @@ export class HttpsTransport implements WebhookTransport {
     this.#clock = clock;
   }
 
-  post(call: WebhookRequest): Promise<WebhookResponse> {
-    const { url, address, body, timeoutMs, credentials } = call;
+  async post(call: WebhookRequest): Promise<WebhookResponse> {
+    const started = this.#clock.monotonic();
+    try {
+      return await this.#send(call, call.timeoutMs, false);
+    } catch (error) {
+      if (!(error instanceof StaleConnectionError)) throw error;
+      // The server had closed an idle connection just as we used it: it has not seen the request.
+      return this.#send(call, call.timeoutMs - (this.#clock.monotonic() - started), true);
+    }
+  }
+
+  /** One attempt. `fresh`: on a connection of its own. */
+  #send(call: WebhookRequest, timeoutMs: number, fresh: boolean): Promise<WebhookResponse> {
+    const { url, address, body, credentials } = call;
     return new Promise((resolve, reject) => {
       const host = address?.host ?? url.hostname.replace(/^\[|\]$/g, "");
       const port = address?.port ?? Number(url.port === "" ? (url.protocol === "http:" ? 80 : 443) : url.port);
@@ -55,7 +67,10 @@ export class HttpsTransport implements WebhookTransport {
         method: "POST",
         path: url.pathname + url.search,
         ...(secure
-          ? { agent: this.#agent(host, port, call), servername: isIP(url.hostname) === 0 ? url.hostname : "" }
+          ? {
+              agent: fresh ? oneShot(call) : this.#agent(host, port, call),
+              servername: isIP(url.hostname) === 0 ? url.hostname : "",
+            }
           : {}),
         headers: {
           host: url.host,
@@ -78,8 +93,14 @@ export class HttpsTransport implements WebhookTransport {
         fail("context deadline exceeded");
         outgoing.destroy();
       });
-      outgoing.on("error", (error) => fail(describe(error), error));
+      let answered = false;
+      outgoing.on("error", (error: NodeJS.ErrnoException) => {
+        const stale = outgoing.reusedSocket && !answered && (error.code === "ECONNRESET" || error.code === "EPIPE");
+        if (stale && !fresh) finish(() => reject(new StaleConnectionError()));
+        else fail(describe(error), error);
+      });
       outgoing.on("response", (incoming) => {
+        answered = true;
         const chunks: Buffer[] = [];
         let size = 0;
         incoming.on("data", (chunk: Buffer) => {
@@ -105,18 +126,11 @@ export class HttpsTransport implements WebhookTransport {
     this.#agents.clear();
   }
 
-  #agent(host: string, port: number, { ca, credentials }: WebhookRequest): Agent {
-    const { cert, key } = credentials ?? {};
-    const cacheKey = [host, port, ca ?? "", cert ?? ""].join("\0");
+  #agent(host: string, port: number, call: WebhookRequest): Agent {
+    const cacheKey = [host, port, call.ca ?? "", call.credentials?.cert ?? ""].join("\0");
     let agent = this.#agents.get(cacheKey);
     if (agent === undefined) {
-      agent = new Agent({
-        keepAlive: true,
-        maxFreeSockets: IDLE_SOCKETS,
-        timeout: IDLE_TIMEOUT_MS,
-        ...(ca === undefined ? {} : { ca }),
-        ...(cert === undefined ? {} : { cert, key }),
-      });
+      agent = new Agent({ ...trustOf(call), keepAlive: true, maxFreeSockets: IDLE_SOCKETS, timeout: IDLE_TIMEOUT_MS });
       this.#agents.set(cacheKey, agent);
     }
     return agent;
@@ -126,3 +140,15 @@ export class HttpsTransport implements WebhookTransport {
 function closeIdle(agent: Agent): void {
   for (const sockets of Object.values(agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy();
 }
+
+function trustOf({ ca, credentials }: WebhookRequest): { ca?: string; cert?: string; key?: string } {
+  const { cert, key } = credentials ?? {};
+  return { ...(ca === undefined ? {} : { ca }), ...(cert === undefined ? {} : { cert, key }) };
+}
+
+function oneShot(call: WebhookRequest): Agent {
+  return new Agent(trustOf(call));
+}
+
+/** A kept connection turned out to be dead before anything came back on it. */
+class StaleConnectionError extends Error {}

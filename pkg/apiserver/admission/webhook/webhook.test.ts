@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
+import type { TLSSocket } from "node:tls";
 import { after, before, beforeEach, describe, test } from "node:test";
 import type {
   MutatingWebhookConfiguration,
@@ -42,6 +43,7 @@ let port: number;
 const calls: { path: string; apiVersion: string; request: ReviewRequest }[] = [];
 let answer: (path: string, request: ReviewRequest) => Answer;
 const transport = new HttpsTransport(clock);
+const sockets = new Set<TLSSocket>();
 
 const services = new MemorySource<Service>();
 const slices = new MemorySource<EndpointSlice>();
@@ -92,6 +94,10 @@ before(async () => {
           }),
         );
     });
+  });
+  server.on("secureConnection", (socket: TLSSocket) => {
+    sockets.add(socket);
+    socket.on("close", () => sockets.delete(socket));
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   port = (server.address() as AddressInfo).port;
@@ -335,6 +341,25 @@ describe("validating webhooks", () => {
     assert.equal(calls[0]!.apiVersion, "admission.k8s.io/v1beta1");
     mutate("m", hook("new", { admissionReviewVersions: ["v2"] }));
     await assert.rejects(go(), /no AdmissionReview version is accepted by both sides/);
+  });
+
+  test("an idle connection that the server closed meanwhile is replaced, once", async () => {
+    validate("v", hook("k"));
+    await go();
+    let connections = 0;
+    const count = (): void => void connections++;
+    server.on("secureConnection", count);
+    let dropped = 0;
+    // The first request on a connection that has been used before is dropped without an answer.
+    const drop = (socket: TLSSocket): void => {
+      dropped++;
+      socket.destroy();
+    };
+    for (const socket of sockets) socket.prependOnceListener("data", () => drop(socket));
+    await go();
+    assert.equal(dropped, 1);
+    assert.equal(connections, 1);
+    server.off("secureConnection", count);
   });
 
   test("changes of configuration count at once", async () => {
