@@ -58,7 +58,7 @@ describe("kubelet on containerd", () => {
     cluster.client.create(pods, podOf(name, NODE, { containers: [container], ...spec }));
   const wait = (name: string, condition: (pod: Pod) => boolean) => waitForPod(cluster.client, name, condition);
   async function gone(name: string): Promise<void> {
-    for (let i = 0; i < 500; i++) {
+    for (let i = 0; i < 3000; i++) {
       const list = await cluster.client.list(pods, { fieldSelector: `metadata.name=${name}` });
       if (list.items.length === 0) return;
       await delay(20);
@@ -83,7 +83,7 @@ describe("kubelet on containerd", () => {
     cluster = await startCluster();
     await mkdir(join(containerd.directory, "manifests"));
     start();
-    for (let i = 0; i < 200 && port === 0; i++) {
+    for (let i = 0; i < 1200 && port === 0; i++) {
       await delay(50);
       const [node] = (await cluster.client.list(nodes)).items;
       if (node?.status?.conditions?.find(({ type }) => type === "Ready")?.status === "True")
@@ -249,7 +249,7 @@ describe("kubelet on containerd", () => {
     const nodeReady = async () =>
       (await cluster.client.list(nodes)).items[0]?.status?.conditions?.find(({ type }) => type === "Ready");
     const nodeBecomes = async (status: string) => {
-      for (let i = 0; i < 300 && (await nodeReady())?.status !== status; i++) await delay(50);
+      for (let i = 0; i < 1200 && (await nodeReady())?.status !== status; i++) await delay(50);
       assert.equal((await nodeReady())?.status, status);
     };
     await containerd.kill();
@@ -362,7 +362,7 @@ describe("kubelet on containerd", () => {
       data: { color: "blue" },
     });
     let log = "";
-    for (let i = 0; i < 100 && !log.includes("blue"); i++) {
+    for (let i = 0; i < 1200 && !log.includes("blue"); i++) {
       await delay(50);
       log = (await get("/containerLogs/default/config/c")).body;
     }
@@ -447,7 +447,7 @@ describe("kubelet on containerd", () => {
     await writeFile(path, JSON.stringify(manifest));
     for (
       let i = 0;
-      i < 300 &&
+      i < 3000 &&
       (await cluster.client.list(pods, { fieldSelector: `metadata.name=static-${NODE}` })).items.length === 0;
       i++
     )
@@ -463,7 +463,7 @@ describe("kubelet on containerd", () => {
   });
 
   async function waitForMirror(oldUid: string): Promise<Pod> {
-    for (let i = 0; i < 500; i++) {
+    for (let i = 0; i < 3000; i++) {
       const [mirror] = (await cluster.client.list(pods, { fieldSelector: `metadata.name=static-${NODE}` })).items;
       if (mirror !== undefined && mirror.metadata.uid !== oldUid && ready(mirror)) return mirror;
       await delay(20);

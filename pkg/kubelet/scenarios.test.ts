@@ -55,7 +55,7 @@ describe("what pods can count on", { concurrency: 8 }, () => {
     }).run(abort.signal);
     for (
       let i = 0;
-      i < 200 &&
+      i < 1200 &&
       (await cluster.client.list(nodes)).items[0]?.status?.conditions?.find(({ type }) => type === "Ready")?.status !==
         "True";
       i++
@@ -75,7 +75,7 @@ describe("what pods can count on", { concurrency: 8 }, () => {
     spec: Partial<PodSpec> = {},
     metadata: Partial<Pod["metadata"]> = {},
   ) => cluster.client.create(pods, podOf(name, "s1", { containers: [container], ...spec }, metadata));
-  const wait = (name: string, condition: (pod: Pod) => boolean) => waitForPod(cluster.client, name, condition, 30_000);
+  const wait = (name: string, condition: (pod: Pod) => boolean) => waitForPod(cluster.client, name, condition);
   /** Runs the pod to its end; resolves to what its container said. */
   async function outcome(
     name: string,

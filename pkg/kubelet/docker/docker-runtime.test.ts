@@ -43,7 +43,7 @@ describe("kubelet on Docker", () => {
       log: silentLogger,
       config,
     }).run(abort.signal);
-    for (let i = 0; i < 200; i++) {
+    for (let i = 0; i < 1200; i++) {
       await delay(50);
       const [node] = (await cluster.client.list(nodes)).items;
       if (node?.status?.conditions?.find(({ type }) => type === "Ready")?.status === "True") return;
@@ -123,9 +123,9 @@ describe("kubelet on Docker", () => {
     session.close();
 
     await cluster.client.delete(pods, { namespace: "default", name: "web" });
-    for (let i = 0; i < 300 && (await cluster.client.list(pods)).items.length > 0; i++) await delay(50);
+    for (let i = 0; i < 1200 && (await cluster.client.list(pods)).items.length > 0; i++) await delay(50);
     assert.deepEqual((await cluster.client.list(pods)).items, []);
-    for (let i = 0; i < 100 && (await runtime.listSandboxes()).length > 0; i++) await delay(50);
+    for (let i = 0; i < 1200 && (await runtime.listSandboxes()).length > 0; i++) await delay(50);
     assert.deepEqual(await runtime.listSandboxes(), []);
   });
 
