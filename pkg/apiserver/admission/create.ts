@@ -158,7 +158,7 @@ export function createAdmissionChain(deps: AdmissionDeps): AdmissionChain {
     new NodeRestriction(sources),
     new TaintNodesByCondition(),
     new AlwaysPullImages(),
-    new PodSecurity(sources.namespaces, sources.pods),
+    new PodSecurity(sources.namespaces, sources.pods, deps.lookupNamespace),
     new PodNodeSelector(sources.namespaces),
     new Priority(sources.priorityClasses),
     new DefaultTolerationSeconds(),

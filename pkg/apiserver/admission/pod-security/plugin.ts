@@ -62,9 +62,17 @@ export class PodSecurity implements AdmissionPlugin {
   readonly #namespaces: ObjectSource<Namespace>;
   readonly #pods: ObjectSource<Pod>;
   readonly #defaults: Policy;
+  readonly #lookup: (name: string) => Promise<Namespace | undefined>;
 
-  constructor(namespaces: ObjectSource<Namespace>, pods: ObjectSource<Pod>, defaults: Partial<Policy> = {}) {
+  /** `lookup` reads a namespace consistently: with several servers the cache may not have seen it yet. */
+  constructor(
+    namespaces: ObjectSource<Namespace>,
+    pods: ObjectSource<Pod>,
+    lookup?: (name: string) => Promise<Namespace | undefined>,
+    defaults: Partial<Policy> = {},
+  ) {
     this.#namespaces = namespaces;
+    this.#lookup = lookup ?? (async (name) => namespaces.get("", name));
     this.#pods = pods;
     this.#defaults = { enforce: PRIVILEGED, audit: PRIVILEGED, warn: PRIVILEGED, ...defaults };
   }
@@ -77,36 +85,40 @@ export class PodSecurity implements AdmissionPlugin {
     return subresource === "" && TEMPLATES[`${resource.group}/${resource.plural}`] !== undefined;
   }
 
-  validate(attributes: AdmissionAttributes): void {
+  validate(attributes: AdmissionAttributes): void | Promise<void> {
+    const { resource, namespace } = attributes;
+    if (resource.group === "" && resource.plural === "namespaces") return this.#namespace(attributes);
+    const found = this.#namespaces.get("", namespace);
+    // An unknown namespace must not pass for one without a policy.
+    if (found === undefined) return this.#lookup(namespace).then((live) => this.#judge(attributes, live));
+    return this.#judge(attributes, found);
+  }
+
+  #judge(attributes: AdmissionAttributes, namespace: Namespace | undefined): void {
+    const { policy } = policyOf(namespace?.metadata.labels, this.#defaults);
     const { resource } = attributes;
-    if (resource.group === "" && resource.plural === "namespaces") this.#namespace(attributes);
-    else if (resource.group === "" && resource.plural === "pods") this.#pod(attributes);
-    else this.#template(attributes);
+    if (resource.group === "" && resource.plural === "pods") this.#pod(attributes, policy);
+    else this.#template(attributes, policy);
   }
 
-  #policy(namespace: string): Policy {
-    return policyOf(this.#namespaces.get("", namespace)?.metadata.labels, this.#defaults).policy;
-  }
-
-  #pod(attributes: AdmissionAttributes): void {
+  #pod(attributes: AdmissionAttributes, policy: Policy): void {
     const pod = objectAs<Pod>(attributes);
     const old = oldObjectAs<Pod>(attributes);
     if (old !== undefined && attributes.subresource === "" && !isSignificantUpdate(pod, old)) return;
-    this.#evaluate(attributes, pod, true);
+    this.#evaluate(attributes, pod, policy, true);
   }
 
-  #template(attributes: AdmissionAttributes): void {
+  #template(attributes: AdmissionAttributes, policy: Policy): void {
     let node: unknown = attributes.object;
     for (const key of TEMPLATES[`${attributes.resource.group}/${attributes.resource.plural}`]!) {
       node = (node as Record<string, unknown> | undefined)?.[key];
     }
     const template = node as PodTemplateSpec | undefined;
     if (template?.spec === undefined) return;
-    this.#evaluate(attributes, { metadata: template.metadata ?? {}, spec: template.spec } as Pod, false);
+    this.#evaluate(attributes, { metadata: template.metadata ?? {}, spec: template.spec } as Pod, policy, false);
   }
 
-  #evaluate(attributes: AdmissionAttributes, pod: Pod, enforce: boolean): void {
-    const policy = this.#policy(attributes.namespace);
+  #evaluate(attributes: AdmissionAttributes, pod: Pod, policy: Policy, enforce: boolean): void {
     const found = (level: LevelVersion): string => describeViolations(violations(pod, level));
     if (enforce) attributes.annotate(`${PREFIX}enforce-policy`, showLevel(policy.enforce));
     const refused = enforce ? found(policy.enforce) : "";

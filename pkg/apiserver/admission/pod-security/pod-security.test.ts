@@ -177,6 +177,16 @@ describe("PodSecurity", () => {
     });
   });
 
+  test("a namespace that the cache has not seen yet is looked up", async () => {
+    const fresh = { metadata: { name: "fresh", labels: label({ enforce: "baseline" }) } } as unknown as Namespace;
+    const lagging = new PodSecurity(new MemorySource<Namespace>(), pods, async () => fresh);
+    const attributes = attributesFor("pods", { object: pod({ hostPID: true }), namespace: "fresh" });
+    await assert.rejects(
+      run(lagging, attributes),
+      /violates PodSecurity "baseline:latest": host namespaces \(hostPID=true\)/,
+    );
+  });
+
   test("warns about templates, without refusing them", async () => {
     setLabels({ enforce: "restricted", warn: "baseline" });
     const template = { template: { spec: { hostNetwork: true, containers: [] } } };
