@@ -179,7 +179,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
     health,
     ready,
     async listen(options) {
-      const listener = await listenHttp(handler, options, log);
+      const listener = await listenHttp(handler, options, clock, log);
       listeners.add(listener);
       return listener;
     },

@@ -1,3 +1,5 @@
+import type { Clock } from "#pkg/util/index.ts";
+
 /** Counts requests under way and can tell all of them that the server is closing. */
 export class LiveRequests {
   /** Why requests are aborted whose client has left; one for all, as most of them have been answered by then. */
@@ -26,12 +28,12 @@ export class LiveRequests {
     for (const controller of this.#controllers) controller.abort(new Error("the server is closing"));
   }
   /** Resolves when nothing is under way, or after `graceMs`. */
-  drained(graceMs: number): Promise<void> {
+  drained(clock: Clock, graceMs: number): Promise<void> {
     if (this.#count === 0) return Promise.resolve();
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, graceMs);
+      const cancel = clock.schedule(graceMs, resolve);
       this.#onDrained = () => {
-        clearTimeout(timer);
+        cancel();
         resolve();
       };
     });

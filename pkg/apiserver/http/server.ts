@@ -9,7 +9,7 @@ import {
 import type { AddressInfo, Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import fastify from "fastify";
-import type { Logger } from "#pkg/util/index.ts";
+import type { Clock, Logger } from "#pkg/util/index.ts";
 import type { ApiHandler, ApiRequest } from "../contract.ts";
 import { Http1Request, Http1Response, UpgradeRequest, UpgradeResponse } from "./http1.ts";
 import { Http2Request, Http2Response } from "./http2.ts";
@@ -49,7 +49,12 @@ const STREAM_WINDOW_BYTES = 1024 * 1024;
 const STREAM_RESETS = 100_000;
 
 /** Opens the HTTPS front: HTTP/2, or HTTP/1.1 where the client does not offer it, with client certificates on request. */
-export async function listenHttp(handler: ApiHandler, options: ListenOptions, log: Logger): Promise<Listener> {
+export async function listenHttp(
+  handler: ApiHandler,
+  options: ListenOptions,
+  clock: Clock,
+  log: Logger,
+): Promise<Listener> {
   const live = new LiveRequests();
   const sockets = new Set<Socket>();
   const sessions = new Set<ServerHttp2Session>();
@@ -118,16 +123,16 @@ export async function listenHttp(handler: ApiHandler, options: ListenOptions, lo
       live.abortAll();
       for (const session of sessions) session.close();
       if ("closeIdleConnections" in opened) opened.closeIdleConnections();
-      await live.drained(graceMs);
+      await live.drained(clock, graceMs);
       // Answers are on their way out; who has not read them by now is gone or does not want to.
-      const timer = setTimeout(() => {
+      const cancel = clock.schedule(FLUSH_MS, () => {
         for (const session of sessions) session.destroy();
         for (const socket of sockets) socket.destroy();
-      }, FLUSH_MS);
+      });
       // Idle HTTP/1.1 connections of the secure server know no other end.
       if (sessions.size === 0) for (const socket of sockets) socket.destroySoon();
       await closed;
-      clearTimeout(timer);
+      cancel();
     },
   };
 }
