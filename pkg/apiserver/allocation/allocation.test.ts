@@ -95,6 +95,28 @@ test("hands out different addresses and ports under concurrency, and nothing for
   assert.equal(await addressExists((dry.json["spec"] as Spec).clusterIP!), false);
 });
 
+test("moves a Service between one family and two", async () => {
+  const dual = await startTestServer({
+    services: { clusterCidrs: ["10.96.0.0/24", "fd00::/112"], nodePortRange: { first: 30000, last: 30099 } },
+  });
+  after(() => dual.close());
+  const policy = (ipFamilyPolicy: string) =>
+    dual.request(`${path}/d`, {
+      method: "PATCH",
+      body: { spec: { ipFamilyPolicy } },
+      headers: { "content-type": "application/merge-patch+json" },
+    });
+  const body = { metadata: { name: "d" }, spec: { ipFamilyPolicy: "PreferDualStack", ports: [{ port: 80 }] } };
+  const both = (await dual.request(path, { body })).json["spec"] as Spec;
+  assert.deepEqual(both.ipFamilies, ["IPv4", "IPv6"]);
+  const single = await policy("SingleStack");
+  assert.deepEqual((single.json["spec"] as Spec).clusterIPs, both.clusterIPs!.slice(0, 1), single.text);
+  const released = `/apis/networking.k8s.io/v1/ipaddresses/${both.clusterIPs![1]}`;
+  assert.equal((await dual.request(released)).status, 404);
+  const again = (await policy("RequireDualStack")).json["spec"] as Spec;
+  assert.equal(again.clusterIPs!.length, 2);
+});
+
 test("publishes the kubernetes Service with its endpoints", async () => {
   let service = await server.request(`${path}/kubernetes`);
   for (let tries = 0; service.status !== 200 && tries < 40; tries++) {

@@ -15,8 +15,8 @@ export function settleFamilies(
   offered: readonly IpFamily[],
 ): FieldError[] {
   if (spec.type === "ExternalName") return [];
-  const addresses = (spec.clusterIPs ?? []).filter((address) => address !== HEADLESS && address !== "");
   inheritFamilies(spec, old);
+  const addresses = (spec.clusterIPs ?? []).filter((address) => address !== HEADLESS && address !== "");
   if (spec.clusterIPs?.[0] === HEADLESS && Object.keys(spec.selector ?? {}).length === 0) {
     settleSelectorless(spec, offered[0]!);
     return [];
