@@ -1,0 +1,95 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import type { Namespace, Pod, ServiceAccount } from "#pkg/api/types/core-v1.ts";
+import type { AnyObject } from "#pkg/apimachinery/index.ts";
+import { FakeClock, SeededRandom, silentLogger } from "#pkg/util/index.ts";
+import { MemorySource } from "../source/index.ts";
+import { type AdmissionDeps, createAdmissionChain } from "./index.ts";
+import { attributesFor } from "./testing.ts";
+
+const empty = <T extends AnyObject>(): MemorySource<T> => new MemorySource<T>();
+
+function deps(more: Partial<AdmissionDeps> = {}): AdmissionDeps {
+  return {
+    clock: new FakeClock(),
+    random: new SeededRandom(1),
+    log: silentLogger,
+    authorizer: { authorize: () => ({ decision: "allow", reason: "" }) },
+    sources: {
+      namespaces: new MemorySource<Namespace>([{ metadata: { name: "ns" } } as Namespace]),
+      serviceAccounts: new MemorySource<ServiceAccount>([
+        { metadata: { name: "default", namespace: "ns" } } as ServiceAccount,
+      ]),
+      limitRanges: empty(),
+      priorityClasses: empty(),
+      storageClasses: empty(),
+      ingressClasses: empty(),
+      nodes: empty(),
+      pods: empty(),
+      resourceQuotas: empty(),
+      runtimeClasses: empty(),
+      csiDrivers: empty(),
+    },
+    quotaCache: { peek: () => undefined, update: () => Promise.reject(new Error("no quota to update")) },
+    extension: { source: () => empty(), installed: () => [] },
+    ...more,
+  };
+}
+const pod = (): Pod =>
+  ({ metadata: { name: "p", namespace: "ns" }, spec: { containers: [{ name: "c" }] } }) as unknown as Pod;
+
+describe("createAdmissionChain", () => {
+  test("a plain pod passes without waiting, with everything filled in", () => {
+    const chain = createAdmissionChain(deps());
+    const object = pod();
+    const attributes = attributesFor("pods", { object });
+    assert.equal(chain.admit(attributes), undefined);
+    assert.equal(chain.validate(attributes), undefined);
+    assert.equal(chain.settle(attributes, true), undefined);
+    const { spec } = object;
+    assert.equal(spec!.serviceAccountName, "default");
+    assert.equal(spec!.priority, 0);
+    assert.equal(spec!.tolerations!.length, 2);
+    assert.equal(spec!.volumes!.length, 1);
+    assert.equal(spec!.containers[0]!.imagePullPolicy, undefined, "AlwaysPullImages is off");
+  });
+
+  test("plugins are switched by name", () => {
+    const object = pod();
+    const chain = createAdmissionChain(
+      deps({ enable: ["AlwaysPullImages"], disable: ["ServiceAccount", "EventRateLimit"] }),
+    );
+    assert.equal(chain.admit(attributesFor("pods", { object })), undefined);
+    assert.equal(object.spec!.containers[0]!.imagePullPolicy, "Always");
+    assert.equal(object.spec!.volumes, undefined);
+    assert.throws(
+      () => createAdmissionChain(deps({ enable: ["EventRateLimit"] })),
+      /admission plugin "EventRateLimit" is unknown/,
+    );
+    assert.throws(() => createAdmissionChain(deps({ disable: ["NoSuch"] })), /admission plugin "NoSuch" is unknown/);
+  });
+
+  test("a refusal by one plugin ends the pass", () => {
+    const chain = createAdmissionChain(deps());
+    assert.throws(
+      () => chain.admit(attributesFor("namespaces", { operation: "DELETE", namespace: "", name: "default" })),
+      /this namespace may not be deleted/,
+    );
+  });
+
+  test("NamespaceAutoProvision has to be wired", async () => {
+    const attributes = attributesFor("configmaps", { object: { metadata: { name: "c" } }, namespace: "new" });
+    await assert.rejects(
+      async () => createAdmissionChain(deps({ enable: ["NamespaceAutoProvision"] })).admit(attributes),
+      /createNamespace is not wired/,
+    );
+    const made: string[] = [];
+    const createNamespace = async (name: string): Promise<void> => void made.push(name);
+    const lookupNamespace = async (name: string): Promise<Namespace | undefined> =>
+      made.includes(name) ? ({ metadata: { name } } as Namespace) : undefined;
+    await createAdmissionChain(deps({ enable: ["NamespaceAutoProvision"], createNamespace, lookupNamespace })).admit(
+      attributes,
+    );
+    assert.deepEqual(made, ["new"]);
+  });
+});
