@@ -129,6 +129,17 @@ test("waiting containers say why", () => {
   assert.equal(waiting(pod({ containers: [a] }), observed([s]), { failures }), "ErrImagePull");
 });
 
+test("a termination message outlives the file it was read from, but not its container", () => {
+  const ended = observed([s], [{ ...exited(a, "s", 0), message: "DONE" }]);
+  const first = statusOf(pod({ containers: [a] }), ended);
+  const later = (o: ObservedPod) =>
+    statusOf({ ...pod({ containers: [a] }), status: first }, o, { terminationMessage: () => "" })
+      .containerStatuses?.[0];
+  assert.equal(later(ended)?.state?.terminated?.message, "DONE");
+  const next = observed([s], [{ ...exited(a, "s", 0), id: "another" }]);
+  assert.equal(later(next)?.state?.terminated?.message, undefined);
+});
+
 test("a crashed container that waits shows its end as lastState", () => {
   const failures = new Map([["a", { reason: "CrashLoopBackOff", message: "back-off" }]]);
   const status = statusOf(

@@ -70,6 +70,12 @@ export function apiContainerId(runtimeName: string, id: string): string {
   return `${runtimeName}://${id}`;
 }
 
+/** What was said before of a container's end: its message file goes with the pod's directory, its status stays. */
+function rememberedMessage(old: ContainerStatus | undefined, containerID: string): string | undefined {
+  const ends = [old?.state?.terminated, old?.lastState?.terminated];
+  return ends.find((end) => end?.containerID === containerID)?.message;
+}
+
 function containerStatus(
   input: StatusInput,
   runtimeName: string,
@@ -81,15 +87,12 @@ function containerStatus(
   const { pod, observed } = input;
   const all = observed.containers.filter(({ metadata }) => metadata.name === spec.name);
   const current = all[0];
-  const withId = (state: ContainerState): ContainerState =>
-    state.terminated === undefined
-      ? state
-      : {
-          terminated: {
-            ...state.terminated,
-            containerID: apiContainerId(runtimeName, state.terminated.containerID ?? ""),
-          },
-        };
+  const withId = ({ terminated, ...state }: ContainerState): ContainerState => {
+    if (terminated === undefined) return state;
+    const containerID = apiContainerId(runtimeName, terminated.containerID ?? "");
+    const message = terminated.message ?? rememberedMessage(old, containerID);
+    return { terminated: { ...terminated, ...(message === undefined ? {} : { message }), containerID } };
+  };
   if (current === undefined) return vanishedStatus(input, spec, waitingReason, old);
 
   let state = withId(stateOf(current, input.terminationMessage));
