@@ -41,6 +41,8 @@ class GarbageCollector {
   readonly #discovery: DiscoveryCache;
   readonly #absent = new LRUCache<string, true>({ max: ABSENT_OWNERS });
   #wake: () => void = () => undefined;
+  /** Definitions have changed since discovery was last asked for. */
+  #outdated = false;
 
   constructor(env: ControllerEnv) {
     this.#env = env;
@@ -59,7 +61,10 @@ class GarbageCollector {
 
   async run(signal: AbortSignal): Promise<void> {
     const { clock, log, name, informers } = this.#env;
-    const sources = this.#discovery.sources(informers, () => this.#wake());
+    const sources = this.#discovery.sources(informers, () => {
+      this.#outdated = true;
+      this.#wake();
+    });
     const detach = sources.map((source) => source.attach());
     try {
       if (!(await this.#firstDiscovery(signal))) return;
@@ -101,16 +106,9 @@ class GarbageCollector {
   async #followDiscovery(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#env;
     while (!signal.aborted) {
-      await new Promise<void>((resolve) => {
-        const cancel = clock.schedule(DISCOVERY_PERIOD_MS, resolve);
-        const done = () => {
-          cancel();
-          resolve();
-        };
-        this.#wake = done;
-        signal.addEventListener("abort", done, { once: true });
-      });
+      if (!this.#outdated) await this.#nextDiscovery(signal);
       if (signal.aborted) return;
+      this.#outdated = false;
       try {
         // Definitions come in bursts, and are served a moment after they are established.
         await sleep(clock, 100, signal);
@@ -119,6 +117,20 @@ class GarbageCollector {
         if (!signal.aborted) log.warn({ err }, "Cannot follow discovery, will retry");
       }
     }
+  }
+
+  /** Resolves when discovery should be read again: after a while, when definitions change, or at the end. */
+  #nextDiscovery(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        cancel();
+        signal.removeEventListener("abort", done);
+        resolve();
+      };
+      const cancel = this.#env.clock.schedule(DISCOVERY_PERIOD_MS, done);
+      this.#wake = done;
+      signal.addEventListener("abort", done, { once: true });
+    });
   }
 
   async #reconcile(uid: string, { signal }: ReconcileContext): Promise<Result> {
