@@ -5,12 +5,13 @@ import { isConflict, isNotFound, tooManyRequests } from "#pkg/apimachinery/index
 import { pods } from "#pkg/api/refs.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import { servePort } from "#pkg/apiserver/index.ts";
-import { FakeClock } from "#pkg/util/index.ts";
+import { FakeClock, RealClock } from "#pkg/util/index.ts";
 import { createClient } from "./client.ts";
 import type { Client, WatchEvent } from "./contract.ts";
 import { FakeApi } from "./testing/fake-api.ts";
 import { directTransport } from "./transport/direct.ts";
 import { portTransport } from "./transport/port.ts";
+import { waitFor } from "./wait.ts";
 
 const PODS = "/api/v1/pods";
 const pod = (name: string): Pod => ({
@@ -83,8 +84,7 @@ for (const [name, setUp] of [
         if (seen.length === 3) break;
       }
       assert.deepEqual(seen, ["ADDED", "BOOKMARK", "ADDED"]);
-      await new Promise((resolve) => setTimeout(resolve, 20));
-      assert.equal(api.watcherCount, 0);
+      await waitFor(() => api.watcherCount === 0, { clock: new RealClock(), intervalMs: 5, timeoutMs: 10_000 });
       close();
     });
 

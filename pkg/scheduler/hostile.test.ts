@@ -59,7 +59,7 @@ describe("pods that cannot be scheduled, through the API", () => {
     const start = performance.now();
     await cluster.addPod("ordinary");
     await cluster.bound("ordinary");
-    assert.ok(performance.now() - start < 1_000);
+    assert.ok(performance.now() - start < 4_000);
     const reasons = await Promise.all(
       Object.keys(hostile).map(async (name) => (await cluster.refusal(name)).split(". ")[0]),
     );
@@ -75,7 +75,7 @@ describe("pods that cannot be scheduled, through the API", () => {
 
   it("that are deleted while waiting are forgotten", async () => {
     await cluster.client.delete(pods, { namespace: "default", name: "nowhere" });
-    const wait = { clock: new RealClock(), intervalMs: 5, timeoutMs: 2_000 };
+    const wait = { clock: new RealClock(), intervalMs: 5, timeoutMs: 20_000 };
     await waitFor(() => cluster.scheduler.explain("default/nowhere") === undefined, wait);
   });
 });
@@ -142,7 +142,7 @@ describe("what validation would not let through", () => {
     assert.ok("found" in result, "port 10000 is free");
     const all = new PodInfo(stored<Pod>(podDraft("third", { containers: [{ name: "c", ports: ports.toReversed() }] })));
     assert.ok("unschedulable" in search.search(profile, all, new CycleState(), new AbortController().signal));
-    assert.ok(performance.now() - start < 1_000);
+    assert.ok(performance.now() - start < 4_000);
   });
 
   it("labels named like members of every object select nothing by accident", () => {

@@ -11,7 +11,10 @@ import { configMaps } from "#pkg/api/refs.ts";
 import { createCa, issueCertificate } from "#pkg/pki/index.ts";
 import { FakeClock, RealClock } from "#pkg/util/index.ts";
 import { createClient } from "../client.ts";
+import { waitFor } from "../wait.ts";
 import { http2Transport } from "./http2.ts";
+
+const wait = { clock: new RealClock(), intervalMs: 5, timeoutMs: 10_000 };
 
 interface Seen {
   readonly path: string;
@@ -210,8 +213,9 @@ describe("http2Transport", () => {
     });
     server.respond = (stream) => stream.respond({ ":status": 200 });
     const watch = client.watch(configMaps)[Symbol.asyncIterator]();
+    const seenBefore = server.seen.length;
     const next = watch.next();
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await waitFor(() => server.seen.length > seenBefore, wait);
     stalled = true;
     const failing = assert.rejects(next, { name: "ConnectionError" });
     await clock.advance(30_000);
@@ -234,7 +238,7 @@ describe("http2Transport to a server that limits streams", () => {
     await client.raw("GET", "/first");
     const watches = [1, 2].map(() => client.watch(configMaps)[Symbol.asyncIterator]().next());
     for (const watch of watches) watch.catch(() => undefined);
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    await waitFor(() => server.seen.length === 3, wait);
     assert.deepEqual(await client.raw("GET", "/second"), { fine: true });
     assert.equal(server.sessions.size, 2);
     transport.close();
