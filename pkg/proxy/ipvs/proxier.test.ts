@@ -102,6 +102,7 @@ test("iptables rules look into sets only, so they do not grow with services", ()
     filter.get("KUBE-IPVS-FILTER")?.at(-1),
     "-m conntrack --ctstate NEW -m set --match-set KUBE-IPVS-IPS dst -j REJECT",
   );
+  assert.match(setDefinitions("IPv6"), /^create KUBE-6-LOAD-BALANCER-SOURCE-CID hash/m);
   assert.match(setDefinitions("IPv6"), /^create KUBE-6-CLUSTER-IP hash:ip,port family inet6 maxelem 65536$/m);
   // Every set that a rule names is defined, and in the same family.
   for (const [, name] of JSON.stringify([...nat, ...filter]).matchAll(/--match-set (\S+)/g))

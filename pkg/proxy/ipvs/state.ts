@@ -44,7 +44,11 @@ export const IPVS_SETS = {
 } as const;
 export type IpvsSet = keyof typeof IPVS_SETS;
 
-export const setName = (set: IpvsSet, family: Family): string => `KUBE-${family === "IPv6" ? "6-" : ""}${set}`;
+export const setName = (set: IpvsSet, family: Family): string =>
+  `KUBE-${family === "IPv6" ? "6-" : ""}${set}`.slice(0, MAX_SET_NAME);
+
+/** The kernel takes names of up to 31 characters; the longest one loses its last letter in IPv6, as it does upstream. */
+const MAX_SET_NAME = 31;
 
 /** Parts of the state that one service port stands for. Pure. */
 export function portState(
