@@ -44,7 +44,7 @@ test("a stateful set starts in order, keeps names, and rolls back", { timeout: 1
     "-o",
     "jsonpath={.items[*].metadata.creationTimestamp}",
   ]);
-  assert.deepEqual(created.split(" "), [...created.split(" ")].sort());
+  assert.deepEqual(created.split(" "), created.split(" ").sort());
   const uid = await cluster.jsonpath("pod/db-1", "{.metadata.uid}");
   await cluster.kubectl(["delete", "pod", "db-1"]);
   await eventually("db-1 is back under its name", async () => {
