@@ -211,11 +211,13 @@ describe("http2Transport", () => {
       clock,
       server: `https://127.0.0.1:${(proxy.address() as AddressInfo).port}`,
     });
-    server.respond = (stream) => stream.respond({ ":status": 200 });
+    server.respond = (stream) => {
+      stream.respond({ ":status": 200 });
+      stream.write('{"type":"ADDED","object":{"metadata":{"name":"a"}}}\n');
+    };
     const watch = client.watch(configMaps)[Symbol.asyncIterator]();
-    const seenBefore = server.seen.length;
+    await watch.next();
     const next = watch.next();
-    await waitFor(() => server.seen.length > seenBefore, wait);
     stalled = true;
     const failing = assert.rejects(next, { name: "ConnectionError" });
     await clock.advance(30_000);
