@@ -133,11 +133,11 @@ test("a termination message outlives the file it was read from, but not its cont
   const ended = observed([s], [{ ...exited(a, "s", 0), message: "DONE" }]);
   const first = statusOf(pod({ containers: [a] }), ended);
   const later = (o: ObservedPod) =>
-    statusOf({ ...pod({ containers: [a] }), status: first }, o, { terminationMessage: () => "" })
+    statusOf({ ...pod({ containers: [a] }), status: first }, o, { terminationMessage: () => "from the log" })
       .containerStatuses?.[0];
   assert.equal(later(ended)?.state?.terminated?.message, "DONE");
   const next = observed([s], [{ ...exited(a, "s", 0), id: "another" }]);
-  assert.equal(later(next)?.state?.terminated?.message, undefined);
+  assert.equal(later(next)?.state?.terminated?.message, "from the log");
 });
 
 test("a crashed container that waits shows its end as lastState", () => {

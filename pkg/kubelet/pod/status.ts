@@ -90,7 +90,7 @@ function containerStatus(
   const withId = ({ terminated, ...state }: ContainerState): ContainerState => {
     if (terminated === undefined) return state;
     const containerID = apiContainerId(runtimeName, terminated.containerID ?? "");
-    const message = terminated.message ?? rememberedMessage(old, containerID);
+    const message = rememberedMessage(old, containerID) ?? terminated.message;
     return { terminated: { ...terminated, ...(message === undefined ? {} : { message }), containerID } };
   };
   if (current === undefined) return vanishedStatus(input, spec, waitingReason, old);
