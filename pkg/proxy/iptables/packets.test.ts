@@ -1,3 +1,3 @@
 import { proxyConformance } from "../testing/conformance.ts";
 
-proxyConformance("iptables", { keepsSource: true, localhostNodePorts: true });
+proxyConformance("iptables", { keepsSource: true, clusterReachesAll: true, localhostNodePorts: true });

@@ -107,8 +107,9 @@ export class IpvsProxier implements Proxier {
   async #prepare(signal: AbortSignal): Promise<number> {
     const { runner, family, config, log } = this.#deps;
     await this.#quietly("modprobe", ["-a", "ip_vs", `ip_vs_${this.#deps.scheduler}`, "dummy"], signal).catch(() => "");
-    const present = await this.#quietly("ip", ["link", "show", "dev", DEVICE], signal);
-    if (present === "") await runner.run("ip", ["link", "add", DEVICE, "type", "dummy"], { signal });
+    // The other family's proxier may make the device at the same moment, so only its absence afterwards is a failure.
+    await this.#quietly("ip", ["link", "add", DEVICE, "type", "dummy"], signal);
+    await runner.run("ip", ["link", "show", "dev", DEVICE], { signal });
     for (const setting of SYSCTLS) {
       const { exitCode, stderr } = await runner.run("sysctl", ["-q", "-w", setting], { signal, allowFailure: true });
       if (exitCode !== 0) log.warn({ setting, stderr }, "Could not set a kernel parameter that ipvs mode needs");

@@ -1,3 +1,3 @@
 import { proxyConformance } from "../testing/conformance.ts";
 
-proxyConformance("nftables", { keepsSource: true, localhostNodePorts: false });
+proxyConformance("nftables", { keepsSource: true, clusterReachesAll: true, localhostNodePorts: false });

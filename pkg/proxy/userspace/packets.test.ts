@@ -1,3 +1,3 @@
 import { proxyConformance } from "../testing/conformance.ts";
 
-proxyConformance("userspace", { keepsSource: false, localhostNodePorts: true });
+proxyConformance("userspace", { keepsSource: false, clusterReachesAll: true, localhostNodePorts: true });
