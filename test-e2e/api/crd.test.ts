@@ -31,7 +31,13 @@ const definition = {
   spec: {
     group,
     scope: "Namespaced",
-    names: { plural: "widgets", singular: "widget", kind: "Widget", shortNames: ["wd"], categories: ["all"] },
+    names: {
+      plural: "widgets",
+      singular: "widget",
+      kind: "Widget",
+      shortNames: ["wd"],
+      categories: [`parts-${group.split(".")[0]}`],
+    },
     versions: [
       {
         name: "v1",
@@ -97,6 +103,10 @@ test("defaults are filled in, columns shown, status and scale served", limit, as
   const { cluster } = context;
   await cluster.apply({ ...widget("plain", { size: 3, code: "abc" }), status: { replicas: 9 } });
   assert.equal(await cluster.jsonpath("wd/plain", "{.spec.color} {.spec.replicas} [{.status}]"), "red 1 []");
+  assert.match(
+    await cluster.kubectl(["get", `parts-${group.split(".")[0]}`, "-o", "name"]),
+    /^widget\.g\w+\.example\.com\/plain\n$/,
+  );
   const table = await cluster.kubectl(["get", "wd"]);
   assert.match(table, /^NAME +SIZE +COLOR\nplain +3 +red\n$/);
   assert.match(
