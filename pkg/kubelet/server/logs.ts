@@ -131,24 +131,30 @@ export async function* readLog(
     const state = options.follow ? watchFile(source.path, bounded) : undefined;
     let offset = options.tailLines === undefined ? 0 : await tailOffset(file, options.tailLines);
     const formatter = new Formatter(options);
-    for (;;) {
-      const running = source.running();
-      if (state !== undefined) state.changed = false;
-      const rotated = state?.rotated ?? false;
+    const drain = async function* (): AsyncGenerator<Buffer> {
       for await (const { chunk, next } of readToEnd(file, offset)) {
         offset = next;
         const out = formatter.push(chunk);
         if (out.length > 0) yield out;
         if (formatter.full) return;
       }
-      if (state === undefined || signal.aborted) return;
+    };
+    for (;;) {
+      const running = source.running();
+      if (state !== undefined) state.changed = false;
+      const rotated = state?.rotated ?? false;
+      yield* drain();
+      if (formatter.full || state === undefined || signal.aborted) return;
       if (rotated) {
         state.rotated = false;
         const reopened = await reopen(source.path, file);
         if (reopened !== undefined) {
+          // Once the new file is there the old one is complete: what came after the last look is read now.
+          yield* drain();
           await file.close();
           file = reopened;
           offset = 0;
+          if (formatter.full) return;
           continue;
         }
       }
