@@ -2,13 +2,15 @@ import { readFileSync } from "node:fs";
 import { load } from "js-yaml";
 import {
   type FlagSet,
-  type ParsedFlags,
+  type FlagValues,
   UsageError,
   defineFlags,
   describeFlags,
   parseFlags,
 } from "#pkg/config/index.ts";
+import type { Logger } from "#pkg/util/index.ts";
 import packageJson from "../../package.json" with { type: "json" };
+import { createLogger } from "./logging.ts";
 
 /** Level of the API that both programs speak. */
 export const KUBERNETES_VERSION = "v1.36.0";
@@ -40,23 +42,39 @@ export const commonFlags = defineFlags({
   version: { type: "boolean", default: false, help: "Shows the version.", section: "General" },
 });
 
+/** What a command is called with. */
+export interface CommandContext<S extends FlagSet> {
+  readonly flags: FlagValues<S>;
+  /** Words after the command; as many as `Command.arguments` names. */
+  readonly args: readonly string[];
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+export interface Command<S extends FlagSet> {
+  /** One line for --help. */
+  readonly summary: string;
+  /** Names of the words that must follow the command, e.g. ["<namespace>/<pod>"]. */
+  readonly arguments?: readonly string[];
+  run(context: CommandContext<S>): Promise<void>;
+}
+
 export interface ProgramDescription<S extends FlagSet> {
   /** E.g. "kubits-master". */
   readonly name: string;
   readonly summary: string;
-  /** Sub-command → one line. */
-  readonly commands: Readonly<Record<string, string>>;
+  /** The first one runs when the command line names none. */
+  readonly commands: Readonly<Record<string, Command<S>>>;
   readonly flags: S;
   /** Read when --config is not given and the file exists. */
   readonly defaultConfigFile: string;
 }
 
-export type ParseOutcome<S extends FlagSet> =
-  | { readonly kind: "run"; readonly flags: ParsedFlags<S>; readonly command: string }
-  | { readonly kind: "exit"; readonly code: number };
-
-function helpText(program: ProgramDescription<FlagSet>): string {
-  const commands = Object.entries(program.commands).map(([name, text]) => `  ${name.padEnd(22)}${text}`);
+function helpText<S extends FlagSet>(program: ProgramDescription<S>): string {
+  const commands = Object.entries(program.commands).map(([name, { summary, arguments: words = [] }], index) => {
+    const usage = [name, ...words].join(" ");
+    return `  ${usage.padEnd(36)}${summary}${index === 0 ? " The default." : ""}`;
+  });
   return `${program.summary}
 
 Usage:
@@ -89,34 +107,68 @@ function readConfigFile(path: string, required: boolean): Record<string, unknown
   return value as Record<string, unknown>;
 }
 
-/** Reads the command line; --help, --version and mistakes are answered here. */
-export function parseProgram<const S extends FlagSet & typeof commonFlags>(
+interface Parsed<S extends FlagSet> {
+  readonly flags: FlagValues<S>;
+  readonly command: Command<S>;
+  readonly args: readonly string[];
+}
+
+/** Reads the command line. Undefined: --help or --version was asked for and has been answered. */
+function parseProgram<const S extends FlagSet & typeof commonFlags>(
   program: ProgramDescription<S>,
   argv: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
-): ParseOutcome<S> {
+): Parsed<S> | undefined {
+  const bare = parseFlags(program.flags, { argv });
+  const given = bare.values as { help: boolean; version: boolean; config: string };
+  if (given.help) {
+    console.log(helpText(program));
+    return undefined;
+  }
+  if (given.version) {
+    console.log(`${program.name} ${VERSION}`);
+    return undefined;
+  }
+  const file = readConfigFile(given.config === "" ? program.defaultConfigFile : given.config, given.config !== "");
+  const { values, positional } = parseFlags(program.flags, { argv, env, envPrefix: envPrefix(program.name), file });
+  const names = Object.keys(program.commands);
+  const [name = names[0]!, ...args] = positional;
+  if (!Object.hasOwn(program.commands, name)) {
+    throw new UsageError(`unknown command: ${name} (known are ${names.join(", ")})`);
+  }
+  const command = program.commands[name]!;
+  const expected = command.arguments ?? [];
+  if (args.length > expected.length) throw new UsageError(`unexpected argument: ${args[expected.length]}`);
+  if (args.length < expected.length) throw new UsageError(`${name} needs ${expected[args.length]}`);
+  return { flags: values, command, args };
+}
+
+/**
+ * A program from its command line to its exit code: 0 when the command ended or was told to stop, 1 when it failed (the
+ * log says why), 2 for mistakes in flags, configuration file or environment (standard error says which).
+ */
+export async function runProgram<const S extends FlagSet & typeof commonFlags>(
+  program: ProgramDescription<S>,
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+  signal: AbortSignal,
+): Promise<number> {
+  let log: Logger | undefined;
   try {
-    const bare = parseFlags(program.flags, { argv });
-    const given = bare.values as { help: boolean; version: boolean; config: string };
-    if (given.help) {
-      console.log(helpText(program));
-      return { kind: "exit", code: 0 };
+    const parsed = parseProgram(program, argv, env);
+    if (parsed === undefined) return 0;
+    const { v, "logging-format": format } = parsed.flags as FlagValues<typeof commonFlags>;
+    log = createLogger({ component: program.name, verbosity: v, format });
+    await parsed.command.run({ flags: parsed.flags, args: parsed.args, log, signal });
+    return 0;
+  } catch (err) {
+    if (err instanceof UsageError) {
+      console.error(`${program.name}: ${err.message}\nSee '${program.name} --help'.`);
+      return 2;
     }
-    if (given.version) {
-      console.log(`${program.name} ${VERSION}`);
-      return { kind: "exit", code: 0 };
-    }
-    const file = readConfigFile(given.config === "" ? program.defaultConfigFile : given.config, given.config !== "");
-    const flags = parseFlags(program.flags, { argv, env, envPrefix: envPrefix(program.name), file });
-    const [command = "", ...rest] = flags.positional;
-    if (rest.length > 0) throw new UsageError(`unexpected argument: ${rest[0]}`);
-    if (command !== "" && !Object.hasOwn(program.commands, command)) {
-      throw new UsageError(`unknown command: ${command} (known are ${Object.keys(program.commands).join(", ")})`);
-    }
-    return { kind: "run", flags, command };
-  } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    console.error(`${program.name}: ${error.message}\nSee '${program.name} --help'.`);
-    return { kind: "exit", code: 2 };
+    if (signal.aborted) return 0;
+    if (log === undefined) throw err;
+    log.error({ err }, `${program.name} stops`);
+    return 1;
   }
 }

@@ -3,8 +3,7 @@ import { startCompactor } from "#pkg/storage/index.ts";
 import { createClient, http2Transport, loadKubeconfig } from "#pkg/client/index.ts";
 import { type Clock, type Logger, RealClock, SecureRandom, SpawnRunner, sleep } from "#pkg/util/index.ts";
 import { defaultAddress } from "../common/address.ts";
-import { createLogger } from "../common/logging.ts";
-import { VERSION, parseProgram } from "../common/program.ts";
+import { type ProgramDescription, VERSION, runProgram } from "../common/program.ts";
 import { aborted } from "../common/signals.ts";
 import { applyAddons } from "./addons.ts";
 import { buildApiServer } from "./apiserver.ts";
@@ -20,37 +19,6 @@ import type { ClusterPki } from "#pkg/pki/index.ts";
 type Flags = FlagValues<typeof masterFlags>;
 
 const LOOPS_GRACE_MS = 5000;
-
-const PROGRAM = {
-  name: "kubits-master",
-  summary: "Kubits' control plane: API server, scheduler and controllers.",
-  commands: {
-    run: "Runs the control plane (the default).",
-    kubeconfig: "Issues a client certificate and writes it as a kubeconfig (--user, --groups, --server, --out).",
-  },
-  flags: masterFlags,
-  defaultConfigFile: "/etc/kubits/master.yaml",
-} as const;
-
-/** The program: parses, starts in order, stops in reverse. Answers the exit code. */
-export async function run(argv: readonly string[], env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<number> {
-  const outcome = parseProgram(PROGRAM, argv, env);
-  if (outcome.kind === "exit") return outcome.code;
-  const flags = outcome.flags.values;
-  const log = createLogger({ component: PROGRAM.name, verbosity: flags.v, format: flags["logging-format"] });
-  try {
-    if (outcome.command === "kubeconfig") await issueKubeconfig(flags);
-    else await runMaster(flags, log, signal);
-    return 0;
-  } catch (err) {
-    if (err instanceof UsageError) {
-      console.error(`${PROGRAM.name}: ${err.message}`);
-      return 2;
-    }
-    log.error({ err }, "kubits-master stops");
-    return 1;
-  }
-}
 
 async function issueKubeconfig(flags: Flags): Promise<void> {
   for (const name of ["user", "server", "out"] as const) {
@@ -200,4 +168,26 @@ async function runLoopsAlone(flags: Flags, clock: Clock, log: Logger, signal: Ab
     signal,
   );
   transport.close();
+}
+
+const PROGRAM: ProgramDescription<typeof masterFlags> = {
+  name: "kubits-master",
+  summary: "Kubits' control plane: API server, scheduler and controllers.",
+  commands: {
+    run: {
+      summary: "Runs the control plane.",
+      run: ({ flags, log, signal }) => runMaster(flags, log, signal),
+    },
+    kubeconfig: {
+      summary: "Issues a client certificate and writes it as a kubeconfig (--user, --groups, --server, --out).",
+      run: ({ flags }) => issueKubeconfig(flags),
+    },
+  },
+  flags: masterFlags,
+  defaultConfigFile: "/etc/kubits/master.yaml",
+};
+
+/** The program: parses, starts in order, stops in reverse. Answers the exit code. */
+export function run(argv: readonly string[], env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<number> {
+  return runProgram(PROGRAM, argv, env, signal);
 }

@@ -5,50 +5,13 @@ import { type KubeletConfig, createKubelet } from "#pkg/kubelet/index.ts";
 import { cleanupModes } from "#pkg/proxy/index.ts";
 import { type Logger, RealClock, SecureRandom, SpawnRunner } from "#pkg/util/index.ts";
 import { defaultAddress } from "../common/address.ts";
-import { createLogger } from "../common/logging.ts";
-import { parseProgram } from "../common/program.ts";
+import { type ProgramDescription, runProgram } from "../common/program.ts";
 import { connect, connectNode } from "./credentials.ts";
 import { nodeFlags } from "./flags.ts";
 import { runNetwork } from "./network.ts";
 import { createRuntime } from "./runtime.ts";
 
 type Flags = FlagValues<typeof nodeFlags>;
-
-const PROGRAM = {
-  name: "kubits-node",
-  summary: "Kubits' node agent: kubelet, service proxy, pod network and cluster DNS.",
-  commands: {
-    run: "Runs the node agent (the default).",
-    reset: "Removes all pods and every mount, interface and rule that the node agent made.",
-  },
-  flags: nodeFlags,
-  defaultConfigFile: "/etc/kubits/node.yaml",
-} as const;
-
-/** The program: parses, starts, runs until told to stop. Containers go on when it ends. Answers the exit code. */
-export async function run(argv: readonly string[], env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<number> {
-  const outcome = parseProgram(PROGRAM, argv, env);
-  if (outcome.kind === "exit") return outcome.code;
-  const flags = outcome.flags.values;
-  const log = createLogger({ component: PROGRAM.name, verbosity: flags.v, format: flags["logging-format"] });
-  try {
-    if (outcome.command === "reset") {
-      const { reset } = await import("./reset.ts");
-      await reset(kubeletConfig(flags, ""), flags, log, signal);
-    } else if (flags.cleanup) {
-      await cleanupModes({ runner: new SpawnRunner(), clock: new RealClock(), log }, signal);
-    } else await runNode(flags, log, signal);
-    return 0;
-  } catch (err) {
-    if (signal.aborted) return 0;
-    if (err instanceof UsageError) {
-      console.error(`${PROGRAM.name}: ${err.message}`);
-      return 2;
-    }
-    log.error({ err }, "kubits-node stops");
-    return 1;
-  }
-}
 
 /** "key=value:Effect" or "key:Effect". */
 function parseTaint(text: string): { key: string; value?: string; effect: string } {
@@ -119,4 +82,32 @@ async function runNode(flags: Flags, log: Logger, signal: AbortSignal): Promise<
   ]);
   kubeletApi.close();
   proxyApi.close();
+}
+
+const PROGRAM: ProgramDescription<typeof nodeFlags> = {
+  name: "kubits-node",
+  summary: "Kubits' node agent: kubelet, service proxy, pod network and cluster DNS.",
+  commands: {
+    run: {
+      summary: "Runs the node agent.",
+      async run({ flags, log, signal }) {
+        if (flags.cleanup) await cleanupModes({ runner: new SpawnRunner(), clock: new RealClock(), log }, signal);
+        else await runNode(flags, log, signal);
+      },
+    },
+    reset: {
+      summary: "Removes all pods and every mount, interface and rule that the node agent made.",
+      async run({ flags, log, signal }) {
+        const { reset } = await import("./reset.ts");
+        await reset(kubeletConfig(flags, ""), flags, log, signal);
+      },
+    },
+  },
+  flags: nodeFlags,
+  defaultConfigFile: "/etc/kubits/node.yaml",
+};
+
+/** The program: parses, starts, runs until told to stop. Containers go on when it ends. Answers the exit code. */
+export function run(argv: readonly string[], env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<number> {
+  return runProgram(PROGRAM, argv, env, signal);
 }
