@@ -124,6 +124,13 @@ export const IMAGES: readonly ImageRecipe[] = [
     packages: [...SOCAT, "busybox"],
     config: { Cmd: ["sh"], Env: [PATH] },
   },
+  {
+    // Libraries that Node.js needs; the program itself and its scripts are mounted from the machine.
+    ...busyboxBase,
+    reference: "docker.io/kubits/runtime:1.0",
+    packages: ["libstdc++6", "libgcc-s1", "libatomic1", ...busyboxBase.packages],
+    config: { Cmd: ["sh"], Env: [PATH] },
+  },
   nginx("1.14.2"),
   nginx("1.16.1"),
   nginx("latest"),

@@ -58,15 +58,12 @@ export async function createNew(
 ): Promise<Written> {
   const { installed, services, target } = call;
   const { definition } = installed;
-  const { metadata } = object;
   fillNamespace(call, object);
   definition.applyDefaults(object);
-  // Admission webhooks see these already.
-  metadata.uid = services.random.uuid();
-  metadata.creationTimestamp = formatTime(call.now);
+  wipeSystemFields(object);
   const attributes = admissionAttributes(call, {
     operation: "CREATE",
-    name: metadata.name ?? "",
+    name: object.metadata.name ?? "",
     object,
     oldObject: undefined,
     dryRun: options.dryRun,
@@ -75,6 +72,7 @@ export async function createNew(
   const admitted = services.admission.admit(attributes);
   if (admitted !== undefined) await admitted;
   const admittedObject = attributes.object ?? object;
+  if (admittedObject !== object) fillNamespace(call, admittedObject); // a webhook's patch may not move it
   const generated = prepareNew(call, admittedObject, target.namespace, options.dryRun);
   assertValid(call, admittedObject, definition.strategy.validate?.(admittedObject) ?? []);
   collectWarnings(call, admittedObject, undefined);
@@ -157,6 +155,15 @@ export function fillNamespace(call: Call, object: KubeObject): void {
   }
 }
 
+/** Forgets what a client or webhook said of fields that are the server's to fill in. */
+function wipeSystemFields({ metadata }: KubeObject): void {
+  delete metadata.uid;
+  delete metadata.creationTimestamp;
+  delete metadata.deletionTimestamp;
+  delete metadata.deletionGracePeriodSeconds;
+  delete metadata["selfLink"];
+}
+
 /** Server-owned metadata of a new object. Returns the prefix when its name was generated. */
 function prepareNew(call: Call, object: KubeObject, namespace: string, dryRun: boolean): string | undefined {
   const { services, installed, now, user } = call;
@@ -167,8 +174,10 @@ function prepareNew(call: Call, object: KubeObject, namespace: string, dryRun: b
     generated = generatedPrefix(metadata.generateName);
     metadata.name = generated + services.random.suffix(5);
   }
-  delete metadata.deletionTimestamp;
-  delete metadata.deletionGracePeriodSeconds;
+  // Only now, so that mutating admission has no say in them.
+  wipeSystemFields(object);
+  metadata.uid = services.random.uuid();
+  metadata.creationTimestamp = formatTime(now);
   delete metadata.resourceVersion;
   if (installed.keepsGeneration) metadata.generation = 1;
   tidyMetadata(metadata);

@@ -112,17 +112,23 @@ export function parseVerdict(uid: string, answer: unknown, mutating: boolean, ve
 }
 
 function patchOf(response: Record<string, unknown>, mutating: boolean, strict: boolean): unknown[] | undefined {
-  const encoded = response["patch"];
+  const encoded = response["patch"] ?? "";
   const patchType = response["patchType"] ?? undefined;
-  if (typeof encoded !== "string" || encoded === "") {
-    if (strict && mutating && patchType !== undefined)
-      throw new Error("response.patchType is not allowed when patch is not set");
+  if (!mutating) {
+    // v1beta1 lets a validating webhook say what it likes: nobody listens.
+    if (strict && encoded !== "") throw new Error("validating webhook may not return response.patch");
+    if (strict && patchType !== undefined) throw new Error("validating webhook may not return response.patchType");
     return undefined;
   }
-  if (!mutating) throw new Error("webhook returned response.patch, but validating webhooks may not mutate");
-  if (patchType !== "JSONPatch" && (strict || patchType !== undefined)) {
-    throw new Error(`webhook returned invalid response.patchType of ${JSON.stringify(patchType ?? "")}`);
+  if (typeof encoded !== "string") throw new Error("response.patch is not a string");
+  if (encoded === "") {
+    if (strict && patchType !== undefined)
+      throw new Error("webhook returned response.patchType but not response.patch");
+    return undefined;
   }
+  if (strict && patchType === undefined) throw new Error("webhook returned response.patch but not response.patchType");
+  if (patchType !== undefined && patchType !== "JSONPatch")
+    throw new Error(`webhook returned invalid response.patchType of ${JSON.stringify(patchType)}`);
   const patch: unknown = JSON.parse(Buffer.from(encoded, "base64").toString("utf8"));
   if (!Array.isArray(patch)) throw new Error("the patch is not a JSON patch");
   return patch;
