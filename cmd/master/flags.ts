@@ -11,8 +11,8 @@ export const masterFlags = defineFlags({
   },
   addons: {
     type: "strings",
-    default: ["cluster-dns", "local-path"],
-    help: "Built-in add-ons: cluster-dns (the kube-dns Service), local-path (default StorageClass); none for neither.",
+    default: ["cluster-dns", "local-path", "bootstrap-tokens"],
+    help: "Built-in add-ons: cluster-dns (the kube-dns Service), local-path (default StorageClass), bootstrap-tokens (what nodes read that join with a token); none: no add-on.",
     section: "General",
   },
   "bind-address": { type: "string", default: "0.0.0.0", help: "Address to listen on.", section: "API server" },
@@ -144,7 +144,7 @@ export const masterFlags = defineFlags({
   },
   controllers: {
     type: "strings",
-    default: ["*"],
+    default: ["*", "bootstrapsigner", "tokencleaner"],
     help: "Controllers to run: * is all default ones, name adds, -name removes.",
     section: "Controllers",
   },
@@ -175,4 +175,10 @@ export const masterFlags = defineFlags({
   user: { type: "string", default: "", help: "kubeconfig: user name of the new certificate.", section: "Commands" },
   groups: { type: "strings", default: [], help: "kubeconfig: groups of the new certificate.", section: "Commands" },
   out: { type: "string", default: "", help: "kubeconfig: file to write.", section: "Commands" },
+  "token-ttl": {
+    type: "duration",
+    default: 86_400_000,
+    help: "join-command: how long nodes may join with the new token; 0: until it is deleted.",
+    section: "Commands",
+  },
 });

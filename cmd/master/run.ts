@@ -8,6 +8,7 @@ import { aborted } from "../common/signals.ts";
 import { applyAddons } from "./addons.ts";
 import { buildApiServer } from "./apiserver.ts";
 import { masterFlags } from "./flags.ts";
+import { makeJoinCommand } from "./join-command.ts";
 import type { LoopsConfig } from "./loops.ts";
 import { type LoopsThread, startLoopsThread } from "./loops-thread.ts";
 import { ensurePki, firstServiceAddress, writeUserKubeconfig } from "./pki.ts";
@@ -123,8 +124,9 @@ async function runWithApiServer(flags: Flags, clock: Clock, log: Logger, signal:
     port: flags["secure-port"],
     tls: { cert: pki.apiserver.cert, key: pki.apiserver.key, clientCa: [pki.ca.cert, pki.frontProxyCa.cert] },
   });
-  await applyAddons(apiServer.handler, flags.addons, clock);
-  await writeAdminKubeconfig(flags, address, clock);
+  const server = serverUrl(address, flags["secure-port"]);
+  await applyAddons(apiServer.handler, flags.addons, { server, ca: pki.ca.cert }, clock);
+  await writeAdminKubeconfig(flags, server, clock);
   log.info({ address, port: flags["secure-port"] }, "API server is ready");
 
   if (!config.scheduler && !config.controllers) {
@@ -143,12 +145,16 @@ async function runWithApiServer(flags: Flags, clock: Clock, log: Logger, signal:
   log.info({}, "Shutting down");
 }
 
-async function writeAdminKubeconfig(flags: Flags, address: string, clock: Clock): Promise<void> {
+function serverUrl(address: string, port: number): string {
+  return `https://${address.includes(":") ? `[${address}]` : address}:${port}`;
+}
+
+async function writeAdminKubeconfig(flags: Flags, server: string, clock: Clock): Promise<void> {
   const out = flags["admin-kubeconfig"];
   if (out === "" || existsSync(out)) return;
   await writeUserKubeconfig({
     certDir: flags["cert-dir"],
-    server: `https://${address.includes(":") ? `[${address}]` : address}:${flags["secure-port"]}`,
+    server,
     user: "kubernetes-admin",
     groups: ["system:masters"],
     out,
@@ -181,6 +187,13 @@ const PROGRAM: ProgramDescription<typeof masterFlags> = {
     kubeconfig: {
       summary: "Issues a client certificate and writes it as a kubeconfig (--user, --groups, --server, --out).",
       run: ({ flags }) => issueKubeconfig(flags),
+    },
+    "join-command": {
+      summary: "Makes a bootstrap token (--token-ttl) and prints the command that joins a node with it.",
+      async run({ flags }) {
+        const request = { kubeconfig: flags["admin-kubeconfig"], ttlMs: flags["token-ttl"], clock: new RealClock() };
+        console.log(await makeJoinCommand(request));
+      },
     },
   },
   flags: masterFlags,

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { type Client, createClient, http2Transport, loadKubeconfig } from "#pkg/client/index.ts";
 import { type FlagValues, UsageError } from "#pkg/config/index.ts";
 import { CertificateManager, clientPurpose } from "#pkg/kubelet/index.ts";
+import { writeKubeconfig } from "#pkg/pki/index.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
 import { VERSION } from "../common/program.ts";
 import type { nodeFlags } from "./flags.ts";
@@ -24,45 +25,61 @@ interface Deps {
 
 const userAgent = `kubits-node/${VERSION}`;
 
-/** Connects with the credentials of a kubeconfig as they are. */
-export async function connect(kubeconfig: string, clock: Clock): Promise<Connection> {
-  const transport = http2Transport({ ...(await loadKubeconfig(kubeconfig)), clock });
+/**
+ * Connects with a kubeconfig. A client certificate that the manager keeps is renewed before it expires; any other is its
+ * owner's to renew.
+ */
+async function connect(path: string, clock: Clock, manager?: CertificateManager): Promise<Connection> {
+  const config = await loadKubeconfig(path);
+  const transport = http2Transport({ ...config, clock });
+  const client = createClient(transport, { userAgent, clock });
+  const renews = manager !== undefined && config.certFile === manager.file;
   return {
-    client: createClient(transport, { userAgent, clock }),
-    maintain: () => Promise.resolve(),
+    client,
+    maintain: (signal) => (renews ? manager.run(client, () => transport.reconnect(), signal) : Promise.resolve()),
     close: () => transport.close(),
   };
 }
 
+/** Has a client certificate signed with the credentials of --bootstrap-kubeconfig, and keeps it as a kubeconfig. */
+async function bootstrap({ flags, nodeName, clock, log }: Deps, manager: CertificateManager, signal: AbortSignal) {
+  const config = await loadKubeconfig(flags["bootstrap-kubeconfig"]);
+  if (config.ca === undefined) throw new UsageError(`${flags["bootstrap-kubeconfig"]} has no embedded CA`);
+  if ((await manager.current()) === undefined) {
+    log.info({ nodeName }, "Asking for a client certificate");
+    const transport = http2Transport({ ...config, clock });
+    try {
+      await manager.request(createClient(transport, { userAgent, clock }), signal);
+    } finally {
+      transport.close();
+    }
+  }
+  const { server, ca } = config;
+  const path = flags.kubeconfig;
+  await writeKubeconfig({ path, server, ca, certAndKeyFile: manager.file, user: `system:node:${nodeName}` });
+}
+
 /**
  * Connects as the node. Without a kubeconfig, the one of --bootstrap-kubeconfig is used once to have a client
- * certificate signed (TLS bootstrapping); from then on the certificate is renewed before it expires.
+ * certificate signed (TLS bootstrapping); from then on the certificate renews itself.
  */
 export async function connectNode(deps: Deps, signal: AbortSignal): Promise<Connection> {
   const { flags, nodeName, clock, random, log } = deps;
-  const bootstrap = flags["bootstrap-kubeconfig"];
-  if (existsSync(flags.kubeconfig)) return connect(flags.kubeconfig, clock);
-  if (bootstrap === "") {
-    throw new UsageError(
-      `${flags.kubeconfig} does not exist; give --kubeconfig, or --bootstrap-kubeconfig to join a cluster`,
-    );
-  }
   const directory = join(flags["root-dir"], "pki");
   const manager = new CertificateManager({ purpose: clientPurpose(nodeName), directory, clock, random, log });
-  const config = await loadKubeconfig(bootstrap);
-  let issued = await manager.current();
-  if (issued === undefined) {
-    log.info({ nodeName }, "Asking for a client certificate");
-    const transport = http2Transport({ ...config, clock });
-    issued = await manager.request(createClient(transport, { userAgent, clock }), signal);
-    transport.close();
+  if (!existsSync(flags.kubeconfig)) {
+    if (!existsSync(flags["bootstrap-kubeconfig"])) {
+      throw new UsageError(
+        `neither ${flags.kubeconfig} nor ${flags["bootstrap-kubeconfig"]} exists; run 'kubits-master join-command' on the ` +
+          "master and what it prints here",
+      );
+    }
+    await bootstrap(deps, manager, signal);
   }
-  const { server, ca } = config;
-  const transport = http2Transport({ server, ca, certFile: issued.file, keyFile: issued.file, clock });
-  const client = createClient(transport, { userAgent, clock });
-  return {
-    client,
-    maintain: (until) => manager.run(client, () => transport.reconnect(), until),
-    close: () => transport.close(),
-  };
+  return connect(flags.kubeconfig, clock, manager);
+}
+
+/** Connects as the service proxy; as the node where the proxy has no credentials of its own. */
+export async function connectProxy(flags: Deps["flags"], node: Connection, clock: Clock): Promise<Connection> {
+  return existsSync(flags["proxy-kubeconfig"]) ? connect(flags["proxy-kubeconfig"], clock) : node;
 }

@@ -11,14 +11,14 @@ export const nodeFlags = defineFlags({
   },
   "bootstrap-kubeconfig": {
     type: "string",
-    default: "",
-    help: "Credentials to ask for a client certificate with, while --kubeconfig does not exist.",
+    default: "/etc/kubernetes/bootstrap-kubelet.conf",
+    help: "Credentials to ask for a client certificate with, while --kubeconfig does not exist; 'join' writes it.",
     section: "General",
   },
   "proxy-kubeconfig": {
     type: "string",
     default: "/etc/kubernetes/kube-proxy.conf",
-    help: "Credentials of the service proxy, the pod network and cluster DNS.",
+    help: "Credentials of the service proxy, the pod network and cluster DNS; where it does not exist, the node's.",
     section: "General",
   },
   "hostname-override": {
@@ -301,5 +301,18 @@ export const nodeFlags = defineFlags({
     default: 0,
     help: "MTU of pods; 0: that of the default route's interface, less the tunnel's headers where it is used.",
     section: "Network",
+  },
+  token: { type: "string", default: "", help: "join: bootstrap token.", section: "Commands" },
+  "discovery-token-ca-cert-hash": {
+    type: "strings",
+    default: [],
+    help: "join: hashes (sha256:...) of which the cluster's CA must have one.",
+    section: "Commands",
+  },
+  "discovery-token-unsafe-skip-ca-verification": {
+    type: "boolean",
+    default: false,
+    help: "join: trusts whoever knows the token.",
+    section: "Commands",
   },
 });

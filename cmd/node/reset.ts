@@ -1,3 +1,5 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
 import type { FlagValues } from "#pkg/config/index.ts";
 import { type KubeletConfig, resetNode } from "#pkg/kubelet/index.ts";
 import { removePodNetwork } from "#pkg/network/index.ts";
@@ -23,5 +25,8 @@ export async function reset(
     runner,
     signal,
   );
+  // Without them the machine can join again, here or elsewhere; the CA's file is the master's where both share a machine.
+  const identity = [flags.kubeconfig, flags["bootstrap-kubeconfig"], join(flags["root-dir"], "pki")];
+  await Promise.all(identity.map((path) => rm(path, { recursive: true, force: true })));
   log.info({}, "Removed pods, mounts, interfaces and rules");
 }

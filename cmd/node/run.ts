@@ -6,8 +6,9 @@ import { cleanupModes } from "#pkg/proxy/index.ts";
 import { type Logger, RealClock, SecureRandom, SpawnRunner } from "#pkg/util/index.ts";
 import { defaultAddress } from "../common/address.ts";
 import { type ProgramDescription, runProgram } from "../common/program.ts";
-import { connect, connectNode } from "./credentials.ts";
+import { connectNode, connectProxy } from "./credentials.ts";
 import { nodeFlags } from "./flags.ts";
+import { join } from "./join.ts";
 import { runNetwork } from "./network.ts";
 import { createRuntime } from "./runtime.ts";
 
@@ -62,7 +63,7 @@ async function runNode(flags: Flags, log: Logger, signal: AbortSignal): Promise<
   const nodeIP = flags["node-ip"] === "" ? await defaultAddress(runner) : flags["node-ip"];
   if (nodeIP === "") throw new UsageError("this machine has no address besides loopback; give --node-ip");
   const kubeletApi = await connectNode({ flags, nodeName, clock, random, log }, signal);
-  const proxyApi = await connect(flags["proxy-kubeconfig"], clock);
+  const proxyApi = await connectProxy(flags, kubeletApi, clock);
   const runtime = createRuntime(flags, { commands: runner, clock, log });
   const kubelet = createKubelet({
     client: kubeletApi.client,
@@ -93,6 +94,13 @@ const PROGRAM: ProgramDescription<typeof nodeFlags> = {
       async run({ flags, log, signal }) {
         if (flags.cleanup) await cleanupModes({ runner: new SpawnRunner(), clock: new RealClock(), log }, signal);
         else await runNode(flags, log, signal);
+      },
+    },
+    join: {
+      summary: "Prepares this machine to join a cluster (--token, --discovery-token-ca-cert-hash).",
+      arguments: ["<host:port>"],
+      async run({ flags, args: [endpoint = ""], log, signal }) {
+        await join({ flags, endpoint, clock: new RealClock(), log, signal });
       },
     },
     reset: {

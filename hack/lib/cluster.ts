@@ -78,33 +78,34 @@ export interface NodeOptions {
   readonly extraArgs?: readonly string[];
 }
 
-/** Writes the node's two kubeconfigs (kubelet and service proxy identities) with the cluster's CA. */
-export async function writeNodeKubeconfigs(
-  layout: Layout,
-  options: Pick<NodeOptions, "name" | "server">,
-): Promise<void> {
-  const [file, ...args] = program("kubits-master");
-  const issue = (user: string, groups: string, out: string) =>
-    runner.run(file!, [
-      ...args,
-      "kubeconfig",
-      `--cert-dir=${layout.pkiDir}`,
-      `--server=${options.server}`,
-      `--user=${user}`,
-      `--groups=${groups}`,
-      `--out=${out}`,
-    ]);
-  await issue(`system:node:${options.name}`, "system:nodes", layout.kubeletConf);
-  await issue("system:kube-proxy", "", layout.proxyConf);
+/** Does what an administrator does: has the master print the join command, and runs it on the node's machine. */
+export async function joinNode(master: Layout, node: Layout, prefix: readonly string[] = []): Promise<void> {
+  if (existsSync(node.kubeletConf)) return;
+  const run = ([file, ...args]: string[]) => runner.run(file!, args, { timeoutMs: 60_000 });
+  const { stdout } = await run([
+    ...prefix,
+    ...program("kubits-master"),
+    "join-command",
+    `--admin-kubeconfig=${master.adminConf}`,
+  ]);
+  const [, ...joinArguments] = stdout.trim().split(" ");
+  await run([...prefix, ...program("kubits-node"), ...joinArguments, ...identityArguments(node)]);
+}
+
+function identityArguments(layout: Layout): string[] {
+  return [
+    `--kubeconfig=${layout.kubeletConf}`,
+    `--bootstrap-kubeconfig=${layout.bootstrapConf}`,
+    `--proxy-kubeconfig=${layout.proxyConf}`,
+    `--client-ca-file=${join(layout.pkiDir, "ca.crt")}`,
+  ];
 }
 
 export function startNode(layout: Layout, daemons: Daemons, options: NodeOptions): void {
   daemons.start("kubits-node", [
     ...(options.prefix ?? []),
     ...program("kubits-node"),
-    `--kubeconfig=${layout.kubeletConf}`,
-    `--proxy-kubeconfig=${layout.proxyConf}`,
-    `--client-ca-file=${join(layout.pkiDir, "ca.crt")}`,
+    ...identityArguments(layout),
     `--hostname-override=${options.name}`,
     `--node-ip=${options.address}`,
     `--container-runtime-endpoint=${options.containerRuntimeEndpoint}`,

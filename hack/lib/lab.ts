@@ -11,7 +11,7 @@ import {
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { SpawnRunner } from "#pkg/util/index.ts";
-import { program, startMaster, startNode, waitForNode, writeNodeKubeconfigs } from "./cluster.ts";
+import { joinNode, program, startMaster, startNode, waitForNode } from "./cluster.ts";
 import { startContainerd } from "./containerd.ts";
 import { Daemons } from "./daemons.ts";
 import { type Layout, layoutOf } from "./layout.ts";
@@ -123,7 +123,7 @@ export class Lab {
       this.nodes.map(async (node, index) => {
         progress(`kubits-node on ${node.name}`);
         writeFileSync(join(node.layout.dataDir, "resolv.conf"), "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n");
-        await writeNodeKubeconfigs({ ...node.layout, pkiDir: layout.pkiDir }, { name: node.name, server: this.server });
+        await joinNode(layout, { ...node.layout, pkiDir: layout.pkiDir }, node.enter);
         writeFileSync(join(node.layout.dataDir, "socket"), sockets[index]!);
         this.startNode(node, nodeArgs);
         await waitForNode(this.master.layout, node.daemons, node.name, this.master.enter);

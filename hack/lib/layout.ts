@@ -7,6 +7,7 @@ export interface Layout {
   readonly pkiDir: string;
   readonly confDir: string;
   readonly adminConf: string;
+  readonly bootstrapConf: string;
   readonly kubeletConf: string;
   readonly proxyConf: string;
   readonly kubeletDir: string;
@@ -32,6 +33,7 @@ export function layoutOf(dataDir: string): Layout {
     confDir,
     pkiDir: join(confDir, "pki"),
     adminConf: join(confDir, "admin.conf"),
+    bootstrapConf: join(confDir, "bootstrap-kubelet.conf"),
     kubeletConf: join(confDir, "kubelet.conf"),
     proxyConf: join(confDir, "kube-proxy.conf"),
     kubeletDir: place("/var/lib/kubelet", "kubelet"),

@@ -70,7 +70,10 @@ export async function startRegistry(layout: Layout, daemons: Daemons, options: R
   writeFileSync(configFile, JSON.stringify(configuration));
   daemons.start("registry", [...prefix, join(unpacked, "usr/bin/docker-registry"), "serve", configFile]);
   await answers(url, prefix, daemons);
-  await run(prefix, [join(import.meta.dirname, "../images"), "--push", url, "--cache", layout.cacheDir]);
+  // Built out here first: the namespace that the registry is in may not reach Debian's packages.
+  const images = [join(import.meta.dirname, "../images"), "--cache", layout.cacheDir];
+  await run([], images);
+  await run(prefix, [...images, "--push", url]);
   writeFileSync(urlFile, url);
   return url;
 }

@@ -1,10 +1,10 @@
 import { hostname, networkInterfaces } from "node:os";
-import { readFileSync, mkdirSync, writeFileSync, existsSync } from "node:fs";
+import { readFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { SpawnRunner } from "#pkg/util/index.ts";
-import { buildPrograms, kubectl, startMaster, startNode, waitForNode, writeNodeKubeconfigs } from "./cluster.ts";
+import { buildPrograms, joinNode, kubectl, startMaster, startNode, waitForNode } from "./cluster.ts";
 import { answersCri, startContainerd } from "./containerd.ts";
 import { Daemons } from "./daemons.ts";
 import { DEFAULT_DATA_DIR, type Layout, layoutOf } from "./layout.ts";
@@ -110,10 +110,8 @@ async function main(paths: Layout): Promise<void> {
 
   step("Starting kubits-master");
   await startMaster(paths, daemons, { address, port: PORT });
-  if (!existsSync(paths.kubeletConf) || !existsSync(paths.proxyConf)) {
-    await writeNodeKubeconfigs(paths, { name, server: `https://${address}:${PORT}` });
-  }
   step("Starting kubits-node");
+  await joinNode(paths, paths);
   startNode(paths, daemons, {
     name,
     address,

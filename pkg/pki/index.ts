@@ -24,4 +24,11 @@ export { renderKubeconfig, writeKubeconfig, type KubeconfigOptions } from "./kub
 export { createCertificateRequest, parseCertificateRequest, signRequest } from "./csr.ts";
 export type { CertificateRequest, SignRequestOptions } from "./csr.ts";
 export { parsePeerCertificate, type PeerCertificate } from "./peer-certificate.ts";
+export {
+  type BootstrapToken,
+  detachedSignature,
+  hasDetachedSignature,
+  parseBootstrapToken,
+  publicKeyPin,
+} from "./discovery.ts";
 export { readIfPresent, writeFileAtomic } from "./files.ts";

@@ -6,9 +6,10 @@ export interface KubeconfigOptions {
   readonly server: string;
   /** PEM. */
   readonly ca: string;
-  /** Client certificate and key (PEM), or a bearer token. */
+  /** Client certificate and key (PEM), a file that holds both and may change, or a bearer token. */
   readonly cert?: string;
   readonly key?: string;
+  readonly certAndKeyFile?: string;
   readonly token?: string;
   readonly user: string;
   readonly cluster?: string;
@@ -16,16 +17,19 @@ export interface KubeconfigOptions {
 
 const base64 = (text: string): string => Buffer.from(text).toString("base64");
 
-/** Text of a kubeconfig with everything embedded. JSON strings are valid YAML scalars, whatever they contain. */
+function credentialLines({ cert, key, certAndKeyFile, token }: Omit<KubeconfigOptions, "path">): string[] {
+  if (cert !== undefined && key !== undefined)
+    return [`    client-certificate-data: ${base64(cert)}`, `    client-key-data: ${base64(key)}`];
+  if (certAndKeyFile !== undefined)
+    return ["certificate", "key"].map((part) => `    client-${part}: ${JSON.stringify(certAndKeyFile)}`);
+  return token === undefined ? [] : [`    token: ${JSON.stringify(token)}`];
+}
+
+/** Text of a kubeconfig with everything embedded that is not named as a file. JSON strings are valid YAML scalars, whatever they contain. */
 export function renderKubeconfig(options: Omit<KubeconfigOptions, "path">): string {
   const cluster = options.cluster ?? "kubernetes";
   const context = `${options.user}@${cluster}`;
-  const credentials =
-    options.cert !== undefined && options.key !== undefined
-      ? [`    client-certificate-data: ${base64(options.cert)}`, `    client-key-data: ${base64(options.key)}`]
-      : options.token !== undefined
-        ? [`    token: ${JSON.stringify(options.token)}`]
-        : [];
+  const credentials = credentialLines(options);
   return [
     "apiVersion: v1",
     "kind: Config",

@@ -6,7 +6,7 @@ import { buildImage, pushImage, writeArchive } from "./oci.ts";
 
 const HELP = `Usage: hack/images [--out DIR] [--push http://HOST:PORT] [--cache DIR] [--only TEXT]
 
-Builds container images from Debian packages (nginx, busybox, pause).
+Builds container images from Debian packages (nginx, busybox, pause, ...) into the cache.
   --out DIR     writes an OCI archive per image, for 'ctr -n k8s.io images import'
   --push URL    uploads the images to a registry
   --cache DIR   keeps packages and build results (default /var/cache/kubits)
@@ -22,9 +22,9 @@ const { values } = parseArgs({
     help: { type: "boolean", default: false },
   },
 });
-if (values.help || (values.out === undefined && values.push === undefined)) {
+if (values.help) {
   console.log(HELP);
-  process.exit(values.help ? 0 : 2);
+  process.exit(0);
 }
 await mkdir(values.cache, { recursive: true });
 if (values.out !== undefined) await mkdir(values.out, { recursive: true });

@@ -89,7 +89,7 @@ export function defaultRbacObjects(): BootstrapRbacObjects {
   };
 }
 
-/** The bindings kubeadm adds: its admin group, and what joining nodes need (KEP-4214, TLS bootstrap). */
+/** The bindings kubeadm adds (its admin group, and what joining nodes need: KEP-4214, TLS bootstrap), and our own. */
 export function kubeadmBindings(): Draft<ClusterRoleBinding>[] {
   const bootstrappers = { kind: "Group", name: "system:bootstrappers:kubeadm:default-node-token" };
   const csr = "ClusterRole/system:certificates.k8s.io:certificatesigningrequests";
@@ -104,6 +104,12 @@ export function kubeadmBindings(): Draft<ClusterRoleBinding>[] {
     {
       name: "kubeadm:node-autoapprove-certificate-rotation",
       roleRef: `${csr}:selfnodeclient`,
+      subjects: [{ kind: "Group", name: "system:nodes" }],
+    },
+    // A joined node has one identity: its service proxy, pod network and DNS read what they need with the kubelet's.
+    {
+      name: "kubits:node-proxier",
+      roleRef: "ClusterRole/system:node-proxier",
       subjects: [{ kind: "Group", name: "system:nodes" }],
     },
   ];

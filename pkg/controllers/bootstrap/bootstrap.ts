@@ -1,9 +1,10 @@
 /** Bootstrap tokens: signs kube-public/cluster-info with each, and removes those that have expired. Off by default. */
-import { createHmac, timingSafeEqual } from "node:crypto";
+import { timingSafeEqual } from "node:crypto";
 import { deepEqual, isNotFound, keyOf, type ObjectKey } from "#pkg/apimachinery/index.ts";
 import { type Controller, DONE, type ReconcileContext, type Result } from "#pkg/client/index.ts";
 import { configMaps, secrets } from "#pkg/api/refs.ts";
 import type { ConfigMap, Secret } from "#pkg/api/types/core-v1.ts";
+import { detachedSignature } from "#pkg/pki/index.ts";
 import type { ControllerEnv } from "../common/env.ts";
 import { createLoop, createQueue, watching } from "../common/loop.ts";
 
@@ -43,14 +44,6 @@ export function signingTokens(all: readonly Secret[], now: number): Map<string, 
   return tokens;
 }
 
-/** A detached JWS (RFC 7515 appendix F) of the content, HS256 under the token's secret. */
-export function detachedSignature(content: string, id: string, secret: string): string {
-  const header = Buffer.from(JSON.stringify({ alg: "HS256", kid: id })).toString("base64url");
-  const payload = Buffer.from(content).toString("base64url");
-  const signature = createHmac("sha256", secret).update(`${header}.${payload}`).digest("base64url");
-  return `${header}..${signature}`;
-}
-
 function sameText(a: string | undefined, b: string): boolean {
   if (a === undefined || a.length !== b.length) return false;
   return timingSafeEqual(Buffer.from(a), Buffer.from(b));
@@ -63,7 +56,7 @@ export function signedData(info: ConfigMap, tokens: ReadonlyMap<string, string>)
   for (const [key, value] of Object.entries(info.data ?? {})) if (!key.startsWith(PREFIX)) data[key] = value;
   if (content === undefined) return data;
   for (const [id, secret] of tokens) {
-    const signature = detachedSignature(content, id, secret);
+    const signature = detachedSignature(content, { id, secret });
     const before = info.data?.[PREFIX + id];
     data[PREFIX + id] = sameText(before, signature) ? before! : signature;
   }
