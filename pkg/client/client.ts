@@ -11,6 +11,7 @@ import type {
   ListOptions,
   PatchOptions,
   PatchType,
+  RawOptions,
   RequestOptions,
   WatchEvent,
   WatchOptions,
@@ -158,8 +159,9 @@ class TransportClient implements Client {
     const path = resourcePath(resource, key.namespace, key.name, subresource) + queryString(writeQuery(options));
     return this.#request("PUT", path, body, options);
   }
-  raw<R>(method: string, path: string, body?: unknown, options?: RequestOptions): Promise<R> {
-    return this.#request(method, path, body, options);
+  raw<R>(method: string, path: string, body?: unknown, options: RawOptions = {}): Promise<R> {
+    const { accept } = options;
+    return this.#request(method, path, body, options, accept === undefined ? {} : { accept });
   }
 
   #put<T extends AnyObject>(

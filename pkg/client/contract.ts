@@ -15,6 +15,10 @@ export interface RequestOptions {
   /** Writes only: go through validation and admission without storing anything. */
   readonly dryRun?: boolean;
 }
+export interface RawOptions extends RequestOptions {
+  /** The form of JSON wanted, where a path has several. Default: application/json. */
+  readonly accept?: string;
+}
 export interface ListOptions extends RequestOptions {
   /** undefined or "" lists all namespaces. */
   readonly namespace?: string;
@@ -98,7 +102,7 @@ export interface Client {
     options?: RequestOptions,
   ): Promise<R>;
   /** Any other request (discovery, raw paths). Returns parsed JSON. */
-  raw<R>(method: string, path: string, body?: unknown, options?: RequestOptions): Promise<R>;
+  raw<R>(method: string, path: string, body?: unknown, options?: RawOptions): Promise<R>;
 }
 
 /** No response came: connection refused, reset, TLS failure, timeout. `cause` has the reason. */

@@ -1,5 +1,4 @@
-import { LRUCache } from "lru-cache";
-import type { Clock } from "#pkg/util/index.ts";
+import { type Clock, growingLru } from "#pkg/util/index.ts";
 import type { Event } from "#pkg/api/types/core-v1.ts";
 
 /** Upstream's limits (client-go tools/record): per source and object 25 events at once, then one in five minutes. */
@@ -27,8 +26,8 @@ export type Correlated =
 /** Decides what becomes of an event: dropped as spam, combined with similar ones, or counted with equal ones. */
 export class EventCorrelator {
   readonly #clock: Clock;
-  readonly #buckets = new LRUCache<string, Bucket>({ max: CACHE_SIZE });
-  readonly #similar = new LRUCache<string, Similar>({ max: CACHE_SIZE });
+  readonly #buckets = growingLru<string, Bucket>(CACHE_SIZE);
+  readonly #similar = growingLru<string, Similar>(CACHE_SIZE);
 
   constructor(clock: Clock) {
     this.#clock = clock;

@@ -1,9 +1,8 @@
-import { LRUCache } from "lru-cache";
 import { isAlreadyExists, isNotFound, isStatusError, keyOf } from "#pkg/apimachinery/index.ts";
 import type { AnyObject } from "#pkg/apimachinery/index.ts";
 import { events } from "#pkg/api/refs.ts";
 import type { Event } from "#pkg/api/types/core-v1.ts";
-import { formatTime, sleep } from "#pkg/util/index.ts";
+import { formatTime, growingLru, sleep } from "#pkg/util/index.ts";
 import type { Clock, Logger } from "#pkg/util/index.ts";
 import type { Client, Draft, EventRecorder } from "../contract.ts";
 import { EventCorrelator } from "./correlator.ts";
@@ -46,7 +45,7 @@ export function createEventRecorder(options: EventRecorderOptions): EventRecorde
 class BackgroundRecorder implements EventRecorder {
   readonly #options: EventRecorderOptions;
   readonly #correlator: EventCorrelator;
-  readonly #records = new LRUCache<string, Record>({ max: MAX_RECORDS });
+  readonly #records = growingLru<string, Record>(MAX_RECORDS);
   #queue: Record[] = [];
   #inFlight = 0;
   #names = 0;

@@ -1,11 +1,8 @@
 /** What the server serves, for controllers that act on every kind: garbage collection, namespaces, quota. */
-import { type AnyObject, parseApiVersion } from "#pkg/apimachinery/index.ts";
+import type { AnyObject } from "#pkg/apimachinery/index.ts";
 import type { Client } from "#pkg/client/index.ts";
 import type { ResourceRef } from "#pkg/api/resource-ref.ts";
 import { aPIServices, customResourceDefinitions } from "#pkg/api/refs.ts";
-import type { APIGroupList, APIResourceList } from "#pkg/api/types/meta-v1.ts";
-import { inParallel } from "./slow-start.ts";
-import { errorMessage } from "./errors.ts";
 import { type Source, watching } from "./loop.ts";
 import type { SharedInformers } from "./shared-informers.ts";
 
@@ -22,33 +19,55 @@ export interface Discovered {
   readonly failures: ReadonlyMap<string, string>;
 }
 
-/** Reads legacy discovery: every resource that is not a subresource, in every served version. */
+/** The part of apidiscovery.k8s.io/v2 that controllers read. */
+interface GroupDiscoveryList {
+  readonly items: readonly {
+    readonly metadata?: { readonly name?: string };
+    readonly versions?: readonly {
+      readonly version: string;
+      readonly freshness?: string;
+      readonly resources?: readonly {
+        readonly resource: string;
+        readonly responseKind?: { readonly kind: string };
+        readonly scope: string;
+        readonly verbs: readonly string[];
+      }[];
+    }[];
+  }[];
+}
+
+const AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+
+/** Reads aggregated discovery: every resource of every served version, in two requests. */
 export async function discover(client: Client, signal: AbortSignal): Promise<Discovered> {
-  const groups = await client.raw<APIGroupList>("GET", "/apis", undefined, { signal });
-  const wanted: { path: string; groupVersion: string; preferred: boolean }[] = [
-    { path: "/api/v1", groupVersion: "v1", preferred: true },
-  ];
-  for (const { preferredVersion, versions } of groups.groups)
-    for (const { groupVersion } of versions)
-      wanted.push({
-        path: `/apis/${groupVersion}`,
-        groupVersion,
-        preferred: groupVersion === (preferredVersion?.groupVersion ?? versions[0]?.groupVersion),
-      });
+  const documents = await Promise.all(
+    ["/api", "/apis"].map((path) =>
+      client.raw<GroupDiscoveryList>("GET", path, undefined, { signal, accept: AGGREGATED }),
+    ),
+  );
   const resources: ServedResource[] = [];
   const failures = new Map<string, string>();
-  await inParallel(wanted, async ({ path, groupVersion, preferred }) => {
-    try {
-      const list = await client.raw<APIResourceList>("GET", path, undefined, { signal });
-      const { group, version } = parseApiVersion(groupVersion);
-      for (const { name, kind, namespaced, verbs } of list.resources)
-        if (!name.includes("/"))
-          resources.push({ ref: { group, version, plural: name, kind, namespaced }, verbs, preferred });
-    } catch (error) {
-      if (signal.aborted) throw error;
-      failures.set(groupVersion, errorMessage(error));
+  for (const { metadata, versions = [] } of documents.flatMap(({ items }) => items)) {
+    const group = metadata?.name ?? "";
+    for (const [index, { version, freshness, resources: served = [] }] of versions.entries()) {
+      const groupVersion = group === "" ? version : `${group}/${version}`;
+      // An aggregated server that does not answer: what it served last may be gone.
+      if (freshness === "Stale") {
+        failures.set(groupVersion, `stale GroupVersion discovery: ${groupVersion}`);
+        continue;
+      }
+      for (const { resource, responseKind, scope, verbs } of served) {
+        const ref = {
+          group,
+          version,
+          plural: resource,
+          kind: responseKind?.kind ?? "",
+          namespaced: scope === "Namespaced",
+        };
+        resources.push({ ref, verbs, preferred: index === 0 });
+      }
     }
-  });
+  }
   return { resources: dedupe(resources), failures };
 }
 

@@ -1,12 +1,12 @@
-import { LRUCache } from "lru-cache";
 import type { AnyObject } from "#pkg/apimachinery/index.ts";
+import { growingLru } from "#pkg/util/index.ts";
 
 /**
  * Remembers the last version of each object that we wrote ourselves. A cache that shows an older one must not be acted
  * upon where acting twice would do harm. Versions of one resource are comparable (KEP-5504).
  */
 export class WriteBarrier {
-  readonly #written = new LRUCache<string, bigint>({ max: 10_000 });
+  readonly #written = growingLru<string, bigint>(10_000);
 
   /** Call with what a write returned. */
   wrote({ metadata }: AnyObject): void {

@@ -9,6 +9,7 @@ import {
   createClient,
   createEventRecorder,
   createInformerFactory,
+  EventInterner,
   directTransport,
   type InformerFactory,
 } from "#pkg/client/index.ts";
@@ -87,8 +88,13 @@ export class SimulatedCluster {
         wire.activity = value;
       },
     });
+    const interner = new EventInterner();
     const client = (user: typeof ADMIN, over: Wire) =>
-      createClient(new FaultyTransport(directTransport(handler, { user }), over), { userAgent: "simulation", clock });
+      createClient(new FaultyTransport(directTransport(handler, { user }), over), {
+        userAgent: "simulation",
+        clock,
+        interner,
+      });
     const admin = client(ADMIN, calm);
     const informers = createInformerFactory({ client: admin, clock, log });
     const nodes = new HollowNodes({ client: admin, informers, clock, random }, options.nodes ?? 3);

@@ -26,6 +26,9 @@ import { EXIT_CODE } from "./hollow-nodes.ts";
 import { deployment, template } from "./objects.ts";
 
 const NAMESPACE = "sim";
+/** Longer than the longest backoff of a work queue: by then everything must have come to rest. */
+const CALM_MS = 20 * 60_000;
+const CALM_STEP_MS = 60_000;
 
 export interface ScenarioOptions {
   readonly seed: number;
@@ -90,7 +93,6 @@ class Scenario {
       await cluster.advance(this.#random.int(8000), () => this.#checkAlways());
     }
     await this.#calm();
-    this.#checkConverged();
     await this.#checkQuiet();
     await this.#removeAll();
   }
@@ -320,7 +322,13 @@ class Scenario {
         await cluster.admin.patch(deployments, { namespace: NAMESPACE, name: metadata.name }, "merge", {
           spec: { paused: false },
         });
-    await cluster.advance(20 * 60_000, () => this.#checkAlways());
+    const end = cluster.clock.now() + CALM_MS;
+    for (;;) {
+      await cluster.advance(CALM_STEP_MS, () => this.#checkAlways());
+      const wrong = this.#notConverged();
+      if (wrong === undefined) return;
+      if (cluster.clock.now() >= end) throw new Error(wrong);
+    }
   }
 
   /** True at every moment. */
@@ -370,7 +378,17 @@ class Scenario {
     }
   }
 
-  /** True when everything has come to rest. */
+  /** What has not come to rest yet; undefined when everything has. */
+  #notConverged(): string | undefined {
+    try {
+      this.#checkConverged();
+      return undefined;
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
+  }
+
+  /** Holds when everything has come to rest. */
   #checkConverged(): void {
     const cluster = this.#cluster;
     const all = cluster.list(pods, NAMESPACE);
