@@ -20,6 +20,18 @@ export interface Ask {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
+export interface WatchEvent {
+  readonly type: string;
+  readonly object: KubeObject;
+}
+export interface Watching {
+  /** Those not asked for yet. */
+  readonly events: readonly WatchEvent[];
+  /** Waits for one; forgets those before it. */
+  next(type: string, name: string, holds?: (object: KubeObject) => boolean): Promise<WatchEvent>;
+  close(): void;
+}
+
 /**
  * Requests to a lab's API server as its administrator. They go through `kubectl proxy` on a unix socket, because the server
  * listens in a network namespace that this process is not in.
@@ -92,5 +104,31 @@ export class Api {
       outgoing.on("error", reject);
       outgoing.end(content);
     });
+  }
+
+  /** Watches a collection; its events as they come. */
+  watch(path: string): Watching {
+    const events: WatchEvent[] = [];
+    const outgoing = httpRequest(
+      { socketPath: this.#socket, path, headers: { accept: "application/json" } },
+      (incoming) => {
+        let rest = "";
+        incoming.setEncoding("utf8").on("data", (chunk: string) => {
+          const lines = (rest + chunk).split("\n");
+          rest = lines.pop()!;
+          for (const line of lines) events.push(JSON.parse(line) as WatchEvent);
+        });
+      },
+    );
+    // Whoever waits for an event notices that none comes.
+    outgoing.on("error", () => undefined).end();
+    const next: Watching["next"] = (type, name, holds = () => true) =>
+      eventually(`${type} of ${name}`, () => {
+        const index = events.findIndex(
+          (event) => event.type === type && event.object.metadata.name === name && holds(event.object),
+        );
+        return Promise.resolve(index < 0 ? undefined : events.splice(0, index + 1).at(-1));
+      });
+    return { events, next, close: () => void outgoing.destroy() };
   }
 }

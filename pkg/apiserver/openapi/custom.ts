@@ -30,30 +30,25 @@ function aboutMetadata(dialect: Dialect, name: string, description: string): Jso
   return dialect === "v2" ? { ...reference, description } : { description, allOf: [reference] };
 }
 
+/** The fields that every object has. */
+const commonProperties = (dialect: Dialect): Json => ({
+  apiVersion: { type: "string", description: API_VERSION_ABOUT },
+  kind: { type: "string", description: KIND_ABOUT },
+  metadata: aboutMetadata(dialect, "ObjectMeta", METADATA_ABOUT),
+});
+
 /** Definitions of a custom kind and its list, published like built-in ones. */
 export function customDefinitions(dialect: Dialect, definition: ResourceDefinition): Json {
   const { group, version, kind, listKind, schema } = definition;
   const raw = schema.raw ?? { type: "object", "x-kubernetes-preserve-unknown-fields": true };
-  const published = dialect === "v2" ? downgrade(raw) : structuredClone(raw);
-  const gvk = (of: string): Json[] => [{ group, kind: of, version }];
-  // A kind whose fields are unknown is published without any, so that clients do not check them.
-  const open = dialect === "v2" && raw["x-kubernetes-preserve-unknown-fields"] === true;
-  const properties = open
-    ? {}
-    : {
-        ...(published["properties"] as Json | undefined),
-        apiVersion: { type: "string", description: API_VERSION_ABOUT },
-        kind: { type: "string", description: KIND_ABOUT },
-        metadata: aboutMetadata(dialect, "ObjectMeta", METADATA_ABOUT),
-      };
+  const gvk = (of: string): Json => ({ "x-kubernetes-group-version-kind": [{ group, kind: of, version }] });
   const name = customDefinitionName(definition, kind);
   const list: Json = {
     description: `${listKind} is a list of ${kind}`,
     type: "object",
     required: ["items"],
     properties: {
-      apiVersion: { type: "string", description: API_VERSION_ABOUT },
-      kind: { type: "string", description: KIND_ABOUT },
+      ...commonProperties(dialect),
       items: {
         description: `List of ${definition.plural}. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md`,
         type: "array",
@@ -61,25 +56,55 @@ export function customDefinitions(dialect: Dialect, definition: ResourceDefiniti
       },
       metadata: aboutMetadata(dialect, "ListMeta", LIST_METADATA_ABOUT),
     },
-    "x-kubernetes-group-version-kind": gvk(listKind),
+    ...gvk(listKind),
   };
   return {
-    [name]: {
-      ...published,
-      type: "object",
-      ...(Object.keys(properties).length === 0 ? {} : { properties }),
-      "x-kubernetes-group-version-kind": gvk(kind),
-    },
+    [name]: { ...publishedKind(dialect, raw), ...gvk(kind) },
     [customDefinitionName(definition, listKind)]: list,
   };
+}
+
+function publishedKind(dialect: Dialect, raw: Json): Json {
+  // A kind whose fields are unknown is published without any, so that clients of version 2 do not check them.
+  if (dialect === "v2" && raw["x-kubernetes-preserve-unknown-fields"] === true) return { type: "object" };
+  const published = withEmbedded(dialect, dialect === "v2" ? downgrade(raw) : raw);
+  return {
+    ...published,
+    type: "object",
+    properties: { ...(published["properties"] as Json), ...commonProperties(dialect) },
+  };
+}
+
+/** Every subschema replaced by what `change` makes of it; the outermost one is left as it is. */
+function mapChildren(node: Json, change: (child: Json) => Json): Json {
+  const result: Json = { ...node };
+  for (const word of ["items", "additionalProperties"]) {
+    const child = result[word];
+    if (typeof child === "object" && child !== null) result[word] = change(child as Json);
+  }
+  const { properties } = result;
+  if (typeof properties === "object" && properties !== null) {
+    const changed = Object.entries(properties).map(([name, child]) => [name, change(child as Json)]);
+    result["properties"] = Object.fromEntries(changed);
+  }
+  return result;
+}
+
+/** A schema in which embedded resources have the fields that every object has. */
+function withEmbedded(dialect: Dialect, node: Json): Json {
+  const mapped = mapChildren(node, (child) => withEmbedded(dialect, child));
+  if (mapped["x-kubernetes-embedded-resource"] !== true) return mapped;
+  // Clients of version 2 take any property as the end of what is allowed.
+  if (dialect === "v2" && mapped["x-kubernetes-preserve-unknown-fields"] === true) return mapped;
+  return { ...mapped, properties: { ...(mapped["properties"] as Json | undefined), ...commonProperties(dialect) } };
 }
 
 /** Words of version 3 that version 2 does not know, or that old clients misread. */
 const DROPPED = ["oneOf", "anyOf", "allOf", "not", "nullable", "example"];
 
 /** A structural schema as version 2 can say it: rather too little than something clients would refuse good objects for. */
-function downgrade(node: unknown): Json {
-  const result: Json = { ...(node as Json) };
+function downgrade(node: Json): Json {
+  const result: Json = { ...node };
   if (result["nullable"] === true || result["x-kubernetes-preserve-unknown-fields"] === true) {
     if (result["nullable"] === true) delete result["type"];
     delete result["properties"];
@@ -90,14 +115,11 @@ function downgrade(node: unknown): Json {
   if (result["x-kubernetes-int-or-string"] === true) delete result["type"];
   for (const word of DROPPED) delete result[word];
   delete result["x-kubernetes-validations"];
-  if (result["items"] !== undefined) result["items"] = downgrade(result["items"]);
-  const additional = result["additionalProperties"];
-  if (typeof additional === "object" && additional !== null) result["additionalProperties"] = downgrade(additional);
-  const properties = result["properties"];
-  if (typeof properties === "object" && properties !== null) {
-    result["properties"] = Object.fromEntries(
-      Object.entries(properties).map(([name, value]) => [name, downgrade(value)]),
-    );
+  const { required, properties = {} } = result as { required?: string[]; properties?: Record<string, Json> };
+  if (required !== undefined) {
+    const present = required.filter((name) => properties[name]?.["nullable"] !== true);
+    if (present.length > 0) result["required"] = present;
+    else delete result["required"];
   }
-  return result;
+  return mapChildren(result, downgrade);
 }
