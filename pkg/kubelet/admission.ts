@@ -4,7 +4,7 @@ import { parseQuantity } from "#pkg/apimachinery/index.ts";
 import { podSums } from "./cgroups/resources.ts";
 import type { KubeletConfig } from "./config.ts";
 import { isCriticalPod, qosClass } from "./pod/spec.ts";
-import type { Verdict } from "./pod/worker.ts";
+import type { Verdict } from "./pod/worker-deps.ts";
 
 /** Sysctls that concern nothing outside the pod. Source: the sysctl documentation. */
 const SAFE_SYSCTLS = new Set([

@@ -358,16 +358,19 @@ describe("kubelet on containerd", () => {
     });
     await create("config", container, { volumes: [{ name: "settings", configMap: { name: "settings" } }] });
     await wait("config", ready);
+    const logged = async (text: string) => {
+      let log = "";
+      for (let i = 0; i < 1200 && !log.includes(text); i++) {
+        await delay(50);
+        log = (await get("/containerLogs/default/config/c")).body;
+      }
+      return log;
+    };
+    assert.match(await logged("\nred\n"), /^red config\nred\n/);
     await cluster.client.patch(configMaps, { namespace: "default", name: "settings" }, "merge", {
       data: { color: "blue" },
     });
-    let log = "";
-    for (let i = 0; i < 1200 && !log.includes("blue"); i++) {
-      await delay(50);
-      log = (await get("/containerLogs/default/config/c")).body;
-    }
-    assert.match(log, /^red config\nred\n/);
-    assert.match(log, /blue/);
+    assert.match(await logged("blue"), /\nblue\n/);
     await cluster.client.delete(pods, { namespace: "default", name: "config" });
     await gone("config");
   });

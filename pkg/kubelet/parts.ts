@@ -28,7 +28,7 @@ import type { DnsSettings } from "./pod/network.ts";
 import { qosClass } from "./pod/spec.ts";
 import { Starter } from "./pod/starter.ts";
 import type { NodeFacts } from "./pod/starter.ts";
-import type { WorkerDeps } from "./pod/worker.ts";
+import type { WorkerDeps } from "./pod/worker-deps.ts";
 import { ProbeManager } from "./probes/manager.ts";
 import { Resizer } from "./resize.ts";
 import { StatsProvider } from "./stats/stats.ts";

@@ -15,7 +15,7 @@ import type { ObservedContainer, ObservedPod } from "./pod/observed.ts";
 import { isSidecar } from "./pod/spec.ts";
 import type { ContainerKind } from "./pod/spec.ts";
 import type { Starter } from "./pod/starter.ts";
-import type { ResourceKeeper, WorkerDeps } from "./pod/worker.ts";
+import type { ResourceKeeper, WorkerDeps } from "./pod/worker-deps.ts";
 
 type Grant = ReadonlyMap<string, ResourceRequirements>;
 interface Entry {

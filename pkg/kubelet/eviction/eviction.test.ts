@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import { FakeClock, silentLogger } from "#pkg/util/index.ts";
-import type { Verdict } from "../pod/worker.ts";
+import type { Verdict } from "../pod/worker-deps.ts";
 import { container, pod } from "../testing/observed.ts";
 import { EvictionManager } from "./manager.ts";
 import { rankForEviction } from "./rank.ts";

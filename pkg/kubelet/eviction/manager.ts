@@ -4,7 +4,7 @@ import { canonicalQuantity } from "#pkg/apimachinery/index.ts";
 import { sleep } from "#pkg/util/index.ts";
 import type { Clock, Logger } from "#pkg/util/index.ts";
 import { isCriticalPod } from "../pod/spec.ts";
-import type { Verdict } from "../pod/worker.ts";
+import type { Verdict } from "../pod/worker-deps.ts";
 import { rankForEviction, usageOf } from "./rank.ts";
 import type { PodUsage } from "./rank.ts";
 import { conditionOf, limitOf, resourceOf } from "./signals.ts";

@@ -3,9 +3,10 @@ import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { SharedInformer } from "#pkg/client/index.ts";
 import type { Logger } from "#pkg/util/index.ts";
 import type { VolumeManager } from "../volumes/manager.ts";
+import { removeRuntimePod } from "./retirement.ts";
 import { isMirrorPod } from "./spec.ts";
-import { PodWorker, removeRuntimePod } from "./worker.ts";
-import type { Verdict, WorkerDeps } from "./worker.ts";
+import type { Verdict, WorkerDeps } from "./worker-deps.ts";
+import { PodWorker } from "./worker.ts";
 
 /** What an orphan gets before it is killed: nobody knows its real grace period any more. */
 const ORPHAN_GRACE_SECONDS = 1;

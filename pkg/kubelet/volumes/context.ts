@@ -6,7 +6,7 @@ import type { Clock, CommandRunner, Random } from "#pkg/util/index.ts";
 import type { Mounts } from "../mounts.ts";
 import type { ReferencedObjects } from "../objects.ts";
 import type { Starter } from "../pod/starter.ts";
-import type { PodEventFunction, ResourceKeeper } from "../pod/worker.ts";
+import type { PodEventFunction, ResourceKeeper } from "../pod/worker-deps.ts";
 import type { TokenCache } from "../tokens.ts";
 import type { VolumeContext } from "./volume.ts";
 

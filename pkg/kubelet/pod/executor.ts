@@ -1,0 +1,217 @@
+/** Brings a pod's volumes, sandbox and containers to what its plan says, one step after the other. */
+import { rm } from "node:fs/promises";
+import { formatSeconds } from "./backoff.ts";
+import { newestContainer } from "./observed.ts";
+import type { ObservedPod } from "./observed.ts";
+import type { PlanInput, Step, Waiting } from "./plan.ts";
+import { findContainer, podFullName, terminationGraceSeconds } from "./spec.ts";
+import { StartError } from "./starter.ts";
+import type { StartContext } from "./starter.ts";
+import { earliest, messageOf } from "./subject.ts";
+import type { PodSubject } from "./subject.ts";
+import type { VolumesReady } from "../volumes/manager.ts";
+
+/** After a failed pull the next look says ImagePullBackOff, as upstream's next sync does. */
+const PULL_RECHECK_MS = 1500;
+
+type StepOf<Type extends Step["type"]> = Extract<Step, { type: Type }>;
+
+export class StepExecutor {
+  readonly #subject: PodSubject;
+  #volumesDirty = true;
+  #volumes: VolumesReady | undefined;
+
+  constructor(subject: PodSubject) {
+    this.#subject = subject;
+  }
+
+  /** What the volumes show may have changed: they are written again before anything else happens. */
+  volumesChanged(): void {
+    this.#volumesDirty = true;
+  }
+  /** False as long as containers could not be given their volumes. */
+  get volumesReady(): boolean {
+    return this.#volumes !== undefined;
+  }
+
+  /** Sets volumes up where that is due; resolves to when it is due again. */
+  async ensureVolumes(observed: ObservedPod, signal: AbortSignal): Promise<number | undefined> {
+    const { deps, pod, event, log } = this.#subject;
+    const due = this.#volumes?.recheckAt;
+    const fresh = due === undefined || deps.clock.now() < due;
+    if (!this.#volumesDirty && this.#volumes !== undefined && fresh) return due;
+    this.#volumesDirty = false;
+    try {
+      const context = deps.volumeContext(pod, this.#subject.podIPs(observed), event, signal);
+      this.#volumes = await deps.volumes.setUp(context);
+      return this.#volumes.recheckAt;
+    } catch (err) {
+      if (signal.aborted) throw err;
+      this.#volumesDirty = true;
+      log.warn({ err }, "Setting up the pod's volumes failed");
+      event(undefined, "Warning", "FailedMount", messageOf(err));
+      // Containers that already run keep what they have.
+      return this.#subject.retryAt();
+    }
+  }
+
+  /** What the plan must know beside the pod and what is observed of it. */
+  planInput(observed: ObservedPod, restartForResize: ReadonlySet<string>): PlanInput {
+    const { uid, pod, deps } = this.#subject;
+    const { probes, crashBackoff, clock } = deps;
+    const now = clock.now();
+    return {
+      pod,
+      observed,
+      now,
+      probes: {
+        livenessFailed: (id) => probes.livenessFailed(uid, id),
+        startupFailed: (id) => probes.startupFailed(uid, id),
+        started: (container) => probes.started(uid, container, this.#subject.spec(container)),
+      },
+      backoff: (container, finishedAt) => crashBackoff.waiting(this.#backoffKey(container), finishedAt, now),
+      restartForResize,
+    };
+  }
+  #backoffKey(container: { name: string; image?: string }): string {
+    return `${this.#subject.uid}/${container.name}/${container.image ?? ""}`;
+  }
+
+  /** Tells, once per delay, which containers wait for their turn. */
+  noteBackoff(backingOff: readonly Waiting[]): void {
+    const { failures, pod, event } = this.#subject;
+    for (const { name, delayMs } of backingOff) {
+      const message = `back-off ${formatSeconds(delayMs)} restarting failed container=${name} pod=${podFullName(pod)}`;
+      if (failures.get(name)?.message === message) continue;
+      failures.set(name, { reason: "CrashLoopBackOff", message });
+      event(name, "Warning", "BackOff", `Back-off restarting failed container ${name} in pod ${podFullName(pod)}`);
+    }
+  }
+
+  /** Executes steps in order; resolves to when to try again if something failed. */
+  async execute(steps: readonly Step[], observed: ObservedPod, signal: AbortSignal): Promise<number | undefined> {
+    let retryAt: number | undefined;
+    for (const step of steps) {
+      signal.throwIfAborted();
+      switch (step.type) {
+        case "KillSandbox":
+          if (observed.containers.length > 0) this.#subject.event(undefined, "Normal", "SandboxChanged", step.message);
+          await this.#stopSandbox(step, observed, signal);
+          break;
+        case "CreateSandbox":
+          retryAt = earliest(retryAt, await this.#createSandbox(step, observed, signal));
+          break;
+        case "KillContainer":
+          await this.#killContainer(step, observed, signal);
+          break;
+        case "StartContainer":
+          retryAt = earliest(retryAt, await this.#startContainer(step, observed, signal));
+          break;
+      }
+    }
+    return retryAt;
+  }
+
+  #stopSandbox({ sandboxId }: StepOf<"KillSandbox">, observed: ObservedPod, signal: AbortSignal): Promise<void> {
+    const { uid, pod, deps, event } = this.#subject;
+    const inside = {
+      uid,
+      sandboxes: observed.sandboxes.filter(({ id }) => id === sandboxId),
+      containers: observed.containers.filter((c) => c.sandboxId === sandboxId),
+    };
+    const podIP = this.#subject.podIP(observed);
+    return deps.lifecycle.stopPod(pod, inside, terminationGraceSeconds(pod), podIP, event, signal);
+  }
+
+  async #createSandbox(
+    { attempt }: StepOf<"CreateSandbox">,
+    observed: ObservedPod,
+    signal: AbortSignal,
+  ): Promise<number | undefined> {
+    const { pod, deps, event, log } = this.#subject;
+    const why = pod.spec.hostNetwork === true ? undefined : deps.networkReady();
+    if (why !== undefined) {
+      event(undefined, "Warning", "NetworkNotReady", `network is not ready: ${why}`);
+      return this.#subject.retryAt();
+    }
+    try {
+      await deps.starter.createSandbox(this.#startContext(observed, signal), attempt);
+      return undefined;
+    } catch (err) {
+      if (signal.aborted) throw err;
+      log.warn({ err }, "Creating the pod's sandbox failed");
+      event(undefined, "Warning", "FailedCreatePodSandBox", `Failed to create pod sandbox: ${messageOf(err)}`);
+      return this.#subject.retryAt();
+    }
+  }
+
+  #startContext(observed: ObservedPod, signal: AbortSignal): StartContext {
+    const { uid, pod, deps, event } = this.#subject;
+    return {
+      pod: deps.resources.allocated(pod),
+      observed,
+      volumes: this.#volumes?.volumes ?? new Map(),
+      podDirectory: deps.volumes.podDirectory(uid),
+      event,
+      signal,
+    };
+  }
+
+  async #killContainer(
+    { container, message, reason }: StepOf<"KillContainer">,
+    observed: ObservedPod,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { pod, deps, event } = this.#subject;
+    const spec = this.#subject.spec(container);
+    const probe =
+      reason === "LivenessFailed" ? spec?.livenessProbe : reason === "StartupFailed" ? spec?.startupProbe : undefined;
+    const grace = probe?.terminationGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds ?? 30;
+    event(container.metadata.name, "Normal", "Killing", message);
+    await deps.lifecycle.stopContainer(pod, container, grace, this.#subject.podIP(observed), event, signal);
+  }
+
+  async #startContainer(
+    step: StepOf<"StartContainer">,
+    observed: ObservedPod,
+    signal: AbortSignal,
+  ): Promise<number | undefined> {
+    const { pod, deps, failures, log } = this.#subject;
+    const { crashBackoff, clock, starter } = deps;
+    const { spec } = findContainer(pod, step.name)!;
+    const previous = newestContainer(observed, step.name);
+    if (previous?.state === "Exited") crashBackoff.next(this.#backoffKey(spec), previous.finishedAt, clock.now());
+    try {
+      await starter.startContainer(this.#startContext(observed, signal), step);
+      failures.delete(step.name);
+      return undefined;
+    } catch (error) {
+      if (signal.aborted || !(error instanceof StartError)) throw error;
+      log.info({ err: error, container: step.name, reason: error.reason }, "Starting a container failed");
+      failures.set(step.name, { reason: error.reason, message: error.message });
+      if (error.reason === "ErrImagePull") return clock.now() + PULL_RECHECK_MS;
+      return error.retryAt ?? this.#subject.retryAt();
+    }
+  }
+
+  /** Of each container the runtime keeps the newest instance and the one before it (logs --previous). */
+  async removeOldContainers(observed: ObservedPod, signal: AbortSignal): Promise<void> {
+    const { runtime } = this.#subject.deps;
+    const seen = new Map<string, number>();
+    const sandboxesInUse = new Set<string>();
+    for (const container of observed.containers) {
+      const count = (seen.get(container.metadata.name) ?? 0) + 1;
+      seen.set(container.metadata.name, count);
+      if (count <= 2 || container.state === "Running") {
+        sandboxesInUse.add(container.sandboxId);
+        continue;
+      }
+      await runtime.removeContainer(container.id, { signal });
+      if (container.logPath !== "") await rm(container.logPath, { force: true });
+    }
+    for (const [index, sandbox] of observed.sandboxes.entries()) {
+      if (index > 0 && sandbox.state === "NotReady" && !sandboxesInUse.has(sandbox.id))
+        await runtime.removeSandbox(sandbox.id, { signal });
+    }
+  }
+}

@@ -1,0 +1,64 @@
+/** Computes a pod's status from what is observed and hands it to the status manager. */
+import type { PodStatus } from "#pkg/api/types/core-v1.ts";
+import type { ObservedPod } from "./observed.ts";
+import { podStatus } from "./status.ts";
+import type { PodSubject } from "./subject.ts";
+import { terminationMessage } from "./termination-message.ts";
+import type { Verdict } from "./worker-deps.ts";
+
+export interface Publication {
+  readonly observed: ObservedPod;
+  /** Set when the kubelet itself ends the pod. */
+  readonly verdict: Verdict | undefined;
+  /** True once nothing of the pod runs any more. */
+  readonly terminal: boolean;
+}
+
+/** Resolves to the status as computed, whether or not all of it may be told yet. */
+export function publishStatus(subject: PodSubject, { observed, verdict, terminal }: Publication): PodStatus {
+  const { uid, removed, deps } = subject;
+  const { probes, status, resources, node, clock } = deps;
+  const base = deps.apiPod(subject.pod);
+  const known = base === undefined ? undefined : status.latest(base);
+  const remembered = status.wanted(uid) ?? subject.pod.status;
+  const pod = resources.allocated({ ...subject.pod, status: removed ? remembered : (known?.status ?? remembered) });
+  const computed = podStatus(
+    {
+      pod,
+      observed,
+      now: clock.now(),
+      hostIPs: node.hostIPs(),
+      failures: subject.failures,
+      probes: {
+        started: (container) => probes.started(uid, container, subject.spec(container)),
+        ready: (container) => probes.ready(uid, container, subject.spec(container)),
+      },
+      terminationMessage,
+      terminal,
+      ...(verdict === undefined ? {} : { verdict }),
+      decorate: (containerStatus, kind, container) => resources.decorate(pod, containerStatus, kind, container),
+      extraConditions: [
+        ...resources.conditions(subject.pod),
+        ...(verdict?.condition === undefined ? [] : [verdict.condition]),
+      ],
+    },
+    deps.runtimeName(),
+  );
+  const result = resources.decoratePod(pod, computed);
+  if (known !== undefined && !removed) status.set(known, terminal ? result : withheld(result, known.status));
+  return result;
+}
+
+/**
+ * A terminal phase tells others that nothing of the pod runs any more: it is held back until that is true, and with
+ * it why the pod failed.
+ */
+function withheld(next: PodStatus, known: PodStatus | undefined): PodStatus {
+  if (!isTerminal(next.phase) || isTerminal(known?.phase)) return next;
+  return { ...next, phase: known?.phase ?? "Pending", reason: known?.reason, message: known?.message };
+}
+
+/** Succeeded and Failed are final. */
+export function isTerminal(phase: string | undefined): boolean {
+  return phase === "Succeeded" || phase === "Failed";
+}
