@@ -72,7 +72,6 @@ export async function startMaster(layout: Layout, daemons: Daemons, options: Mas
 export interface NodeOptions {
   readonly name: string;
   readonly address: string;
-  readonly server: string;
   readonly containerRuntimeEndpoint: string;
   readonly prefix?: readonly string[];
   readonly extraArgs?: readonly string[];

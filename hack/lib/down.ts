@@ -1,10 +1,12 @@
-import { existsSync, readFileSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { rmSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { SpawnRunner } from "#pkg/util/index.ts";
 import { program } from "./cluster.ts";
+import { recall } from "./choices.ts";
+import { startContainerd } from "./containerd.ts";
 import { Daemons } from "./daemons.ts";
 import { DEFAULT_DATA_DIR, layoutOf } from "./layout.ts";
+import { MoreNodes } from "./more-nodes.ts";
 
 const { values } = parseArgs({
   options: {
@@ -18,16 +20,6 @@ const runner = new SpawnRunner();
 
 async function stop(name: string): Promise<void> {
   if (await daemons.stop(name)) console.log(`Stopped ${name}`);
-}
-
-/** The runtime socket hack/up used, if it got that far. */
-function usedContainerd(): string | undefined {
-  try {
-    return (JSON.parse(readFileSync(join(layout.dataDir, "up.json"), "utf8")) as { containerd?: string }).containerd;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
-  }
 }
 
 /** Removes pods, mounts, interfaces and rules with the node program itself, while the runtime still answers. */
@@ -49,18 +41,27 @@ async function resetNode(socket: string): Promise<void> {
   console.log("Removed pods, mounts, interfaces and rules");
 }
 
-await stop("kubits-node");
-await stop("kubits-master");
-const marker = join(layout.dataDir, "up.json");
-if (values.purge && !existsSync(marker)) {
-  console.error(`hack/down: ${layout.dataDir} was not made by hack/up (there is no ${marker}); nothing is removed`);
+const choices = recall(layout);
+if (values.purge && choices === undefined) {
+  console.error(`hack/down: ${layout.dataDir} was not made by hack/up (there is no up.json in it); nothing is removed`);
   process.exit(1);
 }
-const socket = usedContainerd();
-if (values.purge && socket !== undefined) await resetNode(socket);
+const more = new MoreNodes({ layout, network: choices?.network ?? "", address: choices?.address ?? "" });
+for (const number of more.existing()) {
+  await (values.purge ? more.purge(number) : more.stop(number));
+  console.log(`${values.purge ? "Removed" : "Stopped"} ${more.node(number).name}`);
+}
+await stop("kubits-node");
+await stop("kubits-master");
+if (values.purge && choices?.containerd !== undefined) {
+  // One of our own that an earlier hack/down stopped is needed once more, to remove what it runs.
+  if (choices.containerd.startsWith(layout.runDir)) await startContainerd(layout, daemons);
+  await resetNode(choices.containerd);
+}
 await stop("containerd");
 await stop("registry");
 if (values.purge) {
+  if (choices?.network !== undefined) await more.removeNetwork();
   const own = [
     layout.confDir,
     layout.kubeletDir,

@@ -4,6 +4,12 @@ import { SpawnRunner } from "#pkg/util/index.ts";
 import { IMAGES } from "./images/catalogue.ts";
 import { buildImage, writeArchive } from "./images/oci.ts";
 
+/** Imports an image archive into the containerd behind `socket`, where pods find it. */
+export async function loadArchive(socket: string, archive: string): Promise<void> {
+  const args = ["--address", socket, "--namespace", "k8s.io", "images", "import", archive];
+  await new SpawnRunner().run("ctr", args, { timeoutMs: 300_000 });
+}
+
 /** Builds the catalogue's images and imports those that the containerd behind `socket` does not have yet. */
 export async function importImages(socket: string, cacheDir: string): Promise<void> {
   const ctr = ["--address", socket, "--namespace", "k8s.io", "images"];
@@ -14,6 +20,6 @@ export async function importImages(socket: string, cacheDir: string): Promise<vo
   for (const recipe of IMAGES.filter(({ reference }) => !present.has(reference))) {
     const archive = join(folder, `${recipe.reference.replaceAll(/[/:]/g, "_")}.tar`);
     await writeArchive(await buildImage(recipe, join(cacheDir, "images"), cacheDir), archive);
-    await runner.run("ctr", [...ctr, "import", archive], { timeoutMs: 120_000 });
+    await loadArchive(socket, archive);
   }
 }

@@ -1,36 +1,27 @@
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  readdirSync,
-  rmSync,
-  rmdirSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { SpawnRunner } from "#pkg/util/index.ts";
-import { joinNode, program, startMaster, startNode, waitForNode } from "./cluster.ts";
-import { startContainerd } from "./containerd.ts";
-import { Daemons } from "./daemons.ts";
-import { type Layout, layoutOf } from "./layout.ts";
+import { startMaster } from "./cluster.ts";
+import {
+  type NetnsNode,
+  joinCluster,
+  netnsNode,
+  plugIn,
+  resetAgent,
+  runtimeSocket,
+  startAgent,
+  startRuntime,
+  unplug,
+} from "./netns-node.ts";
 import { startRegistry } from "./registry.ts";
 
 const runner = new SpawnRunner();
 const PORT = 6443;
+/** No name outside is ever resolved: a look-up fails at once instead of waiting for a server that is not there. */
+const RESOLV_CONF = "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n";
 
-/** One simulated machine: a network namespace with its own containerd, directories and daemons. */
-export interface LabNode {
-  readonly name: string;
-  readonly address: string;
-  readonly namespace: string;
-  readonly layout: Layout;
-  readonly daemons: Daemons;
-  /** Put in front of a command to run it on this machine. Cgroups and files stay those of the host. */
-  readonly enter: readonly string[];
-  readonly cgroupRoot: string;
-}
+export type LabNode = NetnsNode;
 
 export interface LabOptions {
   readonly nodes: number;
@@ -69,17 +60,13 @@ export class Lab {
   }
 
   #describe(number: number): LabNode {
-    const namespace = `klab-${this.#id}-${number}`;
-    const layout = { ...layoutOf(join(this.dir, `node-${number}`)), cacheDir: this.#cacheDir() };
-    return {
+    return netnsNode({
       name: `node-${number}`,
       address: `172.30.0.${10 + number}`,
-      namespace,
-      layout,
-      daemons: new Daemons({ runDir: layout.runDir, logDir: layout.logDir }),
-      enter: ["nsenter", `--net=/run/netns/${namespace}`],
-      cgroupRoot: `/${namespace}`,
-    };
+      namespace: `klab-${this.#id}-${number}`,
+      dataDir: join(this.dir, `node-${number}`),
+      cacheDir: this.#cacheDir(),
+    });
   }
 
   #cacheDir(): string {
@@ -114,21 +101,19 @@ export class Lab {
     const { address, daemons, enter, layout } = this.master;
     const mirror = await startRegistry(layout, daemons, { address, prefix: enter });
     progress("kubits-master and a containerd per node");
-    const started = Promise.all(
-      this.nodes.map((node) => startContainerd(node.layout, node.daemons, { mirror, prefix: node.enter })),
-    );
-    await startMaster(layout, daemons, { address, port: PORT, prefix: [...enter], extraArgs: masterArgs });
-    const sockets = await started;
+    const started = Promise.all(this.nodes.map((node) => startRuntime(node, mirror)));
+    await this.startMaster(masterArgs);
+    await started;
     await Promise.all(
-      this.nodes.map(async (node, index) => {
+      this.nodes.map(async (node) => {
         progress(`kubits-node on ${node.name}`);
-        writeFileSync(join(node.layout.dataDir, "resolv.conf"), "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n");
-        await joinNode(layout, { ...node.layout, pkiDir: layout.pkiDir }, node.enter);
-        writeFileSync(join(node.layout.dataDir, "socket"), sockets[index]!);
-        this.startNode(node, nodeArgs);
-        await waitForNode(this.master.layout, node.daemons, node.name, this.master.enter);
+        await joinCluster(node, this.#nodeOptions(nodeArgs), this.master.enter);
       }),
     );
+  }
+
+  #nodeOptions(extraArgs: readonly string[]) {
+    return { cluster: this.master.layout, resolvConf: RESOLV_CONF, extraArgs };
   }
 
   startMaster(extraArgs: readonly string[] = []): Promise<void> {
@@ -137,58 +122,21 @@ export class Lab {
   }
 
   startNode(node: LabNode, extraArgs: readonly string[] = []): void {
-    startNode({ ...node.layout, pkiDir: this.master.layout.pkiDir }, node.daemons, {
-      name: node.name,
-      address: node.address,
-      server: this.server,
-      containerRuntimeEndpoint: `unix://${this.socket(node)}`,
-      prefix: [...node.enter],
-      extraArgs: [
-        `--cgroup-root=${node.cgroupRoot}`,
-        `--resolv-conf=${join(node.layout.dataDir, "resolv.conf")}`,
-        `--cni-state-dir=${node.layout.cniStateDir}`,
-        ...extraArgs,
-      ],
-    });
+    startAgent(node, this.#nodeOptions(extraArgs));
   }
 
   socket(node: LabNode): string {
-    return readFileSync(join(node.layout.dataDir, "socket"), "utf8");
-  }
-
-  async #ip(...args: string[]): Promise<void> {
-    await runner.run("ip", args);
+    return runtimeSocket(node);
   }
 
   async #createNetwork(): Promise<void> {
     const hub = `klab-${this.#id}-hub`;
-    await this.#ip("netns", "add", hub);
-    await this.#ip("-n", hub, "link", "add", "br0", "type", "bridge");
-    await this.#ip("-n", hub, "link", "set", "br0", "up");
-    for (const [index, node] of this.nodes.entries()) {
-      mkdirSync(node.layout.dataDir, { recursive: true });
-      await this.#ip("netns", "add", node.namespace);
-      await this.#ip("-n", node.namespace, "link", "set", "lo", "up");
-      await this.#ip(
-        "-n",
-        node.namespace,
-        "link",
-        "add",
-        "eth0",
-        "type",
-        "veth",
-        "peer",
-        "name",
-        `p${index}`,
-        "netns",
-        hub,
-      );
-      await this.#ip("-n", hub, "link", "set", `p${index}`, "master", "br0", "up");
-      await this.#ip("-n", node.namespace, "addr", "add", `${node.address}/24`, "dev", "eth0");
-      await this.#ip("-n", node.namespace, "link", "set", "eth0", "up");
-      // Nothing answers there, but a default route is what programs expect of a machine.
-      await this.#ip("-n", node.namespace, "route", "add", "default", "via", "172.30.0.1");
-    }
+    await runner.run("ip", ["netns", "add", hub]);
+    await runner.run("ip", ["-n", hub, "link", "add", "br0", "type", "bridge"]);
+    await runner.run("ip", ["-n", hub, "link", "set", "br0", "up"]);
+    // Nothing answers at the gateway, but a default route is what programs expect of a machine.
+    const where = { bridge: "br0", namespace: hub, gateway: "172.30.0.1" };
+    for (const [index, node] of this.nodes.entries()) await plugIn(node, where, `p${index}`);
   }
 
   /** Runs a command on a node and answers its output. */
@@ -213,54 +161,20 @@ export class Lab {
     const problems: unknown[] = [];
     for (const node of this.nodes) {
       await node.daemons.stop("kubits-node");
-      await this.#reset(node).catch((error: unknown) => problems.push(error));
+      if (node.daemons.pid("containerd") === undefined) continue;
+      await resetAgent(node).catch((error: unknown) => problems.push(error));
     }
     for (const node of this.nodes) {
       for (const name of ["kubits-master", "containerd", "registry"]) await node.daemons.stop(name);
-      removeCgroups(node.cgroupRoot);
+      await unplug(node);
     }
     const { stdout } = await runner.run("ip", ["netns", "list"]);
     for (const line of stdout.split("\n")) {
       const name = line.split(" ")[0]!;
-      if (name.startsWith(`klab-${this.#id}-`)) await this.#ip("netns", "del", name);
+      if (name.startsWith(`klab-${this.#id}-`)) await runner.run("ip", ["netns", "del", name]);
     }
     if (problems.length > 0)
       throw new AggregateError(problems, `the lab in ${this.dir} could not be cleaned up completely`);
     rmSync(this.dir, { recursive: true, force: true });
-  }
-
-  async #reset(node: LabNode): Promise<void> {
-    if (node.daemons.pid("containerd") === undefined) return;
-    const [file, ...args] = program("kubits-node");
-    await this.run(
-      node,
-      file!,
-      [
-        ...args,
-        "reset",
-        `--container-runtime-endpoint=unix://${join(node.layout.runDir, "containerd.sock")}`,
-        `--root-dir=${node.layout.kubeletDir}`,
-        `--pod-logs-dir=${node.layout.podLogsDir}`,
-        `--container-logs-dir=${node.layout.containerLogsDir}`,
-        `--cni-conf-dir=${node.layout.cniConfDir}`,
-        `--cni-state-dir=${node.layout.cniStateDir}`,
-        `--cgroup-root=${node.cgroupRoot}`,
-      ],
-      { timeoutMs: 120_000 },
-    );
-  }
-}
-
-/** Removes a cgroup and those below it in every hierarchy, deepest first. */
-function removeCgroups(root: string): void {
-  const remove = (path: string): void => {
-    for (const entry of readdirSync(path, { withFileTypes: true })) {
-      if (entry.isDirectory()) remove(join(path, entry.name));
-    }
-    rmdirSync(path);
-  };
-  for (const controller of readdirSync("/sys/fs/cgroup")) {
-    const path = join("/sys/fs/cgroup", controller, root);
-    if (existsSync(path)) remove(path);
   }
 }

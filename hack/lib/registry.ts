@@ -52,7 +52,8 @@ export async function startRegistry(layout: Layout, daemons: Daemons, options: R
   const { address = "127.0.0.1", prefix = [] } = options;
   mkdirSync(layout.registryDir, { recursive: true });
   const urlFile = join(layout.registryDir, "url");
-  if (daemons.pid("registry") !== undefined && existsSync(urlFile)) return readFileSync(urlFile, "utf8");
+  const running = daemons.pid("registry") !== undefined && existsSync(urlFile) ? readFileSync(urlFile, "utf8") : "";
+  if (running.startsWith(`http://${address}:`)) return running;
   await daemons.stop("registry");
 
   const unpacked = join(layout.registryDir, "package");

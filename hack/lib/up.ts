@@ -1,5 +1,5 @@
 import { hostname, networkInterfaces } from "node:os";
-import { readFileSync, mkdirSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
@@ -8,13 +8,16 @@ import { buildPrograms, joinNode, kubectl, startMaster, startNode, waitForNode }
 import { answersCri, startContainerd } from "./containerd.ts";
 import { Daemons } from "./daemons.ts";
 import { DEFAULT_DATA_DIR, type Layout, layoutOf } from "./layout.ts";
+import { MoreNodes } from "./more-nodes.ts";
 import { publicRegistryReachable, startRegistry } from "./registry.ts";
 import { importImages } from "./import-images.ts";
+import { recall, remember } from "./choices.ts";
 
 const { values } = parseArgs({
   options: {
     "no-demo": { type: "boolean", default: false },
     "data-dir": { type: "string", default: DEFAULT_DATA_DIR },
+    nodes: { type: "string" },
   },
 });
 const PORT = 6443;
@@ -87,44 +90,62 @@ async function demo(address: string): Promise<void> {
   }
 }
 
-/** Remembers what this run chose, so that hack/down undoes exactly that. */
-function remember(choice: object): void {
-  mkdirSync(layout.dataDir, { recursive: true, mode: 0o755 });
-  writeFileSync(join(layout.dataDir, "up.json"), `${JSON.stringify(choice, undefined, 2)}\n`);
+/** How many nodes there are to be: as many as were asked for, or as many as there were. */
+function nodeCount(remembered: number | undefined): number {
+  if (values.nodes === undefined) return remembered ?? 1;
+  const count = Number(values.nodes);
+  if (!Number.isInteger(count) || count < 1 || count > 50) throw new Refusal("--nodes must be between 1 and 50");
+  return count;
 }
 
 async function main(paths: Layout): Promise<void> {
+  const earlier = recall(paths);
+  const count = nodeCount(earlier?.nodes);
   step("Building kubits-master and kubits-node");
   await buildPrograms();
   const address = await nodeAddress();
   const name = hostname().toLowerCase();
-  remember({ address, name });
+  const network = earlier?.network ?? (await MoreNodes.chooseNetwork());
+  const more = new MoreNodes({ layout: paths, network, address });
+  const choices = { address, name, network, nodes: count };
+  remember(paths, { ...earlier, ...choices });
+  if (count > 1) await more.createNetwork();
 
   let mirror: string | undefined;
   if (!(await publicRegistryReachable())) {
     step("No public image registry in reach: serving images built from Debian packages from a local one");
-    mirror = await startRegistry(paths, daemons);
+    mirror = await startRegistry(paths, daemons, count > 1 ? { address: more.gateway } : {});
   }
   const socket = await ensureContainerd(mirror);
-  remember({ address, name, containerd: socket });
+  remember(paths, { ...choices, containerd: socket });
 
   step("Starting kubits-master");
   await startMaster(paths, daemons, { address, port: PORT });
   step("Starting kubits-node");
   await joinNode(paths, paths);
-  startNode(paths, daemons, {
-    name,
-    address,
-    server: `https://${address}:${PORT}`,
-    containerRuntimeEndpoint: `unix://${socket}`,
-  });
+  startNode(paths, daemons, { name, address, containerRuntimeEndpoint: `unix://${socket}` });
   step(`Waiting for node ${name} to be Ready`);
   await waitForNode(paths, daemons, name);
+  const sockets = await adjustNodes(more, count, mirror);
   if (!values["no-demo"]) await demo(address);
   step("The cluster is up.");
-  console.log(
-    `\n  export KUBECONFIG=${paths.adminConf}\n  kubectl get pods -A\n\nLogs: ${paths.logDir}. Stop it with hack/down, remove every trace with hack/down --purge.`,
-  );
+  console.log(`\n  export KUBECONFIG=${paths.adminConf}\n  kubectl get pods -A\n`);
+  for (const [index, each] of [socket, ...sockets].entries())
+    console.log(`containerd of ${index === 0 ? name : more.node(index + 1).name}: ${each}`);
+  console.log(`Logs: ${paths.logDir}. Stop it with hack/down, remove every trace with hack/down --purge.`);
+}
+
+/** Adds and removes nodes until there are `count`. Answers the runtime sockets of those beyond the first. */
+async function adjustNodes(more: MoreNodes, count: number, mirror: string | undefined): Promise<string[]> {
+  const surplus = more.existing().filter((number) => number > count);
+  for (const number of surplus) {
+    step(`Removing ${more.node(number).name}`);
+    await more.remove(number);
+  }
+  if (count === 1) await more.removeNetwork();
+  const numbers = Array.from({ length: count - 1 }, (_, index) => index + 2);
+  if (numbers.length > 0) step(`Starting ${numbers.map((number) => more.node(number).name).join(", ")}`);
+  return Promise.all(numbers.map((number) => more.start(number, mirror)));
 }
 
 try {

@@ -75,7 +75,7 @@ test(
       assert.match(stdout, /curl http:\/\/10\.244\.\d+\.\d+:80/);
     });
 
-    await t.test("up again: everything is found running", async () => {
+    await t.test("up again with a second node: what runs stays, and both answer", async () => {
       const kubeconfig = join(dataDir, "kubernetes/admin.conf");
       const uid = async () =>
         (
@@ -90,9 +90,19 @@ test(
           ])
         ).stdout;
       const first = await uid();
-      const { exitCode, stdout, stderr } = await command("up", `--data-dir=${dataDir}`);
+      const { exitCode, stdout, stderr } = await command("up", `--data-dir=${dataDir}`, "--nodes", "2");
       assert.equal(exitCode, 0, stderr + stdout);
       assert.equal(await uid(), first);
+      const path = '{.items[*].status.addresses[?(@.type=="InternalIP")].address}';
+      const nodes = ["--kubeconfig", kubeconfig, "get", "nodes", "-o", `jsonpath=${path}`];
+      const addresses = (await runner.run("kubectl", nodes)).stdout.split(" ");
+      assert.equal(addresses.length, 2);
+      for (const address of addresses) {
+        // The new node's proxy may need a moment after the node is Ready.
+        const retry = ["--retry", "20", "--retry-delay", "1", "--retry-all-errors"];
+        const answer = await runner.run("curl", ["-sf", "-m", "5", ...retry, `http://${address}:30390`]);
+        assert.match(answer.stdout, /Welcome to nginx/);
+      }
     });
 
     await t.test("down and up: the same pod, the same container", async () => {

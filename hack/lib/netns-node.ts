@@ -1,0 +1,161 @@
+import { existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { SpawnRunner } from "#pkg/util/index.ts";
+import { joinNode, program, startNode, waitForNode } from "./cluster.ts";
+import { startContainerd } from "./containerd.ts";
+import { Daemons } from "./daemons.ts";
+import { type Layout, layoutOf } from "./layout.ts";
+
+const runner = new SpawnRunner();
+
+/** One simulated machine: a network namespace with its own containerd, directories and daemons. */
+export interface NetnsNode {
+  readonly name: string;
+  readonly address: string;
+  readonly namespace: string;
+  readonly layout: Layout;
+  readonly daemons: Daemons;
+  /** Put in front of a command to run it on this machine. Cgroups and files stay those of the host. */
+  readonly enter: readonly string[];
+  readonly cgroupRoot: string;
+}
+
+export function netnsNode(options: {
+  name: string;
+  address: string;
+  namespace: string;
+  dataDir: string;
+  cacheDir: string;
+}): NetnsNode {
+  const { name, address, namespace, dataDir, cacheDir } = options;
+  const layout = { ...layoutOf(dataDir), cacheDir };
+  return {
+    name,
+    address,
+    namespace,
+    layout,
+    daemons: new Daemons({ runDir: layout.runDir, logDir: layout.logDir }),
+    enter: ["nsenter", `--net=/run/netns/${namespace}`],
+    cgroupRoot: `/${namespace}`,
+  };
+}
+
+async function ip(...args: string[]): Promise<void> {
+  await runner.run("ip", args);
+}
+
+/** The switch that nodes are plugged into. */
+export interface Switch {
+  readonly bridge: string;
+  /** Network namespace of the bridge; undefined: the host's own. */
+  readonly namespace?: string;
+  /** Where packets for everywhere else go. */
+  readonly gateway: string;
+}
+
+/** Makes the node's namespace and wires its eth0 to a port of the switch. A namespace that is complete stays. */
+export async function plugIn(node: NetnsNode, hub: Switch, port: string): Promise<void> {
+  const { namespace } = node;
+  mkdirSync(node.layout.dataDir, { recursive: true });
+  if (existsSync(join("/run/netns", namespace))) {
+    const routed = await runner.run("ip", ["-n", namespace, "route", "show", "default"], { allowFailure: true });
+    if (routed.stdout.trim() !== "") return;
+    await ip("netns", "del", namespace);
+  }
+  const at = hub.namespace === undefined ? [] : ["-n", hub.namespace];
+  await runner.run("ip", [...at, "link", "del", port], { allowFailure: true }); // left by a run that was cut off
+  await ip("netns", "add", namespace);
+  await ip("-n", namespace, "link", "set", "lo", "up");
+  await ip(...at, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", namespace);
+  await ip(...at, "link", "set", port, "master", hub.bridge, "up");
+  await ip("-n", namespace, "addr", "add", `${node.address}/24`, "dev", "eth0");
+  await ip("-n", namespace, "link", "set", "eth0", "up");
+  await ip("-n", namespace, "route", "add", "default", "via", hub.gateway);
+}
+
+export interface NetnsNodeOptions {
+  /** Of the node that runs kubits-master. */
+  readonly cluster: Layout;
+  readonly resolvConf: string;
+  readonly extraArgs?: readonly string[];
+}
+
+/** Starts the node's containerd. Answers its socket. */
+export function startRuntime(node: NetnsNode, mirror: string | undefined, extraPrefix: readonly string[] = []) {
+  const prefix = [...node.enter, ...extraPrefix];
+  return startContainerd(node.layout, node.daemons, mirror === undefined ? { prefix } : { mirror, prefix });
+}
+
+export function runtimeSocket(node: NetnsNode): string {
+  return join(node.layout.runDir, "containerd.sock");
+}
+
+/** Starts the node's kubits-node, whose containerd runs already. */
+export function startAgent(node: NetnsNode, { cluster, resolvConf, extraArgs = [] }: NetnsNodeOptions): void {
+  const file = join(node.layout.dataDir, "resolv.conf");
+  writeFileSync(file, resolvConf);
+  startNode({ ...node.layout, pkiDir: cluster.pkiDir }, node.daemons, {
+    name: node.name,
+    address: node.address,
+    containerRuntimeEndpoint: `unix://${runtimeSocket(node)}`,
+    prefix: [...node.enter],
+    extraArgs: [
+      `--cgroup-root=${node.cgroupRoot}`,
+      `--resolv-conf=${file}`,
+      `--cni-state-dir=${node.layout.cniStateDir}`,
+      ...extraArgs,
+    ],
+  });
+}
+
+/** Joins the node to the cluster, starts its agent and waits until it is Ready. `prefix` enters where kubectl runs. */
+export async function joinCluster(
+  node: NetnsNode,
+  options: NetnsNodeOptions,
+  prefix: readonly string[] = [],
+): Promise<void> {
+  const { cluster } = options;
+  await joinNode(cluster, { ...node.layout, pkiDir: cluster.pkiDir }, node.enter);
+  startAgent(node, options);
+  await waitForNode(cluster, node.daemons, node.name, prefix);
+}
+
+/** Removes pods, mounts, interfaces and rules with the node program itself; the runtime must answer. */
+export async function resetAgent(node: NetnsNode): Promise<void> {
+  const [file, ...args] = [...node.enter, ...program("kubits-node")];
+  await runner.run(
+    file!,
+    [
+      ...args,
+      "reset",
+      `--container-runtime-endpoint=unix://${runtimeSocket(node)}`,
+      `--root-dir=${node.layout.kubeletDir}`,
+      `--pod-logs-dir=${node.layout.podLogsDir}`,
+      `--container-logs-dir=${node.layout.containerLogsDir}`,
+      `--cni-conf-dir=${node.layout.cniConfDir}`,
+      `--cni-state-dir=${node.layout.cniStateDir}`,
+      `--cgroup-root=${node.cgroupRoot}`,
+    ],
+    { timeoutMs: 120_000 },
+  );
+}
+
+/** Removes the namespace, with the interfaces in it, and the cgroups. */
+export async function unplug(node: NetnsNode): Promise<void> {
+  removeCgroups(node.cgroupRoot);
+  if (existsSync(join("/run/netns", node.namespace))) await ip("netns", "del", node.namespace);
+}
+
+/** Removes a cgroup and those below it in every hierarchy, deepest first. */
+function removeCgroups(root: string): void {
+  const remove = (path: string): void => {
+    for (const entry of readdirSync(path, { withFileTypes: true })) {
+      if (entry.isDirectory()) remove(join(path, entry.name));
+    }
+    rmdirSync(path);
+  };
+  for (const controller of ["", ...readdirSync("/sys/fs/cgroup")]) {
+    const path = join("/sys/fs/cgroup", controller, root);
+    if (existsSync(path)) remove(path);
+  }
+}
