@@ -3,6 +3,7 @@ import { startCompactor } from "#pkg/storage/index.ts";
 import { createClient, http2Transport, loadKubeconfig } from "#pkg/client/index.ts";
 import { type Clock, type Logger, RealClock, SecureRandom, SpawnRunner, sleep } from "#pkg/util/index.ts";
 import { defaultAddress } from "../common/address.ts";
+import { notifyReady } from "../common/notify.ts";
 import { type ProgramDescription, VERSION, runProgram } from "../common/program.ts";
 import { aborted } from "../common/signals.ts";
 import { applyAddons } from "./addons.ts";
@@ -81,8 +82,8 @@ async function runMaster(flags: Flags, log: Logger, signal: AbortSignal): Promis
 
 /** Everything that was started is stopped in reverse, also when a later step fails. */
 async function runWithApiServer(flags: Flags, clock: Clock, log: Logger, signal: AbortSignal): Promise<void> {
-  const address =
-    flags["advertise-address"] === "" ? await defaultAddress(new SpawnRunner()) : flags["advertise-address"];
+  const runner = new SpawnRunner();
+  const address = flags["advertise-address"] === "" ? await defaultAddress(runner) : flags["advertise-address"];
   if (address === "") throw new UsageError("this machine has no address besides loopback; give --advertise-address");
   const pki = await ensurePki({
     dir: flags["cert-dir"],
@@ -128,6 +129,7 @@ async function runWithApiServer(flags: Flags, clock: Clock, log: Logger, signal:
   await applyAddons(apiServer.handler, flags.addons, { server, ca: pki.ca.cert }, clock);
   await writeAdminKubeconfig(flags, server, clock);
   log.info({ address, port: flags["secure-port"] }, "API server is ready");
+  await notifyReady(runner, process.env);
 
   if (!config.scheduler && !config.controllers) {
     await aborted(signal);

@@ -5,6 +5,7 @@ import { type KubeletConfig, createKubelet } from "#pkg/kubelet/index.ts";
 import { cleanupModes } from "#pkg/proxy/index.ts";
 import { type Logger, RealClock, SecureRandom, SpawnRunner } from "#pkg/util/index.ts";
 import { defaultAddress } from "../common/address.ts";
+import { notifyReady } from "../common/notify.ts";
 import { type ProgramDescription, runProgram } from "../common/program.ts";
 import { connectNode, connectProxy } from "./credentials.ts";
 import { nodeFlags } from "./flags.ts";
@@ -76,6 +77,7 @@ async function runNode(flags: Flags, log: Logger, signal: AbortSignal): Promise<
     config: kubeletConfig(flags, nodeIP),
   });
   log.info({ nodeName, nodeIP }, "Starting the node agent");
+  await notifyReady(runner, process.env);
   await Promise.all([
     kubelet.run(signal),
     kubeletApi.maintain(signal),
