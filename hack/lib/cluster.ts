@@ -100,20 +100,42 @@ function identityArguments(layout: Layout): string[] {
   ];
 }
 
-export function startNode(layout: Layout, daemons: Daemons, options: NodeOptions): void {
-  daemons.start("kubits-node", [
-    ...(options.prefix ?? []),
-    ...program("kubits-node"),
+/** Everything that says where a node agent keeps things and which runtime it drives. */
+function placeArguments(layout: Layout, containerRuntimeEndpoint: string): string[] {
+  return [
     ...identityArguments(layout),
-    `--hostname-override=${options.name}`,
-    `--node-ip=${options.address}`,
-    `--container-runtime-endpoint=${options.containerRuntimeEndpoint}`,
+    `--container-runtime-endpoint=${containerRuntimeEndpoint}`,
     `--root-dir=${layout.kubeletDir}`,
     `--pod-logs-dir=${layout.podLogsDir}`,
     `--container-logs-dir=${layout.containerLogsDir}`,
     `--cni-conf-dir=${layout.cniConfDir}`,
+  ];
+}
+
+export function startNode(layout: Layout, daemons: Daemons, options: NodeOptions): void {
+  daemons.start("kubits-node", [
+    ...(options.prefix ?? []),
+    ...program("kubits-node"),
+    ...placeArguments(layout, options.containerRuntimeEndpoint),
+    `--hostname-override=${options.name}`,
+    `--node-ip=${options.address}`,
     ...(options.extraArgs ?? []),
   ]);
+}
+
+/** Removes a node's pods, mounts, interfaces, rules and credentials with the node program, while its runtime still answers. */
+export async function resetNode(
+  layout: Layout,
+  options: Pick<NodeOptions, "containerRuntimeEndpoint" | "prefix" | "extraArgs">,
+): Promise<void> {
+  const [file, ...args] = [
+    ...(options.prefix ?? []),
+    ...program("kubits-node"),
+    "reset",
+    ...placeArguments(layout, options.containerRuntimeEndpoint),
+    ...(options.extraArgs ?? []),
+  ];
+  await runner.run(file!, args, { timeoutMs: 180_000 });
 }
 
 /** Waits until the node is Ready; explains with the log's end when it does not become so. */

@@ -1,7 +1,6 @@
 import { rmSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { SpawnRunner } from "#pkg/util/index.ts";
-import { program } from "./cluster.ts";
+import { resetNode } from "./cluster.ts";
 import { recall } from "./choices.ts";
 import { startContainerd } from "./containerd.ts";
 import { Daemons } from "./daemons.ts";
@@ -16,29 +15,9 @@ const { values } = parseArgs({
 });
 const layout = layoutOf(values["data-dir"]);
 const daemons = new Daemons({ runDir: layout.runDir, logDir: layout.logDir });
-const runner = new SpawnRunner();
 
 async function stop(name: string): Promise<void> {
   if (await daemons.stop(name)) console.log(`Stopped ${name}`);
-}
-
-/** Removes pods, mounts, interfaces and rules with the node program itself, while the runtime still answers. */
-async function resetNode(socket: string): Promise<void> {
-  const [file, ...args] = program("kubits-node");
-  await runner.run(
-    file!,
-    [
-      ...args,
-      "reset",
-      `--container-runtime-endpoint=unix://${socket}`,
-      `--root-dir=${layout.kubeletDir}`,
-      `--pod-logs-dir=${layout.podLogsDir}`,
-      `--container-logs-dir=${layout.containerLogsDir}`,
-      `--cni-conf-dir=${layout.cniConfDir}`,
-    ],
-    { timeoutMs: 180_000 },
-  );
-  console.log("Removed pods, mounts, interfaces and rules");
 }
 
 const choices = recall(layout);
@@ -56,7 +35,8 @@ await stop("kubits-master");
 if (values.purge && choices?.containerd !== undefined) {
   // One of our own that an earlier hack/down stopped is needed once more, to remove what it runs.
   if (choices.containerd.startsWith(layout.runDir)) await startContainerd(layout, daemons);
-  await resetNode(choices.containerd);
+  await resetNode(layout, { containerRuntimeEndpoint: `unix://${choices.containerd}` });
+  console.log("Removed pods, mounts, interfaces and rules");
 }
 await stop("containerd");
 await stop("registry");

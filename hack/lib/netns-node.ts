@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { SpawnRunner } from "#pkg/util/index.ts";
-import { joinNode, program, startNode, waitForNode } from "./cluster.ts";
+import { joinNode, resetNode, startNode, waitForNode } from "./cluster.ts";
 import { startContainerd } from "./containerd.ts";
 import { Daemons } from "./daemons.ts";
 import { type Layout, layoutOf } from "./layout.ts";
@@ -121,23 +121,12 @@ export async function joinCluster(
 }
 
 /** Removes pods, mounts, interfaces and rules with the node program itself; the runtime must answer. */
-export async function resetAgent(node: NetnsNode): Promise<void> {
-  const [file, ...args] = [...node.enter, ...program("kubits-node")];
-  await runner.run(
-    file!,
-    [
-      ...args,
-      "reset",
-      `--container-runtime-endpoint=unix://${runtimeSocket(node)}`,
-      `--root-dir=${node.layout.kubeletDir}`,
-      `--pod-logs-dir=${node.layout.podLogsDir}`,
-      `--container-logs-dir=${node.layout.containerLogsDir}`,
-      `--cni-conf-dir=${node.layout.cniConfDir}`,
-      `--cni-state-dir=${node.layout.cniStateDir}`,
-      `--cgroup-root=${node.cgroupRoot}`,
-    ],
-    { timeoutMs: 120_000 },
-  );
+export function resetAgent(node: NetnsNode): Promise<void> {
+  return resetNode(node.layout, {
+    containerRuntimeEndpoint: `unix://${runtimeSocket(node)}`,
+    prefix: node.enter,
+    extraArgs: [`--cni-state-dir=${node.layout.cniStateDir}`, `--cgroup-root=${node.cgroupRoot}`],
+  });
 }
 
 /** Removes the namespace, with the interfaces in it, and the cgroups. */
