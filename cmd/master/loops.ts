@@ -107,7 +107,13 @@ async function runScheduler(deps: LoopsDeps, signal: AbortSignal): Promise<void>
   const client = deps.clientAs("system:kube-scheduler");
   await elected(deps, "kube-scheduler", client, signal, async (leading) => {
     const informers = createInformerFactory({ client, clock, random, log });
-    const recorder = createEventRecorder({ client, component: "default-scheduler", clock, log });
+    const recorder = createEventRecorder({
+      client,
+      component: "default-scheduler",
+      clock,
+      log,
+      busy: () => scheduler.busy,
+    });
     const scheduler = createScheduler({ client, informers, clock, random, log, recorder, config });
     informers.start(leading);
     await runAll([scheduler], log, leading);

@@ -18,6 +18,7 @@ import type {
 } from "./contract.ts";
 import type { EventInterner } from "./event-interner.ts";
 import { readLines } from "./lines.ts";
+import { parseWithoutManagedFields } from "./managed-fields.ts";
 import { listQuery, queryString, resourcePath } from "./paths.ts";
 import { statusOf } from "./status.ts";
 import { collect } from "./transport/transport.ts";
@@ -54,13 +55,14 @@ export function createClient(transport: Transport, options: ClientOptions): Clie
 class TransportClient implements Client {
   readonly #transport: Transport;
   readonly #clock: Clock | undefined;
-  readonly #interner: EventInterner | undefined;
+  readonly #parseLean: (event: string) => unknown;
   readonly #headers: Readonly<Record<string, string>>;
 
   constructor(transport: Transport, options: ClientOptions) {
     this.#transport = transport;
     this.#clock = options.clock;
-    this.#interner = options.interner;
+    const { interner } = options;
+    this.#parseLean = interner === undefined ? parseWithoutManagedFields : (event) => interner.parse(event);
     this.#headers = { accept: JSON_TYPE, "user-agent": options.userAgent, ...options.headers };
   }
 
@@ -91,9 +93,9 @@ class TransportClient implements Client {
     const headers = { ...this.#headers, accept };
     const response = await this.#transport.stream({ method: "GET", path, headers, signal: options.signal });
     if (response.status >= 400) throw statusOf(await collect(response));
+    const parse = options.omitManagedFields === true ? this.#parseLean : JSON.parse;
     for await (const line of readLines(response.body)) {
-      const parsed = this.#interner === undefined ? (JSON.parse(line) as unknown) : this.#interner.parse(line);
-      const event = parsed as WatchEvent<T> | { type: "ERROR"; object: StatusError["status"] };
+      const event = parse(line) as WatchEvent<T> | { type: "ERROR"; object: StatusError["status"] };
       if (event.type === "ERROR") throw new StatusError(event.object);
       yield event;
     }

@@ -49,6 +49,8 @@ export interface WatchOptions extends Omit<ListOptions, "limit" | "continue"> {
   readonly allowWatchBookmarks?: boolean;
   readonly sendInitialEvents?: boolean;
   readonly timeoutSeconds?: number;
+  /** Leaves metadata.managedFields out of the objects, which is cheaper. */
+  readonly omitManagedFields?: boolean;
 }
 export interface DeleteOptions extends RequestOptions {
   readonly gracePeriodSeconds?: number;

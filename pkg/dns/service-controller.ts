@@ -14,6 +14,8 @@ const NAMESPACE = "kube-system";
 const SERVICE = "kube-dns";
 const SLICE = "kube-dns-nodes";
 const RETRY_MS = 2000;
+/** Index of the nodes that answer. */
+const ANSWERING = "answers-dns";
 
 export interface DnsServiceDeps {
   readonly client: Client;
@@ -43,10 +45,14 @@ export function dnsService(clusterIP: string): Draft<Service> {
   };
 }
 
+function answersDns({ metadata }: Node): boolean {
+  return Object.hasOwn(metadata.labels ?? {}, DNS_NODE_LABEL);
+}
+
 /** Endpoints of the nodes that answer; each is hinted at its own node, so that pods ask next door. Pure. */
 export function dnsEndpoints(all: readonly Node[]): Endpoint[] {
   return all
-    .filter(({ metadata }) => Object.hasOwn(metadata.labels ?? {}, DNS_NODE_LABEL))
+    .filter((node) => answersDns(node))
     .flatMap((node) => {
       const address = node.status?.addresses?.find(
         ({ type, address: text }) => type === "InternalIP" && !text.includes(":"),
@@ -96,13 +102,21 @@ export class DnsServiceController implements Controller {
     const { informers, clock, log } = this.#deps;
     const informer = informers.informer(nodes);
     const wakeup = new Wakeup();
-    const changed = () => wakeup.notify();
-    const remove = informer.addHandler({ onAdd: changed, onUpdate: changed, onDelete: changed });
+    // Heartbeats of nodes that do not answer DNS cost nothing, in a cluster of any size.
+    informer.addIndex(ANSWERING, (node) => (answersDns(node) ? [ANSWERING] : []));
+    const changed = (node: Node, old?: Node) => {
+      if (answersDns(node) || (old !== undefined && answersDns(old))) wakeup.notify();
+    };
+    const remove = informer.addHandler({
+      onAdd: (node) => changed(node),
+      onUpdate: changed,
+      onDelete: (node) => changed(node),
+    });
     informers.start(signal);
     await informer.synced(signal);
     let written = "";
     while (!signal.aborted) {
-      const endpoints = dnsEndpoints(informer.lister.list());
+      const endpoints = dnsEndpoints(informer.lister.byIndex(ANSWERING, ANSWERING));
       const text = JSON.stringify(endpoints);
       if (text === written) {
         await wakeup.wait(signal);

@@ -66,6 +66,10 @@ export class Scheduler implements Controller {
   explain(key: string): Explanation | undefined {
     return this.#explanations.explain(key);
   }
+  /** Are there pods to decide on, or decisions on their way? */
+  get busy(): boolean {
+    return this.#inFlight.size > 0 || this.#parts.queue.isActive;
+  }
   /** Pods waiting, by queue. */
   get queueLengths(): SchedulingQueue["lengths"] {
     return this.#parts.queue.lengths;

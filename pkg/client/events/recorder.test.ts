@@ -16,11 +16,11 @@ const pod = (name: string): KubeObject => ({
   kind: "Pod",
   metadata: { namespace: "default", name, uid: `uid-${name}`, resourceVersion: "7" },
 });
-function setUp(wrap: (transport: Transport) => Transport = (transport) => transport) {
+function setUp(wrap: (transport: Transport) => Transport = (transport) => transport, busy?: () => boolean) {
   const api = new FakeApi();
   const clock = new FakeClock();
   const client = createClient(wrap(directTransport(api)), { userAgent: "test" });
-  const recorder = createEventRecorder({ client, component: "kubelet", host: "n1", clock, log: silentLogger });
+  const recorder = createEventRecorder({ client, component: "kubelet", host: "n1", clock, log: silentLogger, busy });
   const events = () => [...api.objects.values()] as unknown as Event[];
   const settle = async () => {
     for (let i = 0; i < 5; i++) await clock.advance(0);
@@ -48,6 +48,23 @@ describe("event recorder", () => {
     assert.equal(event?.reportingComponent, "kubelet");
     assert.equal(event?.count, 1);
     assert.equal(event?.firstTimestamp, "2026-01-01T00:00:00Z");
+  });
+
+  it("lets a busy component's work go first, for two seconds", async () => {
+    let busy = true;
+    const { recorder, events, settle, clock } = setUp(undefined, () => busy);
+    recorder.event(pod("web"), "Normal", "Scheduled", "assigned");
+    await clock.advance(1_000);
+    assert.equal(events().length, 0);
+    busy = false;
+    await clock.advance(20);
+    await settle();
+    assert.equal(events().length, 1);
+    busy = true;
+    recorder.event(pod("db"), "Normal", "Scheduled", "assigned");
+    await clock.advance(2_000);
+    await settle();
+    assert.equal(events().length, 2);
   });
 
   it("counts equal events up instead of writing them again", async () => {

@@ -17,11 +17,16 @@ export interface EventRecorderOptions {
   readonly log: Logger;
   /** Ends waiting for a server that is away; what has not been written then is lost. */
   readonly signal?: AbortSignal;
+  /** Has the component more urgent things to write? Events wait for a pause, though not for long. */
+  readonly busy?: () => boolean;
 }
 
 const MAX_QUEUED = 10_000;
 /** Nobody waits for events: they must not crowd out the work they tell of. */
 const MAX_IN_FLIGHT = 2;
+/** A busy component's events are late by this at most; it is asked again and again meanwhile. */
+const MAX_HELD_MS = 2_000;
+const HELD_STEP_MS = 20;
 const MAX_RECORDS = 4096;
 const MAX_MESSAGE_BYTES = 1024;
 const MAX_TRIES = 12;
@@ -35,6 +40,8 @@ interface Record {
   /** Has it changed since it was last sent? */
   dirty: boolean;
   sending: boolean;
+  /** Monotonic time. */
+  queuedAt: number;
 }
 
 /** Writes core/v1 Events in the background, equal ones counted up as upstream's recorder does. */
@@ -48,6 +55,7 @@ class BackgroundRecorder implements EventRecorder {
   readonly #records = growingLru<string, Record>(MAX_RECORDS);
   #queue: Record[] = [];
   #inFlight = 0;
+  #held = false;
   #names = 0;
 
   constructor(options: EventRecorderOptions) {
@@ -75,6 +83,7 @@ class BackgroundRecorder implements EventRecorder {
       created: false,
       dirty: false,
       sending: false,
+      queuedAt: 0,
     };
     this.#records.set(correlated.id, record);
     this.#enqueue(record);
@@ -122,11 +131,28 @@ class BackgroundRecorder implements EventRecorder {
       return;
     }
     record.dirty = true;
+    record.queuedAt = this.#options.clock.monotonic();
     this.#queue.push(record);
     this.#pump();
   }
 
+  /** Must the queue wait until the component is less busy? */
+  #holds(): boolean {
+    const { busy, clock } = this.#options;
+    if (this.#held) return true;
+    const [oldest] = this.#queue;
+    if (oldest === undefined || busy?.() !== true) return false;
+    if (clock.monotonic() - oldest.queuedAt >= MAX_HELD_MS) return false;
+    this.#held = true;
+    clock.schedule(HELD_STEP_MS, () => {
+      this.#held = false;
+      this.#pump();
+    });
+    return true;
+  }
+
   #pump(): void {
+    if (this.#holds()) return;
     while (this.#inFlight < MAX_IN_FLIGHT && this.#queue.length > 0) {
       const record = this.#queue.shift()!;
       if (record.sending) continue; // its sender looks again when it is done

@@ -131,7 +131,10 @@ export class Reflector<T extends AnyObject> {
         limit: LIST_PAGE,
         ...(next === undefined ? {} : { continue: next }),
       });
-      for (const item of page.items) items.push(item);
+      for (const item of page.items) {
+        delete item.metadata.managedFields; // as the watch leaves them out
+        items.push(item);
+      }
       resourceVersion = page.metadata.resourceVersion;
       next = page.metadata.continue;
     } while (next !== undefined && next !== "");
@@ -170,6 +173,7 @@ export class Reflector<T extends AnyObject> {
     return {
       ...this.#deps.options,
       allowWatchBookmarks: true,
+      omitManagedFields: true,
       timeoutSeconds: MIN_WATCH_SECONDS + extraSeconds,
       signal,
     };

@@ -89,6 +89,10 @@ export class SchedulingQueue {
     const unschedulable = this.#unschedulable.size - gated;
     return { active: this.#active.size, backoff: this.#backingOff.size, unschedulable, gated };
   }
+  /** Is there a pod to take? */
+  get isActive(): boolean {
+    return this.#active.size > 0;
+  }
   has(uid: string): boolean {
     return (
       this.#active.has(uid) || this.#backingOff.has(uid) || this.#unschedulable.has(uid) || this.#inFlight.has(uid)
