@@ -93,7 +93,9 @@ async function runWithApiServer(flags: Flags, clock: Clock, log: Logger, signal:
     now: clock.now(),
   });
   await using cleanup = new AsyncDisposableStack();
-  const store = await openStore(flags, clock, log);
+  const storeFailed = Promise.withResolvers<never>();
+  storeFailed.promise.catch(() => undefined); // heard below, once everything runs
+  const store = await openStore(flags, clock, log, storeFailed.reject);
   cleanup.defer(() => store.close());
   cleanup.defer(startCompactor({ store, clock, log }));
   const background = new AbortController();
@@ -132,19 +134,27 @@ async function runWithApiServer(flags: Flags, clock: Clock, log: Logger, signal:
   await notifyReady(runner, process.env);
 
   if (!config.scheduler && !config.controllers) {
-    await aborted(signal);
+    await Promise.race([aborted(signal), storeFailed.promise]);
   } else {
     const input = { config, verbosity: flags.v, format: flags["logging-format"] };
     loops = startLoopsThread(apiServer.handler, input, log);
-    await Promise.race([aborted(signal), loops.ended]);
-    loops.stop();
-    // Leases are given back first; a loop that does not end must not keep the process.
-    const grace = new AbortController();
-    await Promise.race([loops.ended, sleep(clock, LOOPS_GRACE_MS, grace.signal).catch(() => undefined)]);
-    grace.abort(); // the timer would keep the process alive
-    await loops.terminate();
+    try {
+      await Promise.race([aborted(signal), loops.ended, storeFailed.promise]);
+    } finally {
+      await endLoops(loops, clock);
+    }
   }
   log.info({}, "Shutting down");
+}
+
+/** Leases are given back first; a loop that does not end must not keep the process. */
+async function endLoops(loops: LoopsThread, clock: Clock): Promise<void> {
+  loops.stop();
+  const grace = new AbortController();
+  const ended = loops.ended.catch(() => undefined); // whoever waits for the thread hears of its crash
+  await Promise.race([ended, sleep(clock, LOOPS_GRACE_MS, grace.signal).catch(() => undefined)]);
+  grace.abort(); // the timer would keep the process alive
+  await loops.terminate();
 }
 
 function serverUrl(address: string, port: number): string {

@@ -5,8 +5,16 @@ import { type Store, openEtcdStore, openSqliteStore } from "#pkg/storage/index.t
 import type { Clock, Logger } from "#pkg/util/index.ts";
 import type { masterFlags } from "./flags.ts";
 
-/** Opens etcd when endpoints are given, the embedded store otherwise. */
-export function openStore(flags: FlagValues<typeof masterFlags>, clock: Clock, log: Logger): Promise<Store> | Store {
+/**
+ * Opens etcd when endpoints are given, the embedded store otherwise. `onFailure` hears of a failure that the store does
+ * not recover from; etcd is reconnected to for as long as it takes.
+ */
+export function openStore(
+  flags: FlagValues<typeof masterFlags>,
+  clock: Clock,
+  log: Logger,
+  onFailure: (error: Error) => void,
+): Promise<Store> | Store {
   const endpoints = flags["etcd-servers"];
   if (endpoints.length > 0) {
     const read = (path: string) => (path === "" ? undefined : readFileSync(path));
@@ -17,5 +25,5 @@ export function openStore(flags: FlagValues<typeof masterFlags>, clock: Clock, l
   const dir = flags["data-dir"];
   mkdirSync(dir, { recursive: true });
   chmodSync(dir, 0o700); // secrets are inside
-  return openSqliteStore({ path: join(dir, "kubits.db"), clock });
+  return openSqliteStore({ path: join(dir, "kubits.db"), clock, onFailure });
 }

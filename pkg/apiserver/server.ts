@@ -113,7 +113,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
     log,
     negotiator,
   };
-  const health = new HealthChecks();
+  const health = new HealthChecks(clock);
   const resolver = serviceResolver(registry, clock, random, background.signal);
   const aggregator = new Aggregator({ registry, services: resolver, client: deps.proxyClient, clock, log });
   const discovery = new Discovery(registry, aggregator);
@@ -151,7 +151,8 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   const listeners = new Set<Listener>();
   let isReady = false;
   health.add("ping", () => undefined);
-  health.add("etcd", () => (isReady ? undefined : "the watch cache is still loading"), ["readyz", "healthz"]);
+  const storeProblem = () => (isReady ? registry.probe() : "the watch cache is still loading");
+  health.add("etcd", storeProblem, ["readyz", "healthz"]);
   const extensions = new Extensions({
     registry,
     client: () => loopbackClient(handler, clock),

@@ -1,3 +1,4 @@
+import { type Clock, sleep } from "#pkg/util/index.ts";
 import type { NonResourceContext } from "../pipeline.ts";
 
 export type HealthEndpoint = "healthz" | "livez" | "readyz";
@@ -5,14 +6,20 @@ export type HealthEndpoint = "healthz" | "livez" | "readyz";
 export type HealthCheck = () => string | undefined | Promise<string | undefined>;
 
 const ENDPOINTS: readonly HealthEndpoint[] = ["healthz", "livez", "readyz"];
-/** A check that does not answer is a failed one. */
-const CHECK_TIMEOUT_TEXT = "timed out";
+/** A check that has not answered by then has failed. */
+const CHECK_TIMEOUT_MS = 2000;
 
 /** /healthz, /livez and /readyz with their named checks. */
 export class HealthChecks {
   readonly #checks = new Map<HealthEndpoint, Map<string, HealthCheck>>(
     ENDPOINTS.map((endpoint) => [endpoint, new Map<string, HealthCheck>()]),
   );
+
+  readonly #clock: Clock;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
 
   /** Adds or replaces a check of the endpoints given (all of them by default). */
   add(name: string, check: HealthCheck, endpoints: readonly HealthEndpoint[] = ENDPOINTS): void {
@@ -31,7 +38,7 @@ export class HealthChecks {
     if (name !== undefined && name !== "") {
       const check = rest.length === 0 ? checks.get(name) : undefined;
       if (check === undefined) return false;
-      const problem = await run(check);
+      const problem = await this.#run(check);
       const text = problem === undefined ? "ok" : `internal server error: ${problem}\n`;
       response.send(problem === undefined ? 200 : 500, headers, Buffer.from(text));
       return true;
@@ -44,7 +51,7 @@ export class HealthChecks {
         lines.push(`[+]${check} excluded: ok`);
         continue;
       }
-      const problem = await run(run_);
+      const problem = await this.#run(run_);
       failed ||= problem !== undefined;
       lines.push(problem === undefined ? `[+]${check} ok` : `[-]${check} failed: reason withheld`);
     }
@@ -62,12 +69,19 @@ export class HealthChecks {
     response.send(failed ? 500 : 200, headers, Buffer.from(body));
     return true;
   }
-}
 
-async function run(check: HealthCheck): Promise<string | undefined> {
-  try {
-    return await check();
-  } catch (error) {
-    return error instanceof Error ? error.message : CHECK_TIMEOUT_TEXT;
+  async #run(check: HealthCheck): Promise<string | undefined> {
+    const answered = new AbortController();
+    const late = sleep(this.#clock, CHECK_TIMEOUT_MS, answered.signal).then(
+      () => `no answer within ${CHECK_TIMEOUT_MS} ms`,
+      () => undefined,
+    );
+    try {
+      return await Promise.race([check(), late]);
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    } finally {
+      answered.abort();
+    }
   }
 }

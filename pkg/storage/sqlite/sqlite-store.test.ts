@@ -76,6 +76,22 @@ describe("sqlite", () => {
     await assert.rejects(store.write({ key: "/a", value: Buffer.from("x") }), /closed/);
     await assert.rejects(store.get("/a"), /closed/);
   });
+  it("says once when its thread is gone, and rejects what waits and what comes", async (t) => {
+    const thread = `
+      import { parentPort } from "node:worker_threads";
+      parentPort.on("message", () => { throw new Error("disk on fire"); });
+      parentPort.postMessage({ kind: "opened", revision: 1, expiries: { keys: [], numbers: [] } });`;
+    const workerEntry = new URL(`data:text/javascript,${encodeURIComponent(thread)}`);
+    const failures: Error[] = [];
+    const path = temporaryPath(t);
+    const store = await openSqliteStore({ path, clock, workerEntry, onFailure: (error) => failures.push(error) });
+    const write = store.write({ key: "/a", value: Buffer.from("x") });
+    await assert.rejects(write, { message: "the SQLite thread failed" });
+    assert.match(String(failures[0]!.cause), /disk on fire/);
+    await assert.rejects(store.currentRevision(), { message: "the SQLite thread failed" });
+    await store.close();
+    assert.equal(failures.length, 1);
+  });
   it("takes space back after compaction", async (t) => {
     const path = temporaryPath(t);
     const store = await openSqliteStore({ path, clock });

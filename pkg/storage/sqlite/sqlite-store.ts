@@ -37,6 +37,8 @@ export interface SqliteStoreOptions {
    * become part of.
    */
   readonly workerEntry?: URL | string;
+  /** Told once when the thread has ended though nobody closed the store, which then rejects everything. */
+  readonly onFailure?: (error: Error) => void;
 }
 
 interface QueuedWrite extends Operation {
@@ -74,7 +76,7 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Stor
       resolve(reply);
     });
   });
-  return new SqliteStore(worker, opened, options.clock ?? new RealClock());
+  return new SqliteStore(worker, opened, options.clock ?? new RealClock(), options.onFailure);
 }
 
 function defaultWorkerEntry(): URL {
@@ -97,7 +99,12 @@ class SqliteStore implements Store {
   /** Why the thread is gone. */
   #failure: Error | undefined;
 
-  constructor(worker: Worker, opened: Extract<Reply, { kind: "opened" }>, clock: Clock) {
+  constructor(
+    worker: Worker,
+    opened: Extract<Reply, { kind: "opened" }>,
+    clock: Clock,
+    onFailure: SqliteStoreOptions["onFailure"],
+  ) {
     this.#worker = worker;
     this.#clock = clock;
     this.#watches = new LiveWatches(opened.revision, (prefix, from, to) => this.#history(prefix, from, to));
@@ -107,8 +114,15 @@ class SqliteStore implements Store {
     const { keys, numbers } = opened.expiries;
     for (const [index, key] of keys.entries()) this.#expiry.set(key, numbers[index * 2]!, numbers[index * 2 + 1]!);
     worker.on("message", (reply: Reply) => this.#receive(reply));
-    worker.on("error", (cause) => this.#fail(new Error("the SQLite thread failed", { cause })));
-    worker.on("exit", () => this.#fail(new Error("the store is closed")));
+    const failed = (error: Error) => {
+      if (this.#failure === undefined) onFailure?.(error);
+      this.#fail(error);
+    };
+    worker.on("error", (cause) => failed(new Error("the SQLite thread failed", { cause })));
+    worker.on("exit", () => {
+      if (this.#closing === undefined) failed(new Error("the SQLite thread ended"));
+      else this.#fail(new Error("the store is closed"));
+    });
   }
   async currentRevision(): Promise<number> {
     this.#checkOpen();
