@@ -33,13 +33,13 @@ function referenceRoot(): protobuf.Root {
 }
 
 test("every message decodes to what was encoded", () => {
-  fc.assert(
-    fc.property(fc.constantFrom(...ordinary), fc.nat(), (message, seed) => {
-      const object = randomObject(new SeededRandom(seed), message, 4);
-      assert.deepEqual(decodeProtobuf(message, encodeProtobuf(message, object)), object);
-    }),
-    { numRuns: 400 },
-  );
+  for (const message of ordinary) {
+    const roundTrip = (seed: number) => {
+      const object = randomObject(new SeededRandom(seed), message, 3);
+      assert.deepEqual(decodeProtobuf(message, encodeProtobuf(message, object)), object, message);
+    };
+    fc.assert(fc.property(fc.nat(), roundTrip), { numRuns: 3 });
+  }
 });
 
 test("the bytes are those of an independent implementation", () => {
@@ -89,7 +89,7 @@ test("zero values that Go writes for plain fields disappear, those of pointers s
   assert.deepEqual(decodeProtobuf("k8s.io.api.coordination.v1.LeaseSpec", bytes("0a00")), { holderIdentity: "" });
 });
 
-test("the tables know which scalars are pointers in Go", () => {
+test("the tables know which scalars keep their zero in JSON", () => {
   const keeps = (message: string, field: string) =>
     messageFields(`k8s.io.api.${message}`).find(({ name }) => name === field)?.keepsZero;
   const pointers: [string, string][] = [
@@ -101,6 +101,11 @@ test("the tables know which scalars are pointers in Go", () => {
     ["core.v1.SecurityContext", "runAsUser"],
     ["coordination.v1.LeaseSpec", "holderIdentity"],
     ["discovery.v1.EndpointPort", "name"],
+    ["apps.v1.StatefulSetSpec", "serviceName"],
+    ["batch.v1.PodFailurePolicyOnPodConditionsPattern", "status"],
+    ["certificates.v1.CertificateSigningRequestSpec", "request"],
+    ["core.v1.Event", "reportingComponent"],
+    ["rbac.v1.RoleRef", "apiGroup"],
   ];
   const values: [string, string][] = [
     ["core.v1.NodeConfigStatus", "error"],
@@ -108,6 +113,9 @@ test("the tables know which scalars are pointers in Go", () => {
     ["core.v1.PodSpec", "hostNetwork"],
     ["core.v1.Probe", "periodSeconds"],
     ["core.v1.EndpointPort", "name"],
+    ["core.v1.ContainerRestartRule", "action"],
+    ["authentication.v1.TokenReviewSpec", "token"],
+    ["networking.v1.ParentReference", "name"],
   ];
   for (const [message, field] of pointers) assert.equal(keeps(message, field), true, `${message} ${field}`);
   for (const [message, field] of values) assert.equal(keeps(message, field), false, `${message} ${field}`);
