@@ -4,13 +4,16 @@ import { requestEntityTooLarge } from "#pkg/apimachinery/index.ts";
 /** Upstream's limit for what a client may send at once. */
 export const BODY_LIMIT_BYTES = 3 * 1024 * 1024;
 
-const TOO_LARGE = `Request entity too large: limit is ${BODY_LIMIT_BYTES}`;
+/** A consumer that leaves more than this unread is too slow. */
+export const MAX_BUFFERED_BYTES = 16 * 1024 * 1024;
+
+export const BODY_TOO_LARGE = `Request entity too large: limit is ${BODY_LIMIT_BYTES}`;
 
 /** The whole body. @throws StatusError 413; the stream's error when the client goes away */
 export function readBody(stream: Readable, contentLength: string | undefined): Promise<Buffer> {
   if (contentLength !== undefined && Number(contentLength) > BODY_LIMIT_BYTES) {
     stream.resume();
-    return Promise.reject(requestEntityTooLarge(TOO_LARGE));
+    return Promise.reject(requestEntityTooLarge(BODY_TOO_LARGE));
   }
   if (stream.destroyed) return Promise.reject(new Error("the client closed the request"));
   return new Promise((resolve, reject) => {
@@ -20,7 +23,7 @@ export function readBody(stream: Readable, contentLength: string | undefined): P
       size += chunk.length;
       if (size > BODY_LIMIT_BYTES) {
         chunks.length = 0;
-        reject(requestEntityTooLarge(TOO_LARGE));
+        reject(requestEntityTooLarge(BODY_TOO_LARGE));
       } else chunks.push(chunk);
     });
     let complete = false;

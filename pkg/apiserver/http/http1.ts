@@ -3,8 +3,8 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { ApiRequest, ApiResponse, ResponseStream } from "../contract.ts";
 import { readBody } from "./body-reader.ts";
-import { WritableResponse } from "./http2.ts";
 import type { LiveRequests } from "./live-requests.ts";
+import { WritableResponse } from "./writable-response.ts";
 
 /** One HTTP/1.1 request. */
 export class Http1Request implements ApiRequest {

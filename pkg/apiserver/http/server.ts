@@ -1,18 +1,12 @@
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import {
-  createSecureServer,
-  type Http2SecureServer,
-  type IncomingHttpHeaders,
-  type ServerHttp2Session,
-  type ServerHttp2Stream,
-} from "node:http2";
+import { createServer as createHttpsServer, type Server as HttpsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import fastify from "fastify";
 import type { Clock, Logger } from "#pkg/util/index.ts";
 import type { ApiHandler, ApiRequest } from "../contract.ts";
 import { Http1Request, Http1Response, UpgradeRequest, UpgradeResponse } from "./http1.ts";
-import { Http2Request, Http2Response } from "./http2.ts";
+import { Http2Connection, type Http2Limits } from "./h2/connection.ts";
 import { LiveRequests } from "./live-requests.ts";
 
 export interface TlsOptions {
@@ -42,11 +36,13 @@ const DEFAULT_GRACE_MS = 5000;
 /** For what has been written to reach its readers. */
 const FLUSH_MS = 250;
 const MAX_HEADER_BYTES = 64 * 1024;
-/** More streams per connection than Go's clients open on their own, so that they need no second connection. */
-const MAX_STREAMS = 1000;
-const STREAM_WINDOW_BYTES = 1024 * 1024;
-/** Clients cancel whole sets of watches at once; that must not look like an attack. */
-const STREAM_RESETS = 100_000;
+const HTTP2_LIMITS: Http2Limits = {
+  // More streams per connection than Go's clients open on their own, so that they need no second connection.
+  maxStreams: 1000,
+  streamWindowBytes: 1024 * 1024,
+  connectionWindowBytes: 16 * 1024 * 1024,
+  maxHeaderBytes: MAX_HEADER_BYTES,
+};
 
 /** Opens the HTTPS front: HTTP/2, or HTTP/1.1 where the client does not offer it, with client certificates on request. */
 export async function listenHttp(
@@ -57,8 +53,8 @@ export async function listenHttp(
 ): Promise<Listener> {
   const live = new LiveRequests();
   const sockets = new Set<Socket>();
-  const sessions = new Set<ServerHttp2Session>();
-  let server: Server | Http2SecureServer | undefined;
+  const connections = new Set<Http2Connection>();
+  let server: Server | HttpsServer | undefined;
   const app = fastify({
     serverFactory: (onRequest) => {
       server =
@@ -95,11 +91,20 @@ export async function listenHttp(
     serveUpgrade(handler, live, log, request as IncomingMessage, socket, head),
   );
   if (options.tls !== undefined) {
-    serveStreams(opened as Http2SecureServer, handler, live, log);
-    (opened as Http2SecureServer).on("session", (session) => {
-      sessions.add(session);
-      session.once("close", () => sessions.delete(session));
-      session.on("error", (err) => log.debug({ err }, "HTTP/2 session failed"));
+    acceptHttp2(opened as HttpsServer, (socket) => {
+      const connection = new Http2Connection({
+        socket,
+        peer: peerOf(socket),
+        limits: HTTP2_LIMITS,
+        live,
+        serve: (exchange) => serve(handler, exchange, exchange, live, log),
+        clock,
+        onClose: (err) => {
+          connections.delete(connection);
+          if (err !== undefined) log.debug({ err }, "HTTP/2 connection failed");
+        },
+      });
+      connections.add(connection);
     });
   }
   await new Promise<void>((resolve, reject) => {
@@ -121,16 +126,16 @@ export async function listenHttp(
     close: async (graceMs = DEFAULT_GRACE_MS) => {
       const closed = new Promise<void>((resolve) => opened.close(() => resolve()));
       live.abortAll();
-      for (const session of sessions) session.close();
-      if ("closeIdleConnections" in opened) opened.closeIdleConnections();
+      for (const connection of connections) connection.close();
+      opened.closeIdleConnections();
       await live.drained(clock, graceMs);
       // Answers are on their way out; who has not read them by now is gone or does not want to.
       const cancel = clock.schedule(FLUSH_MS, () => {
-        for (const session of sessions) session.destroy();
+        for (const connection of connections) connection.destroy();
         for (const socket of sockets) socket.destroy();
       });
       // Idle HTTP/1.1 connections of the secure server know no other end.
-      if (sessions.size === 0) for (const socket of sockets) socket.destroySoon();
+      if (connections.size === 0) for (const socket of sockets) socket.destroySoon();
       await closed;
       cancel();
     },
@@ -156,43 +161,31 @@ function tlsContext(tls: TlsOptions) {
 function secureServer(
   tls: TlsOptions,
   onRequest: (request: IncomingMessage, response: ServerResponse) => void,
-): Http2SecureServer {
-  const server = createSecureServer({
-    ...SHARED_OPTIONS,
-    ...tlsContext(tls),
-    allowHTTP1: true,
-    requestCert: true,
-    rejectUnauthorized: false,
-    minVersion: "TLSv1.2",
-    settings: { maxConcurrentStreams: MAX_STREAMS, initialWindowSize: STREAM_WINDOW_BYTES },
-    maxSessionMemory: 1000,
-    streamResetBurst: STREAM_RESETS,
-    streamResetRate: STREAM_RESETS,
-  });
-  server.on("request", onRequest as never);
-  return server;
+): HttpsServer {
+  return createHttpsServer(
+    {
+      ...SHARED_OPTIONS,
+      ...tlsContext(tls),
+      ALPNProtocols: ["h2", "http/1.1"],
+      requestCert: true,
+      rejectUnauthorized: false,
+      minVersion: "TLSv1.2",
+    },
+    onRequest,
+  );
 }
 
-/**
- * HTTP/2 streams are served directly. Node's compatibility layer, which listening to "request" has installed, makes
- * four objects per request that only HTTP/1.1 needs.
- */
-function serveStreams(server: Http2SecureServer, handler: ApiHandler, live: LiveRequests, log: Logger): void {
-  server.removeAllListeners("stream");
-  const peers = new WeakMap<object, ApiRequest["peer"]>();
-  server.on("stream", (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, flags: number) => {
-    const { session } = stream;
-    if (session === undefined) return;
-    let peer = peers.get(session);
-    if (peer === undefined) peers.set(session, (peer = peerOf(session.socket as unknown as TLSSocket)));
-    stream.on("error", (err) => log.debug({ err }, "HTTP/2 stream failed"));
-    const request = new Http2Request(stream, headers, flags, peer, live);
-    void serve(handler, request, new Http2Response(stream, headers[":method"] === "HEAD"), live, log);
+/** Takes over the connections that speak HTTP/2; the others stay with Node's HTTP/1.1. */
+function acceptHttp2(server: HttpsServer, accept: (socket: TLSSocket) => void): void {
+  const others = server.listeners("secureConnection") as ((socket: TLSSocket) => void)[];
+  server.removeAllListeners("secureConnection");
+  server.on("secureConnection", (socket: TLSSocket) => {
+    if (socket.alpnProtocol === "h2") accept(socket);
+    else for (const listener of others) listener.call(server, socket);
   });
 }
 
 export function peerOf(socket: Socket | TLSSocket): ApiRequest["peer"] {
-  // An HTTP/2 session's socket is a Proxy: `in` does not see through it, property access does.
   const tls = socket as Partial<Pick<TLSSocket, "getPeerX509Certificate" | "authorized">>;
   const certificate = tls.getPeerX509Certificate?.()?.raw;
   return certificate === undefined ? {} : { certificate, certificateVerified: tls.authorized === true };

@@ -1,0 +1,129 @@
+import { STATIC_TABLE } from "./hpack-tables.ts";
+
+const STATUS_INDEX = 8;
+const CONTENT_LENGTH = STATIC_TABLE.findIndex(([name]) => name === "content-length") + 1;
+const DATE = STATIC_TABLE.findIndex(([name]) => name === "date") + 1;
+/** First index of each name. */
+const NAMES = new Map<string, number>();
+for (const [at, [name]] of STATIC_TABLE.entries()) if (!NAMES.has(name)) NAMES.set(name, at + 1);
+const WHOLE_STATUS = new Map(
+  STATIC_TABLE.flatMap(([name, value], at) => (name === ":status" ? [[value, at + 1]] : [])),
+);
+
+/** An integer behind `first`, whose last `prefixBits` bits are free for it. */
+function integer(out: number[], value: number, prefixBits: number, first: number): void {
+  const mask = (1 << prefixBits) - 1;
+  if (value < mask) {
+    out.push(first | value);
+    return;
+  }
+  out.push(first | mask);
+  let rest = value - mask;
+  for (; rest > 0x7f; rest >>>= 7) out.push((rest & 0x7f) | 0x80);
+  out.push(rest);
+}
+
+/** A field that the peer need not remember: no state is shared, so encoded fields can be kept. */
+function field(out: number[], nameIndex: number, name: string, value: string): void {
+  integer(out, nameIndex, 4, 0);
+  if (nameIndex === 0) text(out, name);
+  text(out, value);
+}
+function text(out: number[], value: string): void {
+  integer(out, value.length, 7, 0);
+  for (let i = 0; i < value.length; i++) out.push(value.charCodeAt(i) & 0xff);
+}
+
+const statuses = new Map<number, Buffer>();
+/** Header objects that are frozen are made once and used for many answers. */
+const frozen = new WeakMap<object, Buffer>();
+
+function statusBytes(status: number): Buffer {
+  let bytes = statuses.get(status);
+  if (bytes === undefined) {
+    const out: number[] = [];
+    const index = WHOLE_STATUS.get(String(status));
+    if (index === undefined) field(out, STATUS_INDEX, ":status", String(status));
+    else integer(out, index, 7, 0x80);
+    bytes = Buffer.from(out);
+    statuses.set(status, bytes);
+  }
+  return bytes;
+}
+
+/** Fields of HTTP/1 connections, which HTTP/2 forbids, and what is written apart. */
+const LEFT_OUT = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "transfer-encoding",
+  "upgrade",
+  "content-length",
+  "date",
+]);
+const LINE_BREAK = /[\r\n\0]/g;
+
+function fieldBytes(headers: Readonly<Record<string, string>>): Buffer {
+  const known = frozen.get(headers);
+  if (known !== undefined) return known;
+  const out: number[] = [];
+  for (const key in headers) {
+    const name = key.toLowerCase();
+    if (LEFT_OUT.has(name)) continue;
+    // Proxied answers may say a field more than once.
+    const values: unknown = headers[key];
+    for (const value of Array.isArray(values) ? values : [values]) {
+      if (value !== undefined) field(out, NAMES.get(name) ?? 0, name, String(value).replaceAll(LINE_BREAK, " "));
+    }
+  }
+  const bytes = Buffer.from(out);
+  if (Object.isFrozen(headers)) frozen.set(headers, bytes);
+  return bytes;
+}
+
+let dateSecond = -1;
+let dateBytes = Buffer.alloc(0);
+
+function dateField(now: number): Buffer {
+  const second = Math.floor(now / 1000);
+  if (second !== dateSecond) {
+    dateSecond = second;
+    const out: number[] = [];
+    field(out, DATE, "date", new Date(second * 1000).toUTCString());
+    dateBytes = Buffer.from(out);
+  }
+  return dateBytes;
+}
+
+/** Room for content-length: index, length, digits. */
+const LENGTH_BYTES = 24;
+
+/**
+ * The header block of an answer, behind `reserved` free bytes for the frame's head. `contentLength` is left out when
+ * undefined. Nothing is entered into the peer's dynamic table.
+ */
+export function encodeHeaders(
+  reserved: number,
+  status: number,
+  headers: Readonly<Record<string, string>>,
+  contentLength: number | undefined,
+  now: number,
+): Buffer {
+  const parts = [statusBytes(status), fieldBytes(headers), dateField(now)];
+  const size = reserved + parts[0]!.length + parts[1]!.length + parts[2]!.length;
+  const out = Buffer.allocUnsafe(size + LENGTH_BYTES);
+  let at = reserved;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
+  if (contentLength !== undefined) {
+    const digits = String(contentLength);
+    // Index 28 does not fit into the four bits of a field that is not remembered.
+    out[at++] = 0x0f;
+    out[at++] = CONTENT_LENGTH - 0x0f;
+    out[at++] = digits.length;
+    at += out.write(digits, at, "latin1");
+  }
+  return out.subarray(0, at);
+}
