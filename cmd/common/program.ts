@@ -68,6 +68,11 @@ export interface ProgramDescription<S extends FlagSet> {
   readonly flags: S;
   /** Read when --config is not given and the file exists. */
   readonly defaultConfigFile: string;
+  /** Turns a configuration file of another form into values of flags; told of what it has to say to the user. */
+  fileAsFlags?(
+    file: Readonly<Record<string, unknown>>,
+    warn: (text: string) => void,
+  ): Readonly<Record<string, unknown>>;
 }
 
 function helpText<S extends FlagSet>(program: ProgramDescription<S>): string {
@@ -130,7 +135,9 @@ function parseProgram<const S extends FlagSet & typeof commonFlags>(
     return undefined;
   }
   const file = readConfigFile(given.config === "" ? program.defaultConfigFile : given.config, given.config !== "");
-  const { values, positional } = parseFlags(program.flags, { argv, env, envPrefix: envPrefix(program.name), file });
+  const warn = (text: string) => console.error(`${program.name}: ${text}`);
+  const sources = { argv, env, envPrefix: envPrefix(program.name), file: program.fileAsFlags?.(file, warn) ?? file };
+  const { values, positional } = parseFlags(program.flags, sources);
   const names = Object.keys(program.commands);
   const [name = names[0]!, ...args] = positional;
   if (!Object.hasOwn(program.commands, name)) {

@@ -1,8 +1,10 @@
 import { defineFlags } from "#pkg/config/index.ts";
 import { commonFlags } from "../common/program.ts";
+import { kubeletFlags } from "./kubelet-flags.ts";
 
 export const nodeFlags = defineFlags({
   ...commonFlags,
+  ...kubeletFlags,
   kubeconfig: {
     type: "string",
     default: "/etc/kubernetes/kubelet.conf",
@@ -39,133 +41,6 @@ export const nodeFlags = defineFlags({
     default: [],
     help: "Taints to register the node with (key=value:effect).",
     section: "General",
-  },
-  "container-runtime": {
-    type: "string",
-    default: "cri",
-    choices: ["cri", "docker"],
-    help: "Kind of container runtime.",
-    section: "Runtime",
-  },
-  "container-runtime-endpoint": {
-    type: "string",
-    default: "unix:///run/containerd/containerd.sock",
-    help: "Socket of the CRI runtime.",
-    section: "Runtime",
-  },
-  "docker-endpoint": {
-    type: "string",
-    default: "unix:///var/run/docker.sock",
-    help: "Socket of dockerd, with --container-runtime=docker.",
-    section: "Runtime",
-  },
-  "root-dir": {
-    type: "string",
-    default: "/var/lib/kubelet",
-    help: "Directory of volumes and state.",
-    section: "Runtime",
-  },
-  "pod-logs-dir": {
-    type: "string",
-    default: "/var/log/pods",
-    help: "Directory of container logs.",
-    section: "Runtime",
-  },
-  "container-logs-dir": {
-    type: "string",
-    default: "/var/log/containers",
-    help: "Directory of links to container logs.",
-    section: "Runtime",
-  },
-  "pod-manifest-path": {
-    type: "string",
-    default: "/etc/kubernetes/manifests",
-    help: "Directory of static pod manifests.",
-    section: "Runtime",
-  },
-  "cgroup-root": { type: "string", default: "/", help: "Cgroup below which pods are placed.", section: "Runtime" },
-  "cgroup-driver": {
-    type: "string",
-    default: "cgroupfs",
-    choices: ["cgroupfs", "systemd"],
-    help: "Who manages cgroups.",
-    section: "Runtime",
-  },
-  "max-pods": { type: "integer", default: 110, help: "How many pods may run here.", section: "Runtime" },
-  "pod-max-pids": { type: "integer", default: -1, help: "Processes per pod; -1: unlimited.", section: "Resources" },
-  "system-reserved": {
-    type: "map",
-    default: {},
-    help: "Kept for the system (cpu=200m,memory=1Gi).",
-    section: "Resources",
-  },
-  "kube-reserved": { type: "map", default: {}, help: "Kept for the node agent.", section: "Resources" },
-  "eviction-hard": {
-    type: "map",
-    default: {},
-    help: "Thresholds of eviction (memory.available=100Mi,...); empty: upstream's.",
-    section: "Resources",
-  },
-  "image-gc-high-threshold": {
-    type: "integer",
-    default: 85,
-    help: "Disk use in percent at which images are removed.",
-    section: "Resources",
-  },
-  "image-gc-low-threshold": {
-    type: "integer",
-    default: 80,
-    help: "Disk use in percent down to which they are.",
-    section: "Resources",
-  },
-  "container-log-max-size": {
-    type: "string",
-    default: "10Mi",
-    help: "Size at which a log is rotated.",
-    section: "Resources",
-  },
-  "container-log-max-files": {
-    type: "integer",
-    default: 5,
-    help: "Rotated logs kept per container.",
-    section: "Resources",
-  },
-  "allowed-unsafe-sysctls": {
-    type: "strings",
-    default: [],
-    help: "Unsafe sysctls that pods may set.",
-    section: "Resources",
-  },
-  "seccomp-default": {
-    type: "boolean",
-    default: false,
-    help: "RuntimeDefault where a pod names no profile.",
-    section: "Resources",
-  },
-  address: {
-    type: "string",
-    default: "0.0.0.0",
-    help: "Address the kubelet server listens on.",
-    section: "Kubelet server",
-  },
-  port: { type: "integer", default: 10250, help: "Port of the kubelet server (HTTPS).", section: "Kubelet server" },
-  "healthz-port": {
-    type: "integer",
-    default: 10248,
-    help: "Port of /healthz on 127.0.0.1; 0 switches it off.",
-    section: "Kubelet server",
-  },
-  "client-ca-file": {
-    type: "string",
-    default: "/etc/kubernetes/pki/ca.crt",
-    help: "CA of clients of the kubelet server.",
-    section: "Kubelet server",
-  },
-  "cert-dir": {
-    type: "string",
-    default: "",
-    help: "Serving certificate; empty: pki below --root-dir.",
-    section: "Kubelet server",
   },
   "cluster-dns": {
     type: "strings",

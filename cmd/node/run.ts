@@ -1,7 +1,6 @@
 import { hostname } from "node:os";
 import { type FlagValues, UsageError } from "#pkg/config/index.ts";
-import { DNS_NODE_LABEL } from "#pkg/dns/index.ts";
-import { type KubeletConfig, createKubelet } from "#pkg/kubelet/index.ts";
+import { createKubelet } from "#pkg/kubelet/index.ts";
 import { cleanupModes } from "#pkg/proxy/index.ts";
 import { type Logger, RealClock, SecureRandom, SpawnRunner } from "#pkg/util/index.ts";
 import { defaultAddress } from "../common/address.ts";
@@ -10,51 +9,12 @@ import { type ProgramDescription, runProgram } from "../common/program.ts";
 import { connectNode, connectProxy } from "./credentials.ts";
 import { nodeFlags } from "./flags.ts";
 import { join } from "./join.ts";
+import { kubeletConfig } from "./kubelet-config.ts";
+import { fileAsFlags } from "./kubelet-configuration.ts";
 import { runNetwork } from "./network.ts";
 import { createRuntime } from "./runtime.ts";
 
 type Flags = FlagValues<typeof nodeFlags>;
-
-/** "key=value:Effect" or "key:Effect". */
-function parseTaint(text: string): { key: string; value?: string; effect: string } {
-  const match = /^([^=:]+)(?:=([^:]*))?:(NoSchedule|PreferNoSchedule|NoExecute)$/.exec(text);
-  if (match === null) throw new UsageError(`--register-with-taints: ${text} is not key=value:effect`);
-  return { key: match[1]!, effect: match[3]!, ...(match[2] === undefined ? {} : { value: match[2] }) };
-}
-
-function kubeletConfig(flags: Flags, nodeIP: string): Partial<KubeletConfig> {
-  return {
-    rootDirectory: flags["root-dir"],
-    podLogsDir: flags["pod-logs-dir"],
-    containerLogsDir: flags["container-logs-dir"],
-    staticPodPath: flags["pod-manifest-path"],
-    clusterDNS: flags["cluster-dns"],
-    clusterDomain: flags["cluster-domain"],
-    resolvConf: flags["resolv-conf"],
-    nodeIP,
-    hostname: flags["hostname-override"],
-    nodeLabels: { ...(flags.dns ? { [DNS_NODE_LABEL]: "" } : {}), ...flags["node-labels"] },
-    registerWithTaints: flags["register-with-taints"].map(parseTaint),
-    maxPods: flags["max-pods"],
-    address: flags.address,
-    port: flags.port,
-    healthzPort: flags["healthz-port"],
-    clientCAFile: flags["client-ca-file"],
-    cgroupDriver: flags["cgroup-driver"] as KubeletConfig["cgroupDriver"],
-    cgroupRoot: flags["cgroup-root"] === "/" ? "" : flags["cgroup-root"],
-    containerRuntimeEndpoint: flags["container-runtime-endpoint"],
-    podPidsLimit: flags["pod-max-pids"],
-    systemReserved: flags["system-reserved"],
-    kubeReserved: flags["kube-reserved"],
-    ...(Object.keys(flags["eviction-hard"]).length === 0 ? {} : { evictionHard: flags["eviction-hard"] }),
-    imageGCHighThresholdPercent: flags["image-gc-high-threshold"],
-    imageGCLowThresholdPercent: flags["image-gc-low-threshold"],
-    containerLogMaxSize: flags["container-log-max-size"],
-    containerLogMaxFiles: flags["container-log-max-files"],
-    allowedUnsafeSysctls: flags["allowed-unsafe-sysctls"],
-    seccompDefault: flags["seccomp-default"],
-  };
-}
 
 async function runNode(flags: Flags, log: Logger, signal: AbortSignal): Promise<void> {
   const clock = new RealClock();
@@ -115,6 +75,7 @@ const PROGRAM: ProgramDescription<typeof nodeFlags> = {
   },
   flags: nodeFlags,
   defaultConfigFile: "/etc/kubits/node.yaml",
+  fileAsFlags,
 };
 
 /** The program: parses, starts, runs until told to stop. Containers go on when it ends. Answers the exit code. */

@@ -25,6 +25,8 @@ export interface KubeletConfig {
   readonly healthzPort: number;
   readonly tlsCertFile: string;
   readonly tlsPrivateKeyFile: string;
+  /** Has the serving certificate signed by the cluster, and renews it. */
+  readonly rotateServerCertificates: boolean;
   readonly clientCAFile: string;
   readonly anonymousAuth: boolean;
   readonly authorizationMode: "Webhook" | "AlwaysAllow";
@@ -83,6 +85,7 @@ export const DEFAULT_CONFIG: KubeletConfig = Object.freeze({
   healthzPort: 10248,
   tlsCertFile: "",
   tlsPrivateKeyFile: "",
+  rotateServerCertificates: false,
   clientCAFile: "",
   anonymousAuth: false,
   authorizationMode: "Webhook",

@@ -1,12 +1,14 @@
 /** Wires the kubelet's parts together and runs them. */
 import { mkdir, readFile, statfs } from "node:fs/promises";
 import { hostname as osHostname } from "node:os";
+import { join } from "node:path";
 import type { Node, NodeStatus } from "#pkg/api/types/core-v1.ts";
 import { nodes, pods } from "#pkg/api/refs.ts";
 import { parseQuantity } from "#pkg/apimachinery/index.ts";
 import type { Client } from "#pkg/client/index.ts";
 import { SecureRandom, SpawnRunner, sleep } from "#pkg/util/index.ts";
 import type { Clock, CommandRunner, Logger, Random } from "#pkg/util/index.ts";
+import { CertificateManager, servingPurpose } from "./certificates/manager.ts";
 import type { CgroupManager } from "./cgroups/manager.ts";
 import { milliCpu } from "./cgroups/resources.ts";
 import { DEFAULT_CONFIG } from "./config.ts";
@@ -215,6 +217,24 @@ class KubeletProcess {
     });
     this.#port = await server.listen(this.#signal);
     await server.listenHealth(this.#signal);
+    if (config.rotateServerCertificates) this.#keepServingCertificate(server);
+  }
+
+  /** Until an administrator has approved the request, the server goes on with the certificate that it made itself. */
+  #keepServingCertificate(server: KubeletServer): void {
+    const { client, nodeName, log } = this.#deps;
+    const manager = new CertificateManager({
+      purpose: servingPurpose(nodeName, [this.#hostname], this.#addresses),
+      directory: join(this.#config.rootDirectory, "pki"),
+      clock: this.#clock,
+      random: this.#random,
+      log,
+    });
+    void manager
+      .current()
+      .then((issued) => (issued === undefined ? undefined : server.useCertificate(issued)))
+      .then(() => manager.run(client, (issued) => server.useCertificate(issued), this.#signal))
+      .catch((err: unknown) => log.error({ err }, "The serving certificate is not renewed any more"));
   }
 
   #setNode(node: Node): void {

@@ -98,10 +98,19 @@ export class CertificateManager {
     if (text === undefined || key === undefined) return undefined;
     const cert = text.replace(key, "");
     const parsed = new X509Certificate(cert);
-    const wanted = `CN=${this.#deps.purpose.commonName}`;
-    if (!parsed.subject.split("\n").includes(wanted) || parsed.validToDate.getTime() <= this.#deps.clock.now())
-      return undefined;
-    return { file: this.file, cert, key };
+    return this.#fits(parsed) ? { file: this.file, cert, key } : undefined;
+  }
+
+  /** Still valid, in this node's name, and for every name and address that it has now? */
+  #fits(certificate: X509Certificate): boolean {
+    const { purpose, clock } = this.#deps;
+    const { dnsNames = [], ips = [] } = purpose;
+    return (
+      certificate.subject.split("\n").includes(`CN=${purpose.commonName}`) &&
+      certificate.validToDate.getTime() > clock.now() &&
+      dnsNames.every((name) => certificate.checkHost(name) !== undefined) &&
+      ips.every((ip) => certificate.checkIP(ip) !== undefined)
+    );
   }
 
   /** Asks for a certificate and waits until it is issued. */

@@ -64,6 +64,8 @@ export class KubeletServer {
       [TUNNEL_PROTOCOL, ...REMOTE_COMMAND_PROTOCOLS].find((protocol) => offered.has(protocol)) ?? false,
   });
 
+  #server: ReturnType<typeof createServer> | undefined;
+
   constructor(deps: ServerDeps) {
     this.#deps = deps;
   }
@@ -72,13 +74,11 @@ export class KubeletServer {
   async listen(signal: AbortSignal): Promise<number> {
     const { config, certificate, clientCA, log } = this.#deps;
     const server = createServer({
-      cert: certificate.cert,
-      key: certificate.key,
+      ...this.#secureContext(certificate),
       requestCert: clientCA !== "",
       rejectUnauthorized: false,
-      ...(clientCA === "" ? {} : { ca: clientCA }),
-      minVersion: "TLSv1.2",
     });
+    this.#server = server;
     server.on("request", (request, response) => void this.#onRequest(request, response, signal));
     server.on("upgrade", (request, socket, head) => void this.#onUpgrade(request, socket, head, signal));
     server.on("tlsClientError", (err) => log.debug({ err }, "A TLS client could not connect"));
@@ -94,6 +94,16 @@ export class KubeletServer {
       { once: true },
     );
     return port;
+  }
+
+  #secureContext({ cert, key }: ServingCert) {
+    const { clientCA } = this.#deps;
+    return { cert, key, ...(clientCA === "" ? {} : { ca: clientCA }), minVersion: "TLSv1.2" as const };
+  }
+
+  /** New connections get this certificate; open ones go on with theirs. */
+  useCertificate(certificate: ServingCert): void {
+    this.#server?.setSecureContext(this.#secureContext(certificate));
   }
 
   /** The plain health port on loopback. */

@@ -1,0 +1,100 @@
+import { UsageError } from "#pkg/config/index.ts";
+
+/** Fields of KubeletConfiguration and the flags of kubits-node that mean the same. */
+const FLAG_OF_FIELD: Readonly<Record<string, string>> = {
+  staticPodPath: "pod-manifest-path",
+  podLogsDir: "pod-logs-dir",
+  syncFrequency: "sync-frequency",
+  fileCheckFrequency: "file-check-frequency",
+  address: "address",
+  port: "port",
+  tlsCertFile: "tls-cert-file",
+  tlsPrivateKeyFile: "tls-private-key-file",
+  serverTLSBootstrap: "rotate-server-certificates",
+  "authentication.x509.clientCAFile": "client-ca-file",
+  "authentication.anonymous.enabled": "kubelet-anonymous-auth",
+  "authorization.mode": "kubelet-authorization-mode",
+  healthzPort: "healthz-port",
+  healthzBindAddress: "healthz-address",
+  clusterDomain: "cluster-domain",
+  clusterDNS: "cluster-dns",
+  nodeStatusUpdateFrequency: "node-status-update-frequency",
+  nodeLeaseDurationSeconds: "node-lease-duration-seconds",
+  imageMinimumGCAge: "minimum-image-ttl-duration",
+  imageGCHighThresholdPercent: "image-gc-high-threshold",
+  imageGCLowThresholdPercent: "image-gc-low-threshold",
+  cgroupRoot: "cgroup-root",
+  cgroupDriver: "cgroup-driver",
+  maxPods: "max-pods",
+  podPidsLimit: "pod-max-pids",
+  resolvConf: "resolv-conf",
+  cpuCFSQuota: "cpu-cfs-quota",
+  nodeStatusMaxImages: "node-status-max-images",
+  serializeImagePulls: "serialize-image-pulls",
+  maxParallelImagePulls: "max-parallel-image-pulls",
+  evictionHard: "eviction-hard",
+  evictionSoft: "eviction-soft",
+  evictionSoftGracePeriod: "eviction-soft-grace-period",
+  evictionPressureTransitionPeriod: "eviction-pressure-transition-period",
+  evictionMaxPodGracePeriod: "eviction-max-pod-grace-period",
+  containerLogMaxSize: "container-log-max-size",
+  containerLogMaxFiles: "container-log-max-files",
+  systemReserved: "system-reserved",
+  kubeReserved: "kube-reserved",
+  allowedUnsafeSysctls: "allowed-unsafe-sysctls",
+  seccompDefault: "seccomp-default",
+  registerNode: "register-node",
+  registerWithTaints: "register-with-taints",
+  providerID: "provider-id",
+  containerRuntimeEndpoint: "container-runtime-endpoint",
+};
+
+const isMap = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** Taints are objects in the file and key=value:effect on the command line. */
+function taintsOf(value: unknown): string[] {
+  return (Array.isArray(value) ? value : []).map((taint: Record<string, unknown>) => {
+    const { key, value: text = "", effect } = taint;
+    return `${String(key)}${text === "" ? "" : `=${String(text)}`}:${String(effect)}`;
+  });
+}
+
+function visit(
+  prefix: string,
+  fields: Record<string, unknown>,
+  flags: Record<string, unknown>,
+  unused: string[],
+): void {
+  for (const [name, value] of Object.entries(fields)) {
+    const path = prefix + name;
+    const flag = Object.hasOwn(FLAG_OF_FIELD, path) ? FLAG_OF_FIELD[path]! : undefined;
+    if (flag !== undefined) flags[flag] = name === "registerWithTaints" ? taintsOf(value) : value;
+    else if (isMap(value) && Object.keys(FLAG_OF_FIELD).some((known) => known.startsWith(`${path}.`)))
+      visit(`${path}.`, value, flags, unused);
+    else unused.push(path);
+  }
+}
+
+/**
+ * A kubelet's configuration file (kubelet.config.k8s.io/v1beta1) as values of our flags, so that a machine can keep the one
+ * it has; any other file is flags already. `warn` hears of fields that nothing here answers to. @throws UsageError
+ */
+export function fileAsFlags(
+  file: Readonly<Record<string, unknown>>,
+  warn: (text: string) => void,
+): Readonly<Record<string, unknown>> {
+  const { apiVersion, kind, ...fields } = file;
+  if (apiVersion === undefined && kind === undefined) return file;
+  if (apiVersion !== "kubelet.config.k8s.io/v1beta1" || kind !== "KubeletConfiguration") {
+    throw new UsageError(
+      `the configuration file is a ${String(kind)} of ${String(apiVersion)}; known are flag names as keys, and ` +
+        "KubeletConfiguration of kubelet.config.k8s.io/v1beta1",
+    );
+  }
+  const flags: Record<string, unknown> = {};
+  const unused: string[] = [];
+  visit("", fields, flags, unused);
+  if (unused.length > 0) warn(`the configuration file has fields without effect here: ${unused.join(", ")}`);
+  return flags;
+}
