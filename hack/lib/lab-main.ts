@@ -4,14 +4,20 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { buildPrograms } from "./cluster.ts";
 import { Lab } from "./lab.ts";
+import { VmLab } from "./vm/vm-lab.ts";
 
-const HELP = `Usage: sudo hack/lab up [--nodes N] | hack/lab down [DIR] | hack/lab exec DIR NODE COMMAND...
+const HELP = `Usage: sudo hack/lab up [--vm] [--nodes N] | hack/lab down [DIR] | hack/lab exec DIR NODE COMMAND...
 
 A cluster of several nodes on this machine: a network namespace per node, each with its own containerd and
 kubits-node; the first node also runs kubits-master.
   up     starts a lab and prints its directory
   down   stops a lab (all labs without DIR) and removes every trace
   exec   runs a command on a node, e.g. hack/lab exec DIR 1 kubectl get nodes
+
+With --vm the nodes are Debian machines under QEMU that run Kubits as systemd services from its package. The first is
+the master; --nodes counts the others.
+  --set KEY=VALUE   a line of every machine's /etc/kubits/node.yaml, e.g. --set proxy-mode=ipvs
+  --memory MIB      of each machine (default 1536)
 `;
 
 const separator = process.argv.indexOf("exec");
@@ -23,19 +29,31 @@ const { values, positionals } = parseArgs({
     nodes: { type: "string", default: "2" },
     "master-arg": { type: "string", multiple: true, default: [] },
     "node-arg": { type: "string", multiple: true, default: [] },
+    vm: { type: "boolean", default: false },
+    set: { type: "string", multiple: true, default: [] },
+    memory: { type: "string", default: "1536" },
     help: { type: "boolean", default: false },
   },
 });
 
+/** Labs of both kinds, told apart by what is in their directory. */
+const isVmLab = (path: string): boolean => existsSync(join(path, "vm-lab.json"));
+const isLab = (path: string): boolean => existsSync(join(path, "nodes")) || isVmLab(path);
+
+const quoted = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`;
+
+/** Runs a command on the n-th machine of a lab of either kind. */
+function runOn(dir: string, number: number, command: readonly string[]) {
+  const options = { allowFailure: true, timeoutMs: 600_000 };
+  const lab = isVmLab(dir) ? VmLab.attach(dir) : Lab.attach(dir);
+  const count = lab instanceof VmLab ? lab.machines.length : lab.nodes.length;
+  if (!(number >= 1 && number <= count)) throw new Error(`${dir} has ${count} nodes`);
+  if (lab instanceof VmLab) return lab.machines[number - 1]!.run(command.map(quoted).join(" "), options);
+  return lab.run(lab.nodes[number - 1]!, "env", [`KUBECONFIG=${lab.adminConf}`, ...command], options);
+}
+
 async function execute(dir: string, number: number, command: readonly string[]): Promise<number> {
-  const lab = Lab.attach(dir);
-  const node = lab.nodes[number - 1];
-  if (node === undefined) throw new Error(`${dir} has ${lab.nodes.length} nodes`);
-  const [file = "sh", ...args] = command;
-  const { exitCode, stdout, stderr } = await lab.run(node, "env", [`KUBECONFIG=${lab.adminConf}`, file, ...args], {
-    allowFailure: true,
-    timeoutMs: 600_000,
-  });
+  const { exitCode, stdout, stderr } = await runOn(dir, number, command.length === 0 ? ["sh"] : command);
   process.stdout.write(stdout);
   process.stderr.write(stderr);
   return exitCode;
@@ -49,14 +67,21 @@ if (values.help || command === undefined) {
   const nodes = Number(values.nodes);
   if (!Number.isInteger(nodes) || nodes < 1 || nodes > 50) throw new Error("--nodes must be between 1 and 50");
   const options = { nodes, masterArgs: values["master-arg"], nodeArgs: values["node-arg"] };
-  await buildPrograms();
-  const lab = await Lab.start({ ...options, progress: (line) => console.error(line) });
+  const progress = (line: string) => console.error(line);
+  let lab: Lab | VmLab;
+  if (values.vm) {
+    const { set: settings, memory } = values;
+    lab = await VmLab.start({ nodes, settings, memoryMiB: Number(memory), cacheDir: "/var/cache/kubits", progress });
+  } else {
+    await buildPrograms();
+    lab = await Lab.start({ ...options, progress });
+  }
   console.error(`\n  hack/lab exec ${lab.dir} 1 kubectl get nodes\n`);
   console.log(lab.dir);
 } else if (command === "down") {
-  const dirs = dir === undefined ? globSync(join(tmpdir(), "klab-*")) : [dir];
-  for (const each of dirs.filter((path) => existsSync(join(path, "nodes")))) {
-    await Lab.attach(each).destroy();
+  const dirs = dir === undefined ? globSync(join(tmpdir(), "klab{,vm}-*")) : [dir];
+  for (const each of dirs.filter(isLab)) {
+    await (isVmLab(each) ? VmLab : Lab).attach(each).destroy();
     console.log(`removed ${each}`);
   }
 } else if (command === "exec") {

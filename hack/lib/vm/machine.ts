@@ -1,0 +1,102 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { SpawnRunner } from "#pkg/util/index.ts";
+import type { Daemons } from "../daemons.ts";
+import { type VmImage, addressOf, macOf } from "./image.ts";
+
+const runner = new SpawnRunner();
+
+/** The machines are new in every lab, so their keys are nothing to compare with. */
+const SSH_SETTINGS = [
+  "StrictHostKeyChecking=no",
+  "UserKnownHostsFile=/dev/null",
+  "LogLevel=ERROR",
+  "BatchMode=yes",
+  "ConnectTimeout=10",
+];
+
+export interface MachineOptions {
+  readonly number: number;
+  /** Of the whole lab; also holds the ssh key and the disk with files. */
+  readonly dir: string;
+  readonly daemons: Daemons;
+  readonly image: VmImage;
+  /** Network namespace with the lab's bridge `br0`. */
+  readonly namespace: string;
+  readonly memoryMiB: number;
+}
+
+/** One virtual machine: a disk of its own over the shared image, one interface on the lab's bridge, reached by ssh. */
+export class Machine {
+  readonly name: string;
+  readonly address: string;
+  readonly #options: MachineOptions;
+
+  constructor(options: MachineOptions) {
+    this.#options = options;
+    this.name = options.number === 1 ? "master" : `node-${options.number - 1}`;
+    this.address = addressOf(options.number);
+  }
+
+  get #enter(): string[] {
+    return ["nsenter", `--net=/run/netns/${this.#options.namespace}`];
+  }
+  get console(): string {
+    return join(this.#options.dir, `${this.name}.console`);
+  }
+
+  /** Starts QEMU. Emulation works everywhere; a nested /dev/kvm may be there and not work, so it is asked for by name. */
+  async start(): Promise<void> {
+    const { number, dir, daemons, image, namespace, memoryMiB } = this.#options;
+    const tap = `tap${number}`;
+    await runner.run("ip", ["-n", namespace, "tuntap", "add", tap, "mode", "tap"]);
+    await runner.run("ip", ["-n", namespace, "link", "set", tap, "master", "br0", "up"]);
+    const disk = join(dir, `${this.name}.qcow2`);
+    if (!existsSync(disk))
+      await runner.run("qemu-img", ["create", "-q", "-f", "qcow2", "-F", "raw", "-b", image.disk, disk]);
+    const accel = process.env["KUBITS_VM_ACCEL"] ?? "tcg,thread=multi";
+    const options: ReadonlyArray<readonly [string, string]> = [
+      ["accel", accel],
+      ["cpu", "max"],
+      ["smp", "2"],
+      ["m", String(memoryMiB)],
+      ["display", "none"],
+      ["serial", `file:${this.console}`],
+      ["kernel", image.kernel],
+      ["initrd", image.initrd],
+      ["append", `root=/dev/vda rw console=ttyS0 net.ifnames=0 systemd.hostname=${this.name} quiet`],
+      ["drive", `file=${disk},if=virtio,format=qcow2,cache=unsafe`],
+      ["drive", `file=${join(dir, "files.ext4")},if=virtio,format=raw,readonly=on`],
+      ["netdev", `tap,id=lan,ifname=${tap},script=no,downscript=no`],
+      ["device", `virtio-net-pci,netdev=lan,mac=${macOf(number)}`],
+    ];
+    const qemu = options.flatMap(([name, value]) => [`-${name}`, value]);
+    daemons.start(this.name, [...this.#enter, "qemu-system-x86_64", "-no-reboot", ...qemu]);
+  }
+
+  /** Runs a command line as root on the machine. */
+  run(command: string, options: { timeoutMs?: number; allowFailure?: boolean; stdin?: string } = {}) {
+    const [file, ...enter] = this.#enter;
+    const key = join(this.#options.dir, "ssh-key");
+    const settings = SSH_SETTINGS.flatMap((setting) => ["-o", setting]);
+    const ssh = ["ssh", "-i", key, ...settings, `root@${this.address}`, command];
+    return runner.run(file!, [...enter, ...ssh], options);
+  }
+
+  /** Waits until the machine lets us in; explains with the end of its console when it does not. */
+  async booted(timeoutMs: number): Promise<void> {
+    const deadline = Date.now() + timeoutMs;
+    while (Date.now() < deadline && this.#options.daemons.pid(this.name) !== undefined) {
+      const { exitCode } = await this.run("true", { allowFailure: true, timeoutMs: 60_000 });
+      if (exitCode === 0) return;
+      await delay(1000);
+    }
+    const tail = existsSync(this.console) ? readFileSync(this.console, "utf8").split("\n").slice(-20).join("\n") : "";
+    throw new Error(`${this.name} did not come up:\n${tail}${this.#options.daemons.tail(this.name)}`);
+  }
+
+  stop(): Promise<boolean> {
+    return this.#options.daemons.stop(this.name, 10_000);
+  }
+}

@@ -1,0 +1,149 @@
+import { copyFileSync, cpSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { SpawnRunner } from "#pkg/util/index.ts";
+import { Daemons } from "../daemons.ts";
+import { type VmImage, MAX_MACHINES, ensureImage, fileSystem } from "./image.ts";
+import { Machine } from "./machine.ts";
+
+const root = join(import.meta.dirname, "../../..");
+const runner = new SpawnRunner();
+/** Emulated machines on a busy host are slow; on real ones these limits are never met. */
+const BOOT_TIMEOUT_MS = 900_000;
+const STEP_TIMEOUT_MS = 1_800_000;
+
+export interface VmLabOptions {
+  /** Besides the master, which is a node too. */
+  readonly nodes: number;
+  /** Lines for /etc/kubits/node.yaml, e.g. "proxy-mode=ipvs". */
+  readonly settings: readonly string[];
+  readonly cacheDir: string;
+  readonly memoryMiB: number;
+  readonly progress: (line: string) => void;
+}
+
+interface State {
+  readonly machines: number;
+  readonly image: VmImage;
+  readonly memoryMiB: number;
+}
+
+/**
+ * Debian machines under QEMU that run Kubits as systemd services from the built package. Their network is a bridge in a
+ * namespace of its own, so nothing of the host is touched. The first machine is the master.
+ */
+export class VmLab {
+  readonly dir: string;
+  readonly machines: readonly Machine[];
+  readonly #namespace: string;
+
+  constructor(dir: string, { machines, image, memoryMiB }: State) {
+    this.dir = dir;
+    this.#namespace = basename(dir).toLowerCase();
+    const daemons = new Daemons({ runDir: join(dir, "run"), logDir: join(dir, "log") });
+    const shared = { dir, daemons, image, namespace: this.#namespace, memoryMiB };
+    this.machines = Array.from({ length: machines }, (_, index) => new Machine({ ...shared, number: index + 1 }));
+  }
+
+  static attach(dir: string): VmLab {
+    return new VmLab(dir, JSON.parse(readFileSync(join(dir, "vm-lab.json"), "utf8")) as State);
+  }
+
+  get master(): Machine {
+    return this.machines[0]!;
+  }
+
+  /** Builds what is missing, boots all machines at once and provisions them: the master first, then the others together. */
+  static async start({ nodes, settings, cacheDir, memoryMiB, progress }: VmLabOptions): Promise<VmLab> {
+    const machines = nodes + 1;
+    if (machines > MAX_MACHINES) throw new Error(`a lab has at most ${MAX_MACHINES - 1} nodes`);
+    const image = await ensureImage(cacheDir, progress);
+    const dir = mkdtempSync(join(tmpdir(), "klabvm-"));
+    const state: State = { machines, image, memoryMiB };
+    writeFileSync(join(dir, "vm-lab.json"), JSON.stringify(state));
+    const lab = new VmLab(dir, state);
+    try {
+      await lab.#prepareFiles(cacheDir, progress);
+      await lab.#createNetwork();
+      progress(`starting ${machines} machines`);
+      await Promise.all(
+        lab.machines.map(async (machine) => {
+          await machine.start();
+          await machine.booted(BOOT_TIMEOUT_MS);
+          progress(`${machine.name} is up (${machine.address})`);
+        }),
+      );
+      await lab.#provision(settings, progress);
+      return lab;
+    } catch (error) {
+      await lab.destroy().catch((cleanup: unknown) => console.error(cleanup)); // the first error is the one to report
+      throw error;
+    }
+  }
+
+  /** The disk that all machines can read: package, provisioning script, images; and the key that opens them. */
+  async #prepareFiles(cacheDir: string, progress: (line: string) => void): Promise<void> {
+    const files = join(this.dir, "files");
+    mkdirSync(files, { recursive: true });
+    if (globSync("dist/kubits_*.deb", { cwd: root }).length === 0) {
+      progress("Debian package");
+      await runner.run(join(root, "hack/release"), [], { timeoutMs: STEP_TIMEOUT_MS });
+    }
+    const [debian] = globSync("dist/kubits_*.deb", { cwd: root });
+    const key = join(this.dir, "ssh-key");
+    await runner.run("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", key]);
+    copyFileSync(`${key}.pub`, join(files, "authorized_keys"));
+    copyFileSync(join(root, debian!), join(files, "kubits.deb"));
+    copyFileSync(join(root, "hack/provision"), join(files, "provision"));
+    cpSync(join(root, "hack/demo"), join(files, "demo"), { recursive: true });
+    progress("container images");
+    const images = ["--out", join(files, "images"), "--cache", cacheDir];
+    await runner.run(join(root, "hack/images"), images, { timeoutMs: STEP_TIMEOUT_MS });
+    await fileSystem(join(this.dir, "files.ext4"), files, "1G", "files");
+  }
+
+  async #createNetwork(): Promise<void> {
+    const ip = (...args: string[]) => runner.run("ip", args);
+    await ip("netns", "add", this.#namespace);
+    await ip("-n", this.#namespace, "link", "add", "br0", "type", "bridge");
+    await ip("-n", this.#namespace, "addr", "add", "192.168.56.1/24", "dev", "br0");
+    for (const link of ["lo", "br0"]) await ip("-n", this.#namespace, "link", "set", link, "up");
+  }
+
+  async #provision(settings: readonly string[], progress: (line: string) => void): Promise<void> {
+    const set = settings.map((setting) => `--set ${setting}`).join(" ");
+    const provision = async (machine: Machine, role: string) => {
+      progress(`provisioning ${machine.name}`);
+      const common = `--package /mnt/kubits.deb --images /mnt/images --address ${machine.address} ${set}`;
+      await machine.run(`sh /mnt/provision ${common} ${role}`, { timeoutMs: STEP_TIMEOUT_MS });
+    };
+    const [master, ...others] = this.machines;
+    await provision(master!, "--master");
+    await Promise.all(
+      others.map(async (machine) => {
+        const { stdout } = await master!.run("kubits-master join-command", { timeoutMs: STEP_TIMEOUT_MS });
+        await provision(machine, `--join "${stdout.trim()}"`);
+      }),
+    );
+    const { stdout: adminConf } = await master!.run("cat /etc/kubernetes/admin.conf");
+    writeFileSync(join(this.dir, "admin.conf"), adminConf, { mode: 0o600 });
+    progress("waiting for the nodes to be Ready");
+    await this.kubectl("wait", "--for=condition=Ready", "nodes", "--all", "--timeout=600s");
+  }
+
+  /** kubectl of this machine, in the lab's network. */
+  async kubectl(...args: string[]): Promise<string> {
+    const enter = `--net=/run/netns/${this.#namespace}`;
+    const command = ["kubectl", "--kubeconfig", join(this.dir, "admin.conf"), ...args];
+    return (await runner.run("nsenter", [enter, ...command], { timeoutMs: STEP_TIMEOUT_MS })).stdout;
+  }
+
+  /** Stops the machines and removes every trace. Safe to repeat. */
+  async destroy(): Promise<void> {
+    await Promise.all(this.machines.map((machine) => machine.stop()));
+    const { stdout } = await runner.run("ip", ["netns", "list"]);
+    if (stdout.split("\n").some((line) => line.split(" ")[0] === this.#namespace))
+      await runner.run("ip", ["netns", "del", this.#namespace]);
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+}
