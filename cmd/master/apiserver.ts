@@ -51,7 +51,7 @@ export async function buildApiServer(deps: BuildDeps): Promise<ApiServer> {
     },
     proxyClient: pki.frontProxyClient,
     connect: connectProxies({ tls: pki.apiserverKubeletClient }),
-    nonResource: [serveOidc(issuer)],
+    nonResource: [serveOidc(issuer), ...deps.ownPaths],
     descriptions: readDescriptions,
     clock,
     random,

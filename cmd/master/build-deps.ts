@@ -1,5 +1,5 @@
 import type { AnyObject } from "#pkg/apimachinery/index.ts";
-import type { ResourceRegistry } from "#pkg/apiserver/index.ts";
+import type { NonResourceHandler, ResourceRegistry } from "#pkg/apiserver/index.ts";
 import { CacheSource } from "#pkg/apiserver/source/index.ts";
 import type { FlagValues } from "#pkg/config/index.ts";
 import type { ClusterPki } from "#pkg/pki/index.ts";
@@ -22,6 +22,8 @@ export interface BuildDeps {
   readonly cleanup: AsyncDisposableStack;
   /** Health of the scheduler and the controller manager, for componentstatuses. */
   readonly componentProbes: ReadonlyMap<string, () => string | undefined>;
+  /** Paths of this program's own. */
+  readonly ownPaths: readonly NonResourceHandler[];
 }
 
 /** Views on what is stored, for those who decide about requests. */

@@ -3,7 +3,7 @@ import type { ApiHandler } from "#pkg/apiserver/index.ts";
 import { servePort } from "#pkg/apiserver/index.ts";
 import type { UserInfo } from "#pkg/apimachinery/index.ts";
 import type { Logger } from "#pkg/util/index.ts";
-import type { ConnectRequest, WorkerInput } from "./worker.ts";
+import type { ConnectRequest, ExplainReply, WorkerCommand, WorkerInput } from "./worker.ts";
 
 const SERVICE_ACCOUNT = /^system:serviceaccount:([^:]+):[^:]+$/;
 
@@ -19,6 +19,8 @@ export interface LoopsThread {
   readonly running: boolean;
   /** Resolves when the thread has ended; rejects when it crashed. */
   readonly ended: Promise<void>;
+  /** What the scheduler says of a pod ("namespace/name"); "elsewhere" when no scheduler runs or leads here. */
+  explain(pod: string): Promise<ExplainReply["explanation"]>;
   /** Asks it to end in order. */
   stop(): void;
   /** Ends it at once; harmless when it has ended. */
@@ -30,8 +32,16 @@ export function startLoopsThread(handler: ApiHandler, input: WorkerInput, log: L
   const worker = new Worker(workerEntry(), { workerData: input, name: "loops" });
   const closers: Array<() => void> = [];
   let running = true;
-  worker.on("message", (message: ConnectRequest) => {
-    closers.push(servePort(handler, message.port, identityOf(message.user)));
+  const asked = new Map<number, (explanation: ExplainReply["explanation"]) => void>();
+  let questions = 0;
+  const command = (message: WorkerCommand) => worker.postMessage(message);
+  worker.on("message", (message: ConnectRequest | ExplainReply) => {
+    if (message.type === "connect") {
+      closers.push(servePort(handler, message.port, identityOf(message.user)));
+      return;
+    }
+    asked.get(message.id)?.(message.explanation);
+    asked.delete(message.id);
   });
   const ended = new Promise<void>((resolve, reject) => {
     worker.on("error", (error) => {
@@ -40,6 +50,7 @@ export function startLoopsThread(handler: ApiHandler, input: WorkerInput, log: L
     });
     worker.on("exit", () => {
       running = false;
+      for (const answer of asked.values()) answer("elsewhere");
       for (const close of closers) close();
       resolve();
     });
@@ -49,7 +60,17 @@ export function startLoopsThread(handler: ApiHandler, input: WorkerInput, log: L
       return running;
     },
     ended,
-    stop: () => worker.postMessage("stop"),
+    explain: (pod) =>
+      new Promise((resolve) => {
+        if (!running) {
+          resolve("elsewhere");
+          return;
+        }
+        const id = questions++;
+        asked.set(id, resolve);
+        command({ type: "explain", id, pod });
+      }),
+    stop: () => command({ type: "stop" }),
     terminate: async () => void (await worker.terminate()),
   };
 }

@@ -11,6 +11,7 @@ import {
 import type { ControllerOptions } from "#pkg/controllers/index.ts";
 import { DnsServiceController } from "#pkg/dns/index.ts";
 import { createScheduler, parseSchedulerConfiguration } from "#pkg/scheduler/index.ts";
+import type { Explanation } from "#pkg/scheduler/index.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
 
 /** What the control loops need to know; plain data, so that it can cross to a worker thread. */
@@ -34,6 +35,13 @@ export interface LoopsDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  /** Told of the scheduler while it runs here, undefined when it has stopped. */
+  readonly onScheduler?: (scheduler: Explainer | undefined) => void;
+}
+
+/** What others in this process ask of the scheduler. */
+export interface Explainer {
+  explain(key: string): Explanation | undefined;
 }
 
 const SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:kube-system:";
@@ -116,7 +124,9 @@ async function runScheduler(deps: LoopsDeps, signal: AbortSignal): Promise<void>
     });
     const scheduler = createScheduler({ client, informers, clock, random, log, recorder, config });
     informers.start(leading);
+    deps.onScheduler?.(scheduler);
     await runAll([scheduler], log, leading);
+    deps.onScheduler?.(undefined);
   });
 }
 

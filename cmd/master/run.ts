@@ -8,6 +8,7 @@ import { type ProgramDescription, VERSION, runProgram } from "../common/program.
 import { aborted } from "../common/signals.ts";
 import { applyAddons } from "./addons.ts";
 import { buildApiServer } from "./apiserver.ts";
+import { explainScheduling, serveExplanations } from "./explain.ts";
 import { masterFlags } from "./flags.ts";
 import { makeJoinCommand } from "./join-command.ts";
 import type { LoopsConfig } from "./loops.ts";
@@ -118,6 +119,7 @@ async function runWithApiServer(flags: Flags, clock: Clock, log: Logger, signal:
     signal: background.signal,
     cleanup,
     componentProbes,
+    ownPaths: [serveExplanations(() => loops)],
   });
   cleanup.defer(() => apiServer.close());
   cleanup.defer(() => background.abort(new Error("kubits-master is shutting down")));
@@ -205,6 +207,14 @@ const PROGRAM: ProgramDescription<typeof masterFlags> = {
       async run({ flags }) {
         const request = { kubeconfig: flags["admin-kubeconfig"], ttlMs: flags["token-ttl"], clock: new RealClock() };
         console.log(await makeJoinCommand(request));
+      },
+    },
+    "explain-scheduling": {
+      summary: "Shows why a pod is where it is, or nowhere: each node's verdicts and scores.",
+      arguments: ["<namespace>/<pod>"],
+      async run({ flags, args: [pod = ""] }) {
+        const kubeconfig = flags.kubeconfig === "" ? flags["admin-kubeconfig"] : flags.kubeconfig;
+        console.log(await explainScheduling(kubeconfig, pod));
       },
     },
   },

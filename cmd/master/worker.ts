@@ -7,7 +7,8 @@ import { type Client, EventInterner, type Transport, createClient, portTransport
 import { RealClock, SecureRandom } from "#pkg/util/index.ts";
 import { createLogger } from "../common/logging.ts";
 import { VERSION } from "../common/program.ts";
-import { type LoopsConfig, runLoops } from "./loops.ts";
+import type { Explanation } from "#pkg/scheduler/index.ts";
+import { type Explainer, type LoopsConfig, runLoops } from "./loops.ts";
 
 /** What the main thread passes to this thread. */
 export interface WorkerInput {
@@ -20,6 +21,17 @@ export interface ConnectRequest {
   readonly type: "connect";
   readonly user: string;
   readonly port: MessagePort;
+}
+
+/** What the main thread says to this thread. */
+export type WorkerCommand =
+  | { readonly type: "stop" }
+  | { readonly type: "explain"; readonly id: number; readonly pod: string };
+/** `explanation` is "elsewhere" when another process's scheduler leads. */
+export interface ExplainReply {
+  readonly type: "explained";
+  readonly id: number;
+  readonly explanation: Explanation | undefined | "elsewhere";
 }
 
 const { config, verbosity, format } = workerData as WorkerInput;
@@ -44,11 +56,19 @@ function clientAs(user: string): Client {
   return client;
 }
 
-main.on("message", (message: string) => {
-  if (message === "stop") abort.abort(new Error("kubits-master is shutting down"));
+let scheduler: Explainer | undefined;
+main.on("message", (command: WorkerCommand) => {
+  if (command.type === "stop") {
+    abort.abort(new Error("kubits-master is shutting down"));
+    return;
+  }
+  const { id, pod } = command;
+  const explanation = scheduler === undefined ? "elsewhere" : scheduler.explain(pod);
+  main.postMessage({ type: "explained", id, explanation } satisfies ExplainReply);
 });
 const log = createLogger({ component: "kubits-master", verbosity, format });
-await runLoops({ config, clientAs, clock, random: new SecureRandom(), log }, abort.signal);
+const onScheduler = (running: Explainer | undefined) => (scheduler = running);
+await runLoops({ config, clientAs, clock, random: new SecureRandom(), log, onScheduler }, abort.signal);
 log.debug({}, "Scheduler and controllers have ended");
 for (const transport of transports) transport.close();
 main.close();

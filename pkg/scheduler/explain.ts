@@ -1,15 +1,21 @@
 import type { NodeInfo } from "./cache/node-info.ts";
 import type { PodInfo } from "./cache/pod-info.ts";
 import type { PluginScores } from "./framework/scoring.ts";
+import { messageOf } from "./framework/status.ts";
+import type { Status } from "./framework/status.ts";
 import type { Diagnosis } from "./framework/types.ts";
+import type { SearchResult } from "./node-search.ts";
+import type { QueueName } from "./queue/scheduling-queue.ts";
 
-/** Why a pod is where it is, or is nowhere. */
+/** Why a pod is where it is, or is nowhere. Plain data: it crosses threads and becomes JSON. */
 export interface Explanation {
   /** "namespace/name" of the pod. */
   readonly pod: string;
-  /** Epoch milliseconds of the attempt. */
-  readonly at: number;
+  /** Epoch milliseconds of the last attempt; undefined when there was none yet. */
+  readonly at: number | undefined;
   readonly message: string;
+  /** Where the pod waits; undefined when it no longer does. */
+  readonly queue: QueueName | undefined;
   /** The node chosen; undefined when there was none. */
   readonly nodeName: string | undefined;
   /** For each node looked at and refused: the plugin and its reasons. */
@@ -20,6 +26,15 @@ export interface Explanation {
     readonly total: number;
     readonly scores: Readonly<Record<string, number>>;
   }[];
+  /** What each plugin's score is multiplied with in the total. */
+  readonly weights: Readonly<Record<string, number>>;
+}
+
+/** The queue has no more to say of a pod than this. */
+export interface Wait {
+  readonly queue: QueueName;
+  /** Why it may not be tried yet. */
+  readonly gate?: Status;
 }
 
 interface Kept {
@@ -36,7 +51,8 @@ interface Kept {
 /** All explanations together may speak of this many nodes; the oldest go first. */
 const MAX_NODES_KEPT = 200_000;
 const MAX_CANDIDATES = 10;
-const NO_STATUSES: Diagnosis["statuses"] = new Map();
+const NOTHING_TRIED = { at: undefined, nodeName: undefined, refusals: [], candidates: [], weights: {} };
+type FoundNode = Extract<SearchResult, { readonly found: NodeInfo }>;
 
 /** Keeps the last attempt of each pod, as it was: the readable form is made when somebody asks. */
 export class Explanations {
@@ -55,21 +71,18 @@ export class Explanations {
       cost: statuses.size + 1,
     });
   }
-  placed(pod: PodInfo, at: number, node: NodeInfo, nodes: readonly NodeInfo[], scores: readonly PluginScores[]): void {
-    const message = `placed on ${node.name}`;
-    const best = highest(nodes, scores);
-    const kept = best.map((i) => nodes[i]!);
+  placed(pod: PodInfo, at: number, { found, candidates, scores, refused }: FoundNode): void {
+    const best = highest(candidates, scores);
     const excerpt = scores.map((one) => ({ ...one, scores: Float64Array.from(best, (i) => one.scores[i]!) }));
-    const cost = kept.length + 1;
     this.#keep({
       pod: pod.key,
       at,
-      message,
-      nodeName: node.name,
-      statuses: NO_STATUSES,
+      message: `placed on ${found.name}`,
+      nodeName: found.name,
+      statuses: refused,
       scores: excerpt,
-      nodes: kept,
-      cost,
+      nodes: best.map((i) => candidates[i]!),
+      cost: best.length + refused.size + 1,
     });
   }
   forget(key: string): void {
@@ -78,9 +91,15 @@ export class Explanations {
     this.#kept.delete(key);
     this.#cost -= kept.cost;
   }
-  explain(key: string): Explanation | undefined {
+  /** `wait` is what the queue says of the pod. Undefined: nobody here knows it. */
+  explain(key: string, wait: Wait | undefined): Explanation | undefined {
     const kept = this.#kept.get(key);
-    if (kept === undefined) return undefined;
+    const queue = wait?.queue;
+    if (wait?.gate !== undefined || kept === undefined) {
+      if (wait === undefined) return undefined;
+      const message = wait.gate === undefined ? "not tried yet" : messageOf(wait.gate);
+      return { ...NOTHING_TRIED, pod: key, message, queue };
+    }
     const { pod, at, message, nodeName, statuses, scores, nodes } = kept;
     const refusals = [...statuses].map(([node, { plugin = "", reasons }]) => ({ node: node.name, plugin, reasons }));
     const candidates = nodes.map((node, i) => ({
@@ -88,7 +107,8 @@ export class Explanations {
       total: scores.reduce((sum, { scores: each, weight }) => sum + each[i]! * weight, 0),
       scores: Object.fromEntries(scores.map(({ plugin, scores: each }) => [plugin, each[i]!])),
     }));
-    return { pod, at, message, nodeName, refusals, candidates };
+    const weights = Object.fromEntries(scores.map(({ plugin, weight }) => [plugin, weight]));
+    return { pod, at, message, queue, nodeName, refusals, candidates, weights };
   }
 
   #keep(kept: Kept): void {

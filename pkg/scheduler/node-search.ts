@@ -17,14 +17,18 @@ import type { Nominator } from "./queue/nominator.ts";
 
 const MIN_FEASIBLE_NODES = 100;
 const MIN_PERCENTAGE = 5;
+/** What the scores of all extenders together are shown as. */
+const EXTENDERS = "extenders";
 
 export type SearchResult =
   | {
       readonly found: NodeInfo;
       readonly feasible: number;
       readonly evaluated: number;
-      readonly scores: readonly PluginScores[];
       readonly candidates: readonly NodeInfo[];
+      /** Of the candidates, by position; none when there was no choice. */
+      readonly scores: readonly PluginScores[];
+      readonly refused: ReadonlyMap<NodeInfo, Status>;
     }
   | { readonly unschedulable: Diagnosis };
 
@@ -96,11 +100,15 @@ export class NodeSearch {
     const total = this.#deps.cache.nodes.length;
     if (only === undefined) return { unschedulable: diagnosisOf(total, statuses, "", run, pluginsIn(statuses)) };
     const evaluated = feasible.length + statuses.size;
-    if (feasible.length === 1) return { found: only, feasible: 1, evaluated, scores: [], candidates: feasible };
+    const result = { feasible: feasible.length, evaluated, candidates: feasible, refused: statuses };
+    if (feasible.length === 1) return { ...result, found: only, scores: [] };
     const { totals, byPlugin } = scoreNodes(profile.score, pod, feasible, cycle);
-    if (extra !== undefined) feasible.forEach((node, i) => (totals[i]! += extra.get(node.name) ?? 0));
-    const found = this.#pickHighest(feasible, totals);
-    return { found, feasible: feasible.length, evaluated, scores: byPlugin, candidates: feasible };
+    if (extra !== undefined) {
+      const scores = Float64Array.from(feasible, (node) => extra.get(node.name) ?? 0);
+      for (let i = 0; i < scores.length; i++) totals[i]! += scores[i]!;
+      byPlugin.push({ plugin: EXTENDERS, weight: 1, scores });
+    }
+    return { ...result, found: this.#pickHighest(feasible, totals), scores: byPlugin };
   }
 
   #pickHighest(nodes: readonly NodeInfo[], scores: Float64Array): NodeInfo {

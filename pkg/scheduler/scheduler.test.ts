@@ -42,6 +42,7 @@ describe("scheduler over the real API server", () => {
       message,
     );
     const explanation = cluster.scheduler.explain("default/big");
+    assert.equal(explanation?.queue, "unschedulable");
     const byNode = Object.fromEntries((explanation?.refusals ?? []).map(({ node, plugin }) => [node, plugin]));
     assert.deepEqual(byNode, { small: "NodeResourcesFit", tainted: "TaintToleration", cordoned: "NodeUnschedulable" });
   });
@@ -56,6 +57,11 @@ describe("scheduler over the real API server", () => {
     await cluster.addPod("after-gated");
     await cluster.bound("after-gated");
     assert.equal((await cluster.pod("gated")).spec.nodeName, undefined);
+    const { at, queue, message } = cluster.scheduler.explain("default/gated")!;
+    assert.deepEqual(
+      { at, queue, message },
+      { at: undefined, queue: "gated", message: "waiting for scheduling gates: [example.com/wait]" },
+    );
     await cluster.client.patch(pods, { namespace: "default", name: "gated" }, "merge", {
       spec: { schedulingGates: null },
     });

@@ -62,9 +62,9 @@ export class Scheduler implements Controller {
     this.#parts = parts;
     this.#search = new NodeSearch(parts);
   }
-  /** What the last attempt to schedule the pod ("namespace/name") came to, node by node. */
+  /** What the last attempt to schedule the pod ("namespace/name") came to, node by node; undefined: it is unknown. */
   explain(key: string): Explanation | undefined {
-    return this.#explanations.explain(key);
+    return this.#explanations.explain(key, this.#parts.queue.waitOf(key));
   }
   /** Are there pods to decide on, or decisions on their way? */
   get busy(): boolean {
@@ -174,7 +174,7 @@ export class Scheduler implements Controller {
       this.#refuse(waiting, profile, cycle, result.unschedulable, signal);
       return;
     }
-    const { found, candidates, scores } = result;
+    const { found } = result;
     const placement: Placement = { profile, pod: info, nodeName: found.name, cycle };
     cache.assume(info, found.name);
     queue.placed(info.uid);
@@ -184,7 +184,7 @@ export class Scheduler implements Controller {
       this.#takeBack(waiting, placement, status, signal);
       return;
     }
-    this.#explanations.placed(info, clock.now(), found, candidates, scores);
+    this.#explanations.placed(info, clock.now(), result);
     this.#track(this.#bind(waiting, placement, signal));
   }
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Explanation } from "#pkg/scheduler/index.ts";
 import { eventually, useCluster } from "../framework/lab.ts";
 import { pod } from "../framework/manifests.ts";
 
@@ -52,6 +53,12 @@ test("a pod that fits nowhere says why, and is scheduled when it does", { timeou
     await cluster.kubectl(["describe", "pod", "picky"]),
     /Warning\s+FailedScheduling\s.*default-scheduler\s+0\/2 nodes are available/,
   );
+  const path = `/debug/scheduling/${cluster.namespace}/picky`;
+  const explanation = JSON.parse(await cluster.kubectl(["get", "--raw", path])) as Explanation;
+  assert.deepEqual(explanation.refusals.map(({ node, plugin }) => `${node} ${plugin}`).sort(), [
+    "node-1 NodeAffinity",
+    "node-2 NodeAffinity",
+  ]);
   await cluster.kubectl(["label", "node", "node-1", "example.com/rack=r1"]);
   try {
     await cluster.ready("pod/picky");

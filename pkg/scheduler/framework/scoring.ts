@@ -20,7 +20,7 @@ export function scoreNodes(
   pod: PodInfo,
   nodes: readonly NodeInfo[],
   cycle: CycleState,
-): { readonly totals: Float64Array; readonly byPlugin: readonly PluginScores[] } {
+): { readonly totals: Float64Array; readonly byPlugin: PluginScores[] } {
   const totals = new Float64Array(nodes.length);
   const byPlugin: PluginScores[] = [];
   for (const { plugin, weight } of plugins) {

@@ -5,6 +5,8 @@ import type { Status } from "../framework/status.ts";
 import type { ClusterEvent, EventRegistration, QueuedPod } from "../framework/types.ts";
 import { Heap } from "./heap.ts";
 
+export type QueueName = "active" | "backoff" | "unschedulable" | "gated" | "in flight";
+
 export interface QueueOptions {
   readonly clock: Clock;
   readonly compare: (a: QueuedPod, b: QueuedPod) => number;
@@ -92,6 +94,22 @@ export class SchedulingQueue {
   /** Is there a pod to take? */
   get isActive(): boolean {
     return this.#active.size > 0;
+  }
+  /** Where the pod "namespace/name" waits, and the gate that keeps it there. Looks through all of them. */
+  waitOf(key: string): { readonly queue: QueueName; readonly gate?: Status } | undefined {
+    const isIt = ({ info }: WaitingPod) => info.key === key;
+    const places: readonly (readonly [QueueName, Iterable<WaitingPod>])[] = [
+      ["active", this.#active.values()],
+      ["backoff", this.#backingOff.values()],
+      ["unschedulable", this.#unschedulable.values()],
+    ];
+    for (const [queue, waiting] of places) {
+      for (const pod of waiting) {
+        if (isIt(pod)) return pod.gate === undefined ? { queue } : { queue: "gated", gate: pod.gate };
+      }
+    }
+    for (const { pod } of this.#inFlight.values()) if (isIt(pod)) return { queue: "in flight" };
+    return undefined;
   }
   has(uid: string): boolean {
     return (

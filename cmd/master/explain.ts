@@ -1,0 +1,86 @@
+import { badRequest, isStatusError, notFound, serviceUnavailable } from "#pkg/apimachinery/index.ts";
+import type { NonResourceHandler } from "#pkg/apiserver/index.ts";
+import { createClient, http2Transport, loadKubeconfig } from "#pkg/client/index.ts";
+import { UsageError } from "#pkg/config/index.ts";
+import type { Explanation } from "#pkg/scheduler/index.ts";
+import { RealClock, formatTime } from "#pkg/util/index.ts";
+import { VERSION } from "../common/program.ts";
+import type { LoopsThread } from "./loops-thread.ts";
+
+/** GET PREFIX/<namespace>/<pod>; RBAC's nonResourceURLs decide who may. */
+const PREFIX = "/debug/scheduling/";
+
+/** Serves what the scheduler of this process says of a pod. */
+export function serveExplanations(loops: () => Pick<LoopsThread, "explain"> | undefined): NonResourceHandler {
+  return async ({ request, response, target }) => {
+    if (request.method !== "GET" || !target.path.startsWith(PREFIX)) return false;
+    const words = target.path.slice(PREFIX.length).split("/");
+    if (words.length !== 2 || words.includes("")) throw badRequest(`expected ${PREFIX}<namespace>/<pod>`);
+    const thread = loops();
+    const explanation = thread === undefined ? "elsewhere" : await thread.explain(words.join("/"));
+    if (explanation === "elsewhere") {
+      throw serviceUnavailable("the scheduler of this process is not the leading one");
+    }
+    if (explanation === undefined)
+      throw notFound({ group: "", resource: "scheduling attempts of pod" }, words.join("/"));
+    const headers = { "content-type": "application/json", "cache-control": "no-store" };
+    response.send(200, headers, Buffer.from(JSON.stringify(explanation)));
+    return true;
+  };
+}
+
+/** Asks the API server that the kubeconfig names, and answers text for people. */
+export async function explainScheduling(kubeconfig: string, pod: string): Promise<string> {
+  if (!/^[^/]+\/[^/]+$/.test(pod)) throw new UsageError(`expected <namespace>/<pod>, not ${pod}`);
+  const clock = new RealClock();
+  const config = await loadKubeconfig(kubeconfig).catch((error: Error) => {
+    throw new UsageError(`--admin-kubeconfig: ${error.message}`);
+  });
+  const transport = http2Transport({ ...config, clock });
+  try {
+    const client = createClient(transport, { userAgent: `kubits-master/${VERSION}` });
+    const path = pod.split("/").map(encodeURIComponent).join("/");
+    return describeExplanation(await client.raw<Explanation>("GET", `${PREFIX}${path}`));
+  } catch (error) {
+    if (isStatusError(error)) throw new UsageError(error.message);
+    throw error;
+  } finally {
+    transport.close();
+  }
+}
+
+/** Every node of the last attempt: why it was refused, or what each plugin gave it. */
+export function describeExplanation(explanation: Explanation): string {
+  const { pod, at, message, queue, nodeName, refusals, candidates, weights } = explanation;
+  const lines = [
+    `Pod:      ${pod}`,
+    `Waiting:  ${queue === undefined ? "no" : `in the queue "${queue}"`}`,
+    `Attempt:  ${at === undefined ? "none" : formatTime(at)}`,
+    `Verdict:  ${message}`,
+  ];
+  const plugins = Object.keys(weights);
+  if (candidates.length > 0) {
+    const header = ["NODE", "TOTAL", ...plugins.map((plugin) => `${plugin} x${weights[plugin]}`)];
+    const rows = candidates.map(({ node, total, scores }) => [
+      node === nodeName ? `${node} (chosen)` : node,
+      plugins.length === 0 ? "only one that fits" : String(total),
+      ...plugins.map((plugin) => String(scores[plugin])),
+    ]);
+    lines.push("", "Best of the nodes that fit, with each plugin's score of 100:", ...table([header, ...rows]));
+  }
+  if (refusals.length > 0) {
+    const rows = refusals.map(({ node, plugin, reasons }) => [node, plugin, reasons.join("; ")]);
+    lines.push("", "Nodes refused:", ...table([["NODE", "PLUGIN", "REASONS"], ...rows]));
+  }
+  return lines.join("\n");
+}
+
+function table(rows: readonly (readonly string[])[]): string[] {
+  const widths = rows[0]!.map((_title, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  return rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column]!))
+      .join("   ")
+      .trimEnd(),
+  );
+}
