@@ -54,6 +54,11 @@ export interface Strategy {
   readonly generation?: boolean;
   /** Fields left alone by a write to the main resource when the kind has `status`; default ["status"]. */
   readonly resetFields?: readonly string[];
+  /**
+   * On an update, a field that is the old object's own (`===`) has not changed, and neither `prepareForUpdate` nor
+   * anything in `defaults` looks across fields or writes into it. Spares copies and checks of all that stays the same.
+   */
+  readonly sharesUnchanged?: boolean;
   /** TTL in seconds for stored objects (Events). */
   readonly ttlSeconds?: number;
 }

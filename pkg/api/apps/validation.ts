@@ -63,6 +63,7 @@ export function validateDeployment({ spec }: Deployment): FieldError[] {
 }
 
 export function validateDeploymentUpdate(deployment: Deployment, old: Readonly<Deployment>): FieldError[] {
+  if (deployment.spec === old.spec) return []; // What was stored has been found valid.
   return [
     ...validateDeployment(deployment),
     ...immutable(deployment.spec.selector, old.spec.selector, "spec.selector"),
@@ -117,6 +118,7 @@ export function validateReplicaSet({ spec }: ReplicaSet): FieldError[] {
 }
 
 export function validateReplicaSetUpdate(replicaSet: ReplicaSet, old: Readonly<ReplicaSet>): FieldError[] {
+  if (replicaSet.spec === old.spec) return []; // What was stored has been found valid.
   return [
     ...validateReplicaSet(replicaSet),
     ...immutable(replicaSet.spec.selector, old.spec.selector, "spec.selector"),
@@ -171,6 +173,7 @@ export function validateDaemonSet({ spec }: DaemonSet): FieldError[] {
 }
 
 export function validateDaemonSetUpdate(daemonSet: DaemonSet, old: Readonly<DaemonSet>): FieldError[] {
+  if (daemonSet.spec === old.spec) return []; // What was stored has been found valid.
   return [...validateDaemonSet(daemonSet), ...immutable(daemonSet.spec.selector, old.spec.selector, "spec.selector")];
 }
 
@@ -256,6 +259,7 @@ const MUTABLE_FIELDS = [
 ] as const;
 
 export function validateStatefulSetUpdate(statefulSet: StatefulSet, old: Readonly<StatefulSet>): FieldError[] {
+  if (statefulSet.spec === old.spec) return []; // What was stored has been found valid.
   const errors = validateStatefulSet(statefulSet);
   const fields = new Set([...Object.keys(statefulSet.spec), ...Object.keys(old.spec)]) as Set<
     keyof StatefulSet["spec"]

@@ -33,6 +33,7 @@ export const deployment = defineResource<Deployment>({
   kind: "Deployment",
   printRow: printDeployment,
   strategy: {
+    sharesUnchanged: true,
     defaults({ spec }) {
       if (spec?.strategy?.type === "RollingUpdate") {
         spec.strategy.rollingUpdate ??= {};
@@ -57,6 +58,7 @@ export const replicaSet = defineResource<ReplicaSet>({
   printRow: printReplicaSet,
   initialStatus: { replicas: 0 },
   strategy: {
+    sharesUnchanged: true,
     defaults({ spec }) {
       defaultPodTemplate(spec?.template);
     },
@@ -83,6 +85,7 @@ export const daemonSet = defineResource<DaemonSet>({
   printRow: printDaemonSet,
   initialStatus: { currentNumberScheduled: 0, numberMisscheduled: 0, desiredNumberScheduled: 0, numberReady: 0 },
   strategy: {
+    sharesUnchanged: true,
     defaults({ spec }) {
       if (spec?.updateStrategy?.type === "RollingUpdate") {
         spec.updateStrategy.rollingUpdate ??= {};
@@ -115,6 +118,7 @@ export const statefulSet = defineResource<StatefulSet>({
   printRow: printStatefulSet,
   initialStatus: { replicas: 0, availableReplicas: 0 },
   strategy: {
+    sharesUnchanged: true,
     defaults({ spec }) {
       if (spec?.updateStrategy?.type === "RollingUpdate") {
         spec.updateStrategy.rollingUpdate ??= {};

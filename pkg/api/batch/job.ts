@@ -50,6 +50,7 @@ export const job = defineResource<Job>({
   kind: "Job",
   printRow: printJob,
   strategy: {
+    sharesUnchanged: true,
     defaultGarbageCollection: "orphan",
     defaults: defaultJob,
     prepareForCreate: generateSelector,

@@ -283,6 +283,7 @@ function mungeTemplate(template: PodTemplateSpec | undefined, old: PodTemplateSp
 }
 
 export function validateJobUpdate(job: Job, old: Readonly<Job>): FieldError[] {
+  if (job.spec === old.spec) return []; // What was stored has been found valid.
   const { spec } = job;
   const before = old.spec;
   const errors = validateSpec(spec);

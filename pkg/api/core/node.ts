@@ -19,6 +19,7 @@ export const node = defineResource<Node>({
   initialStatus: "keep",
   strategy: {
     generation: false,
+    sharesUnchanged: true,
     allowCreateOnUpdate: false,
     defaults(node) {
       const status = node.status;
@@ -27,8 +28,8 @@ export const node = defineResource<Node>({
     prepareForCreate({ spec }) {
       if (spec !== undefined) normalizePodCidrs(spec);
     },
-    prepareForUpdate({ spec }) {
-      if (spec !== undefined) normalizePodCidrs(spec);
+    prepareForUpdate({ spec }, old) {
+      if (spec !== undefined && spec !== old.spec) normalizePodCidrs(spec);
     },
     validate: validateNode,
     validateUpdate: validateNodeUpdate,

@@ -18,7 +18,7 @@ import { podSpecWarnings } from "./validation/pod-warnings.ts";
 /** Generation counts changes of the spec, whichever door they come through. */
 function bumpGeneration(pod: Pod, old: Readonly<Pod>): void {
   const before = old.metadata.generation;
-  const changed = !deepEqual(pod.spec, old.spec);
+  const changed = pod.spec !== old.spec && !deepEqual(pod.spec, old.spec);
   pod.metadata.generation = changed ? (before ?? 0) + 1 : before;
 }
 
@@ -69,6 +69,7 @@ export const pod = defineResource<Pod>({
   initialStatus: "keep",
   strategy: {
     generation: false,
+    sharesUnchanged: true,
     defaults: defaultPod,
     prepareForCreate(pod, { now }) {
       pod.metadata.generation = 1;

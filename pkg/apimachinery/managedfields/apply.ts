@@ -9,7 +9,7 @@ import { fieldSetOf } from "./field-set.ts";
 import { difference, type Fields, intersection, isEmpty, union } from "./fields.ts";
 import { fieldsOfLastApplied, LAST_APPLIED_MANAGER, syncLastApplied } from "./last-applied.ts";
 import { BEFORE_FIRST_APPLY, decodeManagers, encodeManagers, identityOf, type Manager } from "./managers.ts";
-import { mergeObjects } from "./merge.ts";
+import { mergeMembers } from "./merge.ts";
 import { nodeOf } from "./nodes.ts";
 import { pruneObject } from "./prune.ts";
 import { trackedFields, writableFields } from "./strip.ts";
@@ -31,12 +31,14 @@ export interface ApplyRequest {
   readonly now: number;
   /** Dotted paths that this endpoint does not write. */
   readonly resetFields?: readonly string[];
+  /** Members of the result that the applier has nothing to do with may be the live object's own instead of copies. */
+  readonly sharing?: boolean;
 }
 
 export type ApplyResult =
   | {
       readonly conflict?: undefined;
-      /** The request's own copy, its managedFields set. */
+      /** The request's own copy (but see `sharing`), its managedFields set. */
       readonly object: KubeObject;
       readonly managedFields: ManagedFieldsEntry[];
       /** False when nothing but ownership can have changed. */
@@ -67,7 +69,11 @@ export function applyObject(request: ApplyRequest): ApplyResult {
   const own = before.find((other) => identityOf(other) === identity);
   const others = before.filter((other) => other !== own);
 
-  const merged = mergeObjects(node, liveObject, applied) as KubeObject;
+  const merged = mergeMembers(node, liveObject, applied, (member) => {
+    if (request.sharing !== true || member === "metadata") return false;
+    // What it owned before may have to go.
+    return own?.fields[`f:${member}`] === undefined;
+  }) as unknown as KubeObject;
   if (own !== undefined && !isEmpty(own.fields)) {
     // Untracked fields count here: metadata.name keeps metadata when the last label goes.
     const owned = others.reduce<Fields>((all, { fields }) => union(all, fields), said);

@@ -29,12 +29,20 @@ function memberNode(node: Node, key: string): Node {
   return (node.kind === "struct" ? node.field(key)?.node : undefined) ?? DEDUCED;
 }
 
-function mergeMembers(node: Node, live: Json, applied: Json): Json {
+/** The same of two objects. Members that `applied` does not have and `keeps` names are not copied. */
+export function mergeMembers(
+  node: Node,
+  live: Readonly<Json>,
+  applied: Readonly<Json>,
+  keeps: (member: string) => boolean = () => false,
+): Json {
   const merged: Json = {};
   for (const key of Object.keys(live)) {
     const value = Object.hasOwn(applied, key)
       ? mergeObjects(memberNode(node, key), live[key], applied[key])
-      : deepCopy(live[key]);
+      : keeps(key)
+        ? live[key]
+        : deepCopy(live[key]);
     if (value !== undefined) setMember(merged, key, value);
   }
   for (const key of Object.keys(applied)) {

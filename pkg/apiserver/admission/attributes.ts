@@ -1,5 +1,6 @@
 import type { StatusCause } from "#pkg/api/types/meta-v1.ts";
-import { StatusError } from "#pkg/apimachinery/index.ts";
+import type { Pod, PodSpec } from "#pkg/api/types/core-v1.ts";
+import { deepCopy, StatusError } from "#pkg/apimachinery/index.ts";
 import type { AdmissionAttributes } from "../contract.ts";
 
 type Operation = AdmissionAttributes["operation"];
@@ -41,6 +42,15 @@ export function objectAs<T>({ object }: AdmissionAttributes): T {
 }
 export function oldObjectAs<T>({ oldObject }: AdmissionAttributes): T | undefined {
   return oldObject as unknown as T | undefined;
+}
+
+/** The spec of the request's pod to be written to: a copy where it is the stored pod's own. */
+export function ownSpec(attributes: AdmissionAttributes): PodSpec {
+  const object = attributes.object as unknown as Pod;
+  const { spec } = object;
+  if (spec !== undefined && spec !== oldObjectAs<Pod>(attributes)?.spec) return spec;
+  object.spec = deepCopy(spec ?? { containers: [] });
+  return object.spec;
 }
 
 /** Several complaints in Go's form: one plainly, more in brackets. */

@@ -17,7 +17,8 @@ import { createNew, fillNamespace, sendWritten, type Written } from "./create.ts
 import { resetFieldsOf } from "./managed.ts";
 import type { WriteOptions } from "./options.ts";
 import type { Patch } from "./patch.ts";
-import { guaranteedUpdate, type WriteView } from "./update.ts";
+import { changedPart, NOTHING_UNCHANGED, unchangedOf, withUnchanged } from "./unchanged.ts";
+import { guaranteedUpdate, sharesUnchanged, type WriteView } from "./update.ts";
 
 /** Lost races before the client is told; the merge is done again each time. */
 const ATTEMPTS = 6;
@@ -39,7 +40,7 @@ export async function applyThrough(call: Call, view: WriteView, patch: Patch, op
     managed: true,
     change: (old) => {
       const { resourceVersion } = applied.metadata;
-      const merged = merge(call, view, applied, old, options);
+      const merged = merge(call, view, applied, old, options, sharesUnchanged(call, view));
       reportRepetitions(call, patch, options);
       // Only a version in the configuration is a condition.
       if (resourceVersion === undefined || resourceVersion === "")
@@ -100,6 +101,7 @@ function merge(
   applied: KubeObject,
   live: Readonly<KubeObject> | undefined,
   options: WriteOptions,
+  sharing = false,
 ): KubeObject {
   const { installed, now } = call;
   try {
@@ -113,13 +115,16 @@ function merge(
       subresource: view.subresource,
       now,
       resetFields: resetFieldsOf(installed, view.subresource),
+      sharing,
     });
     if (result.conflict !== undefined) throw result.conflict;
     const { object } = result;
-    assertDecodes(installed.definition, object);
-    prune(installed.definition.schema, object);
-    installed.definition.applyDefaults(object);
-    return object;
+    const unchanged = live === undefined ? NOTHING_UNCHANGED : unchangedOf(object, live);
+    const part = changedPart(object, unchanged);
+    assertDecodes(installed.definition, part);
+    prune(installed.definition.schema, part);
+    installed.definition.applyDefaults(part);
+    return live === undefined ? part : withUnchanged(part, live, unchanged);
   } catch (error) {
     if (!(error instanceof TypedObjectError)) throw error;
     const { namespace = "", name = "" } = applied.metadata;

@@ -9,6 +9,8 @@ export interface ObjectConverter {
   convert(objects: readonly Readonly<KubeObject>[], apiVersion: string): Promise<KubeObject[]>;
 }
 
+const TYPE_FIELDS: ReadonlySet<string> = new Set(["metadata", "apiVersion", "kind"]);
+
 /** One resource in one version as it is being served: its definition, its storage, and how its bytes are written. */
 export class InstalledResource {
   readonly definition: ResourceDefinition;
@@ -22,6 +24,8 @@ export class InstalledResource {
   readonly hasStatus: boolean;
   /** Fields a write to the main resource leaves alone. */
   readonly resetFields: readonly string[];
+  /** Fields a write to the status leaves alone. */
+  readonly statusResetFields: readonly string[];
   /** Distinguishes encodings of this definition from those of an earlier one of the same name. */
   readonly variant: string;
   /** The watch frame made last: all watchers of an event are told one after the other. */
@@ -46,6 +50,9 @@ export class InstalledResource {
     this.hasStatus = this.#subresources.has("status");
     this.keepsGeneration = definition.strategy.generation ?? (this.hasStatus || definition.custom);
     this.resetFields = this.hasStatus ? (definition.strategy.resetFields ?? ["status"]) : [];
+    this.statusResetFields = [...(definition.schema.properties?.keys() ?? [])].filter(
+      (field) => field !== "status" && !TYPE_FIELDS.has(field),
+    );
     this.variant = definition.custom ? `${this.apiVersion}#${serial}` : this.apiVersion;
     this.#stored = definition.fromStorage === undefined && this.apiVersion === apiVersionOf(definition.storage);
   }

@@ -14,12 +14,10 @@ export function managerOf(call: Call, fieldManager: string): string {
 /** Fields that a write through this endpoint never changes, as dotted paths. */
 export function resetFieldsOf(installed: InstalledResource, subresource: string): readonly string[] {
   if (subresource === "") return installed.resetFields;
-  if (subresource !== "status") return [];
-  const { schema } = installed.definition;
-  return [...(schema.properties?.keys() ?? [])].filter((field) => field !== "status" && !TYPE_FIELDS.has(field));
+  return subresource === "status" ? installed.statusResetFields : NONE;
 }
 
-const TYPE_FIELDS = new Set(["metadata", "apiVersion", "kind"]);
+const NONE: readonly string[] = [];
 
 /** Records in metadata.managedFields who set which fields. */
 export function trackUpdate(

@@ -11,6 +11,7 @@ import {
   fieldForbidden,
   invalid,
   isRecord,
+  type JsonPatchOperation,
   type KubeObject,
   PatchError,
   StatusError,
@@ -23,7 +24,15 @@ import type { Call } from "./call.ts";
 import { type Written, sendWritten } from "./create.ts";
 import { parseWriteOptions, type WriteOptions } from "./options.ts";
 import { applyThrough } from "./apply.ts";
-import { guaranteedUpdate, mainView, type WriteView } from "./update.ts";
+import {
+  changedPart,
+  NOTHING_UNCHANGED,
+  type Unchanged,
+  unmentionedByJsonPatch,
+  unmentionedByMerge,
+  withUnchanged,
+} from "./unchanged.ts";
+import { guaranteedUpdate, mainView, sharesUnchanged, type WriteView } from "./update.ts";
 
 /** Races a patch without resourceVersion may lose before the client is told (upstream's limit). */
 const PATCH_ATTEMPTS = 6;
@@ -63,7 +72,10 @@ export async function patchThrough(call: Call, view: WriteView): Promise<void> {
     const error = fieldForbidden("force", "may not be specified for non-apply patch");
     throw invalid({ group: "meta.k8s.io", kind: "PatchOptions" }, "", [error]);
   }
-  const written = await patchWith(call, view, options, (old) => patchOnto(call, definition, patch, options, old));
+  const sharing = sharesUnchanged(call, view);
+  const written = await patchWith(call, view, options, (old) =>
+    patchOnto(call, definition, patch, options, old, sharing),
+  );
   const sent = sendWritten(call, 200, written);
   if (sent !== undefined) await sent;
 }
@@ -118,15 +130,20 @@ function fromYaml(bytes: Buffer): { value: unknown; repeated: Repeated } {
   return { value, repeated: repeatedInYaml(duplicateMessages) };
 }
 
-/** The patched object, checked like a body. @throws StatusError 400, 409, 422 */
+/**
+ * The patched object, checked like a body. With `sharing`, what the patch does not mention is the old object's own.
+ * @throws StatusError 400, 409, 422
+ */
 export function patchOnto(
   call: Call,
   expected: ExpectedKind & { applyDefaults?(object: KubeObject): void },
   patch: Patch,
   options: WriteOptions,
   old: Readonly<KubeObject>,
+  sharing = false,
 ): KubeObject {
-  const patched = applyPatch(expected, patch, old);
+  const unchanged = sharing ? unmentioned(patch, old) : NOTHING_UNCHANGED;
+  const patched = applyPatch(expected, patch, changedPart(old, unchanged));
   if (!isRecord(patched)) throw badRequest("the patch does not leave an object");
   const apiVersion = apiVersionOf(expected);
   if (patched["kind"] !== expected.kind || patched["apiVersion"] !== apiVersion) {
@@ -140,7 +157,13 @@ export function patchOnto(
   validateFields(call, expected, object, patch.repeated, options.fieldValidation, false);
   expected.applyDefaults?.(object);
   assertRevision(call, object, old);
-  return object;
+  return withUnchanged(object, old, unchanged);
+}
+
+function unmentioned({ type, value }: Patch, old: Readonly<KubeObject>): Unchanged {
+  return type === "json"
+    ? unmentionedByJsonPatch(value as Partial<JsonPatchOperation>[], old)
+    : unmentionedByMerge(value as Record<string, unknown>, old);
 }
 
 /** A patch that names a version means it: no second attempt may succeed on another one. */

@@ -10,6 +10,7 @@ import { assertValid, collectWarnings, createNew, optionsObject, sendWritten, ty
 import { trackUpdate } from "./managed.ts";
 import { carryMetadata, tidyMetadata, validateMetaUpdate } from "./object-meta.ts";
 import { parseWriteOptions, type WriteOptions } from "./options.ts";
+import { shareUnchanged } from "./unchanged.ts";
 
 /** Which part of an object a write may change, and under which rules. */
 export interface WriteView {
@@ -21,6 +22,11 @@ export interface WriteView {
 
 export function mainView(call: Call): WriteView {
   return { subresource: "", type: "main", strategy: call.installed.definition.strategy };
+}
+
+/** May what such a write leaves alone stay the stored object's own? Other subresources put objects together themselves. */
+export function sharesUnchanged(call: Call, view: WriteView): boolean {
+  return view.type !== "update" && call.installed.definition.strategy.sharesUnchanged === true;
 }
 
 export interface UpdateRequest {
@@ -55,19 +61,19 @@ export async function updateThrough(call: Call, view: WriteView): Promise<void> 
   const options = parseWriteOptions("UpdateOptions", call.target.query);
   const body = await readBody(call, options);
   const conditional = hasRevision(body);
+  const sharing = sharesUnchanged(call, view);
   let first = true;
   let created = false;
   const written = await guaranteedUpdate(call, {
     view,
     options,
     optionsKind: "UpdateOptions",
-    change: () => {
-      if (first) {
-        first = false;
-        return body;
-      }
+    change: async (old) => {
       // Admission has had its hands on the first copy: a second attempt starts from the bytes again.
-      return readBody(call, options);
+      const object = first ? body : await readBody(call, options);
+      first = false;
+      if (sharing) shareUnchanged(object, old, view.type === "status" ? "status" : undefined);
+      return object;
     },
     attempts: conditional ? 2 : ATTEMPTS,
     ...(view.type === "main" && view.strategy.allowCreateOnUpdate === true && !conditional
@@ -249,6 +255,7 @@ function prepareUpdate(
 ): KubeObject {
   const { installed, user, target, now } = call;
   let result = object;
+  const sharing = sharesUnchanged(call, view);
   if (view.type === "status") {
     // All but the status is the stored object's own: nothing behind this point may write to it.
     result = { ...old, status: object["status"], metadata: object.metadata };
@@ -258,7 +265,7 @@ function prepareUpdate(
   } else if (view.type === "main") {
     for (const field of installed.resetFields) {
       if (old[field] === undefined) delete result[field];
-      else result[field] = deepCopy(old[field]);
+      else result[field] = sharing ? old[field] : deepCopy(old[field]);
     }
   }
   carryMetadata(result, old);
@@ -277,8 +284,8 @@ const NOT_SPEC = new Set(["metadata", "status", "apiVersion", "kind"]);
 function specChanged(object: Readonly<KubeObject>, old: Readonly<KubeObject>, hasStatus: boolean): boolean {
   const fields = new Set([...Object.keys(object), ...Object.keys(old)]);
   for (const field of fields) {
-    if ((!NOT_SPEC.has(field) || (field === "status" && !hasStatus)) && !deepEqual(object[field], old[field]))
-      return true;
+    if (NOT_SPEC.has(field) && (field !== "status" || hasStatus)) continue;
+    if (object[field] !== old[field] && !deepEqual(object[field], old[field])) return true;
   }
   return false;
 }

@@ -5,7 +5,7 @@ import type { ResourceDefinition } from "#pkg/api/index.ts";
 import { forbiddenError } from "../../authz/index.ts";
 import type { AdmissionAttributes, AdmissionPlugin, Attributes, Authorizer } from "../../contract.ts";
 import type { ObjectSource } from "../../source/index.ts";
-import { isOn, objectAs, refusal } from "../attributes.ts";
+import { isOn, objectAs, ownSpec, refusal } from "../attributes.ts";
 
 const CONNECTED = new Set(["attach", "exec", "portforward"]);
 
@@ -165,7 +165,7 @@ export class ExtendedResourceToleration implements AdmissionPlugin {
       const tolerated = spec.tolerations?.some(
         (own) => own.key === key && own.operator === "Exists" && (own.effect ?? "") === "",
       );
-      if (tolerated !== true) (spec.tolerations ??= []).push({ key, operator: "Exists" });
+      if (tolerated !== true) (ownSpec(attributes).tolerations ??= []).push({ key, operator: "Exists" });
     }
   }
 }

@@ -1,7 +1,7 @@
 import type { Node, Pod, Toleration } from "#pkg/api/types/core-v1.ts";
 import type { AdmissionAttributes, AdmissionPlugin } from "../../contract.ts";
 import type { ObjectSource } from "../../source/index.ts";
-import { isOn, objectAs, oldObjectAs, refusal } from "../attributes.ts";
+import { isOn, objectAs, oldObjectAs, ownSpec, refusal } from "../attributes.ts";
 
 const NOT_READY = "node.kubernetes.io/not-ready";
 const UNREACHABLE = "node.kubernetes.io/unreachable";
@@ -24,7 +24,12 @@ export class DefaultTolerationSeconds implements AdmissionPlugin {
     const given = spec.tolerations ?? [];
     for (const [key, tolerationSeconds] of Object.entries(this.#seconds)) {
       if (given.some((toleration) => tolerates(key, toleration))) continue;
-      (spec.tolerations ??= []).push({ key, operator: "Exists", effect: "NoExecute", tolerationSeconds });
+      (ownSpec(attributes).tolerations ??= []).push({
+        key,
+        operator: "Exists",
+        effect: "NoExecute",
+        tolerationSeconds,
+      });
     }
   }
 }

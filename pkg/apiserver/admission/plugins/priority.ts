@@ -27,6 +27,7 @@ export class Priority implements AdmissionPlugin {
     else {
       // Fields the client left out of an update keep their values.
       const old = oldObjectAs<Pod>(attributes);
+      if (pod.spec === old?.spec) return;
       if (pod.spec.priority === undefined) pod.spec.priority = old?.spec?.priority;
       if (pod.spec.preemptionPolicy === undefined) pod.spec.preemptionPolicy = old?.spec?.preemptionPolicy;
     }
