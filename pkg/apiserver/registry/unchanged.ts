@@ -46,7 +46,7 @@ export function unmentionedByJsonPatch(
     for (const pointer of [operation?.path, operation?.from]) {
       if (pointer === undefined) continue;
       // Of the whole object, or none at all: the patch code has the word for it.
-      if (typeof pointer !== "string" || !/^\/[^/~]+/.test(pointer)) return NOTHING_UNCHANGED;
+      if (typeof pointer !== "string" || !/^\/[^/~]+(?:\/|$)/.test(pointer)) return NOTHING_UNCHANGED;
       const [, field, member] = pointer.split("/", 3);
       mentioned.add(field!);
       if (field === "metadata" && (member === undefined || member === "managedFields" || member.includes("~")))
