@@ -7,7 +7,7 @@ import type { ApiHandler, Attributes, Authenticator, Authorizer } from "./contra
 import { Discovery } from "./discovery/discovery.ts";
 import type { Service } from "#pkg/api/types/core-v1.ts";
 import type { EndpointSlice } from "#pkg/api/types/discovery-v1.ts";
-import { EndpointResolver, HttpsTransport, type ServiceResolver, WebhookClient } from "./admission/index.ts";
+import { EndpointResolver, HttpsTransport, WebhookClient } from "./admission/index.ts";
 import { Aggregator } from "./aggregation/aggregator.ts";
 import type { ProxyClient } from "./aggregation/backend.ts";
 import { LocalApiServices } from "./aggregation/local-services.ts";
@@ -198,7 +198,7 @@ function serviceResolver(
   clock: Clock,
   random: Random,
   signal: AbortSignal,
-): ServiceResolver {
+): EndpointResolver {
   const services = new CacheSource<Service>(registry.cache("", "services"), clock, signal);
   const slices = new CacheSource<EndpointSlice>(registry.cache("discovery.k8s.io", "endpointslices"), clock, signal);
   return new EndpointResolver(services, slices, random);

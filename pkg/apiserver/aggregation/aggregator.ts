@@ -1,20 +1,22 @@
 import type { APIGroup, APIResourceList } from "#pkg/api/types/meta-v1.ts";
 import type { APIService, APIServiceCondition } from "#pkg/api/types/apiregistration-v1.ts";
-import { apiVersionOf, isNotFound, isRecord, type KubeObject, serviceUnavailable } from "#pkg/apimachinery/index.ts";
+import { apiVersionOf, isNotFound, isRecord, type KubeObject } from "#pkg/apimachinery/index.ts";
 import { type Clock, formatTime, type Logger } from "#pkg/util/index.ts";
-import type { ServiceResolver } from "../admission/index.ts";
+import { type EndpointResolver, ServiceUnresolvedError } from "../admission/index.ts";
 import type { ExternalGroups } from "../discovery/discovery.ts";
 import { compareVersions, type GroupDiscovery } from "../discovery/documents.ts";
 import type { ExternalOpenApi } from "../openapi/openapi.ts";
+import { type OpenApiPart, partOf } from "../openapi/merge.ts";
 import type { FallbackHandler, NonResourceContext } from "../pipeline.ts";
 import type { ResourceRegistry } from "../registry/resource-registry.ts";
 import { updateStored } from "../registry/stored-update.ts";
 import { forward } from "../subresources/proxy/forward.ts";
+import type { Backend } from "../subresources/proxy/backend.ts";
 import { backendOf, fetchJson, identityHeaders, type ProxyClient } from "./backend.ts";
 
 export interface AggregatorDeps {
   readonly registry: ResourceRegistry;
-  readonly services: ServiceResolver;
+  readonly services: EndpointResolver;
   readonly client: ProxyClient | undefined;
   readonly clock: Clock;
   readonly log: Logger;
@@ -26,7 +28,11 @@ interface Remote {
   available: boolean;
   resources: APIResourceList["resources"];
   openApiHash: string | undefined;
+  /** What its version 2 document says of this group version. */
+  openApi: OpenApiPart | undefined;
   cancel: (() => void) | undefined;
+  /** Probes are numbered: one that another has overtaken changes nothing. */
+  probes: number;
 }
 
 const GROUP = "apiregistration.k8s.io";
@@ -58,6 +64,7 @@ export class Aggregator implements ExternalGroups, ExternalOpenApi {
   start(signal: AbortSignal): void {
     const { registry, clock } = this.#deps;
     if (this.#signal === undefined) {
+      this.#deps.services.onChange((service) => this.#reprobe(service));
       signal.addEventListener("abort", () => this.#stop(), { once: true });
       this.#signal = signal;
     }
@@ -80,17 +87,26 @@ export class Aggregator implements ExternalGroups, ExternalOpenApi {
     const { request, response, target, user } = context;
     const query = target.rawQuery === "" ? "" : `?${target.rawQuery}`;
     const path = request.url.split("?")[0]! + query;
-    let backend;
-    try {
-      backend = backendOf(remote.service, path, this.#deps.services, this.#deps.client);
-    } catch (error) {
-      throw serviceUnavailable(error instanceof Error ? error.message : String(error));
+    const backend = this.#backendFor(remote, path);
+    if (backend === undefined) {
+      const headers = { "content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff" };
+      response.send(503, headers, Buffer.from("service unavailable\n"));
+      return true;
     }
-    if (!remote.available) throw serviceUnavailable("service unavailable");
     const call = { request, response, target, services: { log: this.#deps.log } };
     await forward(call, backend, { headers: identityHeaders(user) });
     return true;
   };
+  /** Where a request goes; undefined while nobody is there to take it. Why is in the APIService. */
+  #backendFor(remote: Remote, path: string): Backend | undefined {
+    if (!remote.available) return undefined;
+    try {
+      return backendOf(remote.service, path, this.#deps.services, this.#deps.client);
+    } catch (error) {
+      if (error instanceof ServiceUnresolvedError) return undefined;
+      throw error;
+    }
+  }
   groups(): readonly { readonly group: APIGroup; readonly discovery: GroupDiscovery }[] {
     const byGroup = new Map<string, [string, Remote][]>();
     for (const [key, remote] of this.#remotes) {
@@ -119,6 +135,10 @@ export class Aggregator implements ExternalGroups, ExternalOpenApi {
     return hashes;
   }
 
+  v2(): readonly OpenApiPart[] {
+    return [...this.#remotes.values()].flatMap(({ openApi }) => (openApi === undefined ? [] : [openApi]));
+  }
+
   #remoteOf({ target }: NonResourceContext): Remote | undefined {
     if (target.resourceRequest) return this.#remotes.get(`${target.group}/${target.version}`);
     const match = /^\/(?:openapi\/v3\/)?apis\/([^/]+)\/([^/]+)\/?$/.exec(target.path);
@@ -134,11 +154,27 @@ export class Aggregator implements ExternalGroups, ExternalOpenApi {
     const before = this.#remotes.get(key);
     if (before !== undefined && JSON.stringify(before.service.spec) === JSON.stringify(service.spec)) return;
     this.#drop(name);
-    const remote: Remote = { service, available: false, resources: [], openApiHash: undefined, cancel: undefined };
+    const remote: Remote = {
+      service,
+      available: false,
+      resources: [],
+      openApiHash: undefined,
+      openApi: undefined,
+      cancel: undefined,
+      probes: 0,
+    };
     this.#remotes.set(key, remote);
     this.#names.set(name, key);
     this.#generation++;
     void this.#probe(name, key, remote);
+  }
+  /** Looks at once at those behind a Service whose endpoints have changed. */
+  #reprobe(service: string): void {
+    for (const [name, key] of this.#names) {
+      const remote = this.#remotes.get(key)!;
+      const { namespace, name: own } = remote.service.spec.service!;
+      if (service === `${namespace}/${own}`) void this.#probe(name, key, remote);
+    }
   }
   #stop(): void {
     for (const remote of this.#remotes.values()) remote.cancel?.();
@@ -155,14 +191,17 @@ export class Aggregator implements ExternalGroups, ExternalOpenApi {
   /** Asks the server for its resources and says in the APIService whether it answers; again after a while. */
   async #probe(name: string, key: string, remote: Remote): Promise<void> {
     const signal = this.#signal!;
+    const number = ++remote.probes;
+    remote.cancel?.();
     const condition = await this.#check(key, remote, signal);
-    if (signal.aborted || this.#remotes.get(key) !== remote) return;
+    if (signal.aborted || this.#remotes.get(key) !== remote || remote.probes !== number) return;
     const available = condition.status === "True";
     if (available !== remote.available) this.#generation++;
     remote.available = available;
     await this.#report(name, condition).catch((err: unknown) => {
       if (!isNotFound(err)) this.#deps.log.warn({ err, apiService: name }, "Could not update an APIService");
     });
+    if (remote.probes !== number || signal.aborted) return;
     remote.cancel = this.#deps.clock.schedule(
       available ? RECHECK_MS : RETRY_MS,
       () => void this.#probe(name, key, remote),
@@ -175,15 +214,7 @@ export class Aggregator implements ExternalGroups, ExternalOpenApi {
       reason,
       message,
     });
-    const headers = identityHeaders(OURSELVES);
-    const ask = (path: string): Promise<unknown> =>
-      fetchJson(backendOf(remote.service, path, this.#deps.services, this.#deps.client), headers, TIMEOUT_MS, signal);
-    try {
-      backendOf(remote.service, "/", this.#deps.services, this.#deps.client);
-    } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      return failed(message.includes("not found") ? "ServiceNotFound" : "MissingEndpoints", message);
-    }
+    const ask = (path: string): Promise<unknown> => this.#ask(remote, path, signal);
     try {
       const list = await ask(`/apis/${key}`);
       const resources =
@@ -191,14 +222,29 @@ export class Aggregator implements ExternalGroups, ExternalOpenApi {
       if (JSON.stringify(resources) !== JSON.stringify(remote.resources)) this.#generation++;
       remote.resources = resources;
     } catch (error) {
+      if (error instanceof ServiceUnresolvedError) return failed(error.reason, error.condition);
       const why = error instanceof Error ? error.message : String(error);
-      return failed("FailedDiscoveryCheck", `failing or missing response from the server: ${why}`);
+      return failed("FailedDiscoveryCheck", `failing or missing response from ${why}`);
     }
-    remote.openApiHash = await ask("/openapi/v3").then(
-      (index) => hashIn(index, key),
-      () => undefined,
-    );
+    await this.#describe(key, remote, ask);
     return { type: "Available", status: "True", reason: "Passed", message: "all checks passed" };
+  }
+  /** Reads how the server describes itself. It may not: then it is served without a description. */
+  async #describe(key: string, remote: Remote, ask: (path: string) => Promise<unknown>): Promise<void> {
+    const unknown = (err: unknown): undefined => {
+      this.#deps.log.debug({ err, groupVersion: key }, "An aggregated API server has no OpenAPI document");
+      return undefined;
+    };
+    const hash = await ask("/openapi/v3").then((index) => hashIn(index, key), unknown);
+    const openApi = await ask("/openapi/v2").then((document) => partOf(document, `/apis/${key}`), unknown);
+    const changed = hash !== remote.openApiHash || JSON.stringify(openApi) !== JSON.stringify(remote.openApi);
+    remote.openApiHash = hash;
+    remote.openApi = openApi;
+    if (changed) this.#generation++;
+  }
+  async #ask(remote: Remote, path: string, signal: AbortSignal): Promise<unknown> {
+    const backend = backendOf(remote.service, path, this.#deps.services, this.#deps.client);
+    return fetchJson(backend, identityHeaders(OURSELVES), TIMEOUT_MS, signal);
   }
   async #report(name: string, condition: APIServiceCondition): Promise<void> {
     const installed = this.#deps.registry.lookup(GROUP, "v1", PLURAL)!;

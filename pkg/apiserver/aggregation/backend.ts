@@ -85,7 +85,7 @@ export function fetchJson(
         incoming.on("end", () => {
           const { statusCode = 0 } = incoming;
           if (statusCode < 200 || statusCode > 299) {
-            reject(new Error(`bad status from https://${host}:${port}${path}: ${statusCode}`));
+            reject(new Error(`${where}: bad status from ${where}: ${statusCode}`));
             return;
           }
           try {
@@ -96,8 +96,11 @@ export function fetchJson(
         });
       },
     );
-    outgoing.on("timeout", () => outgoing.destroy(new Error("timed out")));
-    outgoing.on("error", reject);
+    const where = `https://${host}:${port}${path}`;
+    outgoing.on("timeout", () => outgoing.destroy(new Error("context deadline exceeded")));
+    outgoing.on("error", (error) =>
+      reject(new Error(`${where}: Get ${JSON.stringify(where)}: ${error.message}`, { cause: error })),
+    );
     outgoing.end();
   });
 }

@@ -6,6 +6,7 @@ import { gzipFor, sendBytes } from "../http/reply.ts";
 import type { NonResourceContext } from "../pipeline.ts";
 import type { ResourceRegistry } from "../registry/resource-registry.ts";
 import { customDefinitions, customName } from "./custom.ts";
+import type { OpenApiPart } from "./merge.ts";
 import { encodeDefinitions, encodeDocument, encodePaths } from "./gnostic.ts";
 import { builtinName, resourcePaths } from "./paths.ts";
 import { closure, definitionSchema, type Descriptions, type Dialect, type Json } from "./schemas.ts";
@@ -27,6 +28,8 @@ export interface ExternalOpenApi {
   readonly generation: number;
   /** "apis/metrics.k8s.io/v1beta1" → what the hash of its document is. */
   v3(): ReadonlyMap<string, string>;
+  /** What their version 2 documents say. */
+  v2(): readonly OpenApiPart[];
 }
 
 interface Fragment {
@@ -83,7 +86,7 @@ export class OpenApi {
     return send(context, document.bytes, document.etag, protobuf ? V2_PROTOBUF : "application/json");
   }
   #refresh(): void {
-    const generation = `${this.#registry.generation}`;
+    const generation = `${this.#registry.generation}/${this.#external?.generation ?? 0}`;
     if (generation === this.#generation) return;
     this.#generation = generation;
     this.#documents.clear();
@@ -99,12 +102,20 @@ export class OpenApi {
     const names = closure(rootsOf(served));
     return { paths, definitions: this.#schemas("v2", names, served) };
   }
-  #customV2(): { paths: Json; definitions: Json } {
+  /** What may change: custom kinds and other servers' part. */
+  #changingV2(): { paths: Json; definitions: Json } {
     const paths: Json = {};
     const definitions: Json = {};
     for (const definition of this.#definitionsServed(true)) {
       Object.assign(paths, resourcePaths("v2", definition, customName(definition)));
       Object.assign(definitions, customDefinitions("v2", definition));
+    }
+    const ours = closure(rootsOf(this.#definitionsServed(false)));
+    for (const external of this.#external?.v2() ?? []) {
+      Object.assign(paths, external.paths);
+      // What both know (the meta kinds) is said once, by us.
+      for (const [name, schema] of Object.entries(external.definitions))
+        if (!ours.has(name) && !Object.hasOwn(definitions, name)) definitions[name] = schema;
     }
     return { paths, definitions };
   }
@@ -124,7 +135,7 @@ export class OpenApi {
       builtin = { paths: inner(paths), definitions: inner(definitions) };
       this.#builtin.set("json", builtin);
     }
-    const custom = this.#customV2();
+    const custom = this.#changingV2();
     const head = { swagger: "2.0", info: { title: "Kubernetes", version: this.#version } };
     return Buffer.concat([
       Buffer.from(`${JSON.stringify(head).slice(0, -1)},"paths":{`),
@@ -143,7 +154,7 @@ export class OpenApi {
       builtin = { paths: encodePaths(paths), definitions: encodeDefinitions(definitions) };
       this.#builtin.set("protobuf", builtin);
     }
-    const custom = this.#customV2();
+    const custom = this.#changingV2();
     return encodeDocument(
       this.#version,
       Buffer.concat([builtin.paths, encodePaths(custom.paths)]),

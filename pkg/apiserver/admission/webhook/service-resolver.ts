@@ -4,6 +4,17 @@ import type { Random } from "#pkg/util/index.ts";
 import type { ObjectSource } from "../../source/index.ts";
 import type { ServiceAddress, ServiceResolver } from "./client.ts";
 
+/** Why a Service cannot be reached, in the words of an APIService's condition. */
+export class ServiceUnresolvedError extends Error {
+  readonly reason: "ServiceNotFound" | "ServicePortError" | "EndpointsNotFound" | "MissingEndpoints";
+  readonly condition: string;
+  constructor(message: string, reason: ServiceUnresolvedError["reason"], condition: string) {
+    super(message);
+    this.reason = reason;
+    this.condition = condition;
+  }
+}
+
 /**
  * Finds ready endpoints of a Service directly, so that the API server needs no service proxy on its own machine; it
  * does need a route to the pod network. ExternalName services resolve to their name.
@@ -14,14 +25,17 @@ export class EndpointResolver implements ServiceResolver {
   readonly #random: Random;
   /** "namespace/service" → its slices by name. */
   readonly #byService = new Map<string, Map<string, EndpointSlice>>();
+  readonly #listeners: ((service: string) => void)[] = [];
 
   constructor(services: ObjectSource<Service>, slices: ObjectSource<EndpointSlice>, random: Random) {
     this.#services = services;
     this.#slices = slices;
     this.#random = random;
+    this.#services.onChange(({ object }) => this.#notify(`${object.metadata.namespace}/${object.metadata.name}`));
     this.#slices.onChange(({ type, object }) => {
       const service = object.metadata.labels?.["kubernetes.io/service-name"];
       if (service === undefined) return;
+      this.#notify(`${object.metadata.namespace}/${service}`);
       const key = `${object.metadata.namespace}/${service}`;
       const known = this.#byService.get(key) ?? new Map<string, EndpointSlice>();
       if (type === "DELETED") known.delete(object.metadata.name);
@@ -31,12 +45,31 @@ export class EndpointResolver implements ServiceResolver {
     });
   }
 
+  /** Tells when what a Service resolves to may have changed: "namespace/service". */
+  onChange(listener: (service: string) => void): void {
+    this.#listeners.push(listener);
+  }
+  #notify(service: string): void {
+    for (const listener of this.#listeners) listener(service);
+  }
+
   resolve(namespace: string, name: string, port: number): ServiceAddress {
+    const where = `service/${name} in ${JSON.stringify(namespace)}`;
     const service = this.#services.get(namespace, name);
-    if (service === undefined) throw new Error(`service ${JSON.stringify(name)} not found`);
+    if (service === undefined)
+      throw new ServiceUnresolvedError(
+        `service ${JSON.stringify(name)} not found`,
+        "ServiceNotFound",
+        `${where} is not present`,
+      );
     if (service.spec?.type === "ExternalName") return { host: service.spec.externalName ?? "", port };
     const servicePort = service.spec?.ports?.find((candidate) => candidate.port === port);
-    if (servicePort === undefined) throw new Error(`no service port ${port} found for service ${JSON.stringify(name)}`);
+    if (servicePort === undefined)
+      throw new ServiceUnresolvedError(
+        `no service port ${port} found for service ${JSON.stringify(name)}`,
+        "ServicePortError",
+        `${where} is not listening on port ${port}`,
+      );
     const addresses: ServiceAddress[] = [];
     for (const slice of this.#byService.get(`${namespace}/${name}`)?.values() ?? []) {
       if (slice.addressType === "FQDN") continue;
@@ -50,7 +83,14 @@ export class EndpointResolver implements ServiceResolver {
       }
     }
     const chosen = addresses[this.#random.int(addresses.length)];
-    if (chosen === undefined) throw new Error(`no endpoints available for service ${JSON.stringify(name)}`);
-    return chosen;
+    if (chosen !== undefined) return chosen;
+    const message = `no endpoints available for service ${JSON.stringify(name)}`;
+    if (!this.#byService.has(`${namespace}/${name}`))
+      throw new ServiceUnresolvedError(message, "EndpointsNotFound", `cannot find endpointslices for ${where}`);
+    throw new ServiceUnresolvedError(
+      message,
+      "MissingEndpoints",
+      `endpointslices for ${where} have no addresses with port name ${JSON.stringify(servicePort.name ?? "")}`,
+    );
   }
 }
