@@ -35,6 +35,8 @@ import { createNodeIpamController } from "./nodeipam/nodeipam.ts";
 import { createNodeLifecycleController } from "./nodelifecycle/nodelifecycle.ts";
 import { createPodGcController } from "./podgc/podgc.ts";
 import { createReplicaSetController, createReplicationControllerController } from "./replicaset/replicaset.ts";
+import { createDeviceTaintEvictionController } from "./devicetaint/devicetaint.ts";
+import { createResourceClaimController } from "./resourceclaim/resourceclaim.ts";
 import { createRootCaPublisher } from "./rootca/rootca.ts";
 import { createServiceAccountController } from "./serviceaccount/serviceaccount.ts";
 import { createStatefulSetController } from "./statefulset/statefulset.ts";
@@ -187,4 +189,16 @@ export const CONTROLLERS: readonly ControllerDeclaration[] = [
     createAttachDetachController,
   ),
   declare("persistentvolume-expander-controller", "persistentvolume-expander", "expand-controller", createExpander),
+  declare(
+    "resourceclaim-controller",
+    "resource-claim-controller",
+    "resource-claim-controller",
+    createResourceClaimController,
+  ),
+  declare(
+    "device-taint-eviction-controller",
+    "",
+    "device-taint-eviction-controller",
+    createDeviceTaintEvictionController,
+  ),
 ];

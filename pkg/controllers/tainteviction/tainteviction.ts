@@ -1,12 +1,11 @@
 /** Removes pods from nodes with NoExecute taints that they do not tolerate, or not any longer. */
-import { deepEqual, isNotFound, keyOf, keyString, type ObjectKey } from "#pkg/apimachinery/index.ts";
+import { deepEqual, keyOf, keyString, type ObjectKey } from "#pkg/apimachinery/index.ts";
 import { type Controller, DONE, type EventHandler, type ReconcileContext, type Result } from "#pkg/client/index.ts";
-import { nodes, pods } from "#pkg/api/refs.ts";
+import { nodes } from "#pkg/api/refs.ts";
 import type { Node, Pod, Taint } from "#pkg/api/types/core-v1.ts";
-import { formatTime } from "#pkg/util/index.ts";
 import type { ControllerEnv } from "../common/env.ts";
+import { evictPod } from "../common/evict.ts";
 import { createLoop, createQueue, type KeyQueue, watching } from "../common/loop.ts";
-import { podCondition } from "../common/pods.ts";
 import { POD_NODE_INDEX } from "../common/shared-informers.ts";
 import { toleratedSeconds } from "./plan.ts";
 
@@ -94,24 +93,13 @@ class TaintEviction {
   }
 
   async #evict(pod: Pod, signal: AbortSignal): Promise<void> {
-    const { client, clock, recorder } = this.#env;
-    const key = keyOf(pod);
-    recorder.event(pod, "Normal", "TaintManagerEviction", `Marking for deletion Pod ${keyString(key)}`);
-    const condition = {
-      type: "DisruptionTarget",
-      status: "True",
-      reason: "DeletionByTaintManager",
-      message: "Taint manager: deleting due to NoExecute taint",
-      lastTransitionTime: formatTime(clock.now()),
-    };
-    try {
-      if (podCondition(pod, "DisruptionTarget")?.reason !== condition.reason) {
-        const patch = { metadata: { uid: pod.metadata.uid }, status: { conditions: [condition] } };
-        await client.patch(pods, key, "strategic", patch, { subresource: "status", signal });
-      }
-      await client.delete(pods, key, { preconditions: { uid: pod.metadata.uid }, signal });
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-    }
+    this.#env.recorder.event(
+      pod,
+      "Normal",
+      "TaintManagerEviction",
+      `Marking for deletion Pod ${keyString(keyOf(pod))}`,
+    );
+    const why = { reason: "DeletionByTaintManager", message: "Taint manager: deleting due to NoExecute taint" };
+    await evictPod(this.#env, pod, why, signal);
   }
 }
