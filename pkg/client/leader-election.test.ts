@@ -43,8 +43,8 @@ describe("LeaderElector", () => {
     a.stop.abort();
     await clock.advance(0);
     assert.equal(await a.ended, "released");
-    await clock.advance(5_000);
-    assert.equal(b.leading, true);
+    await clock.advance(100);
+    assert.equal(b.leading, true, "it need not wait for its next turn");
     assert.equal(held(api)?.holderIdentity, "b");
     assert.equal(held(api)?.leaseTransitions, 1);
     b.stop.abort();
@@ -62,7 +62,28 @@ describe("LeaderElector", () => {
     const a = new Candidate(api, clock, "a");
     await clock.advance(14_000);
     assert.equal(a.leading, false);
-    await clock.advance(4_000);
+    await clock.advance(1_100);
+    assert.equal(a.leading, true);
+    a.stop.abort();
+    await clock.advance(0);
+    await a.ended;
+  });
+
+  it("counts from the last renewal, not from when it last asked", async () => {
+    const api = new FakeApi();
+    const clock = new FakeClock();
+    const renewed = (): KubeObject => ({
+      metadata: { ...lease, uid: "l" },
+      spec: { holderIdentity: "other", leaseDurationSeconds: 15, renewTime: "2026-01-01T00:00:00.000000Z" },
+    });
+    api.put("/apis/coordination.k8s.io/v1/leases", renewed());
+    const a = new Candidate(api, clock, "a");
+    // Between two turns of the candidate, which come every two seconds.
+    await clock.advance(9_100);
+    api.put("/apis/coordination.k8s.io/v1/leases", renewed());
+    await clock.advance(14_900);
+    assert.equal(a.leading, false);
+    await clock.advance(200);
     assert.equal(a.leading, true);
     a.stop.abort();
     await clock.advance(0);

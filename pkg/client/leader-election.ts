@@ -2,7 +2,7 @@ import { isAlreadyExists, isConflict, isNotFound } from "#pkg/apimachinery/index
 import type { ObjectKey } from "#pkg/apimachinery/index.ts";
 import { leases } from "#pkg/api/refs.ts";
 import type { Lease } from "#pkg/api/types/coordination-v1.ts";
-import { formatMicroTime, sleep } from "#pkg/util/index.ts";
+import { formatMicroTime, sleep, Wakeup } from "#pkg/util/index.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
 import type { Client } from "./contract.ts";
 import { onAbort } from "./transport/abort.ts";
@@ -78,18 +78,85 @@ export class LeaderElector {
   }
 
   async #acquire(signal: AbortSignal): Promise<boolean> {
-    const { clock, random, log } = this.#options;
+    const waiting = new AbortController();
+    const unlink = onAbort(signal, () => waiting.abort(signal.reason));
+    const changed = new Wakeup();
+    const following = this.#follow(waiting.signal, changed);
+    try {
+      return await this.#compete(signal, changed);
+    } finally {
+      unlink();
+      waiting.abort(new Error("no longer a candidate"));
+      await following;
+    }
+  }
+
+  async #compete(signal: AbortSignal, changed: Wakeup): Promise<boolean> {
+    const { log, lease } = this.#options;
     while (!signal.aborted) {
       try {
         if (await this.#tryAcquireOrRenew(signal)) return true;
       } catch (err) {
         if (signal.aborted) return false;
-        log.warn({ err, lease: this.#options.lease.name }, "Failed to acquire the lease");
+        log.warn({ err, lease: lease.name }, "Failed to acquire the lease");
       }
-      const delayMs = this.#retryPeriodMs * (1 + JITTER * (random?.float() ?? 0));
-      await sleep(clock, delayMs, signal).catch(() => undefined);
+      await this.#pause(signal, changed);
     }
     return false;
+  }
+
+  /** Waits a retry period, or less: until the lease that somebody holds runs out, or is given back. */
+  async #pause(signal: AbortSignal, changed: Wakeup): Promise<void> {
+    const { clock, random } = this.#options;
+    const end = clock.monotonic() + this.#retryPeriodMs * (1 + JITTER * (random?.float() ?? 0));
+    for (;;) {
+      const now = clock.monotonic();
+      const heldMs = this.#isHeld() ? this.#observedAt + this.#validMs() - now : Infinity;
+      const delayMs = Math.min(end - now, heldMs);
+      if (delayMs <= 0) return;
+      const turn = new AbortController();
+      const unlink = onAbort(signal, () => turn.abort(signal.reason));
+      const timer = sleep(clock, delayMs, turn.signal).catch(() => undefined);
+      await Promise.race([timer, changed.wait(turn.signal)]);
+      unlink();
+      turn.abort(new Error("awake"));
+      if (signal.aborted || !this.#isHeld()) return;
+    }
+  }
+
+  /**
+   * Sees every renewal when it is made, so that the lease is judged from then and not from when we happened to ask.
+   * Without a watch there is still the asking.
+   */
+  async #follow(signal: AbortSignal, changed: Wakeup): Promise<void> {
+    const { client, clock, lease, log } = this.#options;
+    const { namespace, name } = lease;
+    while (!signal.aborted) {
+      try {
+        for await (const { type, object } of client.watch(leases, {
+          namespace,
+          fieldSelector: `metadata.name=${name}`,
+          signal,
+        })) {
+          if (type === "BOOKMARK" || object.metadata.name !== name) continue;
+          this.#observe(type === "DELETED" ? { ...object, spec: {} } : object);
+          changed.notify();
+        }
+      } catch (err) {
+        if (!signal.aborted) log.debug({ err, lease: name }, "Cannot watch the lease, will retry");
+      }
+      await sleep(clock, this.#retryPeriodMs, signal).catch(() => undefined);
+    }
+  }
+
+  /** Does somebody hold the lease, as far as we have seen? */
+  #isHeld(): boolean {
+    const { holderIdentity = "" } = this.#observed?.spec ?? {};
+    return holderIdentity !== "" && this.#options.clock.monotonic() < this.#observedAt + this.#validMs();
+  }
+  #validMs(): number {
+    const seconds = this.#observed?.spec?.leaseDurationSeconds;
+    return seconds === undefined ? this.#leaseDurationMs : seconds * 1000;
   }
 
   async #renew(signal: AbortSignal): Promise<"lost" | "released"> {
@@ -124,10 +191,8 @@ export class LeaderElector {
       return this.#create(signal);
     }
     this.#observe(lease);
-    const { holderIdentity = "", leaseTransitions = 0, acquireTime, leaseDurationSeconds } = lease.spec ?? {};
-    const validMs = leaseDurationSeconds === undefined ? this.#leaseDurationMs : leaseDurationSeconds * 1000;
-    const held = holderIdentity !== "" && clock.monotonic() < this.#observedAt + validMs;
-    if (held && holderIdentity !== identity) return false;
+    const { holderIdentity = "", leaseTransitions = 0, acquireTime } = lease.spec ?? {};
+    if (this.#isHeld() && holderIdentity !== identity) return false;
     const now = formatMicroTime(clock.now());
     const ours = holderIdentity === identity;
     const spec = {
