@@ -114,7 +114,7 @@ function admitNodeAffinity({ pod, node }: AdmissionInput): Verdict | undefined {
   if (selected && (terms === undefined || terms.some((term) => termMatches(term, node)))) return undefined;
   return {
     reason: "NodeAffinity",
-    message: "Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
+    message: "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
   };
 }
 
@@ -142,8 +142,7 @@ function admitPorts({ pod, others }: AdmissionInput): Verdict | undefined {
   return conflict
     ? {
         reason: "NodePorts",
-        message:
-          "Pod was rejected: Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports",
+        message: "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports",
       }
     : undefined;
 }
@@ -171,7 +170,7 @@ function admitResources({ pod, others, allocatable, allocated }: AdmissionInput)
   if (granted.length + 1 > limit("pods")) {
     return {
       reason: "OutOfpods",
-      message: `Pod was rejected: Node didn't have enough resource: pods, requested: 1, used: ${granted.length}, capacity: ${limit("pods")}`,
+      message: `Node didn't have enough resource: pods, requested: 1, used: ${granted.length}, capacity: ${limit("pods")}`,
     };
   }
   if (isCriticalPod(pod)) return undefined;
@@ -194,7 +193,7 @@ function admitResources({ pod, others, allocatable, allocated }: AdmissionInput)
     if (used + requested > capacity) {
       return {
         reason: `OutOf${name}`,
-        message: `Pod was rejected: Node didn't have enough resource: ${name}, requested: ${requested}, used: ${used}, capacity: ${capacity}`,
+        message: `Node didn't have enough resource: ${name}, requested: ${requested}, used: ${used}, capacity: ${capacity}`,
       };
     }
   }

@@ -49,6 +49,22 @@ function wire<T>(value: T): T {
   return JSON.parse(JSON.stringify(value)) as T;
 }
 
+/** Keeps the times of what has not changed since it was last wanted, whether or not the API has it yet. Pure. */
+export function withTimesOf(before: PodStatus | undefined, next: PodStatus): PodStatus {
+  if (before === undefined) return next;
+  const conditions = next.conditions?.map((condition) => {
+    const old = before.conditions?.find(({ type }) => type === condition.type);
+    return OWNED.has(condition.type) && old?.status === condition.status
+      ? { ...condition, lastTransitionTime: old.lastTransitionTime }
+      : condition;
+  });
+  return {
+    ...next,
+    startTime: before.startTime ?? next.startTime,
+    ...(conditions === undefined ? {} : { conditions }),
+  };
+}
+
 /** The strategic merge patch from one status to the next, or undefined when nothing changes. Pure. */
 export function statusPatch(current: PodStatus | undefined, next: PodStatus): Record<string, unknown> | undefined {
   const before: PodStatus = current ?? {};
@@ -126,7 +142,7 @@ export class StatusManager {
     let entry = this.#entries.get(uid);
     if (entry === undefined)
       this.#entries.set(uid, (entry = { wanted: status, pod, busy: false, written: undefined, waiters: [] }));
-    entry.wanted = status;
+    entry.wanted = withTimesOf(entry.wanted, status);
     entry.pod = pod;
     if (!entry.busy) void this.#write(uid, entry);
   }

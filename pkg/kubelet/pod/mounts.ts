@@ -36,7 +36,7 @@ function resolveSubPath(mount: { subPath?: string; subPathExpr?: string }, env: 
   if (expanded.startsWith("/"))
     throw new ContainerConfigError(`error SubPath \`${expanded}\` must not be an absolute path`);
   if (expanded.split("/").includes(".."))
-    throw new ContainerConfigError(`unable to provision SubPath \`${expanded}\`: must not contain ".."`);
+    throw new ContainerConfigError(`unable to provision SubPath \`${expanded}\`: must not contain '..'`);
   return expanded;
 }
 

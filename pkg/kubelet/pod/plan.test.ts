@@ -178,9 +178,21 @@ const cases: [name: string, input: Pick<PlanInput, "pod" | "observed"> & Partial
     ["kill a StartupFailed"],
   ],
   [
-    "another image replaces the container",
-    { pod: pod({ containers: [container("a", { image: "nginx" })] }), observed: observed([s], [ran(a, "s")]) },
-    ["kill a SpecChanged"],
+    "another image replaces the container, whatever the policy",
+    {
+      pod: pod({ restartPolicy: "Never", containers: [container("a", { image: "nginx" })] }),
+      observed: observed([s], [ran(a, "s")]),
+    },
+    ["kill a SpecChanged", "start a#1"],
+  ],
+  [
+    "so does a resize that needs it",
+    {
+      pod: pod({ restartPolicy: "OnFailure", containers: [a] }),
+      observed: observed([s], [ran(a, "s")]),
+      restartForResize: new Set(["a"]),
+    },
+    ["kill a RestartForResize", "start a#1"],
   ],
   [
     "a container created and never started is replaced without counting",

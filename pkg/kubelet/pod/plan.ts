@@ -141,17 +141,23 @@ function planContainer(
   const { pod, observed, probes } = input;
   const current = newestContainer(observed, container.name);
   if (current?.state === "Running" && current.sandboxId === sandboxId) {
-    const kill = (reason: Extract<Step, { type: "KillContainer" }>["reason"], message: string) =>
+    const kill = (reason: Extract<Step, { type: "KillContainer" }>["reason"], message: string) => {
       draft.steps.push({ type: "KillContainer", container: current, reason, message });
+    };
+    // Whoever changed the spec asked for another container: no policy and no earlier crash stands against that.
+    const replace: typeof kill = (reason, message) => {
+      kill(reason, message);
+      pushStart(input, kind, container, sandboxId, draft);
+    };
     const hash = current.annotations["io.kubernetes.container.hash"];
     if (hash !== undefined && hash !== containerHash(container)) {
-      kill("SpecChanged", `Container ${container.name} definition changed, will be restarted`);
+      replace("SpecChanged", `Container ${container.name} definition changed, will be restarted`);
     } else if (probes.livenessFailed(current.id)) {
       kill("LivenessFailed", `Container ${container.name} failed liveness probe, will be restarted`);
     } else if (probes.startupFailed(current.id)) {
       kill("StartupFailed", `Container ${container.name} failed startup probe, will be restarted`);
     } else if (input.restartForResize?.has(container.name) === true) {
-      kill("RestartForResize", `Container ${container.name} resize requires restart`);
+      replace("RestartForResize", `Container ${container.name} resize requires restart`);
     }
     return;
   }
@@ -178,11 +184,22 @@ function start(input: PlanInput, kind: ContainerKind, container: Container, sand
       message: `Container ${container.name} is in an unknown state`,
     });
   }
-  draft.steps.push({
+  pushStart(input, kind, container, sandboxId, draft);
+}
+
+function pushStart(
+  input: PlanInput,
+  kind: ContainerKind,
+  { name }: Container,
+  sandboxId: string,
+  { steps }: Draft,
+): void {
+  const previous = newestContainer(input.observed, name);
+  steps.push({
     type: "StartContainer",
     kind,
-    name: container.name,
-    restartCount: nextRestartCount(input, container.name, previous),
+    name,
+    restartCount: nextRestartCount(input, name, previous),
     sandboxId,
   });
 }

@@ -1,7 +1,7 @@
 /** Computes a pod's status from what is observed and hands it to the status manager. */
-import type { PodStatus } from "#pkg/api/types/core-v1.ts";
+import type { Pod, PodStatus } from "#pkg/api/types/core-v1.ts";
 import type { ObservedPod } from "./observed.ts";
-import { podStatus } from "./status.ts";
+import { podStatus, rejectedStatus } from "./status.ts";
 import type { PodSubject } from "./subject.ts";
 import { terminationMessage } from "./termination-message.ts";
 import type { Verdict } from "./worker-deps.ts";
@@ -12,21 +12,35 @@ export interface Publication {
   readonly verdict: Verdict | undefined;
   /** True once nothing of the pod runs any more. */
   readonly terminal: boolean;
+  /** True when the verdict fell before anything of the pod ran. */
+  readonly rejected: boolean;
 }
 
 /** Resolves to the status as computed, whether or not all of it may be told yet. */
-export function publishStatus(subject: PodSubject, { observed, verdict, terminal }: Publication): PodStatus {
+export function publishStatus(subject: PodSubject, publication: Publication): PodStatus {
   const { uid, removed, deps } = subject;
-  const { probes, status, resources, node, clock } = deps;
+  const { status, resources, clock } = deps;
+  const { verdict, terminal, rejected } = publication;
   const base = deps.apiPod(subject.pod);
   const known = base === undefined ? undefined : status.latest(base);
   const remembered = status.wanted(uid) ?? subject.pod.status;
   const pod = resources.allocated({ ...subject.pod, status: removed ? remembered : (known?.status ?? remembered) });
-  const computed = podStatus(
+  const result =
+    rejected && verdict !== undefined
+      ? rejectedStatus(pod, verdict, clock.now())
+      : resources.decoratePod(pod, computeStatus(subject, pod, publication));
+  if (known !== undefined && !removed) status.set(known, terminal ? result : withheld(result, known.status));
+  return result;
+}
+
+function computeStatus(subject: PodSubject, pod: Pod, { observed, verdict, terminal }: Publication): PodStatus {
+  const { uid, deps } = subject;
+  const { probes, resources, node } = deps;
+  return podStatus(
     {
       pod,
       observed,
-      now: clock.now(),
+      now: deps.clock.now(),
       hostIPs: node.hostIPs(),
       failures: subject.failures,
       probes: {
@@ -44,9 +58,6 @@ export function publishStatus(subject: PodSubject, { observed, verdict, terminal
     },
     deps.runtimeName(),
   );
-  const result = resources.decoratePod(pod, computed);
-  if (known !== undefined && !removed) status.set(known, terminal ? result : withheld(result, known.status));
-  return result;
 }
 
 /**

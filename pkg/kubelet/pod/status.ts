@@ -268,9 +268,33 @@ function withTransition(pod: Pod, now: number, type: string, condition: Omit<Pod
   };
 }
 
+/** Of a pod that was not let in there is nothing to tell but why. */
+export function rejectedStatus(
+  pod: Pod,
+  { reason, message }: { readonly reason: string; readonly message: string },
+  now: number,
+): PodStatus {
+  const { generation } = pod.metadata;
+  return {
+    phase: "Failed",
+    reason,
+    message: `Pod was rejected: ${message}`,
+    startTime: pod.status?.startTime ?? formatTime(now),
+    qosClass: qosClass(pod),
+    ...(generation === undefined ? {} : { observedGeneration: generation }),
+  };
+}
+
 /** `runtimeName` is the runtime's own name, as in containerd://id. */
 export function podStatus(input: StatusInput, runtimeName: string): PodStatus {
   const { pod, observed, now } = input;
+  const { phase: knownPhase } = pod.status ?? {};
+  const nothingLeft = observed.containers.length === 0 && observed.sandboxes.length === 0;
+  if (nothingLeft && (knownPhase === "Succeeded" || knownPhase === "Failed")) {
+    // The runtime has forgotten the pod, or never knew it: what was told of it stands.
+    const { generation } = pod.metadata;
+    return { ...pod.status, ...(generation === undefined ? {} : { observedGeneration: generation }) };
+  }
   const hasInit = (pod.spec.initContainers ?? []).length > 0;
   const sandbox = readySandbox(observed);
   const initialized = pod.spec.containers.some(({ name }) => newestContainer(observed, name) !== undefined);

@@ -157,6 +157,7 @@ export class PodWorker {
       observed,
       verdict: this.#verdict,
       terminal: this.#state.name === "terminated",
+      rejected: this.#rejected,
     });
   }
 
@@ -197,7 +198,9 @@ export class PodWorker {
     let observed = first;
     let recheckAt = await executor.ensureVolumes(observed, signal);
     if (!executor.volumesReady) return earliest(recheckAt, this.#subject.retryAt());
-    for (;;) {
+    const { generation } = this.pod.metadata;
+    // A spec that changes meanwhile is for the next pass: it is told as observed before a long step begins for it.
+    while (this.pod.metadata.generation === generation) {
       const restart = await resources.actuate(this.pod, observed, signal);
       const plan = planPod(executor.planInput(observed, restart));
       executor.noteBackoff(plan.backingOff);

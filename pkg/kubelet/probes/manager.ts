@@ -164,6 +164,8 @@ export class ProbeManager {
     const { uid } = entry.pod.metadata;
     const started = spec.startupProbe === undefined || this.#find(uid, containerId, "startup")?.result === true;
     if (kind === "startup" ? worker.result === true : !started) return;
+    // The container is condemned: how it answers while it is being stopped no longer matters.
+    if (kind !== "readiness" && worker.result === false) return;
     let success: boolean;
     let output = "";
     try {

@@ -2,6 +2,7 @@ import { type IncomingMessage, request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { badRequest, internalError, serviceUnavailable, StatusError } from "#pkg/apimachinery/index.ts";
 import type { Call } from "../../registry/call.ts";
+import { asksForMessages, relayAsMessages } from "./messages.ts";
 import { type Backend, authority, endToEndHeaders, requestHeaders } from "./backend.ts";
 
 /** What forwarding needs to know of a request. */
@@ -14,6 +15,8 @@ export interface ForwardOptions {
   readonly headers?: Record<string, string | string[]>;
   /** Changes the headers of the answer, e.g. redirects back through the proxy. */
   readonly rewrite?: (headers: Record<string, string | string[]>) => void;
+  /** The backend cannot upgrade: a client that asks for a WebSocket gets the ordinary answer in messages. */
+  readonly messages?: boolean;
   /** Turns refusals of the backend (400 and above, plain text) into Status errors, for answers of the API itself. */
   readonly refusalsAsStatus?: boolean;
 }
@@ -67,7 +70,8 @@ function outgoingHeaders(
 
 /** Passes a request to a backend and its answer back, body by body, at the pace of the slower side. */
 export async function forward(call: ForwardCall, backend: Backend, options: ForwardOptions = {}): Promise<void> {
-  if (call.request.upgrade !== undefined) return forwardUpgrade(call, backend, options);
+  const inMessages = options.messages === true && asksForMessages(call);
+  if (call.request.upgrade !== undefined && !inMessages) return forwardUpgrade(call, backend, options);
   const headers = outgoingHeaders(call, backend, options);
   const outgoing = open(call, backend, headers);
   const answered = new Promise<IncomingMessage>((resolve, reject) => {
@@ -77,7 +81,10 @@ export async function forward(call: ForwardCall, backend: Backend, options: Forw
   // The answer may come, or the connection break, while the body is still on its way: both are awaited below.
   answered.catch(() => undefined);
   await sendBody(call, outgoing);
-  await relay(call, await answered, options);
+  const incoming = await answered;
+  if (!inMessages) return relay(call, incoming, options);
+  if ((incoming.statusCode ?? 500) >= 400) throw await refusal(call, incoming);
+  await relayAsMessages(call, incoming);
 }
 
 async function sendBody(call: ForwardCall, outgoing: ReturnType<typeof open>): Promise<void> {

@@ -100,6 +100,8 @@ const LOG_PARAMETERS = [
   "stream",
 ];
 
+const LOG_STREAMS = ["All", "Stdout", "Stderr"];
+
 /** Checks what the kubelet would otherwise have to refuse (PodLogOptions validation). */
 export function validateLogOptions(query: URLSearchParams): FieldError[] {
   const errors: FieldError[] = [];
@@ -113,6 +115,15 @@ export function validateLogOptions(query: URLSearchParams): FieldError[] {
   };
   check("tailLines", 0, "must be greater than or equal to 0");
   check("limitBytes", 1, "must be greater than 0");
+  const stream = query.get("stream");
+  if (stream !== null && !LOG_STREAMS.includes(stream)) {
+    const supported = LOG_STREAMS.map((name) => JSON.stringify(name)).join(", ");
+    errors.push({
+      type: "FieldValueNotSupported",
+      field: "stream",
+      message: `Unsupported value: ${JSON.stringify(stream)}: supported values: ${supported}`,
+    });
+  }
   if (query.get("sinceSeconds") !== null && query.get("sinceTime") !== null) {
     errors.push({
       type: "FieldValueForbidden",
@@ -139,6 +150,7 @@ function serveLog(options: KubeletClientOptions): ConnectHandler {
       LOG_PARAMETERS.flatMap((name) => (query.has(name) ? [[name, query.get(name)!]] : [])),
     );
     await forward(call, await backendFor(call, pod, pathOf("containerLogs", pod, container, passed), options), {
+      messages: true,
       refusalsAsStatus: true,
     });
   };
