@@ -25,7 +25,8 @@ export interface ContainerdOptions {
   readonly mirror?: string;
   /** Program and arguments put in front, e.g. to enter a network namespace. */
   readonly prefix?: readonly string[];
-  readonly binary?: string;
+  /** Directory of another containerd than the installed one, with its shim. */
+  readonly binaries?: string;
 }
 
 function configuration(layout: Layout, socket: string): string {
@@ -73,7 +74,11 @@ export async function startContainerd(
   }
   const configFile = join(layout.containerdDir, "config.toml");
   writeFileSync(configFile, configuration(layout, socket));
-  daemons.start("containerd", [...(options.prefix ?? []), options.binary ?? "containerd", "--config", configFile]);
+  // The shim is found on the path, and must be of the same release.
+  const path = process.env["PATH"] ?? "";
+  const env: Record<string, string> = options.binaries === undefined ? {} : { PATH: `${options.binaries}:${path}` };
+  const program = options.binaries === undefined ? "containerd" : join(options.binaries, "containerd");
+  daemons.start("containerd", [...(options.prefix ?? []), program, "--config", configFile], env);
   for (let attempt = 0; attempt < 150; attempt++) {
     if (daemons.pid("containerd") === undefined) break;
     if (await answersCri(socket)) return socket;

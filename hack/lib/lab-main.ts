@@ -4,13 +4,17 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { buildPrograms } from "./cluster.ts";
 import { Lab } from "./lab.ts";
+import { unpackFromSid } from "./sid.ts";
 import { VmLab } from "./vm/vm-lab.ts";
 
-const HELP = `Usage: sudo hack/lab up [--vm] [--nodes N] | hack/lab down [DIR] | hack/lab exec DIR NODE COMMAND...
+const CACHE_DIR = "/var/cache/kubits";
+
+const HELP = `Usage: sudo hack/lab up [--vm] [--nodes N] [--containerd DIR|sid] | hack/lab down [DIR] | hack/lab exec DIR NODE COMMAND...
 
 A cluster of several nodes on this machine: a network namespace per node, each with its own containerd and
 kubits-node; the first node also runs kubits-master.
-  up     starts a lab and prints its directory
+  up     starts a lab and prints its directory; --containerd takes another containerd than the installed one, from a
+         directory or from Debian's development release
   down   stops a lab (all labs without DIR) and removes every trace
   exec   runs a command on a node, e.g. hack/lab exec DIR 1 kubectl get nodes
 
@@ -27,6 +31,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     nodes: { type: "string", default: "2" },
+    containerd: { type: "string" },
     "master-arg": { type: "string", multiple: true, default: [] },
     "node-arg": { type: "string", multiple: true, default: [] },
     vm: { type: "boolean", default: false },
@@ -66,12 +71,19 @@ if (values.help || command === undefined) {
 } else if (command === "up") {
   const nodes = Number(values.nodes);
   if (!Number.isInteger(nodes) || nodes < 1 || nodes > 50) throw new Error("--nodes must be between 1 and 50");
-  const options = { nodes, masterArgs: values["master-arg"], nodeArgs: values["node-arg"] };
+  const containerd =
+    values.containerd === "sid" ? join(await unpackFromSid("containerd", CACHE_DIR), "usr/bin") : values.containerd;
+  const options = {
+    nodes,
+    masterArgs: values["master-arg"],
+    nodeArgs: values["node-arg"],
+    ...(containerd === undefined ? {} : { containerd }),
+  };
   const progress = (line: string) => console.error(line);
   let lab: Lab | VmLab;
   if (values.vm) {
     const { set: settings, memory } = values;
-    lab = await VmLab.start({ nodes, settings, memoryMiB: Number(memory), cacheDir: "/var/cache/kubits", progress });
+    lab = await VmLab.start({ nodes, settings, memoryMiB: Number(memory), cacheDir: CACHE_DIR, progress });
   } else {
     await buildPrograms();
     lab = await Lab.start({ ...options, progress });

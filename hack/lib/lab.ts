@@ -28,6 +28,8 @@ export interface LabOptions {
   readonly progress?: (line: string) => void;
   readonly masterArgs?: readonly string[];
   readonly nodeArgs?: readonly string[];
+  /** Directory of another containerd than the installed one, with its shim. */
+  readonly containerd?: string;
   /** Directory of package and image caches shared between labs. */
   readonly cacheDir?: string;
 }
@@ -94,14 +96,23 @@ export class Lab {
     return new Lab(dir, Number(readFileSync(join(dir, "nodes"), "utf8")));
   }
 
-  async #bringUp({ progress = () => undefined, masterArgs = [], nodeArgs = [] }: LabOptions): Promise<void> {
+  async #bringUp({
+    progress = () => undefined,
+    masterArgs = [],
+    nodeArgs = [],
+    containerd,
+  }: LabOptions): Promise<void> {
     progress(`network namespaces for ${this.nodes.length} nodes`);
     await this.#createNetwork();
     progress("image registry");
     const { address, daemons, enter, layout } = this.master;
     const mirror = await startRegistry(layout, daemons, { address, prefix: enter });
     progress("kubits-master and a containerd per node");
-    const started = Promise.all(this.nodes.map((node) => startRuntime(node, mirror)));
+    const started = Promise.all(
+      this.nodes.map((node) =>
+        startRuntime(node, { mirror, ...(containerd === undefined ? {} : { binaries: containerd }) }),
+      ),
+    );
     await this.startMaster(masterArgs);
     await started;
     await Promise.all(

@@ -146,7 +146,10 @@ export class MoreNodes {
     // containerd looks names up by /etc/resolv.conf: where that one cannot serve it, it sees another in its place.
     const ownNames = ["unshare", "--mount", "--propagation", "slave", "sh", "-c"];
     const script = `printf %s "$1" >"$0" && mount --bind "$0" /etc/resolv.conf && shift && exec "$@"`;
-    await startRuntime(node, mirror, fromHost ? [] : [...ownNames, script, namesFile, text]);
+    await startRuntime(node, {
+      ...(mirror === undefined ? {} : { mirror }),
+      prefix: fromHost ? [] : [...ownNames, script, namesFile, text],
+    });
     await joinCluster(node, { cluster: layout, resolvConf: text });
     return runtimeSocket(node);
   }
@@ -167,7 +170,7 @@ export class MoreNodes {
     const node = this.node(number);
     await node.daemons.stop("kubits-node");
     if (existsSync(join("/run/netns", node.namespace))) {
-      await startRuntime(node, undefined); // it is needed once more, to remove what it runs
+      await startRuntime(node); // it is needed once more, to remove what it runs
       await resetAgent(node);
     }
     await node.daemons.stop("containerd");

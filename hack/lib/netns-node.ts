@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from "no
 import { join } from "node:path";
 import { SpawnRunner } from "#pkg/util/index.ts";
 import { joinNode, resetNode, startNode, waitForNode } from "./cluster.ts";
-import { startContainerd } from "./containerd.ts";
+import { type ContainerdOptions, startContainerd } from "./containerd.ts";
 import { Daemons } from "./daemons.ts";
 import { type Layout, layoutOf } from "./layout.ts";
 
@@ -81,9 +81,9 @@ export interface NetnsNodeOptions {
 }
 
 /** Starts the node's containerd. Answers its socket. */
-export function startRuntime(node: NetnsNode, mirror: string | undefined, extraPrefix: readonly string[] = []) {
-  const prefix = [...node.enter, ...extraPrefix];
-  return startContainerd(node.layout, node.daemons, mirror === undefined ? { prefix } : { mirror, prefix });
+export function startRuntime(node: NetnsNode, options: ContainerdOptions = {}) {
+  const prefix = [...node.enter, ...(options.prefix ?? [])];
+  return startContainerd(node.layout, node.daemons, { ...options, prefix });
 }
 
 export function runtimeSocket(node: NetnsNode): string {

@@ -358,6 +358,12 @@ export class RuntimeError extends Error {
   }
 }
 
+/** As clients of gRPC print an error: what was called failed with this code. */
+export function rpcText(error: unknown): string {
+  if (error instanceof RuntimeError) return `rpc error: code = ${error.code} desc = ${error.message}`;
+  return error instanceof Error ? error.message : String(error);
+}
+
 export function isRuntimeError(error: unknown, ...codes: RuntimeErrorCode[]): error is RuntimeError {
   return error instanceof RuntimeError && (codes.length === 0 || codes.includes(error.code));
 }

@@ -4,7 +4,7 @@ import type { Secret } from "#pkg/api/types/core-v1.ts";
 import type { Image } from "../cri/runtime.ts";
 import { credentialsFor } from "./credentials.ts";
 import { removableImages } from "./gc.ts";
-import { isImageReference, registryOf, withDefaultTag } from "./reference.ts";
+import { isImageReference, referenceProblem, registryOf, withDefaultTag } from "./reference.ts";
 
 test("references: what may be pulled and how it is completed", () => {
   for (const good of [
@@ -18,6 +18,12 @@ test("references: what may be pulled and how it is completed", () => {
     assert.equal(isImageReference(good), true, good);
   for (const bad of ["", "Nginx", "a b", "nginx:", "-x", "a//b", "x".repeat(5000)])
     assert.equal(isImageReference(bad), false, bad);
+  assert.deepEqual(["Nginx:1", "ghcr.io/Team/x", "a b", "nginx:"].map(referenceProblem), [
+    "invalid reference format: repository name (library/Nginx) must be lowercase",
+    "invalid reference format: repository name (Team/x) must be lowercase",
+    "invalid reference format",
+    "invalid reference format",
+  ]);
   assert.deepEqual(["nginx", "nginx:1", "r:5000/nginx", "a@sha256:0"].map(withDefaultTag), [
     "nginx:latest",
     "nginx:1",

@@ -2,10 +2,11 @@
 import type { Container, EphemeralContainer, Pod, Secret } from "#pkg/api/types/core-v1.ts";
 import { goQuote } from "#pkg/apimachinery/index.ts";
 import type { Clock, Logger } from "#pkg/util/index.ts";
+import { isRuntimeError, rpcText } from "../cri/runtime.ts";
 import type { AuthConfig, Image, ImageSpec, Runtime, SandboxConfig } from "../cri/runtime.ts";
 import { BackoffTable } from "../pod/backoff.ts";
 import { credentialsFor } from "./credentials.ts";
-import { isImageReference, withDefaultTag } from "./reference.ts";
+import { isImageReference, referenceProblem, withDefaultTag } from "./reference.ts";
 
 /** An image that cannot be had; `reason` is what the container's waiting state shows. */
 export class ImageError extends Error {
@@ -40,7 +41,7 @@ export class ImagePuller {
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #backoff = new BackoffTable(10_000, 300_000);
-  readonly #failedAt = new Map<string, number>();
+  readonly #failures = new Map<string, { readonly at: number; readonly why: string }>();
   readonly #maxParallel: number;
   readonly #waiting: (() => void)[] = [];
   #active = 0;
@@ -59,7 +60,8 @@ export class ImagePuller {
     const { container, event } = request;
     const written = container.image ?? "";
     if (!isImageReference(written)) {
-      const message = `Failed to apply default image tag ${goQuote(written)}: couldn't parse image name ${goQuote(written)}: invalid reference format`;
+      const why = referenceProblem(written);
+      const message = `Failed to apply default image tag ${goQuote(written)}: couldn't parse image name ${goQuote(written)}: ${why}`;
       event("Warning", "InspectFailed", message);
       throw new ImageError("InvalidImageName", message);
     }
@@ -98,12 +100,12 @@ export class ImagePuller {
   async #pull(request: PullRequest, spec: ImageSpec, written: string): Promise<PulledImage> {
     const { event, pod, signal } = request;
     const key = `${pod.metadata.uid}_${written}`;
-    const failedAt = this.#failedAt.get(key);
-    const waiting = failedAt === undefined ? undefined : this.#backoff.waiting(key, failedAt, this.#clock.now());
-    if (waiting !== undefined) {
+    const failure = this.#failures.get(key);
+    const waiting = failure === undefined ? undefined : this.#backoff.waiting(key, failure.at, this.#clock.now());
+    if (failure !== undefined && waiting !== undefined) {
       const message = `Back-off pulling image ${goQuote(written)}`;
       event("Normal", "BackOff", message);
-      throw new ImageError("ImagePullBackOff", message, waiting.untilMs);
+      throw new ImageError("ImagePullBackOff", `${message}: ErrImagePull: ${failure.why}`, waiting.untilMs);
     }
     event("Normal", "Pulling", `Pulling image ${goQuote(written)}`);
     const queuedAt = this.#clock.monotonic();
@@ -119,15 +121,16 @@ export class ImagePuller {
         "Pulled",
         `Successfully pulled image ${goQuote(written)} in ${seconds(startedAt)} (${seconds(queuedAt)} including waiting). Image size: ${image.sizeBytes} bytes.`,
       );
-      this.#failedAt.delete(key);
+      this.#failures.delete(key);
       this.lastUsed.set(image.id, this.#clock.now());
       return { spec, image };
     } catch (cause) {
       if (signal.aborted) throw cause;
       const now = this.#clock.now();
       this.#backoff.next(key, now, now);
-      this.#failedAt.set(key, now);
-      const why = cause instanceof Error ? cause.message : String(cause);
+      // An unknown code says nothing, and upstream leaves it out.
+      const why = isRuntimeError(cause, "Unknown") ? cause.message : rpcText(cause);
+      this.#failures.set(key, { at: now, why });
       event("Warning", "Failed", `Failed to pull image ${goQuote(written)}: ${why}`);
       throw new ImageError("ErrImagePull", why, this.#backoff.waiting(key, now, now)?.untilMs, { cause });
     } finally {
@@ -158,7 +161,7 @@ export class ImagePuller {
 
   forget(podUid: string): void {
     this.#backoff.forget(podUid);
-    for (const key of this.#failedAt.keys()) if (key.startsWith(podUid)) this.#failedAt.delete(key);
+    for (const key of this.#failures.keys()) if (key.startsWith(podUid)) this.#failures.delete(key);
   }
 
   async #slot(): Promise<void> {

@@ -8,6 +8,18 @@ export function isImageReference(text: string): boolean {
   return text.length <= MAX_LENGTH && NAME.test(text);
 }
 
+/** What is wrong with a text that is no reference, in the words of Docker's reference package. */
+export function referenceProblem(text: string): string {
+  const what = "invalid reference format";
+  const lower = text.toLowerCase();
+  if (!isImageReference(lower)) return what;
+  const name = text.split("@")[0]!.replace(/:[^/:]*$/, "");
+  const host = registryOf(text);
+  const repository =
+    host === "index.docker.io" ? (name.includes("/") ? name : `library/${name}`) : name.slice(host.length + 1);
+  return `${what}: repository name (${repository}) must be lowercase`;
+}
+
 /** Adds ":latest" where neither tag nor digest is given. The registry is left to the runtime. */
 export function withDefaultTag(image: string): string {
   const last = image.slice(image.lastIndexOf("/") + 1);

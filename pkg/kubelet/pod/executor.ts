@@ -1,5 +1,6 @@
 /** Brings a pod's volumes, sandbox and containers to what its plan says, one step after the other. */
 import { rm } from "node:fs/promises";
+import { rpcText } from "../cri/runtime.ts";
 import { formatSeconds } from "./backoff.ts";
 import { newestContainer } from "./observed.ts";
 import type { ObservedPod } from "./observed.ts";
@@ -42,7 +43,7 @@ export class StepExecutor {
     if (!this.#volumesDirty && this.#volumes !== undefined && fresh) return due;
     this.#volumesDirty = false;
     try {
-      const context = deps.volumeContext(pod, this.#subject.podIPs(observed), event, signal);
+      const context = deps.volumeContext(pod, this.#subject.podIPs(observed), signal);
       this.#volumes = await deps.volumes.setUp(context);
       return this.#volumes.recheckAt;
     } catch (err) {
@@ -140,7 +141,7 @@ export class StepExecutor {
     } catch (err) {
       if (signal.aborted) throw err;
       log.warn({ err }, "Creating the pod's sandbox failed");
-      event(undefined, "Warning", "FailedCreatePodSandBox", `Failed to create pod sandbox: ${messageOf(err)}`);
+      event(undefined, "Warning", "FailedCreatePodSandBox", `Failed to create pod sandbox: ${rpcText(err)}`);
       return this.#subject.retryAt();
     }
   }

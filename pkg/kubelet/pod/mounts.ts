@@ -2,7 +2,7 @@
 import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { dirname, join, posix } from "node:path";
 import type { Container, EphemeralContainer, Pod } from "#pkg/api/types/core-v1.ts";
-import type { Mount } from "../cri/runtime.ts";
+import type { ImageSpec, Mount } from "../cri/runtime.ts";
 import type { Mounts } from "../mounts.ts";
 import { bindSubPath } from "../volumes/subpath.ts";
 import type { MountedVolume } from "../volumes/volume.ts";
@@ -16,6 +16,8 @@ export interface MountsInput {
   readonly pod: Pod;
   readonly container: Container | EphemeralContainer;
   readonly volumes: ReadonlyMap<string, MountedVolume>;
+  /** Images of the container's image volumes, by volume, as the runtime knows them. */
+  readonly images: ReadonlyMap<string, ImageSpec>;
   readonly env: ReadonlyMap<string, string>;
   readonly podDirectory: string;
   readonly mounts: Mounts;
@@ -56,7 +58,7 @@ export async function containerMounts(input: MountsInput): Promise<Mount[]> {
         containerPath,
         hostPath: "",
         readonly: true,
-        image: volume.image,
+        image: input.images.get(mount.name)!,
         ...(subPath === "" ? {} : { imageSubPath: subPath }),
       });
       continue;

@@ -6,7 +6,7 @@ import type { RuntimeClass } from "#pkg/api/types/node-v1.ts";
 import { goQuote } from "#pkg/apimachinery/index.ts";
 import { containerResources } from "../cgroups/resources.ts";
 import type { KubeletConfig } from "../config.ts";
-import type { LinuxResources, Runtime, SandboxConfig } from "../cri/runtime.ts";
+import type { ImageSpec, LinuxResources, Runtime, SandboxConfig } from "../cri/runtime.ts";
 import { ImageError } from "../images/puller.ts";
 import type { ImagePuller, PulledImage } from "../images/puller.ts";
 import type { Mounts } from "../mounts.ts";
@@ -140,25 +140,47 @@ export class Starter {
     };
   }
 
-  async pullSecrets(pod: Pod, signal: AbortSignal): Promise<Secret[]> {
+  async #pullSecrets({ pod, event, signal }: StartContext): Promise<Secret[]> {
     const names = (pod.spec.imagePullSecrets ?? []).map(({ name }) => name ?? "");
     const found = await Promise.all(
       names.map((name) => this.#deps.objects.secret(pod.metadata.namespace ?? "", name, signal)),
     );
+    const missing = names.filter((_, index) => found[index] === undefined).join(", ");
+    if (missing !== "") {
+      const message = `Unable to retrieve some image pull secrets (${missing}); attempting to pull the image may not succeed.`;
+      event(undefined, "Warning", "FailedToRetrieveImagePullSecret", message);
+    }
     return found.filter((secret) => secret !== undefined);
   }
 
-  /** Brings an image to the node for a pod (its containers, image volumes). */
-  async ensureImage(
-    context: Pick<StartContext, "pod" | "event" | "signal">,
+  /** Brings the images that the container mounts to the node, by volume. */
+  async #ensureVolumeImages(
+    context: StartContext,
+    container: Container | EphemeralContainer,
+    sandbox: SandboxConfig,
+  ): Promise<ReadonlyMap<string, ImageSpec>> {
+    const images = new Map<string, ImageSpec>();
+    for (const { name } of container.volumeMounts ?? []) {
+      const volume = context.volumes.get(name);
+      if (volume?.kind !== "image" || images.has(name)) continue;
+      const wanted = { image: volume.reference, imagePullPolicy: volume.pullPolicy };
+      const { spec, image } = await this.#ensureImage(context, wanted, sandbox);
+      images.set(name, { ...spec, image: image.id });
+    }
+    return images;
+  }
+
+  /** Brings an image to the node for a pod: one of a container, or of an image volume when no name is given. */
+  async #ensureImage(
+    context: StartContext,
     container: Pick<Container, "image" | "imagePullPolicy"> & { name?: string },
-    sandbox?: SandboxConfig,
+    sandbox: SandboxConfig,
   ): Promise<PulledImage> {
     const { pod, signal } = context;
     return this.#deps.puller.ensure({
       pod,
       container,
-      secrets: await this.pullSecrets(pod, signal),
+      secrets: await this.#pullSecrets(context),
       sandbox,
       runtimeHandler: this.runtimeHandler(pod),
       event: (type, reason, message) => context.event(container.name, type, reason, message),
@@ -184,14 +206,16 @@ export class Starter {
     const sandbox = readySandbox(observed)!;
     const sandboxSpec = await this.#sandboxConfig(pod, sandbox.metadata.attempt);
     let image: PulledImage;
+    let volumeImages: ReadonlyMap<string, ImageSpec>;
     try {
-      image = await this.ensureImage(context, spec, sandboxSpec);
+      volumeImages = await this.#ensureVolumeImages(context, spec, sandboxSpec);
+      image = await this.#ensureImage(context, spec, sandboxSpec);
     } catch (error) {
       throw error instanceof ImageError ? fail(error.reason, error, error.reason) : fail("ErrImagePull", error);
     }
     let config;
     try {
-      config = await this.#containerConfig(context, spec, step, sandbox.ips, image);
+      config = await this.#containerConfig(context, spec, step, sandbox.ips, image, volumeImages);
     } catch (error) {
       throw fail(isConfigError(error) ? "CreateContainerConfigError" : "CreateContainerError", error);
     }
@@ -239,6 +263,7 @@ export class Starter {
     step: Extract<Step, { type: "StartContainer" }>,
     podIPs: readonly string[],
     image: PulledImage,
+    images: ReadonlyMap<string, ImageSpec>,
   ) {
     const { pod, observed, volumes, podDirectory, signal } = context;
     const { config, node, objects, mounts } = this.#deps;
@@ -254,6 +279,7 @@ export class Starter {
       pod,
       container,
       volumes,
+      images,
       env,
       podDirectory,
       mounts,

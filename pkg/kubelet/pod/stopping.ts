@@ -1,5 +1,5 @@
 /** Stops all of a pod within its grace period, which a second, more urgent deletion may shorten. */
-import { messageOf } from "./subject.ts";
+import { rpcText } from "../cri/runtime.ts";
 import type { PodSubject } from "./subject.ts";
 
 export class Stopping {
@@ -44,7 +44,7 @@ export class Stopping {
       (err: unknown) => {
         if (abort.signal.aborted || this.#parent.aborted) return;
         log.warn({ err }, "Stopping the pod failed");
-        event(undefined, "Warning", "FailedKillPod", `error killing pod: ${messageOf(err)}`);
+        event(undefined, "Warning", "FailedKillPod", `error killing pod: ${rpcText(err)}`);
         deps.clock.schedule(this.#subject.retryAt() - deps.clock.now(), () => {
           if (!this.#parent.aborted && this.#abort === abort) this.#start();
         });

@@ -64,12 +64,7 @@ export interface WorkerDeps {
   readonly status: StatusManager;
   readonly probes: ProbeManager;
   readonly volumes: VolumeManager;
-  readonly volumeContext: (
-    pod: Pod,
-    podIPs: readonly string[],
-    event: PodEventFunction,
-    signal: AbortSignal,
-  ) => VolumeContext;
+  readonly volumeContext: (pod: Pod, podIPs: readonly string[], signal: AbortSignal) => VolumeContext;
   readonly objects: ReferencedObjects;
   readonly puller: ImagePuller;
   readonly lifecycle: Lifecycle;

@@ -6,7 +6,7 @@ import type { Clock, CommandRunner, Random } from "#pkg/util/index.ts";
 import type { Mounts } from "../mounts.ts";
 import type { ReferencedObjects } from "../objects.ts";
 import type { Starter } from "../pod/starter.ts";
-import type { PodEventFunction, ResourceKeeper } from "../pod/worker-deps.ts";
+import type { ResourceKeeper } from "../pod/worker-deps.ts";
 import type { TokenCache } from "../tokens.ts";
 import type { VolumeContext } from "./volume.ts";
 
@@ -21,12 +21,7 @@ export interface VolumeContextDeps {
   readonly resources: Pick<ResourceKeeper, "allocated">;
   readonly tokens: TokenCache;
 }
-type ContextFor = (
-  pod: Pod,
-  podIPs: readonly string[],
-  podEvent: PodEventFunction,
-  inner: AbortSignal,
-) => VolumeContext;
+type ContextFor = (pod: Pod, podIPs: readonly string[], inner: AbortSignal) => VolumeContext;
 
 interface TokenAnswer {
   readonly status: { readonly token: string; readonly expirationTimestamp: string };
@@ -62,7 +57,7 @@ async function requestToken(
 
 export function volumeContextFactory(deps: VolumeContextDeps): ContextFor {
   const { client, clock, random, mounts, commands, objects, starter, resources, tokens } = deps;
-  return (pod, podIPs, podEvent, inner) => ({
+  return (pod, podIPs, inner) => ({
     pod,
     clock,
     random,
@@ -95,13 +90,6 @@ export function volumeContextFactory(deps: VolumeContextDeps): ContextFor {
         claim,
         volume: await client.get(persistentVolumes, { namespace: "", name: claim.spec.volumeName }, { signal: inner }),
       };
-    },
-    ensureImage: async (image, imagePullPolicy) => {
-      const { spec, image: found } = await starter.ensureImage(
-        { pod, event: podEvent, signal: inner },
-        { image, imagePullPolicy },
-      );
-      return { ...spec, image: found.id };
     },
     signal: inner,
   });

@@ -166,10 +166,7 @@ export const ephemeralDriver: VolumeDriver = {
 
 export const imageDriver: VolumeDriver = {
   pluginDirectory: "kubernetes.io~image",
-  async setUp({ image }, _directory, context) {
-    return {
-      kind: "image",
-      image: await context.ensureImage(image?.reference ?? "", image?.pullPolicy, context.signal),
-    };
+  async setUp({ image }) {
+    return { kind: "image", reference: image?.reference ?? "", pullPolicy: image?.pullPolicy };
   },
 };

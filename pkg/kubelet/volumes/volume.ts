@@ -1,7 +1,6 @@
 /** The contract of a volume, and what the classes need from the kubelet around them. */
 import type { PersistentVolume, PersistentVolumeClaim, Pod, Volume } from "#pkg/api/types/core-v1.ts";
 import type { Clock, CommandRunner, Random } from "#pkg/util/index.ts";
-import type { ImageSpec } from "../cri/runtime.ts";
 import type { Mounts } from "../mounts.ts";
 import type { ReferencedObjects } from "../objects.ts";
 import type { DownwardContext } from "../pod/downward.ts";
@@ -25,15 +24,14 @@ export interface VolumeContext {
     name: string,
     signal?: AbortSignal,
   ) => Promise<{ claim: PersistentVolumeClaim; volume: PersistentVolume }>;
-  /** Turns a volume's image into something the runtime can mount, pulling it if need be. */
-  readonly ensureImage: (image: string, pullPolicy: string | undefined, signal?: AbortSignal) => Promise<ImageSpec>;
   readonly signal?: AbortSignal;
 }
 
 /** A volume that is ready for containers. */
 export type MountedVolume =
   | { readonly kind: "path"; readonly hostPath: string; readonly readOnly: boolean; readonly recheckAt?: number }
-  | { readonly kind: "image"; readonly image: ImageSpec };
+  /** The runtime mounts an image itself; it is pulled when a container that uses it starts. */
+  | { readonly kind: "image"; readonly reference: string; readonly pullPolicy: string | undefined };
 
 /**
  * One kind of volume. Both methods are idempotent: setUp is called on every change of the pod or of what it refers

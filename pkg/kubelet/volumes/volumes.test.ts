@@ -127,7 +127,6 @@ function contextFor(volumes: Volume[], spec: object = {}): VolumeContext {
     requestToken: async () => ({ token: "token", expiresAt: options.clock.now() + 3_600_000 }),
     trustBundle: async () => undefined,
     claim: async () => assert.fail("no claims here"),
-    ensureImage: async () => assert.fail("no images here"),
   };
 }
 
