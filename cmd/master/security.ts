@@ -72,7 +72,7 @@ export function buildGatekeepers(
     impersonate: (request, user) =>
       impersonator.requested(request) ? impersonator.impersonate(request, user) : Promise.resolve(user),
     forbidden: forbiddenError,
-    flowControl: (user, target, signal) => flow.admit(user, target, signal),
+    flowControl: (user, target, request) => flow.admit(user, target, request),
     reviews: [
       createAuthnReviews({ clock, tokens: authenticator.tokens, issuer, sources: core }),
       createAuthzReviews({ authorizer, ...(rbac === undefined ? {} : { rbac }) }),

@@ -1,6 +1,6 @@
 /**
  * The seams inside the API server: what a request is, who may make it, what admission may do to it. The HTTP front
- * (fastify), the in-process transport and the message-port transport all produce an ApiRequest and consume an
+ * (HTTP/2 of our own, fastify), the in-process transport and the message-port transport all produce an ApiRequest and consume an
  * ApiResponse, so every client, however it connects, runs through the same authentication, authorization and admission.
  */
 import type { Duplex } from "node:stream";
@@ -36,12 +36,12 @@ export interface ApiRequest {
 
 export interface ApiResponse {
   /** Sends everything at once; several buffers are concatenated without a copy. */
-  send(status: number, headers: Record<string, string>, body: Buffer | readonly Buffer[]): void;
+  send(status: number, headers: Readonly<Record<string, string>>, body: Buffer | readonly Buffer[]): void;
   /**
    * Starts a streamed response (watch, log follow, proxy). `write` returns false once more than the transport's bound
    * is buffered: the producer then has to end it (watch) or wait for `drained` (logs, proxies).
    */
-  stream(status: number, headers: Record<string, string>): ResponseStream;
+  stream(status: number, headers: Readonly<Record<string, string>>): ResponseStream;
 }
 export interface ResponseStream {
   write(chunk: Buffer): boolean;

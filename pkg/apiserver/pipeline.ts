@@ -51,7 +51,7 @@ export interface PipelineDeps {
   readonly flowControl?: (
     user: UserInfo,
     target: RequestTarget,
-    signal: AbortSignal,
+    request: Pick<ApiRequest, "signal">,
   ) => (() => void) | Promise<() => void>;
   readonly audit?: AuditSink;
 }
@@ -93,7 +93,7 @@ export class Pipeline implements ApiHandler {
           ? anonymous
           : await this.#deps.impersonate(request, anonymous, this.#deps.authorizer);
       audited = this.#deps.audit?.began(request, target, user);
-      const turn = this.#deps.flowControl?.(user, target, request.signal);
+      const turn = this.#deps.flowControl?.(user, target, request);
       release = turn instanceof Promise ? await turn : turn;
       const allowed = this.#authorize(user, target);
       if (allowed !== undefined) await allowed;
@@ -218,12 +218,12 @@ class TrackedResponse implements ApiResponse {
   constructor(inner: ApiResponse) {
     this.#inner = inner;
   }
-  send(status: number, headers: Record<string, string>, body: Buffer | readonly Buffer[]): void {
+  send(status: number, headers: Readonly<Record<string, string>>, body: Buffer | readonly Buffer[]): void {
     this.begun = true;
     this.code = status;
     this.#inner.send(status, headers, body);
   }
-  stream(status: number, headers: Record<string, string>): ReturnType<ApiResponse["stream"]> {
+  stream(status: number, headers: Readonly<Record<string, string>>): ReturnType<ApiResponse["stream"]> {
     this.begun = true;
     this.code = status;
     this.#stream = this.#inner.stream(status, headers);

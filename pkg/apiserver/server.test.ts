@@ -222,14 +222,45 @@ test("applies, owns and refuses conflicting fields", async () => {
 });
 
 test("serves tables, metadata and protobuf", async () => {
-  const table = await server.request("/api/v1/namespaces/default/pods", {
-    headers: { accept: "application/json;as=Table;v=v1;g=meta.k8s.io,application/json" },
-  });
-  assert.equal(table.json.kind, "Table");
-  const partial = await server.request("/api/v1/namespaces/default/pods", {
-    headers: { accept: "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json" },
-  });
+  const pods = "/api/v1/namespaces/default/pods";
+  const itemsOf = (json: object) => (json as unknown as { items: { metadata: object }[] }).items;
+  await server.request(pods, { body: pod("listed") });
+  const plain = await server.request(pods);
+  const metadata = itemsOf(plain.json).map((item) => item.metadata);
+  assert.ok(metadata.length > 1);
+  const as = (kind: string) => ({ accept: `application/json;as=${kind};v=v1;g=meta.k8s.io,application/json` });
+  const expected = metadata.map((own) => ({
+    kind: "PartialObjectMetadata",
+    apiVersion: "meta.k8s.io/v1",
+    metadata: own,
+  }));
+  for (const include of ["None", "Metadata", "Object"]) {
+    const table = await server.request(`${pods}?includeObject=${include}`, { headers: as("Table") });
+    assert.equal(table.json.kind, "Table");
+    const rows = table.json["rows"] as { cells: unknown[]; object?: { metadata: object } }[];
+    const columns = table.json["columnDefinitions"] as { name: string }[];
+    assert.deepEqual(
+      rows.map(({ cells }) => cells[columns.findIndex(({ name }) => name === "Name")]),
+      metadata.map((own) => (own as { name: string }).name),
+    );
+    const shown = rows.map(({ object }) => object);
+    if (include === "Metadata") assert.deepEqual(shown, expected);
+    else
+      assert.deepEqual(
+        shown.map((object) => object?.metadata),
+        include === "None" ? metadata.map(() => undefined) : metadata,
+      );
+  }
+  const empty = await server.request("/api/v1/namespaces/empty/pods", { headers: as("Table") });
+  assert.deepEqual(empty.json["rows"], []);
+  const partial = await server.request(pods, { headers: as("PartialObjectMetadataList") });
   assert.equal(partial.json.kind, "PartialObjectMetadataList");
+  assert.deepEqual(itemsOf(partial.json), expected);
+  const one = await server.request(`${pods}/bound`, { headers: as("PartialObjectMetadata") });
+  assert.deepEqual(
+    one.json,
+    expected.find((own) => (own.metadata as { name: string }).name === "bound"),
+  );
   const accept = "application/vnd.kubernetes.protobuf";
   const binary = await server.request("/api/v1/namespaces/default/pods/bound", { headers: { accept } });
   assert.equal(binary.bytes.subarray(0, 4).toString("latin1"), "k8s\0");

@@ -22,12 +22,20 @@ const tag = (field: number): number => field * 8 + BYTES;
 
 /** Magic and runtime.Unknown around `raw`. */
 export function wrapUnknown({ apiVersion, kind, raw, contentEncoding = "", contentType = "" }: Unknown): Buffer {
-  const writer = new ReverseWriter(raw.length + apiVersion.length + kind.length + contentType.length + 64);
-  writer.string(contentType);
-  writer.byte(tag(4));
-  writer.string(contentEncoding);
-  writer.byte(tag(3));
-  writer.bytes(raw);
+  return Buffer.concat([envelopeHead(apiVersion, kind, raw.length), raw, envelopeTail(contentEncoding, contentType)]);
+}
+
+/** The envelope around a message that consists of many parts, which are not copied. */
+export function wrapParts(apiVersion: string, kind: string, parts: readonly Buffer[]): Buffer[] {
+  let length = 0;
+  for (const part of parts) length += part.length;
+  return [envelopeHead(apiVersion, kind, length), ...parts, envelopeTail("", "")];
+}
+
+/** Everything up to the raw message. */
+function envelopeHead(apiVersion: string, kind: string, rawLength: number): Buffer {
+  const writer = new ReverseWriter(apiVersion.length + kind.length + 64);
+  writer.varint(rawLength);
   writer.byte(tag(2));
   const mark = writer.written;
   writer.string(kind);
@@ -37,6 +45,14 @@ export function wrapUnknown({ apiVersion, kind, raw, contentEncoding = "", conte
   writer.varint(writer.written - mark);
   writer.byte(tag(1));
   for (let i = MAGIC.length - 1; i >= 0; i--) writer.byte(MAGIC[i]!);
+  return writer.finish();
+}
+function envelopeTail(contentEncoding: string, contentType: string): Buffer {
+  const writer = new ReverseWriter(contentEncoding.length + contentType.length + 64);
+  writer.string(contentType);
+  writer.byte(tag(4));
+  writer.string(contentEncoding);
+  writer.byte(tag(3));
   return writer.finish();
 }
 

@@ -15,6 +15,7 @@ export {
   hasProtobufMagic,
   type Unknown,
   unwrapUnknown,
+  wrapParts,
   wrapUnknown,
 } from "./envelope.ts";
 export { ProtobufError } from "./reader.ts";

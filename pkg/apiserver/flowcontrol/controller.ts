@@ -4,6 +4,7 @@ import type { Clock } from "#pkg/util/index.ts";
 import type { ObjectSource } from "../source/index.ts";
 import { classify, flowOf, type FlowRequest, orderFlowSchemas } from "./classify.ts";
 import { type Level, Levels } from "./levels.ts";
+import type { Waiter } from "./queue-set.ts";
 
 export interface FlowControlDeps {
   readonly flowSchemas: ObjectSource<FlowSchema>;
@@ -45,7 +46,7 @@ export class FlowController {
    * Takes a seat, at once when one is free. What is returned gives it back (idempotent).
    * @throws StatusError 429 when the level is full and the request may not wait (any longer).
    */
-  admit(user: UserInfo, request: FlowRequest, signal: AbortSignal): (() => void) | Promise<() => void> {
+  admit(user: UserInfo, request: FlowRequest, waiter: Waiter): (() => void) | Promise<() => void> {
     if (isLongRunning(request)) return PASS;
     this.#refresh();
     const schema = classify(this.#ordered!, user, request);
@@ -53,7 +54,7 @@ export class FlowController {
       this.#levels.get(schema?.spec.priorityLevelConfiguration.name ?? CATCH_ALL) ?? this.#levels.get(CATCH_ALL);
     if (level === undefined || level.exempt) return PASS;
     const flow = schema === undefined ? CATCH_ALL : flowOf(schema, user, request);
-    const acquired = this.#levels.acquire(level, flow, this.#deps.queueTimeoutMs ?? 15_000, signal);
+    const acquired = this.#levels.acquire(level, flow, this.#deps.queueTimeoutMs ?? 15_000, waiter);
     if (acquired instanceof Promise) return acquired.then((refusal) => this.#judged(level, refusal));
     return this.#judged(level, acquired);
   }

@@ -125,7 +125,7 @@ describe("seats", () => {
     });
   });
   const enter = async (group: string, user = "u", signal = never): Promise<() => void> =>
-    flow.admit(authenticated(user, group), request(), signal);
+    flow.admit(authenticated(user, group), request(), { signal });
   const settled = async (promise: Promise<unknown>): Promise<boolean> => {
     const pending = Symbol("pending");
     await new Promise((resolve) => setImmediate(resolve));
@@ -202,8 +202,8 @@ describe("seats", () => {
   });
 
   test("exempt and long-running requests take no seat; rejecting levels do not queue", async () => {
-    await flow.admit(authenticated("u", "a"), request({ verb: "watch" }), never);
-    await flow.admit(authenticated("u", "a"), request({ subresource: "exec", verb: "create" }), never);
+    await flow.admit(authenticated("u", "a"), request({ verb: "watch" }), { signal: never });
+    await flow.admit(authenticated("u", "a"), request({ subresource: "exec", verb: "create" }), { signal: never });
     assert.equal(flow.state()[0]!.inUse, 0);
     level("a", 10, { limitResponse: { type: "Reject" } });
     await enter("a");

@@ -1,6 +1,6 @@
 import type { PriorityLevelConfiguration } from "#pkg/api/types/flowcontrol-v1.ts";
 import type { Clock } from "#pkg/util/index.ts";
-import { type QueueConfig, QueueSet, type Refusal } from "./queue-set.ts";
+import { type QueueConfig, QueueSet, type Refusal, type Waiter } from "./queue-set.ts";
 
 /** One priority level: its seats and who waits for them. */
 export interface Level {
@@ -118,13 +118,13 @@ export class Levels {
     level: Level,
     flow: string,
     timeoutMs: number,
-    signal: AbortSignal,
+    waiter: Waiter,
   ): Refusal | "rejected" | undefined | Promise<Refusal | undefined> {
     if (this.hasSeat(level) && (level.queues === undefined || level.queues.waiting === 0)) {
       level.inUse++;
       return undefined;
     }
     // The seat is counted by whoever pops the queue.
-    return level.queues === undefined ? "rejected" : level.queues.enqueue(flow, timeoutMs, signal);
+    return level.queues === undefined ? "rejected" : level.queues.enqueue(flow, timeoutMs, waiter);
   }
 }

@@ -7,6 +7,10 @@ export interface QueueConfig {
   readonly queueLengthLimit: number;
 }
 
+/** Who may have to wait; the signal is looked at only then. */
+export interface Waiter {
+  readonly signal: AbortSignal;
+}
 interface Waiting {
   readonly start: () => void;
   readonly refuse: () => void;
@@ -57,7 +61,7 @@ export class QueueSet {
   }
 
   /** Waits in the shortest queue of the flow's hand. Resolves when popped; rejects never: the refusal is a value. */
-  enqueue(flow: string, timeoutMs: number, signal: AbortSignal): Promise<Refusal | undefined> {
+  enqueue(flow: string, timeoutMs: number, { signal }: Waiter): Promise<Refusal | undefined> {
     const hand = dealHand(flow, this.#config).map((index) => this.#queues[index]!);
     const queue = hand.reduce((best, own) => (own.waiting.length < best.waiting.length ? own : best));
     if (queue.waiting.length >= this.#config.queueLengthLimit) return Promise.resolve("queue-full");

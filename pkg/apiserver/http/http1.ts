@@ -64,7 +64,7 @@ export class Http1Response implements ApiResponse {
     this.#raw = raw;
     this.#headOnly = headOnly;
   }
-  send(status: number, headers: Record<string, string>, body: Buffer | readonly Buffer[]): void {
+  send(status: number, headers: Readonly<Record<string, string>>, body: Buffer | readonly Buffer[]): void {
     const raw = this.#raw;
     if (raw.destroyed || raw.headersSent) return;
     const bytes = Buffer.isBuffer(body) ? body : Buffer.concat(body);
@@ -72,7 +72,7 @@ export class Http1Response implements ApiResponse {
     if (this.#headOnly) raw.end();
     else raw.end(bytes);
   }
-  stream(status: number, headers: Record<string, string>): ResponseStream {
+  stream(status: number, headers: Readonly<Record<string, string>>): ResponseStream {
     const raw = this.#raw;
     if (!raw.destroyed && !raw.headersSent) {
       raw.writeHead(status, headers);

@@ -19,14 +19,20 @@ export interface ReplyContext {
 }
 
 /** Headers every answer about objects carries. */
-function baseHeaders(contentType: string, warnings: readonly string[]): Record<string, string> {
-  const headers: Record<string, string> = {
-    "content-type": contentType,
-    "cache-control": "no-cache, private",
-  };
-  if (warnings.length > 0) headers["warning"] = [...new Set(warnings)].map(warningValue).join(", ");
-  return headers;
+function baseHeaders(encoding: Encoding, warnings: readonly string[]): Readonly<Record<string, string>> {
+  const headers = BASE_HEADERS[encoding];
+  if (warnings.length === 0) return headers;
+  return { ...headers, warning: [...new Set(warnings)].map(warningValue).join(", ") };
 }
+
+/** Frozen, so that the transport can keep them encoded. */
+const plainHeaders = (contentType: string) =>
+  Object.freeze({ "content-type": contentType, "cache-control": "no-cache, private" });
+const BASE_HEADERS = {
+  json: plainHeaders(CONTENT_TYPES.json),
+  yaml: plainHeaders(CONTENT_TYPES.yaml),
+  protobuf: plainHeaders(CONTENT_TYPES.protobuf),
+};
 
 /** RFC 7234 warn-text: code 299, no agent, a quoted string without control characters. */
 function warningValue(text: string): string {
@@ -48,7 +54,7 @@ export function sendBytes(
   encoding: Encoding,
   chunks: Buffer | readonly Buffer[],
 ): void | Promise<void> {
-  const headers = baseHeaders(CONTENT_TYPES[encoding], warnings);
+  const headers = baseHeaders(encoding, warnings);
   let body: readonly Buffer[] = Buffer.isBuffer(chunks) ? [chunks] : chunks;
   if (encoding === "json") body = [...(pretty ? [prettyJson(chunks)] : body), NEWLINE];
   const compressed = gzipFor(request, body);
@@ -84,9 +90,9 @@ export function encodeObject(encoding: Encoding, object: object, message?: strin
 /** Sends a Status failure in an encoding the client reads, JSON when it reads none of ours. */
 export function sendError(context: ReplyContext, error: StatusError, encoding: Encoding = "json"): void {
   const { status } = error;
-  const headers = baseHeaders(CONTENT_TYPES[encoding], context.warnings);
+  const plain = baseHeaders(encoding, context.warnings);
   const retry = status.details?.retryAfterSeconds;
-  if (retry !== undefined && retry > 0) headers["retry-after"] = String(retry);
+  const headers = retry !== undefined && retry > 0 ? { ...plain, "retry-after": String(retry) } : plain;
   const bytes = encodeStatus(encoding, status);
   context.response.send(error.code, headers, encoding === "json" ? [bytes, NEWLINE] : bytes);
 }

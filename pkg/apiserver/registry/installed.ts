@@ -28,8 +28,8 @@ export class InstalledResource {
   readonly statusResetFields: readonly string[];
   /** Distinguishes encodings of this definition from those of an earlier one of the same name. */
   readonly variant: string;
-  /** The watch frame made last: all watchers of an event are told one after the other. */
-  lastFrame: { entry: CacheEntry; type: string; encoding: string; frame: Buffer } | undefined;
+  /** The watch frames of the latest event, by their form: all its watchers are told one after the other. */
+  lastFrames: { readonly entry: CacheEntry; readonly byForm: Map<string, Buffer> } | undefined;
   readonly #converter: ObjectConverter | undefined;
   readonly #subresources: ReadonlyMap<string, SubresourceDefinition>;
   readonly #stored: boolean;
@@ -103,6 +103,11 @@ export class InstalledResource {
   json(entry: CacheEntry): Buffer {
     if (this.#stored) return entry.json;
     return entry.variant(`${this.variant}:json`, () => Buffer.from(JSON.stringify(this.object(entry))));
+  }
+  /** The metadata of that JSON alone. */
+  metadataJson(entry: CacheEntry): Buffer {
+    if (this.#stored) return entry.metadataJson;
+    return entry.variant(`${this.variant}:metadata`, () => Buffer.from(JSON.stringify(this.object(entry).metadata)));
   }
   /** A stored object, of whatever version, in this version. */
   async converted(object: KubeObject): Promise<KubeObject> {

@@ -1,5 +1,6 @@
 import { badRequest, expired, encodeYaml, notAcceptable, StatusError } from "#pkg/apimachinery/index.ts";
-import { encodeProtobuf, wrapUnknown } from "#pkg/apimachinery/protobuf/index.ts";
+import type { KubeObject } from "#pkg/apimachinery/index.ts";
+import { encodeProtobuf, wrapParts } from "#pkg/apimachinery/protobuf/index.ts";
 import type { ListMeta } from "#pkg/api/types/meta-v1.ts";
 import { CompactedError, FutureRevisionError } from "#pkg/storage/index.ts";
 import type { CacheEntry, CacheListOptions, CacheListResult } from "#pkg/storage/cacher/index.ts";
@@ -9,9 +10,9 @@ import type { Call } from "./call.ts";
 import { type ContinueToken, decodeContinue, encodeContinue } from "./continue-token.ts";
 import type { InstalledResource } from "./installed.ts";
 import { type ListOptions, parseListOptions, parseRevision } from "./options.ts";
-import { encodePartial, includeObjectOf, negotiate, partialOf, protobufOf } from "./represent.ts";
+import { encodePartial, includeObjectOf, negotiate, partialJson, partialOf, protobufOf } from "./represent.ts";
 import { type Selection, selectionOf } from "./selection.ts";
-import { tableOf } from "./table.ts";
+import { joinTable, tableOf } from "./table.ts";
 
 export interface ListedPage {
   readonly entries: readonly CacheEntry[];
@@ -28,23 +29,32 @@ export async function listObjects(call: Call): Promise<void> {
     await sendBytes(call, 200, encoding, encodeList(installed, page, encoding));
     return;
   }
-  const objects = page.entries.map((entry) => installed.object(entry));
   if (transform === "Table") {
     if (encoding === "protobuf") throw notAcceptable("Table is served as application/json or application/yaml");
-    const table = tableOf(installed, page.metadata, objects, includeObjectOf(call), call.now);
+    const include = includeObjectOf(call);
+    if (encoding === "json") {
+      await sendBytes(call, 200, encoding, joinTable(installed, page.entries, page.metadata, include, call.now));
+      return;
+    }
+    const table = tableOf(installed, page.metadata, objectsOf(installed, page), include, call.now);
     await sendBytes(call, 200, encoding, encodeObject(encoding, table));
     return;
   }
   if (transform === "PartialObjectMetadata") {
     throw notAcceptable("PartialObjectMetadata is served for single objects only");
   }
-  const partial = {
-    kind: "PartialObjectMetadataList",
-    apiVersion: "meta.k8s.io/v1",
-    metadata: page.metadata,
-    items: objects.map(partialOf),
-  };
+  const list = { kind: "PartialObjectMetadataList", apiVersion: "meta.k8s.io/v1", metadata: page.metadata };
+  if (encoding === "json") {
+    await sendBytes(call, 200, encoding, joinPartial(installed, page.entries, list));
+    return;
+  }
+  const items = objectsOf(installed, page).map(partialOf);
+  const partial = { ...list, items };
   await sendBytes(call, 200, encoding, encodePartial(encoding, partial));
+}
+
+function objectsOf(installed: InstalledResource, { entries }: ListedPage): Readonly<KubeObject>[] {
+  return entries.map((entry) => installed.object(entry));
 }
 
 /** Reads one page under all rules about resourceVersion, limit and continue. @throws StatusError 400, 410, 504 */
@@ -163,7 +173,7 @@ export function encodeList(
     const items = entries.map((entry) => itemOf(installed, entry));
     return Buffer.from(encodeYaml({ apiVersion, items, kind, metadata }));
   }
-  return wrapUnknown({ apiVersion, kind, raw: joinProtobuf(installed, entries, metadata) });
+  return wrapParts(apiVersion, kind, joinProtobuf(installed, entries, metadata));
 }
 
 /** Items of typed lists carry no apiVersion and kind: their list says it. Custom resources do. */
@@ -195,18 +205,28 @@ function joinJson(installed: InstalledResource, entries: readonly CacheEntry[], 
   return chunks;
 }
 
+function joinPartial(installed: InstalledResource, entries: readonly CacheEntry[], list: object): Buffer[] {
+  const chunks: Buffer[] = [Buffer.from(`${JSON.stringify(list).slice(0, -1)},"items":[`)];
+  for (let i = 0; i < entries.length; i++) {
+    if (i > 0) chunks.push(COMMA);
+    chunks.push(...partialJson(installed, entries[i]!));
+  }
+  chunks.push(LIST_END);
+  return chunks;
+}
+
 const TAG_METADATA = 0x0a;
 const TAG_ITEMS = 0x12;
 
 /** Every list message has its metadata in field 1 and its items in field 2. */
-function joinProtobuf(installed: InstalledResource, entries: readonly CacheEntry[], metadata: ListMeta): Buffer {
+function joinProtobuf(installed: InstalledResource, entries: readonly CacheEntry[], metadata: ListMeta): Buffer[] {
   const meta = encodeProtobuf("k8s.io.apimachinery.pkg.apis.meta.v1.ListMeta", metadata);
   const chunks: Buffer[] = [lengthPrefix(TAG_METADATA, meta.length), meta];
   for (const entry of entries) {
     const item = protobufOf(installed, entry);
     chunks.push(lengthPrefix(TAG_ITEMS, item.length), item);
   }
-  return Buffer.concat(chunks);
+  return chunks;
 }
 
 function lengthPrefix(tag: number, length: number): Buffer {

@@ -24,6 +24,9 @@ export function negotiate(call: Call): Negotiated {
 export function sendEntry(call: Call, code: number, entry: CacheEntry): void | Promise<void> {
   const { encoding, transform } = negotiate(call);
   if (transform === "none") return sendBytes(call, code, encoding, encodeEntry(call.installed, entry, encoding));
+  if (transform === "PartialObjectMetadata" && encoding === "json") {
+    return sendBytes(call, code, encoding, partialJson(call.installed, entry));
+  }
   return sendTransformed(call, code, encoding, transform, call.installed.object(entry));
 }
 
@@ -32,6 +35,14 @@ export function sendObject(call: Call, code: number, object: Readonly<KubeObject
   const { encoding, transform } = negotiate(call);
   if (transform !== "none") return sendTransformed(call, code, encoding, transform, object);
   return sendBytes(call, code, encoding, encodeObject(encoding, object, call.installed.definition.protobufMessage));
+}
+
+const PARTIAL_HEAD = Buffer.from(`{"kind":"PartialObjectMetadata","apiVersion":"${META_VERSION}","metadata":`);
+const OBJECT_END = Buffer.from("}");
+
+/** A stored object's PartialObjectMetadata as JSON, around its own bytes. */
+export function partialJson(installed: InstalledResource, entry: CacheEntry): Buffer[] {
+  return [PARTIAL_HEAD, installed.metadataJson(entry), OBJECT_END];
 }
 
 /** One stored object in an encoding; made once and kept with the entry. */

@@ -1,7 +1,8 @@
 import type { KubeObject } from "#pkg/apimachinery/index.ts";
 import type { ListMeta } from "#pkg/api/types/meta-v1.ts";
 import type { InstalledResource } from "./installed.ts";
-import type { IncludeObject } from "./represent.ts";
+import type { CacheEntry } from "#pkg/storage/cacher/index.ts";
+import { type IncludeObject, partialJson } from "./represent.ts";
 
 interface ColumnDefinition {
   readonly name: string;
@@ -48,4 +49,34 @@ export function tableOf(
       }))
     : null;
   return { kind: "Table", apiVersion: "meta.k8s.io/v1", metadata, columnDefinitions: columns, rows };
+}
+
+const ROW_END = Buffer.from("}");
+const TABLE_END = Buffer.from("]}");
+
+/** A Table of stored objects as JSON: what is shown of each is taken from its own bytes. */
+export function joinTable(
+  installed: InstalledResource,
+  entries: readonly CacheEntry[],
+  metadata: ListMeta,
+  include: IncludeObject,
+  now: number,
+): Buffer[] {
+  const { definition } = installed;
+  const empty = JSON.stringify(tableOf(installed, metadata, [], include, now));
+  const chunks: Buffer[] = [Buffer.from(empty.slice(0, -TABLE_END.length))];
+  for (let i = 0; i < entries.length; i++) {
+    const entry = entries[i]!;
+    const cells = `${i === 0 ? "" : ","}{"cells":${JSON.stringify(definition.printRow(installed.object(entry), now))}`;
+    if (include === "None") {
+      chunks.push(Buffer.from(`${cells}}`));
+      continue;
+    }
+    chunks.push(Buffer.from(`${cells},"object":`));
+    if (include === "Object") chunks.push(installed.json(entry));
+    else chunks.push(...partialJson(installed, entry));
+    chunks.push(ROW_END);
+  }
+  chunks.push(TABLE_END);
+  return chunks;
 }

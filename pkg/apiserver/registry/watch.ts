@@ -9,11 +9,27 @@ import { encodeStatus } from "../http/reply.ts";
 import type { Call } from "./call.ts";
 import type { InstalledResource } from "./installed.ts";
 import { type ListOptions, parseListOptions, parseRevision } from "./options.ts";
-import { encodeEntry, encodePartial, type IncludeObject, includeObjectOf, negotiate, partialOf } from "./represent.ts";
+import {
+  encodeEntry,
+  encodePartial,
+  type IncludeObject,
+  includeObjectOf,
+  negotiate,
+  partialJson,
+  partialOf,
+} from "./represent.ts";
 import { selectionOf } from "./selection.ts";
 import { tableOf } from "./table.ts";
 
 export type EventType = "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK" | "ERROR";
+
+const watchHeaders = (encoding: Encoding) =>
+  Object.freeze({ "content-type": contentTypeOf(encoding, true), "cache-control": "no-cache, private" });
+const WATCH_HEADERS = {
+  json: watchHeaders("json"),
+  yaml: watchHeaders("yaml"),
+  protobuf: watchHeaders("protobuf"),
+};
 
 /** A watch without timeoutSeconds ends after half an hour to an hour, so that clients spread over servers again. */
 const MIN_TIMEOUT_SECONDS = 1800;
@@ -31,11 +47,7 @@ export async function watchObjects(call: Call): Promise<void> {
   const selection = selectionOf(installed, target, options);
   const start = await startOf(call, options);
   if (call.request.signal.aborted) return;
-  const headers: Record<string, string> = {
-    "content-type": contentTypeOf(negotiated.encoding, true),
-    "cache-control": "no-cache, private",
-  };
-  const stream = call.response.stream(200, headers);
+  const stream = call.response.stream(200, WATCH_HEADERS[negotiated.encoding]);
   const framer = new Framer(call, negotiated, includeObjectOf(call));
   const { matches } = selection;
   const abort = new AbortController();
@@ -168,6 +180,8 @@ class Framer {
   readonly #transform: Negotiated["transform"];
   readonly #include: IncludeObject;
   readonly #clock: Call["services"]["clock"];
+  /** Names what this watch's frames look like, by type of event. */
+  readonly #forms: Readonly<Record<EventType, string>>;
   #columnsSent = false;
   /** The initial state has been sent. */
   started = false;
@@ -178,6 +192,14 @@ class Framer {
     this.#transform = negotiated.transform;
     this.#include = include;
     this.#clock = call.services.clock;
+    const form = `${negotiated.encoding}/${negotiated.transform}`;
+    this.#forms = {
+      ADDED: `ADDED ${form}`,
+      MODIFIED: `MODIFIED ${form}`,
+      DELETED: `DELETED ${form}`,
+      BOOKMARK: `BOOKMARK ${form}`,
+      ERROR: `ERROR ${form}`,
+    };
   }
   plain(event: CacheEvent): Buffer {
     return this.#frame(event.type, event.entry);
@@ -209,14 +231,20 @@ class Framer {
 
   #frame(type: EventType, entry: CacheEntry): Buffer {
     const installed = this.#installed;
-    if (this.#transform !== "none") return this.#frameObject(type, installed.object(entry));
-    const last = installed.lastFrame;
-    if (last !== undefined && last.entry === entry && last.type === type && last.encoding === this.#encoding) {
-      return last.frame;
-    }
-    const frame = this.#wrap(type, encodeEntry(installed, entry, this.#encoding));
-    installed.lastFrame = { entry, type, encoding: this.#encoding, frame };
+    // The first Table of a watch differs from the others.
+    if (this.#transform === "Table") return this.#frameObject(type, installed.object(entry));
+    if (installed.lastFrames?.entry !== entry) installed.lastFrames = { entry, byForm: new Map() };
+    const { byForm } = installed.lastFrames;
+    const form = this.#forms[type];
+    let frame = byForm.get(form);
+    if (frame === undefined) byForm.set(form, (frame = this.#make(type, entry)));
     return frame;
+  }
+  #make(type: EventType, entry: CacheEntry): Buffer {
+    const installed = this.#installed;
+    if (this.#transform === "none") return this.#wrap(type, encodeEntry(installed, entry, this.#encoding));
+    if (this.#encoding === "json") return this.#wrap(type, Buffer.concat(partialJson(installed, entry)));
+    return this.#frameObject(type, installed.object(entry));
   }
   #frameObject(type: EventType, object: Readonly<KubeObject>): Buffer {
     const { definition } = this.#installed;

@@ -55,6 +55,7 @@ describe("CacheSource", () => {
       revision: 1,
       object: { metadata: { name } },
       json: Buffer.alloc(0),
+      metadataJson: Buffer.alloc(0),
       variant: () => assert.fail(),
     });
     let watch: CacheWatchOptions | undefined;

@@ -63,6 +63,13 @@ function follow(cache: ResourceCache, options: Partial<CacheWatchOptions> = {}) 
 }
 
 describe("entries", () => {
+  it("show their metadata as a part of their bytes, whatever is written in it", async (t) => {
+    const { pods } = open(t);
+    const annotations = { braces: '}{"}\\', quotes: '\\"\\\\"', "{": "}", unicode: "\u2028é😀" };
+    const entry = await pods.create({ ...pod("odd"), metadata: { name: "odd", namespace: "default", annotations } });
+    assert.deepEqual(JSON.parse(entry.metadataJson.toString()), entry.object.metadata);
+    assert.equal(entry.metadataJson.buffer, entry.json.buffer);
+  });
   it("splice the revision into the stored bytes and share the writer's object", async (t) => {
     const { pods, store } = open(t);
     const written = pod("web", "n1");

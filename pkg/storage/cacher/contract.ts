@@ -14,6 +14,8 @@ export interface CacheEntry {
   readonly object: Readonly<KubeObject>;
   /** The same as JSON (UTF-8, no trailing newline). */
   readonly json: Buffer;
+  /** Its metadata alone: a view on `json`. */
+  readonly metadataJson: Buffer;
   /**
    * Another encoding of this entry (another version, protobuf, Table row, a framed watch event…), made on first use
    * and kept with the entry. `variant` names it, e.g. "autoscaling/v1:json" or "table:wide".

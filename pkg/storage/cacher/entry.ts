@@ -6,7 +6,10 @@ const CANONICAL_HEAD = /^\{"apiVersion":"[^"\\]*","kind":"[^"\\]*","metadata":\{
 const METADATA = Buffer.from('"metadata":{');
 /** apiVersion (group 253 + version 63) and kind (63) with their quotes fit easily. */
 const MAX_HEAD_BYTES = 512;
+const OPENING_BRACE = 0x7b;
 const CLOSING_BRACE = 0x7d;
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
 
 /** Values of each index of the resource, in the order of its index list. */
 export type IndexValues = readonly (readonly string[])[];
@@ -48,6 +51,8 @@ export class Entry implements CacheEntry {
   readonly #spliceLength: number;
   #object: Readonly<KubeObject> | undefined;
   #variants: Map<string, unknown> | undefined;
+  /** Where the metadata ends in `json`; found on first use. */
+  #metadataEnd = 0;
   indexValues: IndexValues = NO_INDEX_VALUES;
 
   private constructor(place: EntryPlace, revision: number, json: Buffer, headBytes: number, spliceBytes: number) {
@@ -81,6 +86,11 @@ export class Entry implements CacheEntry {
   get object(): Readonly<KubeObject> {
     this.#object ??= freeze(JSON.parse(this.json.toString()) as KubeObject);
     return this.#object;
+  }
+  get metadataJson(): Buffer {
+    const start = this.#headLength - 1;
+    if (this.#metadataEnd === 0) this.#metadataEnd = endOfObject(this.json, start);
+    return this.json.subarray(start, this.#metadataEnd);
   }
   /** Takes over the object this entry was written from, which spares parsing it. */
   adopt(object: KubeObject): void {
@@ -141,6 +151,19 @@ function canonicalize(value: Buffer, key: string): Buffer {
   if (typeof object !== "object" || object === null) throw new Error(`the value of ${key} is not a JSON object`);
   const candidate = object as KubeObject;
   return encodeValue({ ...candidate, metadata: candidate.metadata ?? {} }, "", "");
+}
+
+/** Where the JSON object that opens at `start` ends. The bytes are valid JSON. */
+function endOfObject(json: Buffer, start: number): number {
+  let depth = 0;
+  for (let at = start; at < json.length; at++) {
+    const byte = json[at];
+    if (byte === QUOTE) {
+      for (at++; json[at] !== QUOTE; at++) if (json[at] === BACKSLASH) at++;
+    } else if (byte === OPENING_BRACE) depth++;
+    else if (byte === CLOSING_BRACE && --depth === 0) return at + 1;
+  }
+  throw new Error("the object has no end");
 }
 
 /** Shallow, with metadata: deep freezing costs more than parsing; the rest of the tree is shared on trust. */

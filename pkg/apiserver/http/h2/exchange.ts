@@ -93,7 +93,7 @@ export class Exchange implements ApiRequest, ApiResponse, ResponseStream {
     return this.#abort.controller.signal;
   }
 
-  send(status: number, headers: Record<string, string>, body: Buffer | readonly Buffer[]): void {
+  send(status: number, headers: Readonly<Record<string, string>>, body: Buffer | readonly Buffer[]): void {
     if (this.closed || this.#begun) return;
     this.#begun = true;
     let size = 0;
@@ -108,7 +108,7 @@ export class Exchange implements ApiRequest, ApiResponse, ResponseStream {
     this.finishing = true;
     this.#connection.hasData(this);
   }
-  stream(status: number, headers: Record<string, string>): ResponseStream {
+  stream(status: number, headers: Readonly<Record<string, string>>): ResponseStream {
     if (!this.closed && !this.#begun) {
       this.#begun = true;
       const length = headers["content-length"];
