@@ -46,6 +46,12 @@ export interface Explainer {
 
 const SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:kube-system:";
 
+/**
+ * Shorter than upstream's 15 and 10 seconds, in the same proportion, so that the loops of the next leader, which have to
+ * fill their caches first, are at work within 15 seconds of the death of the last one.
+ */
+const LEADER_TIMES = { leaseDurationMs: 12_000, renewDeadlineMs: 8_000, retryPeriodMs: 2_000 };
+
 /** Runs `lead` while holding the Lease, again and again until the signal aborts; at once when there is no election. */
 async function elected(
   deps: LoopsDeps,
@@ -65,6 +71,7 @@ async function elected(
       clock,
       random,
       log,
+      ...LEADER_TIMES,
     });
     await elector.run(signal, lead);
   }
