@@ -87,6 +87,9 @@ const SOCAT = [
   "libkeyutils1",
 ];
 
+/** drill asks a name server for any type over UDP or TCP; getent resolves as programs do, through the search list. */
+const LOOKUP = ["ldnsutils", "libldns3", "libc-bin"];
+
 const nginx = (tag: string): ImageRecipe => ({
   reference: `docker.io/library/nginx:${tag}`,
   packages: ["nginx", "nginx-common", "libc6", "libcrypt1", "libpcre2-8-0", "libssl3", "zlib1g", "busybox"],
@@ -121,7 +124,7 @@ export const IMAGES: readonly ImageRecipe[] = [
   {
     ...busyboxBase,
     reference: "docker.io/kubits/nettools:1.0",
-    packages: [...SOCAT, "busybox"],
+    packages: [...SOCAT, ...LOOKUP, "busybox"],
     config: { Cmd: ["sh"], Env: [PATH] },
   },
   {
