@@ -39,31 +39,28 @@ function get(url: URL, check: HttpCheck, signal: AbortSignal): Promise<Answer> {
     if (headers["accept"] === "") delete headers["accept"];
     if (headers["user-agent"] === "") delete headers["user-agent"];
     const send = url.protocol === "https:" ? httpsRequest : httpRequest;
-    // Probes do not verify certificates: they ask whether the container answers, not who it is.
-    const request = send(
-      url,
-      { method: "GET", headers, agent: false, signal, rejectUnauthorized: false },
-      (response) => {
-        const chunks: Buffer[] = [];
-        let size = 0;
-        const done = () =>
-          resolve({
-            status: response.statusCode ?? 0,
-            body: Buffer.concat(chunks).toString("utf8").slice(0, BODY_LIMIT_BYTES),
-            location: response.headers.location,
-          });
-        response.on("data", (chunk: Buffer) => {
-          size += chunk.length;
-          if (size <= BODY_LIMIT_BYTES) chunks.push(chunk);
-          else {
-            done();
-            response.destroy();
-          }
+    // Probes do not verify certificates and are lenient with what they read: they ask whether the container answers.
+    const lenient = { rejectUnauthorized: false, insecureHTTPParser: true };
+    const request = send(url, { method: "GET", headers, agent: false, signal, ...lenient }, (response) => {
+      const chunks: Buffer[] = [];
+      let size = 0;
+      const done = () =>
+        resolve({
+          status: response.statusCode ?? 0,
+          body: Buffer.concat(chunks).toString("utf8").slice(0, BODY_LIMIT_BYTES),
+          location: response.headers.location,
         });
-        response.on("end", done);
-        response.on("error", reject);
-      },
-    );
+      response.on("data", (chunk: Buffer) => {
+        size += chunk.length;
+        if (size <= BODY_LIMIT_BYTES) chunks.push(chunk);
+        else {
+          done();
+          response.destroy();
+        }
+      });
+      response.on("end", done);
+      response.on("error", reject);
+    });
     request.on("error", reject);
     request.end();
   });

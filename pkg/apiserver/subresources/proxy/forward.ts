@@ -46,7 +46,8 @@ async function refusal(call: ForwardCall, incoming: IncomingMessage): Promise<Er
 function open(call: ForwardCall, backend: Backend, headers: Record<string, string | string[]>) {
   const { tls } = backend;
   const options = { host: backend.host, port: backend.port, path: backend.path, method: call.request.method, headers };
-  const common = { ...options, signal: call.request.signal, agent: false as const };
+  // Backends are anybody's: what a lenient client understands (headers ended by a bare line feed) is passed on.
+  const common = { ...options, signal: call.request.signal, agent: false as const, insecureHTTPParser: true };
   if (tls === undefined) return httpRequest(common);
   const { cert, key, ca, servername } = tls;
   const named = servername === undefined ? {} : { servername };
