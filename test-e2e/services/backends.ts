@@ -1,4 +1,5 @@
-import type { LabNode, TestCluster } from "../framework/lab.ts";
+import type { LabNode } from "../../hack/lib/lab.ts";
+import type { TestCluster } from "../framework/lab.ts";
 import { NETTOOLS, pod } from "../framework/manifests.ts";
 
 /** Ports of `backend` pods. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type LabNode, eventually, useCluster } from "../framework/lab.ts";
+import type { LabNode } from "../../hack/lib/lab.ts";
+import { eventually, useCluster } from "../framework/lab.ts";
 import { service } from "../framework/manifests.ts";
 import { HTTP, UDP, ask, askFromNode, backend, client, distinct } from "./backends.ts";
 
