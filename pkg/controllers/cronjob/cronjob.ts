@@ -92,7 +92,7 @@ class CronJobReconciler {
     const { clock, informers, recorder } = this.#env;
     const cronJob = informers.of(cronJobs).lister.get(key);
     if (cronJob === undefined || !this.#barrier.isCurrent(cronJob)) return DONE;
-    const owned = informers.owned(jobs).lister.byIndex(OWNER_INDEX, cronJob.metadata.uid);
+    const owned = await this.#ownedJobs(cronJob, signal);
     const plan = planCronJob(cronJob, owned, clock.now());
     for (const { type, reason, message } of plan.events) recorder.event(cronJob, type, reason, message);
     for (const job of plan.expired) await this.#deleteJob(cronJob, job, signal);
@@ -108,6 +108,24 @@ class CronJobReconciler {
     }
     await this.#writeStatus(cronJob, active, lastScheduleTime, plan.lastSuccessfulTime, signal);
     return plan.requeueAfterMs === undefined ? DONE : { requeueAfterMs: plan.requeueAfterMs };
+  }
+
+  /** The cache of Jobs may be behind our own status: what is active there and not here is asked for. */
+  async #ownedJobs(cronJob: CronJob, signal: AbortSignal): Promise<Job[]> {
+    const { client, informers } = this.#env;
+    const cached = informers.owned(jobs).lister.byIndex(OWNER_INDEX, cronJob.metadata.uid);
+    const known = new Set(cached.map(({ metadata }) => metadata.uid));
+    const missing: Job[] = [];
+    for (const { uid, name = "" } of cronJob.status?.active ?? []) {
+      if (known.has(uid ?? "")) continue;
+      try {
+        const job = await client.get(jobs, { namespace: cronJob.metadata.namespace ?? "", name }, { signal });
+        if (job.metadata.uid === uid) missing.push(job);
+      } catch (error) {
+        if (!isNotFound(error)) throw error;
+      }
+    }
+    return [...cached, ...missing];
   }
 
   async #start(cronJob: CronJob, start: number, signal: AbortSignal): Promise<Job | undefined> {

@@ -46,6 +46,7 @@ export function startHollowScheduler(
 }
 
 function isPending({ metadata, spec, status }: Pod): boolean {
+  if ((spec.schedulingGates ?? []).length > 0) return false;
   return (spec.nodeName ?? "") === "" && metadata.deletionTimestamp === undefined && status?.phase !== "Failed";
 }
 
