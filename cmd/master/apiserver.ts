@@ -35,7 +35,7 @@ export async function buildApiServer(deps: BuildDeps): Promise<ApiServer> {
     allowedNames: ["front-proxy-client"],
   });
   const sources = new Sources(registry, deps);
-  const { gatekeepers, issuer } = buildGatekeepers(deps, registry, sources);
+  const { gatekeepers, issuer } = await buildGatekeepers(deps, registry, sources);
   // Whoever asked before RBAC has read its roles would be refused, so nobody may ask yet.
   await sources.ready();
 

@@ -65,7 +65,56 @@ export const masterFlags = defineFlags({
   "authorization-mode": {
     type: "strings",
     default: ["Node", "RBAC"],
-    help: "Authorizers in order: Node, RBAC, AlwaysAllow.",
+    help: "Authorizers in order: Node, RBAC, Webhook, AlwaysAllow, AlwaysDeny.",
+    section: "Security",
+  },
+  "authorization-config": {
+    type: "string",
+    default: "",
+    help: "AuthorizationConfiguration in YAML, instead of --authorization-mode.",
+    section: "Security",
+  },
+  "authorization-webhook-config-file": {
+    type: "string",
+    default: "",
+    help: "Where the webhook of --authorization-mode=Webhook is, in kubeconfig's format.",
+    section: "Security",
+  },
+  "authorization-webhook-version": {
+    type: "string",
+    default: "v1",
+    choices: ["v1", "v1beta1"],
+    help: "Version of SubjectAccessReview the webhook gets.",
+    section: "Security",
+  },
+  "authorization-webhook-cache-authorized-ttl": {
+    type: "duration",
+    default: 300_000,
+    help: "How long the webhook's permissions are remembered.",
+    section: "Security",
+  },
+  "authorization-webhook-cache-unauthorized-ttl": {
+    type: "duration",
+    default: 30_000,
+    help: "How long its refusals are remembered.",
+    section: "Security",
+  },
+  "authentication-config": {
+    type: "string",
+    default: "",
+    help: "AuthenticationConfiguration in YAML: JWT issuers and anonymous access, instead of --oidc-*.",
+    section: "Security",
+  },
+  "authentication-token-webhook-config-file": {
+    type: "string",
+    default: "",
+    help: "Where a TokenReview webhook is, in kubeconfig's format.",
+    section: "Security",
+  },
+  "authentication-token-webhook-cache-ttl": {
+    type: "duration",
+    default: 120_000,
+    help: "How long its answers are remembered.",
     section: "Security",
   },
   "anonymous-auth": {
@@ -104,6 +153,18 @@ export const masterFlags = defineFlags({
   "oidc-username-prefix": { type: "string", default: "", help: "Prefix of user names.", section: "Security" },
   "oidc-groups-claim": { type: "string", default: "", help: "Claim with the groups.", section: "Security" },
   "oidc-groups-prefix": { type: "string", default: "", help: "Prefix of groups.", section: "Security" },
+  "oidc-required-claim": {
+    type: "map",
+    default: {},
+    help: "Claims (key=value) that a token must have.",
+    section: "Security",
+  },
+  "oidc-signing-algs": {
+    type: "strings",
+    default: ["RS256"],
+    help: "Accepted algorithms of signatures.",
+    section: "Security",
+  },
   "audit-log-path": {
     type: "string",
     default: "",

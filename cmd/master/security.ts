@@ -1,29 +1,15 @@
 import { readFileSync } from "node:fs";
 import type { Namespace, Node, Pod, Secret, ServiceAccount } from "#pkg/api/types/core-v1.ts";
 import { decodeYaml } from "#pkg/apimachinery/index.ts";
-import { createAdmissionChain } from "#pkg/apiserver/admission/index.ts";
+import { createAdmissionChain, HttpsTransport } from "#pkg/apiserver/admission/index.ts";
 import { AuditLogFile, AuditRecorder, parseAuditPolicy } from "#pkg/apiserver/audit/index.ts";
-import {
-  DEFAULT_REQUEST_HEADERS,
-  Impersonator,
-  OidcAuthenticator,
-  type TokenAuthenticator,
-  TokenIssuer,
-  createAuthenticator,
-  createAuthnReviews,
-  fetchJsonOverHttps,
-} from "#pkg/apiserver/authn/index.ts";
-import {
-  type AuthorizationMode,
-  RbacEscalation,
-  createAuthorizer,
-  createAuthzReviews,
-  forbiddenError,
-} from "#pkg/apiserver/authz/index.ts";
-import { systemNodeRules } from "#pkg/apiserver/bootstrap/index.ts";
+import { Impersonator, TokenIssuer, createAuthnReviews } from "#pkg/apiserver/authn/index.ts";
+import { RbacEscalation, type RbacAuthorizer, createAuthzReviews, forbiddenError } from "#pkg/apiserver/authz/index.ts";
 import { FlowController } from "#pkg/apiserver/flowcontrol/index.ts";
 import type { ApiServerDeps, Authorizer, ResourceRegistry } from "#pkg/apiserver/index.ts";
 import { UsageError } from "#pkg/config/index.ts";
+import { buildAuthenticator } from "./authentication.ts";
+import { buildAuthorizer } from "./authorization.ts";
 import type { BuildDeps, Sources } from "./build-deps.ts";
 
 /** What the API server asks before it serves a request. */
@@ -41,24 +27,25 @@ function coreSources(sources: Sources) {
     serviceAccounts: sources.of<ServiceAccount>("", "serviceaccounts"),
   };
 }
-type CoreSources = ReturnType<typeof coreSources>;
+export type CoreSources = ReturnType<typeof coreSources>;
 
 /** Authentication, authorization, admission, flow control and audit, as the flags want them. */
-export function buildGatekeepers(
+export async function buildGatekeepers(
   deps: BuildDeps,
   registry: ResourceRegistry,
   sources: Sources,
-): { gatekeepers: Gatekeepers; issuer: TokenIssuer } {
+): Promise<{ gatekeepers: Gatekeepers; issuer: TokenIssuer }> {
   const { flags, pki, clock, random } = deps;
   const core = coreSources(sources);
-  const { authorizer, rbac } = buildAuthorizer(deps, sources, core);
+  const transport = new HttpsTransport(clock);
+  const { authorizer, rbac } = await buildAuthorizer(deps, sources, core, transport);
   const issuer = new TokenIssuer({
     issuers: [flags["service-account-issuer"]],
     signingKey: pki.serviceAccount.key,
     clock,
     random,
   });
-  const authenticator = buildAuthenticator(deps, issuer, core);
+  const authenticator = await buildAuthenticator(deps, issuer, core, transport);
   const impersonator = new Impersonator(authorizer);
   const flow = new FlowController({
     flowSchemas: sources.of("flowcontrol.apiserver.k8s.io", "flowschemas"),
@@ -82,67 +69,13 @@ export function buildGatekeepers(
   return { gatekeepers, issuer };
 }
 
-function buildAuthorizer({ flags }: BuildDeps, sources: Sources, core: CoreSources) {
-  const rbacGroup = "rbac.authorization.k8s.io";
-  return createAuthorizer({
-    modes: flags["authorization-mode"] as AuthorizationMode[],
-    rbac: {
-      roles: sources.of(rbacGroup, "roles"),
-      roleBindings: sources.of(rbacGroup, "rolebindings"),
-      clusterRoles: sources.of(rbacGroup, "clusterroles"),
-      clusterRoleBindings: sources.of(rbacGroup, "clusterrolebindings"),
-    },
-    node: {
-      pods: core.pods,
-      persistentVolumeClaims: sources.of("", "persistentvolumeclaims"),
-      persistentVolumes: sources.of("", "persistentvolumes"),
-      volumeAttachments: sources.of("storage.k8s.io", "volumeattachments"),
-      resourceSlices: sources.of("resource.k8s.io", "resourceslices"),
-      nodeRules: systemNodeRules(),
-    },
-  });
-}
-
-function buildAuthenticator(deps: BuildDeps, issuer: TokenIssuer, core: CoreSources) {
-  const { flags, pki, clock } = deps;
-  const tokenFile = flags["token-auth-file"];
-  return createAuthenticator({
-    clock,
-    clientCa: pki.ca.cert,
-    requestHeader: { ...DEFAULT_REQUEST_HEADERS, ca: pki.frontProxyCa.cert, allowedNames: ["front-proxy-client"] },
-    serviceAccounts: { issuer, sources: core },
-    bootstrapTokens: { secrets: core.secrets },
-    anonymous: flags["anonymous-auth"],
-    tokenAuthenticators: buildOidc(deps),
-    ...(tokenFile === "" ? {} : { staticTokens: readFileSync(tokenFile, "utf8") }),
-  });
-}
-
-/** ID tokens of an OpenID Connect provider, when one is named. */
-function buildOidc({ flags, clock, log }: BuildDeps): TokenAuthenticator[] {
-  const issuerUrl = flags["oidc-issuer-url"];
-  if (issuerUrl === "") return [];
-  const optional = (name: "oidc-username-prefix" | "oidc-groups-claim" | "oidc-groups-prefix") =>
-    flags[name] === "" ? undefined : flags[name];
-  const options = {
-    issuerUrl,
-    clientId: flags["oidc-client-id"],
-    ca: flags["oidc-ca-file"] === "" ? undefined : readFileSync(flags["oidc-ca-file"], "utf8"),
-    usernameClaim: flags["oidc-username-claim"],
-    usernamePrefix: optional("oidc-username-prefix"),
-    groupsClaim: optional("oidc-groups-claim"),
-    groupsPrefix: optional("oidc-groups-prefix"),
-  };
-  return [new OidcAuthenticator({ options, fetchJson: fetchJsonOverHttps(clock), clock, log })];
-}
-
 function buildAdmission(
   deps: BuildDeps,
   registry: ResourceRegistry,
   sources: Sources,
   core: CoreSources,
   authorizer: Authorizer,
-  rbac: ReturnType<typeof createAuthorizer>["rbac"],
+  rbac: RbacAuthorizer | undefined,
 ) {
   const { flags, clock, random, log } = deps;
   const namespaces = registry.cache("", "namespaces");

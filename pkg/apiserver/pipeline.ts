@@ -56,13 +56,27 @@ export interface PipelineDeps {
   readonly audit?: AuditSink;
 }
 
-/** One line of the audit log per stage of a request. */
+/** What an answer was, for those who write it down. */
+export interface SentBody {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Buffer | readonly Buffer[];
+}
+
+/** Follows one request that the audit policy wants to be written down. */
+export interface AuditedRequest {
+  /** It is made in another user's name. */
+  impersonates(user: UserInfo): void;
+  annotate(key: string, value: string): void;
+  /** A stream of answers begins. */
+  started(code: number): void;
+  ended(code: number, annotations: ReadonlyMap<string, string>, sent: SentBody | undefined): void;
+}
+/** Lines of the audit log: one per stage of a request. */
 export interface AuditSink {
-  began(
-    request: ApiRequest,
-    target: RequestTarget,
-    user: UserInfo,
-  ): (code: number, annotations: ReadonlyMap<string, string>) => void;
+  /** Undefined when the policy does not care for the request. */
+  began(request: ApiRequest, target: RequestTarget, user: UserInfo): AuditedRequest | undefined;
+  /** Somebody could not prove who they are. */
+  refused(request: ApiRequest, target: RequestTarget): void;
 }
 
 const USER_AGENTS_FOR_PEOPLE = /^(curl|Wget|Mozilla\/5\.0)/;
@@ -79,23 +93,26 @@ export class Pipeline implements ApiHandler {
     const { services, observer } = this.#deps;
     const tracked = new TrackedResponse(response);
     let ended: ((code: number) => void) | undefined;
-    let audited: ReturnType<AuditSink["began"]> | undefined;
+    let audited: AuditedRequest | undefined;
     let release: (() => void) | undefined;
     const warnings: string[] = [];
     const auditAnnotations = new Map<string, string>();
     try {
       const target = parseTarget(request.method, request.url);
       ended = observer?.began(target);
-      const authenticated = await this.#deps.authenticator.authenticate(request);
-      const anonymous = authenticated ?? ANONYMOUS;
+      const authenticated = (await this.#authenticate(request, target)) ?? ANONYMOUS;
+      if (this.#deps.audit !== undefined) {
+        audited = this.#deps.audit.began(request, target, authenticated);
+        tracked.audited = audited;
+      }
       const user =
         this.#deps.impersonate === undefined
-          ? anonymous
-          : await this.#deps.impersonate(request, anonymous, this.#deps.authorizer);
-      audited = this.#deps.audit?.began(request, target, user);
+          ? authenticated
+          : await this.#deps.impersonate(request, authenticated, this.#deps.authorizer);
+      if (user !== authenticated) audited?.impersonates(user);
       const turn = this.#deps.flowControl?.(user, target, request);
       release = turn instanceof Promise ? await turn : turn;
-      const allowed = this.#authorize(user, target);
+      const allowed = this.#authorize(user, target, audited);
       if (allowed !== undefined) await allowed;
       await this.#serve(request, tracked, target, user, warnings, auditAnnotations);
     } catch (error) {
@@ -113,18 +130,31 @@ export class Pipeline implements ApiHandler {
     } finally {
       release?.();
       ended?.(tracked.code);
-      audited?.(tracked.code, auditAnnotations);
+      audited?.ended(tracked.code, auditAnnotations, tracked.sent);
     }
   }
 
-  #authorize(user: UserInfo, target: RequestTarget): void | Promise<void> {
+  async #authenticate(request: ApiRequest, target: RequestTarget): Promise<UserInfo | undefined> {
+    try {
+      return await this.#deps.authenticator.authenticate(request);
+    } catch (error) {
+      if (isStatusError(error) && error.code === 401) this.#deps.audit?.refused(request, target);
+      throw error;
+    }
+  }
+
+  #authorize(user: UserInfo, target: RequestTarget, audited: AuditedRequest | undefined): void | Promise<void> {
     const attributes = attributesOf(user, target);
     const decision = this.#deps.authorizer.authorize(attributes);
-    if (decision instanceof Promise) return decision.then((late) => this.#judge(attributes, late));
-    this.#judge(attributes, decision);
+    if (decision instanceof Promise) return decision.then((late) => this.#judge(attributes, late, audited));
+    this.#judge(attributes, decision, audited);
     return undefined;
   }
-  #judge(attributes: Attributes, { decision, reason }: Decision): void {
+  #judge(attributes: Attributes, { decision, reason }: Decision, audited: AuditedRequest | undefined): void {
+    if (audited !== undefined) {
+      audited.annotate("authorization.k8s.io/decision", decision === "allow" ? "allow" : "forbid");
+      audited.annotate("authorization.k8s.io/reason", reason);
+    }
     if (decision !== "allow") throw this.#deps.forbidden(attributes, reason);
   }
 
@@ -213,6 +243,9 @@ class TrackedResponse implements ApiResponse {
   readonly #inner: ApiResponse;
   begun = false;
   code = 0;
+  audited: AuditedRequest | undefined;
+  /** Kept for the audit log only. */
+  sent: SentBody | undefined;
   #stream: ReturnType<ApiResponse["stream"]> | undefined;
 
   constructor(inner: ApiResponse) {
@@ -221,11 +254,13 @@ class TrackedResponse implements ApiResponse {
   send(status: number, headers: Readonly<Record<string, string>>, body: Buffer | readonly Buffer[]): void {
     this.begun = true;
     this.code = status;
+    if (this.audited !== undefined) this.sent = { headers, body };
     this.#inner.send(status, headers, body);
   }
   stream(status: number, headers: Readonly<Record<string, string>>): ReturnType<ApiResponse["stream"]> {
     this.begun = true;
     this.code = status;
+    this.audited?.started(status);
     this.#stream = this.#inner.stream(status, headers);
     return this.#stream;
   }

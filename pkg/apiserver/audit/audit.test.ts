@@ -54,9 +54,10 @@ test("events have upstream's shape", async () => {
     peer: {},
     signal: new AbortController().signal,
   };
-  const completed = recorder.began(request, parseTarget(request.method, request.url), user);
+  const audited = recorder.began(request, parseTarget(request.method, request.url), user)!;
   await clock.advance(5);
-  completed(201, new Map([["authorization.k8s.io/decision", "allow"]]));
+  audited.annotate("authorization.k8s.io/decision", "allow");
+  audited.ended(201, new Map(), undefined);
   await new Promise((resolve) => setImmediate(resolve));
   const [received, complete] = lines as [Record<string, unknown>, Record<string, unknown>];
   assert.equal(received["stage"], "RequestReceived");

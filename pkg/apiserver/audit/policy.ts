@@ -5,7 +5,8 @@ import type { RequestTarget } from "../http/target.ts";
 export type AuditLevel = "None" | "Metadata" | "Request" | "RequestResponse";
 const LEVELS: readonly string[] = ["None", "Metadata", "Request", "RequestResponse"];
 /** Stages of a request that are written. */
-export type AuditStage = "RequestReceived" | "ResponseComplete";
+export type AuditStage = "RequestReceived" | "ResponseStarted" | "ResponseComplete" | "Panic";
+const STAGES: readonly string[] = ["RequestReceived", "ResponseStarted", "ResponseComplete", "Panic"];
 
 interface GroupResources {
   readonly group?: string;
@@ -21,11 +22,21 @@ export interface AuditRule {
   readonly namespaces?: readonly string[];
   readonly nonResourceURLs?: readonly string[];
   readonly omitStages?: readonly string[];
+  /** Overrides the policy's own. */
+  readonly omitManagedFields?: boolean;
 }
 /** The audit.k8s.io/v1 Policy of `--audit-policy-file`. */
 export interface AuditPolicy {
   readonly rules: readonly AuditRule[];
   readonly omitStages?: readonly string[];
+  readonly omitManagedFields?: boolean;
+}
+
+/** What is written of one request. */
+export interface AuditRequirement {
+  readonly level: AuditLevel;
+  readonly omitStages: ReadonlySet<string>;
+  readonly omitManagedFields: boolean;
 }
 
 /** Checks a parsed policy file. @throws TypeError naming what is wrong. */
@@ -35,11 +46,33 @@ export function parseAuditPolicy(value: unknown): AuditPolicy {
     throw new TypeError("the audit policy must be an audit.k8s.io/v1 Policy");
   const rules = policy.rules ?? [];
   if (rules.length === 0) throw new TypeError("the audit policy has no rules");
-  for (const [index, { level }] of rules.entries()) {
-    if (!LEVELS.includes(level))
-      throw new TypeError(`rules[${index}].level: Unsupported value: ${JSON.stringify(level)}`);
-  }
-  return { rules, omitStages: policy.omitStages ?? [] };
+  assertStages(policy.omitStages, "omitStages");
+  for (const [index, rule] of rules.entries()) assertRule(rule, `rules[${index}]`);
+  return { rules, omitStages: policy.omitStages ?? [], omitManagedFields: policy.omitManagedFields === true };
+}
+
+function assertStages(stages: readonly string[] = [], path: string): void {
+  for (const [index, stage] of stages.entries())
+    if (!STAGES.includes(stage))
+      throw new TypeError(
+        `${path}[${index}]: Invalid value: ${JSON.stringify(stage)}: allowed stages are ${STAGES.join(",")}`,
+      );
+}
+
+function assertRule(rule: AuditRule, path: string): void {
+  if (!LEVELS.includes(rule.level))
+    throw new TypeError(`${path}.level: Unsupported value: ${JSON.stringify(rule.level)}`);
+  assertStages(rule.omitStages, `${path}.omitStages`);
+  const { resources = [], namespaces = [], nonResourceURLs = [] } = rule;
+  if (nonResourceURLs.length > 0 && resources.length + namespaces.length > 0)
+    throw new TypeError(
+      `${path}.nonResourceURLs: Invalid value: rules cannot apply to both regular resources and non-resource URLs`,
+    );
+  for (const [index, { resources: names = [], resourceNames = [] }] of resources.entries())
+    if (resourceNames.length > 0 && names.length === 0)
+      throw new TypeError(
+        `${path}.resources[${index}].resourceNames: Invalid value: using resourceNames requires at least one resource`,
+      );
 }
 
 const covers = (values: readonly string[] | undefined, value: string): boolean =>
@@ -81,14 +114,11 @@ function ruleMatches(rule: AuditRule, user: UserInfo, target: RequestTarget): bo
 }
 
 /** Level and stages to leave out for a request: those of the first rule that matches, else nothing is written. */
-export function auditLevel(
-  policy: AuditPolicy,
-  user: UserInfo,
-  target: RequestTarget,
-): { level: AuditLevel; omitStages: ReadonlySet<string> } {
+export function auditLevel(policy: AuditPolicy, user: UserInfo, target: RequestTarget): AuditRequirement {
   const rule = policy.rules.find((own) => ruleMatches(own, user, target));
   return {
     level: rule?.level ?? "None",
     omitStages: new Set([...(policy.omitStages ?? []), ...(rule?.omitStages ?? [])]),
+    omitManagedFields: rule?.omitManagedFields ?? policy.omitManagedFields === true,
   };
 }

@@ -1,9 +1,10 @@
-import type { UserInfo } from "#pkg/apimachinery/index.ts";
+import { isRecord, type UserInfo } from "#pkg/apimachinery/index.ts";
 import { type Clock, formatMicroTime, type Random } from "#pkg/util/index.ts";
 import type { ApiRequest } from "../contract.ts";
 import type { RequestTarget } from "../http/target.ts";
-import type { AuditSink } from "../pipeline.ts";
-import { type AuditLevel, auditLevel, type AuditPolicy, type AuditStage } from "./policy.ts";
+import type { AuditedRequest, AuditSink, SentBody } from "../pipeline.ts";
+import { requestBody, sentBody } from "./bodies.ts";
+import { auditLevel, type AuditPolicy, type AuditRequirement, type AuditStage } from "./policy.ts";
 
 export interface AuditRecorderDeps {
   readonly policy: AuditPolicy;
@@ -13,9 +14,8 @@ export interface AuditRecorderDeps {
   readonly random: Random;
 }
 
-const WRITE_METHODS = new Set(["POST", "PUT", "PATCH", "DELETE"]);
-/** Bigger bodies are left out of events. */
-const MAX_BODY_BYTES = 256 * 1024;
+const NOBODY: UserInfo = { name: "", groups: [] };
+const LONG_RUNNING_SUBRESOURCES = new Set(["attach", "exec", "log", "portforward", "proxy"]);
 
 function wireUser({ name, uid, groups, extra }: UserInfo): object {
   return { username: name, ...(uid === undefined ? {} : { uid }), groups, ...(extra === undefined ? {} : { extra }) };
@@ -39,70 +39,121 @@ function sourceIPs({ headers, remoteAddress }: ApiRequest): string[] {
   return [...new Set([...forwarded.filter((address) => address !== ""), remoteAddress])];
 }
 
-/** The request's body as an object, where it is JSON of bearable size. */
-async function requestObject(request: ApiRequest): Promise<unknown> {
-  if (!WRITE_METHODS.has(request.method) || request.headers["content-type"]?.includes("json") !== true)
-    return undefined;
-  try {
-    const body = await request.body();
-    return body.length === 0 || body.length > MAX_BODY_BYTES ? undefined : JSON.parse(body.toString("utf8"));
-  } catch {
-    return undefined; // The client learnt of its broken body from the answer; the event stands without it.
-  }
-}
-
-/**
- * Writes audit.k8s.io/v1 events as a policy says. The levels Request and RequestResponse add the request's object;
- * response objects are not recorded.
- */
+/** Writes audit.k8s.io/v1 events as a policy says. Bodies are added at the levels Request and RequestResponse. */
 export class AuditRecorder implements AuditSink {
   readonly #deps: AuditRecorderDeps;
   constructor(deps: AuditRecorderDeps) {
     this.#deps = deps;
   }
 
-  began(
+  began(request: ApiRequest, target: RequestTarget, user: UserInfo): AuditedRequest | undefined {
+    const requirement = auditLevel(this.#deps.policy, user, target);
+    if (requirement.level === "None") return undefined;
+    const event = new AuditEvent(this.#deps, requirement, request, target, user);
+    event.emit("RequestReceived");
+    return event;
+  }
+
+  refused(request: ApiRequest, target: RequestTarget): void {
+    const requirement = auditLevel(this.#deps.policy, NOBODY, target);
+    if (requirement.level === "None") return;
+    const tried = request.headers["authorization"]?.split(" ")[0]?.toLowerCase();
+    const message = `Authentication failed, ${tried === undefined ? "no credentials provided" : `attempted: ${tried}`}`;
+    const event = new AuditEvent(this.#deps, requirement, request, target, NOBODY);
+    event.emit("ResponseStarted", { responseStatus: { metadata: {}, status: "Failure", message, code: 401 } });
+  }
+}
+
+/** What is known of one request so far. */
+class AuditEvent implements AuditedRequest {
+  readonly #deps: AuditRecorderDeps;
+  readonly #requirement: AuditRequirement;
+  readonly #request: ApiRequest;
+  readonly #target: RequestTarget;
+  readonly #annotations: Record<string, string> = {};
+  readonly #common: Record<string, unknown>;
+
+  constructor(
+    deps: AuditRecorderDeps,
+    requirement: AuditRequirement,
     request: ApiRequest,
     target: RequestTarget,
     user: UserInfo,
-  ): (code: number, annotations: ReadonlyMap<string, string>) => void {
-    const { policy, clock, random } = this.#deps;
-    const { level, omitStages } = auditLevel(policy, user, target);
-    if (level === "None") return () => undefined;
-    const received = clock.now();
-    const common = {
+  ) {
+    this.#deps = deps;
+    this.#requirement = requirement;
+    this.#request = request;
+    this.#target = target;
+    this.#common = {
       kind: "Event",
       apiVersion: "audit.k8s.io/v1",
-      level,
-      auditID: request.headers["audit-id"] ?? random.uuid(),
+      level: requirement.level,
+      auditID: request.headers["audit-id"] ?? deps.random.uuid(),
       requestURI: request.url,
       verb: target.verb,
       user: wireUser(user),
       sourceIPs: sourceIPs(request),
       userAgent: request.headers["user-agent"],
       objectRef: objectRef(target),
-      requestReceivedTimestamp: formatMicroTime(received),
+      requestReceivedTimestamp: formatMicroTime(deps.clock.now()),
     };
-    const emit = (stage: AuditStage, more: object = {}): void => {
-      if (omitStages.has(stage)) return;
-      this.#deps.write(JSON.stringify({ ...common, stage, ...more, stageTimestamp: formatMicroTime(clock.now()) }));
-    };
-    emit("RequestReceived");
-    return (code, annotations) => void this.#complete(request, level, code, annotations, emit);
   }
 
-  async #complete(
-    request: ApiRequest,
-    level: AuditLevel,
-    code: number,
-    annotations: ReadonlyMap<string, string>,
-    emit: (stage: AuditStage, more: object) => void,
-  ): Promise<void> {
-    const object = level === "Metadata" ? undefined : await requestObject(request);
-    emit("ResponseComplete", {
-      responseStatus: { metadata: {}, code },
-      ...(object === undefined ? {} : { requestObject: object }),
-      ...(annotations.size === 0 ? {} : { annotations: Object.fromEntries(annotations) }),
+  emit(stage: AuditStage, more: object = {}): void {
+    if (this.#requirement.omitStages.has(stage)) return;
+    const stageTimestamp = formatMicroTime(this.#deps.clock.now());
+    this.#deps.write(JSON.stringify({ ...this.#common, stage, ...more, stageTimestamp }));
+  }
+  impersonates(user: UserInfo): void {
+    this.#common["impersonatedUser"] = wireUser(user);
+  }
+  annotate(key: string, value: string): void {
+    this.#annotations[key] = value;
+  }
+  started(code: number): void {
+    if (this.#target.verb === "watch" || this.#connects)
+      this.emit("ResponseStarted", { responseStatus: { metadata: {}, code } });
+  }
+  ended(code: number, annotations: ReadonlyMap<string, string>, sent: SentBody | undefined): void {
+    void this.#complete(code, { ...this.#annotations, ...Object.fromEntries(annotations) }, sent);
+  }
+
+  async #complete(code: number, annotations: Record<string, string>, sent: SentBody | undefined): Promise<void> {
+    const { level } = this.#requirement;
+    const requestObject =
+      level === "Metadata" || this.#connects ? undefined : this.#shown(await requestBody(this.#request));
+    const wanted = level === "RequestResponse" || code >= 400;
+    const answer = wanted && !this.#connects ? await sentBody(sent) : undefined;
+    this.emit("ResponseComplete", {
+      responseStatus: statusOf(code, answer),
+      requestObject,
+      responseObject: level === "RequestResponse" ? this.#shown(answer) : undefined,
+      ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
     });
   }
+  /** Bodies of connections are streams, and not of the API. */
+  get #connects(): boolean {
+    return LONG_RUNNING_SUBRESOURCES.has(this.#target.subresource);
+  }
+  #shown(object: unknown): unknown {
+    return this.#requirement.omitManagedFields ? withoutManagedFields(object) : object;
+  }
+}
+
+function statusOf(code: number, answer: unknown): object {
+  if (!isRecord(answer) || answer["kind"] !== "Status") return { metadata: {}, code };
+  const { status, message, reason, details } = answer;
+  return { metadata: {}, status, message, reason, details, code };
+}
+
+function withoutManagedFields(object: unknown): unknown {
+  if (!isRecord(object)) return object;
+  const { metadata, items } = object;
+  const changed = { ...object };
+  if (isRecord(metadata)) {
+    const { managedFields: _, ...rest } = metadata;
+    changed["metadata"] = rest;
+  }
+  if (Array.isArray(items)) changed["items"] = items.map(withoutManagedFields);
+  return changed;
 }

@@ -26,10 +26,10 @@ import { alwaysAllow, alwaysDeny, privilegedGroup, UnionAuthorizer } from "./uni
 export type AuthorizationMode = "Node" | "RBAC" | "Webhook" | "AlwaysAllow" | "AlwaysDeny";
 
 export interface AuthorizerDeps {
-  readonly modes: readonly AuthorizationMode[];
+  /** In order. An authorizer of its own (a webhook) may stand among them. */
+  readonly modes: readonly (Exclude<AuthorizationMode, "Webhook"> | Authorizer)[];
   readonly rbac?: RbacSources;
   readonly node?: NodeAuthorizerDeps;
-  readonly webhook?: Authorizer;
 }
 
 /** The authorizer of the given modes in order. @throws Error for a mode whose dependencies are missing. */
@@ -37,11 +37,11 @@ export function createAuthorizer(deps: AuthorizerDeps): { authorizer: Authorizer
   let rbac: RbacAuthorizer | undefined;
   const chain: Authorizer[] = [privilegedGroup];
   for (const mode of deps.modes) {
-    if (mode === "AlwaysAllow") chain.push(alwaysAllow);
+    if (typeof mode === "object") chain.push(mode);
+    else if (mode === "AlwaysAllow") chain.push(alwaysAllow);
     else if (mode === "AlwaysDeny") chain.push(alwaysDeny);
     else if (mode === "RBAC" && deps.rbac !== undefined) chain.push((rbac = new RbacAuthorizer(deps.rbac)));
     else if (mode === "Node" && deps.node !== undefined) chain.push(new NodeAuthorizer(deps.node));
-    else if (mode === "Webhook" && deps.webhook !== undefined) chain.push(deps.webhook);
     else throw new Error(`authorization mode ${mode} is not configured`);
   }
   return { authorizer: new UnionAuthorizer(chain), rbac };
@@ -53,5 +53,6 @@ export { NodeAuthorizer, nodeNameOf, type NodeAuthorizerDeps } from "./node.ts";
 export { RbacEscalation } from "./escalation.ts";
 export { createAuthzReviews, type AuthzReviewDeps } from "./reviews.ts";
 export type { ReviewContext, ReviewHandler } from "../review.ts";
+export { type AuthorizerSettings, parseAuthorizationConfiguration } from "./configuration.ts";
 export { AuthorizationWebhook, type AuthorizationWebhookDeps } from "./webhook.ts";
 export type { ReviewWebhookConfig } from "../review-webhook.ts";

@@ -2,6 +2,7 @@ import { LRUCache } from "lru-cache";
 import type { SubjectAccessReviewStatus } from "#pkg/api/types/authorization-v1.ts";
 import type { Clock, Logger } from "#pkg/util/index.ts";
 import type { WebhookTransport } from "../admission/webhook/client.ts";
+import type { ReviewConditions } from "./configuration.ts";
 import type { Attributes, Authorizer, Decision } from "../contract.ts";
 import { postReview, type ReviewWebhookConfig } from "../review-webhook.ts";
 
@@ -14,6 +15,12 @@ export interface AuthorizationWebhookDeps {
   readonly allowedTtlMs?: number;
   /** `--authorization-webhook-cache-unauthorized-ttl`, default 30 seconds. */
   readonly refusedTtlMs?: number;
+  /** Of SubjectAccessReview, default v1. */
+  readonly version?: "v1" | "v1beta1";
+  /** What a webhook that cannot be asked means; default NoOpinion. */
+  readonly failurePolicy?: "NoOpinion" | "Deny";
+  /** Which reviews it is asked about; default all. */
+  readonly conditions?: ReviewConditions;
 }
 
 const CACHED_DECISIONS = 8192;
@@ -48,7 +55,9 @@ function specOf(attributes: Attributes): object {
   };
 }
 
-/** Asks a SubjectAccessReview webhook. One that cannot be asked has no opinion. */
+const NO_OPINION: Decision = { decision: "no-opinion", reason: "" };
+
+/** Asks a SubjectAccessReview webhook. */
 export class AuthorizationWebhook implements Authorizer {
   readonly #deps: AuthorizationWebhookDeps;
   readonly #decisions = new LRUCache<string, { readonly decision: Decision; readonly until: number }>({
@@ -63,18 +72,31 @@ export class AuthorizationWebhook implements Authorizer {
     const key = JSON.stringify(spec);
     const known = this.#decisions.get(key);
     if (known !== undefined && this.#deps.clock.now() < known.until) return known.decision;
+    try {
+      if (this.#deps.conditions?.(spec) === false) return NO_OPINION;
+    } catch (err) {
+      return this.#failed(err, "Match conditions of an authorization webhook failed");
+    }
     return this.#ask(spec, key);
+  }
+  #failed(err: unknown, message: string): Decision {
+    const { log, failurePolicy = "NoOpinion" } = this.#deps;
+    log.warn({ err, failurePolicy }, message);
+    return failurePolicy === "Deny" ? { decision: "deny", reason: "" } : NO_OPINION;
   }
 
   async #ask(spec: object, key: string): Promise<Decision> {
-    const { transport, config, clock, log, allowedTtlMs = 300_000, refusedTtlMs = 30_000 } = this.#deps;
+    const { transport, config, clock, allowedTtlMs = 300_000, refusedTtlMs = 30_000, version = "v1" } = this.#deps;
     let status: SubjectAccessReviewStatus;
     try {
-      const review = { apiVersion: "authorization.k8s.io/v1", kind: "SubjectAccessReview", spec };
+      const review = {
+        apiVersion: `authorization.k8s.io/${version}`,
+        kind: "SubjectAccessReview",
+        spec: inVersion(spec, version),
+      };
       status = await postReview<SubjectAccessReviewStatus>(transport, config, review);
     } catch (err) {
-      log.warn({ err }, "Authorization webhook could not be asked");
-      return { decision: "no-opinion", reason: "" };
+      return this.#failed(err, "Authorization webhook could not be asked");
     }
     const reason = status.reason ?? "";
     const decision: Decision = {
@@ -85,4 +107,11 @@ export class AuthorizationWebhook implements Authorizer {
       this.#decisions.set(key, { decision, until: clock.now() + (status.allowed ? allowedTtlMs : refusedTtlMs) });
     return decision;
   }
+}
+
+/** v1beta1 calls the groups "group". */
+function inVersion(spec: object, version: "v1" | "v1beta1"): object {
+  if (version === "v1") return spec;
+  const { groups, ...rest } = spec as { groups?: unknown };
+  return { ...rest, group: groups };
 }

@@ -1,0 +1,89 @@
+import { readFileSync } from "node:fs";
+import { decodeYaml } from "#pkg/apimachinery/index.ts";
+import type { HttpsTransport } from "#pkg/apiserver/admission/index.ts";
+import {
+  type AuthenticationSettings,
+  DEFAULT_REQUEST_HEADERS,
+  OidcAuthenticator,
+  type OidcOptions,
+  type TokenAuthenticator,
+  type TokenIssuer,
+  TokenWebhook,
+  createAuthenticator,
+  fetchJsonOverHttps,
+  parseAuthenticationConfiguration,
+} from "#pkg/apiserver/authn/index.ts";
+import { UsageError } from "#pkg/config/index.ts";
+import type { BuildDeps } from "./build-deps.ts";
+import { reviewWebhook } from "./review-webhook.ts";
+import type { CoreSources } from "./security.ts";
+
+/** All methods of authentication that the flags switch on. */
+export async function buildAuthenticator(
+  deps: BuildDeps,
+  issuer: TokenIssuer,
+  core: CoreSources,
+  transport: HttpsTransport,
+) {
+  const { flags, pki, clock } = deps;
+  const tokenFile = flags["token-auth-file"];
+  const settings = settingsOf(deps);
+  const { anonymousPaths } = settings;
+  return createAuthenticator({
+    clock,
+    clientCa: pki.ca.cert,
+    requestHeader: { ...DEFAULT_REQUEST_HEADERS, ca: pki.frontProxyCa.cert, allowedNames: ["front-proxy-client"] },
+    serviceAccounts: { issuer, sources: core },
+    bootstrapTokens: { secrets: core.secrets },
+    anonymous: settings.anonymous ?? flags["anonymous-auth"],
+    ...(anonymousPaths === undefined ? {} : { anonymousPaths }),
+    tokenAuthenticators: [...providers(deps, settings), ...(await tokenWebhook(deps, transport))],
+    ...(tokenFile === "" ? {} : { staticTokens: readFileSync(tokenFile, "utf8") }),
+  });
+}
+
+/** What --authentication-config says. */
+function settingsOf({ flags }: BuildDeps): AuthenticationSettings {
+  const file = flags["authentication-config"];
+  if (file === "") return { issuers: [] };
+  if (flags["oidc-issuer-url"] !== "") throw new UsageError("--authentication-config excludes the --oidc-* flags");
+  return parseAuthenticationConfiguration(decodeYaml(readFileSync(file, "utf8")).value);
+}
+
+/** OpenID Connect providers whose ID tokens are accepted: those of the file, or the one of the --oidc-* flags. */
+function providers(deps: BuildDeps, { issuers }: AuthenticationSettings): TokenAuthenticator[] {
+  const { clock, log } = deps;
+  const fetchJson = fetchJsonOverHttps(clock);
+  const flagged = flaggedProvider(deps);
+  const all = flagged === undefined ? issuers : [flagged];
+  return all.map((options) => new OidcAuthenticator({ options, fetchJson, clock, log }));
+}
+
+function flaggedProvider({ flags }: BuildDeps): OidcOptions | undefined {
+  const issuerUrl = flags["oidc-issuer-url"];
+  if (issuerUrl === "") return undefined;
+  if (flags["oidc-client-id"] === "") throw new UsageError("--oidc-issuer-url needs an --oidc-client-id");
+  const optional = (name: "oidc-username-prefix" | "oidc-groups-claim" | "oidc-groups-prefix") =>
+    flags[name] === "" ? undefined : flags[name];
+  return {
+    issuerUrl,
+    clientId: flags["oidc-client-id"],
+    ca: flags["oidc-ca-file"] === "" ? undefined : readFileSync(flags["oidc-ca-file"], "utf8"),
+    usernameClaim: flags["oidc-username-claim"],
+    usernamePrefix: optional("oidc-username-prefix"),
+    groupsClaim: optional("oidc-groups-claim"),
+    groupsPrefix: optional("oidc-groups-prefix"),
+    requiredClaims: flags["oidc-required-claim"],
+    signingAlgorithms: flags["oidc-signing-algs"],
+  };
+}
+
+async function tokenWebhook(
+  { flags, clock, log }: BuildDeps,
+  transport: HttpsTransport,
+): Promise<TokenAuthenticator[]> {
+  const file = flags["authentication-token-webhook-config-file"];
+  if (file === "") return [];
+  const cacheTtlMs = flags["authentication-token-webhook-cache-ttl"];
+  return [new TokenWebhook({ transport, config: await reviewWebhook(file), clock, log, cacheTtlMs })];
+}
