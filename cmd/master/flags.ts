@@ -23,6 +23,18 @@ export const masterFlags = defineFlags({
     help: "Address at which nodes and pods reach this API server; empty: that of the default route.",
     section: "API server",
   },
+  "max-requests-inflight": {
+    type: "integer",
+    default: 400,
+    help: "With --max-mutating-requests-inflight: seats that priority levels share.",
+    section: "API server",
+  },
+  "max-mutating-requests-inflight": {
+    type: "integer",
+    default: 200,
+    help: "Added to --max-requests-inflight.",
+    section: "API server",
+  },
   "data-dir": {
     type: "string",
     default: "/var/lib/kubits",

@@ -50,6 +50,11 @@ export async function buildGatekeepers(
   const flow = new FlowController({
     flowSchemas: sources.of("flowcontrol.apiserver.k8s.io", "flowschemas"),
     priorityLevels: sources.of("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations"),
+    totalSeats: flags["max-requests-inflight"] + flags["max-mutating-requests-inflight"],
+    loadOf: (group, version, resource) => {
+      const cache = registry.lookup(group, version, resource)?.cache;
+      return cache === undefined ? undefined : { objects: cache.count(), watchers: cache.watching() };
+    },
     clock,
   });
   const gatekeepers: Gatekeepers = {

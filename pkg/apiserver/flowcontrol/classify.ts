@@ -13,9 +13,11 @@ export interface FlowRequest {
   readonly verb: string;
   readonly path: string;
   readonly group: string;
+  readonly version: string;
   readonly resource: string;
   readonly subresource: string;
   readonly namespace: string;
+  readonly query: URLSearchParams;
 }
 
 function subjectMatches({ kind, user, group, serviceAccount }: Subject, who: UserInfo): boolean {

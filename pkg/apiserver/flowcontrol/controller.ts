@@ -4,6 +4,7 @@ import type { Clock } from "#pkg/util/index.ts";
 import type { ObjectSource } from "../source/index.ts";
 import { classify, flowOf, type FlowRequest, orderFlowSchemas } from "./classify.ts";
 import { type Level, Levels } from "./levels.ts";
+import { estimateWork, type LoadOf, type Work } from "./work.ts";
 import type { Waiter } from "./queue-set.ts";
 
 export interface FlowControlDeps {
@@ -14,6 +15,8 @@ export interface FlowControlDeps {
   readonly totalSeats?: number;
   /** How long a request may wait; default 15 s, a quarter of the request timeout. */
   readonly queueTimeoutMs?: number;
+  /** How big resources are; without it every request takes one seat. */
+  readonly loadOf?: LoadOf;
 }
 
 const PASS = (): void => undefined;
@@ -43,7 +46,7 @@ export class FlowController {
   }
 
   /**
-   * Takes a seat, at once when one is free. What is returned gives it back (idempotent).
+   * Takes seats, at once when they are free. What is returned gives them back (idempotent).
    * @throws StatusError 429 when the level is full and the request may not wait (any longer).
    */
   admit(user: UserInfo, request: FlowRequest, waiter: Waiter): (() => void) | Promise<() => void> {
@@ -54,19 +57,27 @@ export class FlowController {
       this.#levels.get(schema?.spec.priorityLevelConfiguration.name ?? CATCH_ALL) ?? this.#levels.get(CATCH_ALL);
     if (level === undefined || level.exempt) return PASS;
     const flow = schema === undefined ? CATCH_ALL : flowOf(schema, user, request);
-    const acquired = this.#levels.acquire(level, flow, this.#deps.queueTimeoutMs ?? 15_000, waiter);
-    if (acquired instanceof Promise) return acquired.then((refusal) => this.#judged(level, refusal));
-    return this.#judged(level, acquired);
+    const work = estimateWork(request, level.nominal, this.#deps.loadOf);
+    const acquired = this.#levels.acquire(level, flow, work.seats, this.#deps.queueTimeoutMs ?? 15_000, waiter);
+    if (acquired instanceof Promise) return acquired.then((refusal) => this.#judged(level, work, refusal));
+    return this.#judged(level, work, acquired);
   }
 
-  #judged(level: Level, refusal: string | undefined): () => void {
+  #judged(level: Level, work: Work, refusal: string | undefined): () => void {
     if (refusal !== undefined) throw tooManyRequests("too many requests, please try again later.", 1);
     let released = false;
     return () => {
       if (released) return;
       released = true;
-      this.#levels.release(level);
+      this.#linger(level, work);
+      this.#levels.release(level, work.seats);
     };
+  }
+  /** The answer is there, but watchers are still being told. */
+  #linger(level: Level, { finalSeats, finalMs }: Work): void {
+    if (finalSeats === 0) return;
+    this.#levels.occupy(level, finalSeats);
+    this.#deps.clock.schedule(finalMs, () => this.#levels.release(level, finalSeats));
   }
 
   /** Seats in use and requests waiting, by priority level. */

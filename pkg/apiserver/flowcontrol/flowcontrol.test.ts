@@ -14,6 +14,8 @@ const request = (more: Partial<FlowRequest> = {}): FlowRequest => ({
   verb: "list",
   path: "/api/v1/namespaces/ns/pods",
   group: "",
+  version: "v1",
+  query: new URLSearchParams(),
   resource: "pods",
   subresource: "",
   namespace: "ns",
@@ -127,9 +129,11 @@ describe("seats", () => {
   const enter = async (group: string, user = "u", signal = never): Promise<() => void> =>
     flow.admit(authenticated(user, group), request(), { signal });
   const settled = async (promise: Promise<unknown>): Promise<boolean> => {
-    const pending = Symbol("pending");
+    let done = false;
+    const note = (): void => void (done = true);
+    promise.then(note, note);
     await new Promise((resolve) => setImmediate(resolve));
-    return (await Promise.race([promise.catch(() => undefined), Promise.resolve(pending)])) !== pending;
+    return done;
   };
 
   test("each level has its share; the next waits until one leaves", async () => {
@@ -209,5 +213,59 @@ describe("seats", () => {
     await enter("a");
     await enter("a");
     await assert.rejects(enter("a"), { code: 429 });
+  });
+
+  test("long lists take several seats, watched writes keep some for a while", async () => {
+    let load = { objects: 250, watchers: 0 };
+    const weighing = new FlowController({
+      flowSchemas: schemas,
+      priorityLevels: levels,
+      clock,
+      totalSeats: 80,
+      loadOf: () => load,
+    });
+    const inUse = (): number => weighing.state().find((each) => each.level === "a")!.inUse;
+    const seatsOf = async (more: Partial<FlowRequest>): Promise<number> => {
+      const leave = await weighing.admit(authenticated("u", "a"), request(more), { signal: never });
+      const taken = inUse();
+      leave();
+      return taken;
+    };
+    const query = (text: string) => ({ query: new URLSearchParams(text) });
+    assert.equal(await seatsOf({}), 3);
+    assert.equal(await seatsOf(query("limit=100")), 1);
+    assert.equal(await seatsOf(query("limit=100&labelSelector=a")), 3);
+    assert.equal(await seatsOf(query("fieldSelector=metadata.name%3Dx")), 1);
+    assert.equal(await seatsOf({ verb: "get" }), 1);
+    load = { objects: 100_000, watchers: 95 };
+    assert.equal(await seatsOf({}), 6); // 15 % of 40
+    assert.equal(inUse(), 0);
+    assert.equal(await seatsOf({ verb: "update" }), 1);
+    assert.equal(inUse(), 6); // ten seats' worth of telling, as six for longer
+    await clock.advance(9);
+    assert.equal(inUse(), 0);
+  });
+
+  test("who needs more seats than are left waits its turn, and nobody passes by", async () => {
+    const load = { objects: 1000, watchers: 0 };
+    const weighing = new FlowController({
+      flowSchemas: schemas,
+      priorityLevels: levels,
+      clock,
+      totalSeats: 20,
+      loadOf: () => load,
+    });
+    const admit = async (verb: string): Promise<() => void> =>
+      weighing.admit(authenticated("u", "a"), request({ verb }), { signal: never });
+    const gets = await Promise.all(Array.from({ length: 9 }, () => admit("get")));
+    const list = admit("list"); // two seats of ten
+    assert.equal(await settled(list), false);
+    const late = admit("get");
+    assert.equal(await settled(late), false);
+    gets.pop()!();
+    assert.equal(await settled(list), true);
+    assert.equal(await settled(late), false);
+    gets.pop()!();
+    await late;
   });
 });

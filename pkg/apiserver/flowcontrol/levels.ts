@@ -82,10 +82,13 @@ export class Levels {
     }
   }
 
-  /** Is there a seat for one more request of this level, its own or a borrowed one? */
-  hasSeat(level: Level): boolean {
-    if (level.exempt || level.inUse < level.nominal) return true;
-    if (level.inUse - level.nominal >= level.borrowable) return false;
+  /** Are there so many seats for one more request of this level, its own or borrowed ones? */
+  hasSeats(level: Level, seats: number): boolean {
+    const beyond = level.inUse + seats - level.nominal;
+    if (level.exempt || beyond <= 0) return true;
+    // Who needs more than the level has runs alone.
+    if (level.inUse === 0 && level.nominal > 0) return true;
+    if (beyond > level.borrowable) return false;
     let idle = 0;
     let borrowed = 0;
     for (const other of this.#levels.values()) {
@@ -93,38 +96,41 @@ export class Levels {
       idle += Math.max(0, Math.min(other.lendable, other.nominal - other.inUse));
       borrowed += Math.max(0, other.inUse - other.nominal);
     }
-    return idle - borrowed > level.inUse - level.nominal;
+    return idle - borrowed >= beyond;
   }
 
-  /** Gives a seat back and lets those in who can use it. */
-  release(level: Level): void {
-    level.inUse--;
+  /** Gives seats back and lets those in who can use them. */
+  release(level: Level, seats: number): void {
+    level.inUse -= seats;
     // Whose seat it was has the first claim; an idle one may then be lent.
     for (const candidate of [level, ...this.#levels.values()]) {
       const { queues } = candidate;
       if (queues === undefined) continue;
-      while (queues.waiting > 0 && this.hasSeat(candidate)) {
-        candidate.inUse++;
-        if (!queues.pop()) {
-          candidate.inUse--;
-          break;
-        }
+      for (let next = queues.next(); next !== undefined && this.hasSeats(candidate, next.seats); next = queues.next()) {
+        candidate.inUse += next.seats;
+        next.start();
       }
     }
   }
 
-  /** Takes a seat at once, or waits for one. The refusal is undefined when the request may start. */
+  /** Takes seats whether there are any or not: for work that cannot be put off. */
+  occupy(level: Level, seats: number): void {
+    level.inUse += seats;
+  }
+
+  /** Takes seats at once, or waits for them. The refusal is undefined when the request may start. */
   acquire(
     level: Level,
     flow: string,
+    seats: number,
     timeoutMs: number,
     waiter: Waiter,
   ): Refusal | "rejected" | undefined | Promise<Refusal | undefined> {
-    if (this.hasSeat(level) && (level.queues === undefined || level.queues.waiting === 0)) {
-      level.inUse++;
+    if ((level.queues === undefined || level.queues.waiting === 0) && this.hasSeats(level, seats)) {
+      level.inUse += seats;
       return undefined;
     }
-    // The seat is counted by whoever pops the queue.
-    return level.queues === undefined ? "rejected" : level.queues.enqueue(flow, timeoutMs, waiter);
+    // The seats are counted by whoever lets the request start.
+    return level.queues === undefined ? "rejected" : level.queues.enqueue(flow, seats, timeoutMs, waiter);
   }
 }

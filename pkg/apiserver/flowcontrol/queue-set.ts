@@ -12,6 +12,7 @@ export interface Waiter {
   readonly signal: AbortSignal;
 }
 interface Waiting {
+  readonly seats: number;
   readonly start: () => void;
   readonly refuse: () => void;
 }
@@ -42,7 +43,7 @@ export function dealHand(flow: string, { queues, handSize }: QueueConfig): numbe
   return hand;
 }
 
-/** Fair queues of one priority level. Knows nothing of seats: `pop` hands out whoever is next. */
+/** Fair queues of one priority level. Who may start is others' business: `next` only says whose turn it is. */
 export class QueueSet {
   #config: QueueConfig;
   #queues: Queue[];
@@ -60,8 +61,8 @@ export class QueueSet {
     return this.#waiting;
   }
 
-  /** Waits in the shortest queue of the flow's hand. Resolves when popped; rejects never: the refusal is a value. */
-  enqueue(flow: string, timeoutMs: number, { signal }: Waiter): Promise<Refusal | undefined> {
+  /** Waits in the shortest queue of the flow's hand. Resolves when started; rejects never: the refusal is a value. */
+  enqueue(flow: string, seats: number, timeoutMs: number, { signal }: Waiter): Promise<Refusal | undefined> {
     const hand = dealHand(flow, this.#config).map((index) => this.#queues[index]!);
     const queue = hand.reduce((best, own) => (own.waiting.length < best.waiting.length ? own : best));
     if (queue.waiting.length >= this.#config.queueLengthLimit) return Promise.resolve("queue-full");
@@ -81,7 +82,7 @@ export class QueueSet {
         queue.waiting.splice(index, 1);
         leave(refusal);
       };
-      const entry: Waiting = { start: () => leave(undefined), refuse: () => leave("cancelled") };
+      const entry: Waiting = { seats, start: () => leave(undefined), refuse: () => leave("cancelled") };
       const cancel = this.#clock.schedule(timeoutMs, () => withdraw("timed-out"));
       const onAbort = (): void => withdraw("cancelled");
       signal.addEventListener("abort", onAbort, { once: true });
@@ -90,17 +91,21 @@ export class QueueSet {
     });
   }
 
-  /** Lets the next request start: from the queue that has had the least. False when none waits. */
-  pop(): boolean {
+  /** Whose turn it is: the first of the queue that has had the least. Undefined when none waits. */
+  next(): { readonly seats: number; start(): void } | undefined {
     let next: Queue | undefined;
     for (const queue of this.#queues) {
       if (queue.waiting.length > 0 && (next === undefined || queue.virtualTime < next.virtualTime)) next = queue;
     }
-    if (next === undefined) return false;
-    this.#virtualNow = next.virtualTime;
-    next.virtualTime += 1;
-    next.waiting.shift()!.start();
-    return true;
+    if (next === undefined) return undefined;
+    const queue = next;
+    const { seats } = queue.waiting[0]!;
+    const start = (): void => {
+      this.#virtualNow = queue.virtualTime;
+      queue.virtualTime += seats;
+      queue.waiting.shift()!.start();
+    };
+    return { seats, start };
   }
 
   /** Turns away everybody (the level is gone). */

@@ -105,6 +105,8 @@ export interface ResourceCache {
   watch(options: CacheWatchOptions): void;
   /** Number of objects. */
   count(): number;
+  /** Number of open watches. */
+  watching(): number;
   close(): Promise<void>;
 }
 

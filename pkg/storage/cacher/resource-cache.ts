@@ -81,6 +81,9 @@ export class CachedResource implements ResourceCache {
   count(): number {
     return this.#state.entries.size;
   }
+  watching(): number {
+    return this.#state.watchers.size;
+  }
   peek(namespace: string, name: string): Entry | undefined {
     return this.#state.entries.get(this.#state.keyOf(namespace, name));
   }

@@ -74,23 +74,31 @@ export class WatcherSet {
   readonly #byName = new Map<string, Set<Watcher>>();
   /** Per index, by value. */
   readonly #byIndex: readonly Map<string, Set<Watcher>>[];
+  #size = 0;
 
   constructor(indexNames: readonly string[]) {
     this.#indexNames = indexNames;
     this.#byIndex = indexNames.map(() => new Map<string, Set<Watcher>>());
+  }
+  get size(): number {
+    return this.#size;
   }
   indexAt(index: CacheWatchOptions["index"]): number {
     return index === undefined ? -1 : this.#indexNames.indexOf(index.index);
   }
   add(watcher: Watcher): void {
     const { name, namespace, index } = watcher.options;
+    this.#size++;
     if (name !== undefined) this.#file(watcher, this.#byName, name);
     else if (index !== undefined && watcher.indexAt >= 0)
       this.#file(watcher, this.#byIndex[watcher.indexAt]!, index.value);
     else if (namespace !== undefined && namespace !== "") this.#file(watcher, this.#byNamespace, namespace);
     else {
       this.#everything.add(watcher);
-      watcher.onRemoved = () => this.#everything.delete(watcher);
+      watcher.onRemoved = () => {
+        this.#size--;
+        this.#everything.delete(watcher);
+      };
     }
   }
   dispatch(event: EntryEvent): void {
@@ -123,6 +131,7 @@ export class WatcherSet {
     bucket.add(watcher);
     const filed = bucket;
     watcher.onRemoved = () => {
+      this.#size--;
       filed.delete(watcher);
       if (filed.size === 0 && buckets.get(value) === filed) buckets.delete(value);
     };
