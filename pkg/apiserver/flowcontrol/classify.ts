@@ -45,8 +45,7 @@ function urlMatches(urls: readonly string[], path: string): boolean {
   return urls.some((url) => url === "*" || url === path || (url.endsWith("/*") && path.startsWith(url.slice(0, -1))));
 }
 
-function ruleMatches(rule: PolicyRulesWithSubjects, user: UserInfo, request: FlowRequest): boolean {
-  if (!rule.subjects.some((subject) => subjectMatches(subject, user))) return false;
+function ruleMatches(rule: PolicyRulesWithSubjects, request: FlowRequest): boolean {
   if (request.resourceRequest) return rule.resourceRules?.some((own) => resourceRuleMatches(own, request)) === true;
   return (
     rule.nonResourceRules?.some(
@@ -56,14 +55,40 @@ function ruleMatches(rule: PolicyRulesWithSubjects, user: UserInfo, request: Flo
 }
 
 /** The flow schemas in the order in which they are asked: by precedence, then by name. */
-export function orderFlowSchemas(schemas: readonly FlowSchema[]): FlowSchema[] {
+function orderFlowSchemas(schemas: readonly FlowSchema[]): FlowSchema[] {
   const precedence = ({ spec }: FlowSchema): number => spec.matchingPrecedence ?? 1000;
   return [...schemas].sort((a, b) => precedence(a) - precedence(b) || (a.metadata.name < b.metadata.name ? -1 : 1));
 }
 
-/** The first schema that matches the request. */
-export function classify(ordered: readonly FlowSchema[], user: UserInfo, request: FlowRequest): FlowSchema | undefined {
-  return ordered.find(({ spec }) => spec.rules?.some((rule) => ruleMatches(rule, user, request)) === true);
+interface SchemaRules {
+  readonly schema: FlowSchema;
+  readonly rules: readonly PolicyRulesWithSubjects[];
+}
+
+/** Finds the first schema that matches a request. */
+export class FlowClassifier {
+  readonly #ordered: readonly FlowSchema[];
+  /** Authentication answers with the same user again and again: which rules are about it is found once. */
+  readonly #byUser = new WeakMap<UserInfo, readonly SchemaRules[]>();
+
+  constructor(schemas: readonly FlowSchema[]) {
+    this.#ordered = orderFlowSchemas(schemas);
+  }
+  classify(user: UserInfo, request: FlowRequest): FlowSchema | undefined {
+    let own = this.#byUser.get(user);
+    if (own === undefined) this.#byUser.set(user, (own = this.#rulesAbout(user)));
+    return own.find(({ rules }) => rules.some((rule) => ruleMatches(rule, request)))?.schema;
+  }
+
+  #rulesAbout(user: UserInfo): SchemaRules[] {
+    return this.#ordered
+      .map((schema) => {
+        const isAbout = ({ subjects }: PolicyRulesWithSubjects) =>
+          subjects.some((subject) => subjectMatches(subject, user));
+        return { schema, rules: schema.spec.rules?.filter(isAbout) ?? [] };
+      })
+      .filter(({ rules }) => rules.length > 0);
+  }
 }
 
 /** Names the flow within a schema: requests of one flow share a fate, flows compete with each other. */

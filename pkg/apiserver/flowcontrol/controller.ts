@@ -2,7 +2,7 @@ import type { FlowSchema, PriorityLevelConfiguration } from "#pkg/api/types/flow
 import { tooManyRequests, type UserInfo } from "#pkg/apimachinery/index.ts";
 import type { Clock } from "#pkg/util/index.ts";
 import type { ObjectSource } from "../source/index.ts";
-import { classify, flowOf, type FlowRequest, orderFlowSchemas } from "./classify.ts";
+import { FlowClassifier, flowOf, type FlowRequest } from "./classify.ts";
 import { type Level, Levels } from "./levels.ts";
 import { estimateWork, type LoadOf, type Work } from "./work.ts";
 import type { Waiter } from "./queue-set.ts";
@@ -31,14 +31,14 @@ const LONG_RUNNING_SUBRESOURCES = new Set(["attach", "exec", "log", "portforward
 export class FlowController {
   readonly #levels: Levels;
   readonly #deps: FlowControlDeps;
-  #ordered: readonly FlowSchema[] | undefined;
+  #classifier: FlowClassifier | undefined;
   #levelsStale = true;
 
   constructor(deps: FlowControlDeps) {
     this.#deps = deps;
     this.#levels = new Levels(deps.totalSeats ?? 600, deps.clock);
     deps.flowSchemas.onChange(() => {
-      this.#ordered = undefined;
+      this.#classifier = undefined;
     });
     deps.priorityLevels.onChange(() => {
       this.#levelsStale = true;
@@ -52,7 +52,7 @@ export class FlowController {
   admit(user: UserInfo, request: FlowRequest, waiter: Waiter): (() => void) | Promise<() => void> {
     if (isLongRunning(request)) return PASS;
     this.#refresh();
-    const schema = classify(this.#ordered!, user, request);
+    const schema = this.#classifier!.classify(user, request);
     const level =
       this.#levels.get(schema?.spec.priorityLevelConfiguration.name ?? CATCH_ALL) ?? this.#levels.get(CATCH_ALL);
     if (level === undefined || level.exempt) return PASS;
@@ -92,7 +92,7 @@ export class FlowController {
   }
 
   #refresh(): void {
-    this.#ordered ??= orderFlowSchemas(this.#deps.flowSchemas.list());
+    this.#classifier ??= new FlowClassifier(this.#deps.flowSchemas.list());
     if (!this.#levelsStale) return;
     this.#levelsStale = false;
     this.#levels.configure(this.#deps.priorityLevels.list());

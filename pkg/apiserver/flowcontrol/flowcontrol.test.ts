@@ -4,7 +4,7 @@ import type { FlowSchema, PriorityLevelConfiguration } from "#pkg/api/types/flow
 import type { UserInfo } from "#pkg/apimachinery/index.ts";
 import { FakeClock } from "#pkg/util/index.ts";
 import { MemorySource } from "../source/index.ts";
-import { classify, type FlowRequest, orderFlowSchemas } from "./classify.ts";
+import { FlowClassifier, type FlowRequest } from "./classify.ts";
 import { FlowController } from "./controller.ts";
 import table from "./data/flowcontrol.json" with { type: "json" };
 import { dealHand } from "./queue-set.ts";
@@ -32,7 +32,7 @@ const withMetadata = <T>(entries: readonly object[]): T[] =>
   });
 
 describe("classification by the default schemas", () => {
-  const ordered = orderFlowSchemas(
+  const classifier = new FlowClassifier(
     withMetadata<FlowSchema>([...table.mandatoryFlowSchemas, ...table.suggestedFlowSchemas]),
   );
   const cases: [UserInfo, FlowRequest, string][] = [
@@ -65,7 +65,7 @@ describe("classification by the default schemas", () => {
   ];
   for (const [user, what, expected] of cases) {
     test(`${user.name} ${what.verb} ${what.resource} is ${expected}`, () =>
-      assert.equal(classify(ordered, user, what)?.metadata.name, expected));
+      assert.equal(classifier.classify(user, what)?.metadata.name, expected));
   }
 });
 
