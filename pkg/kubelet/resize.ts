@@ -308,7 +308,7 @@ export class Resizer implements ResourceKeeper {
           : {}),
       }));
     }
-    if (container?.user !== undefined && container.state === "Running") {
+    if (container?.user !== undefined) {
       const { uid, gid, supplementalGroups } = container.user;
       result.user = { linux: { uid, gid, supplementalGroups: [...supplementalGroups] } };
     }

@@ -73,7 +73,8 @@ export function statusPatch(current: PodStatus | undefined, next: PodStatus): Re
   for (const field of OWNED_FIELDS) {
     if (deepEqual(before[field], after[field])) continue;
     if (after[field] === undefined) patch[field] = null;
-    else if (MERGED_LISTS.has(field)) patch[field] = [...(after[field] as unknown[]), { $patch: "replace" }];
+    else if (MERGED_LISTS.has(field) && before[field] !== undefined)
+      patch[field] = [...(after[field] as unknown[]), { $patch: "replace" }];
     else patch[field] = after[field];
   }
   const conditions: unknown[] = [];

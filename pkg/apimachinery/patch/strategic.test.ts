@@ -52,6 +52,12 @@ const CASES: Case[] = [
     { containers: [c("b")] },
   ],
   [
+    "$patch replace in a list that is not there yet",
+    {},
+    { containers: [c("b"), { $patch: "replace" }] },
+    { containers: [c("b")] },
+  ],
+  [
     "$patch replace in a list",
     { containers: [c("a")] },
     { containers: [c("b"), { $patch: "replace" }] },

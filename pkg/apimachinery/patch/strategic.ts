@@ -103,7 +103,11 @@ const isDirective = (key: string): boolean =>
 
 /** A patch value as plain data: no directives, no nulls, nothing marked for deletion (undefined if that is all). */
 function withoutDirectives(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(withoutDirectives).filter((item) => item !== undefined);
+  if (Array.isArray(value)) {
+    // An element that says "replace" speaks of the list and is none of its elements.
+    const elements = value.filter((item) => !isRecord(item) || item[PATCH] !== "replace");
+    return elements.map(withoutDirectives).filter((item) => item !== undefined);
+  }
   if (!isRecord(value)) return value;
   if (value[PATCH] === "delete") return undefined;
   const plain: Json = {};
