@@ -35,13 +35,14 @@ export interface Listener {
 const DEFAULT_GRACE_MS = 5000;
 /** For what has been written to reach its readers. */
 const FLUSH_MS = 250;
-const MAX_HEADER_BYTES = 64 * 1024;
+/** As servers written in Go allow: a command to execute travels in the URL, with every argument. */
+const MAX_HEADER_BYTES = 1024 * 1024;
 const HTTP2_LIMITS: Http2Limits = {
   // More streams per connection than Go's clients open on their own, so that they need no second connection.
   maxStreams: 1000,
   streamWindowBytes: 1024 * 1024,
   connectionWindowBytes: 16 * 1024 * 1024,
-  maxHeaderBytes: MAX_HEADER_BYTES,
+  maxHeaderBytes: 64 * 1024,
 };
 
 /** Opens the HTTPS front: HTTP/2, or HTTP/1.1 where the client does not offer it, with client certificates on request. */

@@ -2,10 +2,9 @@
 import { createServer as createHttpServer } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { createServer } from "node:https";
-import type { AddressInfo, Socket } from "node:net";
+import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
-import { WebSocketServer, createWebSocketStream } from "ws";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { Clock, Logger } from "#pkg/util/index.ts";
 import type { KubeletConfig } from "../config.ts";
@@ -13,24 +12,16 @@ import type { Runtime } from "../cri/runtime.ts";
 import { newestContainer, readySandbox } from "../pod/observed.ts";
 import type { ObservedContainer, ObservedPod } from "../pod/observed.ts";
 import type { PodWorker } from "../pod/worker.ts";
-import { dialUpgrade, SPDY_HEADERS, UpgradeRefused } from "../streaming/dial.ts";
-import { bridgeRemoteCommand, REMOTE_COMMAND_PROTOCOLS } from "../streaming/remote-command.ts";
+import { UpgradeRefused } from "../streaming/dial.ts";
 import type { KubeletAuth } from "./auth.ts";
+import { HttpError } from "./http-error.ts";
 import { readLog } from "./logs.ts";
 import type { LogOptions } from "./logs.ts";
 import type { ServingCert } from "./serving-cert.ts";
+import { Streams } from "./streams.ts";
 
-const TUNNEL_PROTOCOL = "SPDY/3.1+portforward.k8s.io";
-const MAX_COMMAND_WORDS = 4096;
-
-/** An answer that is an error for the client, in plain text as upstream's kubelet gives it. */
-export class HttpError extends Error {
-  readonly code: number;
-  constructor(code: number, message: string) {
-    super(message);
-    this.code = code;
-  }
-}
+/** A command to execute travels in the URL; scripts of some length must pass. */
+const MAX_HEADER_BYTES = 1024 * 1024;
 
 export interface ServerDeps {
   readonly config: KubeletConfig;
@@ -57,23 +48,20 @@ interface Target {
 
 export class KubeletServer {
   readonly #deps: ServerDeps;
-  readonly #websockets = new WebSocketServer({
-    noServer: true,
-    // The first of ours that the client offers; none at all is the oldest protocol.
-    handleProtocols: (offered) =>
-      [TUNNEL_PROTOCOL, ...REMOTE_COMMAND_PROTOCOLS].find((protocol) => offered.has(protocol)) ?? false,
-  });
+  readonly #streams: Streams;
 
   #server: ReturnType<typeof createServer> | undefined;
 
   constructor(deps: ServerDeps) {
     this.#deps = deps;
+    this.#streams = new Streams(deps.runtime, deps.log);
   }
 
   /** Listens until the signal aborts; resolves to the port once it does. */
   async listen(signal: AbortSignal): Promise<number> {
     const { config, certificate, clientCA, log } = this.#deps;
     const server = createServer({
+      maxHeaderSize: MAX_HEADER_BYTES,
       ...this.#secureContext(certificate),
       requestCert: clientCA !== "",
       rejectUnauthorized: false,
@@ -215,6 +203,16 @@ export class KubeletServer {
     return found;
   }
 
+  /** The sandbox of /portForward/<namespace>/<pod>, or, with the uid as a guard, /portForward/<namespace>/<pod>/<uid>. */
+  #sandbox([, namespace = "", name = "", uid]: readonly string[]): string {
+    const worker = this.#deps.findPod(namespace, name);
+    if (worker === undefined || (uid !== undefined && worker.uid !== uid))
+      throw new HttpError(404, `pod "${name}" not found`);
+    const sandbox = readySandbox(this.#deps.observed(worker.uid));
+    if (sandbox === undefined) throw new HttpError(500, `pod "${name}" has no running sandbox`);
+    return sandbox.id;
+  }
+
   async #containerLogs(
     parts: readonly string[],
     query: URLSearchParams,
@@ -314,11 +312,11 @@ export class KubeletServer {
         .split("/")
         .filter((part) => part !== "")
         .map(decodeURIComponent);
-      const websocket = (request.headers.upgrade ?? "").toLowerCase() === "websocket";
-      if (parts[0] === "portForward")
-        await this.#portForward(parts, url.searchParams, request, socket, head, websocket, signal);
-      else if (parts[0] === "exec" || parts[0] === "attach")
-        await this.#remoteCommand(parts, url.searchParams, request, socket, head, websocket, signal);
+      const upgrade = { request, query: url.searchParams, socket, head, signal };
+      const [verb] = parts;
+      if (verb === "portForward") await this.#streams.portForward(this.#sandbox(parts), upgrade);
+      else if (verb === "exec" || verb === "attach")
+        await this.#streams.remoteCommand(verb, this.#running(this.#target(parts)).id, upgrade);
       else throw new HttpError(404, "404 page not found");
     } catch (err) {
       if (signal.aborted) return;
@@ -328,125 +326,6 @@ export class KubeletServer {
       refuse(socket, code, err instanceof Error ? err.message : String(err));
     }
   }
-
-  async #remoteCommand(
-    parts: readonly string[],
-    query: URLSearchParams,
-    request: IncomingMessage,
-    socket: Duplex,
-    head: Buffer,
-    websocket: boolean,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { runtime, log } = this.#deps;
-    const container = this.#running(this.#target(parts));
-    const flag = (...names: string[]) => names.some((name) => ["1", "true"].includes(query.get(name) ?? ""));
-    const options = {
-      stdin: flag("input", "stdin"),
-      stdout: flag("output", "stdout"),
-      stderr: flag("error", "stderr"),
-      tty: flag("tty"),
-    };
-    if (!options.stdin && !options.stdout && !options.stderr)
-      throw new HttpError(400, "you must specify at least 1 of stdin, stdout, stderr");
-    const streams = { ...options, stderr: options.stderr && !options.tty };
-    const command = query.getAll("command");
-    if (command.length > MAX_COMMAND_WORDS) throw new HttpError(400, "the command is too long");
-    const runtimeUrl =
-      parts[0] === "exec"
-        ? await runtime.exec(container.id, { ...streams, command }, { signal })
-        : await runtime.attach(container.id, streams, { signal });
-    if (!websocket) return this.#tunnel(runtimeUrl, request, socket, head, signal);
-    this.#websockets.handleUpgrade(request, socket, head, (ws) => {
-      bridgeRemoteCommand(ws, runtimeUrl, streams, signal).catch((err: unknown) => {
-        if (!signal.aborted) log.warn({ err }, "A command over WebSocket failed");
-        const message = err instanceof Error ? err.message : String(err);
-        const status = { metadata: {}, status: "Failure", message, reason: "InternalError", code: 500 };
-        if (ws.readyState === ws.OPEN) ws.send(Buffer.concat([Buffer.from([3]), Buffer.from(JSON.stringify(status))]));
-        ws.close(1011);
-      });
-    });
-  }
-
-  async #portForward(
-    parts: readonly string[],
-    query: URLSearchParams,
-    request: IncomingMessage,
-    socket: Duplex,
-    head: Buffer,
-    websocket: boolean,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const [, namespace = "", name = "", uid] = parts;
-    const worker = this.#deps.findPod(namespace, name);
-    if (worker === undefined || (uid !== undefined && worker.uid !== uid))
-      throw new HttpError(404, `pod "${name}" not found`);
-    const sandbox = readySandbox(this.#deps.observed(worker.uid));
-    if (sandbox === undefined) throw new HttpError(500, `pod "${name}" has no running sandbox`);
-    const ports = query
-      .getAll("port")
-      .flatMap((text) => text.split(","))
-      .map(Number)
-      .filter((port) => Number.isInteger(port) && port > 0);
-    const runtimeUrl = await this.#deps.runtime.portForward(sandbox.id, ports, { signal });
-    if (!websocket) return this.#tunnel(runtimeUrl, request, socket, head, signal);
-    const offered = (request.headers["sec-websocket-protocol"] ?? "").split(",").map((text) => text.trim());
-    if (!offered.includes(TUNNEL_PROTOCOL))
-      throw new HttpError(
-        403,
-        `unable to upgrade: only ${TUNNEL_PROTOCOL} is spoken for port forwarding over WebSocket`,
-      );
-    const upgraded = await dialUpgrade(
-      runtimeUrl,
-      { ...SPDY_HEADERS, "x-stream-protocol-version": "portforward.k8s.io" },
-      signal,
-    );
-    this.#websockets.handleUpgrade(request, socket, head, (ws) => {
-      // The messages are nothing but SPDY's bytes.
-      const stream = createWebSocketStream(ws);
-      if (upgraded.head.length > 0) stream.write(upgraded.head);
-      splice(stream, upgraded.socket);
-    });
-  }
-
-  /** Lets client and runtime speak SPDY with each other. */
-  async #tunnel(
-    runtimeUrl: string,
-    request: IncomingMessage,
-    socket: Duplex,
-    head: Buffer,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const forwarded: Record<string, string | string[]> = {
-      connection: "Upgrade",
-      upgrade: request.headers.upgrade ?? "SPDY/3.1",
-    };
-    const versions = rawHeader(request, "x-stream-protocol-version");
-    if (versions.length > 0) forwarded["x-stream-protocol-version"] = versions;
-    const upgraded = await dialUpgrade(runtimeUrl, forwarded, signal);
-    const lines = ["HTTP/1.1 101 Switching Protocols"];
-    for (const [name, value] of Object.entries(upgraded.headers))
-      for (const text of Array.isArray(value) ? value : [value ?? ""]) lines.push(`${name}: ${text}`);
-    socket.write(`${lines.join("\r\n")}\r\n\r\n`);
-    if (upgraded.head.length > 0) socket.write(upgraded.head);
-    if (head.length > 0) upgraded.socket.write(head);
-    splice(socket, upgraded.socket);
-  }
-}
-
-function rawHeader({ rawHeaders }: IncomingMessage, name: string): string[] {
-  return rawHeaders.flatMap((text, index) =>
-    index % 2 === 1 && rawHeaders[index - 1]!.toLowerCase() === name ? text.split(",").map((part) => part.trim()) : [],
-  );
-}
-
-function splice(a: Duplex, b: Socket): void {
-  a.on("error", () => b.destroy());
-  b.on("error", () => a.destroy());
-  a.on("close", () => b.destroy());
-  b.on("close", () => a.destroy());
-  a.pipe(b);
-  b.pipe(a);
 }
 
 function refuse(socket: Duplex, code: number, message: string): void {

@@ -3,6 +3,7 @@
  * stdin end while output goes on.
  */
 import type { RawData, WebSocket } from "ws";
+import { channelCodec, pump } from "./channels.ts";
 import { dialUpgrade, SPDY_HEADERS } from "./dial.ts";
 import { SpdySession } from "./spdy.ts";
 import type { SpdyStream } from "./spdy.ts";
@@ -22,35 +23,12 @@ const STDERR = 2;
 const ERROR = 3;
 const RESIZE = 4;
 const CLOSE = 255;
-/** Beyond this the client is slower than the container: reading from it pauses. */
-const MAX_BUFFERED_BYTES = 1024 * 1024;
 
 export interface RemoteCommandOptions {
   readonly stdin: boolean;
   readonly stdout: boolean;
   readonly stderr: boolean;
   readonly tty: boolean;
-}
-
-function bytesOf(data: RawData): Buffer {
-  return Buffer.isBuffer(data) ? data : Array.isArray(data) ? Buffer.concat(data) : Buffer.from(data);
-}
-
-/** How channel and payload lie in a message: one byte before binary data, one digit before base64. */
-function codec(protocol: string) {
-  if (!protocol.includes("base64")) {
-    return {
-      encode: (channel: number, data: Buffer): Buffer | string => Buffer.concat([Buffer.from([channel]), data]),
-      decode: (message: Buffer) => ({ channel: message[0] ?? -1, data: message.subarray(1) }),
-    };
-  }
-  return {
-    encode: (channel: number, data: Buffer): Buffer | string => `${channel}${data.toString("base64")}`,
-    decode: (message: Buffer) => ({
-      channel: (message[0] ?? 0) - 0x30,
-      data: Buffer.from(message.toString("latin1", 1), "base64"),
-    }),
-  };
 }
 
 /** The old protocols report failure as text, and success not at all. */
@@ -72,7 +50,7 @@ export async function bridgeRemoteCommand(
 ): Promise<void> {
   const protocol = socket.protocol;
   const modern = protocol.startsWith("v4") || protocol.startsWith("v5");
-  const { encode, decode } = codec(protocol);
+  const codec = channelCodec(protocol);
   const early: RawData[] = [];
   const collect = (data: RawData) => early.push(data);
   socket.on("message", collect);
@@ -90,9 +68,9 @@ export async function bridgeRemoteCommand(
   const resize = options.tty ? open("resize") : undefined;
 
   // Tells old clients that the connection stands.
-  socket.send(encode(options.stdout ? STDOUT : options.stderr ? STDERR : ERROR, Buffer.alloc(0)));
+  socket.send(codec.encode(options.stdout ? STDOUT : options.stderr ? STDERR : ERROR, Buffer.alloc(0)));
   const receive = (raw: RawData) => {
-    const { channel, data } = decode(bytesOf(raw));
+    const { channel, data } = codec.decode(raw);
     if (channel === STDIN) stdin?.write(data);
     else if (channel === RESIZE) resize?.write(data);
     else if (channel === CLOSE && data[0] === STDIN) stdin?.end();
@@ -106,38 +84,18 @@ export async function bridgeRemoteCommand(
   signal.addEventListener("abort", onAbort, { once: true });
 
   const outputs = [
-    stdout === undefined ? undefined : pump(stdout, STDOUT, socket, encode),
-    stderr === undefined ? undefined : pump(stderr, STDERR, socket, encode),
+    stdout === undefined ? undefined : pump(stdout, STDOUT, socket, codec),
+    stderr === undefined ? undefined : pump(stderr, STDERR, socket, codec),
   ];
   const status = collectStream(error);
   await Promise.all([...outputs, status, Promise.race([session.closed, status])]);
   const report = await status;
   const shown = modern ? report : legacyError(report);
-  if (shown !== undefined && shown.length > 0 && socket.readyState === socket.OPEN) socket.send(encode(ERROR, shown));
+  if (shown !== undefined && shown.length > 0 && socket.readyState === socket.OPEN)
+    socket.send(codec.encode(ERROR, shown));
   signal.removeEventListener("abort", onAbort);
   socket.close(1000);
   session.close();
-}
-
-async function pump(
-  stream: SpdyStream,
-  channel: number,
-  socket: WebSocket,
-  encode: (channel: number, data: Buffer) => Buffer | string,
-): Promise<void> {
-  try {
-    for await (const chunk of stream as AsyncIterable<Buffer>) {
-      if (socket.readyState !== socket.OPEN) return;
-      await new Promise<void>((resolve) => {
-        socket.send(encode(channel, chunk), () => {
-          if (socket.bufferedAmount > MAX_BUFFERED_BYTES) setImmediate(resolve);
-          else resolve();
-        });
-      });
-    }
-  } catch {
-    return; // the connection is gone, which its other end notices by itself
-  }
 }
 
 async function collectStream(stream: SpdyStream): Promise<Buffer> {

@@ -1,0 +1,146 @@
+/** exec, attach and port forwarding: WebSocket is terminated here, SPDY is left to the client and the runtime. */
+import type { IncomingMessage } from "node:http";
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { type WebSocket, WebSocketServer, createWebSocketStream } from "ws";
+import type { Logger } from "#pkg/util/index.ts";
+import type { Runtime } from "../cri/runtime.ts";
+import { dialUpgrade, SPDY_HEADERS } from "../streaming/dial.ts";
+import { bridgePorts, PORT_FORWARD_PROTOCOLS } from "../streaming/port-forward.ts";
+import { bridgeRemoteCommand, REMOTE_COMMAND_PROTOCOLS } from "../streaming/remote-command.ts";
+import { HttpError } from "./http-error.ts";
+
+const TUNNEL_PROTOCOL = "SPDY/3.1+portforward.k8s.io";
+const MAX_COMMAND_WORDS = 4096;
+
+/** A request to upgrade its connection. */
+export interface UpgradeRequest {
+  readonly request: IncomingMessage;
+  readonly query: URLSearchParams;
+  readonly socket: Duplex;
+  readonly head: Buffer;
+  readonly signal: AbortSignal;
+}
+
+/** The first of ours that the client offers; where there is none, the client names none either or is refused. */
+function webSockets(protocols: readonly string[]): WebSocketServer {
+  return new WebSocketServer({
+    noServer: true,
+    handleProtocols: (offered) => protocols.find((protocol) => offered.has(protocol)) ?? false,
+  });
+}
+
+export class Streams {
+  readonly #runtime: Runtime;
+  readonly #log: Logger;
+  readonly #commands = webSockets(REMOTE_COMMAND_PROTOCOLS);
+  readonly #forwards = webSockets([TUNNEL_PROTOCOL, ...PORT_FORWARD_PROTOCOLS]);
+
+  constructor(runtime: Runtime, log: Logger) {
+    this.#runtime = runtime;
+    this.#log = log;
+  }
+
+  /** Runs a command in a container, or attaches to its main process. */
+  async remoteCommand(verb: "exec" | "attach", containerId: string, upgrade: UpgradeRequest): Promise<void> {
+    const { query, signal } = upgrade;
+    const flag = (...names: string[]) => names.some((name) => ["1", "true"].includes(query.get(name) ?? ""));
+    const options = {
+      stdin: flag("input", "stdin"),
+      stdout: flag("output", "stdout"),
+      stderr: flag("error", "stderr"),
+      tty: flag("tty"),
+    };
+    if (!options.stdin && !options.stdout && !options.stderr)
+      throw new HttpError(400, "you must specify at least 1 of stdin, stdout, stderr");
+    const streams = { ...options, stderr: options.stderr && !options.tty };
+    const command = query.getAll("command");
+    if (command.length > MAX_COMMAND_WORDS) throw new HttpError(400, "the command is too long");
+    const runtimeUrl =
+      verb === "exec"
+        ? await this.#runtime.exec(containerId, { ...streams, command }, { signal })
+        : await this.#runtime.attach(containerId, streams, { signal });
+    if (!isWebSocket(upgrade)) return this.#tunnel(runtimeUrl, upgrade);
+    this.#accept(this.#commands, upgrade, (ws) =>
+      bridgeRemoteCommand(ws, runtimeUrl, streams, signal).catch((err: unknown) => {
+        if (!signal.aborted) this.#log.warn({ err }, "A command over WebSocket failed");
+        const message = err instanceof Error ? err.message : String(err);
+        const status = { metadata: {}, status: "Failure", message, reason: "InternalError", code: 500 };
+        if (ws.readyState === ws.OPEN) ws.send(Buffer.concat([Buffer.from([3]), Buffer.from(JSON.stringify(status))]));
+        ws.close(1011);
+      }),
+    );
+  }
+
+  async portForward(sandboxId: string, upgrade: UpgradeRequest): Promise<void> {
+    const { query, request, signal } = upgrade;
+    const ports = query
+      .getAll("port")
+      .flatMap((text) => text.split(","))
+      .map(Number)
+      .filter((port) => Number.isInteger(port) && port > 0 && port <= 65_535);
+    const offered = (request.headers["sec-websocket-protocol"] ?? "").split(",").map((text) => text.trim());
+    const inChannels = isWebSocket(upgrade) && !offered.includes(TUNNEL_PROTOCOL);
+    if (inChannels && ports.length === 0) throw new HttpError(400, 'query parameter "port" is required');
+    const runtimeUrl = await this.#runtime.portForward(sandboxId, ports, { signal });
+    if (!isWebSocket(upgrade)) return this.#tunnel(runtimeUrl, upgrade);
+    if (inChannels) {
+      this.#accept(this.#forwards, upgrade, (ws) =>
+        bridgePorts(ws, runtimeUrl, ports, signal).catch((err: unknown) => {
+          if (!signal.aborted) this.#log.warn({ err }, "Forwarding ports over WebSocket failed");
+          ws.close(1011);
+        }),
+      );
+      return;
+    }
+    const headers = { ...SPDY_HEADERS, "x-stream-protocol-version": "portforward.k8s.io" };
+    const upgraded = await dialUpgrade(runtimeUrl, headers, signal);
+    this.#accept(this.#forwards, upgrade, (ws) => {
+      // The messages are nothing but SPDY's bytes.
+      const stream = createWebSocketStream(ws);
+      if (upgraded.head.length > 0) stream.write(upgraded.head);
+      splice(stream, upgraded.socket);
+    });
+  }
+
+  #accept(server: WebSocketServer, { request, socket, head }: UpgradeRequest, use: (ws: WebSocket) => unknown): void {
+    server.handleUpgrade(request, socket, head, use);
+  }
+
+  /** Lets client and runtime speak SPDY with each other. */
+  async #tunnel(runtimeUrl: string, { request, socket, head, signal }: UpgradeRequest): Promise<void> {
+    const forwarded: Record<string, string | string[]> = {
+      connection: "Upgrade",
+      upgrade: request.headers.upgrade ?? "SPDY/3.1",
+    };
+    const versions = rawHeader(request, "x-stream-protocol-version");
+    if (versions.length > 0) forwarded["x-stream-protocol-version"] = versions;
+    const upgraded = await dialUpgrade(runtimeUrl, forwarded, signal);
+    const lines = ["HTTP/1.1 101 Switching Protocols"];
+    for (const [name, value] of Object.entries(upgraded.headers))
+      for (const text of Array.isArray(value) ? value : [value ?? ""]) lines.push(`${name}: ${text}`);
+    socket.write(`${lines.join("\r\n")}\r\n\r\n`);
+    if (upgraded.head.length > 0) socket.write(upgraded.head);
+    if (head.length > 0) upgraded.socket.write(head);
+    splice(socket, upgraded.socket);
+  }
+}
+
+function isWebSocket({ request }: UpgradeRequest): boolean {
+  return (request.headers.upgrade ?? "").toLowerCase() === "websocket";
+}
+
+function rawHeader({ rawHeaders }: IncomingMessage, name: string): string[] {
+  return rawHeaders.flatMap((text, index) =>
+    index % 2 === 1 && rawHeaders[index - 1]!.toLowerCase() === name ? text.split(",").map((part) => part.trim()) : [],
+  );
+}
+
+function splice(a: Duplex, b: Socket): void {
+  a.on("error", () => b.destroy());
+  b.on("error", () => a.destroy());
+  a.on("close", () => b.destroy());
+  b.on("close", () => a.destroy());
+  a.pipe(b);
+  b.pipe(a);
+}
