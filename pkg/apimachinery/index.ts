@@ -86,7 +86,7 @@ export { parseLabelSelector } from "./label-parser.ts";
 export { escapeFieldValue, type FieldRequirement, FieldSelector, parseFieldSelector } from "./field-selector.ts";
 export { canonicalQuantity, parseQuantity, Quantity, QuantityError, type QuantityFormat } from "./quantity.ts";
 export { intOrPercent, IntOrPercentError, parseIntOrPercent } from "./int-or-percent.ts";
-export { type Decoded, DecodeError, decodeJson, MAX_JSON_DEPTH, memberPath } from "./json.ts";
+export { type Decoded, DecodeError, decodeJson, fieldsInTextOrder, MAX_JSON_DEPTH, memberPath } from "./json.ts";
 export { type DecodedYaml, decodeYaml, encodeYaml } from "./yaml.ts";
 export { applyJsonPatch, type JsonPatchOperation } from "./patch/json-patch.ts";
 export { applyMergePatch } from "./patch/merge-patch.ts";

@@ -39,9 +39,31 @@ export function decodeJson(bytes: Uint8Array | string, options: { readonly dupli
     throw new DecodeError(`invalid JSON: ${(cause as Error).message}`, { cause });
   }
   if (options.duplicates === false || countMembers(value) === keys) return { value, duplicates: [] };
-  const scanner = new JsonScanner(text);
+  const duplicates = new Set<string>();
+  new JsonScanner(text, (path, repeated) => {
+    if (repeated && duplicates.size < MAX_DUPLICATES) duplicates.add(path);
+  }).scan();
+  return { value, duplicates: [...duplicates] };
+}
+
+/**
+ * The fields of a valid JSON text that are in `unknown` and those that are repeated, in the order of the text, each once.
+ * Nothing is said about what is inside an unknown field.
+ */
+export function fieldsInTextOrder(text: string, unknown: ReadonlySet<string>): { path: string; repeated: boolean }[] {
+  const found: { path: string; repeated: boolean }[] = [];
+  const seen = new Set<string>();
+  let inside: string | undefined;
+  const scanner = new JsonScanner(text, (path, repeated) => {
+    if (inside !== undefined && (path.startsWith(`${inside}.`) || path.startsWith(`${inside}[`))) return;
+    const isUnknown = unknown.has(path);
+    inside = isUnknown ? path : undefined;
+    if ((!isUnknown && !repeated) || seen.has(path)) return;
+    seen.add(path);
+    found.push({ path, repeated: !isUnknown });
+  });
   scanner.scan();
-  return { value, duplicates: scanner.duplicates };
+  return found;
 }
 
 /** Number of members in all objects of the text. @throws DecodeError when it is nested too deeply. */
@@ -102,15 +124,18 @@ const show = (text: string, at: number): string => {
   return `'${json.slice(1, -1)}'`;
 };
 
-/** Reads tokens, collecting paths of repeated members; the slow path behind `decodeJson`. */
+type OnMember = (path: string, repeated: boolean) => void;
+
+/** Reads tokens and tells of every member; the slow path behind `decodeJson`. */
 class JsonScanner {
   readonly #text: string;
   #at = 0;
   #depth = 0;
-  readonly duplicates: string[] = [];
+  readonly #onMember: OnMember;
 
-  constructor(text: string) {
+  constructor(text: string, onMember: OnMember = () => undefined) {
     this.#text = text;
+    this.#onMember = onMember;
   }
 
   scan(): void {
@@ -162,7 +187,6 @@ class JsonScanner {
 
   #object(path: string): void {
     const seen = new Set<string>();
-    const reported = new Set<string>();
     this.#space();
     if (this.#text[this.#at] === "}") {
       this.#at++;
@@ -173,10 +197,7 @@ class JsonScanner {
       if (this.#text[this.#at] !== '"') this.#fail("looking for beginning of object key string");
       const key = this.#string();
       const memberAt = memberPath(path, key);
-      if (seen.has(key) && !reported.has(key) && this.duplicates.length < MAX_DUPLICATES) {
-        reported.add(key);
-        this.duplicates.push(memberAt);
-      }
+      this.#onMember(memberAt, seen.has(key));
       seen.add(key);
       this.#space();
       if (this.#text[this.#at] !== ":") this.#fail("after object key");

@@ -49,7 +49,7 @@ const wrong: readonly [what: string, pod: object, error: string][] = [
   [
     "a number for a label",
     { metadata: { labels: { a: 1 } } },
-    "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.labels.a of type string",
+    "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.labels of type string",
   ],
   [
     "a number for a named text",

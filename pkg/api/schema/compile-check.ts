@@ -6,6 +6,8 @@ import { goTypeOf, namedTypeOf } from "./go-types.ts";
 export interface CheckState {
   /** Field names and indices down to the value being looked at. */
   readonly path: (string | number)[];
+  /** Where in the path there are keys of maps; Go's messages leave them out. */
+  readonly mapKeys: number[];
   readonly unknown: string[];
   readonly errors: string[];
   /** Go name of the innermost struct, for messages. */
@@ -36,8 +38,9 @@ function jsonKind(value: unknown): string {
 }
 
 function mismatch(state: CheckState, found: string, goType: string): void {
-  // Go leaves array indices out of the field path.
-  const field = state.path.filter((part) => typeof part === "string").join(".");
+  // Go leaves array indices and the keys of maps out of the field path.
+  const isField = (part: string | number, at: number) => typeof part === "string" && !state.mapKeys.includes(at);
+  const field = state.path.filter(isField).join(".");
   const where = field === "" ? "value" : `struct field ${state.struct}.${field}`;
   report(state, `json: cannot unmarshal ${found} into Go ${where} of type ${goType}`);
 }
@@ -132,13 +135,15 @@ function mapChecker(schema: FieldSchema, goType: string): Checker {
       mismatch(state, jsonKind(value), goType);
       return;
     }
-    const { path } = state;
+    const { path, mapKeys } = state;
     const object = value as Record<string, unknown>;
+    mapKeys.push(path.length);
     for (const key in object) {
       path.push(key);
       element(object[key], state);
       path.pop();
     }
+    mapKeys.pop();
   };
 }
 

@@ -1,4 +1,5 @@
 import {
+  apiVersionOf,
   badRequest,
   conflict,
   type FieldError,
@@ -9,9 +10,9 @@ import {
   notFound,
   StatusError,
 } from "#pkg/apimachinery/index.ts";
-import { prune } from "#pkg/api/index.ts";
+import { cannotBeHandled, prune } from "#pkg/api/index.ts";
 import { applyObject, TypedObjectError } from "#pkg/apimachinery/managedfields/index.ts";
-import { assertDecodes } from "./body.ts";
+import { assertDecodes, type ExpectedKind } from "./body.ts";
 import type { Call } from "./call.ts";
 import { createNew, fillNamespace, sendWritten, type Written } from "./create.ts";
 import { resetFieldsOf } from "./managed.ts";
@@ -25,12 +26,9 @@ const ATTEMPTS = 6;
 
 /** Server-side apply through a view: merges a configuration into the object, or creates the object from it. */
 export async function applyThrough(call: Call, view: WriteView, patch: Patch, options: WriteOptions): Promise<void> {
-  if (options.fieldManager === "") {
-    const error: FieldError = fieldRequired("fieldManager", "is required for apply patch");
-    throw invalid({ group: "meta.k8s.io", kind: "PatchOptions" }, "", [error]);
-  }
-  const applied = configuration(call, patch);
   const { installed, target } = call;
+  assertManager(options);
+  const applied = configuration(call, patch, installed.definition);
   let created = false;
   const written: Written = await guaranteedUpdate(call, {
     view,
@@ -64,15 +62,23 @@ export async function applyThrough(call: Call, view: WriteView, patch: Patch, op
   if (sent !== undefined) await sent;
 }
 
+/** @throws StatusError 422 when nobody is named who applies. */
+export function assertManager({ fieldManager }: WriteOptions): void {
+  if (fieldManager !== "") return;
+  const error: FieldError = fieldRequired("fieldManager", "is required for apply patch");
+  throw invalid({ group: "meta.k8s.io", kind: "PatchOptions" }, "", [error]);
+}
+
 /** The applied configuration: an object of the kind, named as in the URL. @throws StatusError 400 */
-function configuration(call: Call, patch: Patch): KubeObject {
-  const { installed, target } = call;
+export function configuration(call: Call, patch: Patch, of: ExpectedKind): KubeObject {
+  const { target } = call;
   const { value } = patch;
+  const expectedVersion = apiVersionOf(of);
   if (!isRecord(value)) throw badRequest("error decoding YAML: the configuration must be an object");
   const { kind, apiVersion } = value;
-  const expected = `${installed.apiVersion}, Kind=${installed.definition.kind}`;
+  const expected = `${expectedVersion}, Kind=${of.kind}`;
   if (typeof kind !== "string" || kind === "") throw badRequest("error decoding YAML: Object 'Kind' is missing");
-  if (apiVersion !== installed.apiVersion || kind !== installed.definition.kind) {
+  if (apiVersion !== expectedVersion || kind !== of.kind) {
     throw badRequest(`invalid object type: ${String(apiVersion)}, Kind=${kind} (expected ${expected})`);
   }
   const object = { ...value, metadata: isRecord(value["metadata"]) ? value["metadata"] : {} } as KubeObject;
@@ -87,15 +93,16 @@ function configuration(call: Call, patch: Patch): KubeObject {
 }
 
 /** Fields that a configuration has twice; asked only about one that applies. @throws StatusError 400 */
-function reportRepetitions(call: Call, { repeated }: Patch, { fieldValidation }: WriteOptions): void {
-  const [text] = repeated.before;
+export function reportRepetitions(call: Call, { repeated }: Patch, { fieldValidation }: WriteOptions): void {
+  const text = repeated.yaml;
   if (text === undefined || fieldValidation === "Ignore") return;
   const whole = `error strict decoding YAML: error converting YAML to JSON: ${text}`;
   if (fieldValidation === "Strict") throw badRequest(whole);
   if (!call.warnings.includes(whole)) call.warnings.push(whole);
 }
 
-function merge(
+/** The live object with a configuration merged into it. @throws StatusError 409, 500 */
+export function merge(
   call: Call,
   view: WriteView,
   applied: KubeObject,
@@ -121,22 +128,20 @@ function merge(
     const { object } = result;
     const unchanged = live === undefined ? NOTHING_UNCHANGED : unchangedOf(object, live);
     const part = changedPart(object, unchanged);
-    assertDecodes(installed.definition, part);
+    const { kind, version } = installed.definition;
+    assertDecodes(installed.definition, part, (why) => badRequest(cannotBeHandled(kind, version, why)));
     prune(installed.definition.schema, part);
     installed.definition.applyDefaults(part);
     return live === undefined ? part : withUnchanged(part, live, unchanged);
   } catch (error) {
-    if (!(error instanceof TypedObjectError)) throw error;
-    const { namespace = "", name = "" } = applied.metadata;
-    const which = namespace === "" ? name : `${namespace}/${name}`;
-    const { kind } = installed.definition;
-    throw new StatusError(
-      {
-        status: "Failure",
-        code: 500,
-        message: `failed to create typed patch object (${which}; ${installed.apiVersion}, Kind=${kind}): ${error.message}`,
-      },
-      { cause: error },
-    );
+    throw error instanceof TypedObjectError ? untypedFailure(applied, installed.definition, error) : error;
   }
+}
+
+/** Upstream's answer to a configuration that does not fit its schema. */
+export function untypedFailure(applied: KubeObject, of: ExpectedKind, error: TypedObjectError): StatusError {
+  const { namespace = "", name = "" } = applied.metadata;
+  const which = namespace === "" ? name : `${namespace}/${name}`;
+  const message = `failed to create typed patch object (${which}; ${apiVersionOf(of)}, Kind=${of.kind}): ${error.message}`;
+  return new StatusError({ status: "Failure", code: 500, message }, { cause: error });
 }

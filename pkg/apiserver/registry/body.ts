@@ -8,12 +8,14 @@ import {
   decodeYaml,
   isRecord,
   type KubeObject,
+  type StatusError,
   unsupportedMediaType,
 } from "#pkg/apimachinery/index.ts";
 import { decodeEnvelope, hasProtobufMagic, ProtobufError } from "#pkg/apimachinery/protobuf/index.ts";
 import { bodyEncoding, CONTENT_TYPES, parseMediaType } from "../http/negotiate.ts";
 import type { Call } from "./call.ts";
 import type { FieldValidation } from "./options.ts";
+import { NO_REPETITIONS, type Repetitions, repeatedInJson, repeatedInYaml } from "./strict-errors.ts";
 
 const METADATA = schemaOf("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta");
 
@@ -33,27 +35,13 @@ export interface ExpectedKind {
  * @throws StatusError 400, 413, 415
  */
 export async function readObject(call: Call, expected: ExpectedKind, validation: FieldValidation): Promise<KubeObject> {
-  const { value, repeated } = decodeBody(await call.request.body(), call.request.headers["content-type"], expected);
+  const bytes = await call.request.body();
+  const { value, repeated } = decodeBody(bytes, call.request.headers["content-type"], expected);
+  if (!isRecord(value)) throw unrecognized(expected, noStruct(value), bytes);
   const object = completeKind(value, expected);
-  validateFields(call, expected, object, repeated, validation, true);
+  const refuse = (why: string) => badRequest(cannotBeHandled(expected.kind, expected.version, why));
+  validateFields(call, expected, object, repeated, validation, refuse);
   return object;
-}
-
-/** What is said about repeated fields, as upstream's decoders say it: before or after what is said of unknown ones. */
-export interface Repeated {
-  readonly before: readonly string[];
-  readonly after: readonly string[];
-}
-const NO_REPETITIONS: Repeated = { before: [], after: [] };
-
-export function repeatedInJson(duplicates: readonly string[]): Repeated {
-  if (duplicates.length === 0) return NO_REPETITIONS;
-  return { before: [], after: duplicates.map((field) => `duplicate field ${JSON.stringify(field)}`) };
-}
-/** go-yaml reports all lines as one error. */
-export function repeatedInYaml(messages: readonly string[]): Repeated {
-  if (messages.length === 0) return NO_REPETITIONS;
-  return { before: [`yaml: unmarshal errors:\n  ${messages.join("\n  ")}`], after: [] };
 }
 
 /** A body of any supported encoding as a plain value. */
@@ -61,7 +49,7 @@ export function decodeBody(
   bytes: Buffer,
   contentType: string | undefined,
   expected: Pick<ExpectedKind, "custom">,
-): { value: unknown; repeated: Repeated } {
+): { value: unknown; repeated: Repetitions } {
   const encoding = bodyEncoding(contentType) ?? (hasProtobufMagic(bytes) ? "protobuf" : undefined);
   if (encoding === undefined || (encoding === "protobuf" && expected.custom)) {
     const known = [CONTENT_TYPES.json, CONTENT_TYPES.yaml, ...(expected.custom ? [] : [CONTENT_TYPES.protobuf])];
@@ -74,29 +62,42 @@ export function decodeBody(
     if (encoding === "protobuf") return { value: decodeEnvelope(bytes), repeated: NO_REPETITIONS };
     if (encoding === "json") {
       const { value, duplicates } = decodeJson(bytes);
-      return { value, repeated: repeatedInJson(duplicates) };
+      return { value, repeated: repeatedInJson(bytes, duplicates) };
     }
     const { value, duplicateMessages } = decodeYaml(bytes.toString("utf8"));
     return { value, repeated: repeatedInYaml(duplicateMessages) };
   } catch (error) {
     if (error instanceof DecodeError || error instanceof ProtobufError) {
-      throw badRequest(`the object provided is unrecognized (must be of type ${kindHint(expected)}): ${error.message}`);
+      const json = encoding === "json" ? "couldn't get version/kind; json parse error: " : "";
+      throw unrecognized(expected, json + error.message, bytes);
     }
     throw error;
   }
 }
 
-function kindHint(expected: Partial<ExpectedKind>): string {
-  return expected.kind ?? "object";
+function unrecognized(expected: Partial<ExpectedKind>, why: string, body: Buffer): StatusError {
+  const kind = expected.kind ?? "object";
+  return badRequest(`the object provided is unrecognized (must be of type ${kind}): ${why} (${summary(body)})`);
+}
+
+/** Go's complaint about a document that is no object. */
+function noStruct(value: unknown): string {
+  const found = Array.isArray(value) ? "array" : typeof value === "boolean" ? "bool" : typeof value;
+  const fields = String.raw`APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\""`;
+  return `couldn't get version/kind; json parse error: json: cannot unmarshal ${found} into Go value of type struct { ${fields} }`;
+}
+
+const SUMMARY_LENGTH = 30;
+
+/** The beginning of a body that makes no sense: as text when it seems to be JSON, otherwise in hexadecimal. */
+function summary(body: Buffer): string {
+  if (body.length === 0) return "<empty>";
+  const start = body.subarray(0, SUMMARY_LENGTH);
+  return `${start[0] === 0x7b ? start.toString() : start.toString("hex")}${body.length > SUMMARY_LENGTH ? " ..." : ""}`;
 }
 
 /** Checks apiVersion and kind against what the URL promises; fills them in where they are missing. */
-function completeKind(value: unknown, expected: ExpectedKind): KubeObject {
-  if (!isRecord(value)) {
-    throw badRequest(
-      `the object provided is unrecognized (must be of type ${expected.kind}): the body is not an object`,
-    );
-  }
+function completeKind(value: Record<string, unknown>, expected: ExpectedKind): KubeObject {
   const apiVersion = apiVersionOf(expected);
   if (value["apiVersion"] === undefined || value["apiVersion"] === "") value["apiVersion"] = apiVersion;
   if (value["kind"] === undefined || value["kind"] === "") value["kind"] = expected.kind;
@@ -116,12 +117,15 @@ function completeKind(value: unknown, expected: ExpectedKind): KubeObject {
   return { apiVersion, kind: expected.kind, metadata: isRecord(metadata) ? metadata : {}, ...rest } as KubeObject;
 }
 
-/** Refuses what the kind's types cannot hold. @throws StatusError 400 */
-export function assertDecodes(expected: ExpectedKind, object: KubeObject): FieldCheck {
+/** Makes the error for an object that does not decode, or not strictly, from what the decoder says. */
+export type Refuse = (why: string) => StatusError;
+
+/** Refuses what the kind's types cannot hold. @throws StatusError */
+export function assertDecodes(expected: ExpectedKind, object: KubeObject, refuse: Refuse): FieldCheck {
   const check = checkFields(expected.schema, object);
   // Values of custom resources are judged by their schema, with 422; only the metadata has to decode.
   const [first] = expected.custom ? checkFields(METADATA, object.metadata).errors : check.errors;
-  if (first !== undefined) throw badRequest(cannotBeHandled(expected.kind, expected.version, first));
+  if (first !== undefined) throw refuse(first);
   return check;
 }
 
@@ -133,18 +137,14 @@ export function validateFields(
   call: Call,
   expected: ExpectedKind,
   object: KubeObject,
-  repeated: Repeated,
+  repeated: Repetitions,
   validation: FieldValidation,
-  wrapped: boolean,
+  refuse: Refuse,
 ): void {
-  const { unknown } = assertDecodes(expected, object);
-  if (validation !== "Ignore" && (unknown.length > 0 || repeated !== NO_REPETITIONS)) {
-    const unknownTexts = unknown.map((field) => `unknown field ${JSON.stringify(field)}`);
-    const problems = [...repeated.before, ...unknownTexts, ...repeated.after];
-    if (validation === "Strict") {
-      const why = `strict decoding error: ${problems.join(", ")}`;
-      throw badRequest(wrapped ? cannotBeHandled(expected.kind, expected.version, why) : why);
-    }
+  const { unknown } = assertDecodes(expected, object, refuse);
+  if (validation !== "Ignore" && (unknown.length > 0 || !repeated.isEmpty)) {
+    const problems = repeated.among(unknown, expected.custom);
+    if (validation === "Strict") throw refuse(`strict decoding error: ${problems.join(", ")}`);
     call.warnings.push(...problems);
   }
   prune(expected.schema, object);

@@ -9,6 +9,7 @@ import {
   decodeJson,
   decodeYaml,
   fieldForbidden,
+  fieldInvalid,
   invalid,
   isRecord,
   type JsonPatchOperation,
@@ -19,11 +20,13 @@ import {
 } from "#pkg/apimachinery/index.ts";
 import { parseMediaType } from "../http/negotiate.ts";
 import { MODIFIED } from "../http/status.ts";
-import { type ExpectedKind, type Repeated, repeatedInJson, repeatedInYaml, validateFields } from "./body.ts";
+import { type ExpectedKind, validateFields } from "./body.ts";
 import type { Call } from "./call.ts";
 import { type Written, sendWritten } from "./create.ts";
 import { parseWriteOptions, type WriteOptions } from "./options.ts";
 import { applyThrough } from "./apply.ts";
+import { goText } from "./go-text.ts";
+import { type Repetitions, repeatedInPatch, repeatedInYaml } from "./strict-errors.ts";
 import {
   changedPart,
   NOTHING_UNCHANGED,
@@ -51,7 +54,7 @@ export type PatchType = "json" | "merge" | "strategic" | "apply";
 export interface Patch {
   readonly type: PatchType;
   readonly value: unknown;
-  readonly repeated: Repeated;
+  readonly repeated: Repetitions;
 }
 
 /** PATCH of an object. */
@@ -101,7 +104,7 @@ export async function readPatch(call: Call, custom: boolean): Promise<Patch> {
   }
   const bytes = await call.request.body();
   try {
-    const { value, repeated } = type === "apply" ? fromYaml(bytes) : fromJson(bytes);
+    const { value, repeated } = type === "apply" ? fromYaml(bytes) : fromJson(bytes, type);
     if (type === "json") {
       if (!Array.isArray(value))
         throw badRequest("error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch");
@@ -121,11 +124,11 @@ export async function readPatch(call: Call, custom: boolean): Promise<Patch> {
   }
 }
 
-function fromJson(bytes: Buffer): { value: unknown; repeated: Repeated } {
+function fromJson(bytes: Buffer, type: PatchType): { value: unknown; repeated: Repetitions } {
   const { value, duplicates } = decodeJson(bytes);
-  return { value, repeated: repeatedInJson(duplicates) };
+  return { value, repeated: repeatedInPatch(duplicates, type === "json" ? "json patch " : "") };
 }
-function fromYaml(bytes: Buffer): { value: unknown; repeated: Repeated } {
+function fromYaml(bytes: Buffer): { value: unknown; repeated: Repetitions } {
   const { value, duplicateMessages } = decodeYaml(bytes.toString("utf8"));
   return { value, repeated: repeatedInYaml(duplicateMessages) };
 }
@@ -154,7 +157,10 @@ export function patchOnto(
   const { metadata } = patched;
   const { apiVersion: _a, kind: _k, metadata: _m, ...rest } = patched;
   const object: KubeObject = { apiVersion, kind: expected.kind, metadata: isRecord(metadata) ? metadata : {}, ...rest };
-  validateFields(call, expected, object, patch.repeated, options.fieldValidation, false);
+  validateFields(call, expected, object, patch.repeated, options.fieldValidation, (why) => {
+    const result = patch.type === "strategic" ? goText(patch.value) : JSON.stringify(applyPatch(expected, patch, old));
+    return invalid({ group: "", kind: "" }, "", [fieldInvalid("patch", result, why)]);
+  });
   expected.applyDefaults?.(object);
   assertRevision(call, object, old);
   return withUnchanged(object, old, unchanged);

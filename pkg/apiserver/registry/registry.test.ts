@@ -119,12 +119,12 @@ test("reports unknown and repeated fields as asked", async () => {
   assert.equal(strict.status, 400);
   assert.equal(
     strict.json["message"],
-    'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: unknown field "dta", duplicate field "metadata.name"',
+    'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: duplicate field "metadata.name", unknown field "dta"',
   );
   const warned = await server.request(`${maps}?dryRun=All`, { body });
   assert.equal(
     warned.headers["warning"],
-    '299 - "unknown field \\"dta\\"", 299 - "duplicate field \\"metadata.name\\""',
+    '299 - "duplicate field \\"metadata.name\\"", 299 - "unknown field \\"dta\\""',
   );
   const ignored = await server.request(`${maps}?dryRun=All&fieldValidation=Ignore`, { body });
   assert.equal(ignored.headers["warning"], undefined);

@@ -10,16 +10,17 @@ import {
   type KubeObject,
   labelSelectorAsSelector,
   selectorFromSet,
-  unsupportedMediaType,
 } from "#pkg/apimachinery/index.ts";
+import { applyObject, TypedObjectError } from "#pkg/apimachinery/managedfields/index.ts";
 import { encodeObject, sendBytes } from "../http/reply.ts";
+import { assertManager, configuration, merge, reportRepetitions, untypedFailure } from "./apply.ts";
 import { type ExpectedKind, readObject } from "./body.ts";
 import type { Call } from "./call.ts";
 import type { Written } from "./create.ts";
 import { findEntry } from "./get.ts";
 import { parseWriteOptions, type WriteOptions } from "./options.ts";
-import { patchOnto, readPatch } from "./patch.ts";
-import { guaranteedUpdate, mainView } from "./update.ts";
+import { type Patch, patchOnto, readPatch } from "./patch.ts";
+import { guaranteedUpdate, mainView, type UpdateRequest, type WriteView } from "./update.ts";
 
 type ScaleMapping = Extract<SubresourceKind, { type: "scale" }>;
 
@@ -43,19 +44,81 @@ export async function serveScale(call: Call, mapping: ScaleMapping): Promise<voi
     await sendScale(call, scaleOf(call.installed.object(entry), mapping));
     return;
   }
-  const patch = verb === "patch" ? await readPatch(call, true) : undefined;
+  const patch = verb === "patch" ? await readPatch(call, call.installed.definition.custom) : undefined;
   const kind = patch === undefined ? "UpdateOptions" : "PatchOptions";
   const options = parseWriteOptions(kind, call.target.query);
-  const body = patch === undefined ? await readObject(call, SCALE, options.fieldValidation) : undefined;
-  if (patch?.type === "apply") throw unsupportedMediaType("server-side apply is not served for scale");
-  const written = await updateScale(call, mapping, options, (scale) =>
-    patch === undefined
-      ? (body as unknown as Scale)
-      : (patchOnto(call, SCALE, patch, options, scale as unknown as KubeObject) as unknown as Scale),
-  );
+  const written =
+    patch?.type === "apply"
+      ? await applyScale(call, mapping, patch, options)
+      : await updateScale(call, mapping, options, await scaleChange(call, patch, options));
   await call.installed.prepare([written.entry]);
   const object = written.entry === undefined ? written.object : call.installed.object(written.entry);
   await sendScale(call, scaleOf(object, mapping));
+}
+
+/** What a PUT or a patch makes of the present Scale. */
+async function scaleChange(
+  call: Call,
+  patch: Patch | undefined,
+  options: WriteOptions,
+): Promise<(scale: Scale) => Scale> {
+  if (patch !== undefined) {
+    return (scale) => patchOnto(call, SCALE, patch, options, scale as unknown as KubeObject) as unknown as Scale;
+  }
+  const body = await readObject(call, SCALE, options.fieldValidation);
+  return () => body as unknown as Scale;
+}
+
+/** Server-side apply: a Scale owns the replicas of the object it is a view on, and nothing else. */
+function applyScale(call: Call, mapping: ScaleMapping, patch: Patch, options: WriteOptions): Promise<Written> {
+  assertManager(options);
+  const applied = configuration(call, patch, SCALE);
+  assertFitsScale(call, applied, options);
+  const { resourceVersion } = applied.metadata;
+  const { definition, apiVersion } = call.installed;
+  const view = scaleView(call);
+  return guaranteedUpdate(call, {
+    view,
+    options,
+    optionsKind: "PatchOptions",
+    attempts: PATCH_ATTEMPTS,
+    managed: true,
+    admissionView: admissionView(mapping),
+    change: (old) => {
+      const owned = { apiVersion, kind: definition.kind, metadata: deepCopy(applied.metadata) } as KubeObject;
+      const replicas = readPath(applied, "spec.replicas");
+      if (replicas !== undefined) writePath(owned, mapping.specReplicasPath, replicas);
+      const object = merge(call, view, owned, old, options);
+      reportRepetitions(call, patch, options);
+      checkScale(call, scaleOf(object, mapping));
+      if (resourceVersion === undefined || resourceVersion === "")
+        object.metadata.resourceVersion = old.metadata.resourceVersion;
+      return object;
+    },
+  });
+}
+
+/** @throws StatusError for fields that a Scale does not have */
+function assertFitsScale(call: Call, applied: KubeObject, { fieldManager }: WriteOptions): void {
+  try {
+    const request = { manager: fieldManager, force: true, subresource: "scale", now: call.now, resetFields: [] };
+    applyObject({ ...request, schema: SCALE.schema, live: undefined, applied, apiVersion: "autoscaling/v1" });
+  } catch (error) {
+    throw error instanceof TypedObjectError ? untypedFailure(applied, SCALE, error) : error;
+  }
+}
+
+function scaleView(call: Call): WriteView {
+  return { ...mainView(call), subresource: "scale" };
+}
+
+/** Admission is asked about the Scale, not about the object. */
+function admissionView(mapping: ScaleMapping): NonNullable<UpdateRequest["admissionView"]> {
+  return {
+    of: (object) => scaleOf(object, mapping) as unknown as KubeObject,
+    apply: (view, object) =>
+      writePath(object, mapping.specReplicasPath, (view as unknown as Scale).spec?.replicas ?? 0),
+  };
 }
 
 function updateScale(
@@ -65,7 +128,7 @@ function updateScale(
   change: (scale: Scale) => Scale,
 ): Promise<Written> {
   return guaranteedUpdate(call, {
-    view: { ...mainView(call), subresource: "scale" },
+    view: scaleView(call),
     options,
     optionsKind: call.target.verb === "patch" ? "PatchOptions" : "UpdateOptions",
     attempts: PATCH_ATTEMPTS,
@@ -79,11 +142,7 @@ function updateScale(
       else object.metadata.resourceVersion = resourceVersion;
       return object;
     },
-    admissionView: {
-      of: (object) => scaleOf(object, mapping) as unknown as KubeObject,
-      apply: (view, object) =>
-        writePath(object, mapping.specReplicasPath, (view as unknown as Scale).spec?.replicas ?? 0),
-    },
+    admissionView: admissionView(mapping),
   });
 }
 

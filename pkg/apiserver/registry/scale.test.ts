@@ -1,0 +1,85 @@
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { startTestServer, type TestServer } from "../testing/test-server.ts";
+
+let server: TestServer;
+before(async () => {
+  server = await startTestServer();
+  const template = { metadata: { labels: { a: "b" } }, spec: { containers: [{ name: "c", image: "x" }] } };
+  const body = {
+    apiVersion: "apps/v1",
+    kind: "StatefulSet",
+    metadata: { name: "web" },
+    spec: { replicas: 2, selector: { matchLabels: { a: "b" } }, template },
+  };
+  const created = await server.request("/apis/apps/v1/namespaces/default/statefulsets?fieldManager=creator", { body });
+  assert.equal(created.status, 201, created.text);
+});
+after(() => server.close());
+
+const object = "/apis/apps/v1/namespaces/default/statefulsets/web";
+const scale = `${object}/scale`;
+
+function patch(type: string, body: unknown, query = "") {
+  return server.request(`${scale}${query}`, {
+    method: "PATCH",
+    headers: { "content-type": `application/${type}` },
+    body,
+  });
+}
+
+function replicas(json: object): unknown {
+  return (json as { spec: { replicas?: number } }).spec.replicas;
+}
+
+test("a Scale takes every kind of patch", async () => {
+  const merged = await patch("merge-patch+json", { spec: { replicas: 3 } });
+  assert.equal(merged.json.kind, "Scale");
+  assert.equal(replicas(merged.json), 3);
+  const strategic = await patch("strategic-merge-patch+json", { spec: { replicas: 4 } });
+  assert.equal(replicas(strategic.json), 4);
+  const json = await patch("json-patch+json", [{ op: "replace", path: "/spec/replicas", value: 5 }]);
+  assert.equal(replicas(json.json), 5);
+  assert.equal(replicas((await server.request(object)).json), 5);
+});
+
+test("applying a Scale owns the replicas of the object", async () => {
+  const configuration = (count: number) => ({
+    apiVersion: "autoscaling/v1",
+    kind: "Scale",
+    metadata: { name: "web" },
+    spec: { replicas: count },
+  });
+  const apply = (count: number, query: string) => patch("apply-patch+yaml", configuration(count), query);
+  const refused = await apply(7, "?fieldManager=scaler");
+  assert.equal(refused.status, 409);
+  assert.match(
+    String(refused.json["message"]),
+    /conflict with "unknown" with subresource "scale" using apps\/v1: \.spec\.replicas$/,
+  );
+  const forced = await apply(7, "?fieldManager=scaler&force=true");
+  assert.equal(forced.status, 200, forced.text);
+  assert.equal(forced.json.kind, "Scale");
+  assert.equal(replicas(forced.json), 7);
+  const { managedFields = [] } = (await server.request(object)).json.metadata;
+  const entry = managedFields.find(({ manager }) => manager === "scaler");
+  assert.deepEqual(
+    [entry?.operation, entry?.subresource, entry?.apiVersion, entry?.fieldsV1],
+    ["Apply", "scale", "apps/v1", { "f:spec": { "f:replicas": {} } }],
+  );
+  const creator = managedFields.find(({ manager }) => manager === "creator");
+  assert.doesNotMatch(JSON.stringify(creator!.fieldsV1), /f:replicas/);
+
+  const anonymous = await patch("apply-patch+yaml", configuration(1));
+  assert.equal(anonymous.status, 422);
+  const foreign = { ...configuration(1), spec: { replicas: 1, template: {} } };
+  const unknown = await patch("apply-patch+yaml", foreign, "?fieldManager=scaler");
+  assert.equal(unknown.status, 500);
+  assert.match(
+    String(unknown.json["message"]),
+    /default\/web; autoscaling\/v1, Kind=Scale\): \.spec\.template: field not/,
+  );
+  const negative = await apply(-1, "?fieldManager=scaler");
+  assert.equal(negative.status, 422);
+  assert.equal(replicas((await server.request(object)).json), 7);
+});

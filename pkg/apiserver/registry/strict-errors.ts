@@ -1,0 +1,74 @@
+/**
+ * What strict decoding says about unknown and repeated fields, in upstream's words and order: a typed JSON body is
+ * reported on in the order of its text, a custom resource or a patch has its repetitions first, and YAML has all of its
+ * repetitions in one error of go-yaml's.
+ */
+import { fieldsInTextOrder } from "#pkg/apimachinery/index.ts";
+
+/** What one document repeats. */
+export interface Repetitions {
+  readonly isEmpty: boolean;
+  /** go-yaml's error about a document in YAML. */
+  readonly yaml?: string;
+  /** All errors, together with those about unknown fields. */
+  among(unknown: readonly string[], custom: boolean): string[];
+}
+
+export const NO_REPETITIONS: Repetitions = {
+  isEmpty: true,
+  among: (unknown, custom) => (custom ? unknown.toSorted() : unknown).map(unknownField),
+};
+
+/** Of a body in JSON. */
+export function repeatedInJson(bytes: Buffer, duplicates: readonly string[]): Repetitions {
+  if (duplicates.length === 0) return NO_REPETITIONS;
+  return {
+    isEmpty: false,
+    among: (unknown, custom) =>
+      custom
+        ? [...duplicates.map(duplicateField), ...unknown.toSorted().map(unknownField)]
+        : fieldsInTextOrder(bytes.toString("utf8"), new Set(unknown)).map(({ path, repeated }) =>
+            repeated ? duplicateField(path) : unknownField(path),
+          ),
+  };
+}
+
+/** Of a body in YAML, which upstream turns into JSON with sorted members before it looks for unknown ones. */
+export function repeatedInYaml(messages: readonly string[]): Repetitions {
+  const yaml = messages.length === 0 ? undefined : `yaml: unmarshal errors:\n  ${messages.join("\n  ")}`;
+  return {
+    isEmpty: yaml === undefined,
+    ...(yaml === undefined ? {} : { yaml }),
+    among: (unknown) => [...(yaml === undefined ? [] : [yaml]), ...unknown.toSorted(byMembers).map(unknownField)],
+  };
+}
+
+/** Of a patch in JSON: the unknown fields are those of what it makes of the object. */
+export function repeatedInPatch(duplicates: readonly string[], prefix: string): Repetitions {
+  return {
+    isEmpty: duplicates.length === 0,
+    among: (unknown) => [
+      ...duplicates.map((path) => prefix + duplicateField(path)),
+      ...unknown.toSorted(byMembers).map(unknownField),
+    ],
+  };
+}
+
+function unknownField(path: string): string {
+  return `unknown field ${JSON.stringify(path)}`;
+}
+function duplicateField(path: string): string {
+  return `duplicate field ${JSON.stringify(path)}`;
+}
+
+/** The order in which paths come up in a document whose members are sorted. */
+function byMembers(a: string, b: string): number {
+  const left = a.split(/[.[\]]+/);
+  const right = b.split(/[.[\]]+/);
+  for (let i = 0; i < left.length && i < right.length; i++) {
+    const [x, y] = [left[i]!, right[i]!];
+    if (x === y) continue;
+    return /^\d+$/.test(x) && /^\d+$/.test(y) ? Number(x) - Number(y) : x < y ? -1 : 1;
+  }
+  return left.length - right.length;
+}
