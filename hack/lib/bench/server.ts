@@ -7,6 +7,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { type Client, createClient, http2Transport, loadKubeconfig } from "#pkg/client/index.ts";
 import { RealClock } from "#pkg/util/index.ts";
 import { program } from "../cluster.ts";
+import { type Connection, connectTo } from "./connection.ts";
 
 /** USER_HZ of Linux on every architecture that Node runs on. */
 const TICKS_PER_SECOND = 100;
@@ -14,6 +15,8 @@ const TICKS_PER_SECOND = 100;
 export interface BenchServer {
   readonly client: Client;
   readonly pid: number;
+  /** A further connection, as the same user. */
+  connect(): Promise<Connection>;
   /** CPU seconds that the process has used so far. */
   cpuSeconds(): number;
   /** Proportional set size in MiB. */
@@ -65,6 +68,10 @@ export async function startServer(components: string): Promise<BenchServer> {
   return {
     client: client.client,
     pid: child.pid!,
+    connect: async () => {
+      const { server, ca, cert, key } = await loadKubeconfig(kubeconfig);
+      return connectTo(server, { ca, cert, key });
+    },
     readyMs: performance.now() - begun,
     cpuSeconds: () => cpuSecondsOf(child.pid!),
     memoryMiB: () => Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${child.pid}/smaps_rollup`, "utf8"))![1]) / 1024,

@@ -21,6 +21,7 @@ export interface KubernetesServiceOptions {
 }
 
 const INTERVAL_MS = 10_000;
+/** After a first failure; it doubles up to the interval. */
 const RETRY_MS = 500;
 /** An API server that has not shown itself for this long is no endpoint any more. */
 const EXPIRY_MS = 30_000;
@@ -53,9 +54,9 @@ export class KubernetesServicePublisher {
         await this.publish();
         failures = 0;
       } catch (err) {
-        wait = RETRY_MS;
+        wait = Math.min(RETRY_MS * 2 ** failures++, INTERVAL_MS);
         // Namespaces appear moments after the first start; only what lasts is worth a line.
-        if (++failures % 20 === 0) log.warn({ err }, "Could not publish the kubernetes Service");
+        if (wait === INTERVAL_MS) log.warn({ err }, "Could not publish the kubernetes Service");
       }
       await sleep(clock, wait, signal).catch(() => undefined); // Rejects only when aborted.
     }
