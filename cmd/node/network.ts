@@ -136,7 +136,7 @@ export async function runNetwork(deps: NetworkDeps, signal: AbortSignal): Promis
     const status = listenAddress("dns-metrics-bind-address", flags["dns-metrics-bind-address"]);
     const config = {
       domain: flags["cluster-domain"],
-      address: nodeIP,
+      addresses: nodeIP.split(","),
       port: CLUSTER_DNS_PORT,
       upstream: nameServers(flags["resolv-conf"], flags["cluster-dns"]),
       stubDomains: stubDomains(flags["dns-stub-domains"]),

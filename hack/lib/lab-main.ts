@@ -9,12 +9,12 @@ import { VmLab } from "./vm/vm-lab.ts";
 
 const CACHE_DIR = "/var/cache/kubits";
 
-const HELP = `Usage: sudo hack/lab up [--vm] [--nodes N] [--containerd DIR|sid] | hack/lab down [DIR] | hack/lab exec DIR NODE COMMAND...
+const HELP = `Usage: sudo hack/lab up [--vm] [--nodes N] [--dual-stack] [--containerd DIR|sid] | hack/lab down [DIR] | hack/lab exec DIR NODE COMMAND...
 
 A cluster of several nodes on this machine: a network namespace per node, each with its own containerd and
 kubits-node; the first node also runs kubits-master.
   up     starts a lab and prints its directory; --containerd takes another containerd than the installed one, from a
-         directory or from Debian's development release
+         directory or from Debian's development release; --dual-stack gives everything IPv6 addresses as well
   down   stops a lab (all labs without DIR) and removes every trace
   exec   runs a command on a node, e.g. hack/lab exec DIR 1 kubectl get nodes
 
@@ -31,6 +31,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     nodes: { type: "string", default: "2" },
+    "dual-stack": { type: "boolean", default: false },
     containerd: { type: "string" },
     "master-arg": { type: "string", multiple: true, default: [] },
     "node-arg": { type: "string", multiple: true, default: [] },
@@ -75,6 +76,7 @@ if (values.help || command === undefined) {
     values.containerd === "sid" ? join(await unpackFromSid("containerd", CACHE_DIR), "usr/bin") : values.containerd;
   const options = {
     nodes,
+    dualStack: values["dual-stack"],
     masterArgs: values["master-arg"],
     nodeArgs: values["node-arg"],
     ...(containerd === undefined ? {} : { containerd }),

@@ -21,6 +21,10 @@ const PORT = 6443;
 /** No name outside is ever resolved: a look-up fails at once instead of waiting for a server that is not there. */
 const RESOLV_CONF = "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n";
 
+/** Of a lab with both address families. */
+const POD_NETWORKS = "10.244.0.0/16,fd00:244::/48";
+const SERVICE_NETWORKS = "10.96.0.0/16,fd00:96::/112";
+
 export type LabNode = NetnsNode;
 
 export interface LabOptions {
@@ -28,6 +32,8 @@ export interface LabOptions {
   readonly progress?: (line: string) => void;
   readonly masterArgs?: readonly string[];
   readonly nodeArgs?: readonly string[];
+  /** Nodes, pods and services have IPv6 addresses as well. */
+  readonly dualStack?: boolean;
   /** Directory of another containerd than the installed one, with its shim. */
   readonly containerd?: string;
   /** Directory of package and image caches shared between labs. */
@@ -65,10 +71,15 @@ export class Lab {
     return netnsNode({
       name: `node-${number}`,
       address: `172.30.0.${10 + number}`,
+      ...(this.dualStack ? { address6: `fd00:30::${10 + number}` } : {}),
       namespace: `klab-${this.#id}-${number}`,
       dataDir: join(this.dir, `node-${number}`),
       cacheDir: this.#cacheDir(),
     });
+  }
+
+  get dualStack(): boolean {
+    return existsSync(join(this.dir, "dual-stack"));
   }
 
   #cacheDir(): string {
@@ -81,6 +92,7 @@ export class Lab {
     const dir = mkdtempSync(join(tmpdir(), "klab-"));
     if (options.cacheDir !== undefined) writeFileSync(join(dir, "cache-dir"), options.cacheDir);
     writeFileSync(join(dir, "nodes"), String(options.nodes));
+    if (options.dualStack === true) writeFileSync(join(dir, "dual-stack"), "");
     const lab = new Lab(dir, options.nodes);
     try {
       await lab.#bringUp(options);
@@ -124,12 +136,15 @@ export class Lab {
   }
 
   #nodeOptions(extraArgs: readonly string[]) {
-    return { cluster: this.master.layout, resolvConf: RESOLV_CONF, extraArgs };
+    const families = this.dualStack ? [`--cluster-cidr=${POD_NETWORKS}`] : [];
+    return { cluster: this.master.layout, resolvConf: RESOLV_CONF, extraArgs: [...families, ...extraArgs] };
   }
 
   startMaster(extraArgs: readonly string[] = []): Promise<void> {
     const { address, daemons, enter, layout } = this.master;
-    return startMaster(layout, daemons, { address, port: PORT, prefix: [...enter], extraArgs });
+    const families = [`--cluster-cidr=${POD_NETWORKS}`, `--service-cluster-ip-range=${SERVICE_NETWORKS}`];
+    const args = this.dualStack ? [...families, ...extraArgs] : extraArgs;
+    return startMaster(layout, daemons, { address, port: PORT, prefix: [...enter], extraArgs: args });
   }
 
   startNode(node: LabNode, extraArgs: readonly string[] = []): void {

@@ -12,6 +12,8 @@ const runner = new SpawnRunner();
 export interface NetnsNode {
   readonly name: string;
   readonly address: string;
+  /** Its IPv6 address, where the cluster has both families. */
+  readonly address6?: string;
   readonly namespace: string;
   readonly layout: Layout;
   readonly daemons: Daemons;
@@ -23,15 +25,15 @@ export interface NetnsNode {
 export function netnsNode(options: {
   name: string;
   address: string;
+  address6?: string;
   namespace: string;
   dataDir: string;
   cacheDir: string;
 }): NetnsNode {
-  const { name, address, namespace, dataDir, cacheDir } = options;
+  const { namespace, dataDir, cacheDir, ...identity } = options;
   const layout = { ...layoutOf(dataDir), cacheDir };
   return {
-    name,
-    address,
+    ...identity,
     namespace,
     layout,
     daemons: new Daemons({ runDir: layout.runDir, logDir: layout.logDir }),
@@ -70,6 +72,10 @@ export async function plugIn(node: NetnsNode, hub: Switch, port: string): Promis
   await ip(...at, "link", "set", port, "master", hub.bridge, "up");
   await ip("-n", namespace, "addr", "add", `${node.address}/24`, "dev", "eth0");
   await ip("-n", namespace, "link", "set", "eth0", "up");
+  if (node.address6 !== undefined) {
+    await ip("-n", namespace, "addr", "add", `${node.address6}/64`, "dev", "eth0", "nodad");
+    await ip("-n", namespace, "-6", "route", "add", "default", "dev", "eth0");
+  }
   await ip("-n", namespace, "route", "add", "default", "via", hub.gateway);
 }
 
@@ -96,7 +102,7 @@ export function startAgent(node: NetnsNode, { cluster, resolvConf, extraArgs = [
   writeFileSync(file, resolvConf);
   startNode({ ...node.layout, pkiDir: cluster.pkiDir }, node.daemons, {
     name: node.name,
-    address: node.address,
+    address: node.address6 === undefined ? node.address : `${node.address},${node.address6}`,
     containerRuntimeEndpoint: `unix://${runtimeSocket(node)}`,
     prefix: [...node.enter],
     extraArgs: [

@@ -10,7 +10,8 @@ import { ClusterZone } from "./zone.ts";
 
 export interface ClusterDnsConfig {
   readonly domain: string;
-  readonly address: string;
+  /** The node's addresses, at most one per family; DNS answers at each. */
+  readonly addresses: readonly string[];
   readonly port: number;
   /** Servers for names outside the cluster. */
   readonly upstream: readonly string[];
@@ -58,10 +59,15 @@ export class ClusterDns {
     const status = config.status === undefined ? undefined : await this.#listen(statusServer(metrics, () => ready));
     informers.start(signal);
     await Promise.all([serviceInformer.synced(signal), sliceInformer.synced(signal)]);
-    const server = new DnsServer(new Resolver({ zone, forwarder, log, metrics }), log);
-    const port = await server.listen(config.address, config.port);
+    const resolver = new Resolver({ zone, forwarder, log, metrics });
+    const servers: DnsServer[] = [];
+    for (const address of config.addresses) {
+      const server = new DnsServer(resolver, log);
+      const port = await server.listen(address, config.port);
+      servers.push(server);
+      log.info({ address, port, domain: config.domain }, "Cluster DNS answers");
+    }
     ready = true;
-    log.info({ address: config.address, port, domain: config.domain }, "Cluster DNS answers");
     await new Promise<void>((resolve) => {
       if (signal.aborted) resolve();
       else signal.addEventListener("abort", () => resolve(), { once: true });
@@ -69,7 +75,7 @@ export class ClusterDns {
     ready = false;
     status?.close();
     status?.closeAllConnections();
-    await server.close();
+    await Promise.all(servers.map((server) => server.close()));
   }
 
   /** Names resolve with or without this port, so a failure is reported and no more. */

@@ -33,13 +33,17 @@ test("the service has no selector, and leads both transports to the nodes' port"
 });
 
 test("endpoints: nodes that answer, each hinted at itself, in a stable order", () => {
-  const found = dnsEndpoints([
+  const all = [
     node("b", ["fd00::2", "192.0.2.2"]),
     node("a", ["192.0.2.1"], { ready: false }),
     node("no-dns", ["192.0.2.3"], { dns: false }),
     node("no-address", []),
-  ]);
-  assert.deepEqual(found, [
+  ];
+  assert.deepEqual(
+    dnsEndpoints(all, "IPv6").map(({ addresses, nodeName }) => [nodeName, ...addresses]),
+    [["b", "fd00::2"]],
+  );
+  assert.deepEqual(dnsEndpoints(all, "IPv4"), [
     {
       addresses: ["192.0.2.1"],
       conditions: { ready: false, serving: false, terminating: false },

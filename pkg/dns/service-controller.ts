@@ -1,7 +1,7 @@
 import { endpointSlices, nodes, services } from "#pkg/api/refs.ts";
 import type { Node } from "#pkg/api/types/core-v1.ts";
 import type { Endpoint } from "#pkg/api/types/discovery-v1.ts";
-import { isAlreadyExists, isNotFound } from "#pkg/apimachinery/index.ts";
+import { isNotFound } from "#pkg/apimachinery/index.ts";
 import type { Client, Controller, Draft, InformerFactory } from "#pkg/client/index.ts";
 import { type Clock, type Logger, Wakeup, sleep } from "#pkg/util/index.ts";
 import type { EndpointSlice } from "#pkg/api/types/discovery-v1.ts";
@@ -12,7 +12,9 @@ import { CLUSTER_DNS_PORT } from "./cluster-dns.ts";
 export const DNS_NODE_LABEL = "kubits.io/cluster-dns";
 const NAMESPACE = "kube-system";
 const SERVICE = "kube-dns";
-const SLICE = "kube-dns-nodes";
+/** Family → name of its slice. */
+const SLICES = { IPv4: "kube-dns-nodes", IPv6: "kube-dns-nodes-ipv6" } as const;
+type Family = keyof typeof SLICES;
 const RETRY_MS = 2000;
 /** Index of the nodes that answer. */
 const ANSWERING = "answers-dns";
@@ -37,6 +39,8 @@ export function dnsService(clusterIP: string): Draft<Service> {
     spec: {
       type: "ClusterIP",
       clusterIP,
+      // Where the cluster has two families, DNS answers in both.
+      ipFamilyPolicy: "PreferDualStack",
       ports: [
         { name: "dns", protocol: "UDP", port: 53, targetPort: CLUSTER_DNS_PORT },
         { name: "dns-tcp", protocol: "TCP", port: 53, targetPort: CLUSTER_DNS_PORT },
@@ -49,13 +53,15 @@ function answersDns({ metadata }: Node): boolean {
   return Object.hasOwn(metadata.labels ?? {}, DNS_NODE_LABEL);
 }
 
-/** Endpoints of the nodes that answer; each is hinted at its own node, so that pods ask next door. Pure. */
-export function dnsEndpoints(all: readonly Node[]): Endpoint[] {
+/**
+ * Endpoints of one family, of the nodes that answer; each is hinted at its own node, so that pods ask next door. Pure.
+ */
+export function dnsEndpoints(all: readonly Node[], family: Family): Endpoint[] {
   return all
     .filter((node) => answersDns(node))
     .flatMap((node) => {
       const address = node.status?.addresses?.find(
-        ({ type, address: text }) => type === "InternalIP" && !text.includes(":"),
+        ({ type, address: text }) => type === "InternalIP" && text.includes(":") === (family === "IPv6"),
       )?.address;
       const ready = node.status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True") ?? false;
       const name = node.metadata.name;
@@ -73,14 +79,14 @@ export function dnsEndpoints(all: readonly Node[]): Endpoint[] {
     .sort((a, b) => (a.nodeName < b.nodeName ? -1 : 1));
 }
 
-function dnsSlice(endpoints: Endpoint[]): Draft<EndpointSlice> {
+function dnsSlice(family: Family, endpoints: Endpoint[]): Draft<EndpointSlice> {
   return {
     metadata: {
-      name: SLICE,
+      name: SLICES[family],
       namespace: NAMESPACE,
       labels: { "kubernetes.io/service-name": SERVICE, "endpointslice.kubernetes.io/managed-by": "kubits-cluster-dns" },
     },
-    addressType: "IPv4",
+    addressType: family,
     endpoints,
     ports: [
       { name: "dns", protocol: "UDP", port: CLUSTER_DNS_PORT },
@@ -116,7 +122,8 @@ export class DnsServiceController implements Controller {
     await informer.synced(signal);
     let written = "";
     while (!signal.aborted) {
-      const endpoints = dnsEndpoints(informer.lister.byIndex(ANSWERING, ANSWERING));
+      const answering = informer.lister.byIndex(ANSWERING, ANSWERING);
+      const endpoints = { IPv4: dnsEndpoints(answering, "IPv4"), IPv6: dnsEndpoints(answering, "IPv6") };
       const text = JSON.stringify(endpoints);
       if (text === written) {
         await wakeup.wait(signal);
@@ -134,7 +141,7 @@ export class DnsServiceController implements Controller {
     remove();
   }
 
-  async #converge(endpoints: Endpoint[], signal: AbortSignal): Promise<void> {
+  async #converge(endpoints: Record<Family, Endpoint[]>, signal: AbortSignal): Promise<void> {
     const { client, clusterIP } = this.#deps;
     // Looked up first: a create with a fixed address is refused for the address before anyone sees that the name is taken.
     try {
@@ -143,13 +150,18 @@ export class DnsServiceController implements Controller {
       if (!isNotFound(error)) throw error;
       await client.create(services, dnsService(clusterIP), { signal });
     }
-    const slice = dnsSlice(endpoints);
-    const key = { namespace: NAMESPACE, name: SLICE };
+    for (const family of ["IPv4", "IPv6"] as const) await this.#writeSlice(family, endpoints[family], signal);
+  }
+
+  async #writeSlice(family: Family, endpoints: Endpoint[], signal: AbortSignal): Promise<void> {
+    const { client } = this.#deps;
+    const slice = dnsSlice(family, endpoints);
     try {
-      await client.create(endpointSlices, slice, { signal });
+      await client.patch(endpointSlices, { namespace: NAMESPACE, name: SLICES[family] }, "merge", slice, { signal });
     } catch (error) {
-      if (!isAlreadyExists(error)) throw error;
-      await client.patch(endpointSlices, key, "merge", slice, { signal });
+      if (!isNotFound(error)) throw error;
+      // A family that no node has needs no slice.
+      if (endpoints.length > 0) await client.create(endpointSlices, slice, { signal });
     }
   }
 }

@@ -3,24 +3,29 @@ import { after, before, test } from "node:test";
 import { buildPrograms } from "../../hack/lib/cluster.ts";
 import { Lab } from "../../hack/lib/lab.ts";
 import { TestCluster, eventually } from "../framework/lab.ts";
-import { pod, service } from "../framework/manifests.ts";
+import { service } from "../framework/manifests.ts";
+import { HTTP, UDP, ask, askFromNode, backend, client, distinct } from "./backends.ts";
 
 let lab: Lab;
 let cluster: TestCluster;
 
-// A cluster of its own: the node agent is restarted with other flags under the feet of its pods.
+// A cluster of its own, with both address families: node agents are restarted with other flags under their pods.
 before(async () => {
   if (process.env["KUBITS_LAB"] === undefined) await buildPrograms();
-  lab = await Lab.start({ nodes: 1 });
+  lab = await Lab.start({ nodes: 2, dualStack: true });
   cluster = new TestCluster(lab, "default");
   await eventually("the default service account appears", () => cluster.get("serviceaccount", "default"));
+  const [one, two] = lab.nodes;
   await cluster.apply([
-    pod("web", { command: ["sh", "-c", "mkdir /www; echo hello > /www/index.html; exec httpd -f -p 8080 -h /www"] }),
-    pod("client"),
+    backend("web", "web", { nodeName: two!.name }),
+    client("client", { nodeName: one!.name }),
     service("web", {
       selector: { app: "web" },
-      ports: [{ port: 80, targetPort: 8080, nodePort: 30_777 }],
-      spec: { type: "NodePort" },
+      ports: [
+        { name: "http", port: 80, targetPort: HTTP, nodePort: 30_777 },
+        { name: "udp", protocol: "UDP", port: 80, targetPort: UDP, nodePort: 30_777 },
+      ],
+      spec: { type: "NodePort", ipFamilyPolicy: "RequireDualStack" },
     }),
   ]);
   await cluster.ready("pod/web");
@@ -28,36 +33,88 @@ before(async () => {
 });
 after(() => lab?.destroy());
 
-for (const mode of ["nftables", "userspace", "iptables"]) {
-  test(`the node agent changes to ${mode} mode; services and DNS go on`, { timeout: 120_000 }, async () => {
-    const node = lab.master;
+/** Restarts both node agents with these flags and waits until their proxies run in `mode`. */
+async function restart(mode: string, flags: readonly string[] = []): Promise<void> {
+  for (const node of lab.nodes) {
     const asked = Date.now();
     await node.daemons.stop("kubits-node");
-    assert.ok(Date.now() - asked < 5000, "the node agent ends when it is told to");
-    lab.startNode(node, [`--proxy-mode=${mode}`]);
+    assert.ok(Date.now() - asked < 10_000, "the node agent ends when it is told to");
+    lab.startNode(node, [`--proxy-mode=${mode}`, ...flags]);
+  }
+  for (const node of lab.nodes)
     await eventually("the proxy says its mode", async () =>
       (await cluster.curl(node, "http://127.0.0.1:10249/proxyMode")) === mode ? true : undefined,
     );
-    const ip = await cluster.jsonpath("service/web", "{.spec.clusterIP}");
-    for (const url of [`http://${ip}`, `http://${node.address}:30777`]) {
-      await eventually(`${url} answers`, async () =>
-        (await cluster.curl(node, url)) === "hello\n" ? true : undefined,
-      );
-    }
-    await eventually("a pod resolves and reaches the service", async () => {
-      const found = await cluster.exec("client", "nslookup", "web.default.svc.cluster.local");
-      const request = "printf 'GET /index.html HTTP/1.0\\r\\n\\r\\n'";
-      const page = await cluster.exec("client", "sh", "-c", `${request} | nc -w 3 ${ip} 80`);
-      return found.includes(ip) && page.endsWith("hello\n") ? true : undefined;
-    });
-    const tables = (await lab.run(node, "nft", ["list", "tables"])).stdout;
-    assert.equal(tables.includes("kube-proxy"), mode === "nftables");
-    const rules = (await lab.run(node, "iptables-save", [])).stdout;
-    assert.equal(rules.includes("KUBE-SERVICES"), mode !== "nftables");
-    assert.equal(rules.includes("REDIRECT"), mode === "userspace");
-    assert.equal(
-      (await lab.run(node, "curl", ["-s", "http://127.0.0.1:10256/healthz"])).stdout.includes("nodeEligible"),
-      true,
-    );
-  });
 }
+
+for (const mode of ["nftables", "userspace", "iptables"]) {
+  test(
+    `node agents change to ${mode} mode; services and DNS go on in both families`,
+    { timeout: 180_000 },
+    async () => {
+      await restart(mode);
+      const { clusterIPs } = (await cluster.get<{ spec: { clusterIPs: string[] } }>("service", "web")).spec;
+      assert.deepEqual(
+        clusterIPs.map((ip) => ip.includes(":")),
+        [false, true],
+      );
+      const literal = (ip: string) => (ip.includes(":") ? `[${ip}]` : ip);
+      const nodeAddresses = lab.nodes.flatMap(({ address, address6 }) => [address, address6!]);
+      const ways = [...clusterIPs.map((ip) => [ip, 80] as const), ...nodeAddresses.map((ip) => [ip, 30_777] as const)];
+      for (const [ip, port] of ways) {
+        await eventually(`${ip} answers TCP of a pod`, async () =>
+          (await ask(cluster, "client", "tcp", literal(ip), port))[0] === "web" ? true : undefined,
+        );
+        await eventually(`${ip} answers UDP of a pod`, async () =>
+          (await ask(cluster, "client", "udp", literal(ip), port))[0] === "web" ? true : undefined,
+        );
+        assert.equal((await askFromNode(cluster, lab.master, literal(ip), port))[0], "web", `${ip} from the node`);
+      }
+      const dns = await cluster.get<{ spec: { clusterIPs: string[] } }>("-n", "kube-system", "service", "kube-dns");
+      for (const server of dns.spec.clusterIPs) {
+        const asked = ["drill", "AAAA", "web.default.svc.cluster.local", `@${server}`];
+        await eventually(`${server} resolves`, async () =>
+          (await cluster.exec("client", ...asked)).includes(`AAAA\t${clusterIPs[1]}`) ? true : undefined,
+        );
+      }
+      const node = lab.master;
+      const tables = (await lab.run(node, "nft", ["list", "tables"])).stdout;
+      assert.equal(tables.includes("kube-proxy"), mode === "nftables");
+      for (const save of ["iptables-save", "ip6tables-save"]) {
+        const rules = (await lab.run(node, save, [])).stdout;
+        assert.equal(rules.includes("KUBE-SERVICES"), mode !== "nftables");
+        assert.equal(rules.includes("REDIRECT"), mode === "userspace");
+      }
+      const health = ["-s", "http://127.0.0.1:10256/healthz"];
+      assert.equal((await lab.run(node, "curl", health)).stdout.includes("nodeEligible"), true);
+    },
+  );
+}
+
+test("traffic distribution prefers the own zone while it has an endpoint", { timeout: 120_000 }, async () => {
+  const [one, two] = lab.nodes;
+  for (const [node, zone] of [
+    [one!, "a"],
+    [two!, "b"],
+  ] as const)
+    await cluster.kubectl(["label", "node", node.name, `topology.kubernetes.io/zone=${zone}`]);
+  await cluster.apply([
+    backend("far", "zoned", { nodeName: two!.name }),
+    backend("near", "zoned", { nodeName: one!.name }),
+    service("zoned", {
+      selector: { app: "zoned" },
+      ports: [{ port: 80, targetPort: HTTP }],
+      spec: { trafficDistribution: "PreferSameZone", ipFamilyPolicy: "PreferDualStack" },
+    }),
+  ]);
+  const { clusterIPs } = (await cluster.get<{ spec: { clusterIPs: string[] } }>("service", "zoned")).spec;
+  const answers = async (expected: string) => {
+    for (const ip of clusterIPs.map((ip) => (ip.includes(":") ? `[${ip}]` : ip)))
+      await eventually(`${expected} answers on ${ip}`, async () =>
+        distinct(await ask(cluster, "client", "tcp", ip, 80, 12)).join() === expected ? true : undefined,
+      );
+  };
+  await answers("near");
+  await cluster.kubectl(["delete", "pod", "near", "--wait=false"]);
+  await answers("far");
+});

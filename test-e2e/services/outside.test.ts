@@ -85,6 +85,21 @@ test("traffic policies keep traffic on the node, and the health check port tells
   await cluster.kubectl(["label", "pod", "near", "app=web", "--overwrite"]);
 });
 
+test("traffic distribution prefers the own node while it has an endpoint", { timeout: 120_000 }, async () => {
+  const { cluster } = context;
+  const spec = { trafficDistribution: "PreferSameNode" };
+  await cluster.apply(service("close", { selector: { app: "web" }, ports: [{ port: 80, targetPort: HTTP }], spec }));
+  const answers = (expected: string) =>
+    eventually(`${expected} answers`, async () =>
+      distinct(await ask(cluster, "client", "tcp", "close", 80, 12)).join() === expected ? true : undefined,
+    );
+  await answers("near");
+  await cluster.kubectl(["label", "pod", "near", "app=other", "--overwrite"]);
+  await answers("far");
+  await cluster.kubectl(["label", "pod", "near", "app=web", "--overwrite"]);
+  await answers("near");
+});
+
 test("one host port, three pods: by address and by protocol", { timeout: 120_000 }, async () => {
   const { cluster } = context;
   const node = cluster.lab.nodes[1]!;
