@@ -5,13 +5,16 @@ import type { Client, Draft } from "#pkg/client/index.ts";
 import { buildPrograms } from "../cluster.ts";
 import { BareServer, type Ceiling, inParallel } from "./ceiling.ts";
 import { measureFanOut, measureLists } from "./reads.ts";
+import { schedulingPhases } from "./scheduling.ts";
 import { type BenchServer, startServer } from "./server.ts";
 
-const HELP = `Usage: hack/bench [--n 2000] [--concurrency 16] [--pods 5000] [--watchers 100]
+const HELP = `Usage: hack/bench [--n 2000] [--concurrency 16] [--pods 5000] [--watchers 100] [--nodes 1000] [--only api,master]
+       hack/bench scheduler [nodes] [pods]
 
 Measures kubits-master on an empty SQLite store: operations per second and the server's CPU time per operation, lists,
-watch fan-out at rising rates, start-up, memory and idle CPU. The last column is what a bare node:http2 server does on the
-same machine in the same run: only ratios within one run mean something.
+watch fan-out at rising rates (api); start-up, memory, idle CPU, and pods from created to bound (master). The last column
+is what a bare node:http2 server does on the same machine in the same run: only ratios within one run mean something.
+The second form measures the scheduling cycle alone.
 `;
 const { values } = parseArgs({
   options: {
@@ -19,6 +22,8 @@ const { values } = parseArgs({
     concurrency: { type: "string", default: "16" },
     pods: { type: "string", default: "5000" },
     watchers: { type: "string", default: "100" },
+    nodes: { type: "string", default: "1000" },
+    only: { type: "string", default: "api,master" },
     help: { type: "boolean", default: false },
   },
 });
@@ -107,24 +112,34 @@ async function apiPhases(server: BenchServer, bare: BareServer): Promise<void> {
   await measureFanOut(server, Number(values.watchers), NAMESPACE);
 }
 
+async function measureApi(): Promise<void> {
+  const bare = await BareServer.start();
+  const api = await startServer("apiserver");
+  try {
+    await apiPhases(api, bare);
+  } finally {
+    await api.stop();
+    await bare.stop();
+  }
+}
+
+async function measureMaster(): Promise<void> {
+  const whole = await startServer("apiserver,scheduler,controllers");
+  try {
+    await new Promise((resolve) => setTimeout(resolve, 20_000));
+    const cpu = whole.cpuSeconds();
+    await new Promise((resolve) => setTimeout(resolve, 10_000));
+    const idle = ((whole.cpuSeconds() - cpu) / 10) * 100;
+    console.log(
+      `whole master: ready after ${whole.readyMs.toFixed(0)} ms, ${whole.memoryMiB().toFixed(0)} MiB PSS, ${idle.toFixed(1)} % of a core idle`,
+    );
+    await schedulingPhases(whole, Number(values.nodes), n);
+  } finally {
+    await whole.stop();
+  }
+}
+
 await buildPrograms();
-const bare = await BareServer.start();
-const api = await startServer("apiserver");
-try {
-  await apiPhases(api, bare);
-} finally {
-  await api.stop();
-  await bare.stop();
-}
-const whole = await startServer("apiserver,scheduler,controllers");
-try {
-  await new Promise((resolve) => setTimeout(resolve, 20_000));
-  const cpu = whole.cpuSeconds();
-  await new Promise((resolve) => setTimeout(resolve, 10_000));
-  const idle = ((whole.cpuSeconds() - cpu) / 10) * 100;
-  console.log(
-    `whole master: ready after ${whole.readyMs.toFixed(0)} ms, ${whole.memoryMiB().toFixed(0)} MiB PSS, ${idle.toFixed(1)} % of a core idle`,
-  );
-} finally {
-  await whole.stop();
-}
+const parts = values.only.split(",");
+if (parts.includes("api")) await measureApi();
+if (parts.includes("master")) await measureMaster();
