@@ -93,3 +93,13 @@ describe("createAdmissionChain", () => {
     assert.deepEqual(made, ["new"]);
   });
 });
+
+test("a pod with parts missing is left to validation", async () => {
+  const chain = createAdmissionChain(deps({ enable: ["ExtendedResourceToleration", "AlwaysPullImages"] }));
+  for (const spec of [{}, { containers: [{}], volumes: [{}], initContainers: [{}] }, { containers: null }]) {
+    const object = { apiVersion: "v1", kind: "Pod", metadata: { name: "p", namespace: "ns" }, spec };
+    const attributes = attributesFor("pods", { kind: "Pod", object });
+    await chain.admit(attributes);
+    await chain.validate(attributes);
+  }
+});

@@ -155,7 +155,7 @@ export class ExtendedResourceToleration implements AdmissionPlugin {
     const { spec } = objectAs<Pod>(attributes);
     if (spec === undefined) return;
     const requested = (container: Container): string[] => Object.keys(container.resources?.requests ?? {});
-    const names = [...spec.containers, ...(spec.initContainers ?? [])].flatMap(requested);
+    const names = [...(spec.containers ?? []), ...(spec.initContainers ?? [])].flatMap(requested);
     const extended = new Set(
       names.filter(
         (name) => name.includes("/") && !/(^|\.)kubernetes\.io\//.test(name) && !name.startsWith("requests."),

@@ -87,14 +87,14 @@ export class ServiceAccount implements AdmissionPlugin {
 
   #mountToken(pod: Pod): void {
     const spec = pod.spec!;
-    const present = spec.volumes?.find(({ name }) => name.startsWith(VOLUME_PREFIX))?.name;
+    const present = spec.volumes?.find(({ name = "" }) => name.startsWith(VOLUME_PREFIX))?.name;
     const volumeName = present ?? `${VOLUME_PREFIX}${this.#random.suffix(5)}`;
     const mount = (container: Container): boolean => {
       if (container.volumeMounts?.some(({ mountPath }) => mountPath === TOKEN_PATH)) return false;
       (container.volumeMounts ??= []).push({ name: volumeName, readOnly: true, mountPath: TOKEN_PATH });
       return true;
     };
-    const mounted = [...(spec.initContainers ?? []), ...spec.containers].filter(mount);
+    const mounted = [...(spec.initContainers ?? []), ...(spec.containers ?? [])].filter(mount);
     if (present === undefined && mounted.length > 0)
       (spec.volumes ??= []).push({ name: volumeName, projected: tokenVolume() });
   }
