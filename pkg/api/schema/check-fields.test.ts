@@ -98,6 +98,8 @@ test("pruning leaves what is stored", () => {
     metadata: { creationTimestamp: "2026-01-01T01:00:00.5+01:00", labels: null, nickname: "y" },
     spec: { containers: [null, { name: "a", resources: { limits: { cpu: "0.1", memory: 1024 } } }], overhead: null },
   };
+  const nothing = { metadata: { labels: { a: null } }, spec: { overhead: { cpu: null } } };
+  assert.deepEqual(prune(podSchema, nothing), { metadata: { labels: { a: "" } }, spec: { overhead: { cpu: "0" } } });
   assert.deepEqual(prune(podSchema, pod), {
     metadata: { creationTimestamp: "2026-01-01T00:00:00Z" },
     spec: { containers: [{}, { name: "a", resources: { limits: { cpu: "100m", memory: "1024" } } }] },

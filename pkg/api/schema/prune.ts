@@ -97,10 +97,14 @@ function zeroOf(type: FieldSchema["type"] | undefined): () => unknown {
     case "map":
       return () => ({});
     case "string":
+    case "bytes":
       return () => "";
     case "integer":
     case "number":
+    case "int-or-string":
       return () => 0;
+    case "quantity":
+      return () => "0";
     case "boolean":
       return () => false;
     default:
@@ -108,13 +112,17 @@ function zeroOf(type: FieldSchema["type"] | undefined): () => unknown {
   }
 }
 
+/** What a decoder in Go makes of null as an element or a map's value; custom resources are not decoded by types. */
+function zeroElement(schema: FieldSchema): () => unknown {
+  return schema.raw === undefined ? zeroOf(schema.items?.type) : () => null;
+}
+
 function arrayPruner(schema: FieldSchema, mode: Mode): Pruner {
   const element = compile(schema.items ?? { type: "any" }, mode);
-  const zero = schema.raw === undefined ? zeroOf(schema.items?.type) : () => null;
+  const zero = zeroElement(schema);
   return (value) => {
     if (!Array.isArray(value)) return value;
     for (let i = 0; i < value.length; i++) {
-      // A decoder in Go makes a zero value of a null element.
       const before: unknown = value[i] ?? zero();
       const after = element(before);
       if (after !== value[i]) value[i] = after;
@@ -125,12 +133,13 @@ function arrayPruner(schema: FieldSchema, mode: Mode): Pruner {
 
 function mapPruner(schema: FieldSchema, mode: Mode): Pruner {
   const element = compile(schema.items ?? { type: "any" }, mode);
+  const zero = zeroElement(schema);
   return (value) => {
     if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
     const object = value as Record<string, unknown>;
     for (const key in object) {
       const before = object[key];
-      const after = element(before);
+      const after = element(before ?? zero());
       if (after !== before) object[key] = after;
     }
     return object;

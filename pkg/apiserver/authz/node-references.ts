@@ -35,7 +35,11 @@ export function referencesOf(pod: Pod): References {
   if (spec === undefined) return found;
   add("serviceaccount", spec.serviceAccountName);
   for (const secret of spec.imagePullSecrets ?? []) add("secret", secret.name);
-  for (const container of [...(spec.initContainers ?? []), ...(spec.containers ?? []), ...(spec.ephemeralContainers ?? [])]) {
+  for (const container of [
+    ...(spec.initContainers ?? []),
+    ...(spec.containers ?? []),
+    ...(spec.ephemeralContainers ?? []),
+  ]) {
     for (const { valueFrom } of container.env ?? []) {
       add("configmap", valueFrom?.configMapKeyRef?.name);
       add("secret", valueFrom?.secretKeyRef?.name);
