@@ -44,8 +44,11 @@ export interface Http2ConnectionDeps {
   readonly onClose: (error: Error | undefined) => void;
 }
 
-/** A client that makes us answer faster than it reads what we say about the connection itself is not a client. */
-const MAX_CONTROL_BYTES = 256 * 1024;
+/**
+ * A client that makes us say more than it reads is not a client. Heads of answers count, too, so it is more than all
+ * streams of a connection can have waiting.
+ */
+const MAX_CONTROL_BYTES = 4 * 1024 * 1024;
 /** Frames in a row that carry nothing. */
 const MAX_EMPTY_FRAMES = 1000;
 const DEFAULT_TABLE_BYTES = 4096;

@@ -293,6 +293,22 @@ describe("HTTP/2 beside clients that break it", () => {
     });
   }
 
+  test("does not answer without bound a client that asks and never reads", async () => {
+    const socket = connectTls({ port: listener.port, host: "localhost", ca, ALPNProtocols: ["h2"] });
+    const closed = once(socket, "close");
+    socket.on("error", () => undefined); // it may be cut off while we write
+    await once(socket, "secureConnect");
+    socket.pause();
+    socket.write(Buffer.concat(hello));
+    const pings = many(10_000, () => frame(FrameType.Ping, 0, 0, Buffer.alloc(8)));
+    // What the kernel takes for both sides comes on top of the bound.
+    for (let round = 0; round < 500 && !socket.destroyed; round++) {
+      if (!socket.write(pings)) await Promise.race([once(socket, "drain").catch(() => undefined), closed]);
+    }
+    socket.resume();
+    await closed;
+  });
+
   test("resets only the stream of a request that is malformed", async () => {
     routes.set("/ok", async (_request, response) => response.send(200, {}, Buffer.from("ok")));
     const session = open();
