@@ -37,8 +37,10 @@ export class Extensions {
   readonly #deps: ExtensionsDeps;
   /** Definitions as last seen, by name. */
   readonly #known = new Map<string, CustomResourceDefinition>();
-  /** What each definition has installed: "group/version" of its served versions and what they were made from. */
-  readonly #installed = new Map<string, { readonly spec: string; readonly versions: readonly string[] }>();
+  /** What each definition has installed: its served versions and what they were made from. */
+  readonly #installed = new Map<string, { readonly source: string; readonly versions: readonly string[] }>();
+  /** Definitions that others' names keep from being served. */
+  readonly #refused = new Set<string>();
   readonly #cleaning = new Set<string>();
   #signal: AbortSignal | undefined;
 
@@ -77,14 +79,17 @@ export class Extensions {
   #gone(name: string): void {
     this.#uninstall(name);
     this.#known.delete(name);
+    this.#refused.delete(name);
     // Names it held may now be free for others.
-    for (const other of this.#known.keys()) this.#reconcile(other);
+    for (const other of [...this.#refused]) this.#reconcile(other);
   }
   #reconcile(name: string): void {
     const crd = this.#known.get(name);
     if (crd === undefined) return;
     const others = [...this.#known.values()];
     const verdict = judgeNames(crd, others);
+    if (verdict.conflict === undefined) this.#refused.delete(name);
+    else this.#refused.add(name);
     const serving = verdict.conflict === undefined || isTrue(crd, "Established");
     if (serving) this.#install(name, crd);
     this.#updateStatus(crd, verdict).catch((err: unknown) =>
@@ -104,9 +109,10 @@ export class Extensions {
 
   /** Installs the served versions, unless they are what is installed already. */
   #install(name: string, crd: CustomResourceDefinition): void {
-    const spec = JSON.stringify([crd.spec, crd.metadata.deletionTimestamp !== undefined]);
+    const { uid, generation, deletionTimestamp } = crd.metadata;
+    const source = `${uid}/${generation}/${deletionTimestamp ?? ""}`; // the generation counts changes of the spec
     const before = this.#installed.get(name);
-    if (before?.spec === spec) return;
+    if (before?.source === source) return;
     const { registry, log } = this.#deps;
     const served = crd.spec.versions.filter((version) => version.served);
     try {
@@ -118,7 +124,7 @@ export class Extensions {
       return;
     }
     const versions = served.map((version) => version.name);
-    this.#installed.set(name, { spec, versions });
+    this.#installed.set(name, { source, versions });
     for (const version of before?.versions ?? []) {
       if (!versions.includes(version)) registry.uninstall(crd.spec.group, version, crd.spec.names.plural);
     }

@@ -13,6 +13,7 @@ import { closure, definitionSchema, type Descriptions, type Dialect, type Json }
 
 /** Clients ask with an "@" before the version, which is no legal media type: the answer spells it with a dot. */
 const V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+const COMMA = Buffer.from(",");
 const META = "io.k8s.apimachinery.pkg.apis.meta.v1";
 /** Every group's document describes what its operations use. */
 const ALWAYS = [
@@ -32,6 +33,7 @@ export interface ExternalOpenApi {
   v2(): readonly OpenApiPart[];
 }
 
+type Encoding = "json" | "protobuf";
 interface Fragment {
   readonly paths: Buffer;
   readonly definitions: Buffer;
@@ -44,7 +46,10 @@ export class OpenApi {
   readonly #version: string;
   readonly #external: ExternalOpenApi | undefined;
   /** What does not change at run time, by encoding. */
-  readonly #builtin = new Map<string, Fragment>();
+  readonly #builtin = new Map<Encoding, Fragment>();
+  /** Of custom kinds: made once per definition, so that a new one does not cost what all others do. */
+  readonly #custom = { json: new WeakMap<object, Fragment>(), protobuf: new WeakMap<object, Fragment>() };
+  readonly #hashes = new WeakMap<ResourceDefinition, string>();
   readonly #documents = new Map<string, { readonly bytes: Buffer; readonly etag: string }>();
   #generation = "";
 
@@ -102,22 +107,40 @@ export class OpenApi {
     const names = closure(rootsOf(served));
     return { paths, definitions: this.#schemas("v2", names, served) };
   }
-  /** What may change: custom kinds and other servers' part. */
-  #changingV2(): { paths: Json; definitions: Json } {
+  /** What other servers add to the version 2 document. What both know (the meta kinds) is said once, by us. */
+  #externalV2(): { paths: Json; definitions: Json } {
     const paths: Json = {};
     const definitions: Json = {};
-    for (const definition of this.#definitionsServed(true)) {
-      Object.assign(paths, resourcePaths("v2", definition, customName(definition)));
-      Object.assign(definitions, customDefinitions("v2", definition));
-    }
-    const ours = closure(rootsOf(this.#definitionsServed(false)));
-    for (const external of this.#external?.v2() ?? []) {
+    const parts = this.#external?.v2() ?? [];
+    const ours = parts.length === 0 ? new Set<string>() : closure(rootsOf(this.#definitionsServed(false)));
+    for (const external of parts) {
       Object.assign(paths, external.paths);
-      // What both know (the meta kinds) is said once, by us.
       for (const [name, schema] of Object.entries(external.definitions))
-        if (!ours.has(name) && !Object.hasOwn(definitions, name)) definitions[name] = schema;
+        if (!ours.has(name)) definitions[name] ??= schema;
     }
     return { paths, definitions };
+  }
+  /** What may change at run time, fragment by fragment: custom kinds and other servers' part. */
+  #changingV2(encoding: Encoding): Fragment[] {
+    const made = this.#custom[encoding];
+    const custom = this.#definitionsServed(true).map((definition) => {
+      let fragment = made.get(definition);
+      if (fragment === undefined) {
+        const paths = resourcePaths("v2", definition, customName(definition));
+        fragment = encodeFragment(encoding, { paths, definitions: customDefinitions("v2", definition) });
+        made.set(definition, fragment);
+      }
+      return fragment;
+    });
+    return [...custom, encodeFragment(encoding, this.#externalV2())];
+  }
+  #fragmentsV2(encoding: Encoding): Fragment[] {
+    let builtin = this.#builtin.get(encoding);
+    if (builtin === undefined) {
+      builtin = encodeFragment(encoding, this.#builtinV2());
+      this.#builtin.set(encoding, builtin);
+    }
+    return [builtin, ...this.#changingV2(encoding)];
   }
   #schemas(dialect: Dialect, names: Iterable<string>, served: readonly ResourceDefinition[]): Json {
     const groupVersions = new Map(served.map(({ group, version }) => [`${group}/${version}`, { group, version }]));
@@ -129,43 +152,28 @@ export class OpenApi {
     return schemas;
   }
   #v2Json(): Buffer {
-    let builtin = this.#builtin.get("json");
-    if (builtin === undefined) {
-      const { paths, definitions } = this.#builtinV2();
-      builtin = { paths: inner(paths), definitions: inner(definitions) };
-      this.#builtin.set("json", builtin);
-    }
-    const custom = this.#changingV2();
+    const fragments = this.#fragmentsV2("json");
     const head = { swagger: "2.0", info: { title: "Kubernetes", version: this.#version } };
     return Buffer.concat([
       Buffer.from(`${JSON.stringify(head).slice(0, -1)},"paths":{`),
-      ...joined(builtin.paths, inner(custom.paths)),
+      ...joined(fragments.map(({ paths }) => paths)),
       Buffer.from('},"definitions":{'),
-      ...joined(builtin.definitions, inner(custom.definitions)),
+      ...joined(fragments.map(({ definitions }) => definitions)),
       Buffer.from(
         '},"securityDefinitions":{"BearerToken":{"description":"Bearer Token authentication","type":"apiKey","name":"authorization","in":"header"}},"security":[{"BearerToken":[]}]}',
       ),
     ]);
   }
   #v2Protobuf(): Buffer {
-    let builtin = this.#builtin.get("protobuf");
-    if (builtin === undefined) {
-      const { paths, definitions } = this.#builtinV2();
-      builtin = { paths: encodePaths(paths), definitions: encodeDefinitions(definitions) };
-      this.#builtin.set("protobuf", builtin);
-    }
-    const custom = this.#changingV2();
-    return encodeDocument(
-      this.#version,
-      Buffer.concat([builtin.paths, encodePaths(custom.paths)]),
-      Buffer.concat([builtin.definitions, encodeDefinitions(custom.definitions)]),
-    );
+    const fragments = this.#fragmentsV2("protobuf");
+    const all = (part: keyof Fragment): Buffer => Buffer.concat(fragments.map((fragment) => fragment[part]));
+    return encodeDocument(this.#version, all("paths"), all("definitions"));
   }
 
   async #serveIndex(context: NonResourceContext): Promise<void> {
     const paths: Json = {};
     for (const [name, definitions] of this.#groupVersions()) {
-      paths[name] = { serverRelativeURL: `/openapi/v3/${name}?hash=${hashOf(definitions, this.#version)}` };
+      paths[name] = { serverRelativeURL: `/openapi/v3/${name}?hash=${this.#hashOf(definitions)}` };
     }
     for (const [name, hash] of this.#external?.v3() ?? []) {
       paths[name] = { serverRelativeURL: `/openapi/v3/${name}?hash=${hash}` };
@@ -193,7 +201,7 @@ export class OpenApi {
     if (accept.includes("proto-openapi") && !accept.includes("json") && !accept.includes("*/*")) {
       throw notAcceptable("only the following media types are accepted: application/json");
     }
-    const hash = hashOf(served, this.#version);
+    const hash = this.#hashOf(served);
     const asked = context.target.query.get("hash");
     if (asked !== null && asked !== hash) {
       const location = `/openapi/v3/${name}?hash=${hash}`;
@@ -234,6 +242,19 @@ export class OpenApi {
       },
     };
   }
+  /** Changes when a document does: what is built in by its names, what is custom by its schema. */
+  #hashOf(definitions: readonly ResourceDefinition[]): string {
+    const hash = createHash("sha512").update(this.#version);
+    for (const definition of definitions) {
+      let own = this.#hashes.get(definition);
+      if (own === undefined) {
+        own = digestOf(definition);
+        this.#hashes.set(definition, own);
+      }
+      hash.update(own);
+    }
+    return hash.digest("hex").toUpperCase();
+  }
   #all(): ResourceDefinition[] {
     return Array.from(this.#registry.all(), ({ definition }) => definition);
   }
@@ -260,22 +281,25 @@ function inner(object: Json): Buffer {
   return Buffer.from(JSON.stringify(object).slice(1, -1));
 }
 
-function joined(first: Buffer, second: Buffer): Buffer[] {
-  return first.length > 0 && second.length > 0 ? [first, Buffer.from(","), second] : [first, second];
+function joined(parts: readonly Buffer[]): Buffer[] {
+  return parts.filter(({ length }) => length > 0).flatMap((part, index) => (index === 0 ? [part] : [COMMA, part]));
+}
+
+function encodeFragment(encoding: Encoding, { paths, definitions }: { paths: Json; definitions: Json }): Fragment {
+  return encoding === "json"
+    ? { paths: inner(paths), definitions: inner(definitions) }
+    : { paths: encodePaths(paths), definitions: encodeDefinitions(definitions) };
+}
+
+function digestOf({ plural, kind, custom, schema, subresources, verbs }: ResourceDefinition): string {
+  const names = `${plural}/${kind}/${verbs.join()}/${subresources.map(({ name }) => name).join()};`;
+  const hash = createHash("sha512").update(names);
+  if (custom) hash.update(JSON.stringify(schema.raw ?? {}));
+  return hash.digest("base64");
 }
 
 function etagOf(bytes: Buffer): string {
   return createHash("sha512").update(bytes).digest("hex").toUpperCase();
-}
-
-/** Changes when a document does: what is built in by its names, what is custom by its schema. */
-function hashOf(definitions: readonly ResourceDefinition[], version: string): string {
-  const hash = createHash("sha512").update(version);
-  for (const { plural, kind, custom, schema, subresources, verbs } of definitions) {
-    hash.update(`${plural}/${kind}/${verbs.join()}/${subresources.map(({ name }) => name).join()};`);
-    if (custom) hash.update(JSON.stringify(schema.raw ?? {}));
-  }
-  return hash.digest("hex").toUpperCase();
 }
 
 async function send(
