@@ -7,6 +7,7 @@ import {
   compileCel,
   requestResourceValue,
   RESOURCE_CHECK_TYPE,
+  STRING,
 } from "./index.ts";
 
 /** JSON value of an expression, or the error's message after "!". */
@@ -40,7 +41,7 @@ test("regular expressions are RE2, in linear time", () => {
     ["'abc'.find('[0-9]+')", ""],
     ["'123 abc 456'.findAll('[0-9]+')", ["123", "456"]],
     ["'123 abc 456'.findAll('[0-9]+', 1)", ["123"]],
-    ["'a'.matches('(')", "!error parsing regexp: missing closing ): `(`"],
+    ["'a'.matches('' + '(')", "!error parsing regexp: missing closing ): `(`"],
   ]);
   const started = process.hrtime.bigint();
   assert.equal(evaluate(`'${"a".repeat(200)}!'.matches('^(a+)+$')`), false);
@@ -189,4 +190,13 @@ test("authorizer", () => {
     },
     { ...parts, verb: "get" },
   ]);
+});
+
+test("literals that can never work are refused when compiled", () => {
+  const compile = (expression: string) => () => compileCel(expression, { variables: { self: STRING } });
+  assert.throws(compile("self.matches('(a')"), /ERROR: <input>:1:14: invalid matches argument/);
+  assert.throws(compile("self.matches('a(?=b)')"), /invalid matches argument/);
+  assert.throws(compile("duration('soon') > duration('1s')"), /ERROR: <input>:1:10: invalid duration argument/);
+  assert.throws(compile("timestamp('yesterday') < timestamp(self)"), /invalid timestamp argument/);
+  compile("self.matches('^a+$') && duration('1m') > duration('1s')")();
 });

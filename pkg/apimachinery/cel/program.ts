@@ -5,6 +5,7 @@ import { type CostEstimate, estimateCost } from "./cost.ts";
 import { CelCostError, CelError } from "./errors.ts";
 import type { FunctionTable } from "./functions.ts";
 import { kubernetesFunctions } from "./lib/index.ts";
+import { checkLiterals } from "./literals.ts";
 import { parseCel } from "./parser.ts";
 import { Frame, Planner, type Step } from "./plan.ts";
 import { type CelType, typeOfSchema } from "./types.ts";
@@ -22,7 +23,7 @@ export interface CompileOptions {
   readonly objectType?: (name: string) => CelType | undefined;
   /** Default: Kubernetes' functions. */
   readonly functions?: FunctionTable;
-  /** May elements of a literal have different types? Default false, as in Kubernetes. */
+  /** Leaves literals alone: elements of different types, bad patterns and dates. Default false, as in Kubernetes. */
   readonly mixedLiterals?: boolean;
   readonly container?: string;
 }
@@ -70,6 +71,7 @@ export function compileCel(expression: string, options: CompileOptions): Program
     homogeneousLiterals: options.mixedLiterals !== true,
     container: options.container ?? "",
   });
+  if (options.mixedLiterals !== true) checkLiterals(expression, expr);
   const globals = new Map(names.map((name, slot) => [name, slot]));
   const planner = new Planner(checked, globals, options.objectType);
   const step = planner.plan(expr);

@@ -81,7 +81,7 @@ export class Extensions {
     this.#known.delete(name);
     this.#refused.delete(name);
     // Names it held may now be free for others.
-    for (const other of [...this.#refused]) this.#reconcile(other);
+    for (const other of this.#refused) this.#reconcile(other);
   }
   #reconcile(name: string): void {
     const crd = this.#known.get(name);

@@ -35,17 +35,9 @@ export function compileRules(
   path: string,
 ): { errors: FieldError[]; validate(value: unknown, old: unknown): FieldError[] } {
   const errors: FieldError[] = [];
-  const cost = { total: 0 };
-  const root = compileNode(schema, path, errors, cost, 1);
-  if (cost.total > CRD_COST_LIMIT) {
-    const factor = (cost.total / CRD_COST_LIMIT).toFixed(1);
-    errors.push(
-      fieldForbidden(
-        path,
-        `x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema exceeds budget by factor of ${factor}x (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)`,
-      ),
-    );
-  }
+  const costs: RuleCost[] = [];
+  const root = compileNode(schema, path, errors, costs, 1);
+  errors.push(...totalCostErrors(costs, path));
   return {
     errors,
     validate: (value, old) => {
@@ -57,6 +49,31 @@ export function compileRules(
   };
 }
 
+/** What a rule may cost in the largest object its schema allows. */
+interface RuleCost {
+  readonly path: string;
+  readonly cost: number;
+}
+/** So many of the rules that make a schema too expensive are named. */
+const NAMED_RULES = 4;
+
+function totalCostErrors(costs: readonly RuleCost[], path: string): FieldError[] {
+  const total = costs.reduce((sum, { cost }) => sum + cost, 0);
+  if (total <= CRD_COST_LIMIT) return [];
+  const worst = costs.toSorted((a, b) => b.cost - a.cost).slice(0, NAMED_RULES);
+  const contributed = "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema";
+  const what = "x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema";
+  return [
+    ...worst.map((rule) => fieldForbidden(rule.path, contributed)),
+    fieldForbidden(path, beyondBudget(what, total / CRD_COST_LIMIT)),
+  ];
+}
+
+function beyondBudget(what: string, factor: number): string {
+  const shown = factor > 100 ? "more than 100" : factor.toFixed(factor < 1.5 ? 6 : 1);
+  return `${what} exceeds budget by factor of ${shown}x (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)`;
+}
+
 /** Elements assumed where a schema states no bound. */
 const UNBOUNDED = 3 * 1024 * 1024;
 
@@ -64,7 +81,7 @@ function compileNode(
   schema: FieldSchema,
   path: string,
   errors: FieldError[],
-  cost: { total: number },
+  costs: RuleCost[],
   repetitions: number,
 ): RuleNode | undefined {
   const declared = schema.raw?.["x-kubernetes-validations"];
@@ -73,22 +90,16 @@ function compileNode(
     const compiled = compileRule(rule, schema, `${path}.x-kubernetes-validations[${index}]`, errors);
     if (compiled === undefined) continue;
     rules.push(compiled);
-    const estimated = compiled.program.estimatedCost.max * repetitions;
-    cost.total += estimated;
-    if (estimated > RULE_COST_LIMIT) {
-      const factor = (estimated / RULE_COST_LIMIT).toFixed(1);
-      errors.push(
-        fieldForbidden(
-          `${path}.x-kubernetes-validations[${index}].rule`,
-          `estimated rule cost exceeds budget by factor of ${factor}x (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)`,
-        ),
-      );
-    }
+    const cost = compiled.program.estimatedCost.max * repetitions;
+    const where = `${path}.x-kubernetes-validations[${index}].rule`;
+    costs.push({ path: where, cost });
+    if (cost > RULE_COST_LIMIT)
+      errors.push(fieldForbidden(where, beyondBudget("estimated rule cost", cost / RULE_COST_LIMIT)));
   }
   const properties = new Map<string, RuleNode>();
   for (const [name, member] of schema.properties ?? []) {
     if (member.raw === undefined) continue;
-    const node = compileNode(member, `${path}.properties[${name}]`, errors, cost, repetitions);
+    const node = compileNode(member, `${path}.properties[${name}]`, errors, costs, repetitions);
     if (node !== undefined) properties.set(name, node);
   }
   const below = schema.type === "map" ? "additionalProperties" : "items";
@@ -100,7 +111,7 @@ function compileNode(
           schema.items,
           `${path}.${below}`,
           errors,
-          cost,
+          costs,
           repetitions * (typeof bound === "number" ? bound : elementsOf(schema.items)),
         );
   if (rules.length === 0 && properties.size === 0 && items === undefined) return undefined;
