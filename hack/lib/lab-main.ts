@@ -9,19 +9,25 @@ import { VmLab } from "./vm/vm-lab.ts";
 
 const CACHE_DIR = "/var/cache/kubits";
 
-const HELP = `Usage: sudo hack/lab up [--vm] [--nodes N] [--dual-stack] [--containerd DIR|sid] | hack/lab down [DIR] | hack/lab exec DIR NODE COMMAND...
+const HELP = `Usage: sudo hack/lab up [OPTION]... | hack/lab down [DIR] | hack/lab exec DIR NODE COMMAND...
 
 A cluster of several nodes on this machine: a network namespace per node, each with its own containerd and
 kubits-node; the first node also runs kubits-master.
-  up     starts a lab and prints its directory; --containerd takes another containerd than the installed one, from a
-         directory or from Debian's development release; --dual-stack gives everything IPv6 addresses as well
+  up     starts a lab and prints its directory
   down   stops a lab (all labs without DIR) and removes every trace
   exec   runs a command on a node, e.g. hack/lab exec DIR 1 kubectl get nodes
 
-With --vm the nodes are Debian machines under QEMU that run Kubits as systemd services from its package. The first is
-the master; --nodes counts the others.
-  --set KEY=VALUE   a line of every machine's /etc/kubits/node.yaml, e.g. --set proxy-mode=ipvs
-  --memory MIB      of each machine (default 1536)
+Options of up:
+  --nodes N              how many nodes (default 2)
+  --dual-stack           gives everything IPv6 addresses as well
+  --containerd DIR|sid   another containerd than the installed one, from a directory or from Debian's development release
+  --docker               gives every node a dockerd, which its kubits-node then drives
+  --master-arg=--FLAG    a further flag of kubits-master; may be repeated
+  --node-arg=--FLAG      a further flag of every kubits-node; may be repeated
+  --vm                   Debian machines under QEMU instead of namespaces, which run Kubits as systemd services from its
+                         package; the first is the master, --nodes counts the others
+  --set KEY=VALUE        with --vm: a line of every machine's /etc/kubits/node.yaml, e.g. proxy-mode=ipvs
+  --memory MIB           with --vm: of each machine (default 1536)
 `;
 
 const separator = process.argv.indexOf("exec");
@@ -33,6 +39,7 @@ const { values, positionals } = parseArgs({
     nodes: { type: "string", default: "2" },
     "dual-stack": { type: "boolean", default: false },
     containerd: { type: "string" },
+    docker: { type: "boolean", default: false },
     "master-arg": { type: "string", multiple: true, default: [] },
     "node-arg": { type: "string", multiple: true, default: [] },
     vm: { type: "boolean", default: false },
@@ -80,6 +87,7 @@ if (values.help || command === undefined) {
     masterArgs: values["master-arg"],
     nodeArgs: values["node-arg"],
     ...(containerd === undefined ? {} : { containerd }),
+    docker: values.docker,
   };
   const progress = (line: string) => console.error(line);
   let lab: Lab | VmLab;

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { SpawnRunner } from "#pkg/util/index.ts";
 import { startMaster } from "./cluster.ts";
+import { startDockerd, stopDockerd } from "./dockerd.ts";
 import {
   type NetnsNode,
   joinCluster,
@@ -36,6 +37,8 @@ export interface LabOptions {
   readonly dualStack?: boolean;
   /** Directory of another containerd than the installed one, with its shim. */
   readonly containerd?: string;
+  /** Gives every node a dockerd, which its kubits-node then drives. */
+  readonly docker?: boolean;
   /** Directory of package and image caches shared between labs. */
   readonly cacheDir?: string;
 }
@@ -113,6 +116,7 @@ export class Lab {
     masterArgs = [],
     nodeArgs = [],
     containerd,
+    docker = false,
   }: LabOptions): Promise<void> {
     progress(`network namespaces for ${this.nodes.length} nodes`);
     await this.#createNetwork();
@@ -121,9 +125,11 @@ export class Lab {
     const mirror = await startRegistry(layout, daemons, { address, prefix: enter });
     progress("kubits-master and a containerd per node");
     const started = Promise.all(
-      this.nodes.map((node) =>
-        startRuntime(node, { mirror, ...(containerd === undefined ? {} : { binaries: containerd }) }),
-      ),
+      this.nodes.map(async (node) => {
+        await startRuntime(node, { mirror, ...(containerd === undefined ? {} : { binaries: containerd }) });
+        const options = { containerd: runtimeSocket(node), mirror, prefix: node.enter };
+        if (docker) await startDockerd(node.layout, node.daemons, options);
+      }),
     );
     await this.startMaster(masterArgs);
     await started;
@@ -191,6 +197,7 @@ export class Lab {
       await resetAgent(node).catch((error: unknown) => problems.push(error));
     }
     for (const node of this.nodes) {
+      await stopDockerd(node.layout, node.daemons);
       for (const name of ["kubits-master", "containerd", "registry"]) await node.daemons.stop(name);
       await unplug(node);
     }

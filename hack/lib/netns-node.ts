@@ -4,6 +4,7 @@ import { SpawnRunner } from "#pkg/util/index.ts";
 import { joinNode, resetNode, startNode, waitForNode } from "./cluster.ts";
 import { type ContainerdOptions, startContainerd } from "./containerd.ts";
 import { Daemons } from "./daemons.ts";
+import { dockerSocket } from "./dockerd.ts";
 import { type Layout, layoutOf } from "./layout.ts";
 
 const runner = new SpawnRunner();
@@ -96,6 +97,12 @@ export function runtimeSocket(node: NetnsNode): string {
   return join(node.layout.runDir, "containerd.sock");
 }
 
+/** Drives Docker where the node has a dockerd, and containerd otherwise. */
+function runtimeArguments({ layout }: NetnsNode): string[] {
+  const socket = dockerSocket(layout);
+  return existsSync(socket) ? ["--container-runtime=docker", `--docker-endpoint=unix://${socket}`] : [];
+}
+
 /** Starts the node's kubits-node, whose containerd runs already. */
 export function startAgent(node: NetnsNode, { cluster, resolvConf, extraArgs = [] }: NetnsNodeOptions): void {
   const file = join(node.layout.dataDir, "resolv.conf");
@@ -109,6 +116,7 @@ export function startAgent(node: NetnsNode, { cluster, resolvConf, extraArgs = [
       `--cgroup-root=${node.cgroupRoot}`,
       `--resolv-conf=${file}`,
       `--cni-state-dir=${node.layout.cniStateDir}`,
+      ...runtimeArguments(node),
       ...extraArgs,
     ],
   });
@@ -131,7 +139,11 @@ export function resetAgent(node: NetnsNode): Promise<void> {
   return resetNode(node.layout, {
     containerRuntimeEndpoint: `unix://${runtimeSocket(node)}`,
     prefix: node.enter,
-    extraArgs: [`--cni-state-dir=${node.layout.cniStateDir}`, `--cgroup-root=${node.cgroupRoot}`],
+    extraArgs: [
+      `--cni-state-dir=${node.layout.cniStateDir}`,
+      `--cgroup-root=${node.cgroupRoot}`,
+      ...runtimeArguments(node),
+    ],
   });
 }
 

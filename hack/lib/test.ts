@@ -3,7 +3,7 @@ import { globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildPrograms } from "./cluster.ts";
-import { Lab } from "./lab.ts";
+import { Lab, type LabOptions } from "./lab.ts";
 
 const root = join(import.meta.dirname, "../..");
 const known = ["check", "unit", "e2e"];
@@ -49,6 +49,21 @@ function runTests(
   if (status !== 0 && result.failed === 0) total.failed++;
 }
 
+/** Brings up a lab for test files, which find it by KUBITS_LAB, and takes it down whatever happens. */
+async function withLab(
+  what: string,
+  options: LabOptions,
+  tests: (shared: Record<string, string>) => void,
+): Promise<void> {
+  console.log(`\n== ${what}`);
+  const lab = await Lab.start({ ...options, progress: (line) => console.log(`  ${line}`) });
+  try {
+    tests({ KUBITS_LAB: lab.dir });
+  } finally {
+    await lab.destroy();
+  }
+}
+
 if (chosen.includes("check")) {
   console.log("== checks");
   const { status } = spawnSync(join(root, "hack/check"), { stdio: "inherit" });
@@ -59,17 +74,20 @@ if (chosen.includes("unit")) runTests("unit tests", ["{cmd,pkg,hack}/**/*.test.t
 if (chosen.includes("e2e")) {
   // The commands first: they need the machine's own ports and network, and prove that a cluster comes up at all.
   runTests("end-to-end tests of the commands", ["test-e2e/commands/*.test.ts"], 1);
-  console.log("\n== a lab of two nodes for the other end-to-end tests");
   await buildPrograms();
-  const lab = await Lab.start({ nodes: 2, progress: (line) => console.log(`  ${line}`) });
-  try {
-    const shared = { KUBITS_LAB: lab.dir };
+  await withLab("a lab of two nodes", { nodes: 2 }, (shared) => {
     runTests("end-to-end tests", ["test-e2e/!(commands|disruptive)/**/*.test.ts"], 2, shared);
     // These kill what the others stand on, so they run alone and last.
     runTests("end-to-end tests that break things", ["test-e2e/disruptive/**/*.test.ts"], 1, shared);
-  } finally {
-    await lab.destroy();
-  }
+  });
+  await withLab("a lab whose node drives Docker", { nodes: 1, docker: true }, (shared) => {
+    runTests(
+      "pods and volumes on Docker",
+      ["test-e2e/pods/pods.test.ts", "test-e2e/storage/volumes.test.ts"],
+      2,
+      shared,
+    );
+  });
 }
 
 console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);

@@ -1,5 +1,4 @@
 import { readFile, symlink, mkdir, rm, writeFile } from "node:fs/promises";
-import { spawn } from "node:child_process";
 import { dirname, join } from "node:path";
 import { PassThrough } from "node:stream";
 import type { Duplex } from "node:stream";
@@ -37,6 +36,7 @@ import {
   toSandboxInfo,
   typeFilter,
 } from "./convert.ts";
+import { forwardPort } from "./port-forward.ts";
 import { StreamingServer } from "./streaming-server.ts";
 import type { CommandStreams } from "./streaming-server.ts";
 
@@ -383,21 +383,7 @@ export class DockerRuntime implements Runtime {
   }
   async portForward(sandboxId: string) {
     const { State } = await must(() => this.#docker.getContainer(sandboxId).inspect());
-    return this.#streaming.ports(async (port, data, error) => {
-      // Only a process inside the pod's network namespace reaches what listens on its loopback.
-      const child = spawn("nsenter", ["-t", String(State.Pid), "-n", "socat", "-", `TCP4:localhost:${port}`], {
-        stdio: ["pipe", "pipe", "pipe"],
-      });
-      data.pipe(child.stdin);
-      child.stdout.pipe(data);
-      child.stderr.pipe(error);
-      child.stdin.on("error", () => undefined); // socat has gone, and its exit says so
-      data.on("close", () => child.kill("SIGTERM"));
-      await new Promise<void>((resolve, reject) => {
-        child.on("error", reject);
-        child.on("close", () => resolve());
-      });
-    });
+    return this.#streaming.ports((port, data, error) => forwardPort(State.Pid, port, data, error));
   }
 
   async listImages() {

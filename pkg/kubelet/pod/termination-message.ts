@@ -1,6 +1,7 @@
 /** What a container left to say when it ended: the file at terminationMessagePath, or the end of its log. */
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import type { ObservedContainer } from "./observed.ts";
+import { parseLine } from "../logs/line.ts";
 import { ANNOTATIONS } from "./configs.ts";
 
 const MAX_FILE_BYTES = 4096;
@@ -26,14 +27,14 @@ function readEdge(path: string, maxBytes: number, edge: "start" | "end"): string
   }
 }
 
-/** The log's last lines without the runtime's prefix (time, stream, P or F). */
+/** The log's last lines without what the runtime adds to them. */
 function logTail(path: string): string {
-  // Prefixes take room in the file that the message may use: read more than is kept.
+  // What the runtime adds takes room in the file that the message may use: read more than is kept.
   const lines = readEdge(path, MAX_LOG_BYTES * 4, "end").split("\n");
   let text = "";
   for (const line of lines.slice(-MAX_LOG_LINES - 1)) {
-    const match = /^\S+ (?:stdout|stderr) ([PF])\S* ?(.*)$/.exec(line);
-    if (match !== null) text += match[2]! + (match[1] === "F" ? "\n" : "");
+    const { time, partial, text: written } = parseLine(Buffer.from(line));
+    if (time !== "") text += written.toString("utf8") + (partial ? "" : "\n");
   }
   return text.slice(-MAX_LOG_BYTES);
 }

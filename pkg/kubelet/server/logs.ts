@@ -1,10 +1,11 @@
-/** Reads container logs in CRI's format: `<RFC3339Nano> <stdout|stderr> <P|F> <text>`. */
+/** Reads container logs: all of one, its end, or for as long as it grows. */
 import { watch } from "node:fs";
 import { open } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 import { sleep } from "#pkg/util/index.ts";
 import type { Clock } from "#pkg/util/index.ts";
+import { type LogLine, parseLine } from "../logs/line.ts";
 
 const BLOCK_BYTES = 64 * 1024;
 /** Between looks at a quiet log, should a change go unnoticed. */
@@ -19,46 +20,6 @@ export interface LogOptions {
   readonly timestamps: boolean;
   readonly limitBytes?: number;
   readonly stream: "All" | "Stdout" | "Stderr";
-}
-
-interface Line {
-  readonly time: string;
-  readonly stream: string;
-  readonly partial: boolean;
-  readonly text: Buffer;
-}
-
-/** A line that is not in the format is passed on as it is: better odd than lost. */
-export function parseLine(line: Buffer): Line {
-  if (line[0] === 0x7b) return parseJsonLine(line) ?? { time: "", stream: "stdout", partial: false, text: line };
-  const first = line.indexOf(0x20);
-  const second = line.indexOf(0x20, first + 1);
-  const third = line.indexOf(0x20, second + 1);
-  const end = third < 0 ? line.length : third;
-  const tag = line.toString("latin1", second + 1, end);
-  if (first < 0 || second < 0 || !/^[PF]/.test(tag)) return { time: "", stream: "stdout", partial: false, text: line };
-  return {
-    time: line.toString("latin1", 0, first),
-    stream: line.toString("latin1", first + 1, second),
-    partial: tag.startsWith("P"),
-    text: third < 0 ? Buffer.alloc(0) : line.subarray(third + 1),
-  };
-}
-
-/** Docker's json-file format, where the text carries its own line end. */
-function parseJsonLine(line: Buffer): Line | undefined {
-  try {
-    const { log, stream, time } = JSON.parse(line.toString("utf8")) as {
-      log?: unknown;
-      stream?: unknown;
-      time?: unknown;
-    };
-    if (typeof log !== "string" || typeof stream !== "string" || typeof time !== "string") return undefined;
-    const partial = !log.endsWith("\n");
-    return { time, stream, partial, text: Buffer.from(partial ? log : log.slice(0, -1)) };
-  } catch {
-    return undefined; // a container's own JSON in a log of another format
-  }
 }
 
 /** Where the last `count` lines begin. */
@@ -218,7 +179,7 @@ class Formatter {
     return this.#limit(Buffer.concat(out));
   }
 
-  #format({ time, stream, partial, text }: Line): Buffer | undefined {
+  #format({ time, stream, partial, text }: LogLine): Buffer | undefined {
     const { since, stream: wanted, timestamps } = this.#options;
     if (since !== undefined && time !== "" && Date.parse(time) < since) return undefined;
     if (wanted !== "All" && wanted.toLowerCase() !== stream) return undefined;
