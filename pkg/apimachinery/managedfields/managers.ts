@@ -1,6 +1,7 @@
 /** The entries of metadata.managedFields as sets per manager, and back. */
 import type { ManagedFieldsEntry } from "../object.ts";
 import { type Fields, isEmpty, union } from "./fields.ts";
+import { attachFields, type KnownFields, knownFields, knownTextOf } from "./known-fields.ts";
 
 export interface Manager {
   readonly name: string;
@@ -70,15 +71,37 @@ export function encodeManagers(managers: readonly Manager[]): ManagedFieldsEntry
 
 function encodeManager({ name, operation, apiVersion, subresource, time, fields, entry }: Manager): ManagedFieldsEntry {
   if (entry !== undefined && entry.fieldsV1 === fields && entry.time === time) return entry;
-  return {
-    manager: name,
-    operation,
-    apiVersion,
-    ...(time === undefined ? {} : { time }),
-    fieldsType: "FieldsV1",
-    fieldsV1: fields as Record<string, unknown>,
-    ...(subresource === "" ? {} : { subresource }),
-  };
+  return entryOf({ name, operation, apiVersion, subresource, time }, knownFields(JSON.stringify(fields), fields));
+}
+
+/** An entry whose `fieldsV1` is made when it is asked for. */
+export function entryOf(
+  { name, operation, apiVersion, subresource, time }: Omit<Manager, "fields" | "entry">,
+  fields: KnownFields,
+): ManagedFieldsEntry {
+  const entry: ManagedFieldsEntry = { manager: name, operation, apiVersion };
+  if (time !== undefined) entry.time = time;
+  entry.fieldsType = "FieldsV1";
+  attachFields(entry, fields);
+  if (subresource !== "") entry.subresource = subresource;
+  return entry;
+}
+
+/** `JSON.stringify(entries)`, sparing what has been written before. */
+export function textOfEntries(entries: readonly ManagedFieldsEntry[]): string {
+  let text = "[";
+  for (const entry of entries) text += (text === "[" ? "" : ",") + textOfEntry(entry);
+  return `${text}]`;
+}
+
+function textOfEntry(entry: ManagedFieldsEntry): string {
+  const text = knownTextOf(entry);
+  if (text === undefined) return JSON.stringify(entry);
+  const { manager, operation, apiVersion, time, subresource } = entry;
+  const head = `{"manager":${JSON.stringify(manager)},"operation":"${operation}","apiVersion":${JSON.stringify(apiVersion)}`;
+  const when = time === undefined ? "" : `,"time":${JSON.stringify(time)}`;
+  const where = subresource === undefined ? "" : `,"subresource":${JSON.stringify(subresource)}`;
+  return `${head}${when},"fieldsType":"FieldsV1","fieldsV1":${text}${where}}`;
 }
 
 /** Merges the oldest updaters, per API version, into one called "ancient-changes" until at most ten are left. */

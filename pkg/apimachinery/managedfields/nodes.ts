@@ -7,6 +7,8 @@ import { isValueStruct } from "./value-structs.ts";
 /** A named member of a struct. */
 export interface StructField {
   readonly element: string;
+  /** The element as the key of a JSON object, colon included. */
+  readonly elementText: string;
   readonly node: Node;
   /** A non-pointer member of a Go struct: it is there even where JSON omits it, so nobody adds or removes it. */
   readonly alwaysThere: boolean;
@@ -53,6 +55,11 @@ function compile(schema: FieldSchema): Node {
   }
 }
 
+function fieldOf(name: string, node: Node, alwaysThere: boolean): StructField {
+  const element = `f:${name}`;
+  return { element, elementText: `${JSON.stringify(element)}:`, node, alwaysThere };
+}
+
 function compileObject(schema: FieldSchema): Node {
   if (schema.mapType === "atomic") return { kind: "leaf", schema };
   if (schema.properties === undefined) {
@@ -65,8 +72,8 @@ function compileObject(schema: FieldSchema): Node {
     let known = fields.get(name);
     if (known === undefined) {
       const property = properties.get(name);
-      if (property === undefined) return open ? { element: `f:${name}`, node: DEDUCED, alwaysThere: false } : undefined;
-      known = { element: `f:${name}`, node: nodeOf(property), alwaysThere: isValueStruct(schema, name, property) };
+      if (property === undefined) return open ? fieldOf(name, DEDUCED, false) : undefined;
+      known = fieldOf(name, nodeOf(property), isValueStruct(schema, name, property));
       fields.set(name, known);
     }
     return known;

@@ -1,19 +1,22 @@
 import { difference, type Fields, fieldsOfPaths, recursiveDifference } from "./fields.ts";
 
 /** Fields that nobody manages: identity, and what the server alone sets. */
+export const UNTRACKED_ROOT: ReadonlySet<string> = new Set(["apiVersion", "kind"]);
+export const UNTRACKED_METADATA: ReadonlySet<string> = new Set([
+  "name",
+  "namespace",
+  "creationTimestamp",
+  "selfLink",
+  "uid",
+  "clusterName",
+  "generation",
+  "managedFields",
+  "resourceVersion",
+]);
 const UNTRACKED = fieldsOfPaths([
-  "apiVersion",
-  "kind",
+  ...UNTRACKED_ROOT,
   "metadata",
-  "metadata.name",
-  "metadata.namespace",
-  "metadata.creationTimestamp",
-  "metadata.selfLink",
-  "metadata.uid",
-  "metadata.clusterName",
-  "metadata.generation",
-  "metadata.managedFields",
-  "metadata.resourceVersion",
+  ...[...UNTRACKED_METADATA].map((name) => `metadata.${name}`),
 ]);
 
 /** What takes part in nothing: changes there neither gain nor lose anybody a field. Endpoints pass the same array each time. */

@@ -1,9 +1,11 @@
 import { isRecord } from "../deep.ts";
 import type { AnyObject, ManagedFieldsEntry } from "../object.ts";
 import type { FieldSchema } from "../schema.ts";
+import { textOfAdded } from "./added.ts";
 import { compareObjects } from "./compare.ts";
 import { difference, type Fields, isEmpty, union } from "./fields.ts";
-import { capManagers, decodeManagers, encodeManagers, identityOf, type Manager } from "./managers.ts";
+import { knownFields } from "./known-fields.ts";
+import { capManagers, decodeManagers, encodeManagers, entryOf, identityOf, type Manager } from "./managers.ts";
 import { nodeOf } from "./nodes.ts";
 import { trackedFields, writableFields } from "./strip.ts";
 
@@ -62,7 +64,14 @@ export function updateManagedFields(request: UpdateRequest): ManagedFieldsEntry[
   const { schema, live, updated, manager, apiVersion, subresource = "", time, resetFields } = request;
   const before = managersBefore(request);
   // An object that gave up its managers stays untracked until somebody applies to it.
-  if (before.length === 0 && live !== undefined) return [];
+  if (before.length === 0) {
+    if (live !== undefined) return [];
+    if (resetFields === undefined || resetFields.every((path) => !path.includes("."))) {
+      const text = textOfAdded(nodeOf(schema), { ...updated }, resetFields ?? []);
+      if (text === "") return [];
+      return [entryOf({ name: manager, operation: "Update", apiVersion, subresource, time }, knownFields(text))];
+    }
+  }
   const comparison = compareObjects(nodeOf(schema), withoutManagedFields(live), withoutManagedFields(updated));
   const changed = writableFields(comparison.changed, resetFields);
   const removed = writableFields(comparison.removed, resetFields);

@@ -1,4 +1,5 @@
 import type { KubeObject } from "#pkg/apimachinery/index.ts";
+import { textOfEntries } from "#pkg/apimachinery/managedfields/index.ts";
 import type { CacheEntry } from "./contract.ts";
 
 /** An object carries its own revision only in memory; on the way out it is spliced in behind the opening of metadata. */
@@ -22,7 +23,13 @@ export const NO_INDEX_VALUES: IndexValues = [];
 export function encodeValue(object: KubeObject, apiVersion: string, kind: string): Buffer {
   const { metadata } = object;
   const head = `{"apiVersion":${JSON.stringify(object.apiVersion ?? apiVersion)},"kind":${JSON.stringify(object.kind ?? kind)}`;
-  let text = `${head},"metadata":${JSON.stringify({ ...metadata, resourceVersion: undefined })}`;
+  const { resourceVersion: _revision, managedFields, ...rest } = metadata;
+  let text = `${head},"metadata":${JSON.stringify(rest)}`;
+  if (managedFields !== undefined) {
+    // Nothing else is as long, and most of it has been written before.
+    const comma = text.endsWith("{}") ? "" : ",";
+    text = `${text.slice(0, -1)}${comma}"managedFields":${textOfEntries(managedFields)}}`;
+  }
   for (const field of Object.keys(object)) {
     if (field === "apiVersion" || field === "kind" || field === "metadata") continue;
     const value = JSON.stringify(object[field]);

@@ -1,0 +1,76 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { builtinResources } from "#pkg/api/index.ts";
+import { SeededRandom } from "#pkg/util/index.ts";
+import { decodeProtobuf, encodeProtobuf } from "../protobuf/index.ts";
+import { randomObject } from "../protobuf/random-object.ts";
+import { textOfAdded } from "./added.ts";
+import { compareObjects } from "./compare.ts";
+import { textOfEntries } from "./managers.ts";
+import { nodeOf } from "./nodes.ts";
+import { trackedFields } from "./strip.ts";
+import { updateManagedFields } from "./update.ts";
+import type { KubeObject } from "../object.ts";
+
+const kinds = builtinResources().filter(({ protobufMessage }) => protobufMessage !== undefined);
+
+test("the fields of a new object are what comparing it with nothing says, for every kind", () => {
+  for (const { schema, protobufMessage, kind } of kinds) {
+    const same = (seed: number) => {
+      const random = randomObject(new SeededRandom(seed), protobufMessage!, 5);
+      const object = decodeProtobuf(protobufMessage!, encodeProtobuf(protobufMessage!, random)) as KubeObject;
+      const node = nodeOf(schema);
+      const whole = { apiVersion: "v1", kind, ...object };
+      for (const reset of [[], ["status"], ["status", "spec"]]) {
+        const text = textOfAdded(node, whole, reset);
+        const expected = trackedFields(compareObjects(node, {}, whole).changed, reset);
+        assert.deepEqual(text === "" ? {} : JSON.parse(text), expected, kind);
+      }
+    };
+    fc.assert(fc.property(fc.nat(), same), { numRuns: 5 });
+  }
+});
+
+test("what is empty, null, repeated or unknown is owned as by comparison", () => {
+  const pod = nodeOf(kinds.find(({ kind }) => kind === "Pod")!.schema);
+  const container = { name: "a", resources: {}, env: [], ports: [{ containerPort: 1 }, { containerPort: 1 }] };
+  const objects: Record<string, unknown>[] = [
+    {},
+    { metadata: {} },
+    { metadata: null },
+    { metadata: { labels: {}, annotations: null, finalizers: ["a", "a", "b"], ownerReferences: [{ uid: "u" }] } },
+    { metadata: { labels: { 'quo"te': "x", ünicode: "y", "a.b/c-d_e": "z", constructor: "w" } } },
+    { spec: {} },
+    { spec: null },
+    { spec: { containers: [] } },
+    { spec: { containers: null, tolerations: [{}], nodeSelector: {} } },
+    { spec: { containers: [container, { name: "b" }, { name: "b", image: "i" }] } },
+    { spec: "text", unknown: { deep: [1], map: { a: 1 } } },
+    { status: { conditions: [{ type: "Ready" }], phase: undefined } },
+  ];
+  for (const object of objects) {
+    const text = textOfAdded(pod, object, []);
+    const expected = trackedFields(compareObjects(pod, {}, object).changed, []);
+    assert.deepEqual(text === "" ? {} : JSON.parse(text), expected, JSON.stringify(object));
+  }
+});
+
+test("entries are written as JSON.stringify writes them, and shared sets cannot be changed", () => {
+  const { schema } = kinds.find(({ kind }) => kind === "ConfigMap")!;
+  const create = (manager: string) =>
+    updateManagedFields({
+      schema,
+      live: undefined,
+      updated: { metadata: { name: "a" }, data: { "k\n": "v" } } as never,
+      manager,
+      apiVersion: "v1",
+      time: "2026-01-01T00:00:00Z",
+      subresource: manager === "b" ? "status" : "",
+    });
+  const entries = [...create('a"'), ...create("b"), { manager: "c", operation: "Update" as const }];
+  assert.equal(textOfEntries(entries), JSON.stringify(entries));
+  assert.equal(entries[0]!.fieldsV1, entries[1]!.fieldsV1);
+  assert.throws(() => Object.assign(entries[0]!.fieldsV1!, { "f:x": {} }), TypeError);
+  assert.deepEqual(structuredClone(entries), JSON.parse(JSON.stringify(entries)));
+});

@@ -1,0 +1,61 @@
+/** Sets of fields in both of their forms, shared by all objects of one shape: there are few shapes and many objects. */
+import type { ManagedFieldsEntry } from "../object.ts";
+import type { Fields } from "./fields.ts";
+
+export class KnownFields {
+  readonly text: string;
+  #tree: Fields | undefined;
+
+  constructor(text: string, tree?: Fields) {
+    this.text = text;
+    if (tree !== undefined) this.#tree = frozen(tree);
+  }
+  /** Made when it is asked for: of most objects nobody ever does. */
+  get tree(): Fields {
+    return (this.#tree ??= frozen(JSON.parse(this.text) as Fields));
+  }
+}
+
+/** Many objects share a tree: nobody may take it for their own. */
+function frozen(fields: Fields): Fields {
+  if (Object.isFrozen(fields)) return fields;
+  for (const element in fields) frozen(fields[element]!);
+  return Object.freeze(fields);
+}
+
+/** Sets remembered; the oldest go first. */
+const MAX_KNOWN = 512;
+/** Longer ones are hardly ever met twice. */
+const MAX_TEXT = 8 * 1024;
+/** Memo: what a text says depends on nothing else. */
+const known = new Map<string, KnownFields>();
+
+/** The set that `text` writes down. `tree` is the same set, if it is there already. */
+export function knownFields(text: string, tree?: Fields): KnownFields {
+  if (text.length > MAX_TEXT) return new KnownFields(text, tree);
+  let found = known.get(text);
+  if (found === undefined) {
+    found = new KnownFields(text, tree);
+    if (known.size >= MAX_KNOWN) known.delete(known.keys().next().value!);
+    known.set(text, found);
+  }
+  return found;
+}
+
+/** Where an entry keeps its known fields; invisible to whoever walks over the entry. */
+const FIELDS = Symbol("known fields");
+
+interface WithFields extends ManagedFieldsEntry {
+  readonly [FIELDS]?: KnownFields;
+}
+
+/** Gives an entry its `fieldsV1`. */
+export function attachFields(entry: ManagedFieldsEntry, fields: KnownFields): ManagedFieldsEntry {
+  Object.defineProperty(entry, FIELDS, { value: fields });
+  return Object.defineProperty(entry, "fieldsV1", { get: () => fields.tree, enumerable: true });
+}
+
+/** The text of an entry's `fieldsV1`, if it is known without writing it. */
+export function knownTextOf(entry: WithFields): string | undefined {
+  return entry[FIELDS]?.text;
+}
