@@ -38,7 +38,12 @@ export function regexMessage(message: string, format: string, ...examples: strin
   return `${message} (e.g. ${shown}regex used for validation is '${format}')`;
 }
 
-const utf8Length = (text: string): number => Buffer.byteLength(text, "utf8");
+/** Bytes of `text` as UTF-8; of short ASCII, which names are, without leaving the engine. */
+function utf8Length(text: string): number {
+  if (text.length > SUBDOMAIN_MAX_LENGTH) return Buffer.byteLength(text, "utf8");
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) >= 0x80) return Buffer.byteLength(text, "utf8");
+  return text.length;
+}
 
 /** Lower-case letters, digits and '-', at most 63 characters. */
 export function isDns1123Label(value: string): string[] {
@@ -125,19 +130,19 @@ const QUALIFIED_NAME_MESSAGE = regexMessage(
 
 /** Label and annotation keys, resource names: a name of at most 63 characters with an optional "prefix/". */
 export function isQualifiedName(value: string): string[] {
-  const parts = value.split("/");
-  if (parts.length > 2) {
+  const slash = value.indexOf("/");
+  if (slash >= 0 && value.includes("/", slash + 1)) {
     return [
       `a qualified name ${QUALIFIED_NAME_MESSAGE} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')`,
     ];
   }
   const messages: string[] = [];
-  if (parts.length === 2) {
-    const prefix = parts[0]!;
+  if (slash >= 0) {
+    const prefix = value.slice(0, slash);
     if (prefix === "") messages.push(`prefix part ${emptyMessage()}`);
     else for (const message of isDns1123Subdomain(prefix)) messages.push(`prefix part ${message}`);
   }
-  const name = parts.at(-1)!;
+  const name = value.slice(slash + 1);
   if (name === "") messages.push(`name part ${emptyMessage()}`);
   else if (utf8Length(name) > LABEL_MAX_LENGTH) messages.push(`name part ${maxLengthMessage(LABEL_MAX_LENGTH)}`);
   if (!QUALIFIED_NAME.test(name)) messages.push(`name part ${QUALIFIED_NAME_MESSAGE}`);
@@ -246,9 +251,11 @@ export function isValidPortName(port: string): string[] {
 /** Names that become a segment of a URL path (RBAC objects, for instance). With `prefix`, `value` is a generateName. */
 export function isValidPathSegmentName(value: string, prefix = false): string[] {
   if (!prefix && (value === "." || value === "..")) return [`may not be '${value}'`];
-  return ["/", "%"]
-    .filter((character) => value.includes(character))
-    .map((character) => `may not contain '${character}'`);
+  const messages: string[] = [];
+  for (const character of ["/", "%"]) {
+    if (value.includes(character)) messages.push(`may not contain '${character}'`);
+  }
+  return messages;
 }
 
 /** Errors of a label map at `path`, e.g. metadata.labels, in the order of its keys. */

@@ -161,6 +161,9 @@ export function each<T>(
 ): FieldError[] {
   if (items === undefined) return [];
   const errors: FieldError[] = [];
-  for (let index = 0; index < items.length; index++) errors.push(...check(items[index]!, `${path}[${index}]`, index));
+  for (let index = 0; index < items.length; index++) {
+    const found = check(items[index]!, `${path}[${index}]`, index);
+    if (found.length > 0) errors.push(...found);
+  }
   return errors;
 }

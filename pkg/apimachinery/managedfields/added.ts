@@ -25,9 +25,7 @@ export function textOfAdded(
     const value = object[key];
     const field = node.kind === "struct" ? node.field(key) : undefined;
     const member =
-      key === "metadata" && field !== undefined
-        ? withoutUntracked(field, value)
-        : memberOf(node, field, value, true);
+      key === "metadata" && field !== undefined ? withoutUntracked(field, value) : memberOf(node, field, value, true);
     if (member !== "") text += (text === "" ? "" : ",") + elementText(field, key) + member;
   }
   return text === "" ? "" : `{${text}}`;
@@ -100,19 +98,23 @@ function addedMembers(
 }
 
 function addedItems(node: Node & { kind: "set" | "list" }, list: readonly unknown[], there: boolean): string {
-  const items = new Map<string, unknown>();
-  let repeated: Set<string> | undefined;
-  for (const item of list) {
-    const element = node.kind === "list" ? node.keyOf(item) : `v:${JSON.stringify(item)}`;
-    // Items that share a key cannot be told apart, so they are owned together.
-    if (items.has(element)) (repeated ??= new Set()).add(element);
-    else items.set(element, item);
-  }
+  const keys = list.map((item) =>
+    node.kind === "list" ? node.keyTextOf(item) : `${JSON.stringify(`v:${JSON.stringify(item)}`)}:`,
+  );
+  const distinct = keys.length === 1 ? keys : new Set(keys);
+  // Items that share a key cannot be told apart, so they are owned together.
+  const repeated = (distinct instanceof Set ? distinct.size : 1) < keys.length;
   let text = there ? "" : ITSELF;
-  for (const [element, item] of items) {
-    const whole = node.kind === "set" || repeated?.has(element) === true;
-    const member = whole ? LEAF_TEXT : added(node.items, item, false);
-    text += `${text === "" ? "" : ","}${JSON.stringify(element)}:${member}`;
+  let index = 0;
+  for (const key of distinct) {
+    if (text !== "") text += ",";
+    if (node.kind === "set") text += key + LEAF_TEXT;
+    else if (!repeated) text += key + added(node.items, list[index], false);
+    else {
+      const first = keys.indexOf(key);
+      text += key + (keys.includes(key, first + 1) ? LEAF_TEXT : added(node.items, list[first], false));
+    }
+    index++;
   }
   return `{${text}}`;
 }

@@ -20,7 +20,15 @@ export type Node =
   | { readonly kind: "struct"; readonly schema: FieldSchema; field(name: string): StructField | undefined }
   | { readonly kind: "map"; readonly schema: FieldSchema; readonly items: Node }
   | { readonly kind: "set"; readonly schema: FieldSchema }
-  | { readonly kind: "list"; readonly schema: FieldSchema; readonly items: Node; keyOf(item: unknown): string }
+  | {
+      readonly kind: "list";
+      readonly schema: FieldSchema;
+      readonly items: Node;
+      /** The path element of an item. */
+      keyOf(item: unknown): string;
+      /** The element as the key of a JSON object, colon included. */
+      keyTextOf(item: unknown): string;
+    }
   /** No schema: maps are divided, lists are atomic. */
   | { readonly kind: "deduced"; readonly schema: FieldSchema };
 
@@ -101,5 +109,24 @@ function compileList(schema: FieldSchema): Node {
     }
     return `${text}}`;
   };
-  return { kind: "list", schema, items: nodeOf(items), keyOf };
+  const textOf = (item: unknown): string => `${JSON.stringify(keyOf(item))}:`;
+  const [name] = listMapKeys;
+  const keyTextOf = listMapKeys.length === 1 ? remembered(name!, textOf) : textOf;
+  return { kind: "list", schema, items: nodeOf(items), keyOf, keyTextOf };
+}
+
+/** Names of containers, ports, variables and volumes are the same in most objects. */
+const MAX_REMEMBERED = 256;
+
+function remembered(name: string, textOf: (item: unknown) => string): (item: unknown) => string {
+  const texts = new Map<unknown, string>();
+  return (item) => {
+    const key = (item as Record<string, unknown> | null)?.[name];
+    if (typeof key !== "string") return textOf(item);
+    let text = texts.get(key);
+    if (text !== undefined) return text;
+    text = textOf(item);
+    if (texts.size < MAX_REMEMBERED) texts.set(key, text);
+    return text;
+  };
 }

@@ -22,19 +22,26 @@ function deprecatedVolumes(spec: PodSpec, path: string): string[] {
   });
 }
 
+const LISTS = ["limits", "requests"] as const;
+const BYTE_RESOURCES = ["memory", "ephemeral-storage"];
+
 function containerWarnings(container: Container, path: string): string[] {
   const warnings: string[] = [];
+  const env = container.env ?? [];
   const names = new Set<string>();
-  for (const [index, { name }] of (container.env ?? []).entries()) {
+  for (let index = 0; index < env.length; index++) {
+    const { name } = env[index]!;
     if (names.has(name)) {
       const what = `hides previous definition of ${JSON.stringify(name)}, which may be dropped when using apply`;
       warnings.push(`${path}.env[${index}]: ${what}`);
     }
     names.add(name);
   }
-  for (const list of ["limits", "requests"] as const) {
-    for (const name of ["memory", "ephemeral-storage"]) {
-      const amount = container.resources?.[list]?.[name];
+  for (const list of LISTS) {
+    const amounts = container.resources?.[list];
+    if (amounts === undefined) continue;
+    for (const name of BYTE_RESOURCES) {
+      const amount = amounts[name];
       if (amount === undefined || parseQuantity(amount).isInteger()) continue;
       const what = `fractional byte value ${JSON.stringify(String(amount))} is invalid, must be an integer`;
       warnings.push(`${path}.resources.${list}[${name}]: ${what}`);
@@ -66,7 +73,8 @@ export function podSpecWarnings(spec: PodSpec | undefined, path: string): string
   }
   for (const field of ["initContainers", "containers"] as const) {
     for (const [index, container] of (spec[field] ?? []).entries()) {
-      warnings.push(...containerWarnings(container, `${path}.${field}[${index}]`));
+      const found = containerWarnings(container, `${path}.${field}[${index}]`);
+      if (found.length > 0) warnings.push(...found);
     }
   }
   if ((spec.terminationGracePeriodSeconds ?? 0) < 0) {
