@@ -25,5 +25,6 @@ export type {
 export type { ResourceRef } from "./resource-ref.ts";
 export { cannotBeHandled, checkFields, type FieldCheck } from "./schema/check-fields.ts";
 export { type Definition, definitionNameOf, definitions, type FieldMarkers } from "./schema/definitions.ts";
+export { doubtfulMembers } from "./schema/compile-fine.ts";
 export { prune } from "./schema/prune.ts";
 export { schemaOf } from "./schema/schema-of.ts";

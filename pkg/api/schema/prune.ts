@@ -7,7 +7,7 @@ import { schemaOf } from "./schema-of.ts";
 type Pruner = (value: unknown) => unknown;
 
 /** A status keeps the zeros that whoever reports it has written: to its readers they say more than nothing. */
-type Mode = "drop-zeros" | "keep-zeros";
+export type Mode = "drop-zeros" | "keep-zeros";
 const pruners = { "drop-zeros": new WeakMap<FieldSchema, Pruner>(), "keep-zeros": new WeakMap<FieldSchema, Pruner>() };
 
 /**
@@ -71,7 +71,7 @@ function objectPruner(schema: FieldSchema, mode: Mode): Pruner {
   }
   const additional = schema.items === undefined ? undefined : compile(schema.items, mode);
   const keepsNulls = schema.raw !== undefined;
-  const plain = mode === "drop-zeros" && schema.definition !== undefined ? plainFieldsOf(schema.definition) : NO_FIELDS;
+  const plain = dropsZeros(schema, mode) ? plainFieldsOf(schema.definition!) : NO_FIELDS;
   return (value) => {
     if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
     const object = value as Record<string, unknown>;
@@ -89,6 +89,11 @@ function objectPruner(schema: FieldSchema, mode: Mode): Pruner {
     }
     return object;
   };
+}
+
+/** Are there fields in it whose zero says no more than absence? */
+export function dropsZeros(schema: FieldSchema, mode: Mode): boolean {
+  return mode === "drop-zeros" && schema.definition !== undefined;
 }
 
 function zeroOf(type: FieldSchema["type"] | undefined): () => unknown {
@@ -151,7 +156,7 @@ const pruneQuantity: Pruner = (value) => {
   return canonicalQuantity(value);
 };
 
-const WIRE_TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$/;
+export const WIRE_TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$/;
 
 const pruneTime: Pruner = (value) => {
   if (typeof value !== "string" || WIRE_TIME.test(value)) return value;

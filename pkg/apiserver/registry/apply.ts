@@ -10,9 +10,9 @@ import {
   notFound,
   StatusError,
 } from "#pkg/apimachinery/index.ts";
-import { cannotBeHandled, prune } from "#pkg/api/index.ts";
+import { cannotBeHandled } from "#pkg/api/index.ts";
 import { applyObject, TypedObjectError } from "#pkg/apimachinery/managedfields/index.ts";
-import { assertDecodes, type ExpectedKind } from "./body.ts";
+import { type ExpectedKind, settleFields } from "./body.ts";
 import type { Call } from "./call.ts";
 import { createNew, fillNamespace, sendWritten, type Written } from "./create.ts";
 import { resetFieldsOf } from "./managed.ts";
@@ -129,8 +129,7 @@ export function merge(
     const unchanged = live === undefined ? NOTHING_UNCHANGED : unchangedOf(object, live);
     const part = changedPart(object, unchanged);
     const { kind, version } = installed.definition;
-    assertDecodes(installed.definition, part, (why) => badRequest(cannotBeHandled(kind, version, why)));
-    prune(installed.definition.schema, part);
+    settleFields(installed.definition, part, (why) => badRequest(cannotBeHandled(kind, version, why)));
     installed.definition.applyDefaults(part);
     return live === undefined ? part : withUnchanged(part, live, unchanged);
   } catch (error) {

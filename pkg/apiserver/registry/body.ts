@@ -1,4 +1,4 @@
-import { cannotBeHandled, checkFields, type FieldCheck, prune, schemaOf } from "#pkg/api/index.ts";
+import { cannotBeHandled, checkFields, doubtfulMembers, type FieldCheck, prune, schemaOf } from "#pkg/api/index.ts";
 import type { FieldSchema } from "#pkg/apimachinery/index.ts";
 import {
   apiVersionOf,
@@ -121,13 +121,36 @@ function completeKind(value: Record<string, unknown>, expected: ExpectedKind): K
 export type Refuse = (why: string) => StatusError;
 
 /** Refuses what the kind's types cannot hold. @throws StatusError */
-export function assertDecodes(expected: ExpectedKind, object: KubeObject, refuse: Refuse): FieldCheck {
+function assertDecodes(expected: ExpectedKind, object: KubeObject, refuse: Refuse): FieldCheck {
   const check = checkFields(expected.schema, object);
   // Values of custom resources are judged by their schema, with 422; only the metadata has to decode.
   const [first] = expected.custom ? checkFields(METADATA, object.metadata).errors : check.errors;
   if (first !== undefined) throw refuse(first);
   return check;
 }
+
+/**
+ * Brings an object into the form in which it is stored. @throws StatusError for what the kind's types cannot hold
+ */
+export function settleFields(expected: ExpectedKind, object: KubeObject, refuse: Refuse): FieldCheck {
+  const { schema, custom } = expected;
+  const doubtful = custom ? object : (doubtfulMembers(schema, object) as KubeObject | undefined);
+  if (doubtful === undefined) return NOTHING_FOUND;
+  const check = assertDecodes(expected, doubtful, refuse);
+  if (doubtful === object) {
+    prune(schema, object);
+    return check;
+  }
+  const names = Object.keys(doubtful);
+  prune(schema, doubtful);
+  for (const name of names) {
+    if (name in doubtful) object[name] = doubtful[name];
+    else delete object[name];
+  }
+  return check;
+}
+
+const NOTHING_FOUND: FieldCheck = { unknown: [], errors: [] };
 
 /**
  * Field validation: what cannot be decoded is always refused, unknown and repeated fields are refused, warned about or
@@ -141,11 +164,10 @@ export function validateFields(
   validation: FieldValidation,
   refuse: Refuse,
 ): void {
-  const { unknown } = assertDecodes(expected, object, refuse);
+  const { unknown } = settleFields(expected, object, refuse);
   if (validation !== "Ignore" && (unknown.length > 0 || !repeated.isEmpty)) {
     const problems = repeated.among(unknown, expected.custom);
     if (validation === "Strict") throw refuse(`strict decoding error: ${problems.join(", ")}`);
     call.warnings.push(...problems);
   }
-  prune(expected.schema, object);
 }

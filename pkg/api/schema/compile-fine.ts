@@ -1,0 +1,131 @@
+import { canonicalQuantity, type FieldSchema, isRecord } from "#pkg/apimachinery/index.ts";
+import { compileChecker } from "./compile-check.ts";
+import { isZero, plainFieldsOf } from "./plain-fields.ts";
+import { dropsZeros, type Mode, WIRE_TIME } from "./prune.ts";
+
+/** Is there nothing to report of a value, and nothing to prune? */
+type Test = (value: unknown) => boolean;
+
+/** Memo: a test depends on its schema and mode alone. */
+const tests = { "drop-zeros": new WeakMap<FieldSchema, Test>(), "keep-zeros": new WeakMap<FieldSchema, Test>() };
+
+/**
+ * The members of an object of which `checkFields` may have something to report or that `prune` may change; undefined
+ * when there are none, as in nearly every body. Finding that out needs neither paths nor messages.
+ */
+export function doubtfulMembers(
+  schema: FieldSchema,
+  object: Readonly<Record<string, unknown>>,
+): Record<string, unknown> | undefined {
+  const members = membersOf(schema);
+  let doubtful: Record<string, unknown> | undefined;
+  for (const name in object) {
+    if (members.get(name)?.(object[name]) !== true) (doubtful ??= {})[name] = object[name];
+  }
+  return doubtful;
+}
+
+const roots = new WeakMap<FieldSchema, ReadonlyMap<string, Test>>();
+
+function membersOf(schema: FieldSchema): ReadonlyMap<string, Test> {
+  let members = roots.get(schema);
+  if (members === undefined) roots.set(schema, (members = memberTests(schema, "drop-zeros")));
+  return members;
+}
+
+function compile(schema: FieldSchema, mode: Mode): Test {
+  const known = tests[mode].get(schema);
+  if (known !== undefined) return known;
+  let compiled: Test | undefined;
+  const test: Test = (value) => (compiled ??= build(schema, mode))(value);
+  tests[mode].set(schema, test);
+  return test;
+}
+
+const never: Test = () => false;
+
+function build(schema: FieldSchema, mode: Mode): Test {
+  switch (schema.type) {
+    case "object":
+      return objectTest(schema, mode);
+    case "array": {
+      if (schema.items === undefined) return never;
+      const element = compile(schema.items, mode);
+      return (value) => Array.isArray(value) && value.every((item) => item !== null && element(item));
+    }
+    case "map": {
+      if (schema.items === undefined) return never;
+      const element = compile(schema.items, mode);
+      return (value) => {
+        if (!isRecord(value)) return false;
+        for (const key in value) if (!element(value[key])) return false;
+        return true;
+      };
+    }
+    case "string":
+      return (value) => typeof value === "string";
+    case "boolean":
+      return (value) => typeof value === "boolean";
+    case "integer":
+      return (value) => typeof value === "number" && (value | 0) === value;
+    case "int-or-string":
+      return (value) => typeof value === "string" || (typeof value === "number" && (value | 0) === value);
+    case "quantity":
+      return isCanonical;
+    case "time":
+      return (value) => typeof value === "string" && WIRE_TIME.test(value) && !Number.isNaN(Date.parse(value));
+    case "any":
+      return (value) => value !== null && value !== undefined;
+    default: {
+      // Rare: whatever the checker says. It has no work to do that the pruner would undo.
+      const check = compileChecker(schema);
+      return (value) => {
+        if (value === null || value === undefined) return false;
+        const state = { path: [], unknown: [], errors: [], struct: "" };
+        check(value, state);
+        return state.errors.length === 0;
+      };
+    }
+  }
+}
+
+function memberTests(schema: FieldSchema, mode: Mode): ReadonlyMap<string, Test> {
+  const members = new Map<string, Test>();
+  const { properties } = schema;
+  if (properties === undefined || schema.items !== undefined || schema.embeddedResource === true) return members;
+  if (schema.preserveUnknownFields === true || schema.raw !== undefined) return members;
+  const isObject = properties.has("metadata");
+  const plain = dropsZeros(schema, mode) ? plainFieldsOf(schema.definition!) : undefined;
+  for (const [name, member] of properties) {
+    const test = compile(member, isObject && name === "status" ? "keep-zeros" : mode);
+    members.set(name, plain?.has(name) === true ? (value) => !isZero(value) && test(value) : test);
+  }
+  return members;
+}
+
+function objectTest(schema: FieldSchema, mode: Mode): Test {
+  if (schema.properties === undefined && schema.items === undefined && schema.embeddedResource !== true)
+    return isRecord;
+  const members = memberTests(schema, mode);
+  return (value) => {
+    if (!isRecord(value)) return false;
+    for (const name in value) if (members.get(name)?.(value[name]) !== true) return false;
+    return true;
+  };
+}
+
+/** Amounts found canonical. There are few, and they come again and again. */
+const MAX_CANONICAL = 256;
+const canonical = new Set<string>();
+
+const isCanonical: Test = (value) => {
+  if (typeof value !== "string") return false;
+  if (canonical.has(value)) return true;
+  try {
+    if (canonicalQuantity(value) !== value) return false;
+  } catch {
+    return false; // The checker has the words for it.
+  }
+  if (canonical.size < MAX_CANONICAL) canonical.add(value);
+  return true;
+};
