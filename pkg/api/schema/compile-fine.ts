@@ -1,5 +1,5 @@
 import { canonicalQuantity, type FieldSchema, isRecord } from "#pkg/apimachinery/index.ts";
-import { compileChecker } from "./compile-check.ts";
+import { checkFields } from "./check-fields.ts";
 import { isZero, plainFieldsOf } from "./plain-fields.ts";
 import { dropsZeros, type Mode, WIRE_TIME } from "./prune.ts";
 
@@ -76,16 +76,9 @@ function build(schema: FieldSchema, mode: Mode): Test {
       return (value) => typeof value === "string" && WIRE_TIME.test(value) && !Number.isNaN(Date.parse(value));
     case "any":
       return (value) => value !== null && value !== undefined;
-    default: {
-      // Rare: whatever the checker says. It has no work to do that the pruner would undo.
-      const check = compileChecker(schema);
-      return (value) => {
-        if (value === null || value === undefined) return false;
-        const state = { path: [], unknown: [], errors: [], struct: "" };
-        check(value, state);
-        return state.errors.length === 0;
-      };
-    }
+    default:
+      // Rare: whatever the checker says. The pruner changes nothing of these but nulls.
+      return (value) => value !== null && value !== undefined && checkFields(schema, value).errors.length === 0;
   }
 }
 
