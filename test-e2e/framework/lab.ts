@@ -19,6 +19,11 @@ export class TestCluster {
     this.namespace = namespace;
   }
 
+  /** The kubectl that is used. */
+  get binary(): string {
+    return this.#kubectl;
+  }
+
   /** The same cluster, spoken to with another kubectl. */
   withKubectl(binary: string): TestCluster {
     const other = new TestCluster(this.lab, this.namespace);
