@@ -44,7 +44,7 @@ export function cpuSecondsOf(pid: number): number {
 }
 
 /** Starts kubits-master on an empty store of its own. */
-export async function startServer(components: string): Promise<BenchServer> {
+export async function startServer(components: string, ...more: readonly string[]): Promise<BenchServer> {
   const dir = mkdtempSync(join(tmpdir(), "kubits-bench-"));
   const port = await freePort();
   const kubeconfig = join(dir, "admin.conf");
@@ -55,6 +55,7 @@ export async function startServer(components: string): Promise<BenchServer> {
     "--advertise-address=127.0.0.1",
     `--secure-port=${port}`,
     `--components=${components}`,
+    ...more,
   ];
   // Keys are made once, before the clock runs: a cluster starts with keys every time but the first.
   const [file, ...args] = program("kubits-master");
