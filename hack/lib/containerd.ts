@@ -4,6 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { SpawnRunner } from "#pkg/util/index.ts";
 import type { Daemons } from "./daemons.ts";
 import type { Layout } from "./layout.ts";
+import { shareNetns } from "./netns.ts";
 
 const runner = new SpawnRunner();
 
@@ -63,6 +64,7 @@ export async function startContainerd(
   options: ContainerdOptions = {},
 ): Promise<string> {
   const socket = join(layout.runDir, "containerd.sock");
+  await shareNetns();
   mkdirSync(layout.containerdDir, { recursive: true, mode: 0o711 });
   mkdirSync(layout.cniConfDir, { recursive: true });
   mkdirSync(layout.runDir, { recursive: true });

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildPrograms } from "./cluster.ts";
 import { Lab, type LabOptions } from "./lab.ts";
+import { shareNetns } from "./netns.ts";
 
 const root = join(import.meta.dirname, "../..");
 const known = ["check", "unit", "e2e"];
@@ -36,6 +37,8 @@ function runTests(
       `--test-reporter-destination=${counts}`,
       `--test-concurrency=${concurrency}`,
       "--test-timeout=600000",
+      // A test that could not stop what it started must not keep the whole run from ending.
+      "--test-force-exit",
       ...files,
     ],
     { cwd: root, stdio: "inherit", env: { ...process.env, ...env } },
@@ -64,6 +67,7 @@ async function withLab(
   }
 }
 
+await shareNetns();
 if (chosen.includes("check")) {
   console.log("== checks");
   const { status } = spawnSync(join(root, "hack/check"), { stdio: "inherit" });

@@ -93,9 +93,12 @@ describe("kubelet on containerd", () => {
   });
   after(async () => {
     abort.abort();
-    await running;
-    await cluster.stop();
-    await containerd.stop();
+    try {
+      await running;
+      await cluster.stop();
+    } finally {
+      await containerd.stop();
+    }
   });
 
   test("runs a pod, serves its log and commands, and takes it over after a restart", async () => {

@@ -52,9 +52,12 @@ describe("kubelet on Docker", () => {
   });
   after(async () => {
     abort.abort();
-    await running;
-    await cluster.stop();
-    await docker.stop();
+    try {
+      await running;
+      await cluster.stop();
+    } finally {
+      await docker.stop();
+    }
   });
 
   test("runs a pod with volumes, network, limits and environment; logs, executes, stops", async () => {

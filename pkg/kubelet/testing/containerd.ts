@@ -123,9 +123,12 @@ export async function startContainerd(subnet: string): Promise<TestContainerd> {
       await answering();
     },
     async stop() {
-      await removeEverything(runtime);
-      runtime.close();
-      await exit("SIGTERM");
+      try {
+        await removeEverything(runtime);
+      } finally {
+        runtime.close();
+        await exit("SIGTERM");
+      }
       const mounts = readFileSync("/proc/self/mountinfo", "utf8")
         .split("\n")
         .map((line) => line.split(" ")[4] ?? "");
