@@ -147,6 +147,7 @@ async function buildPodManager(
   const starter = new Starter({
     runtime,
     config,
+    log,
     ...observers,
     node,
     services: () => serviceLister.list(),

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { PodStatus } from "#pkg/api/types/core-v1.ts";
-import { statusPatch } from "./status-manager.ts";
+import { statusPatch, withTimesOf } from "./status-manager.ts";
 
 const base: PodStatus = {
   phase: "Pending",
@@ -41,4 +41,14 @@ test("resize conditions that are over are deleted", () => {
   assert.deepEqual(statusPatch(before, { phase: "Running", conditions: [] }), {
     conditions: [{ $patch: "delete", type: "PodResizePending" }],
   });
+});
+
+test("times move only with what they speak of, even while the API does not know it yet", () => {
+  const ready = (status: string, lastTransitionTime: string, startTime = lastTransitionTime): PodStatus => ({
+    startTime,
+    conditions: [{ type: "Ready", status, lastTransitionTime }],
+  });
+  assert.deepEqual(withTimesOf(ready("True", "1"), ready("True", "2")), ready("True", "1"));
+  assert.deepEqual(withTimesOf(ready("True", "1"), ready("False", "2")), ready("False", "2", "1"));
+  assert.deepEqual(withTimesOf(undefined, ready("True", "2")), ready("True", "2"));
 });

@@ -15,7 +15,7 @@ import {
   toSandboxConfig,
 } from "./convert.ts";
 import * as pb from "./generated/cri_pb.ts";
-import { isRuntimeError, RuntimeError } from "./runtime.ts";
+import { assertExecutable, isRuntimeError, RuntimeError } from "./runtime.ts";
 import type { CallOptions, ContainerEvent, ListFilter, Runtime, RuntimeErrorCode } from "./runtime.ts";
 
 /** Upstream's runtimeRequestTimeout. */
@@ -233,6 +233,7 @@ export class GrpcRuntime implements Runtime {
     await this.#call(method(runtime.reopenContainerLog), { containerId }, options);
   }
   async execSync(...[containerId, cmd, timeoutSeconds, options]: Parameters<Runtime["execSync"]>) {
+    assertExecutable(cmd);
     // The runtime's own timer kills the process; ours only covers a runtime that hangs.
     const timeoutMs = timeoutSeconds === 0 ? DEFAULT_TIMEOUT_MS : timeoutSeconds * 1000 + 2000;
     const request = { containerId, cmd: [...cmd], timeout: BigInt(Math.trunc(timeoutSeconds)) };
@@ -246,6 +247,7 @@ export class GrpcRuntime implements Runtime {
 
   async exec(...[containerId, exec, options]: Parameters<Runtime["exec"]>) {
     const { command, tty, stdin, stdout, stderr } = exec;
+    assertExecutable(command);
     return (
       await this.#call(method(runtime.exec), { containerId, cmd: [...command], tty, stdin, stdout, stderr }, options)
     ).url;

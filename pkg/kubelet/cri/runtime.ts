@@ -358,6 +358,15 @@ export class RuntimeError extends Error {
   }
 }
 
+/** Linux executes no single argument of this length (MAX_ARG_STRLEN). */
+const MAX_ARGUMENT_BYTES = 128 * 1024;
+
+/** Refuses a command that no kernel would execute: runc 1.1 hangs on such an exec, and the container with it. */
+export function assertExecutable(command: readonly string[]): void {
+  if (command.some((word) => Buffer.byteLength(word) >= MAX_ARGUMENT_BYTES))
+    throw new RuntimeError("InvalidArgument", "argument list too long");
+}
+
 /** As clients of gRPC print an error: what was called failed with this code. */
 export function rpcText(error: unknown): string {
   if (error instanceof RuntimeError) return `rpc error: code = ${error.code} desc = ${error.message}`;

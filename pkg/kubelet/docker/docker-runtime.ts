@@ -5,7 +5,7 @@ import type { Duplex } from "node:stream";
 import Docker from "dockerode";
 import type { Container as DockerContainer, ContainerInspectInfo, ContainerStats as DockerStats } from "dockerode";
 import type { Clock, CommandRunner, Logger } from "#pkg/util/index.ts";
-import { RuntimeError } from "../cri/runtime.ts";
+import { assertExecutable, RuntimeError } from "../cri/runtime.ts";
 import type {
   AuthConfig,
   ContainerEvent,
@@ -296,6 +296,7 @@ export class DockerRuntime implements Runtime {
   }
 
   async execSync(...[id, command, timeoutSeconds, options]: Parameters<Runtime["execSync"]>) {
+    assertExecutable(command);
     const container = this.#docker.getContainer(id);
     const exec = await must(() => container.exec({ Cmd: [...command], AttachStdout: true, AttachStderr: true }));
     const stream = await must(() => exec.start({}));
@@ -362,6 +363,7 @@ export class DockerRuntime implements Runtime {
 
   async exec(...[id, exec]: Parameters<Runtime["exec"]>) {
     const { tty, stdin, stdout, stderr, command } = exec;
+    assertExecutable(command);
     return this.#streaming.command(wanted(exec), async (streams) => {
       const container = this.#docker.getContainer(id);
       const created = await must(() =>

@@ -3,6 +3,7 @@ import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { dirname, join, posix } from "node:path";
 import type { Container, EphemeralContainer, Pod } from "#pkg/api/types/core-v1.ts";
 import type { ImageSpec, Mount } from "../cri/runtime.ts";
+import type { Logger } from "#pkg/util/index.ts";
 import type { Mounts } from "../mounts.ts";
 import { bindSubPath } from "../volumes/subpath.ts";
 import type { MountedVolume } from "../volumes/volume.ts";
@@ -21,6 +22,7 @@ export interface MountsInput {
   readonly env: ReadonlyMap<string, string>;
   readonly podDirectory: string;
   readonly mounts: Mounts;
+  readonly log: Logger;
   /** Text of the pod's /etc/hosts; undefined leaves the image's file alone. */
   readonly hosts: string | undefined;
   readonly recursiveReadOnlySupported: boolean;
@@ -40,6 +42,24 @@ function resolveSubPath(mount: { subPath?: string; subPathExpr?: string }, env: 
   if (expanded.split("/").includes(".."))
     throw new ContainerConfigError(`unable to provision SubPath \`${expanded}\`: must not contain '..'`);
   return expanded;
+}
+
+/** What went wrong with a part of a volume may tell of the host's files: the pod learns only that it did. */
+async function subPathOf(
+  { container, mounts, podDirectory, log }: MountsInput,
+  volumeName: string,
+  hostPath: string,
+  subPath: string,
+  index: number,
+): Promise<string> {
+  const target = join(podDirectory, "volume-subpaths", volumeName, container.name, String(index));
+  try {
+    return await bindSubPath(mounts, hostPath, subPath, target);
+  } catch (err) {
+    log.warn({ err, volume: volumeName, container: container.name, subPath }, "Preparing a subPath failed");
+    const message = `failed to prepare subPath for volumeMount "${volumeName}" of container "${container.name}"`;
+    throw new ContainerConfigError(message, { cause: err });
+  }
 }
 
 export async function containerMounts(input: MountsInput): Promise<Mount[]> {
@@ -64,14 +84,7 @@ export async function containerMounts(input: MountsInput): Promise<Mount[]> {
       continue;
     }
     const hostPath =
-      subPath === ""
-        ? volume.hostPath
-        : await bindSubPath(
-            input.mounts,
-            volume.hostPath,
-            subPath,
-            join(input.podDirectory, "volume-subpaths", mount.name, container.name, String(index)),
-          );
+      subPath === "" ? volume.hostPath : await subPathOf(input, mount.name, volume.hostPath, subPath, index);
     const readonly = volume.readOnly || mount.readOnly === true;
     const wantsRecursive = readonly && mount.recursiveReadOnly !== undefined && mount.recursiveReadOnly !== "Disabled";
     if (wantsRecursive && mount.recursiveReadOnly === "Enabled" && !input.recursiveReadOnlySupported) {

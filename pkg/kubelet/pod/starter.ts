@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Container, EphemeralContainer, Pod, Secret, Service } from "#pkg/api/types/core-v1.ts";
 import type { RuntimeClass } from "#pkg/api/types/node-v1.ts";
 import { goQuote } from "#pkg/apimachinery/index.ts";
+import type { Logger } from "#pkg/util/index.ts";
 import { containerResources } from "../cgroups/resources.ts";
 import type { KubeletConfig } from "../config.ts";
 import type { ImageSpec, LinuxResources, Runtime, SandboxConfig } from "../cri/runtime.ts";
@@ -56,6 +57,7 @@ export interface StarterDeps {
   readonly puller: ImagePuller;
   readonly lifecycle: Lifecycle;
   readonly mounts: Mounts;
+  readonly log: Logger;
   readonly node: NodeFacts;
   readonly services: () => readonly Service[];
   readonly runtimeClass: (name: string) => RuntimeClass | undefined;
@@ -266,7 +268,7 @@ export class Starter {
     images: ReadonlyMap<string, ImageSpec>,
   ) {
     const { pod, observed, volumes, podDirectory, signal } = context;
-    const { config, node, objects, mounts } = this.#deps;
+    const { config, node, objects, mounts, log } = this.#deps;
     const env = await buildEnvironment({
       container,
       context: this.downward(pod, podIPs),
@@ -283,6 +285,7 @@ export class Starter {
       env,
       podDirectory,
       mounts,
+      log,
       hosts,
       recursiveReadOnlySupported: node.recursiveReadOnlySupported(),
     });

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import { container, exited, observed, pod, ran, sandbox } from "../testing/observed.ts";
 import type { ObservedPod } from "./observed.ts";
-import { podStatus } from "./status.ts";
+import { podStatus, rejectedStatus } from "./status.ts";
 import type { StatusInput } from "./status.ts";
 
 const a = container("a");
@@ -138,6 +138,28 @@ test("a termination message outlives the file it was read from, but not its cont
   assert.equal(later(ended)?.state?.terminated?.message, "DONE");
   const next = observed([s], [{ ...exited(a, "s", 0), id: "another" }]);
   assert.equal(later(next)?.state?.terminated?.message, "from the log");
+});
+
+test("all termination messages of a pod together are bounded", () => {
+  const names = ["a", "b", "c"].map((name) => container(name));
+  const ended = names.map((spec) => exited(spec, "s", 1, { message: "é".repeat(4000) }));
+  const status = statusOf(pod({ restartPolicy: "Never", containers: names }), observed([s], ended));
+  for (const { state } of status.containerStatuses ?? [])
+    assert.equal(Buffer.byteLength(state?.terminated?.message ?? ""), 4096);
+});
+
+test("of a rejected pod only the verdict is told, and what was told of a forgotten one stands", () => {
+  const rejected = pod({ containers: [a] });
+  const told = rejectedStatus(rejected, { reason: "NodePorts", message: "no free ports" }, NOW);
+  assert.deepEqual(told, {
+    phase: "Failed",
+    reason: "NodePorts",
+    message: "Pod was rejected: no free ports",
+    startTime: "2026-02-01T00:00:00Z",
+    qosClass: "BestEffort",
+    observedGeneration: 1,
+  });
+  assert.deepEqual(statusOf({ ...rejected, status: told }, observed([])), told);
 });
 
 test("a crashed container that waits shows its end as lastState", () => {

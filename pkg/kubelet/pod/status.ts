@@ -150,6 +150,23 @@ function vanishedStatus(
   return { ...base, lastState: { terminated: { ...lost, containerID: old.containerID } } };
 }
 
+/** All termination messages of a pod together. */
+const MAX_MESSAGE_BYTES = 12 * 1024;
+
+function withBoundedMessages(status: ContainerStatus, bytes: number): ContainerStatus {
+  const bounded = (state: ContainerState | undefined): ContainerState | undefined => {
+    const message = state?.terminated?.message;
+    if (state?.terminated === undefined || message === undefined || Buffer.byteLength(message) <= bytes) return state;
+    return { terminated: { ...state.terminated, message: Buffer.from(message).toString("utf8", 0, bytes) } };
+  };
+  const { state, lastState } = status;
+  return {
+    ...status,
+    ...(state === undefined ? {} : { state: bounded(state) }),
+    ...(lastState === undefined ? {} : { lastState: bounded(lastState) }),
+  };
+}
+
 export interface PhaseInput {
   readonly pod: Pod;
   readonly init: readonly ContainerStatus[];
@@ -308,6 +325,7 @@ export function podStatus(input: StatusInput, runtimeName: string): PodStatus {
     regular: [] as ContainerStatus[],
     ephemeral: [] as ContainerStatus[],
   };
+  const messageBytes = Math.floor(MAX_MESSAGE_BYTES / containersOf(pod).length);
   for (const { kind, spec } of containersOf(pod)) {
     const waitingReason = hasInit && (kind === "init" || !initialized) ? "PodInitializing" : "ContainerCreating";
     const old = oldStatuses.find(({ name }) => name === spec.name);
@@ -318,7 +336,8 @@ export function podStatus(input: StatusInput, runtimeName: string): PodStatus {
     else delete status.started;
     if (kind === "init" && !isSidecar(spec)) status.ready = status.state?.terminated?.exitCode === 0;
     else if (kind !== "ephemeral") status.ready = running && status.started === true && input.probes.ready(current);
-    statuses[kind].push(input.decorate?.(status, kind, current) ?? status);
+    const decorated = input.decorate?.(status, kind, current) ?? status;
+    statuses[kind].push(withBoundedMessages(decorated, messageBytes));
   }
 
   const phase =
