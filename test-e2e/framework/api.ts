@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { request as httpRequest } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { WebSocket } from "ws";
 import type { KubeObject } from "#pkg/apimachinery/index.ts";
 import { eventually, type TestCluster } from "./lab.ts";
 
@@ -103,6 +104,30 @@ export class Api {
       );
       outgoing.on("error", reject);
       outgoing.end(content);
+    });
+  }
+
+  /**
+   * Opens a WebSocket and collects its messages until the server closes it, or until `ended` says that they are all.
+   * `send` goes out first.
+   */
+  messages(
+    path: string,
+    protocol: string,
+    { send, ended }: { send?: Buffer; ended?: (messages: readonly Buffer[]) => boolean } = {},
+  ): Promise<Buffer[]> {
+    const socket = new WebSocket(`ws+unix://${this.#socket}:${path}`, [protocol]);
+    const messages: Buffer[] = [];
+    return new Promise((resolve, reject) => {
+      socket.on("error", reject);
+      socket.on("close", () => resolve(messages));
+      socket.on("open", () => {
+        if (send !== undefined) socket.send(send);
+      });
+      socket.on("message", (data: Buffer) => {
+        messages.push(data);
+        if (ended?.(messages) === true) socket.close();
+      });
     });
   }
 
