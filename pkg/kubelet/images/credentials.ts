@@ -51,15 +51,17 @@ function hostMatches(pattern: string, host: string): boolean {
   );
 }
 
-/** All credentials that fit, most specific path first. A secret that cannot be read is skipped and reported. */
+/**
+ * All credentials that fit, most specific path first. They name no server: which of a registry's hosts (mirrors, token
+ * services) may see them is the runtime's to decide. A secret that cannot be read is skipped and reported.
+ */
 export function credentialsFor(
   image: string,
   secrets: readonly Secret[],
   onBad: (secret: Secret, error: unknown) => void,
 ): AuthConfig[] {
   const host = registryOf(image);
-  const slash = image.indexOf("/");
-  const path = slash < 0 ? "" : image.slice(slash);
+  const path = image.startsWith(`${host}/`) ? image.slice(host.length) : `/${image}`;
   const found: { path: string; auth: AuthConfig }[] = [];
   for (const secret of secrets) {
     try {
@@ -75,7 +77,6 @@ export function credentialsFor(
             password: entry.password ?? rest.join(":"),
             identityToken: entry.identitytoken,
             registryToken: entry.registrytoken,
-            serverAddress: name,
           },
         });
       }

@@ -64,6 +64,8 @@ test("credentials: by host, wildcard and longest path; unreadable secrets are re
   assert.deepEqual(users("ghcr.io/team/app"), ["narrow", "wide"]);
   assert.deepEqual(users("ghcr.io/other"), ["wide"]);
   assert.deepEqual(users("r.example.com/x"), ["star"]);
+  const [team] = credentialsFor("team/x", [secret({ "docker.io/team": { auth } })], () => undefined);
+  assert.equal(team?.username, "user");
   assert.deepEqual(users("a.r.example.com/x"), []);
   assert.equal(credentialsFor("nginx", secrets, () => undefined)[0]?.password, "pa:ss");
 });
