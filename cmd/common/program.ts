@@ -72,6 +72,7 @@ export interface ProgramDescription<S extends FlagSet> {
   fileAsFlags?(
     file: Readonly<Record<string, unknown>>,
     warn: (text: string) => void,
+    path: string,
   ): Readonly<Record<string, unknown>>;
 }
 
@@ -134,9 +135,11 @@ function parseProgram<const S extends FlagSet & typeof commonFlags>(
     console.log(`${program.name} ${VERSION}`);
     return undefined;
   }
-  const file = readConfigFile(given.config === "" ? program.defaultConfigFile : given.config, given.config !== "");
+  const path = given.config === "" ? program.defaultConfigFile : given.config;
+  const file = readConfigFile(path, given.config !== "");
   const warn = (text: string) => console.error(`${program.name}: ${text}`);
-  const sources = { argv, env, envPrefix: envPrefix(program.name), file: program.fileAsFlags?.(file, warn) ?? file };
+  const asFlags = program.fileAsFlags?.(file, warn, path) ?? file;
+  const sources = { argv, env, envPrefix: envPrefix(program.name), file: asFlags };
   const { values, positional } = parseFlags(program.flags, sources);
   const names = Object.keys(program.commands);
   const [name = names[0]!, ...args] = positional;

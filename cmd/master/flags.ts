@@ -230,7 +230,13 @@ export const masterFlags = defineFlags({
   "scheduler-config": {
     type: "string",
     default: "",
-    help: "KubeSchedulerConfiguration in YAML: profiles, plugins, extenders.",
+    help: "KubeSchedulerConfiguration in YAML: profiles, plugins, extenders. --config may name one, too.",
+    section: "Controllers",
+  },
+  "scheduler-plugins": {
+    type: "strings",
+    default: [],
+    help: "JavaScript modules that export scheduler plugins, for profiles of --scheduler-config to switch on.",
     section: "Controllers",
   },
   kubeconfig: {

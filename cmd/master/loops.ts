@@ -13,6 +13,7 @@ import { DnsServiceController } from "#pkg/dns/index.ts";
 import { createScheduler, parseSchedulerConfiguration } from "#pkg/scheduler/index.ts";
 import type { Explanation } from "#pkg/scheduler/index.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
+import { type SchedulerSettings, loadPlugins } from "./scheduler-config.ts";
 
 /** What the control loops need to know; plain data, so that it can cross to a worker thread. */
 export interface LoopsConfig {
@@ -22,8 +23,7 @@ export interface LoopsConfig {
   readonly selection: readonly string[];
   readonly leaderElect: boolean;
   readonly controllerOptions: Partial<ControllerOptions>;
-  /** A KubeSchedulerConfiguration as read from its file; undefined is the default one. */
-  readonly schedulerConfig: unknown;
+  readonly schedulerSettings: SchedulerSettings;
   /** Address of the kube-dns Service; "" when cluster DNS is somebody else's. */
   readonly clusterDnsAddress: string;
 }
@@ -116,8 +116,9 @@ async function runControllers(deps: LoopsDeps, signal: AbortSignal): Promise<voi
 }
 
 async function runScheduler(deps: LoopsDeps, signal: AbortSignal): Promise<void> {
-  const { schedulerConfig } = deps.config;
-  const config = schedulerConfig === undefined ? undefined : parseSchedulerConfiguration(schedulerConfig);
+  const { configuration, pluginModules } = deps.config.schedulerSettings;
+  const config = configuration === undefined ? undefined : parseSchedulerConfiguration(configuration);
+  const plugins = await loadPlugins(pluginModules);
   const { clock, random, log } = deps;
   const client = deps.clientAs("system:kube-scheduler");
   await elected(deps, "kube-scheduler", client, signal, async (leading) => {
@@ -129,7 +130,7 @@ async function runScheduler(deps: LoopsDeps, signal: AbortSignal): Promise<void>
       log,
       busy: () => scheduler.busy,
     });
-    const scheduler = createScheduler({ client, informers, clock, random, log, recorder, config });
+    const scheduler = createScheduler({ client, informers, clock, random, log, recorder, config, plugins });
     informers.start(leading);
     deps.onScheduler?.(scheduler);
     await runAll([scheduler], log, leading);

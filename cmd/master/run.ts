@@ -14,9 +14,9 @@ import { makeJoinCommand } from "./join-command.ts";
 import type { LoopsConfig } from "./loops.ts";
 import { type LoopsThread, startLoopsThread } from "./loops-thread.ts";
 import { ensurePki, firstServiceAddress, writeUserKubeconfig } from "./pki.ts";
+import { fileAsFlags, readSchedulerSettings } from "./scheduler-config.ts";
 import { openStore } from "./store.ts";
-import { existsSync, readFileSync } from "node:fs";
-import { decodeYaml } from "#pkg/apimachinery/index.ts";
+import { existsSync } from "node:fs";
 import type { ClusterPki } from "#pkg/pki/index.ts";
 
 type Flags = FlagValues<typeof masterFlags>;
@@ -37,20 +37,6 @@ async function issueKubeconfig(flags: Flags): Promise<void> {
   });
 }
 
-/** Reads and checks the file; it is passed on unparsed, because what parsing makes of it does not cross to a thread. */
-async function readSchedulerConfig(path: string): Promise<unknown> {
-  if (path === "") return undefined;
-  // Loaded on demand: the main thread has no other use for the scheduler.
-  const { parseSchedulerConfiguration } = await import("#pkg/scheduler/index.ts");
-  try {
-    const { value } = decodeYaml(readFileSync(path, "utf8"));
-    parseSchedulerConfiguration(value);
-    return value;
-  } catch (error) {
-    throw new UsageError(`--scheduler-config: ${(error as Error).message}`);
-  }
-}
-
 async function loopsConfig(flags: Flags, pki: ClusterPki | undefined): Promise<LoopsConfig> {
   const [range = "10.96.0.0/16"] = flags["service-cluster-ip-range"];
   return {
@@ -58,7 +44,7 @@ async function loopsConfig(flags: Flags, pki: ClusterPki | undefined): Promise<L
     controllers: flags.components.includes("controllers"),
     selection: flags.controllers,
     leaderElect: flags["leader-elect"],
-    schedulerConfig: await readSchedulerConfig(flags["scheduler-config"]),
+    schedulerSettings: await readSchedulerSettings(flags["scheduler-config"], flags["scheduler-plugins"]),
     clusterDnsAddress: flags.addons.includes("cluster-dns")
       ? firstServiceAddress(range).replace(/\d+$/, (last) => String(Number(last) + 9))
       : "",
@@ -220,6 +206,7 @@ const PROGRAM: ProgramDescription<typeof masterFlags> = {
   },
   flags: masterFlags,
   defaultConfigFile: "/etc/kubits/master.yaml",
+  fileAsFlags,
 };
 
 /** The program: parses, starts in order, stops in reverse. Answers the exit code. */

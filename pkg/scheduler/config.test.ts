@@ -15,6 +15,8 @@ function profileOf(plugins: object, extra: ReadonlyMap<string, () => Plugin> = n
 }
 const names = (plugins: readonly Plugin[]) => plugins.map(({ name }) => name);
 
+const withArgs = (name: string, args: unknown) => ({ ...header, profiles: [{ pluginConfig: [{ name, args }] }] });
+
 describe("KubeSchedulerConfiguration", () => {
   it("gives the default profile and timings when it says nothing", () => {
     const config = parseSchedulerConfiguration(header);
@@ -88,6 +90,42 @@ describe("KubeSchedulerConfiguration", () => {
     ["a backoff that shrinks", { ...header, podInitialBackoffSeconds: 20 }, /podMaxBackoffSeconds/],
     ["a percentage above 100", { ...header, percentageOfNodesToScore: 101 }, /percentageOfNodesToScore/],
     ["an extender without URL", { ...header, extenders: [{}] }, /extenders\[0\]\.urlPrefix: Required value/],
+    [
+      "a strategy that does not exist",
+      withArgs("NodeResourcesFit", { scoringStrategy: { type: "Random" } }),
+      /NodeResourcesFit\]\.args: scoringStrategy\.type: Unsupported value: "Random"/,
+    ],
+    [
+      "a shape that goes back",
+      withArgs("NodeResourcesFit", {
+        scoringStrategy: {
+          type: "RequestedToCapacityRatio",
+          requestedToCapacityRatio: {
+            shape: [
+              { utilization: 50, score: 0 },
+              { utilization: 0, score: 10 },
+            ],
+          },
+        },
+      }),
+      /shape\[1\]\.utilization: Invalid value: 0: utilization values must be sorted in increasing order/,
+    ],
+    [
+      "a weight of affinity beyond 100",
+      withArgs("InterPodAffinity", { hardPodAffinityWeight: 101 }),
+      /hardPodAffinityWeight: Invalid value: 101: not in valid range \[0-100\]/,
+    ],
+    [
+      "preemption that looks at no node",
+      withArgs("DefaultPreemption", { minCandidateNodesPercentage: 0, minCandidateNodesAbsolute: 0 }),
+      /cannot be zero at the same time/,
+    ],
+    [
+      "default constraints of the system",
+      withArgs("PodTopologySpread", { defaultConstraints: [{ maxSkew: 1 }] }),
+      /\.defaultingType must be "List"/,
+    ],
+    ["a timeout in the past", withArgs("VolumeBinding", { bindTimeoutSeconds: -1 }), /should not be a negative value/],
     [
       "a timeout without unit",
       { ...header, extenders: [{ urlPrefix: "http://x", httpTimeout: "5" }] },

@@ -1,5 +1,6 @@
 import { isRecord } from "#pkg/apimachinery/index.ts";
 import type { EnabledPlugin, ExtensionPoint } from "./framework/profile.ts";
+import { problemOfArgs } from "./plugin-args.ts";
 import { DEFAULT_PLUGINS } from "./plugins/registry.ts";
 import type { PluginFactory, PluginHandle } from "./plugins/registry.ts";
 
@@ -102,7 +103,10 @@ function parseProfile(value: unknown, path: string): ProfileConfiguration {
   const pluginConfig = new Map<string, unknown>();
   for (const entry of list(object["pluginConfig"], `${path}.pluginConfig`)) {
     const { name, args } = record(entry, `${path}.pluginConfig`);
-    pluginConfig.set(text(name, `${path}.pluginConfig.name`), args);
+    const plugin = text(name, `${path}.pluginConfig.name`);
+    const problem = problemOfArgs(plugin, args);
+    if (problem !== undefined) throw new ConfigurationError(`${path}.pluginConfig[${plugin}].args: ${problem}`);
+    pluginConfig.set(plugin, args);
   }
   return {
     schedulerName: text(object["schedulerName"] ?? "default-scheduler", `${path}.schedulerName`),
@@ -195,6 +199,19 @@ interface Wanted {
   readonly onlyAt: Set<ExtensionPoint> | undefined;
 }
 
+/** @throws ConfigurationError when a profile switches on a plugin that is neither a default one nor among `extra`. */
+export function assertPluginsExist(config: SchedulerConfiguration, extra: ReadonlyMap<string, PluginFactory>): void {
+  for (const { schedulerName, plugins } of config.profiles) {
+    for (const set of Object.values(plugins)) for (const { name } of set.enabled) factoryOf(name, schedulerName, extra);
+  }
+}
+
+function factoryOf(name: string, profile: string, extra: ReadonlyMap<string, PluginFactory>): PluginFactory {
+  const make = DEFAULT_PLUGINS.find((plugin) => plugin.name === name)?.make ?? extra.get(name);
+  if (make === undefined) throw new ConfigurationError(`profile ${profile}: there is no plugin named ${name}`);
+  return make;
+}
+
 /** The plugins a profile ends up with: the defaults, less what it disables, more what it enables. */
 export function pluginsOf(
   profile: ProfileConfiguration,
@@ -228,9 +245,7 @@ export function pluginsOf(
     }
   }
   return [...wanted.values()].map(({ name, weight, disabledAt, onlyAt }) => {
-    const make = DEFAULT_PLUGINS.find((plugin) => plugin.name === name)?.make ?? extra.get(name);
-    if (make === undefined)
-      throw new ConfigurationError(`profile ${profile.schedulerName}: there is no plugin named ${name}`);
+    const make = factoryOf(name, profile.schedulerName, extra);
     const off = onlyAt === undefined ? disabledAt : new Set(ALL_POINTS.filter((point) => !onlyAt.has(point)));
     return { plugin: make(handle, profile.pluginConfig.get(name)), weight, disabledAt: off };
   });

@@ -6,7 +6,12 @@
  * in `deps.plugins` and switched on by the configuration.
  */
 export { createScheduler, type SchedulerDeps } from "./create.ts";
-export { ConfigurationError, parseSchedulerConfiguration, type SchedulerConfiguration } from "./config.ts";
+export {
+  assertPluginsExist,
+  ConfigurationError,
+  parseSchedulerConfiguration,
+  type SchedulerConfiguration,
+} from "./config.ts";
 export { Scheduler } from "./scheduler.ts";
 export type { Explanation } from "./explain.ts";
 export type {
