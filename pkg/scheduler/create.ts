@@ -58,7 +58,7 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     replicaSets: informers.informer(replicaSets),
     statefulSets: informers.informer(statefulSets),
   };
-  const cache = new SchedulerCache(clock);
+  const cache = new SchedulerCache();
   const defaultSelector = defaultSelectorOf({
     services,
     replicationControllers: owners.replicationControllers.lister,

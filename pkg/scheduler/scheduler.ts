@@ -44,7 +44,6 @@ const MAX_IN_FLIGHT = 512;
 const MAX_ASKING = 64;
 /** The loop lets others run (responses, watch events) after this long. */
 const SLICE_MS = 5;
-const EXPIRY_TICK_MS = 60_000;
 const ERROR: Failure = { unschedulablePlugins: new Set(), error: true };
 
 /** Takes pods from the queue one after the other, decides on a node for each, and binds them in the background. */
@@ -76,24 +75,16 @@ export class Scheduler implements Controller {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { queue, clock, log, watch } = this.#parts;
+    const { queue, log, watch } = this.#parts;
     const stopWatching = watch.start((key) => this.#explanations.forget(key));
-    let cancelExpiry = () => undefined as void;
-    const expire = () => {
-      const expired = this.#parts.cache.expireAssumed();
-      if (expired > 0) log.warn({ expired }, "Bound pods never appeared on their nodes");
-      cancelExpiry = clock.schedule(EXPIRY_TICK_MS, expire);
-    };
     try {
       await watch.synced(signal);
       log.info({ nodes: this.#parts.cache.nodes.length, pods: this.#parts.cache.podCount }, "Scheduler is ready");
       queue.startFlushing(signal);
-      cancelExpiry = clock.schedule(EXPIRY_TICK_MS, expire);
       await this.#loop(signal);
     } catch (error) {
       if (!signal.aborted) throw error;
     } finally {
-      cancelExpiry();
       stopWatching();
       await Promise.all(this.#inFlight);
     }
@@ -189,14 +180,13 @@ export class Scheduler implements Controller {
   }
 
   async #bind(waiting: WaitingPod, placement: Placement, signal: AbortSignal): Promise<void> {
-    const { waits, extenders, cache, queue, recorder, log } = this.#parts;
+    const { waits, extenders, queue, recorder, log } = this.#parts;
     const status = await bind(placement, waits, extenders, signal);
     if (status !== undefined) {
       this.#takeBack(waiting, placement, status, signal);
       return;
     }
     const { pod, nodeName } = placement;
-    cache.finishBinding(pod.uid);
     queue.done(pod.uid);
     recorder.event(pod.pod, "Normal", "Scheduled", `Successfully assigned ${pod.key} to ${nodeName}`);
     log.debug({ pod: pod.key, node: nodeName, attempts: waiting.attempts }, "Bound pod to node");

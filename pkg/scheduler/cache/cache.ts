@@ -1,5 +1,4 @@
 import type { Node } from "#pkg/api/types/core-v1.ts";
-import type { Clock } from "#pkg/util/index.ts";
 import { ImageIndex } from "./image-index.ts";
 import { NodeInfo } from "./node-info.ts";
 import { NodeOrder } from "./node-order.ts";
@@ -12,14 +11,6 @@ interface Placed {
   readonly pod: PodInfo;
   readonly node: NodeInfo;
 }
-interface Assumed {
-  readonly uid: string;
-  /** Set when binding has finished: without word from the API by then, the assumption was wrong. */
-  expiresAt: number | undefined;
-}
-
-/** How long after binding the API's own event for it may take. */
-const ASSUMED_TTL_MS = 15 * 60_000;
 
 /**
  * The cluster as scheduling sees it: nodes, the pods on them (those the API knows of and those we have just decided
@@ -27,11 +18,11 @@ const ASSUMED_TTL_MS = 15 * 60_000;
  * generations of nodes tell what has changed since.
  */
 export class SchedulerCache {
-  readonly #clock: Clock;
   readonly #nodes = new Map<string, NodeInfo>();
   readonly #placed = new Map<string, Placed>();
   readonly #byNamespace = new Map<string, Map<string, Placed>>();
-  readonly #assumed = new Map<string, Assumed>();
+  /** They stand until the API confirms them or the binding fails: whatever became of it, a watch or a new list tells. */
+  readonly #assumed = new Set<string>();
   readonly #order = new NodeOrder();
   /** How many placed pods there are of each priority. */
   readonly #priorities = new Map<number, number>();
@@ -42,8 +33,7 @@ export class SchedulerCache {
   /** Changes with every change here. */
   generation = 0;
 
-  constructor(clock: Clock) {
-    this.#clock = clock;
+  constructor() {
     this.podCounts = new PodCountIndex((namespace) => this.#byNamespace.get(namespace)?.values() ?? []);
   }
 
@@ -105,30 +95,14 @@ export class SchedulerCache {
   /** Counts a pod as being on the node before the API knows. */
   assume(pod: PodInfo, nodeName: string): void {
     this.#place(pod, nodeName);
-    this.#assumed.set(pod.uid, { uid: pod.uid, expiresAt: undefined });
+    this.#assumed.add(pod.uid);
   }
   isAssumed(uid: string): boolean {
     return this.#assumed.has(uid);
   }
-  /** The binding is written: from now on the API's event for it is awaited. */
-  finishBinding(uid: string): void {
-    const assumed = this.#assumed.get(uid);
-    if (assumed !== undefined) assumed.expiresAt = this.#clock.monotonic() + ASSUMED_TTL_MS;
-  }
   /** Takes an assumption back. Does nothing once the API has confirmed it. */
   forget(uid: string): void {
     if (this.#assumed.delete(uid)) this.#displace(uid);
-  }
-  /** Drops assumptions that the API never confirmed; returns how many. */
-  expireAssumed(): number {
-    const now = this.#clock.monotonic();
-    let expired = 0;
-    for (const { uid, expiresAt } of this.#assumed.values()) {
-      if (expiresAt === undefined || expiresAt > now) continue;
-      this.forget(uid);
-      expired++;
-    }
-    return expired;
   }
 
   #place(pod: PodInfo, nodeName: string): void {

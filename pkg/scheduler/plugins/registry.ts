@@ -105,5 +105,5 @@ export const DEFAULT_PLUGINS: readonly DefaultPlugin[] = [
     weight: 1,
     make: withArgs(({ cache }) => imageLocality(cache.images, () => cache.nodes.length)),
   },
-  { name: "DefaultBinder", make: ({ client }) => defaultBinder(client) },
+  { name: "DefaultBinder", make: ({ client, clock }) => defaultBinder(client, clock) },
 ];

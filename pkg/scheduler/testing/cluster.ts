@@ -11,7 +11,7 @@ import {
   directTransport,
   waitFor,
 } from "#pkg/client/index.ts";
-import type { Client, Draft } from "#pkg/client/index.ts";
+import type { Client, Draft, Transport } from "#pkg/client/index.ts";
 import { openMemoryStore } from "#pkg/storage/index.ts";
 import { RealClock, SeededRandom, silentLogger } from "#pkg/util/index.ts";
 import type { Logger } from "#pkg/util/index.ts";
@@ -45,7 +45,12 @@ export interface PodOptions {
 }
 
 export async function startCluster(
-  options: Partial<SchedulerDeps> & { readonly log?: Logger; readonly before?: (client: Client) => Promise<void> } = {},
+  options: Partial<SchedulerDeps> & {
+    readonly log?: Logger;
+    readonly before?: (client: Client) => Promise<void>;
+    /** Stands between scheduler and API server. */
+    readonly wrap?: (transport: Transport) => Transport;
+  } = {},
 ): Promise<TestCluster> {
   const clock = new RealClock();
   const log = options.log ?? silentLogger;
@@ -58,7 +63,8 @@ export async function startCluster(
     admission: { admit: () => undefined, validate: () => undefined, settle: () => undefined },
   });
   await api.ready;
-  const client = createClient(directTransport(api.handler), { userAgent: "scheduler-test", clock });
+  const { wrap = (transport: Transport) => transport } = options;
+  const client = createClient(wrap(directTransport(api.handler)), { userAgent: "scheduler-test", clock });
   await client.create(namespacesRef, { metadata: { name: "default" }, spec: {} });
   await options.before?.(client);
   const informers = createInformerFactory({ client, clock, log });

@@ -35,7 +35,7 @@ export function offlineScheduler(options: {
   readonly handle?: Partial<PluginHandle>;
 }): Offline {
   const { clock, random, namespaces = {} } = options;
-  const cache = new SchedulerCache(clock);
+  const cache = new SchedulerCache();
   const nominator = new Nominator();
   const client = createClient(
     directTransport({ handle: () => Promise.reject(new Error("there is no API server here")) }),
