@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { eventually, useCluster } from "../framework/lab.ts";
-import { pod } from "../framework/manifests.ts";
+import { BUSYBOX, pod } from "../framework/manifests.ts";
 
 const context = useCluster("environment");
 const limit = { timeout: 60_000 };
@@ -45,6 +45,28 @@ test("$(X) is expanded in env, command and args, $$ escapes it", limit, async ()
   await cluster.kubectl(["wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/expanded", "--timeout=40s"]);
   const lines = ["one-two", "$(A)", "$(UNKNOWN)", "$(Z)", "one-two", "$(B)", "dotted.name-1=x"];
   assert.equal(await cluster.kubectl(["logs", "expanded"]), `${lines.join("\n")}\n`);
+});
+
+test("a variable comes from a file that an init container has written", limit, async () => {
+  const volumes = [{ name: "files", emptyDir: {} }];
+  const volumeMounts = [{ name: "files", mountPath: "/files" }];
+  const command = ["sh", "-c", `printf "A='from a file'\\n" >/files/env; ln -s /etc/hostname /files/link`];
+  const fromFile = (path: string, optional: boolean) => ({
+    valueFrom: { fileKeyRef: { volumeName: "files", path, key: "A", optional } },
+  });
+  const spec = { volumes, initContainers: [{ name: "writer", image: BUSYBOX, command, volumeMounts }] };
+  const env = [
+    { name: "SET", ...fromFile("env", false) },
+    { name: "UNSET", ...fromFile("absent", true) },
+  ];
+  assert.equal(await output("env-file", 'echo "$SET $UNSET."', { container: { env }, spec }), "from a file .\n");
+  const { cluster } = context;
+  const hostile = { env: [{ name: "SET", ...fromFile("link", false) }] };
+  await cluster.apply(pod("env-link", { container: hostile, spec }));
+  await eventually("a link out of the volume is refused", async () => {
+    const waiting = await cluster.jsonpath("pod/env-link", "{.status.containerStatuses[0].state.waiting.reason}");
+    return waiting === "CreateContainerConfigError" ? true : undefined;
+  });
 });
 
 test("the downward API names the pod, its addresses and the node's capacity as the default limit", limit, async () => {

@@ -139,8 +139,13 @@ test(
     );
     await cluster.ready("pod/sub");
     assert.equal(await cluster.exec("sub", "cat", "/etc/site.html"), "hello");
+    await cluster.kubectl(["patch", "configmap", "site", "--type=merge", "-p", '{"data":{"index.html":"changed"}}']);
     await cluster.exec("sub", "touch", "/data/made");
     assert.equal(await cluster.exec("sub", "ls", "/whole/sub/inner"), "made\n");
+    await cluster.exec("sub", "kill", "1");
+    await eventually("the container that starts next sees the change", async () =>
+      (await cluster.exec("sub", "cat", "/etc/site.html", "/whole/sub/inner/made")) === "changed" ? true : undefined,
+    );
     const escape = pod("escape", {
       container: { volumeMounts: [{ name: "data", mountPath: "/data", subPath: "../../etc" }] },
       spec: { volumes: [{ name: "data", emptyDir: {} }] },

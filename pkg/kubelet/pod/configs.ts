@@ -14,7 +14,7 @@ import type {
   SandboxConfig,
   SecurityProfile,
 } from "../cri/runtime.ts";
-import { ContainerConfigError } from "./env.ts";
+import { ContainerConfigError } from "./env-error.ts";
 import { expand } from "./expansion.ts";
 import type { DnsSettings } from "./network.ts";
 import { containerHash, podFullName } from "./spec.ts";

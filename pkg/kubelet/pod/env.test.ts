@@ -93,6 +93,7 @@ function input(spec: Partial<Container>): EnvInput {
       nodeAllocatable: { cpu: "4", memory: "1Gi" },
     },
     services: [],
+    readVolumeFile: async (name, path) => (name === "files" && path === "env" ? "A='x'" : undefined),
     objects: {
       configMap: async (_namespace, name) =>
         name === "cm" ? { metadata: meta(name, "ns"), data: { k: "v", "dotted.key": "d" } } : undefined,

@@ -3,10 +3,9 @@ import type { Container, EphemeralContainer, Pod, Service } from "#pkg/api/types
 import type { ReferencedObjects } from "../objects.ts";
 import { fieldValue, resourceValue } from "./downward.ts";
 import type { DownwardContext } from "./downward.ts";
+import { ContainerConfigError } from "./env-error.ts";
+import { variableOf } from "./env-file.ts";
 import { expand } from "./expansion.ts";
-
-/** The container cannot be configured as its spec says; becomes CreateContainerConfigError. */
-export class ContainerConfigError extends Error {}
 
 export interface EnvInput {
   readonly container: Container | EphemeralContainer;
@@ -14,7 +13,7 @@ export interface EnvInput {
   readonly services: readonly Service[];
   readonly objects: Pick<ReferencedObjects, "configMap" | "secret">;
   /** Reads a file of a volume of the pod (fileKeyRef). */
-  readonly readVolumeFile?: (volumeName: string, path: string) => Promise<string | undefined>;
+  readonly readVolumeFile: (volumeName: string, path: string) => Promise<string | undefined>;
   readonly signal?: AbortSignal;
 }
 
@@ -148,15 +147,13 @@ async function fileKey(
   input: EnvInput,
   ref: { volumeName: string; path: string; key: string; optional?: boolean },
 ): Promise<string | undefined> {
-  const text = await input.readVolumeFile?.(ref.volumeName, ref.path);
+  const text = await input.readVolumeFile(ref.volumeName, ref.path);
   if (text === undefined) {
     if (ref.optional === true) return undefined;
     throw new ContainerConfigError(`file ${ref.path} of volume ${ref.volumeName} not found`);
   }
-  for (const line of text.split("\n")) {
-    const match = /^\s*([^=#\s][^=]*)=(.*)$/.exec(line);
-    if (match !== null && match[1] === ref.key) return match[2]!.replace(/^'(.*)'$/, "$1");
-  }
+  const value = variableOf(text, ref.key);
+  if (value !== undefined) return value;
   if (ref.optional === true) return undefined;
   throw new ContainerConfigError(`environment variable key ${ref.key} not found in file ${ref.path}`);
 }

@@ -8,7 +8,7 @@ import type { Mounts } from "../mounts.ts";
 import { bindSubPath } from "../volumes/subpath.ts";
 import type { MountedVolume } from "../volumes/volume.ts";
 import { terminationLogName } from "./configs.ts";
-import { ContainerConfigError } from "./env.ts";
+import { ContainerConfigError } from "./env-error.ts";
 import { expand } from "./expansion.ts";
 
 const PROPAGATION = { None: "Private", HostToContainer: "HostToContainer", Bidirectional: "Bidirectional" } as const;

@@ -12,12 +12,14 @@ import { ImageError } from "../images/puller.ts";
 import type { ImagePuller, PulledImage } from "../images/puller.ts";
 import type { Mounts } from "../mounts.ts";
 import type { ReferencedObjects } from "../objects.ts";
+import { readInside } from "../volumes/subpath.ts";
 import { VolumeError } from "../volumes/volume.ts";
 import type { MountedVolume } from "../volumes/volume.ts";
 import { containerConfig, podLogDirectory, sandboxConfig } from "./configs.ts";
 import type { DownwardContext } from "./downward.ts";
 import { DownwardError } from "./downward.ts";
-import { buildEnvironment, ContainerConfigError } from "./env.ts";
+import { ContainerConfigError } from "./env-error.ts";
+import { buildEnvironment } from "./env.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import { containerMounts } from "./mounts.ts";
 import { hostsFile, podDns, sandboxHostname } from "./network.ts";
@@ -26,6 +28,8 @@ import { newestContainer, readySandbox } from "./observed.ts";
 import type { ObservedPod } from "./observed.ts";
 import type { Step } from "./plan.ts";
 import { findContainer } from "./spec.ts";
+
+const MAX_ENV_FILE_BYTES = 64 * 1024;
 
 /** A container that could not be started. `reason` is its waiting reason, `retryAt` when to try again at the earliest. */
 export class StartError extends Error {
@@ -274,6 +278,10 @@ export class Starter {
       context: this.downward(pod, podIPs),
       services: this.#deps.services(),
       objects,
+      readVolumeFile: async (name, path) => {
+        const volume = volumes.get(name);
+        return volume?.kind === "path" ? readInside(volume.hostPath, path, MAX_ENV_FILE_BYTES) : undefined;
+      },
       signal,
     });
     const hosts = hostsFile(pod, podIPs, config.clusterDomain, pod.spec.hostNetwork === true ? node.hostHosts() : "");

@@ -3,7 +3,7 @@
  * symbolic link planted by a container can never lead outside the volume, whatever changes meanwhile.
  */
 import { constants } from "node:fs";
-import { mkdir, open, readlink, realpath, stat, writeFile } from "node:fs/promises";
+import { mkdir, open, readFile, readlink, realpath, rmdir, stat, unlink, writeFile } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import type { Mounts } from "../mounts.ts";
@@ -25,7 +25,7 @@ async function resolveInside(root: string, path: string): Promise<string> {
   const inside = relative(realRoot, resolved);
   // Names may begin with two dots (..data is where ConfigMaps keep their files); only a bare ".." leads out.
   if (inside === ".." || inside.startsWith("../") || inside.startsWith("/"))
-    throw new VolumeError(`subpath "${path}" not within volume path "${root}"`);
+    throw new VolumeError(`subpath "${path}" is not within volume`);
   return inside;
 }
 
@@ -61,9 +61,59 @@ async function openChild(parent: FileHandle, name: string): Promise<FileHandle> 
   return handle;
 }
 
-/** Binds `volume/subPath` at `target` and resolves to `target`. Idempotent. */
+/** Opens a resolved path step by step. */
+async function openInside(volume: string, inside: string): Promise<FileHandle> {
+  let current = await openPath(await realpath(volume));
+  try {
+    for (const name of names(inside)) {
+      const next = await openChild(current, name);
+      await current.close();
+      current = next;
+    }
+    return current;
+  } catch (error) {
+    await current.close();
+    throw error;
+  }
+}
+
+/** The text of a file of a volume, undefined when there is none. A link may lead anywhere, but not out of the volume. */
+export async function readInside(volume: string, path: string, maxBytes: number): Promise<string | undefined> {
+  names(path);
+  let place: FileHandle;
+  try {
+    place = await openInside(volume, await resolveInside(volume, path));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+  try {
+    const info = await place.stat();
+    // Opening a pipe or a device would wait for, or wake, whoever is behind it.
+    if (!info.isFile()) throw new VolumeError(`"${path}" is not a regular file`);
+    if (info.size > maxBytes) throw new VolumeError(`"${path}" is larger than ${maxBytes} bytes`);
+    return await readFile(`/proc/self/fd/${place.fd}`, "utf8");
+  } finally {
+    await place.close();
+  }
+}
+
+/** True when `target` shows what `current` is; what else was bound there is taken away. */
+async function alreadyBound(mounts: Mounts, current: FileHandle, target: string): Promise<boolean> {
+  if (!(await mounts.isMountPoint(target))) return false;
+  const [wanted, shown] = await Promise.all([current.stat({ bigint: true }), stat(target, { bigint: true })]);
+  if (wanted.dev === shown.dev && wanted.ino === shown.ino) return true;
+  await mounts.unmount(target);
+  // The place was made for a file or for a directory.
+  await ((await stat(target)).isDirectory() ? rmdir(target) : unlink(target));
+  return false;
+}
+
+/**
+ * Binds `volume/subPath` at `target` and resolves to `target`. Idempotent, and follows a volume whose files are
+ * replaced (a ConfigMap that has changed): whoever starts next sees the new ones.
+ */
 export async function bindSubPath(mounts: Mounts, volume: string, subPath: string, target: string): Promise<string> {
-  if (await mounts.isMountPoint(target)) return target;
   names(subPath);
   let inside: string;
   try {
@@ -73,13 +123,9 @@ export async function bindSubPath(mounts: Mounts, volume: string, subPath: strin
     await makeMissing(volume, subPath);
     inside = await resolveInside(volume, subPath);
   }
-  let current = await openPath(await realpath(volume));
+  const current = await openInside(volume, inside);
   try {
-    for (const name of names(inside)) {
-      const next = await openChild(current, name);
-      await current.close();
-      current = next;
-    }
+    if (await alreadyBound(mounts, current, target)) return target;
     if ((await current.stat()).isDirectory()) await mkdir(target, { recursive: true, mode: 0o750 });
     else {
       await mkdir(dirname(target), { recursive: true, mode: 0o750 });

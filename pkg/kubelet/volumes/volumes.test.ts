@@ -83,6 +83,15 @@ test("subPath: binds a directory, makes a missing one, binds a single file", asy
   await bindSubPath(mounts, volume, "present/file", target("2"));
   assert.equal(await readFile(target("2"), "utf8"), "content");
   assert.equal(await bindSubPath(mounts, volume, "present/file", target("2")), target("2"), "idempotent");
+  await rm(join(volume, "present", "file"));
+  await writeFile(join(volume, "present", "file"), "replaced");
+  assert.equal(await readFile(target("2"), "utf8"), "content", "what is bound stays");
+  await bindSubPath(mounts, volume, "present/file", target("2"));
+  assert.equal(await readFile(target("2"), "utf8"), "replaced");
+  await rm(join(volume, "present", "file"));
+  await mkdir(join(volume, "present", "file"));
+  await bindSubPath(mounts, volume, "present/file", target("2"));
+  assert.deepEqual(await readdir(target("2")), []);
 });
 
 test("subPath: a symbolic link cannot lead out of the volume", async () => {

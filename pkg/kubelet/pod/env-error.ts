@@ -1,0 +1,2 @@
+/** The container cannot be configured as its spec says; becomes CreateContainerConfigError. */
+export class ContainerConfigError extends Error {}
