@@ -86,7 +86,10 @@ export const daemonSet = defineResource<DaemonSet>({
   initialStatus: { currentNumberScheduled: 0, numberMisscheduled: 0, desiredNumberScheduled: 0, numberReady: 0 },
   strategy: {
     sharesUnchanged: true,
-    defaults({ spec }) {
+    defaults(daemonSet) {
+      const { spec, metadata } = daemonSet;
+      // A client's own for the owners of fields, although the server counts.
+      if (metadata.annotations?.[TEMPLATE_GENERATION] === undefined) setTemplateGeneration(daemonSet, 0);
       if (spec?.updateStrategy?.type === "RollingUpdate") {
         spec.updateStrategy.rollingUpdate ??= {};
         spec.updateStrategy.rollingUpdate.maxUnavailable ??= 1;

@@ -61,6 +61,8 @@ export async function createNew(
   fillNamespace(call, object);
   definition.applyDefaults(object);
   wipeSystemFields(object);
+  // The creator owns what it sent, not what admission and the kind's strategy add.
+  if (!managed) trackUpdate(call, undefined, object, options.fieldManager);
   const attributes = admissionAttributes(call, {
     operation: "CREATE",
     name: object.metadata.name ?? "",
@@ -76,7 +78,6 @@ export async function createNew(
   const generated = prepareNew(call, admittedObject, target.namespace, options.dryRun);
   assertValid(call, admittedObject, definition.strategy.validate?.(admittedObject) ?? []);
   collectWarnings(call, admittedObject, undefined);
-  if (!managed) trackUpdate(call, undefined, admittedObject, options.fieldManager);
   return store(call, attributes, admittedObject, options, generated);
 }
 

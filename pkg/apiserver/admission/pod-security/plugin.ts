@@ -179,16 +179,19 @@ export class PodSecurity implements AdmissionPlugin {
 
 /** Most of a pod is immutable; what may change and matters to a level are images (AppArmor annotations) and metadata. */
 function isSignificantUpdate(pod: Pod, old: Pod): boolean {
-  const relevant = ({ metadata, spec }: Pod): string =>
-    JSON.stringify([
+  const annotations = ({ metadata }: Pod): string =>
+    JSON.stringify(
       Object.entries(metadata.annotations ?? {}).filter(
         ([key]) => key.startsWith("container.apparmor") || key.startsWith("seccomp.security"),
       ),
+    );
+  const rest = ({ spec }: Pod): string =>
+    JSON.stringify([
       spec?.securityContext,
       [spec?.hostNetwork, spec?.hostPID, spec?.hostIPC, spec?.volumes],
       [...(spec?.initContainers ?? []), ...(spec?.containers ?? []), ...(spec?.ephemeralContainers ?? [])].map(
         ({ image, securityContext }) => [image, securityContext],
       ),
     ]);
-  return relevant(pod) !== relevant(old);
+  return annotations(pod) !== annotations(old) || (pod.spec !== old.spec && rest(pod) !== rest(old));
 }
