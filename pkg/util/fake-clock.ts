@@ -10,6 +10,8 @@ interface Timer {
 export class FakeClock implements Clock {
   #now: number;
   readonly #start: number;
+  /** What the clock of the day is ahead of the time that timers run by. */
+  #skew = 0;
   #order = 0;
   #timers: Timer[] = [];
 
@@ -18,7 +20,11 @@ export class FakeClock implements Clock {
     this.#start = startMs;
   }
   now(): number {
-    return this.#now;
+    return this.#now + this.#skew;
+  }
+  /** Sets the clock of the day, as an administrator or NTP does; no timer runs earlier or later for that. */
+  set(epochMs: number): void {
+    this.#skew = epochMs - this.#now;
   }
   monotonic(): number {
     return this.#now - this.#start;
@@ -40,7 +46,8 @@ export class FakeClock implements Clock {
   }
   /** Due time of the next timer in epoch milliseconds, or undefined when none is set. */
   nextTimer(): number | undefined {
-    return this.#timers[0]?.at;
+    const [next] = this.#timers;
+    return next === undefined ? undefined : next.at + this.#skew;
   }
   /** Fires every timer due within the next `durationMs`, yielding to promises after each, and ends at that time. */
   async advance(durationMs: number): Promise<void> {

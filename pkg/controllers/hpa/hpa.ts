@@ -154,7 +154,7 @@ class Autoscaler {
       await this.#writeStatus(hpa, { ...hpa.status, currentReplicas: 0, desiredReplicas: 0, conditions }, signal);
       return;
     }
-    const now = clock.now();
+    const now = clock.monotonic();
     let desired = current;
     let reason = "Current number of replicas within bounds";
     let currentMetrics: MetricStatus[] = [];
@@ -205,7 +205,7 @@ class Autoscaler {
       );
       recorder.event(hpa, "Normal", "SuccessfulRescale", `New size: ${desired}; reason: ${reason}`);
       this.#noteChange(hpa, desired - current, now);
-      lastScaleTime = formatTime(now);
+      lastScaleTime = formatTime(clock.now());
       conditions = withCondition(
         conditions,
         this.#condition(

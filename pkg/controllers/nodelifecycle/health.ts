@@ -3,6 +3,7 @@ import { formatTime } from "#pkg/util/index.ts";
 
 /** What this controller remembers of a node: when it last saw a sign of life, by its own clock. */
 export interface NodeHealth {
+  /** Milliseconds of a clock that is never set: a correction of the time of day must not look like silence. */
   readonly probedAt: number;
   /** Last seen marks; a change of either is a sign of life. */
   readonly renewTime: string | undefined;
@@ -24,18 +25,18 @@ export function observe(
   before: NodeHealth | undefined,
   node: Node,
   renewTime: string | undefined,
-  now: number,
+  monotonic: number,
 ): NodeHealth {
   const ready = readyCondition(node);
   const heartbeat = ready?.lastHeartbeatTime;
   const seen = { renewTime, heartbeat, readyStatus: ready?.status };
-  if (before === undefined) return { probedAt: now, ...seen };
+  if (before === undefined) return { probedAt: monotonic, ...seen };
   // "Unknown" is what we write ourselves: no sign of life.
   const posted = ready !== undefined && ready.status !== "Unknown";
   const alive =
     (renewTime !== undefined && renewTime !== before.renewTime) ||
     (posted && (heartbeat !== before.heartbeat || ready.status !== before.readyStatus));
-  return { probedAt: alive ? now : before.probedAt, ...seen };
+  return { probedAt: alive ? monotonic : before.probedAt, ...seen };
 }
 
 export interface GracePeriods {
@@ -48,10 +49,10 @@ export function planUnknown(
   node: Node,
   health: NodeHealth,
   grace: GracePeriods,
-  now: number,
+  { now, monotonic }: { readonly now: number; readonly monotonic: number },
 ): NodeCondition[] | undefined {
   const graceMs = readyCondition(node) === undefined ? grace.startupMs : grace.monitorMs;
-  if (now - health.probedAt <= graceMs) return undefined;
+  if (monotonic - health.probedAt <= graceMs) return undefined;
   const time = formatTime(now);
   const conditions = [...(node.status?.conditions ?? [])];
   let changed = false;

@@ -16,15 +16,17 @@ const nodeOf = (conditions: Record<string, string>, spec: Node["spec"] = {}, hea
   },
 });
 
+const at = (now: number) => ({ now, monotonic: now });
+
 test("a node is silent only when neither lease nor status moves", () => {
   const node = nodeOf({ Ready: "True" });
   let health = observe(undefined, node, "r1", NOW);
-  assert.equal(planUnknown(node, health, GRACE, NOW + 50_000), undefined);
+  assert.equal(planUnknown(node, health, GRACE, at(NOW + 50_000)), undefined);
   health = observe(health, node, "r2", NOW + 40_000);
-  assert.equal(planUnknown(node, health, GRACE, NOW + 90_000), undefined);
+  assert.equal(planUnknown(node, health, GRACE, at(NOW + 90_000)), undefined);
   health = observe(health, nodeOf({ Ready: "True" }, {}, "2"), "r2", NOW + 80_000);
-  assert.equal(planUnknown(node, health, GRACE, NOW + 130_000), undefined);
-  const silent = planUnknown(node, health, GRACE, NOW + 130_001);
+  assert.equal(planUnknown(node, health, GRACE, at(NOW + 130_000)), undefined);
+  const silent = planUnknown(node, health, GRACE, at(NOW + 130_001));
   assert.deepEqual(
     silent?.map(({ type, status, reason }) => [type, status, reason]),
     [
@@ -36,7 +38,7 @@ test("a node is silent only when neither lease nor status moves", () => {
   );
   const marked = { ...node, status: { conditions: silent } };
   assert.equal(
-    planUnknown(marked, observe(health, marked, "r2", NOW + 140_000), GRACE, NOW + 200_000),
+    planUnknown(marked, observe(health, marked, "r2", NOW + 140_000), GRACE, at(NOW + 200_000)),
     undefined,
     "said once",
   );
@@ -45,8 +47,8 @@ test("a node is silent only when neither lease nor status moves", () => {
 test("a node that never reported has the longer grace", () => {
   const fresh: Node = { metadata: meta("n"), spec: {} };
   const health = observe(undefined, fresh, undefined, NOW);
-  assert.equal(planUnknown(fresh, health, GRACE, NOW + 59_000), undefined);
-  assert.equal(planUnknown(fresh, health, GRACE, NOW + 61_000)?.[0]?.reason, "NodeStatusNeverUpdated");
+  assert.equal(planUnknown(fresh, health, GRACE, at(NOW + 59_000)), undefined);
+  assert.equal(planUnknown(fresh, health, GRACE, at(NOW + 61_000))?.[0]?.reason, "NodeStatusNeverUpdated");
 });
 
 test("conditions become taints, other people's taints stay", () => {

@@ -119,10 +119,10 @@ class NodeLifecycle {
     const { name } = node.metadata;
     const lease = informers.of(leases).lister.get({ namespace: LEASE_NAMESPACE, name });
     const before = this.#health.get(name);
-    const health = observe(before, node, lease?.spec.renewTime, clock.now());
+    const health = observe(before, node, lease?.spec.renewTime, clock.monotonic());
     this.#health.set(name, health);
     const grace = { monitorMs: options.nodeMonitorGracePeriodMs, startupMs: options.nodeStartupGracePeriodMs };
-    const conditions = planUnknown(node, health, grace, clock.now());
+    const conditions = planUnknown(node, health, grace, { now: clock.now(), monotonic: clock.monotonic() });
     if (conditions !== undefined)
       await client.updateStatus(nodes, { ...node, status: { ...node.status, conditions } }, { signal });
     const nowReady = conditions === undefined ? readyCondition(node)?.status : "Unknown";
@@ -158,13 +158,13 @@ class NodeLifecycle {
   /** NoExecute taints, as many as the zones' rates allow. */
   async #evict(all: readonly Node[], signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#env;
-    const now = clock.now();
-    const stopped = this.#judgeZones(all, now);
+    const [now, monotonic] = [clock.now(), clock.monotonic()];
+    const stopped = this.#judgeZones(all, monotonic);
     for (const node of all) {
       const wanted = wantedNoExecute(node);
       if (wanted === undefined || hasNoExecute(node, wanted)) continue;
       // When no zone has a single ready node, the fault is more likely ours than theirs.
-      if (stopped || this.#limiters.get(zoneOf(node))?.tryTake(now) !== true) continue;
+      if (stopped || this.#limiters.get(zoneOf(node))?.tryTake(monotonic) !== true) continue;
       log.info({ node: node.metadata.name, taint: wanted }, "Tainting a node that is not ready");
       await this.#setTaints(node, planTaints(node, wanted, now), signal);
     }
@@ -176,7 +176,7 @@ class NodeLifecycle {
   }
 
   /** True when every zone is fully disrupted. */
-  #judgeZones(all: readonly Node[], now: number): boolean {
+  #judgeZones(all: readonly Node[], monotonic: number): boolean {
     const { options, log } = this.#env;
     const zones = new Map<string, { ready: number; notReady: number }>();
     for (const node of all) {
@@ -193,8 +193,8 @@ class NodeLifecycle {
       this.#zoneStates.set(zone, state);
       const rate = evictionRate(state, ready + notReady, options);
       const limiter = this.#limiters.get(zone);
-      if (limiter === undefined) this.#limiters.set(zone, new EvictionLimiter(rate, now));
-      else limiter.setRate(rate, now);
+      if (limiter === undefined) this.#limiters.set(zone, new EvictionLimiter(rate, monotonic));
+      else limiter.setRate(rate, monotonic);
     }
     for (const zone of this.#zoneStates.keys())
       if (!zones.has(zone)) {

@@ -19,7 +19,7 @@ import { createControllers } from "../create.ts";
 import type { ControllerOptions } from "../common/options.ts";
 import { createScheduler } from "#pkg/scheduler/index.ts";
 import { ADMIN, controllerUser, startApi } from "./api.ts";
-import { FaultyTransport, type Faults, NO_FAULTS, type Wire } from "./faulty-transport.ts";
+import { FaultyTransport, type Faults, type Incarnation, NO_FAULTS, type Wire } from "./faulty-transport.ts";
 import { HollowNodes } from "./hollow-nodes.ts";
 import { startHollowScheduler } from "./hollow-scheduler.ts";
 
@@ -46,9 +46,9 @@ export class SimulatedCluster {
   readonly nodes: HollowNodes;
   readonly wire: Wire;
   readonly #options: ClusterOptions;
-  readonly #clientFor: (account: string, wire: Wire) => Client;
+  readonly #clientFor: (account: string, incarnation: Incarnation) => Client;
   readonly #stop: AbortController;
-  #controllers: { stop: AbortController; done: Promise<unknown> }[] = [];
+  #controllers: { incarnation: Incarnation; stop: AbortController; done: Promise<unknown> }[] = [];
 
   private constructor(parts: {
     clock: FakeClock;
@@ -58,7 +58,7 @@ export class SimulatedCluster {
     nodes: HollowNodes;
     wire: Wire;
     options: ClusterOptions;
-    clientFor: (account: string, wire: Wire) => Client;
+    clientFor: (account: string, incarnation: Incarnation) => Client;
     stop: AbortController;
   }) {
     this.clock = parts.clock;
@@ -89,11 +89,12 @@ export class SimulatedCluster {
       },
     });
     const interner = new EventInterner();
-    const client = (user: typeof ADMIN, over: Wire) =>
-      createClient(new FaultyTransport(directTransport(handler, { user }), over), {
+    const client = (user: typeof ADMIN, over: Wire, incarnation?: Incarnation) =>
+      createClient(new FaultyTransport(directTransport(handler, { user }), over, incarnation), {
         userAgent: "simulation",
-        clock,
         interner,
+        // Only the controllers wait when the server says so: time stands still while the test asks for something.
+        ...(incarnation === undefined ? {} : { clock }),
       });
     const admin = client(ADMIN, calm);
     const informers = createInformerFactory({ client: admin, clock, log });
@@ -106,7 +107,7 @@ export class SimulatedCluster {
       nodes,
       wire,
       options,
-      clientFor: (account, over) => client(controllerUser(account), over),
+      clientFor: (account, incarnation) => client(controllerUser(account), wire, incarnation),
       stop,
     });
     if (options.scheduler !== "real") startHollowScheduler({ client: admin, informers, clock, random }, stop.signal);
@@ -123,10 +124,11 @@ export class SimulatedCluster {
     const { clock, random } = this;
     const log = this.#options.log ?? silentLogger;
     const stop = new AbortController();
+    const incarnation: Incarnation = { crashed: false };
     const signal = AbortSignal.any([stop.signal, this.#stop.signal]);
-    const informers = createInformerFactory({ client: this.#clientFor("", this.wire), clock, random, log });
+    const informers = createInformerFactory({ client: this.#clientFor("", incarnation), clock, random, log });
     const controllers = createControllers({
-      clientFor: (account) => this.#clientFor(account, this.wire),
+      clientFor: (account) => this.#clientFor(account, incarnation),
       informers,
       clock,
       random,
@@ -134,21 +136,46 @@ export class SimulatedCluster {
       controllers: this.#options.controllers ?? ["*"],
       options: { rootCa: "test root", ...this.#options.controllerOptions },
     });
-    if (this.#options.scheduler === "real") controllers.push(this.#createScheduler(informers, log));
+    if (this.#options.scheduler === "real") controllers.push(this.#createScheduler(informers, incarnation, log));
     informers.start(signal);
-    this.#controllers.push({ stop, done: Promise.all(controllers.map((controller) => controller.run(signal))) });
+    this.#controllers.push({
+      incarnation,
+      stop,
+      done: Promise.all(controllers.map((controller) => controller.run(signal))),
+    });
   }
-  #createScheduler(informers: InformerFactory, log: Logger): Controller {
+  #createScheduler(informers: InformerFactory, incarnation: Incarnation, log: Logger): Controller {
     const { clock, random } = this;
-    const client = this.#clientFor("system:kube-scheduler", this.wire);
+    const client = this.#clientFor("system:kube-scheduler", incarnation);
     const recorder = createEventRecorder({ client, component: "default-scheduler", clock, log });
     return createScheduler({ client, informers, clock, random, log, recorder });
   }
   /** All controllers vanish between two steps, without a goodbye. */
   async crashControllers(): Promise<void> {
     const running = this.#controllers.splice(0);
-    for (const { stop } of running) stop.abort(new Error("crashed"));
+    for (const { incarnation, stop } of running) {
+      incarnation.crashed = true;
+      stop.abort(new Error("crashed"));
+    }
     await Promise.all(running.map(({ done }) => done));
+  }
+  /**
+   * Lets all controllers vanish at one of their awaits: when the count-down over sending requests and getting answers
+   * ends. Returns a function that waits for their end, and brings it about if it has not come yet.
+   */
+  crashAtRequest(countDown: number): () => Promise<void> {
+    let left = countDown;
+    let crashing: Promise<void> | undefined;
+    const { wire } = this;
+    wire.onRequest = () => {
+      if (--left > 0) return;
+      delete wire.onRequest;
+      crashing = this.crashControllers();
+    };
+    return () => {
+      delete wire.onRequest;
+      return crashing ?? this.crashControllers();
+    };
   }
   set faults(faults: Faults) {
     this.wire.faults = faults;

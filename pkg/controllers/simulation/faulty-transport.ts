@@ -33,6 +33,13 @@ export interface Wire {
   /** Resolves after a while of simulated time. */
   delay(ms: number): Promise<void>;
   onWrite?(request: TransportRequest): void;
+  /** Called at every await of a request: before it is sent, and before its answer is handed on. */
+  onRequest?(): void;
+}
+
+/** One process: when it has crashed, nothing it does reaches the server any more. */
+export interface Incarnation {
+  crashed: boolean;
 }
 
 const CONFLICT = Buffer.from(
@@ -51,10 +58,12 @@ const CONFLICT = Buffer.from(
 export class FaultyTransport implements Transport {
   readonly #inner: Transport;
   readonly #wire: Wire;
+  readonly #incarnation: Incarnation;
 
-  constructor(inner: Transport, wire: Wire) {
+  constructor(inner: Transport, wire: Wire, incarnation: Incarnation = { crashed: false }) {
     this.#inner = inner;
     this.#wire = wire;
+    this.#incarnation = incarnation;
   }
   async request(request: TransportRequest): Promise<TransportResponse> {
     const wire = this.#wire;
@@ -62,6 +71,7 @@ export class FaultyTransport implements Transport {
     wire.activity++;
     try {
       const isWrite = request.method !== "GET";
+      this.#step();
       if (this.#hits(faults.dropRequest)) throw new ConnectionError("injected: the request was lost");
       if ((request.method === "PUT" || request.method === "PATCH") && this.#hits(faults.conflict))
         return { status: 409, headers: { "content-type": "application/json" }, body: CONFLICT };
@@ -75,6 +85,7 @@ export class FaultyTransport implements Transport {
         wire.writes++;
         wire.onWrite?.(request);
       }
+      this.#step();
       if (this.#hits(faults.dropResponse)) throw new ConnectionError("injected: the answer was lost");
       return response;
     } finally {
@@ -83,6 +94,7 @@ export class FaultyTransport implements Transport {
   }
   async stream(request: TransportRequest): Promise<StreamedResponse> {
     this.#wire.activity++;
+    this.#step();
     if (this.#hits(this.#wire.faults.dropRequest)) throw new ConnectionError("injected: the request was lost");
     const response = await this.#inner.stream(request);
     return { ...response, body: this.#body(response.body) };
@@ -99,6 +111,11 @@ export class FaultyTransport implements Transport {
       yield chunk;
       if (this.#hits(wire.faults.dropWatch)) throw new ConnectionError("injected: the watch broke");
     }
+  }
+  /** Here the process may die: what comes after this point it does no more. */
+  #step(): void {
+    if (!this.#incarnation.crashed) this.#wire.onRequest?.();
+    if (this.#incarnation.crashed) throw new ConnectionError("injected: the process has crashed");
   }
   #hits(probability: number): boolean {
     return probability > 0 && this.#wire.random.float() < probability;

@@ -1,0 +1,249 @@
+/** What must be true of a simulated history: at every moment, and when everything has come to rest. */
+import { controllerOf, intOrPercent, labelSelectorAsSelector } from "#pkg/apimachinery/index.ts";
+import {
+  cronJobs,
+  daemonSets,
+  deployments,
+  endpoints,
+  endpointSlices,
+  jobs,
+  podDisruptionBudgets,
+  pods,
+  replicaSets,
+  replicationControllers,
+  statefulSets,
+} from "#pkg/api/refs.ts";
+import type { Deployment, StatefulSet } from "#pkg/api/types/apps-v1.ts";
+import type { Job } from "#pkg/api/types/batch-v1.ts";
+import type { Pod } from "#pkg/api/types/core-v1.ts";
+import { finishedStatus } from "../cronjob/plan.ts";
+import { isPodActive, isPodReady, isPodTerminal } from "../common/pods.ts";
+import type { SimulatedCluster } from "./cluster.ts";
+
+export class Invariants {
+  readonly #cluster: SimulatedCluster;
+  readonly #namespace: string;
+  /** Nobody loses requests or crashes: then there is never too much of anything, not even for a moment. */
+  readonly #strict: boolean;
+  /** What became of each pod of a Job, by Job uid and pod uid. */
+  readonly #outcomes = new Map<string, Map<string, "Succeeded" | "Failed">>();
+  /** Deployments and StatefulSets that were completely available, so that roll-outs must keep a minimum up. */
+  readonly #settled = new Set<string>();
+
+  constructor(cluster: SimulatedCluster, namespace: string, strict: boolean) {
+    this.#cluster = cluster;
+    this.#namespace = namespace;
+    this.#strict = strict;
+    this.#recordJobPods();
+  }
+
+  /** Somebody takes pods away: until this owner (all, by default) is complete again, no minimum can be promised. */
+  disturbed(uid?: string): void {
+    if (uid === undefined) this.#settled.clear();
+    else this.#settled.delete(uid);
+  }
+
+  #recordJobPods(): void {
+    const record = (pod: Pod) => {
+      const owner = controllerOf(pod);
+      // A pod on its way out counts as failed, whether or not a node ever confirms its end.
+      const isOver = isPodTerminal(pod) || pod.metadata.deletionTimestamp !== undefined;
+      if (owner?.kind !== "Job" || !isOver) return;
+      const outcomes = this.#outcomes.get(owner.uid) ?? new Map<string, "Succeeded" | "Failed">();
+      if (outcomes.has(pod.metadata.uid)) return;
+      outcomes.set(pod.metadata.uid, pod.status?.phase === "Succeeded" ? "Succeeded" : "Failed");
+      this.#outcomes.set(owner.uid, outcomes);
+    };
+    this.#cluster.informers.informer(pods).addHandler({ onAdd: record, onUpdate: record, onDelete: record });
+  }
+
+  /** What must be true at every moment; throws otherwise. */
+  always(): void {
+    const all = this.#cluster.list(pods, this.#namespace);
+    const sets = this.#cluster.list(replicaSets, this.#namespace);
+    for (const found of this.#cluster.list(deployments, this.#namespace)) this.#checkDeployment(found, sets, all);
+    for (const found of this.#cluster.list(statefulSets, this.#namespace)) this.#checkStatefulSet(found, all);
+    if (this.#strict) this.#checkSurplus(all);
+    const names = new Set<string>();
+    for (const { metadata } of all) {
+      if (names.has(metadata.name)) throw new Error(`two pods named ${metadata.name}`);
+      names.add(metadata.name);
+    }
+  }
+
+  #checkDeployment(
+    found: Deployment,
+    sets: readonly { metadata: { uid: string }; spec: { replicas?: number } }[],
+    all: readonly Pod[],
+  ): void {
+    const { uid, name } = found.metadata;
+    const own = sets.filter((set) => controllerOf(set)?.uid === uid);
+    const uids = new Set(own.map(({ metadata }) => metadata.uid));
+    const mine = all.filter((pod) => uids.has(controllerOf(pod)?.uid ?? ""));
+    const ready = mine.filter((pod) => isPodActive(pod) && isPodReady(pod)).length;
+    const replicas = found.spec.replicas ?? 1;
+    const rolling = found.spec.strategy?.rollingUpdate;
+    if (rolling === undefined || found.metadata.deletionTimestamp !== undefined) return;
+    const surge = intOrPercent(rolling.maxSurge ?? "25%", replicas, true);
+    const unavailable = Math.max(intOrPercent(rolling.maxUnavailable ?? "25%", replicas, false), surge === 0 ? 1 : 0);
+    const wanted = own.reduce((sum, { spec }) => sum + (spec.replicas ?? 0), 0);
+    // While a node is away its pods look ready until they are given up: no minimum can be promised.
+    if (this.#someNodeIsAway()) {
+      this.#settled.delete(uid);
+      return;
+    }
+    if (this.#settled.has(uid)) {
+      if (wanted > replicas + surge)
+        throw new Error(`deployment ${name} asks for ${wanted} pods, more than ${replicas}+${surge}`);
+      if (ready < replicas - unavailable)
+        throw new Error(`deployment ${name} has ${ready} ready pods, fewer than ${replicas}-${unavailable}`);
+    } else if (
+      ready === replicas &&
+      wanted === replicas &&
+      found.status?.observedGeneration === found.metadata.generation
+    ) {
+      this.#settled.add(uid);
+    }
+  }
+
+  /** A roll-out in order takes one pod down at a time. */
+  #checkStatefulSet(found: StatefulSet, all: readonly Pod[]): void {
+    const { uid, name, deletionTimestamp } = found.metadata;
+    const replicas = found.spec.replicas ?? 1;
+    const mine = all.filter((pod) => controllerOf(pod)?.uid === uid);
+    const ready = mine.filter((pod) => isPodActive(pod) && isPodReady(pod)).length;
+    if (deletionTimestamp !== undefined || this.#someNodeIsAway()) this.#settled.delete(uid);
+    else if (this.#settled.has(uid)) {
+      if (ready < replicas - 1) throw new Error(`stateful set ${name} has ${ready} ready pods of ${replicas}`);
+    } else if (ready === replicas && mine.length === replicas) this.#settled.add(uid);
+  }
+
+  /** Counts pods that are neither finished nor going, by owner. */
+  #checkSurplus(all: readonly Pod[]): void {
+    const active = (uid: string) => all.filter((pod) => controllerOf(pod)?.uid === uid && isPodActive(pod));
+    for (const { metadata, spec } of this.#cluster.list(jobs, this.#namespace)) {
+      const running = active(metadata.uid).length;
+      if (running > (spec.parallelism ?? 1)) throw new Error(`job ${metadata.name} runs ${running} pods at once`);
+    }
+    for (const { metadata } of this.#cluster.list(daemonSets, this.#namespace)) {
+      const on = active(metadata.uid).map(daemonNode);
+      if (new Set(on).size < on.length)
+        throw new Error(`daemon set ${metadata.name} runs twice on a node: ${on.join()}`);
+    }
+    for (const { metadata, spec } of this.#cluster.list(cronJobs, this.#namespace)) {
+      const mine = this.#cluster.list(jobs, this.#namespace).filter((job) => controllerOf(job)?.uid === metadata.uid);
+      const running = mine.filter(
+        (job) => finishedStatus(job) === undefined && job.metadata.deletionTimestamp === undefined,
+      );
+      if (spec.concurrencyPolicy !== "Allow" && running.length > 1)
+        throw new Error(`cron job ${metadata.name} runs ${running.length} jobs at once`);
+    }
+  }
+
+  #someNodeIsAway(): boolean {
+    return this.#cluster.nodes.names.some((node) => !this.#cluster.nodes.isUp(node));
+  }
+
+  /** Holds when everything has come to rest: what is not so yet, or undefined. */
+  notConverged(): string | undefined {
+    try {
+      this.#checkConverged();
+      return undefined;
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
+  }
+
+  #checkConverged(): void {
+    const cluster = this.#cluster;
+    const all = cluster.list(pods, this.#namespace);
+    const fail = (text: string) => {
+      throw new Error(text);
+    };
+    for (const { metadata, spec, status } of cluster.list(deployments, this.#namespace)) {
+      const replicas = spec.replicas ?? 1;
+      const sets = cluster.list(replicaSets, this.#namespace).filter((set) => controllerOf(set)?.uid === metadata.uid);
+      const running = all.filter(
+        (pod) => sets.some((set) => set.metadata.uid === controllerOf(pod)?.uid) && isPodActive(pod),
+      );
+      if (running.length !== replicas) fail(`deployment ${metadata.name} has ${running.length} pods, not ${replicas}`);
+      if ((status?.availableReplicas ?? 0) !== replicas || (status?.updatedReplicas ?? 0) !== replicas)
+        fail(`deployment ${metadata.name} says ${JSON.stringify(status)}`);
+      const addresses = cluster.list(endpoints, this.#namespace).find((found) => found.metadata.name === metadata.name);
+      const known = addresses?.subsets?.flatMap((subset) => subset.addresses ?? []).length ?? 0;
+      if (known !== replicas) fail(`service ${metadata.name} has ${known} endpoints, not ${replicas}`);
+      const slices = cluster
+        .list(endpointSlices, this.#namespace)
+        .filter((slice) => slice.metadata.labels?.["kubernetes.io/service-name"] === metadata.name);
+      const sliced = slices.flatMap((slice) => slice.endpoints ?? []).length;
+      if (sliced !== replicas) fail(`service ${metadata.name} has ${sliced} endpoints in slices, not ${replicas}`);
+      if (sets.filter((set) => set.spec.replicas === 0).length > 2 + (replicas === 0 ? 1 : 0))
+        fail(`deployment ${metadata.name} keeps ${sets.length} sets`);
+    }
+    for (const { metadata, spec, status } of cluster.list(statefulSets, this.#namespace)) {
+      const names = all
+        .filter((pod) => controllerOf(pod)?.uid === metadata.uid)
+        .map((pod) => pod.metadata.name)
+        .sort();
+      const wanted = Array.from({ length: spec.replicas ?? 1 }, (_, ordinal) => `${metadata.name}-${ordinal}`);
+      if (names.join() !== wanted.join()) fail(`stateful set ${metadata.name} has ${names.join()}`);
+      if ((spec.replicas ?? 1) > 0 && status?.currentRevision !== status?.updateRevision)
+        fail(`stateful set ${metadata.name} did not finish its roll-out`);
+      if ((status?.readyReplicas ?? 0) !== (spec.replicas ?? 1))
+        fail(`stateful set ${metadata.name} says ${JSON.stringify(status)}`);
+    }
+    for (const { metadata, status } of cluster.list(daemonSets, this.#namespace)) {
+      const on = all
+        .filter((pod) => controllerOf(pod)?.uid === metadata.uid)
+        .map((pod) => pod.spec.nodeName)
+        .sort();
+      if (on.join() !== cluster.nodes.names.join()) fail(`daemon set ${metadata.name} runs on ${on.join()}`);
+      if (status?.updatedNumberScheduled !== 3 || status.numberAvailable !== 3)
+        fail(`daemon set ${metadata.name} says ${JSON.stringify(status)}`);
+    }
+    for (const { metadata, spec, status } of cluster.list(replicationControllers, this.#namespace)) {
+      const running = all.filter((pod) => controllerOf(pod)?.uid === metadata.uid && isPodActive(pod)).length;
+      if (running !== spec.replicas || (status?.readyReplicas ?? 0) !== spec.replicas)
+        fail(`replication controller ${metadata.name} has ${running} pods and says ${JSON.stringify(status)}`);
+    }
+    for (const { metadata, spec, status } of cluster.list(podDisruptionBudgets, this.#namespace)) {
+      const selector = labelSelectorAsSelector(spec?.selector);
+      const healthy = all.filter((pod) => selector.matches(pod.metadata.labels) && isPodReady(pod)).length;
+      const allowed = Math.max(0, healthy - Number(spec?.minAvailable));
+      if (status?.currentHealthy !== healthy || status.disruptionsAllowed !== allowed)
+        fail(`budget ${metadata.name} counts ${JSON.stringify(status)}, not ${healthy} healthy`);
+    }
+    for (const job of cluster.list(jobs, this.#namespace)) this.#checkJob(job);
+    for (const { metadata } of all) {
+      if ((metadata.finalizers ?? []).length > 0) fail(`pod ${metadata.name} still has ${metadata.finalizers?.join()}`);
+      if (metadata.deletionTimestamp !== undefined) fail(`pod ${metadata.name} is still being deleted`);
+    }
+  }
+
+  #checkJob(job: Job): void {
+    const { name, uid } = job.metadata;
+    const { status, spec } = job;
+    const end = status?.conditions?.find(
+      ({ type, status: state }) => (type === "Complete" || type === "Failed") && state === "True",
+    );
+    if (end === undefined) throw new Error(`job ${name} is not finished: ${JSON.stringify(status)}`);
+    const outcomes = [...(this.#outcomes.get(uid)?.values() ?? [])];
+    const failed = outcomes.filter((outcome) => outcome === "Failed").length;
+    if (end.type === "Complete" && status?.succeeded !== spec.completions)
+      throw new Error(`job ${name} is complete with ${status?.succeeded} of ${spec.completions}`);
+    if ((status?.failed ?? 0) !== failed)
+      throw new Error(`job ${name} counts ${status?.failed ?? 0} failed pods, there were ${failed}`);
+    const succeeded = outcomes.length - failed;
+    if (spec.completionMode !== "Indexed" && (status?.succeeded ?? 0) !== succeeded)
+      throw new Error(`job ${name} counts ${status?.succeeded ?? 0} succeeded pods, there were ${succeeded}`);
+    const uncounted = status?.uncountedTerminatedPods ?? {};
+    if ((uncounted.failed?.length ?? 0) + (uncounted.succeeded?.length ?? 0) > 0)
+      throw new Error(`job ${name} has uncounted pods`);
+  }
+}
+
+/** The node a daemon pod is on or made for. */
+function daemonNode({ spec }: Pod): string {
+  const terms = spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms;
+  return spec.nodeName ?? terms?.[0]?.matchFields?.[0]?.values?.[0] ?? "";
+}
