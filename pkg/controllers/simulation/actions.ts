@@ -20,7 +20,7 @@ import { isPodActive } from "../common/pods.ts";
 import type { SimulatedCluster } from "./cluster.ts";
 import { type Faults, NO_FAULTS } from "./faulty-transport.ts";
 import { EXIT_CODE } from "./hollow-nodes.ts";
-import type { Invariants } from "./invariants.ts";
+import { type Invariants, STRAY } from "./invariants.ts";
 import { deployment, template } from "./objects.ts";
 
 /** Which troubles may come. */
@@ -33,9 +33,6 @@ export interface Troubles {
   /** Objects are edited by hand between two steps. */
   readonly meddling: boolean;
 }
-
-/** Label value of pods that were taken from their owners by hand. */
-export const STRAY = "nobody";
 
 export class Actions {
   readonly #cluster: SimulatedCluster;

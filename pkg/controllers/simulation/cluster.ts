@@ -79,8 +79,8 @@ export class SimulatedCluster {
     const log = options.log ?? silentLogger;
     const { handler } = await startApi({ clock, random, log, signal: stop.signal });
     const delay = (ms: number) => new Promise<void>((resolve) => void clock.schedule(ms, resolve));
-    const wire: Wire = { faults: NO_FAULTS, activity: 0, writes: 0, random, delay };
-    const calm: Wire = { faults: NO_FAULTS, activity: 0, writes: 0, random, delay };
+    const wire: Wire = { faults: NO_FAULTS, activity: 0, writes: 0, lost: 0, random, delay };
+    const calm: Wire = { faults: NO_FAULTS, activity: 0, writes: 0, lost: 0, random, delay };
     // Everybody's activity counts towards rest, only the controllers' writes count as writes.
     Object.defineProperty(calm, "activity", {
       get: () => wire.activity,

@@ -29,6 +29,8 @@ export interface Wire {
   activity: number;
   /** Successful writes so far (events not counted). */
   writes: number;
+  /** Answers lost so far: whoever asked cannot know what has become of it. */
+  lost: number;
   readonly random: Random;
   /** Resolves after a while of simulated time. */
   delay(ms: number): Promise<void>;
@@ -86,7 +88,10 @@ export class FaultyTransport implements Transport {
         wire.onWrite?.(request);
       }
       this.#step();
-      if (this.#hits(faults.dropResponse)) throw new ConnectionError("injected: the answer was lost");
+      if (this.#hits(faults.dropResponse)) {
+        wire.lost++;
+        throw new ConnectionError("injected: the answer was lost");
+      }
       return response;
     } finally {
       wire.activity++;

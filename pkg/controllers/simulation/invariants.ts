@@ -20,6 +20,9 @@ import { finishedStatus } from "../cronjob/plan.ts";
 import { isPodActive, isPodReady, isPodTerminal } from "../common/pods.ts";
 import type { SimulatedCluster } from "./cluster.ts";
 
+/** Label value of pods that were taken from their owners by hand. */
+export const STRAY = "nobody";
+
 export class Invariants {
   readonly #cluster: SimulatedCluster;
   readonly #namespace: string;
@@ -29,6 +32,7 @@ export class Invariants {
   readonly #outcomes = new Map<string, Map<string, "Succeeded" | "Failed">>();
   /** Deployments and StatefulSets that were completely available, so that roll-outs must keep a minimum up. */
   readonly #settled = new Set<string>();
+  #lost = 0;
 
   constructor(cluster: SimulatedCluster, namespace: string, strict: boolean) {
     this.#cluster = cluster;
@@ -59,7 +63,11 @@ export class Invariants {
 
   /** What must be true at every moment; throws otherwise. */
   always(): void {
-    const all = this.#cluster.list(pods, this.#namespace);
+    const { wire } = this.#cluster;
+    // Who does not know whether a pod is gone may take the next one.
+    if (wire.lost !== this.#lost) this.disturbed();
+    this.#lost = wire.lost;
+    const all = this.#cluster.list(pods, this.#namespace).filter(({ metadata }) => metadata.labels?.["app"] !== STRAY); // no longer counted, and not yet let go
     const sets = this.#cluster.list(replicaSets, this.#namespace);
     for (const found of this.#cluster.list(deployments, this.#namespace)) this.#checkDeployment(found, sets, all);
     for (const found of this.#cluster.list(statefulSets, this.#namespace)) this.#checkStatefulSet(found, all);
@@ -112,6 +120,8 @@ export class Invariants {
     const replicas = found.spec.replicas ?? 1;
     const mine = all.filter((pod) => controllerOf(pod)?.uid === uid);
     const ready = mine.filter((pod) => isPodActive(pod) && isPodReady(pod)).length;
+    // A parallel one may lose a second pod when the template changes again while it rolls.
+    if (found.spec.podManagementPolicy === "Parallel") return;
     if (deletionTimestamp !== undefined || this.#someNodeIsAway()) this.#settled.delete(uid);
     else if (this.#settled.has(uid)) {
       if (ready < replicas - 1) throw new Error(`stateful set ${name} has ${ready} ready pods of ${replicas}`);
@@ -229,7 +239,11 @@ export class Invariants {
     if (end === undefined) throw new Error(`job ${name} is not finished: ${JSON.stringify(status)}`);
     const outcomes = [...(this.#outcomes.get(uid)?.values() ?? [])];
     const failed = outcomes.filter((outcome) => outcome === "Failed").length;
-    if (end.type === "Complete" && status?.succeeded !== spec.completions)
+    // Without indexes a pod too many, made while the cache was behind, succeeds as well.
+    const succeededPods = status?.succeeded ?? 0;
+    const wanted = spec.completions ?? 0;
+    const enough = spec.completionMode === "Indexed" ? succeededPods === wanted : succeededPods >= wanted;
+    if (end.type === "Complete" && !enough)
       throw new Error(`job ${name} is complete with ${status?.succeeded} of ${spec.completions}`);
     if ((status?.failed ?? 0) !== failed)
       throw new Error(`job ${name} counts ${status?.failed ?? 0} failed pods, there were ${failed}`);

@@ -16,10 +16,10 @@ import {
   services,
   statefulSets,
 } from "#pkg/api/refs.ts";
-import { Actions, STRAY, type Troubles } from "./actions.ts";
+import { Actions, type Troubles } from "./actions.ts";
 import { SimulatedCluster } from "./cluster.ts";
 import { NO_FAULTS } from "./faulty-transport.ts";
-import { Invariants } from "./invariants.ts";
+import { Invariants, STRAY } from "./invariants.ts";
 
 const NAMESPACE = "sim";
 /** Longer than the longest backoff of a work queue: by then everything must have come to rest. */

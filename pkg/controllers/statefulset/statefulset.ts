@@ -7,7 +7,14 @@ import {
   labelSelectorAsSelector,
   type ObjectKey,
 } from "#pkg/apimachinery/index.ts";
-import { type Controller, DONE, type EventHandler, type ReconcileContext, type Result } from "#pkg/client/index.ts";
+import {
+  type Controller,
+  DONE,
+  type EventHandler,
+  Expectations,
+  type ReconcileContext,
+  type Result,
+} from "#pkg/client/index.ts";
 import { controllerRevisions, persistentVolumeClaims, pods, statefulSets } from "#pkg/api/refs.ts";
 import type { ControllerRevision, StatefulSet, StatefulSetStatus } from "#pkg/api/types/apps-v1.ts";
 import type { PersistentVolumeClaim, Pod } from "#pkg/api/types/core-v1.ts";
@@ -23,7 +30,7 @@ import {
   writeRevision,
 } from "../common/history.ts";
 import { createLoop, createQueue, enqueueSelf, type KeyQueue, watching } from "../common/loop.ts";
-import { ownedPodsHandler } from "../common/owned-pods.ts";
+import { ownedPodsHandler, podId } from "../common/owned-pods.ts";
 import { controllerRef } from "../common/pod-template.ts";
 import { ownedOrOrphaned } from "../common/shared-informers.ts";
 import { inParallel } from "../common/slow-start.ts";
@@ -31,18 +38,22 @@ import { safeSelector } from "../replicaset/plan.ts";
 import { claimName, claimsFor, draftPod, ordinalOf, plannedClaimOwners, podName } from "./identity.ts";
 import { planStatefulSet, revisionOf, type StatefulSetPlan, type Step } from "./plan.ts";
 
+/** How soon to look again while the cache is behind our own deletions; usually an event comes first. */
+const CATCH_UP_MS = 5000;
 const KIND = { apiVersion: "apps/v1", kind: "StatefulSet" };
 
 export function createStatefulSetController(env: ControllerEnv): Controller {
   const { clock, log, informers, name } = env;
   const queue = createQueue(clock);
   const setInformer = informers.of(statefulSets);
-  const reconciler = new StatefulSetReconciler(env);
+  const expectations = new Expectations(clock);
+  const reconciler = new StatefulSetReconciler(env, expectations);
   const podHandler = ownedPodsHandler<StatefulSet>({
     kind: "StatefulSet",
     owners: setInformer.lister,
     add: (key) => queue.add(key),
     addAfter: (key, delayMs) => queue.addAfter(key, delayMs),
+    expectations,
     matching: (pod) =>
       setInformer.lister
         .list(pod.metadata.namespace)
@@ -84,15 +95,20 @@ function claimHandler({ informers }: ControllerEnv, queue: KeyQueue): EventHandl
 
 class StatefulSetReconciler {
   readonly #env: ControllerEnv;
+  readonly #expectations: Expectations;
 
-  constructor(env: ControllerEnv) {
+  constructor(env: ControllerEnv, expectations: Expectations) {
     this.#env = env;
+    this.#expectations = expectations;
   }
 
   async reconcile(key: ObjectKey, { signal }: ReconcileContext): Promise<Result> {
     const { client, clock, informers } = this.#env;
     const set = informers.of(statefulSets).lister.get(key);
-    if (set === undefined) return DONE;
+    if (set === undefined) {
+      this.#expectations.forget(keyString(key));
+      return DONE;
+    }
     const selector = labelSelectorAsSelector(set.spec.selector);
     const reference = controllerRef(set, KIND);
     const freshOwner = () => client.get(statefulSets, key, { signal });
@@ -108,10 +124,12 @@ class StatefulSetReconciler {
     const { history, current, update, collisionCount } = await this.#revisions(set, signal);
     const names = { current: current.metadata.name, update: update.metadata.name };
     const plan = planStatefulSet(set, names, ours, collisionCount, clock.now());
+    // A pod that we have deleted and the cache still shows as well must not make us take the next one.
+    const cacheIsCurrent = this.#expectations.satisfied(keyString(key));
     let failure: unknown;
     try {
       await this.#keepClaims(set, ours, plan, signal);
-      await this.#apply(set, plan, current, update, signal);
+      if (cacheIsCurrent) await this.#apply(set, plan, current, update, signal);
     } catch (error) {
       failure = error;
     }
@@ -121,6 +139,7 @@ class StatefulSetReconciler {
       throw failure;
     }
     if (set.metadata.deletionTimestamp === undefined) await this.#truncate(set, history, plan, ours, signal);
+    if (!cacheIsCurrent) return { requeueAfterMs: CATCH_UP_MS };
     return plan.requeueAfterMs === undefined ? DONE : { requeueAfterMs: plan.requeueAfterMs + 1000 };
   }
 
@@ -274,10 +293,12 @@ class StatefulSetReconciler {
         "RecreatingTerminatedPod",
         `StatefulSet ${namespace}/${name} is recreating terminated Pod ${podNamed}`,
       );
+    this.#expectations.expectDeletions(keyString(keyOf(set)), [podId(step.pod)]);
     try {
       await client.delete(pods, keyOf(step.pod), { preconditions: { uid: step.pod.metadata.uid }, signal });
       recorder.event(set, "Normal", "SuccessfulDelete", `delete Pod ${podNamed} in StatefulSet ${name} successful`);
     } catch (error) {
+      this.#expectations.deletionObserved(keyString(keyOf(set)), podId(step.pod));
       if (isNotFound(error)) return;
       recorder.event(
         set,
