@@ -5,7 +5,7 @@ import { eventually, useCluster } from "../framework/lab.ts";
 const context = useCluster("admission");
 const limit = { timeout: 60_000 };
 const suffix = `${Math.random().toString(36).slice(2, 8)}.example.com`;
-const names = { validating: `replicas-${suffix}`, mutating: `labels-${suffix}` };
+const names = { validating: `replicas-${suffix}`, mutating: `labels-${suffix}`, deployments: `deployments-${suffix}` };
 
 const admission = (kind: string, name: string, spec: object) => ({
   apiVersion: "admissionregistration.k8s.io/v1",
@@ -23,9 +23,9 @@ const matches = (apiGroup: string, resource: string) => ({
 
 after(async () => {
   const { cluster } = context;
-  for (const [policy, name] of Object.entries(names))
-    for (const kind of [`${policy}admissionpolicy`, `${policy}admissionpolicybinding`])
-      await cluster.kubectl(["delete", kind, name, "--ignore-not-found"]);
+  for (const kind of ["validatingadmissionpolicy", "mutatingadmissionpolicy"])
+    for (const resource of [kind, `${kind}binding`])
+      await cluster.kubectl(["delete", resource, ...Object.values(names), "--ignore-not-found"]);
 });
 
 test("a ValidatingAdmissionPolicy refuses with its own message", limit, async () => {
@@ -85,4 +85,56 @@ test("a MutatingAdmissionPolicy applies its configuration where its conditions m
   });
   assert.equal(mutated, '{"mutated":"yes"} {"k":"v"}');
   assert.equal((await created("other")).trim(), "");
+});
+
+test("a MutatingAdmissionPolicy changes Deployments with variables and parameters", limit, async () => {
+  const { cluster } = context;
+  const { namespace } = cluster;
+  await cluster.apply([
+    { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "wishes" }, data: { replicas: "3" } },
+    admission("MutatingAdmissionPolicy", names.deployments, {
+      reinvocationPolicy: "IfNeeded",
+      matchConstraints: matches("apps", "deployments"),
+      paramKind: { apiVersion: "v1", kind: "ConfigMap" },
+      variables: [{ name: "wanted", expression: "int(params.data['replicas'])" }],
+      mutations: [
+        {
+          patchType: "ApplyConfiguration",
+          applyConfiguration: {
+            expression:
+              "Object{metadata: Object.metadata{annotations: {'by': request.userInfo.username}}, spec: Object.spec{replicas: variables.wanted, template: Object.spec.template{spec: Object.spec.template.spec{priorityClassName: namespaceObject.metadata.name}}}}",
+          },
+        },
+      ],
+    }),
+    admission("MutatingAdmissionPolicyBinding", names.deployments, {
+      policyName: names.deployments,
+      paramRef: { name: "wishes", namespace, parameterNotFoundAction: "Deny" },
+    }),
+  ]);
+  const shown =
+    ".metadata.annotations.by} {.spec.replicas} {.spec.template.spec.priorityClassName} {.spec.template.spec.containers[0].image";
+  const create = [
+    "create",
+    "deployment",
+    "changed",
+    "--image=nginx:1.14.2",
+    "--dry-run=server",
+    "-o",
+    `jsonpath={${shown}}`,
+  ];
+  const changed = await eventually("the policy counts", async () => {
+    const text = await cluster.kubectl(create);
+    return text.startsWith(" ") ? undefined : text;
+  });
+  assert.equal(changed, `kubernetes-admin 3 ${namespace} nginx:1.14.2`);
+  await cluster.kubectl(["delete", "configmap", "wishes"]);
+  const refused = await eventually("the parameter is missed", async () => {
+    const { exitCode, stderr } = await cluster.try(create);
+    return exitCode === 0 ? undefined : stderr;
+  });
+  assert.match(
+    refused,
+    /denied request: no params found for policy binding with `Deny` parameterNotFoundAction/,
+  );
 });
