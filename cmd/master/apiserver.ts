@@ -1,6 +1,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { builtinResources } from "#pkg/api/index.ts";
+import { namespaces } from "#pkg/api/refs.ts";
+import { isAlreadyExists } from "#pkg/apimachinery/index.ts";
 import type { TokenIssuer } from "#pkg/apiserver/authn/index.ts";
 import {
   bootstrapExtensionAuthentication,
@@ -13,6 +15,7 @@ import {
   type NonResourceHandler,
   createApiServer,
   createResourceRegistry,
+  loopbackClient,
 } from "#pkg/apiserver/index.ts";
 import { connectProxies } from "#pkg/apiserver/subresources/proxy/index.ts";
 import { UsageError } from "#pkg/config/index.ts";
@@ -24,6 +27,8 @@ import { buildGatekeepers } from "./security.ts";
 export async function buildApiServer(deps: BuildDeps): Promise<ApiServer> {
   const { flags, store, pki, clock, random, log } = deps;
   const registry = createResourceRegistry({ store, clock, log, resources: builtinResources() });
+  // The server closes it, too; a start that fails midway leaves nothing running that would keep the process alive.
+  deps.cleanup.defer(() => registry.close());
   await registry.ready();
   const bootstrap = { cache: (group: string, plural: string) => registry.cache(group, plural), clock, random, log };
   await bootstrapSystemObjects(bootstrap);
@@ -35,11 +40,17 @@ export async function buildApiServer(deps: BuildDeps): Promise<ApiServer> {
     allowedNames: ["front-proxy-client"],
   });
   const sources = new Sources(registry, deps);
-  const { gatekeepers, issuer } = await buildGatekeepers(deps, registry, sources);
+  let server: ApiServer | undefined;
+  const createNamespace = async (name: string): Promise<void> => {
+    if (server === undefined) throw new Error("the API server is still starting");
+    const draft = { apiVersion: "v1" as const, kind: "Namespace" as const, metadata: { name }, spec: {} };
+    await loopbackClient(server.handler, clock).create(namespaces, draft).catch(ignoreExisting);
+  };
+  const { gatekeepers, issuer } = await buildGatekeepers(deps, registry, sources, createNamespace);
   // Whoever asked before RBAC has read its roles would be refused, so nobody may ask yet.
   await sources.ready();
 
-  return createApiServer({
+  server = createApiServer({
     registry,
     ...gatekeepers,
     componentProbes: deps.componentProbes,
@@ -57,6 +68,11 @@ export async function buildApiServer(deps: BuildDeps): Promise<ApiServer> {
     random,
     log,
   });
+  return server;
+}
+
+function ignoreExisting(error: unknown): void {
+  if (!isAlreadyExists(error)) throw error;
 }
 
 /** "30000-32767" → its ends. @throws UsageError */

@@ -153,6 +153,12 @@ export const masterFlags = defineFlags({
     help: "Admission plugins to switch off.",
     section: "Security",
   },
+  "admission-control-config-file": {
+    type: "string",
+    default: "",
+    help: "AdmissionConfiguration in YAML: settings of PodSecurity, EventRateLimit and ImagePolicyWebhook.",
+    section: "Security",
+  },
   "oidc-issuer-url": {
     type: "string",
     default: "",

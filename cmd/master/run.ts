@@ -86,6 +86,8 @@ async function runWithApiServer(flags: Flags, clock: Clock, log: Logger, signal:
   cleanup.defer(() => store.close());
   cleanup.defer(startCompactor({ store, clock, log }));
   const background = new AbortController();
+  const endBackground = (): void => background.abort(new Error("kubits-master is shutting down"));
+  cleanup.defer(endBackground); // also when the server cannot be built
   const random = new SecureRandom();
   const config = await loopsConfig(flags, pki);
   let loops: LoopsThread | undefined;
@@ -108,7 +110,7 @@ async function runWithApiServer(flags: Flags, clock: Clock, log: Logger, signal:
     ownPaths: [serveExplanations(() => loops)],
   });
   cleanup.defer(() => apiServer.close());
-  cleanup.defer(() => background.abort(new Error("kubits-master is shutting down")));
+  cleanup.defer(endBackground);
   await apiServer.ready;
   await apiServer.listen({
     host: flags["bind-address"],

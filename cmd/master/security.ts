@@ -1,7 +1,14 @@
 import { readFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 import type { Namespace, Node, Pod, Secret, ServiceAccount } from "#pkg/api/types/core-v1.ts";
 import { decodeYaml } from "#pkg/apimachinery/index.ts";
-import { createAdmissionChain, HttpsTransport } from "#pkg/apiserver/admission/index.ts";
+import {
+  type AdmissionConfiguration,
+  createAdmissionChain,
+  HttpsTransport,
+  type ImagePolicySettings,
+  parseAdmissionConfiguration,
+} from "#pkg/apiserver/admission/index.ts";
 import { AuditLogFile, AuditRecorder, parseAuditPolicy } from "#pkg/apiserver/audit/index.ts";
 import { Impersonator, TokenIssuer, createAuthnReviews } from "#pkg/apiserver/authn/index.ts";
 import { RbacEscalation, type RbacAuthorizer, createAuthzReviews, forbiddenError } from "#pkg/apiserver/authz/index.ts";
@@ -11,6 +18,7 @@ import { UsageError } from "#pkg/config/index.ts";
 import { buildAuthenticator } from "./authentication.ts";
 import { buildAuthorizer } from "./authorization.ts";
 import type { BuildDeps, Sources } from "./build-deps.ts";
+import { reviewWebhook } from "./review-webhook.ts";
 
 /** What the API server asks before it serves a request. */
 export type Gatekeepers = Pick<
@@ -34,6 +42,7 @@ export async function buildGatekeepers(
   deps: BuildDeps,
   registry: ResourceRegistry,
   sources: Sources,
+  createNamespace: (name: string) => Promise<void>,
 ): Promise<{ gatekeepers: Gatekeepers; issuer: TokenIssuer }> {
   const { flags, pki, clock, random } = deps;
   const core = coreSources(sources);
@@ -60,7 +69,7 @@ export async function buildGatekeepers(
   const gatekeepers: Gatekeepers = {
     authenticator,
     authorizer,
-    admission: buildAdmission(deps, registry, sources, core, authorizer, rbac),
+    admission: await buildAdmission(deps, registry, sources, core, authorizer, rbac, createNamespace),
     impersonate: (request, user) =>
       impersonator.requested(request) ? impersonator.impersonate(request, user) : Promise.resolve(user),
     forbidden: forbiddenError,
@@ -74,18 +83,34 @@ export async function buildGatekeepers(
   return { gatekeepers, issuer };
 }
 
-function buildAdmission(
+/** What --admission-control-config-file says; paths in it are relative to it. */
+function admissionConfiguration({ flags }: BuildDeps): AdmissionConfiguration {
+  const file = flags["admission-control-config-file"];
+  if (file === "") return {};
+  const parsed = (path: string): unknown => decodeYaml(readFileSync(path, "utf8")).value;
+  return parseAdmissionConfiguration(parsed(file), (path) => parsed(resolve(dirname(file), path)));
+}
+
+async function buildAdmission(
   deps: BuildDeps,
   registry: ResourceRegistry,
   sources: Sources,
   core: CoreSources,
   authorizer: Authorizer,
   rbac: RbacAuthorizer | undefined,
+  createNamespace: (name: string) => Promise<void>,
 ) {
   const { flags, clock, random, log } = deps;
+  const configuration = admissionConfiguration(deps);
+  const { kubeConfigFile, ...imagePolicy } = configuration.imagePolicy ?? {};
   const namespaces = registry.cache("", "namespaces");
   const accounts = registry.cache("", "serviceaccounts");
   return createAdmissionChain({
+    configuration,
+    ...(kubeConfigFile === undefined
+      ? {}
+      : { imagePolicy: { ...imagePolicy, webhook: await reviewWebhook(kubeConfigFile) } as ImagePolicySettings }),
+    createNamespace,
     clock,
     random,
     log,

@@ -30,3 +30,4 @@ export type { ReviewContext, ReviewHandler } from "./review.ts";
 export type { ServicesConfig } from "./startup/services.ts";
 export type { ComponentProbe } from "./subresources/component-status.ts";
 export type { VersionInfo } from "./version.ts";
+export { loopbackClient } from "./startup/loopback.ts";

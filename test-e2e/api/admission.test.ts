@@ -133,8 +133,5 @@ test("a MutatingAdmissionPolicy changes Deployments with variables and parameter
     const { exitCode, stderr } = await cluster.try(create);
     return exitCode === 0 ? undefined : stderr;
   });
-  assert.match(
-    refused,
-    /denied request: no params found for policy binding with `Deny` parameterNotFoundAction/,
-  );
+  assert.match(refused, /denied request: no params found for policy binding with `Deny` parameterNotFoundAction/);
 });

@@ -57,6 +57,12 @@ before(
           const review = JSON.parse(text) as (typeof asked)[number];
           asked.push(review);
           const { spec } = review;
+          if (request.url === "/images") {
+            const bad = (spec["containers"] as unknown as { image: string }[]).some(({ image }) =>
+              image.includes("latest"),
+            );
+            return answer({ status: { allowed: !bad, reason: bad ? "no latest images here" : "" } });
+          }
           if (request.url === "/tokens")
             return answer({
               ...review,
@@ -130,6 +136,7 @@ before(
       audienceMatchPolicy: "MatchAny",
       certificateAuthority: outsideCa,
     };
+    configured.file("limits.yaml", { limits: [{ type: "Namespace", qps: 1, burst: 5 }] });
     await configured.start(
       `--authentication-config=${configured.file("authn.yaml", {
         apiVersion: "apiserver.config.k8s.io/v1",
@@ -147,6 +154,22 @@ before(
               extra: [{ key: "example.com/tenant", valueExpression: "claims.tenant" }],
             },
             userValidationRules: [{ expression: "!user.username.endsWith('root')", message: "root may not come in" }],
+          },
+        ],
+      })}`,
+      "--enable-admission-plugins=NamespaceAutoProvision,EventRateLimit,ImagePolicyWebhook,AlwaysPullImages,PodNodeSelector",
+      `--admission-control-config-file=${configured.file("admission.yaml", {
+        apiVersion: "apiserver.config.k8s.io/v1",
+        kind: "AdmissionConfiguration",
+        plugins: [
+          { name: "EventRateLimit", path: "limits.yaml" },
+          {
+            name: "ImagePolicyWebhook",
+            configuration: { imagePolicy: { kubeConfigFile: reviewer(configured, "/images") } },
+          },
+          {
+            name: "PodSecurity",
+            configuration: { defaults: { enforce: "baseline" }, exemptions: { namespaces: ["exempt"] } },
           },
         ],
       })}`,
@@ -229,6 +252,57 @@ test("authorization webhooks are asked in their place, about what their conditio
   // RBAC would allow it, but a webhook that fails closed stands before it.
   assert.equal((await list(configured, "kube-system/pods", locked)).status, 403);
   assert.equal((await configured.ask("/metrics", { token: locked })).status, 200);
+});
+
+test("admission plugins that are off by default do their work once they are on", limit, async () => {
+  const at = (namespace: string, plural: string) => `/api/v1/namespaces/${namespace}/${plural}`;
+  const pod = (name: string, image: string, spec: object = {}) => ({
+    metadata: { name },
+    spec: { automountServiceAccountToken: false, containers: [{ name: "c", image }], ...spec },
+  });
+  const account = (namespace: string) =>
+    configured.ask(at(namespace, "serviceaccounts"), { body: { metadata: { name: "default" } } });
+  assert.equal((await account("sprung-up")).status, 201);
+  const namespace = await configured.ask("/api/v1/namespaces/sprung-up");
+  assert.equal(namespace.status, 200);
+  const selector = { metadata: { annotations: { "scheduler.alpha.kubernetes.io/node-selector": "zone=a" } } };
+  const merge = { "content-type": "application/merge-patch+json" };
+  await configured.ask("/api/v1/namespaces/sprung-up", { method: "PATCH", body: selector, headers: merge });
+  const made = await eventually("the selector counts", async () => {
+    const reply = await configured.ask(`${at("sprung-up", "pods")}?dryRun=All`, { body: pod("p", "nginx:1.14.2") });
+    assert.equal(reply.status, 201, reply.text);
+    return (reply.json["spec"] as { nodeSelector?: object }).nodeSelector === undefined ? undefined : reply;
+  });
+  const { nodeSelector, containers } = made.json["spec"] as {
+    nodeSelector: object;
+    containers: [{ imagePullPolicy: string }];
+  };
+  assert.deepEqual(nodeSelector, { zone: "a" });
+  assert.equal(containers[0].imagePullPolicy, "Always");
+  const denied = await configured.ask(at("sprung-up", "pods"), { body: pod("p", "nginx:latest") });
+  assert.equal(denied.status, 403);
+  assert.equal(
+    denied.json["message"],
+    'pods "p" is forbidden: image policy webhook backend denied one or more images: no latest images here',
+  );
+  const hostile = pod("p", "nginx:1.14.2", { hostNetwork: true });
+  assert.match(
+    (await configured.ask(at("sprung-up", "pods"), { body: hostile })).text,
+    /violates PodSecurity \\"baseline:latest/,
+  );
+  await account("exempt");
+  assert.equal((await configured.ask(`${at("exempt", "pods")}?dryRun=All`, { body: hostile })).status, 201);
+  const event = (index: number) => ({
+    metadata: { name: `e${index}` },
+    involvedObject: { kind: "Pod", namespace: "sprung-up", name: "p" },
+    reason: "Tested",
+  });
+  const events = await Promise.all(
+    Array.from({ length: 12 }, (_, index) => configured.ask(at("sprung-up", "events"), { body: event(index) })),
+  );
+  const refused = events.filter(({ status }) => status === 429);
+  assert.ok(refused.length >= 4 && refused.length <= 7, events.map(({ status }) => status).join());
+  assert.match(refused[0]!.text, /limit reached on type Namespace for key sprung-up/);
 });
 
 test("forged, expired, foreign, unsigned and oversized tokens are refused", limit, async () => {

@@ -64,7 +64,7 @@ describe("createAdmissionChain", () => {
     assert.equal(object.spec!.volumes, undefined);
     assert.throws(
       () => createAdmissionChain(deps({ enable: ["EventRateLimit"] })),
-      /admission plugin "EventRateLimit" is unknown/,
+      /admission plugin "EventRateLimit" needs its configuration/,
     );
     assert.throws(() => createAdmissionChain(deps({ disable: ["NoSuch"] })), /admission plugin "NoSuch" is unknown/);
   });

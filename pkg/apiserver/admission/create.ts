@@ -57,6 +57,9 @@ import type { PolicyDeps } from "./policy/evaluation.ts";
 import { ParamFinder } from "./policy/matching.ts";
 import { MutatingAdmissionPolicy } from "./policy/mutating.ts";
 import { ValidatingAdmissionPolicy } from "./policy/validating.ts";
+import type { AdmissionConfiguration } from "./configuration.ts";
+import { EventRateLimit } from "./plugins/event-rate-limit.ts";
+import { ImagePolicyWebhook, type ImagePolicySettings } from "./plugins/image-policy.ts";
 import type { QuotaCache } from "./quota/accountant.ts";
 import { ResourceQuota } from "./quota/plugin.ts";
 import { WebhookClient, type WebhookTransport } from "./webhook/client.ts";
@@ -96,6 +99,10 @@ export interface AdmissionDeps {
   /** `--enable-admission-plugins`, `--disable-admission-plugins`: on top of upstream's defaults. */
   readonly enable?: readonly string[];
   readonly disable?: readonly string[];
+  /** Settings of plugins that have any. */
+  readonly configuration?: AdmissionConfiguration;
+  /** How ImagePolicyWebhook reaches its webhook. */
+  readonly imagePolicy?: ImagePolicySettings;
   /** Webhooks and policies; absent in a server without them. */
   readonly extension?: ExtensionDeps;
   /** Run before the quota, after all others (RBAC escalation). */
@@ -119,7 +126,9 @@ const OFF_BY_DEFAULT: ReadonlySet<string> = new Set([
   "AlwaysDeny",
   "AlwaysPullImages",
   "DenyServiceExternalIPs",
+  "EventRateLimit",
   "ExtendedResourceToleration",
+  "ImagePolicyWebhook",
   "LimitPodHardAntiAffinityTopology",
   "NamespaceAutoProvision",
   "NamespaceExists",
@@ -128,11 +137,12 @@ const OFF_BY_DEFAULT: ReadonlySet<string> = new Set([
   "PodNodeSelector",
 ]);
 
+/** Plugins that are nothing without their settings. */
+const NEED_CONFIGURATION: ReadonlySet<string> = new Set(["EventRateLimit", "ImagePolicyWebhook"]);
+
 /** Upstream's plugins that this server does not have: they can be disabled, not enabled. */
 const ABSENT: ReadonlySet<string> = new Set([
   "AlwaysAdmit",
-  "EventRateLimit",
-  "ImagePolicyWebhook",
   "JobValidation",
   "NodeDeclaredFeatureValidator",
   "PodGroupProtection",
@@ -158,10 +168,18 @@ export function createAdmissionChain(deps: AdmissionDeps): AdmissionChain {
     new NodeRestriction(sources),
     new TaintNodesByCondition(),
     new AlwaysPullImages(),
-    new PodSecurity(sources.namespaces, sources.pods, deps.lookupNamespace),
+    ...imagePolicy(deps),
+    new PodSecurity(
+      sources.namespaces,
+      sources.pods,
+      deps.lookupNamespace,
+      deps.configuration?.podSecurity?.defaults,
+      deps.configuration?.podSecurity?.exemptions,
+    ),
     new PodNodeSelector(sources.namespaces),
     new Priority(sources.priorityClasses),
     new DefaultTolerationSeconds(),
+    ...eventRateLimit(deps),
     new ExtendedResourceToleration(),
     new DefaultStorageClass(sources.storageClasses),
     new StorageObjectInUseProtection(),
@@ -182,15 +200,31 @@ export function createAdmissionChain(deps: AdmissionDeps): AdmissionChain {
     new AlwaysDeny(),
   ];
   const names = new Set(plugins.map(({ name }) => name));
+  const unset = deps.enable?.find((name) => NEED_CONFIGURATION.has(name) && !names.has(name));
+  if (unset !== undefined)
+    throw new Error(
+      `admission plugin ${JSON.stringify(unset)} needs its configuration in --admission-control-config-file`,
+    );
   const unknown =
     deps.enable?.find((name) => !names.has(name)) ??
-    deps.disable?.find((name) => !names.has(name) && !ABSENT.has(name));
+    deps.disable?.find((name) => !names.has(name) && !ABSENT.has(name) && !NEED_CONFIGURATION.has(name));
   if (unknown !== undefined) throw new Error(`admission plugin ${JSON.stringify(unknown)} is unknown`);
   const enabled = plugins.filter(
     ({ name }) =>
       deps.disable?.includes(name) !== true && (!OFF_BY_DEFAULT.has(name) || deps.enable?.includes(name) === true),
   );
   return new PluginChain(enabled);
+}
+
+function imagePolicy({ imagePolicy: settings, extension, clock, log }: AdmissionDeps): AdmissionPlugin[] {
+  if (settings === undefined) return [];
+  const transport = extension?.transport ?? new HttpsTransport(clock);
+  return [new ImagePolicyWebhook(settings, { transport, clock, log })];
+}
+
+function eventRateLimit({ configuration, clock }: AdmissionDeps): AdmissionPlugin[] {
+  const limits = configuration?.eventRateLimits;
+  return limits === undefined ? [] : [new EventRateLimit(limits, clock)];
 }
 
 async function cannotProvision(name: string): Promise<void> {

@@ -28,3 +28,5 @@ export type { ServiceAddress, ServiceResolver, WebhookTransport } from "./webhoo
 export { EndpointResolver, ServiceUnresolvedError } from "./webhook/service-resolver.ts";
 export { HttpsTransport } from "./webhook/https-transport.ts";
 export { WebhookClient } from "./webhook/client.ts";
+export { type AdmissionConfiguration, parseAdmissionConfiguration } from "./configuration.ts";
+export type { ImagePolicySettings } from "./plugins/image-policy.ts";

@@ -3,6 +3,7 @@ import { type FieldError, fieldInvalid, invalid } from "#pkg/apimachinery/index.
 import type { AdmissionAttributes, AdmissionPlugin } from "../../contract.ts";
 import type { ObjectSource } from "../../source/index.ts";
 import { objectAs, oldObjectAs, refusal } from "../attributes.ts";
+import type { PodSecurityExemptions } from "../configuration.ts";
 import { describeViolations, type Level, LEVELS, type LevelVersion, showLevel, violations } from "./policy.ts";
 
 const PREFIX = "pod-security.kubernetes.io/";
@@ -62,6 +63,7 @@ export class PodSecurity implements AdmissionPlugin {
   readonly #namespaces: ObjectSource<Namespace>;
   readonly #pods: ObjectSource<Pod>;
   readonly #defaults: Policy;
+  readonly #exemptions: PodSecurityExemptions;
   readonly #lookup: (name: string) => Promise<Namespace | undefined>;
 
   /** `lookup` reads a namespace consistently: with several servers the cache may not have seen it yet. */
@@ -70,7 +72,9 @@ export class PodSecurity implements AdmissionPlugin {
     pods: ObjectSource<Pod>,
     lookup?: (name: string) => Promise<Namespace | undefined>,
     defaults: Partial<Policy> = {},
+    exemptions: PodSecurityExemptions = { usernames: [], namespaces: [], runtimeClasses: [] },
   ) {
+    this.#exemptions = exemptions;
     this.#namespaces = namespaces;
     this.#lookup = lookup ?? (async (name) => namespaces.get("", name));
     this.#pods = pods;
@@ -118,7 +122,20 @@ export class PodSecurity implements AdmissionPlugin {
     this.#evaluate(attributes, { metadata: template.metadata ?? {}, spec: template.spec } as Pod, policy, false);
   }
 
+  /** What frees a request from the standards. */
+  #exemption({ user, namespace }: AdmissionAttributes, pod: Pod): string | undefined {
+    const { usernames, namespaces, runtimeClasses } = this.#exemptions;
+    if (namespaces.includes(namespace)) return "namespace";
+    if (usernames.includes(user.name)) return "user";
+    return runtimeClasses.includes(pod.spec?.runtimeClassName ?? "") ? "runtimeClass" : undefined;
+  }
+
   #evaluate(attributes: AdmissionAttributes, pod: Pod, policy: Policy, enforce: boolean): void {
+    const exempt = this.#exemption(attributes, pod);
+    if (exempt !== undefined) {
+      attributes.annotate(`${PREFIX}exempt`, exempt);
+      return;
+    }
     const found = (level: LevelVersion): string => describeViolations(violations(pod, level));
     if (enforce) attributes.annotate(`${PREFIX}enforce-policy`, showLevel(policy.enforce));
     const refused = enforce ? found(policy.enforce) : "";
@@ -148,6 +165,7 @@ export class PodSecurity implements AdmissionPlugin {
     const same = showLevel(before.policy.enforce) === showLevel(policy.enforce);
     const relaxed = LEVELS.indexOf(policy.enforce.level) < LEVELS.indexOf(before.policy.enforce.level);
     if (same || relaxed || policy.enforce.level === "privileged") return;
+    if (this.#exemptions.namespaces.includes(namespace.metadata.name)) return;
     for (const warning of this.#existing(namespace.metadata.name, policy.enforce)) attributes.warn(warning);
   }
 
