@@ -24,6 +24,11 @@ export interface ImagePolicyConfiguration {
 }
 
 type Json = Readonly<Record<string, unknown>>;
+const API_VERSIONS = [
+  "apiserver.config.k8s.io/v1",
+  "apiserver.config.k8s.io/v1beta1",
+  "apiserver.config.k8s.io/v1alpha1",
+];
 const LIMIT_TYPES: readonly string[] = ["Server", "Namespace", "User", "SourceAndObject"];
 const DEFAULT_CACHE_SIZE = 4096;
 const DEFAULT_TTL_SECONDS = 300;
@@ -34,7 +39,7 @@ const DEFAULT_TTL_SECONDS = 300;
  */
 export function parseAdmissionConfiguration(value: unknown, read: (path: string) => unknown): AdmissionConfiguration {
   const file = recordOf(value);
-  if (file["kind"] !== "AdmissionConfiguration" || !/^apiserver\.config\.k8s\.io\/v1/.test(String(file["apiVersion"])))
+  if (file["kind"] !== "AdmissionConfiguration" || !API_VERSIONS.includes(String(file["apiVersion"])))
     throw new TypeError("the file must be an AdmissionConfiguration of apiserver.config.k8s.io/v1");
   const configurations = new Map<string, Json>();
   for (const plugin of listOf(file["plugins"]).map(recordOf)) {
