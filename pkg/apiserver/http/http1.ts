@@ -36,7 +36,7 @@ export class Http1Request implements ApiRequest {
     return this.#raw.socket.remoteAddress ?? "";
   }
   body(): Promise<Buffer> {
-    this.#body ??= readBody(this.#raw, this.headers["content-length"]);
+    this.#body ??= this.#live.inTime(readBody(this.#raw, this.headers["content-length"]));
     return this.#body;
   }
   bodyStream(): AsyncIterable<Buffer> {

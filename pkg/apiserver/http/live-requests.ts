@@ -1,13 +1,22 @@
+import { timeout } from "#pkg/apimachinery/index.ts";
 import type { Clock } from "#pkg/util/index.ts";
+
+/** How long a client may take to send a body: meanwhile the request keeps its turn from others. */
+const BODY_TIMEOUT_MS = 60_000;
 
 /** Counts requests under way and can tell all of them that the server is closing. */
 export class LiveRequests {
   /** Why requests are aborted whose client has left; one for all, as most of them have been answered by then. */
   readonly gone = new Error("the client closed the request");
+  readonly #clock: Clock;
   readonly #controllers = new Set<AbortController>();
   #count = 0;
   #onDrained: (() => void) | undefined;
   #closing = false;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
 
   began(): void {
     this.#count++;
@@ -23,15 +32,26 @@ export class LiveRequests {
     this.#controllers.add(controller);
     return { controller, release: () => this.#controllers.delete(controller) };
   }
+  /** A body that is still arriving. @throws StatusError 504 when it takes too long */
+  async inTime(body: Promise<Buffer>): Promise<Buffer> {
+    const late = Promise.withResolvers<never>();
+    const tooLate = timeout("request did not complete within the allotted timeout");
+    const cancel = this.#clock.schedule(BODY_TIMEOUT_MS, () => late.reject(tooLate));
+    try {
+      return await Promise.race([body, late.promise]);
+    } finally {
+      cancel();
+    }
+  }
   abortAll(): void {
     this.#closing = true;
     for (const controller of this.#controllers) controller.abort(new Error("the server is closing"));
   }
   /** Resolves when nothing is under way, or after `graceMs`. */
-  drained(clock: Clock, graceMs: number): Promise<void> {
+  drained(graceMs: number): Promise<void> {
     if (this.#count === 0) return Promise.resolve();
     return new Promise((resolve) => {
-      const cancel = clock.schedule(graceMs, resolve);
+      const cancel = this.#clock.schedule(graceMs, resolve);
       this.#onDrained = () => {
         cancel();
         resolve();

@@ -52,7 +52,7 @@ export async function listenHttp(
   clock: Clock,
   log: Logger,
 ): Promise<Listener> {
-  const live = new LiveRequests();
+  const live = new LiveRequests(clock);
   const sockets = new Set<Socket>();
   const connections = new Set<Http2Connection>();
   let server: Server | HttpsServer | undefined;
@@ -129,7 +129,7 @@ export async function listenHttp(
       live.abortAll();
       for (const connection of connections) connection.close();
       opened.closeIdleConnections();
-      await live.drained(clock, graceMs);
+      await live.drained(graceMs);
       // Answers are on their way out; who has not read them by now is gone or does not want to.
       const cancel = clock.schedule(FLUSH_MS, () => {
         for (const connection of connections) connection.destroy();
@@ -151,7 +151,7 @@ const CIPHERS = [PREFERRED_CIPHER, ...DEFAULT_CIPHERS.split(":").filter((cipher)
 
 const SHARED_OPTIONS = {
   maxHeaderSize: MAX_HEADER_BYTES,
-  // Watches and logs have no end; slow bodies are bounded by size.
+  // Watches and logs have no end; a body's time is bounded where it is asked for.
   requestTimeout: 0,
   keepAlive: true,
   noDelay: true,

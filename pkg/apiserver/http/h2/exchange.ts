@@ -78,8 +78,12 @@ export class Exchange implements ApiRequest, ApiResponse, ResponseStream {
   }
   body(): Promise<Buffer> {
     if (this.#body === undefined) return Promise.resolve(EMPTY);
-    this.#gathered ??= this.#body.gather(this.headers["content-length"]);
+    this.#gathered ??= this.#gather(this.#body);
     return this.#gathered;
+  }
+  #gather(body: RequestBody): Promise<Buffer> {
+    const gathered = body.gather(this.headers["content-length"]);
+    return body.isComplete ? gathered : this.#live.inTime(gathered);
   }
   async *bodyStream(): AsyncGenerator<Buffer, void, void> {
     if (this.#body !== undefined) yield* this.#body.stream();

@@ -18,6 +18,10 @@ export class RequestBody {
   constructor(credit: (bytes: number) => void) {
     this.#credit = credit;
   }
+  /** All of it has arrived. */
+  get isComplete(): boolean {
+    return this.#complete;
+  }
   push(chunk: Buffer): void {
     if (this.#mode === "discarded") {
       this.#credit(chunk.length);
