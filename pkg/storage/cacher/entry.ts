@@ -1,6 +1,6 @@
 import type { KubeObject } from "#pkg/apimachinery/index.ts";
-import { textOfEntries } from "#pkg/apimachinery/managedfields/index.ts";
 import type { CacheEntry } from "./contract.ts";
+import { encodeValue, Slab, type Span } from "./encode.ts";
 
 /** An object carries its own revision only in memory; on the way out it is spliced in behind the opening of metadata. */
 const CANONICAL_HEAD = /^\{"apiVersion":"[^"\\]*","kind":"[^"\\]*","metadata":\{$/;
@@ -15,28 +15,6 @@ const BACKSLASH = 0x5c;
 /** Values of each index of the resource, in the order of its index list. */
 export type IndexValues = readonly (readonly string[])[];
 export const NO_INDEX_VALUES: IndexValues = [];
-
-/**
- * The stored form of an object: JSON without metadata.resourceVersion, with apiVersion, kind and metadata in front, so
- * that the place of the revision is known without parsing.
- */
-export function encodeValue(object: KubeObject, apiVersion: string, kind: string): Buffer {
-  const { metadata } = object;
-  const head = `{"apiVersion":${JSON.stringify(object.apiVersion ?? apiVersion)},"kind":${JSON.stringify(object.kind ?? kind)}`;
-  const { resourceVersion: _revision, managedFields, ...rest } = metadata;
-  let text = `${head},"metadata":${JSON.stringify(rest)}`;
-  if (managedFields !== undefined) {
-    // Nothing else is as long, and most of it has been written before.
-    const comma = text.endsWith("{}") ? "" : ",";
-    text = `${text.slice(0, -1)}${comma}"managedFields":${textOfEntries(managedFields)}}`;
-  }
-  for (const field of Object.keys(object)) {
-    if (field === "apiVersion" || field === "kind" || field === "metadata") continue;
-    const value = JSON.stringify(object[field]);
-    if (value !== undefined) text += `,${JSON.stringify(field)}:${value}`;
-  }
-  return Buffer.from(`${text}}`);
-}
 
 /** Length of the part before the revision's place, or -1 when the value was written in another form. */
 function headLength(value: Buffer): number {
@@ -57,6 +35,8 @@ export class Entry implements CacheEntry {
   /** Bytes of the spliced-in revision. */
   readonly #spliceLength: number;
   #object: Readonly<KubeObject> | undefined;
+  /** Where the fields of `#object` are, as far as they are large; counted from the stored form. */
+  #spans: readonly Span[] = [];
   #variants: Map<string, unknown> | undefined;
   /** Where the metadata ends in `json`; found on first use. */
   #metadataEnd = 0;
@@ -71,8 +51,8 @@ export class Entry implements CacheEntry {
     this.#headLength = headBytes;
     this.#spliceLength = spliceBytes;
   }
-  /** The entry for a stored value; `object` is what the value was made from, if that is known. */
-  static fromValue(place: EntryPlace, value: Uint8Array, revision: number, object?: KubeObject): Entry {
+  /** The entry for a stored value; `source` is what the value was made from, if that is known. */
+  static fromValue(place: EntryPlace, value: Uint8Array, revision: number, source?: ValueSource): Entry {
     let bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
     let head = headLength(bytes);
     if (head < 0) {
@@ -87,7 +67,7 @@ export class Entry implements CacheEntry {
     json.write(splice, head, "latin1");
     bytes.copy(json, head + splice.length, head);
     const entry = new Entry(place, revision, json, head, splice.length);
-    if (object !== undefined) entry.adopt(object);
+    if (source !== undefined) entry.adopt(source.object, source.spans);
     return entry;
   }
   get object(): Readonly<KubeObject> {
@@ -99,9 +79,10 @@ export class Entry implements CacheEntry {
     if (this.#metadataEnd === 0) this.#metadataEnd = endOfObject(this.json, start);
     return this.json.subarray(start, this.#metadataEnd);
   }
-  /** Takes over the object this entry was written from, which spares parsing it. */
-  adopt(object: KubeObject): void {
+  /** Takes over the object this entry was written from, which spares parsing it, and later writing it whole. */
+  adopt(object: KubeObject, spans: readonly Span[] = []): void {
     if (this.#object !== undefined) return;
+    this.#spans = spans;
     const metadata = { ...object.metadata, resourceVersion: String(this.revision) };
     if (Object.isFrozen(object)) {
       this.#object = freeze({ ...object, metadata });
@@ -109,6 +90,12 @@ export class Entry implements CacheEntry {
       object.metadata = metadata;
       this.#object = freeze(object);
     }
+  }
+  /** The bytes of a field, if they are known and the field is `value`, the same one. */
+  bytesOf(field: string, value: unknown): Buffer | undefined {
+    if (this.#spans.length === 0 || this.#object![field] !== value) return undefined;
+    const span = this.#spans.find((each) => each.field === field);
+    return span && this.json.subarray(span.start + this.#spliceLength, span.end + this.#spliceLength);
   }
   /** The last state of a deleted object, carrying the revision of the deletion. */
   deletedAt(revision: number): Entry {
@@ -141,6 +128,12 @@ export class Entry implements CacheEntry {
   }
 }
 
+/** What a value was made from. */
+export interface ValueSource {
+  readonly object: KubeObject;
+  readonly spans: readonly Span[];
+}
+
 export interface EntryPlace {
   readonly key: string;
   readonly namespace: string;
@@ -157,7 +150,7 @@ function canonicalize(value: Buffer, key: string): Buffer {
   }
   if (typeof object !== "object" || object === null) throw new Error(`the value of ${key} is not a JSON object`);
   const candidate = object as KubeObject;
-  return encodeValue({ ...candidate, metadata: candidate.metadata ?? {} }, "", "");
+  return encodeValue({ ...candidate, metadata: candidate.metadata ?? {} }, "", "", new Slab()).bytes;
 }
 
 /** Where the JSON object that opens at `start` ends. The bytes are valid JSON. */

@@ -10,7 +10,8 @@ import {
   type ResourceCache,
   RevisionConflictError,
 } from "./contract.ts";
-import { encodeValue, Entry } from "./entry.ts";
+import { type EncodedValue, encodeValue, Slab } from "./encode.ts";
+import { Entry, type ValueSource } from "./entry.ts";
 import { replayHistory } from "./history-replay.ts";
 import { type IndexFunction, ResourceState } from "./resource-state.ts";
 import { type EntryEvent, Watcher } from "./watcher-set.ts";
@@ -31,7 +32,8 @@ export interface ResourceOptions {
 /** A write on its way: what the store's event is recognised by. */
 interface PendingWrite {
   readonly value: Uint8Array | undefined;
-  readonly object: KubeObject | undefined;
+  /** What the value was made from. */
+  readonly source: ValueSource | undefined;
   /** What events of the key have left so far, by revision. */
   readonly entries: Map<number, Entry>;
 }
@@ -53,6 +55,7 @@ export class CachedResource implements ResourceCache {
   readonly #pending = new Map<string, Set<PendingWrite>>();
   readonly #abort = new AbortController();
   readonly #onClose: () => void;
+  readonly #slab = new Slab();
   /** Events that arrived while loading. */
   #arrived: StoreEvent[] | undefined = [];
   #loading: Promise<void>;
@@ -121,14 +124,15 @@ export class CachedResource implements ResourceCache {
       if (current !== undefined) throw new KeyExistsError(`${key} already exists`);
     }
     const whole = this.#complete(object);
-    const result = await this.#commit(key, this.#encode(whole), whole, 0, options.ttlSeconds);
+    const { bytes, spans } = this.#encode(whole);
+    const result = await this.#commit(key, bytes, { object: whole, spans }, 0, options.ttlSeconds);
     if (result.entry === undefined) throw new KeyExistsError(`${key} already exists`);
     return result.entry;
   }
   async update(expected: Entry, object: KubeObject, options: { ttlSeconds?: number } = {}): Promise<Entry> {
     await this.ready();
     const whole = this.#complete(object);
-    const value = this.#encode(whole);
+    const { bytes: value, spans } = this.#encode(whole, expected);
     const { key } = expected;
     if (expected.equals(value, whole)) {
       await this.#settle("consistent");
@@ -137,7 +141,7 @@ export class CachedResource implements ResourceCache {
       return expected;
     }
     this.#refuseStale(expected);
-    const result = await this.#commit(key, value, whole, expected.revision, options.ttlSeconds);
+    const result = await this.#commit(key, value, { object: whole, spans }, expected.revision, options.ttlSeconds);
     if (result.entry === undefined) throw new RevisionConflictError(this.#state.entries.get(key));
     return result.entry;
   }
@@ -191,9 +195,9 @@ export class CachedResource implements ResourceCache {
     const pending = this.#pending.get(event.key);
     let entry: Entry | undefined;
     if (event.value !== undefined) {
-      let object: KubeObject | undefined;
-      for (const write of pending ?? []) if (write.value === event.value) object = write.object;
-      entry = this.#entryOf(event.key, event.value, event.modRevision, object);
+      let source: ValueSource | undefined;
+      for (const write of pending ?? []) if (write.value === event.value) source = write.source;
+      entry = this.#entryOf(event.key, event.value, event.modRevision, source);
       if (entry === undefined) return;
     }
     const left = this.#state.apply(event, entry);
@@ -201,9 +205,9 @@ export class CachedResource implements ResourceCache {
     for (const write of pending) write.entries.set(event.modRevision, left);
   }
   /** undefined for a value nobody can read; it is reported and left alone. */
-  #entryOf(key: string, value: Uint8Array, revision: number, object?: KubeObject): Entry | undefined {
+  #entryOf(key: string, value: Uint8Array, revision: number, source?: ValueSource): Entry | undefined {
     try {
-      return this.#state.makeEntry(key, value, revision, object);
+      return this.#state.makeEntry(key, value, revision, source);
     } catch (err) {
       this.#cacher.log.error({ key, revision, err }, "Ignoring an unreadable object in the store");
       return undefined;
@@ -212,8 +216,15 @@ export class CachedResource implements ResourceCache {
   #revision(): number {
     return Math.max(this.#state.revision, this.#cacher.progress.revision);
   }
-  #encode(object: KubeObject): Buffer {
-    return encodeValue(object, this.#options.apiVersion, this.#options.kind);
+  #encode(object: KubeObject, before?: Entry): EncodedValue {
+    const { apiVersion, kind } = this.#options;
+    return encodeValue(
+      object,
+      apiVersion,
+      kind,
+      this.#slab,
+      before && ((field, value) => before.bytesOf(field, value)),
+    );
   }
   #complete(object: KubeObject): KubeObject {
     if (object.apiVersion !== undefined && object.kind !== undefined) return object;
@@ -233,11 +244,11 @@ export class CachedResource implements ResourceCache {
   async #commit(
     key: string,
     value: Buffer | undefined,
-    object: KubeObject | undefined,
+    source: ValueSource | undefined,
     expectedModRevision: number,
     ttlSeconds = this.#options.ttlSeconds,
   ): Promise<{ entry: Entry | undefined; revision: number | undefined }> {
-    const pending: PendingWrite = { value, object, entries: new Map() };
+    const pending: PendingWrite = { value, source, entries: new Map() };
     let writes = this.#pending.get(key);
     if (writes === undefined) this.#pending.set(key, (writes = new Set()));
     writes.add(pending);
@@ -256,7 +267,7 @@ export class CachedResource implements ResourceCache {
       let entry = pending.entries.get(result.revision);
       // A load may have brought it instead of an event.
       if (entry === undefined && value !== undefined) entry = this.#state.makeEntry(key, value, result.revision);
-      if (entry !== undefined && object !== undefined) entry.adopt(object);
+      if (entry !== undefined && source !== undefined) entry.adopt(source.object, source.spans);
       return { entry, revision: result.revision };
     } finally {
       writes.delete(pending);

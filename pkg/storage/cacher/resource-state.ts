@@ -3,7 +3,7 @@ import { compareKeys, prefixEnd } from "../keys.ts";
 import { SortedMap } from "../sorted-map.ts";
 import type { StoreEvent } from "../store.ts";
 import type { CacheListOptions } from "./contract.ts";
-import { Entry, type EntryPlace, NO_INDEX_VALUES } from "./entry.ts";
+import { Entry, type EntryPlace, NO_INDEX_VALUES, type ValueSource } from "./entry.ts";
 import { EventRing, type EventRingLimits } from "./event-ring.ts";
 import { type EntryEvent, WatcherSet } from "./watcher-set.ts";
 
@@ -56,8 +56,8 @@ export class ResourceState {
     const slash = this.#namespaced ? rest.indexOf("/") : -1;
     return { key, namespace: slash < 0 ? "" : rest.slice(0, slash), name: rest.slice(slash + 1) };
   }
-  makeEntry(key: string, value: Uint8Array, revision: number, object?: KubeObject): Entry {
-    const entry = Entry.fromValue(this.placeOf(key), value, revision, object);
+  makeEntry(key: string, value: Uint8Array, revision: number, source?: ValueSource): Entry {
+    const entry = Entry.fromValue(this.placeOf(key), value, revision, source);
     if (this.#indexFunctions.length > 0) {
       entry.indexValues = this.#indexFunctions.map((index) => {
         const values = index(entry.object);
