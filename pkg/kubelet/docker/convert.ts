@@ -26,6 +26,8 @@ const LOG_PATH = "io.kubernetes.container.logpath";
 const ANNOTATION = "annotation.";
 const OURS = new Set([TYPE, SANDBOX_ID, METADATA, LOG_PATH]);
 
+/** Label that every container of a pod carries. */
+export const POD_UID_LABEL = "io.kubernetes.pod.uid";
 export const SANDBOX_TYPE = "podsandbox";
 export const CONTAINER_TYPE = "container";
 export function typeFilter(type: string): string {

@@ -1,31 +1,29 @@
 import { readFile, symlink, mkdir, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { PassThrough } from "node:stream";
 import type { Duplex } from "node:stream";
 import Docker from "dockerode";
-import type { Container as DockerContainer, ContainerInspectInfo, ContainerStats as DockerStats } from "dockerode";
+import type { ContainerInspectInfo, ContainerStats as DockerStats } from "dockerode";
 import type { Clock, CommandRunner, Logger } from "#pkg/util/index.ts";
 import { assertExecutable, RuntimeError } from "../cri/runtime.ts";
 import type {
   AuthConfig,
-  ContainerEvent,
   ContainerStats,
-  Image,
   ImageSpec,
   ListFilter,
   Runtime,
   RuntimeContainer,
-  RuntimeErrorCode,
   Sandbox,
   SandboxStatus,
 } from "../cri/runtime.ts";
 import { minimumOomScoreAdj } from "../node/machine.ts";
+import { call, must } from "./calls.ts";
 import { Cni } from "./cni.ts";
 import {
   CONTAINER_TYPE,
   fromLabels,
   logPathOf,
   metadataOf,
+  POD_UID_LABEL,
   SANDBOX_TYPE,
   sandboxIdOf,
   stateOf,
@@ -36,11 +34,12 @@ import {
   toSandboxInfo,
   typeFilter,
 } from "./convert.ts";
+import { containerEvents } from "./events.ts";
+import { DockerImages } from "./images.ts";
 import { forwardPort } from "./port-forward.ts";
 import { StreamingServer } from "./streaming-server.ts";
-import type { CommandStreams } from "./streaming-server.ts";
+import { collector, connectStreams, wanted } from "./streams.ts";
 
-const POD_UID_LABEL = "io.kubernetes.pod.uid";
 const DEFAULT_PAUSE_IMAGE = "registry.k8s.io/pause:3.10";
 
 export interface DockerRuntimeOptions {
@@ -56,43 +55,13 @@ export interface DockerRuntimeOptions {
   readonly log: Logger;
 }
 
-function translate(error: unknown): RuntimeError {
-  const { statusCode, message, code } = error as {
-    statusCode?: number;
-    message?: string;
-    code?: string;
-    json?: { message?: string };
-  };
-  const said = (error as { json?: { message?: string } }).json?.message ?? message ?? String(error);
-  const codes: Record<number, RuntimeErrorCode> = { 400: "InvalidArgument", 404: "NotFound", 409: "AlreadyExists" };
-  const unavailable = code === "ECONNREFUSED" || code === "ENOENT" || code === "ECONNRESET";
-  return new RuntimeError(
-    unavailable ? "Unavailable" : ((statusCode === undefined ? undefined : codes[statusCode]) ?? "Unknown"),
-    said,
-    { cause: error },
-  );
-}
-
-/** Runs a call to Docker; "not modified" and "not there" count as done where they are listed. */
-async function call<T>(work: () => Promise<T>, tolerated: readonly number[] = []): Promise<T | undefined> {
-  try {
-    return await work();
-  } catch (error) {
-    if (error instanceof RuntimeError) throw error;
-    if (tolerated.includes((error as { statusCode?: number }).statusCode ?? 0)) return undefined;
-    throw translate(error);
-  }
-}
-async function must<T>(work: () => Promise<T>): Promise<T> {
-  return (await call(work)) as T;
-}
-
 /** The kubelet's runtime on the Docker API: pause containers hold a pod's namespaces, CNI plugins connect them. */
 export class DockerRuntime implements Runtime {
   readonly #docker: Docker;
   readonly #options: DockerRuntimeOptions;
   readonly #cni: Cni;
   readonly #streaming: StreamingServer;
+  readonly #images: DockerImages;
   #minOom: number | undefined;
 
   constructor(options: DockerRuntimeOptions) {
@@ -105,6 +74,7 @@ export class DockerRuntime implements Runtime {
       commands: options.commands,
     });
     this.#streaming = new StreamingServer(options);
+    this.#images = new DockerImages(this.#docker, options.clock);
   }
 
   async version() {
@@ -388,165 +358,27 @@ export class DockerRuntime implements Runtime {
     return this.#streaming.ports((port, data, error) => forwardPort(State.Pid, port, data, error));
   }
 
-  async listImages() {
-    const images = await must(() => this.#docker.listImages());
-    return images.map(({ Id, RepoTags, RepoDigests, Size }): Image => ({
-      id: Id,
-      repoTags: (RepoTags ?? []).filter((tag) => tag !== "<none>:<none>"),
-      repoDigests: (RepoDigests ?? []).filter((digest) => digest !== "<none>@<none>"),
-      sizeBytes: Size,
-      username: "",
-      pinned: false,
-    }));
+  listImages() {
+    return this.#images.list();
   }
-  async imageStatus({ image }: ImageSpec): Promise<Image | undefined> {
-    const info = await call(() => this.#docker.getImage(image).inspect(), [404]);
-    if (info === undefined) return undefined;
-    const [user = ""] = (info.Config.User ?? "").split(":");
-    const numeric = user === "" ? 0 : /^\d+$/.test(user) ? Number(user) : undefined;
-    return {
-      id: info.Id,
-      repoTags: info.RepoTags ?? [],
-      repoDigests: info.RepoDigests ?? [],
-      sizeBytes: info.Size,
-      ...(numeric === undefined ? {} : { uid: numeric }),
-      username: numeric === undefined ? user : "",
-      pinned: false,
-    };
+  imageStatus(image: ImageSpec) {
+    return this.#images.status(image);
   }
-  async pullImage({ image }: ImageSpec, auth: AuthConfig | undefined) {
-    const authconfig =
-      auth === undefined
-        ? undefined
-        : {
-            username: auth.username ?? "",
-            password: auth.password ?? "",
-            serveraddress: auth.serverAddress ?? "",
-            identitytoken: auth.identityToken ?? "",
-          };
-    const stream = await must(() => this.#docker.pull(image, authconfig === undefined ? {} : { authconfig }));
-    await new Promise<void>((resolve, reject) => {
-      this.#docker.modem.followProgress(stream, (error) => {
-        if (error === null || error === undefined) resolve();
-        else reject(translate(error));
-      });
-    });
-    const found = await this.imageStatus({ image });
-    if (found === undefined) throw new RuntimeError("NotFound", `Docker does not know ${image} after pulling it`);
-    return found.id;
+  pullImage(image: ImageSpec, auth: AuthConfig | undefined) {
+    return this.#images.pull(image, auth);
   }
-  async removeImage({ image }: ImageSpec) {
-    await call(() => this.#docker.getImage(image).remove({ force: true }), [404]);
+  removeImage(image: ImageSpec) {
+    return this.#images.remove(image);
   }
-  async imageFsInfo() {
-    const { DockerRootDir } = (await must(() => this.#docker.info())) as { DockerRootDir: string };
-    const usage = { timestamp: this.#options.clock.now(), mountpoint: DockerRootDir, usedBytes: 0, inodesUsed: 0 };
-    return { images: [usage], containers: [usage] };
+  imageFsInfo() {
+    return this.#images.fileSystems();
   }
 
-  async *events(signal: AbortSignal): AsyncIterable<ContainerEvent> {
-    const filters = {
-      type: ["container" as const],
-      event: ["create", "start", "die", "destroy"],
-      label: ["io.kubernetes.docker.type"],
-    };
-    const stream = (await must(() => this.#docker.getEvents({ filters }))) as Duplex;
-    const onAbort = () => stream.destroy();
-    signal.addEventListener("abort", onAbort, { once: true });
-    const types = { create: "Created", start: "Started", die: "Stopped", destroy: "Deleted" } as const;
-    let rest = "";
-    try {
-      for await (const chunk of stream as AsyncIterable<Buffer>) {
-        const lines = (rest + chunk.toString("utf8")).split("\n");
-        rest = lines.pop() ?? "";
-        for (const line of lines) {
-          if (line === "") continue;
-          const { Action, Actor } = JSON.parse(line) as {
-            Action: string;
-            Actor: { ID: string; Attributes: Record<string, string> };
-          };
-          const type = types[Action as keyof typeof types];
-          if (type !== undefined) yield { type, containerId: Actor.ID, podUid: Actor.Attributes[POD_UID_LABEL] };
-        }
-      }
-    } catch (error) {
-      if (!signal.aborted) throw translate(error);
-    } finally {
-      signal.removeEventListener("abort", onAbort);
-      stream.destroy();
-    }
+  events(signal: AbortSignal) {
+    return containerEvents(this.#docker, signal);
   }
 
   close(): void {
     this.#streaming.close();
   }
-}
-
-function wanted({
-  stdin,
-  stdout,
-  stderr,
-  tty,
-}: {
-  stdin: boolean;
-  stdout: boolean;
-  stderr: boolean;
-  tty: boolean;
-}): ("stdin" | "stdout" | "stderr" | "resize")[] {
-  return [
-    ...(stdin ? (["stdin"] as const) : []),
-    ...(stdout ? (["stdout"] as const) : []),
-    ...(stderr && !tty ? (["stderr"] as const) : []),
-    ...(tty ? (["resize"] as const) : []),
-  ];
-}
-
-const MAX_EXEC_OUTPUT = 16 * 1024 * 1024;
-
-function collector(): { stream: PassThrough; bytes: () => Buffer } {
-  const stream = new PassThrough();
-  const chunks: Buffer[] = [];
-  let size = 0;
-  stream.on("data", (chunk: Buffer) => {
-    size += chunk.length;
-    if (size <= MAX_EXEC_OUTPUT) chunks.push(chunk);
-  });
-  return { stream, bytes: () => Buffer.concat(chunks) };
-}
-
-/** Joins a hijacked Docker connection with a client's streams; resolves when the process has ended. */
-async function connectStreams(
-  container: DockerContainer,
-  connection: Duplex,
-  streams: CommandStreams,
-  tty: boolean,
-  resize: (size: { h: number; w: number }) => Promise<unknown>,
-): Promise<void> {
-  const { stdin, stdout, stderr } = streams;
-  for (const stream of [stdin, stdout, stderr, streams.resize, connection])
-    stream?.on("error", () => connection.destroy());
-  stdin?.pipe(connection);
-  streams.resize?.on("data", (chunk: Buffer) => {
-    try {
-      const { Width, Height } = JSON.parse(chunk.toString("utf8")) as { Width: number; Height: number };
-      resize({ w: Width, h: Height }).catch(() => undefined); // the process may have ended meanwhile
-    } catch {
-      return; // not a whole message; the next one brings the size again
-    }
-  });
-  const out = sinkFor(stdout);
-  if (tty) connection.on("data", (chunk: Buffer) => out.write(chunk));
-  else container.modem.demuxStream(connection, out, sinkFor(stderr));
-  await new Promise<void>((resolve) => {
-    connection.once("end", resolve);
-    connection.once("close", resolve);
-  });
-}
-
-/** A sink for output nobody asked for. */
-function sinkFor(stream: Duplex | undefined): NodeJS.WritableStream {
-  if (stream !== undefined) return stream;
-  const sink = new PassThrough();
-  sink.resume();
-  return sink;
 }
