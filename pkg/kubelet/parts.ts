@@ -1,5 +1,6 @@
 /** Constructs the kubelet's parts and joins them. */
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import type { Node, NodeStatus, Pod } from "#pkg/api/types/core-v1.ts";
 import { runtimeClasses, services } from "#pkg/api/refs.ts";
 import { parseQuantity } from "#pkg/apimachinery/index.ts";
@@ -12,6 +13,7 @@ import { podSums } from "./cgroups/resources.ts";
 import type { KubeletConfig } from "./config.ts";
 import type { Runtime, RuntimeHandlerInfo } from "./cri/runtime.ts";
 import type { Pressure } from "./eviction/manager.ts";
+import { ImageAccess } from "./images/access.ts";
 import { ImageGc } from "./images/gc.ts";
 import { ImagePuller } from "./images/puller.ts";
 import { LogRotation } from "./logs/rotation.ts";
@@ -82,7 +84,7 @@ export async function buildParts(host: Host) {
   link.manager = manager;
   const podsWithStatus = (): Pod[] =>
     manager.workers().map((worker) => ({ ...worker.pod, status: worker.currentStatus() }));
-  const upkeep = buildUpkeep(host, recorder, observers.puller, podsWithStatus);
+  const upkeep = buildUpkeep(host, recorder, observers, podsWithStatus);
   const { pleg, cgroups, volumes, probes, objects } = observers;
   return { factory, manager, event, podsWithStatus, pleg, cgroups, volumes, probes, objects, ...upkeep };
 }
@@ -100,6 +102,7 @@ async function buildObservers(host: Host, link: ManagerLink, event: WorkerDeps["
     commands,
     log,
   });
+  const access = new ImageAccess(join(config.rootDirectory, "image_manager"));
   const maxParallelPulls = config.serializeImagePulls ? 1 : config.maxParallelImagePulls;
   return {
     mounts,
@@ -108,7 +111,8 @@ async function buildObservers(host: Host, link: ManagerLink, event: WorkerDeps["
     objects: new ReferencedObjects({ client, clock, log, onChange: (uid) => link.manager?.get(uid)?.volumesChanged() }),
     probes: new ProbeManager({ runtime, clock, random, log, event, onChange: (uid) => link.manager?.get(uid)?.wake() }),
     volumes: new VolumeManager({ rootDirectory: config.rootDirectory, mounts }),
-    puller: new ImagePuller({ runtime, clock, log, maxParallelPulls }),
+    access,
+    puller: new ImagePuller({ runtime, clock, log, maxParallelPulls, access }),
     lifecycle: new Lifecycle({ runtime, clock, log }),
     status: new StatusManager({ client, clock, log, signal }),
   };
@@ -215,7 +219,12 @@ async function buildPodManager(
 }
 
 /** The node's own object, and what keeps the node tidy. */
-function buildUpkeep(host: Host, recorder: EventRecorder, puller: ImagePuller, pods: () => Pod[]) {
+function buildUpkeep(
+  host: Host,
+  recorder: EventRecorder,
+  { puller, access }: Pick<Observers, "puller" | "access">,
+  pods: () => Pod[],
+) {
   const { runtime, nodeName, clock, log, config } = host;
   const nodeEvent = (type: "Normal" | "Warning", reason: string, message: string) => {
     const subject = host.node();
@@ -243,6 +252,7 @@ function buildUpkeep(host: Host, recorder: EventRecorder, puller: ImagePuller, p
     clock,
     log,
     lastUsed: puller.lastUsed,
+    access,
     highPercent: config.imageGCHighThresholdPercent,
     lowPercent: config.imageGCLowThresholdPercent,
     minimumAgeMs: config.imageMinimumGCAgeSeconds * 1000,

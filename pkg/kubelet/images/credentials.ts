@@ -51,6 +51,12 @@ function hostMatches(pattern: string, host: string): boolean {
   );
 }
 
+/** A way into a registry, and the Secret that opened it. */
+export interface Credential {
+  readonly auth: AuthConfig;
+  readonly secret: { readonly namespace: string; readonly name: string; readonly uid: string };
+}
+
 /**
  * All credentials that fit, most specific path first. They name no server: which of a registry's hosts (mirrors, token
  * services) may see them is the runtime's to decide. A secret that cannot be read is skipped and reported.
@@ -59,11 +65,13 @@ export function credentialsFor(
   image: string,
   secrets: readonly Secret[],
   onBad: (secret: Secret, error: unknown) => void,
-): AuthConfig[] {
+): Credential[] {
   const host = registryOf(image);
   const path = image.startsWith(`${host}/`) ? image.slice(host.length) : `/${image}`;
-  const found: { path: string; auth: AuthConfig }[] = [];
+  const found: (Credential & { path: string })[] = [];
+
   for (const secret of secrets) {
+    const { namespace = "", name: secretName, uid } = secret.metadata;
     try {
       for (const [name, entry] of Object.entries(entriesOf(secret))) {
         const target = split(name);
@@ -72,6 +80,7 @@ export function credentialsFor(
           entry.auth === undefined ? [] : Buffer.from(entry.auth, "base64").toString("utf8").split(":");
         found.push({
           path: target.path,
+          secret: { namespace, name: secretName, uid },
           auth: {
             username: entry.username ?? user,
             password: entry.password ?? rest.join(":"),
@@ -84,5 +93,5 @@ export function credentialsFor(
       onBad(secret, error);
     }
   }
-  return found.sort((a, b) => b.path.length - a.path.length).map(({ auth }) => auth);
+  return found.sort((a, b) => b.path.length - a.path.length).map(({ auth, secret }) => ({ auth, secret }));
 }

@@ -2,6 +2,7 @@
 import { statfs } from "node:fs/promises";
 import type { Clock, Logger } from "#pkg/util/index.ts";
 import type { Image, Runtime } from "../cri/runtime.ts";
+import type { ImageAccess } from "./access.ts";
 
 /** Older runtimes do not mark the pause image as pinned; without it no pod can start. */
 const PAUSE = /(^|\/)pause[:@]/;
@@ -34,6 +35,7 @@ export interface ImageGcDeps {
   readonly clock: Clock;
   readonly log: Logger;
   readonly lastUsed: ReadonlyMap<string, number>;
+  readonly access: Pick<ImageAccess, "prune">;
   readonly highPercent: number;
   readonly lowPercent: number;
   readonly minimumAgeMs: number;
@@ -58,6 +60,7 @@ export class ImageGc {
     ]);
     const now = clock.now();
     const ids = new Set(images.map(({ id }) => id));
+    await this.#deps.access.prune(ids);
     for (const id of this.#firstSeen.keys()) if (!ids.has(id)) this.#firstSeen.delete(id);
     for (const id of ids) if (!this.#firstSeen.has(id)) this.#firstSeen.set(id, now);
     const mountpoint = filesystems[0]?.mountpoint;

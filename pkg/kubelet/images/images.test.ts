@@ -58,16 +58,16 @@ test("credentials: by host, wildcard and longest path; unreadable secrets are re
   const users = (image: string) =>
     credentialsFor(image, [...secrets, { ...secrets[0]!, data: { ".dockerconfigjson": "e3s=" } }], (_secret, error) =>
       bad.push(error),
-    ).map(({ username }) => username);
+    ).map(({ auth: { username } }) => username);
   assert.deepEqual(users("nginx"), ["user"]);
   assert.equal(bad.length, 1);
   assert.deepEqual(users("ghcr.io/team/app"), ["narrow", "wide"]);
   assert.deepEqual(users("ghcr.io/other"), ["wide"]);
   assert.deepEqual(users("r.example.com/x"), ["star"]);
   const [team] = credentialsFor("team/x", [secret({ "docker.io/team": { auth } })], () => undefined);
-  assert.equal(team?.username, "user");
+  assert.equal(team?.auth.username, "user");
   assert.deepEqual(users("a.r.example.com/x"), []);
-  assert.equal(credentialsFor("nginx", secrets, () => undefined)[0]?.password, "pa:ss");
+  assert.equal(credentialsFor("nginx", secrets, () => undefined)[0]?.auth.password, "pa:ss");
 });
 
 test("image collection takes what is unused, oldest use first, and leaves the pause image", () => {

@@ -3,9 +3,11 @@ import type { Container, EphemeralContainer, Pod, Secret } from "#pkg/api/types/
 import { goQuote } from "#pkg/apimachinery/index.ts";
 import type { Clock, Logger } from "#pkg/util/index.ts";
 import { isRuntimeError, rpcText } from "../cri/runtime.ts";
-import type { AuthConfig, Image, ImageSpec, Runtime, SandboxConfig } from "../cri/runtime.ts";
+import type { Image, ImageSpec, Runtime, SandboxConfig } from "../cri/runtime.ts";
 import { BackoffTable } from "../pod/backoff.ts";
+import type { ImageAccess } from "./access.ts";
 import { credentialsFor } from "./credentials.ts";
+import type { Credential } from "./credentials.ts";
 import { isImageReference, referenceProblem, withDefaultTag } from "./reference.ts";
 
 /** An image that cannot be had; `reason` is what the container's waiting state shows. */
@@ -43,16 +45,18 @@ export class ImagePuller {
   readonly #backoff = new BackoffTable(10_000, 300_000);
   readonly #failures = new Map<string, { readonly at: number; readonly why: string }>();
   readonly #maxParallel: number;
+  readonly #access: ImageAccess;
   readonly #waiting: (() => void)[] = [];
   #active = 0;
   /** When each image was last used here, for image garbage collection. */
   readonly lastUsed = new Map<string, number>();
 
-  constructor(deps: { runtime: Runtime; clock: Clock; log: Logger; maxParallelPulls: number }) {
+  constructor(deps: { runtime: Runtime; clock: Clock; log: Logger; maxParallelPulls: number; access: ImageAccess }) {
     this.#runtime = deps.runtime;
     this.#clock = deps.clock;
     this.#log = deps.log;
     this.#maxParallel = deps.maxParallelPulls;
+    this.#access = deps.access;
   }
 
   /** The image as the runtime knows it, pulled first when the policy says so. Rejects with ImageError. */
@@ -67,9 +71,11 @@ export class ImagePuller {
     }
     const name = withDefaultTag(written);
     const spec: ImageSpec = { image: name, userSpecifiedImage: written, runtimeHandler: request.runtimeHandler };
+    const credentials = this.#credentials(request, spec);
     const present = await this.#inspect(spec, written, request);
     const policy = container.imagePullPolicy ?? (name.endsWith(":latest") ? "Always" : "IfNotPresent");
-    if (present !== undefined && policy !== "Always") {
+    const accessible = present !== undefined && (await this.#access.allows(name, present, credentials));
+    if (present !== undefined && accessible && policy !== "Always") {
       event(
         "Normal",
         "Pulled",
@@ -79,11 +85,14 @@ export class ImagePuller {
       return { spec, image: present };
     }
     if (policy === "Never") {
-      const message = `Container image ${goQuote(written)} is not present with pull policy of Never`;
+      const message =
+        present === undefined
+          ? `Container image ${goQuote(written)} is not present with pull policy of Never`
+          : `Container image ${goQuote(written)} is present with pull policy of Never but does not have the proper auth (image secret) that was used to pull the image`;
       event("Warning", "ErrImageNeverPull", message);
       throw new ImageError("ErrImageNeverPull", message);
     }
-    return this.#pull(request, spec, written);
+    return this.#pull(request, spec, written, credentials);
   }
 
   async #inspect(spec: ImageSpec, written: string, request: PullRequest): Promise<Image | undefined> {
@@ -97,7 +106,12 @@ export class ImagePuller {
     }
   }
 
-  async #pull(request: PullRequest, spec: ImageSpec, written: string): Promise<PulledImage> {
+  async #pull(
+    request: PullRequest,
+    spec: ImageSpec,
+    written: string,
+    credentials: readonly Credential[],
+  ): Promise<PulledImage> {
     const { event, pod, signal } = request;
     const key = `${pod.metadata.uid}_${written}`;
     const failure = this.#failures.get(key);
@@ -112,9 +126,7 @@ export class ImagePuller {
     await this.#slot();
     const startedAt = this.#clock.monotonic();
     try {
-      await this.#pullWithAny(request, spec);
-      const image = await this.#runtime.imageStatus(spec, { signal });
-      if (image === undefined) throw new Error(`the runtime does not know ${written} after pulling it`);
+      const image = await this.#pullWithAny(request, spec, credentials);
       const seconds = (from: number) => formatDuration(this.#clock.monotonic() - from);
       event(
         "Normal",
@@ -138,24 +150,33 @@ export class ImagePuller {
     }
   }
 
-  async #pullWithAny(request: PullRequest, spec: ImageSpec): Promise<void> {
-    const { secrets, sandbox, signal } = request;
-    const credentials: (AuthConfig | undefined)[] = credentialsFor(spec.image, secrets, (secret, err) =>
-      this.#log.warn(
-        { err, secret: secret.metadata.name, namespace: secret.metadata.namespace },
-        "A pull secret could not be read",
-      ),
+  #credentials({ secrets }: PullRequest, { image }: ImageSpec): Credential[] {
+    return credentialsFor(image, secrets, ({ metadata: { name, namespace } }, err) =>
+      this.#log.warn({ err, secret: name, namespace }, "A pull secret could not be read"),
     );
-    if (credentials.length === 0) credentials.push(undefined);
+  }
+
+  /** Pulls with the first credential that opens the registry, or with none where the pod has none. */
+  async #pullWithAny(
+    { sandbox, signal }: PullRequest,
+    spec: ImageSpec,
+    credentials: readonly Credential[],
+  ): Promise<Image> {
+    if (credentials.length > 0) await this.#access.announce(spec.image);
     let failure: unknown;
-    for (const auth of credentials) {
+    for (const credential of credentials.length === 0 ? [undefined] : credentials) {
       try {
-        await this.#runtime.pullImage(spec, auth, sandbox, { signal });
-        return;
+        await this.#runtime.pullImage(spec, credential?.auth, sandbox, { signal });
+        const image = await this.#runtime.imageStatus(spec, { signal });
+        if (image === undefined) throw new Error(`the runtime does not know ${spec.image} after pulling it`);
+        await this.#access.settle(spec.image, { id: image.id, credential });
+        return image;
       } catch (error) {
         failure = error;
       }
     }
+    // Interrupted, it may yet arrive: the announcement stands until somebody has pulled it to the end.
+    if (!signal.aborted) await this.#access.settle(spec.image);
     throw failure;
   }
 

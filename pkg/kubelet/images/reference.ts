@@ -13,7 +13,7 @@ export function referenceProblem(text: string): string {
   const what = "invalid reference format";
   const lower = text.toLowerCase();
   if (!isImageReference(lower)) return what;
-  const name = text.split("@")[0]!.replace(/:[^/:]*$/, "");
+  const name = repositoryOf(text);
   const host = registryOf(text);
   const repository =
     host === "index.docker.io" ? (name.includes("/") ? name : `library/${name}`) : name.slice(host.length + 1);
@@ -24,6 +24,18 @@ export function referenceProblem(text: string): string {
 export function withDefaultTag(image: string): string {
   const last = image.slice(image.lastIndexOf("/") + 1);
   return last.includes(":") || image.includes("@") ? image : `${image}:latest`;
+}
+
+/** The reference without tag and digest. */
+export function repositoryOf(image: string): string {
+  return image.split("@")[0]!.replace(/:[^/:]*$/, "");
+}
+
+/** The repository with its registry, however short the reference: docker.io/library/nginx. */
+export function fullRepositoryOf(image: string): string {
+  const repository = repositoryOf(image);
+  if (image.startsWith("docker.io/") || registryOf(image) !== "index.docker.io") return repository;
+  return `docker.io/${repository.includes("/") ? "" : "library/"}${repository}`;
 }
 
 /** The registry's host, as credentials name it. */
