@@ -1,9 +1,9 @@
-import { Worker } from "node:worker_threads";
+import { MessageChannel, Worker } from "node:worker_threads";
 import type { ApiHandler } from "#pkg/apiserver/index.ts";
 import { servePort } from "#pkg/apiserver/index.ts";
 import type { UserInfo } from "#pkg/apimachinery/index.ts";
 import type { Logger } from "#pkg/util/index.ts";
-import type { ConnectRequest, ExplainReply, WorkerCommand, WorkerInput } from "./worker.ts";
+import type { ExplainReply, WorkerCommand, WorkerInput } from "./worker.ts";
 
 const SERVICE_ACCOUNT = /^system:serviceaccount:([^:]+):[^:]+$/;
 
@@ -28,18 +28,16 @@ export interface LoopsThread {
 }
 
 /** Starts scheduler and controllers in a thread of their own, served by `handler` under their own identities. */
-export function startLoopsThread(handler: ApiHandler, input: WorkerInput, log: Logger): LoopsThread {
-  const worker = new Worker(workerEntry(), { workerData: input, name: "loops" });
-  const closers: Array<() => void> = [];
+export function startLoopsThread(handler: ApiHandler, input: Omit<WorkerInput, "port">, log: Logger): LoopsThread {
+  const { port1, port2 } = new MessageChannel();
+  const workerData: WorkerInput = { ...input, port: port2 };
+  const worker = new Worker(workerEntry(), { workerData, transferList: [port2], name: "loops" });
+  const stopServing = servePort(handler, port1, identityOf);
   let running = true;
   const asked = new Map<number, (explanation: ExplainReply["explanation"]) => void>();
   let questions = 0;
   const command = (message: WorkerCommand) => worker.postMessage(message);
-  worker.on("message", (message: ConnectRequest | ExplainReply) => {
-    if (message.type === "connect") {
-      closers.push(servePort(handler, message.port, identityOf(message.user)));
-      return;
-    }
+  worker.on("message", (message: ExplainReply) => {
     asked.get(message.id)?.(message.explanation);
     asked.delete(message.id);
   });
@@ -51,7 +49,7 @@ export function startLoopsThread(handler: ApiHandler, input: WorkerInput, log: L
     worker.on("exit", () => {
       running = false;
       for (const answer of asked.values()) answer("elsewhere");
-      for (const close of closers) close();
+      stopServing();
       resolve();
     });
   });

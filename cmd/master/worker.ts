@@ -1,9 +1,9 @@
 /**
- * The thread of scheduler and controllers. It asks the main thread for a message port per identity and speaks the API
- * over it, so that heavy loops never hold up a request.
+ * The thread of scheduler and controllers. It speaks the API over a message port, in the name of each loop's identity, so
+ * that heavy loops never hold up a request.
  */
-import { MessageChannel, type MessagePort, parentPort, workerData } from "node:worker_threads";
-import { type Client, EventInterner, type Transport, createClient, portTransport } from "#pkg/client/index.ts";
+import { type MessagePort, parentPort, workerData } from "node:worker_threads";
+import { type Client, EventInterner, createClient, portTransport } from "#pkg/client/index.ts";
 import { RealClock, SecureRandom } from "#pkg/util/index.ts";
 import { createLogger } from "../common/logging.ts";
 import { VERSION } from "../common/program.ts";
@@ -15,14 +15,9 @@ export interface WorkerInput {
   readonly config: LoopsConfig;
   readonly verbosity: number;
   readonly format: string;
-}
-/** What this thread asks of the main thread. */
-export interface ConnectRequest {
-  readonly type: "connect";
-  readonly user: string;
+  /** The API server's main thread serves the other end. */
   readonly port: MessagePort;
 }
-
 /** What the main thread says to this thread. */
 export type WorkerCommand =
   | { readonly type: "stop" }
@@ -34,24 +29,20 @@ export interface ExplainReply {
   readonly explanation: Explanation | undefined | "elsewhere";
 }
 
-const { config, verbosity, format } = workerData as WorkerInput;
+const { config, verbosity, format, port } = workerData as WorkerInput;
 const main = parentPort;
 if (main === null) throw new Error("this file runs as a worker thread of kubits-master");
 const clock = new RealClock();
 const abort = new AbortController();
 const clients = new Map<string, Client>();
-const transports: Transport[] = [];
+const connection = portTransport(port);
 // All clients of this thread share one parsed object per watch event.
 const interner = new EventInterner();
 
 function clientAs(user: string): Client {
   const known = clients.get(user);
   if (known !== undefined) return known;
-  const { port1, port2 } = new MessageChannel();
-  main!.postMessage({ type: "connect", user, port: port2 }, [port2]);
-  const transport = portTransport(port1);
-  transports.push(transport);
-  const client = createClient(transport, { interner, userAgent: `kubits-master/${VERSION}`, clock });
+  const client = createClient(connection.as(user), { interner, userAgent: `kubits-master/${VERSION}`, clock });
   clients.set(user, client);
   return client;
 }
@@ -70,5 +61,5 @@ const log = createLogger({ component: "kubits-master", verbosity, format });
 const onScheduler = (running: Explainer | undefined) => (scheduler = running);
 await runLoops({ config, clientAs, clock, random: new SecureRandom(), log, onScheduler }, abort.signal);
 log.debug({}, "Scheduler and controllers have ended");
-for (const transport of transports) transport.close();
+connection.close();
 main.close();

@@ -41,8 +41,8 @@ function direct(): Setup {
 function overPort(): Setup {
   const api = new FakeApi();
   const { port1, port2 } = new MessageChannel();
-  const stop = servePort(api, port1, { name: "tester", groups: [] });
-  const transport = portTransport(port2);
+  const stop = servePort(api, port1, (name) => ({ name, groups: [] }));
+  const transport = portTransport(port2).as("tester");
   const close = () => {
     transport.close();
     stop();

@@ -38,7 +38,7 @@ export { directTransport } from "./transport/direct.ts";
 export type { RequestHandler } from "./transport/handler.ts";
 export { Http2Transport, http2Transport, type Http2TransportOptions } from "./transport/http2.ts";
 export type { ConnectionConfig } from "./transport/credentials.ts";
-export { portTransport } from "./transport/port.ts";
+export { portTransport, type PortTransport } from "./transport/port.ts";
 export { BatchWriter, MAX_UNCONSUMED_BYTES, readBatch } from "./transport/port-protocol.ts";
 export type { ClientFrame, PortBatch, ServerFrame } from "./transport/port-protocol.ts";
 export { type KubeconfigContext, loadKubeconfig, parseKubeconfig } from "./kubeconfig.ts";

@@ -52,8 +52,8 @@ describe("client and informers over the real API server", () => {
     listener = await api.listen({ host: "127.0.0.1", port: 0, tls });
     const overHttp = http2Transport({ server: `https://127.0.0.1:${listener.port}`, ca: ca.cert, clock });
     const { port1, port2 } = new MessageChannel();
-    const stop = servePort(api.handler, port1, admin);
-    const overPort = portTransport(port2);
+    const stop = servePort(api.handler, port1, () => admin);
+    const overPort = portTransport(port2).as("admin");
     clients["http2"] = createClient(overHttp, { userAgent: "test", clock });
     clients["port"] = createClient(overPort, { userAgent: "test", clock });
     await clients["port"].create(namespaces, { metadata: { name: "default" }, spec: {} });

@@ -12,26 +12,27 @@ interface OpenRequest {
 }
 
 /**
- * Serves an API handler to another thread of this process, which reaches it with `portTransport`. Every request on the
- * port comes from `identity` (its RBAC, admission and audit apply). Returns a function that ends all requests and
- * closes the port.
+ * Serves an API handler to another thread of this process, which reaches it with `portTransport`. The thread says in
+ * whose name it asks; that one's RBAC, admission and audit apply. `identityOf` is asked once per user. Returns a
+ * function that ends all requests and closes the port.
  */
-export function servePort(handler: ApiHandler, port: MessagePort, identity: UserInfo): () => void {
-  const server = new PortServer(handler, port, identity);
+export function servePort(handler: ApiHandler, port: MessagePort, identityOf: (user: string) => UserInfo): () => void {
+  const server = new PortServer(handler, port, identityOf);
   return () => server.close();
 }
 
 class PortServer {
   readonly #handler: ApiHandler;
   readonly #port: MessagePort;
-  readonly #identity: UserInfo;
+  readonly #identityOf: (user: string) => UserInfo;
+  readonly #identities = new Map<string, UserInfo>();
   readonly #out: BatchWriter<ServerFrame>;
   readonly #open = new Map<number, OpenRequest>();
 
-  constructor(handler: ApiHandler, port: MessagePort, identity: UserInfo) {
+  constructor(handler: ApiHandler, port: MessagePort, identityOf: (user: string) => UserInfo) {
     this.#handler = handler;
     this.#port = port;
-    this.#identity = identity;
+    this.#identityOf = identityOf;
     this.#out = new BatchWriter(port);
     port.on("message", (batch: PortBatch<ClientFrame>) =>
       readBatch(batch, (frame, payload) => this.#receive(frame, payload)),
@@ -70,7 +71,7 @@ class PortServer {
       headers: frame.headers,
       body: () => Promise.resolve(payload),
       remoteAddress: "127.0.0.1",
-      peer: { user: this.#identity },
+      peer: { user: this.#identity(frame.user) },
       signal: open.abort.signal,
     };
     const reset = () => {
@@ -80,6 +81,12 @@ class PortServer {
     this.#handler.handle(request, this.#responseFor(frame.id, open, progress)).then(() => {
       if (!progress.answered) reset();
     }, reset);
+  }
+
+  #identity(user: string): UserInfo {
+    let identity = this.#identities.get(user);
+    if (identity === undefined) this.#identities.set(user, (identity = this.#identityOf(user)));
+    return identity;
   }
 
   #responseFor(id: number, open: OpenRequest, progress: { answered: boolean }): ApiResponse {

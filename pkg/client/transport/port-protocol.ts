@@ -9,6 +9,8 @@ export type ClientFrame =
   | {
       readonly type: "request";
       readonly id: number;
+      /** Who asks; the server trusts the thread that says so. */
+      readonly user: string;
       readonly method: string;
       readonly path: string;
       readonly headers: Readonly<Record<string, string>>;
@@ -46,27 +48,27 @@ const MAX_BATCH_BYTES = 4 * 1024 * 1024;
 /** Collects frames of one turn of the event loop and posts them as one message. */
 export class BatchWriter<F extends { readonly size: number }> {
   readonly #port: MessagePort;
-  #frames: F[] = [];
-  #parts: Uint8Array[] = [];
+  /** With each frame the parts of its payload. */
+  #frames = new Map<F, Uint8Array[]>();
   #size = 0;
   #scheduled = false;
 
   constructor(port: MessagePort) {
     this.#port = port;
   }
-  /** More bytes for the last frame, if that is `frame`'s; false when it has been sent or others have followed. */
+  /** More bytes for a frame that has not been sent yet; false when it has. */
   extend(frame: F & { size: number }, part: Uint8Array): boolean {
-    if (this.#frames.at(-1) !== frame) return false;
+    const parts = this.#frames.get(frame);
+    if (parts === undefined) return false;
     frame.size += part.length;
-    this.#parts.push(part);
+    parts.push(part);
     this.#size += part.length;
     if (this.#size >= MAX_BATCH_BYTES) this.flush();
     return true;
   }
   /** `parts` together are exactly `frame.size` bytes; they are copied before this turn ends. */
   add(frame: F, parts: readonly Uint8Array[] = []): void {
-    this.#frames.push(frame);
-    for (const part of parts) this.#parts.push(part);
+    this.#frames.set(frame, [...parts]);
     this.#size += frame.size;
     if (this.#size >= MAX_BATCH_BYTES) this.flush();
     else if (!this.#scheduled) {
@@ -78,23 +80,23 @@ export class BatchWriter<F extends { readonly size: number }> {
     }
   }
   flush(): void {
-    if (this.#frames.length === 0) return;
-    const frames = this.#frames;
+    if (this.#frames.size === 0) return;
     let bytes: ArrayBuffer | undefined;
     if (this.#size > 0) {
       // The parts may be shared (cached objects): they are copied into a buffer of our own, and that one is handed over.
       bytes = new ArrayBuffer(this.#size);
       const target = new Uint8Array(bytes);
       let offset = 0;
-      for (const part of this.#parts) {
-        target.set(part, offset);
-        offset += part.length;
+      for (const parts of this.#frames.values()) {
+        for (const part of parts) {
+          target.set(part, offset);
+          offset += part.length;
+        }
       }
     }
-    this.#frames = [];
-    this.#parts = [];
+    const batch: PortBatch<F> = { frames: [...this.#frames.keys()], bytes };
+    this.#frames = new Map();
     this.#size = 0;
-    const batch: PortBatch<F> = { frames, bytes };
     this.#port.postMessage(batch, bytes === undefined ? [] : [bytes]);
   }
 }

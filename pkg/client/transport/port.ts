@@ -14,12 +14,20 @@ interface Pending {
   body: ChunkQueue | undefined;
 }
 
-/** Reaches an API server in another thread of this process, which serves the other end with `servePort`. */
-export function portTransport(port: MessagePort): Transport {
-  return new PortTransport(port);
+/** One connection for all identities of a thread: what they send in one turn travels together. */
+export interface PortTransport {
+  /** Requests that come from this user. Closing it closes the connection. */
+  as(user: string): Transport;
+  /** Ends all requests and the connection. */
+  close(): void;
 }
 
-class PortTransport implements Transport {
+/** Reaches an API server in another thread of this process, which serves the other end with `servePort`. */
+export function portTransport(port: MessagePort): PortTransport {
+  return new PortConnection(port);
+}
+
+class PortConnection implements PortTransport {
   readonly #port: MessagePort;
   readonly #out: BatchWriter<ClientFrame>;
   readonly #pending = new Map<number, Pending>();
@@ -35,20 +43,17 @@ class PortTransport implements Transport {
     );
     port.on("close", () => this.#shutDown());
   }
-  async request(request: TransportRequest): Promise<TransportResponse> {
-    const answer = await this.#send(request);
-    return "whole" in answer ? answer.whole : collect(answer.streamed);
-  }
-  async stream(request: TransportRequest): Promise<StreamedResponse> {
-    const answer = await this.#send(request);
-    if ("streamed" in answer) return answer.streamed;
-    const { status, headers, body } = answer.whole;
+  as(user: string): Transport {
     return {
-      status,
-      headers,
-      body: (async function* () {
-        yield body;
-      })(),
+      request: async (request) => {
+        const answer = await this.#send(user, request);
+        return "whole" in answer ? answer.whole : collect(answer.streamed);
+      },
+      stream: async (request) => {
+        const answer = await this.#send(user, request);
+        return "streamed" in answer ? answer.streamed : streamOf(answer.whole);
+      },
+      close: () => this.close(),
     };
   }
   close(): void {
@@ -56,7 +61,7 @@ class PortTransport implements Transport {
     this.#port.close();
   }
 
-  #send(request: TransportRequest): Promise<Answer> {
+  #send(user: string, request: TransportRequest): Promise<Answer> {
     return new Promise((resolve, reject) => {
       if (this.#closed) {
         reject(new ConnectionError("the port to the API server is closed"));
@@ -88,7 +93,7 @@ class PortTransport implements Transport {
       this.#pending.set(id, pending);
       const { method, path, headers, body } = request;
       const size = body?.length ?? 0;
-      this.#out.add({ type: "request", id, method, path, headers, size }, body === undefined ? [] : [body]);
+      this.#out.add({ type: "request", id, user, method, path, headers, size }, body === undefined ? [] : [body]);
     });
   }
 
@@ -141,4 +146,11 @@ class PortTransport implements Transport {
     this.#pending.clear();
     for (const one of pending) one.fail(new ConnectionError("the port to the API server was closed"));
   }
+}
+
+function streamOf({ status, headers, body }: TransportResponse): StreamedResponse {
+  const whole = async function* () {
+    yield body;
+  };
+  return { status, headers, body: whole() };
 }
