@@ -30,6 +30,18 @@ const MAX_TEXT = 8 * 1024;
 /** Memo: what a text says depends on nothing else. */
 const known = new Map<string, KnownFields>();
 
+/** Memo: the texts of shared trees. */
+const textsOf = new WeakMap<Fields, KnownFields>();
+
+/** The set that `tree` is. */
+export function knownTree(tree: Fields): KnownFields {
+  const found = textsOf.get(tree);
+  if (found !== undefined) return found;
+  const fields = knownFields(JSON.stringify(tree), tree);
+  textsOf.set(fields.tree, fields);
+  return fields;
+}
+
 /** The set that `text` writes down. `tree` is the same set, if it is there already. */
 export function knownFields(text: string, tree?: Fields): KnownFields {
   if (text.length > MAX_TEXT) return new KnownFields(text, tree);

@@ -1,7 +1,7 @@
 /** The entries of metadata.managedFields as sets per manager, and back. */
 import type { ManagedFieldsEntry } from "../object.ts";
 import { type Fields, isEmpty, union } from "./fields.ts";
-import { attachFields, type KnownFields, knownFields, knownTextOf } from "./known-fields.ts";
+import { attachFields, type KnownFields, knownTextOf, knownTree } from "./known-fields.ts";
 
 export interface Manager {
   readonly name: string;
@@ -71,7 +71,7 @@ export function encodeManagers(managers: readonly Manager[]): ManagedFieldsEntry
 
 function encodeManager({ name, operation, apiVersion, subresource, time, fields, entry }: Manager): ManagedFieldsEntry {
   if (entry !== undefined && entry.fieldsV1 === fields && entry.time === time) return entry;
-  return entryOf({ name, operation, apiVersion, subresource, time }, knownFields(JSON.stringify(fields), fields));
+  return entryOf({ name, operation, apiVersion, subresource, time }, knownTree(fields));
 }
 
 /** An entry whose `fieldsV1` is made when it is asked for. */

@@ -72,7 +72,11 @@ export function updateManagedFields(request: UpdateRequest): ManagedFieldsEntry[
       return [entryOf({ name: manager, operation: "Update", apiVersion, subresource, time }, knownFields(text))];
     }
   }
-  const comparison = compareObjects(nodeOf(schema), withoutManagedFields(live), withoutManagedFields(updated));
+  // Where both have the same list, comparing finds nothing there anyway.
+  const same = live?.metadata.managedFields === updated.metadata.managedFields;
+  const comparison = same
+    ? compareObjects(nodeOf(schema), live ?? {}, updated)
+    : compareObjects(nodeOf(schema), withoutManagedFields(live), withoutManagedFields(updated));
   const changed = writableFields(comparison.changed, resetFields);
   const removed = writableFields(comparison.removed, resetFields);
   const taken = trackedFields(changed, undefined);
