@@ -25,6 +25,7 @@ export type Command =
       readonly timeoutMs?: number;
     }
   | { readonly op: "http"; readonly url: string }
+  | { readonly op: "rate"; readonly host: string; readonly port: number; readonly seconds: number }
   | {
       readonly op: "run";
       readonly file: string;
@@ -123,6 +124,18 @@ function udp({
   });
 }
 
+/** TCP connections per second, one after the other, each with its answer. */
+async function rate({ host, port, seconds }: { host: string; port: number; seconds: number }): Promise<number> {
+  const begun = clock.monotonic();
+  let count = 0;
+  while (clock.monotonic() - begun < seconds * 1000) {
+    const answer = await tcp({ host, port });
+    if (!answer.includes(" ")) throw new Error(`${host}:${port} answered ${answer}`);
+    count++;
+  }
+  return (count * 1000) / (clock.monotonic() - begun);
+}
+
 function http(url: string) {
   return new Promise<{ status: number; headers: Record<string, unknown>; body: string }>((resolve, reject) => {
     const request = httpRequest(url, { timeout: 1500 }, (response) => {
@@ -142,6 +155,8 @@ async function perform(command: Command): Promise<unknown> {
       return tcp(command);
     case "udp":
       return udp(command);
+    case "rate":
+      return rate(command);
     case "http":
       return http(command.url);
     case "run":

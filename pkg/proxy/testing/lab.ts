@@ -56,6 +56,11 @@ export class Place {
     return this.do({ op: "udp", host, port, ...options });
   }
 
+  /** TCP connections per second to there, one after the other. */
+  rate(host: string, port: number, seconds: number): Promise<number> {
+    return this.do({ op: "rate", host, port, seconds });
+  }
+
   async run(file: string, ...args: string[]): Promise<string> {
     const result = await this.do<{ exitCode: number; stdout: string; stderr: string }>({ op: "run", file, args });
     if (result.exitCode !== 0) throw new Error(`${[file, ...args].join(" ")}: ${result.stderr}`);

@@ -9,7 +9,8 @@ const MAX_CLIENTS = 10_000;
 /** Chooses endpoints in turn; clients stay with theirs for `affinitySeconds` after their last connection. */
 export class Balancer {
   readonly #clock: Clock;
-  readonly #clients = new LRUCache<string, { endpoint: string; until: number }>({ max: MAX_CLIENTS });
+  /** Made when it is first needed: its memory is taken at once, and few services have affinity. */
+  #clients: LRUCache<string, { endpoint: string; until: number }> | undefined;
   #endpoints: readonly ProxyEndpoint[] = [];
   #affinitySeconds = 0;
   #next = 0;
@@ -33,7 +34,7 @@ export class Balancer {
     if (count === 0) return [];
     const start = this.#next++ % count;
     const order = Array.from({ length: count }, (_, index) => this.#endpoints[(start + index) % count]!);
-    const known = this.#affinitySeconds === 0 ? undefined : this.#clients.get(client);
+    const known = this.#affinitySeconds === 0 ? undefined : this.#clients?.get(client);
     if (known === undefined || known.until < this.#clock.now()) return order;
     const mine = order.find((endpoint) => destination(endpoint) === known.endpoint);
     return mine === undefined ? order : [mine, ...order.filter((endpoint) => endpoint !== mine)];
@@ -43,6 +44,7 @@ export class Balancer {
   remember(client: string, endpoint: ProxyEndpoint): void {
     if (this.#affinitySeconds === 0) return;
     const until = this.#clock.now() + this.#affinitySeconds * 1000;
+    this.#clients ??= new LRUCache({ max: MAX_CLIENTS });
     this.#clients.set(client, { endpoint: destination(endpoint), until });
   }
 }
