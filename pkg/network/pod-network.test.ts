@@ -184,6 +184,19 @@ describe("pods of three machines, one of them behind a router", { timeout: 90_00
     await becomes(() => machines.a.reach("10.244.1.0", machines.c.pod), "10.244.1.0");
   });
 
+  test("a link that goes down and up again, and a route that somebody removes", async () => {
+    const { a, b } = machines;
+    await ip("a", "link", "set", "eth0", "down");
+    assert.doesNotMatch(await a.reach(a.pod, b.pod), /^10/);
+    await ip("a", "link", "set", "eth0", "up");
+    await ip("a", "route", "replace", "default", "via", "172.40.1.254"); // as the machine's own network set-up would
+    const up = Date.now();
+    await becomes(() => a.reach(a.pod, b.pod), a.pod);
+    assert.ok(Date.now() - up < 6000, "within five seconds, and the time of the last attempt");
+    await ip("a", "route", "del", "10.244.2.0/24");
+    await becomes(() => a.reach(a.pod, b.pod), a.pod);
+  });
+
   test("a node's new address is followed", async () => {
     await ip("c", "address", "del", "172.40.2.3/24", "dev", "eth0");
     await ip("c", "address", "add", "172.40.2.33/24", "dev", "eth0");

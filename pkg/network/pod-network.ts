@@ -1,5 +1,5 @@
 import { rm } from "node:fs/promises";
-import { isIP } from "node:net";
+import { SocketAddress, isIP } from "node:net";
 import { join } from "node:path";
 import { nodes } from "#pkg/api/refs.ts";
 import type { Node } from "#pkg/api/types/core-v1.ts";
@@ -40,8 +40,10 @@ export interface PodNetworkDeps {
 /** Marks our routes, so that only they are ever removed (ip-route's numeric `proto`). */
 const ROUTE_PROTOCOL = "151";
 const RETRY_MS = 2000;
-/** Routes that somebody else removed come back after so long. */
+/** What somebody else removed comes back after so long. */
 const CHECK_MS = 30_000;
+/** The kernel drops routes when a link goes down, so they are looked for more often. */
+const ROUTE_CHECK_MS = 3000;
 const SYSCTLS = [
   "net.ipv4.ip_forward=1",
   "net.ipv6.conf.all.forwarding=1",
@@ -50,12 +52,25 @@ const SYSCTLS = [
   "net.bridge.bridge-nf-call-ip6tables=1",
 ];
 
+interface OwnRoute {
+  readonly dst: string;
+  readonly gateway?: string;
+  readonly dev?: string;
+}
+
+/** An address in the spelling of the kernel's tools. */
+function canonical(address: string): string {
+  return isIP(address) === 6 ? new SocketAddress({ address, family: "ipv6" }).address : address;
+}
+
 /**
  * The built-in pod network of one node: CNI configuration from the node's pod ranges, forwarding, masquerading of what
  * leaves the cluster, and routes to the pods of other nodes: direct on the same link, through VXLAN otherwise.
  */
 export class PodNetwork {
   readonly #deps: PodNetworkDeps;
+  /** "-4" or "-6" → the pod ranges that have a route of ours. */
+  readonly #routes = new Map<string, ReadonlySet<string>>();
 
   constructor(deps: PodNetworkDeps) {
     this.#deps = deps;
@@ -72,6 +87,7 @@ export class PodNetwork {
     await this.#prepareKernel(signal);
     let done = "";
     let checkAt = 0;
+    let lookAt = 0;
     while (!signal.aborted) {
       const all = informer.lister.list();
       const inputs = JSON.stringify(
@@ -79,12 +95,15 @@ export class PodNetwork {
       );
       try {
         // Nodes change all the time, what routes depend on hardly ever.
-        if (inputs !== done || clock.monotonic() >= checkAt) {
+        const now = clock.monotonic();
+        const look = now >= lookAt;
+        if (look) lookAt = now + ROUTE_CHECK_MS;
+        if (inputs !== done || now >= checkAt || (look && !(await this.#routesIntact(signal)))) {
           await this.#reconcile(all, signal);
           done = inputs;
           checkAt = clock.monotonic() + CHECK_MS;
         }
-        const cancel = clock.schedule(Math.max(0, checkAt - clock.monotonic()), changed);
+        const cancel = clock.schedule(Math.max(0, lookAt - clock.monotonic()), changed);
         await wakeup.wait(signal);
         cancel();
       } catch (err) {
@@ -100,11 +119,17 @@ export class PodNetwork {
     const self = all.find(({ metadata }) => metadata.name === config.nodeName);
     const podCIDRs = self === undefined ? [] : podCIDRsOf(self);
     if (self === undefined || podCIDRs.length === 0) return; // the node IPAM controller's update will wake us
-    const reached = new Map<string, Reach>();
-    for (const address of all.flatMap((node) => node.status?.addresses ?? []).map((entry) => entry.address)) {
-      if (isIP(address) !== 0 && !reached.has(address)) reached.set(address, await this.#reach(address, signal));
-    }
-    const plan = planNetwork(all, config.nodeName, config.tunnel, (address) => reached.get(address) ?? "none");
+    const addresses = all.flatMap((node) => node.status?.addresses ?? []).map((entry) => entry.address);
+    const reached = await this.#reach(
+      addresses.filter((address) => isIP(address) !== 0),
+      signal,
+    );
+    const plan = planNetwork(
+      all,
+      config.nodeName,
+      config.tunnel,
+      (address) => reached.get(canonical(address)) ?? "none",
+    );
     const end = tunnelAddress(self);
     const tunnelled = end !== undefined && (plan.peers.size > 0 || config.tunnel === "always");
     const linkMtu = await this.#defaultMtu(signal);
@@ -126,28 +151,44 @@ export class PodNetwork {
     if (!tunnelled) await removeVxlan(runner, signal);
   }
 
-  /** Asks the kernel how it would send a packet there. */
-  async #reach(address: string, signal: AbortSignal): Promise<Reach> {
-    const { stdout, exitCode } = await this.#deps.runner.run("ip", ["-json", "route", "get", address], {
-      signal,
-      allowFailure: true,
-    });
-    if (exitCode !== 0) return "none";
-    const [route] = JSON.parse(stdout) as Array<{ gateway?: string }>;
-    return route?.gateway === undefined ? "link" : "router";
+  /** Asks the kernel how it would send packets there. Addresses that it knows no way to are left out. */
+  async #reach(addresses: readonly string[], signal: AbortSignal): Promise<Map<string, Reach>> {
+    const stdin = [...new Set(addresses)].map((address) => `route get ${address}\n`).join("");
+    // One that is out of reach must not keep the others from being asked.
+    const options = { stdin, signal, allowFailure: true };
+    const { stdout } = await this.#deps.runner.run("ip", ["-force", "-json", "-batch", "-"], options);
+    const answers = stdout.split("\n").filter((line) => line.startsWith("[{"));
+    return new Map(
+      answers.map((line): [string, Reach] => {
+        const [route] = JSON.parse(line) as [{ dst: string; gateway?: string }];
+        return [canonical(route.dst), route.gateway === undefined ? "link" : "router"];
+      }),
+    );
+  }
+
+  /** Are the routes that we set still there? */
+  async #routesIntact(signal: AbortSignal): Promise<boolean> {
+    for (const [version, wanted] of this.#routes) {
+      const present = await this.#ownRoutes(version, signal);
+      if (![...wanted].every((dst) => present.some((entry) => entry.dst === dst))) return false;
+    }
+    return true;
+  }
+
+  async #ownRoutes(version: string, signal: AbortSignal): Promise<OwnRoute[]> {
+    const args = [version, "-json", "route", "show", "proto", ROUTE_PROTOCOL];
+    const { stdout } = await this.#deps.runner.run("ip", args, { signal });
+    return stdout.trim() === "" ? [] : (JSON.parse(stdout) as OwnRoute[]);
   }
 
   async #syncRoutes(wanted: NetworkPlan["routes"], signal: AbortSignal): Promise<void> {
     const { runner, log } = this.#deps;
     for (const version of ["-4", "-6"]) {
-      const { stdout } = await runner.run("ip", [version, "-json", "route", "show", "proto", ROUTE_PROTOCOL], {
-        signal,
-      });
-      const listed =
-        stdout.trim() === "" ? [] : (JSON.parse(stdout) as Array<{ dst: string; gateway?: string; dev?: string }>);
+      const ofVersion = [...wanted].filter(([cidr]) => cidr.includes(":") === (version === "-6"));
+      this.#routes.delete(version);
+      const listed = await this.#ownRoutes(version, signal);
       const present = new Map(listed.map((entry) => [entry.dst, entry]));
-      for (const [cidr, route] of wanted) {
-        if (cidr.includes(":") !== (version === "-6")) continue;
+      for (const [cidr, route] of ofVersion) {
         const entry = present.get(cidr);
         if (entry?.gateway === route.via && (entry.dev === VXLAN_DEVICE) === route.tunnel) continue;
         const how = route.tunnel ? ["dev", VXLAN_DEVICE, "onlink"] : [];
@@ -158,6 +199,8 @@ export class PodNetwork {
       for (const { dst } of listed.filter((entry) => !wanted.has(entry.dst))) {
         await runner.run("ip", [version, "route", "del", dst, "proto", ROUTE_PROTOCOL], { signal, allowFailure: true });
       }
+      // Only a family that has routes needs to be looked at.
+      if (ofVersion.length > 0) this.#routes.set(version, new Set(ofVersion.map(([cidr]) => cidr)));
     }
   }
 

@@ -10,11 +10,13 @@ import { type BenchServer, startServer } from "./server.ts";
 
 const HELP = `Usage: hack/bench [--n 2000] [--concurrency 16] [--pods 5000] [--watchers 100] [--nodes 1000] [--only api,master]
        hack/bench scheduler [nodes] [pods]
+       hack/bench network [services]
 
 Measures kubits-master on an empty SQLite store: operations per second and the server's CPU time per operation, lists,
 watch fan-out at rising rates (api); start-up, memory, idle CPU, and pods from created to bound (master). The last column
 is what a bare node:http2 server does on the same machine in the same run: only ratios within one run mean something.
-The second form measures the scheduling cycle alone.
+The second form measures the scheduling cycle alone; the third what a change and a packet cost with many services, per mode
+of the service proxy, and how many queries cluster DNS answers.
 `;
 const { values } = parseArgs({
   options: {
