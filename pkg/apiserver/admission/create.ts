@@ -60,6 +60,7 @@ import { ValidatingAdmissionPolicy } from "./policy/validating.ts";
 import type { AdmissionConfiguration } from "./configuration.ts";
 import { EventRateLimit } from "./plugins/event-rate-limit.ts";
 import { ImagePolicyWebhook, type ImagePolicySettings } from "./plugins/image-policy.ts";
+import { PodResizeValidator } from "./plugins/pod-resize.ts";
 import type { QuotaCache } from "./quota/accountant.ts";
 import { ResourceQuota } from "./quota/plugin.ts";
 import { WebhookClient, type WebhookTransport } from "./webhook/client.ts";
@@ -147,7 +148,6 @@ const ABSENT: ReadonlySet<string> = new Set([
   "NodeDeclaredFeatureValidator",
   "PodGroupProtection",
   "PodGroupWorkloadExists",
-  "PodResizeValidator",
   "PodTolerationRestriction",
   "MutatingAdmissionPolicy",
   "MutatingAdmissionWebhook",
@@ -193,6 +193,7 @@ export function createAdmissionChain(deps: AdmissionDeps): AdmissionChain {
     new DefaultIngressClass(sources.ingressClasses),
     new DenyServiceExternalIPs(),
     new PodTopologyLabels(sources.nodes),
+    new PodResizeValidator(sources.nodes),
     new PodConnectAuthorization(authorizer),
     ...configured(deps),
     ...(deps.extraValidating ?? []),

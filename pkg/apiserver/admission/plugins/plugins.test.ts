@@ -17,6 +17,7 @@ import {
   PodTopologyLabels,
   TaintNodesByCondition,
 } from "./pod-defaults.ts";
+import { PodResizeValidator } from "./pod-resize.ts";
 import { Priority } from "./priority.ts";
 import { RuntimeClass } from "./runtime-class.ts";
 import {
@@ -136,6 +137,31 @@ describe("small plugins", () => {
     const object = { metadata: { name: "p" }, target: { kind: "Node", name: "n" } };
     await run(plugin, attributesFor("pods", { object, subresource: "binding" }));
     assert.deepEqual(object.metadata, { name: "p", labels: { "topology.kubernetes.io/zone": "a" } });
+  });
+  test("PodResizeValidator refuses what the node can never give", async () => {
+    const allocatable = { cpu: "2", memory: "1Gi" };
+    const plugin = new PodResizeValidator(
+      sourceOf<Node>(
+        { metadata: { name: "n", labels: { "kubernetes.io/os": "linux" } }, status: { allocatable } },
+        { metadata: { name: "w", labels: { "kubernetes.io/os": "windows" } }, status: { allocatable } },
+      ),
+    );
+    const resize = (cpu: string, memory: string, nodeName = "n", generation = 2) => {
+      const containers = [{ name: "c", resources: { requests: { cpu, memory } } }];
+      const object = testPod({ nodeName, containers }, { generation });
+      const oldObject = testPod({ nodeName }, { generation: 1 });
+      return run(plugin, attributesFor("pods", { object, oldObject, subresource: "resize" }));
+    };
+    await resize("2", "1Gi");
+    await resize("3", "2Gi", "n", 1);
+    await resize("3", "2Gi", "");
+    await assert.rejects(resize("3", "2Gi"), {
+      code: 403,
+      message:
+        'pods "p" is forbidden: Node didn\'t have enough allocatable resources: cpu, requested: 3000, allocatable: 2000; memory, requested: 2147483648, allocatable: 1073741824',
+    });
+    await assert.rejects(resize("1", "1Gi", "w"), /only supported on linux nodes, node "w" is "windows"/);
+    await assert.rejects(resize("1", "1Gi", "gone"), /node "gone" not found/);
   });
   test("DefaultStorageClass takes the newest default", async () => {
     const isDefault = { annotations: { "storageclass.kubernetes.io/is-default-class": "true" } };
