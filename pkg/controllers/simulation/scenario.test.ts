@@ -7,7 +7,7 @@ import type { SeedResult } from "./seed-worker.ts";
 
 /** SIMULATION_SEEDS=100..2000 runs these; one number runs that one, as a failure names it. */
 function seeds(): number[] {
-  const [first = "1", last] = (process.env["SIMULATION_SEEDS"] ?? "1..60").split("..");
+  const [first = "1", last] = (process.env["SIMULATION_SEEDS"] ?? "1..100").split("..");
   const from = Number(first);
   return Array.from({ length: Number(last ?? first) - from + 1 }, (_, index) => from + index);
 }
