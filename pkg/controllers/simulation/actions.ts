@@ -1,16 +1,12 @@
 /** What an administrator, and misfortune, do to a simulated cluster: one thing at a time, chosen by dice. */
-import { controllerOf, isStatusError, keyOf } from "#pkg/apimachinery/index.ts";
+import { isStatusError, keyOf } from "#pkg/apimachinery/index.ts";
 import {
-  controllerRevisions,
   cronJobs,
   daemonSets,
   deployments,
-  endpoints,
-  endpointSlices,
   jobs,
   podDisruptionBudgets,
   pods,
-  replicaSets,
   replicationControllers,
   services,
   statefulSets,
@@ -20,7 +16,8 @@ import { isPodActive } from "../common/pods.ts";
 import type { SimulatedCluster } from "./cluster.ts";
 import { type Faults, NO_FAULTS } from "./faulty-transport.ts";
 import { EXIT_CODE } from "./hollow-nodes.ts";
-import { type Invariants, STRAY } from "./invariants.ts";
+import type { Invariants } from "./invariants.ts";
+import { editsByHand } from "./meddling.ts";
 import { deployment, template } from "./objects.ts";
 
 /** Which troubles may come. */
@@ -344,70 +341,10 @@ export class Actions {
   }
 
   async #meddle(): Promise<void> {
-    const { admin } = this.#cluster;
-    const pod = this.#pick(
-      this.#cluster
-        .list(pods, this.#namespace)
-        .filter((each) => isPodActive(each) && !["Job", undefined].includes(controllerOf(each)?.kind)),
-    );
-    const replicaSet = this.#pick(this.#cluster.list(replicaSets, this.#namespace));
-    const slice = this.#pick(this.#cluster.list(endpointSlices, this.#namespace));
-    const subset = this.#pick(this.#cluster.list(endpoints, this.#namespace));
-    const revision = this.#pick(this.#cluster.list(controllerRevisions, this.#namespace));
-    const owner = this.#pick([
-      ...this.#cluster.list(deployments, this.#namespace).map((object) => ({ resource: deployments, object })),
-      ...this.#cluster.list(statefulSets, this.#namespace).map((object) => ({ resource: statefulSets, object })),
-      ...this.#cluster.list(daemonSets, this.#namespace).map((object) => ({ resource: daemonSets, object })),
-    ]);
-    const edits: [string, (() => Promise<unknown>) | undefined][] = [
-      [
-        `orphan pod ${pod?.metadata.name}`,
-        pod && (() => admin.patch(pods, keyOf(pod), "merge", { metadata: { ownerReferences: null } })),
-      ],
-      [
-        `relabel pod ${pod?.metadata.name}`,
-        pod && (() => admin.patch(pods, keyOf(pod), "merge", { metadata: { labels: { app: STRAY } } })),
-      ],
-      [
-        `scale replica set ${replicaSet?.metadata.name}`,
-        replicaSet &&
-          (() => admin.patch(replicaSets, keyOf(replicaSet), "merge", { spec: { replicas: this.#random.int(4) } })),
-      ],
-      [
-        `delete replica set ${replicaSet?.metadata.name}`,
-        replicaSet && (() => admin.delete(replicaSets, keyOf(replicaSet), { propagationPolicy: "Background" })),
-      ],
-      [
-        `empty slice ${slice?.metadata.name}`,
-        slice && (() => admin.patch(endpointSlices, keyOf(slice), "merge", { endpoints: [] })),
-      ],
-      [
-        `empty endpoints ${subset?.metadata.name}`,
-        subset && (() => admin.patch(endpoints, keyOf(subset), "merge", { subsets: null })),
-      ],
-      [
-        `delete revision ${revision?.metadata.name}`,
-        revision && (() => admin.delete(controllerRevisions, keyOf(revision))),
-      ],
-      [
-        `forget the status of ${owner?.object.metadata.name}`,
-        owner &&
-          (() =>
-            admin.patch(
-              owner.resource as typeof deployments,
-              keyOf(owner.object),
-              "merge",
-              { status: null },
-              {
-                subresource: "status",
-              },
-            )),
-      ],
-    ];
-    const [text, edit] = this.#pick(edits)!;
+    const edit = this.#pick(editsByHand(this.#cluster, this.#namespace));
     if (edit === undefined) return;
     this.#invariants.disturbed();
-    this.#log(`by hand: ${text}`);
-    await edit();
+    this.#log(`by hand: ${edit.text}`);
+    await edit.run();
   }
 }
