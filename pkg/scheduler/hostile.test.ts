@@ -109,6 +109,34 @@ describe("what validation would not let through", () => {
     );
   });
 
+  it("a node that lies about what it has gets nothing, or what its word is good for, and the others are used", () => {
+    const { cache, search, profile } = offlineScheduler({ clock: new FakeClock(), random: new SeededRandom(1) });
+    const lies = {
+      negative: { cpu: "-4", memory: "-1Gi" },
+      unreadable: { cpu: "lots" },
+      none: { cpu: "0", memory: "0", pods: "0" },
+      "no-pods": { pods: "-110" },
+    };
+    for (const [name, allocatable] of Object.entries(lies)) cache.setNode(stored(nodeDraft(name, { allocatable })));
+    const never = new AbortController().signal;
+    const search1 = (name: string, cpu: string) => {
+      const info = new PodInfo(stored<Pod>(podDraft(name, request({ cpu }))));
+      const result = search.search(profile, info, new CycleState(), never);
+      assert.ok(!(result instanceof Promise));
+      return { info, result };
+    };
+    const refused = search1("a", "100m").result;
+    assert.ok("unschedulable" in refused && refused.unschedulable.statuses.size === 4);
+    cache.setNode(stored(nodeDraft("honest", { allocatable: { cpu: "1" } })));
+    cache.setNode(stored(nodeDraft("boundless", { allocatable: { cpu: "999999999999999999E", memory: "8Ei" } })));
+    for (let i = 0; i < 40; i++) {
+      const { info, result } = search1(`p${i}`, "100m");
+      assert.ok("found" in result && ["honest", "boundless"].includes(result.found.name));
+      cache.assume(info, result.found.name);
+    }
+    assert.ok(cache.node("honest")!.requested.milliCpu <= 1000);
+  });
+
   it("topology keys that no node has cost nothing, however many there are", () => {
     const { cache } = place({});
     const slots = cache.node("n1")!.domains.length;

@@ -1,6 +1,6 @@
 import type { Node, Taint } from "#pkg/api/types/core-v1.ts";
 import type { HostPort, PodInfo } from "./pod-info.ts";
-import { addResources, noResources, readResources, wholeOf } from "./resources.ts";
+import { addResources, noResources, readAllocatable } from "./resources.ts";
 import type { Resources } from "./resources.ts";
 import { NO_LABELS } from "./selectors.ts";
 import type { Labels } from "./selectors.ts";
@@ -42,9 +42,9 @@ export class NodeInfo {
     this.labels = node?.metadata.labels ?? NO_LABELS;
     this.taints = node?.spec.taints ?? NO_TAINTS;
     this.unschedulable = node?.spec.unschedulable === true;
-    this.allocatable = readResources(node?.status?.allocatable);
-    const pods = node?.status?.allocatable?.["pods"];
-    this.allowedPods = pods === undefined ? 0 : wholeOf(pods);
+    const { resources, pods } = readAllocatable(node?.status?.allocatable);
+    this.allocatable = resources;
+    this.allowedPods = pods;
   }
   addPod(pod: PodInfo): void {
     this.pods.set(pod.uid, pod);

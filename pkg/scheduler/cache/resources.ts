@@ -1,4 +1,4 @@
-import { parseQuantity } from "#pkg/apimachinery/index.ts";
+import { parseQuantity, QuantityError } from "#pkg/apimachinery/index.ts";
 import type { Container, ContainerStatus, Pod } from "#pkg/api/types/core-v1.ts";
 
 /** Amounts of resources: CPU in thousandths, memory and storage in bytes, others in whole units. */
@@ -60,6 +60,24 @@ export function readResources(list: Readonly<Record<string, string | number>> | 
   if (list === undefined) return resources;
   for (const name of Object.keys(list)) setAmount(resources, name, list[name]!);
   return resources;
+}
+
+/** What a node says it has. An amount that nobody can read is none: the node is not trusted to mean something by it. */
+export function readAllocatable(list: Readonly<Record<string, string | number>> = {}): {
+  readonly resources: Resources;
+  readonly pods: number;
+} {
+  const resources = noResources();
+  let pods = 0;
+  for (const name of Object.keys(list)) {
+    try {
+      if (name === "pods") pods = wholeOf(list[name]!);
+      else setAmount(resources, name, list[name]!);
+    } catch (error) {
+      if (!(error instanceof QuantityError)) throw error;
+    }
+  }
+  return { resources, pods };
 }
 
 function setAmount(resources: Resources, name: string, quantity: string | number): void {

@@ -1,7 +1,7 @@
 import type { Node } from "#pkg/api/types/core-v1.ts";
 import type { NodeInfo } from "../cache/node-info.ts";
 import type { PodInfo } from "../cache/pod-info.ts";
-import { amountOf, readResources, wholeOf } from "../cache/resources.ts";
+import { amountOf, readAllocatable } from "../cache/resources.ts";
 import type { Status } from "../framework/status.ts";
 import type { ClusterEvent, Plugin } from "../framework/types.ts";
 import { isItself, MAX_NODE_SCORE } from "../framework/types.ts";
@@ -147,15 +147,15 @@ function freesSomething({ requests: wanted }: PodInfo, { pod, oldPod }: ClusterE
 }
 
 function couldFit({ requests: wanted }: PodInfo, node: Node, old: Node | undefined): boolean {
-  const allocatable = readResources(node.status?.allocatable);
+  const { resources: allocatable, pods } = readAllocatable(node.status?.allocatable);
   const names = ["cpu", "memory", "ephemeral-storage", ...(wanted.scalars?.keys() ?? [])];
   if (names.some((name) => amountOf(wanted, name) > amountOf(allocatable, name))) return false;
-  if (wholeOf(node.status?.allocatable?.["pods"] ?? 0) < 1) return false;
+  if (pods < 1) return false;
   if (old === undefined) return true;
-  const before = readResources(old.status?.allocatable);
-  const morePods = wholeOf(node.status?.allocatable?.["pods"] ?? 0) > wholeOf(old.status?.allocatable?.["pods"] ?? 0);
+  const { resources: before, pods: podsBefore } = readAllocatable(old.status?.allocatable);
   return (
-    morePods || names.some((name) => amountOf(wanted, name) > 0 && amountOf(allocatable, name) > amountOf(before, name))
+    pods > podsBefore ||
+    names.some((name) => amountOf(wanted, name) > 0 && amountOf(allocatable, name) > amountOf(before, name))
   );
 }
 
