@@ -21,7 +21,7 @@ import { connectProxies } from "#pkg/apiserver/subresources/proxy/index.ts";
 import { UsageError } from "#pkg/config/index.ts";
 import { type BuildDeps, Sources } from "./build-deps.ts";
 import { createProcessMetrics } from "./metrics.ts";
-import { buildGatekeepers } from "./security.ts";
+import { buildGatekeepers, serviceRouting } from "./security.ts";
 
 /** Puts the API server together: storage first, then who may do what, then the server around them. */
 export async function buildApiServer(deps: BuildDeps): Promise<ApiServer> {
@@ -60,6 +60,7 @@ export async function buildApiServer(deps: BuildDeps): Promise<ApiServer> {
       nodePortRange: portRange(flags["service-node-port-range"]),
       advertised: { address: deps.address, port: flags["secure-port"] },
     },
+    serviceRouting: serviceRouting(deps),
     proxyClient: pki.frontProxyClient,
     connect: connectProxies({ tls: pki.apiserverKubeletClient }),
     nonResource: [serveOidc(issuer), ...deps.ownPaths],

@@ -23,6 +23,12 @@ export const masterFlags = defineFlags({
     help: "Address at which nodes and pods reach this API server; empty: that of the default route.",
     section: "API server",
   },
+  "enable-aggregator-routing": {
+    type: "boolean",
+    default: true,
+    help: "Reaches webhooks and aggregated API servers at their pods; false: at their Service's cluster IP.",
+    section: "API server",
+  },
   "max-requests-inflight": {
     type: "integer",
     default: 400,

@@ -8,6 +8,7 @@ import {
   HttpsTransport,
   type ImagePolicySettings,
   parseAdmissionConfiguration,
+  type ServiceRouting,
 } from "#pkg/apiserver/admission/index.ts";
 import { AuditLogFile, AuditRecorder, parseAuditPolicy } from "#pkg/apiserver/audit/index.ts";
 import { Impersonator, TokenIssuer, createAuthnReviews } from "#pkg/apiserver/authn/index.ts";
@@ -83,6 +84,11 @@ export async function buildGatekeepers(
   return { gatekeepers, issuer };
 }
 
+/** How this server reaches Services. */
+export function serviceRouting({ flags }: Pick<BuildDeps, "flags">): ServiceRouting {
+  return flags["enable-aggregator-routing"] ? "endpoints" : "cluster-ip";
+}
+
 /** What --admission-control-config-file says; paths in it are relative to it. */
 function admissionConfiguration({ flags }: BuildDeps): AdmissionConfiguration {
   const file = flags["admission-control-config-file"];
@@ -133,6 +139,7 @@ async function buildAdmission(
     disable: flags["disable-admission-plugins"],
     extension: {
       source: (group, plural) => sources.of(group, plural),
+      routing: serviceRouting(deps),
       installed: () => registry.all(),
       convert: (object, from, to) => registry.convert(object, from, to),
     },

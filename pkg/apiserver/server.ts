@@ -7,7 +7,7 @@ import type { ApiHandler, Attributes, Authenticator, Authorizer } from "./contra
 import { Discovery } from "./discovery/discovery.ts";
 import type { Service } from "#pkg/api/types/core-v1.ts";
 import type { EndpointSlice } from "#pkg/api/types/discovery-v1.ts";
-import { EndpointResolver, HttpsTransport, WebhookClient } from "./admission/index.ts";
+import { EndpointResolver, HttpsTransport, type ServiceRouting, WebhookClient } from "./admission/index.ts";
 import { Aggregator } from "./aggregation/aggregator.ts";
 import type { ProxyClient } from "./aggregation/backend.ts";
 import { LocalApiServices } from "./aggregation/local-services.ts";
@@ -78,6 +78,8 @@ export interface ApiServerDeps {
   readonly metrics?: () => string | Promise<string>;
   /** The front proxy's client certificate, by which aggregated API servers know us. */
   readonly proxyClient?: ProxyClient;
+  /** Where Services of conversion webhooks and aggregated API servers are looked for; default their endpoints. */
+  readonly serviceRouting?: ServiceRouting;
   /** Reaches conversion webhooks; by default through the endpoints of their Services. */
   readonly webhooks?: WebhookCaller;
   /** Texts for `kubectl explain`; asked for when a document is built, not kept. */
@@ -114,7 +116,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
     negotiator,
   };
   const health = new HealthChecks(clock);
-  const resolver = serviceResolver(registry, clock, random, background.signal);
+  const resolver = serviceResolver(deps, clock, random, background.signal);
   const aggregator = new Aggregator({ registry, services: resolver, client: deps.proxyClient, clock, log });
   const discovery = new Discovery(registry, aggregator);
   const version = versionInfo(deps.version);
@@ -194,14 +196,14 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
 
 /** Finds the endpoints of Services, for webhooks and aggregated APIs. */
 function serviceResolver(
-  registry: ResourceRegistry,
+  { registry, serviceRouting }: Pick<ApiServerDeps, "registry" | "serviceRouting">,
   clock: Clock,
   random: Random,
   signal: AbortSignal,
 ): EndpointResolver {
   const services = new CacheSource<Service>(registry.cache("", "services"), clock, signal);
   const slices = new CacheSource<EndpointSlice>(registry.cache("discovery.k8s.io", "endpointslices"), clock, signal);
-  return new EndpointResolver(services, slices, random);
+  return new EndpointResolver(services, slices, random, serviceRouting);
 }
 
 async function serveMetrics(

@@ -293,7 +293,10 @@ test("a conversion webhook translates objects, lists, watches and field selector
   const made = await host("one", "v1", { hostPort: "alpha:8080" });
   assert.equal(made.status, 201, made.text);
   const fields = ({ json }: Answer) => json as Json;
-  const read = fields(await api.ask(`${objects("hosts", "v2")}/one`));
+  const read = await eventually("the converter is reached", async () => {
+    const answer = await api.ask(`${objects("hosts", "v2")}/one`);
+    return answer.status === 200 ? fields(answer) : undefined;
+  });
   assert.deepEqual(
     [read["host"], read["port"], read["hostPort"], read["apiVersion"]],
     ["alpha", "8080", undefined, `${group}/v2`],

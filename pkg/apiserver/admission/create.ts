@@ -67,7 +67,7 @@ import { WebhookClient, type WebhookTransport } from "./webhook/client.ts";
 import type { WebhookDeps } from "./webhook/hooks.ts";
 import { HttpsTransport } from "./webhook/https-transport.ts";
 import { MutatingAdmissionWebhook, ValidatingAdmissionWebhook } from "./webhook/plugins.ts";
-import { EndpointResolver } from "./webhook/service-resolver.ts";
+import { EndpointResolver, type ServiceRouting } from "./webhook/service-resolver.ts";
 
 export interface AdmissionSources {
   readonly namespaces: ObjectSource<Namespace>;
@@ -116,6 +116,8 @@ export interface ExtensionDeps {
   source<T extends AnyObject>(group: string, plural: string): ObjectSource<T> & { ready?(): Promise<void> };
   /** Everything served (`registry.all()`): other versions of a kind, and kinds that parameters are of. */
   installed(): Iterable<{ readonly definition: ResourceDefinition }>;
+  /** Where the Service of a webhook is looked for; default its endpoints. */
+  readonly routing?: ServiceRouting;
   /** How webhooks are reached; HTTPS when absent. */
   readonly transport?: WebhookTransport;
   /** Conversion between served versions, where it is more than the definitions' own functions (CRD webhooks). */
@@ -240,6 +242,7 @@ function configured({ extension, sources, authorizer, clock, random, log }: Admi
     extension.source("", "services"),
     extension.source("discovery.k8s.io", "endpointslices"),
     random,
+    extension.routing,
   );
   const found = equivalentsOf(() => extension.installed());
   const equivalents = extension.convert === undefined ? found : { of: found.of, convert: extension.convert };

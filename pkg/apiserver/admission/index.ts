@@ -25,7 +25,7 @@ export { createAdmissionChain, type AdmissionDeps, type AdmissionSources, type E
 export { PluginChain, type AdmissionChain } from "./chain.ts";
 export { refusal } from "./attributes.ts";
 export type { ServiceAddress, ServiceResolver, WebhookTransport } from "./webhook/client.ts";
-export { EndpointResolver, ServiceUnresolvedError } from "./webhook/service-resolver.ts";
+export { EndpointResolver, type ServiceRouting, ServiceUnresolvedError } from "./webhook/service-resolver.ts";
 export { HttpsTransport } from "./webhook/https-transport.ts";
 export { WebhookClient } from "./webhook/client.ts";
 export { type AdmissionConfiguration, parseAdmissionConfiguration } from "./configuration.ts";

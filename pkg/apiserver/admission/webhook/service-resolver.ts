@@ -15,6 +15,9 @@ export class ServiceUnresolvedError extends Error {
   }
 }
 
+/** Directly to an endpoint, or to the Service's own address, which needs a service proxy on this machine. */
+export type ServiceRouting = "endpoints" | "cluster-ip";
+
 /**
  * Finds ready endpoints of a Service directly, so that the API server needs no service proxy on its own machine; it
  * does need a route to the pod network. ExternalName services resolve to their name.
@@ -23,11 +26,18 @@ export class EndpointResolver implements ServiceResolver {
   readonly #services: ObjectSource<Service>;
   readonly #slices: ObjectSource<EndpointSlice>;
   readonly #random: Random;
+  readonly #routing: ServiceRouting;
   /** "namespace/service" → its slices by name. */
   readonly #byService = new Map<string, Map<string, EndpointSlice>>();
   readonly #listeners: ((service: string) => void)[] = [];
 
-  constructor(services: ObjectSource<Service>, slices: ObjectSource<EndpointSlice>, random: Random) {
+  constructor(
+    services: ObjectSource<Service>,
+    slices: ObjectSource<EndpointSlice>,
+    random: Random,
+    routing: ServiceRouting = "endpoints",
+  ) {
+    this.#routing = routing;
     this.#services = services;
     this.#slices = slices;
     this.#random = random;
@@ -83,7 +93,9 @@ export class EndpointResolver implements ServiceResolver {
       }
     }
     const chosen = addresses[this.#random.int(addresses.length)];
-    if (chosen !== undefined) return chosen;
+    const { clusterIP = "None" } = service.spec ?? {};
+    if (chosen !== undefined)
+      return this.#routing === "cluster-ip" && clusterIP !== "None" ? { host: clusterIP, port } : chosen;
     const message = `no endpoints available for service ${JSON.stringify(name)}`;
     if (!this.#byService.has(`${namespace}/${name}`))
       throw new ServiceUnresolvedError(message, "EndpointsNotFound", `cannot find endpointslices for ${where}`);
