@@ -79,6 +79,15 @@ describe("KubeSchedulerConfiguration", () => {
     assert.equal(onlyScore.score.at(-1)?.plugin, luckyNode);
   });
 
+  it("leaves what an extender keeps account of to the extender", () => {
+    const managedResources = [{ name: "a.b/c", ignoredByScheduler: true }, { name: "a.b/d" }];
+    const { profiles } = parseSchedulerConfiguration({
+      ...withArgs("NodeResourcesFit", { ignoredResources: ["x.y/z"] }),
+      extenders: [{ urlPrefix: "http://x", filterVerb: "filter", managedResources }],
+    });
+    assert.deepEqual(profiles[0]?.pluginConfig.get("NodeResourcesFit"), { ignoredResources: ["x.y/z", "a.b/c"] });
+  });
+
   for (const [what, config, message] of [
     ["another kind", { kind: "Pod" }, /expected kind KubeSchedulerConfiguration/],
     ["two profiles of one name", { ...header, profiles: [{}, {}] }, /same schedulerName/],

@@ -52,6 +52,8 @@ export const DEFAULT_CONFIGURATION: SchedulerConfiguration = {
   extenders: [],
 };
 
+/** The plugin that compares what pods request with what nodes have. */
+const FIT = "NodeResourcesFit";
 const POINTS: readonly PluginSetName[] = [
   "multiPoint",
   "queueSort",
@@ -82,8 +84,10 @@ export function parseSchedulerConfiguration(value: unknown): SchedulerConfigurat
   if (initial <= 0) throw new ConfigurationError("podInitialBackoffSeconds: must be greater than 0");
   if (max < initial)
     throw new ConfigurationError("podMaxBackoffSeconds: must be greater than or equal to PodInitialBackoffSeconds");
+  const ignored = list(object["extenders"], "extenders").flatMap((one, i) => ignoredResources(one, `extenders[${i}]`));
+  const all = profiles.length === 0 ? DEFAULT_CONFIGURATION.profiles : profiles;
   return {
-    profiles: profiles.length === 0 ? DEFAULT_CONFIGURATION.profiles : profiles,
+    profiles: ignored.length === 0 ? all : all.map((profile) => ignoring(profile, ignored)),
     percentageOfNodesToScore: percentage(object["percentageOfNodesToScore"], "percentageOfNodesToScore") ?? 0,
     podInitialBackoffSeconds: initial,
     podMaxBackoffSeconds: max,
@@ -114,6 +118,20 @@ function parseProfile(value: unknown, path: string): ProfileConfiguration {
     plugins,
     pluginConfig,
   };
+}
+
+/** Resources that the extender alone keeps account of. */
+function ignoredResources(extender: unknown, path: string): string[] {
+  return list(record(extender, path)["managedResources"], `${path}.managedResources`)
+    .map((one) => record(one, `${path}.managedResources`))
+    .filter(({ ignoredByScheduler }) => ignoredByScheduler === true)
+    .map(({ name }) => text(name, `${path}.managedResources.name`));
+}
+
+function ignoring(profile: ProfileConfiguration, resources: readonly string[]): ProfileConfiguration {
+  const args = (profile.pluginConfig.get(FIT) ?? {}) as { readonly ignoredResources?: readonly string[] };
+  const all = [...(args.ignoredResources ?? []), ...resources];
+  return { ...profile, pluginConfig: new Map(profile.pluginConfig).set(FIT, { ...args, ignoredResources: all }) };
 }
 
 function parsePluginSet(value: unknown, path: string): PluginSet {
