@@ -1,5 +1,5 @@
 /** What a container left to say when it ended: the file at terminationMessagePath, or the end of its log. */
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import type { ObservedContainer } from "./observed.ts";
 import { parseLine } from "../logs/line.ts";
 import { ANNOTATIONS } from "./configs.ts";
@@ -11,13 +11,16 @@ const MAX_LOG_LINES = 80;
 function readEdge(path: string, maxBytes: number, edge: "start" | "end"): string {
   let fd: number;
   try {
-    fd = openSync(path, "r");
+    // A pipe in the place of a log must not hold up the node.
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return "";
     throw error;
   }
   try {
-    const { size } = fstatSync(fd);
+    const info = fstatSync(fd);
+    if (!info.isFile()) return "";
+    const { size } = info;
     const length = Math.min(size, maxBytes);
     const buffer = Buffer.alloc(length);
     const read = readSync(fd, buffer, 0, length, edge === "start" ? 0 : size - length);

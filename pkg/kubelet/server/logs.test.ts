@@ -3,7 +3,7 @@ import { appendFile, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { RealClock } from "#pkg/util/index.ts";
+import { RealClock, SpawnRunner } from "#pkg/util/index.ts";
 import { readLog } from "./logs.ts";
 import type { LogOptions } from "./logs.ts";
 
@@ -96,4 +96,13 @@ test("following sees what is appended, survives rotation, and ends with the cont
   running = false;
   await reading;
   assert.equal(chunks.join(""), "first\nsecond\nlast of the old\nfirst of the new\n");
+});
+
+test("what is no log holds nobody up: a pipe is refused, a line without end does not fill the memory", async () => {
+  const path = join(directory, "pipe.log");
+  await new SpawnRunner().run("mkfifo", [path]);
+  const reading = readLog({ path, running: () => false }, all, new RealClock(), AbortSignal.timeout(5000));
+  await assert.rejects(reading.next(), /pipe\.log is not a regular file/);
+  const endless = await read({}, "x".repeat(3 * 1024 * 1024));
+  assert.ok(endless.length >= 1024 * 1024, `${endless.length} characters`);
 });

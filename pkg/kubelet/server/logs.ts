@@ -1,5 +1,5 @@
 /** Reads container logs: all of one, its end, or for as long as it grows. */
-import { watch } from "node:fs";
+import { constants, watch } from "node:fs";
 import { open } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { basename, dirname } from "node:path";
@@ -8,6 +8,8 @@ import type { Clock } from "#pkg/util/index.ts";
 import { type LogLine, parseLine } from "../logs/line.ts";
 
 const BLOCK_BYTES = 64 * 1024;
+/** Runtimes split lines long before; what has no line's end is no log of theirs, and must not fill the memory. */
+const MAX_LINE_BYTES = 1024 * 1024;
 /** Between looks at a quiet log, should a change go unnoticed. */
 const FOLLOW_POLL_MS = 1000;
 
@@ -87,7 +89,7 @@ export async function* readLog(
 ): AsyncGenerator<Buffer> {
   const watching = new AbortController();
   const bounded = AbortSignal.any([signal, watching.signal]);
-  let file = await open(source.path, "r");
+  let file = await openLog(source.path);
   try {
     const state = options.follow ? watchFile(source.path, bounded) : undefined;
     let offset = options.tailLines === undefined ? 0 : await tailOffset(file, options.tailLines);
@@ -129,11 +131,19 @@ export async function* readLog(
   }
 }
 
+/** Whoever may write beside logs can put anything in their place: a pipe or a device must not hold up the node. */
+async function openLog(path: string): Promise<FileHandle> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  if ((await file.stat()).isFile()) return file;
+  await file.close();
+  throw new Error(`${basename(path)} is not a regular file`);
+}
+
 /** The new file of that name, unless it is still the one already open or not there yet. */
 async function reopen(path: string, current: FileHandle): Promise<FileHandle | undefined> {
   let next: FileHandle;
   try {
-    next = await open(path, "r");
+    next = await openLog(path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;
@@ -176,6 +186,11 @@ class Formatter {
       start = end + 1;
     }
     this.#rest = data.subarray(start);
+    if (this.#rest.length > MAX_LINE_BYTES) {
+      const formatted = this.#format(parseLine(this.#rest));
+      if (formatted !== undefined) out.push(formatted);
+      this.#rest = Buffer.alloc(0);
+    }
     return this.#limit(Buffer.concat(out));
   }
 
