@@ -203,6 +203,12 @@ export const masterFlags = defineFlags({
     section: "Audit",
   },
   "audit-log-maxbackup": { type: "integer", default: 10, help: "How many rotated files are kept.", section: "Audit" },
+  "audit-log-maxage": {
+    type: "integer",
+    default: 366,
+    help: "For how many days rotated files are kept; 0: for ever.",
+    section: "Audit",
+  },
   "service-cluster-ip-range": {
     type: "strings",
     default: ["10.96.0.0/16"],

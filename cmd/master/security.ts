@@ -158,6 +158,7 @@ function buildAudit({ flags, clock, random, log, cleanup }: BuildDeps): { audit?
     path,
     maxSizeMiB: flags["audit-log-maxsize"],
     maxBackups: flags["audit-log-maxbackup"],
+    maxAgeDays: flags["audit-log-maxage"],
     clock,
     log,
   });

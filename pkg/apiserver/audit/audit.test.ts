@@ -111,4 +111,22 @@ describe("log file", () => {
     await file.flush();
     assert.match(await readFile(join(dir, "log", "audit.log"), "utf8"), /\na\nb\n$/);
   });
+
+  test("rotated files go when they are too old", async () => {
+    const clock = new FakeClock();
+    const path = join(dir, "aging", "audit.log");
+    const file = new AuditLogFile({ path, maxSizeMiB: 0.001, maxAgeDays: 2, clock, log: silentLogger });
+    for (let i = 0; i < 5; i++) {
+      file.write(`${i} ${"x".repeat(700)}`);
+      await file.flush();
+      await clock.advance(86_400_000);
+    }
+    const names = (await readdir(join(dir, "aging"))).sort();
+    assert.deepEqual(names, [
+      "audit-2026-01-03T00-00-00.000.log",
+      "audit-2026-01-04T00-00-00.000.log",
+      "audit-2026-01-05T00-00-00.000.log",
+      "audit.log",
+    ]);
+  });
 });

@@ -8,12 +8,15 @@ export interface AuditLogOptions {
   readonly maxSizeMiB?: number;
   /** `--audit-log-maxbackup`; 0 or absent keeps all. */
   readonly maxBackups?: number;
+  /** `--audit-log-maxage`: days that rotated files are kept; 0 or absent keeps them. */
+  readonly maxAgeDays?: number;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
 /** Lines held while the disk is slow; beyond it the newest are dropped and counted. */
 const MAX_PENDING = 10_000;
+const DAY_MS = 86_400_000;
 
 /** Appends lines to a file in batches and rotates it by size. Never slows a request down, never grows without bound. */
 export class AuditLogFile {
@@ -72,23 +75,29 @@ export class AuditLogFile {
       );
     }
     if (this.#size === 0 || this.#size + more <= maxSizeMiB * 1024 * 1024) return;
-    // The form of upstream's rotation: name-2026-01-02T03-04-05.678.log
-    const time = new Date(clock.now()).toISOString().slice(0, 23).replaceAll(":", "-");
     const { stem, extension } = parts(path);
-    await rename(path, join(dirname(path), `${stem}-${time}${extension}`));
+    await rename(path, join(dirname(path), `${stem}-${stamp(clock.now())}${extension}`));
     this.#size = 0;
     await this.#prune();
   }
 
+  /** Removes rotated files that are too many or too old; their names tell when they were rotated. */
   async #prune(): Promise<void> {
-    const { path, maxBackups = 0 } = this.#options;
-    if (maxBackups <= 0) return;
+    const { path, maxBackups = 0, maxAgeDays = 0, clock } = this.#options;
+    if (maxBackups <= 0 && maxAgeDays <= 0) return;
     const { stem, extension } = parts(path);
     const names = await readdir(dirname(path));
     const backups = names.filter((name) => name.startsWith(`${stem}-`) && name.endsWith(extension)).sort();
-    for (const name of backups.slice(0, Math.max(0, backups.length - maxBackups)))
-      await rm(join(dirname(path), name), { force: true });
+    const tooMany = maxBackups > 0 ? Math.max(0, backups.length - maxBackups) : 0;
+    const oldest = maxAgeDays > 0 ? `${stem}-${stamp(clock.now() - maxAgeDays * DAY_MS)}${extension}` : "";
+    for (const [index, name] of backups.entries())
+      if (index < tooMany || name < oldest) await rm(join(dirname(path), name), { force: true });
   }
+}
+
+/** The form of upstream's rotation: name-2026-01-02T03-04-05.678.log */
+function stamp(time: number): string {
+  return new Date(time).toISOString().slice(0, 23).replaceAll(":", "-");
 }
 
 function parts(path: string): { stem: string; extension: string } {
