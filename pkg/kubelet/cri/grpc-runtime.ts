@@ -1,6 +1,7 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import * as grpc from "@grpc/grpc-js";
+import { RealClock } from "#pkg/util/index.ts";
 import {
   fromContainer,
   fromContainerStatus,
@@ -18,6 +19,7 @@ import * as pb from "./generated/cri_pb.ts";
 import { assertExecutable, isRuntimeError, RuntimeError } from "./runtime.ts";
 import type { CallOptions, ContainerEvent, ListFilter, Runtime, RuntimeErrorCode } from "./runtime.ts";
 
+const WALL_CLOCK = new RealClock();
 /** Upstream's runtimeRequestTimeout. */
 const DEFAULT_TIMEOUT_MS = 120_000;
 /** An image pull is bounded by its own progress inside the runtime; this only ends a forgotten call. */
@@ -97,8 +99,8 @@ export class GrpcRuntime implements Runtime {
         (message: MessageShape<I>) => Buffer.from(toBinary(rpc.input, message)),
         (bytes: Buffer) => fromBinary(rpc.output, bytes),
         create(rpc.input, request),
-        // grpc-js wants the deadline as an absolute wall time of its own.
-        { deadline: new Date(performance.timeOrigin + performance.now() + timeoutMs) },
+        // By the wall clock, which grpc-js compares it with at once: a clock that was set must not end every call.
+        { deadline: WALL_CLOCK.now() + timeoutMs },
         (error, response) => {
           signal?.removeEventListener("abort", onAbort);
           if (error !== null) reject(translate(error));

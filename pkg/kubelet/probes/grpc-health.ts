@@ -1,5 +1,6 @@
 /** The gRPC health checking protocol (grpc.health.v1): one string in, one enum out, so the messages are coded by hand. */
 import * as grpc from "@grpc/grpc-js";
+import { RealClock } from "#pkg/util/index.ts";
 import type { Verdict } from "./net.ts";
 
 const SERVING = 1;
@@ -24,6 +25,8 @@ function decodeResponse(bytes: Buffer): number {
   return bytes.length >= 2 && bytes[0] === 0x08 ? bytes[1]! : 0;
 }
 
+const WALL_CLOCK = new RealClock();
+
 export function checkGrpc(
   host: string,
   port: number,
@@ -43,7 +46,8 @@ export function checkGrpc(
       client.close();
       resolve(verdict);
     };
-    const deadline = new Date(performance.timeOrigin + performance.now() + timeoutMs);
+    // By the wall clock, which grpc-js compares it with at once: a clock that was set must not end every call.
+    const deadline = WALL_CLOCK.now() + timeoutMs;
     const call = client.makeUnaryRequest(
       "/grpc.health.v1.Health/Check",
       encodeRequest,
