@@ -18,10 +18,14 @@ export interface ReinvokingPlugin {
 type Pass = "admit" | "validate";
 
 export class PluginChain implements AdmissionChain {
-  readonly #plugins: readonly AdmissionPlugin[];
+  /** The plugins that take part in each pass. */
+  readonly #plugins: Readonly<Record<Pass, readonly AdmissionPlugin[]>>;
+  readonly #settling: readonly AdmissionPlugin[];
   readonly #reinvoking: readonly ReinvokingPlugin[];
   constructor(plugins: readonly AdmissionPlugin[]) {
-    this.#plugins = plugins;
+    const having = (method: Pass | "settle") => plugins.filter((plugin) => plugin[method] !== undefined);
+    this.#plugins = { admit: having("admit"), validate: having("validate") };
+    this.#settling = having("settle");
     this.#reinvoking = plugins.filter(isReinvoking);
   }
   admit(attributes: AdmissionAttributes): void | Promise<void> {
@@ -33,13 +37,13 @@ export class PluginChain implements AdmissionChain {
     return this.#run("validate", attributes, 0);
   }
   settle(attributes: AdmissionAttributes, stored: boolean): void | Promise<void> {
-    const pending: Promise<void>[] = [];
-    for (const plugin of this.#plugins) {
-      if (plugin.settle === undefined || !plugin.handles(attributes)) continue;
-      const settled = plugin.settle(attributes, stored);
-      if (settled instanceof Promise) pending.push(settled);
+    let pending: Promise<void>[] | undefined;
+    for (const plugin of this.#settling) {
+      if (!plugin.handles(attributes)) continue;
+      const settled = plugin.settle!(attributes, stored);
+      if (settled instanceof Promise) (pending ??= []).push(settled);
     }
-    return pending.length === 0 ? undefined : Promise.all(pending).then(() => undefined);
+    return pending === undefined ? undefined : Promise.all(pending).then(() => undefined);
   }
 
   #secondPass(attributes: AdmissionAttributes): void | Promise<void> {
@@ -49,10 +53,11 @@ export class PluginChain implements AdmissionChain {
 
   /** Stays synchronous until a plugin returns a promise; most requests touch none that does. */
   #run(pass: Pass, attributes: AdmissionAttributes, start: number): void | Promise<void> {
-    for (let i = start; i < this.#plugins.length; i++) {
-      const plugin = this.#plugins[i]!;
-      if (plugin[pass] === undefined || !plugin.handles(attributes)) continue;
-      const result = plugin[pass](attributes);
+    const plugins = this.#plugins[pass];
+    for (let i = start; i < plugins.length; i++) {
+      const plugin = plugins[i]!;
+      if (!plugin.handles(attributes)) continue;
+      const result = plugin[pass]!(attributes);
       if (result instanceof Promise) return result.then(() => this.#run(pass, attributes, i + 1));
     }
     return undefined;
