@@ -44,9 +44,18 @@ export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Prom
   });
 }
 
+/** Memo: what is written in the same second has the same time. */
+let lastSecond = Number.NaN;
+let lastText = "";
+
 /** RFC 3339 in whole seconds: the wire form of metav1.Time. */
 export function formatTime(epochMs: number): string {
-  return `${new Date(epochMs).toISOString().slice(0, 19)}Z`;
+  const second = Math.floor(epochMs / 1000);
+  if (second !== lastSecond) {
+    lastText = `${new Date(epochMs).toISOString().slice(0, 19)}Z`;
+    lastSecond = second;
+  }
+  return lastText;
 }
 
 /** RFC 3339 with microseconds: the wire form of metav1.MicroTime. */

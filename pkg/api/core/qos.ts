@@ -27,6 +27,8 @@ export function qosClassOf(pod: Pick<Pod, "spec">): QosClass {
   let any = false;
   let guaranteed = true;
   for (const resources of all) {
+    // What leaves something open, as most do, cannot be guaranteed any more: then only "anything at all" matters.
+    if (any && !guaranteed) break;
     const requests = amounts(resources?.requests);
     const limits = amounts(resources?.limits);
     if (requests.size > 0 || limits.size > 0) any = true;

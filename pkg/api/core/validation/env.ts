@@ -151,12 +151,13 @@ function validateValueFrom({ value, valueFrom }: EnvVar, path: string): FieldErr
 }
 
 export function validateEnv(env: readonly EnvVar[] | undefined, path: string): FieldError[] {
-  return each(env, path, (variable, at) => [
-    ...(isEmpty(variable.name)
+  return each(env, path, (variable, at) => {
+    const errors = isEmpty(variable.name)
       ? [required(`${at}.name`)]
-      : allInvalid(`${at}.name`, variable.name, isEnvVarName(variable.name))),
-    ...validateValueFrom(variable, `${at}.valueFrom`),
-  ]);
+      : allInvalid(`${at}.name`, variable.name, isEnvVarName(variable.name));
+    if (variable.valueFrom !== undefined) errors.push(...validateValueFrom(variable, `${at}.valueFrom`));
+    return errors;
+  });
 }
 
 export function validateEnvFrom(sources: readonly EnvFromSource[] | undefined, path: string): FieldError[] {

@@ -59,6 +59,7 @@ export function validateResourceQuantity(name: string, amount: string | number, 
 }
 
 function validateContainerResourceName(name: string, path: string): FieldError[] {
+  if (STANDARD_CONTAINER.has(name)) return [];
   const errors = allInvalid(path, name, isQualifiedName(name));
   if (errors.length > 0) return errors;
   if (!name.includes("/")) {
@@ -111,7 +112,8 @@ function validateList(
   validateName: (name: string, path: string) => FieldError[],
 ): FieldError[] {
   const errors: FieldError[] = [];
-  for (const [name, amount] of Object.entries(list ?? {})) {
+  if (list === undefined) return errors;
+  for (const [name, amount] of Object.entries(list)) {
     const at = `${path}[${name}]`;
     errors.push(...validateName(name, at), ...validateResourceQuantity(name, amount, at));
     if (isHugePages(name)) errors.push(...validateHugePages(name, amount, at));

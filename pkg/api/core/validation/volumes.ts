@@ -162,12 +162,12 @@ function validateProjection(projection: VolumeProjection, path: string): FieldEr
 
 /** Files that a projection writes, for the check that no two write the same one. */
 function projectedPaths({ secret, configMap, downwardAPI, serviceAccountToken }: VolumeProjection): string[] {
-  return [
-    ...(secret?.items ?? []).map(({ path }) => path),
-    ...(configMap?.items ?? []).map(({ path }) => path),
-    ...(downwardAPI?.items ?? []).map(({ path }) => path),
-    ...(serviceAccountToken === undefined ? [] : [serviceAccountToken.path]),
-  ].filter((path) => !isEmpty(path));
+  const paths: string[] = [];
+  for (const items of [secret?.items, configMap?.items, downwardAPI?.items]) {
+    for (const { path } of items ?? []) if (!isEmpty(path)) paths.push(path);
+  }
+  if (!isEmpty(serviceAccountToken?.path)) paths.push(serviceAccountToken!.path);
+  return paths;
 }
 
 function validateProjected(source: ProjectedVolumeSource, path: string): FieldError[] {
@@ -265,9 +265,11 @@ function validateSource(volume: Volume, type: string, path: string): FieldError[
 
 /** The volume's sources, by field name. */
 export function volumeSources(volume: Volume): string[] {
-  return Object.entries(volume)
-    .filter(([field, value]) => field !== "name" && value !== undefined)
-    .map(([field]) => field);
+  const sources: string[] = [];
+  for (const field in volume) {
+    if (field !== "name" && volume[field as keyof Volume] !== undefined) sources.push(field);
+  }
+  return sources;
 }
 
 function validateVolume(volume: Volume, podName: string | undefined, path: string): FieldError[] {
