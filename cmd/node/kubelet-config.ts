@@ -34,7 +34,7 @@ export function kubeletConfig(flags: FlagValues<typeof nodeFlags>, nodeIP: strin
     resolvConf: flags["resolv-conf"],
     nodeIP,
     hostname: flags["hostname-override"],
-    nodeLabels: { ...(flags.dns ? { [DNS_NODE_LABEL]: "" } : {}), ...flags["node-labels"] },
+    nodeLabels: { [DNS_NODE_LABEL]: String(flags.dns), ...flags["node-labels"] },
     registerWithTaints: flags["register-with-taints"].map(parseTaint),
     registerNode: flags["register-node"],
     providerID: flags["provider-id"],

@@ -10,7 +10,7 @@ const node = (name: string, addresses: string[], more: { dns?: boolean; ready?: 
     uid: name,
     resourceVersion: "1",
     creationTimestamp: "2026-01-01T00:00:00Z",
-    labels: more.dns === false ? {} : { [DNS_NODE_LABEL]: "" },
+    labels: { [DNS_NODE_LABEL]: String(more.dns !== false) },
   },
   spec: {},
   status: {

@@ -8,7 +8,7 @@ import type { EndpointSlice } from "#pkg/api/types/discovery-v1.ts";
 import type { Service } from "#pkg/api/types/core-v1.ts";
 import { CLUSTER_DNS_PORT } from "./cluster-dns.ts";
 
-/** Nodes that answer cluster DNS carry this label. */
+/** Says of every node whether it answers cluster DNS: "true" or "false", so that one that ceases to is heard of. */
 export const DNS_NODE_LABEL = "kubits.io/cluster-dns";
 const NAMESPACE = "kube-system";
 const SERVICE = "kube-dns";
@@ -50,7 +50,7 @@ export function dnsService(clusterIP: string): Draft<Service> {
 }
 
 function answersDns({ metadata }: Node): boolean {
-  return Object.hasOwn(metadata.labels ?? {}, DNS_NODE_LABEL);
+  return metadata.labels?.[DNS_NODE_LABEL] === "true";
 }
 
 /**
@@ -79,12 +79,14 @@ export function dnsEndpoints(all: readonly Node[], family: Family): Endpoint[] {
     .sort((a, b) => (a.nodeName < b.nodeName ? -1 : 1));
 }
 
-function dnsSlice(family: Family, endpoints: Endpoint[]): Draft<EndpointSlice> {
+function dnsSlice(family: Family, { metadata }: Service, endpoints: Endpoint[]): Draft<EndpointSlice> {
   return {
     metadata: {
       name: SLICES[family],
       namespace: NAMESPACE,
       labels: { "kubernetes.io/service-name": SERVICE, "endpointslice.kubernetes.io/managed-by": "kubits-cluster-dns" },
+      // It goes with its Service, so that one of somebody else's (CoreDNS) with the same name starts afresh.
+      ownerReferences: [{ apiVersion: "v1", kind: "Service", name: SERVICE, uid: metadata.uid }],
     },
     addressType: family,
     endpoints,
@@ -144,24 +146,26 @@ export class DnsServiceController implements Controller {
   async #converge(endpoints: Record<Family, Endpoint[]>, signal: AbortSignal): Promise<void> {
     const { client, clusterIP } = this.#deps;
     // Looked up first: a create with a fixed address is refused for the address before anyone sees that the name is taken.
+    let service: Service;
     try {
-      await client.get(services, { namespace: NAMESPACE, name: SERVICE }, { signal });
+      service = await client.get(services, { namespace: NAMESPACE, name: SERVICE }, { signal });
     } catch (error) {
       if (!isNotFound(error)) throw error;
-      await client.create(services, dnsService(clusterIP), { signal });
+      service = await client.create(services, dnsService(clusterIP), { signal });
     }
-    for (const family of ["IPv4", "IPv6"] as const) await this.#writeSlice(family, endpoints[family], signal);
+    for (const family of ["IPv4", "IPv6"] as const)
+      await this.#writeSlice(dnsSlice(family, service, endpoints[family]), signal);
   }
 
-  async #writeSlice(family: Family, endpoints: Endpoint[], signal: AbortSignal): Promise<void> {
+  async #writeSlice(slice: Draft<EndpointSlice>, signal: AbortSignal): Promise<void> {
     const { client } = this.#deps;
-    const slice = dnsSlice(family, endpoints);
+    const key = { namespace: NAMESPACE, name: slice.metadata.name! };
     try {
-      await client.patch(endpointSlices, { namespace: NAMESPACE, name: SLICES[family] }, "merge", slice, { signal });
+      await client.patch(endpointSlices, key, "merge", slice, { signal });
     } catch (error) {
       if (!isNotFound(error)) throw error;
       // A family that no node has needs no slice.
-      if (endpoints.length > 0) await client.create(endpointSlices, slice, { signal });
+      if ((slice.endpoints ?? []).length > 0) await client.create(endpointSlices, slice, { signal });
     }
   }
 }

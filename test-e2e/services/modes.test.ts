@@ -91,6 +91,32 @@ for (const mode of ["nftables", "userspace", "iptables"]) {
   );
 }
 
+test(
+  "a node without DNS of its own asks another's; a Service of somebody else takes over",
+  { timeout: 120_000 },
+  async () => {
+    const [, two] = lab.nodes;
+    const slice = (name: string) =>
+      cluster.try(["-n", "kube-system", "get", "endpointslice", name, "-o", "jsonpath={.endpoints[*].nodeName}"]);
+    await two!.daemons.stop("kubits-node");
+    lab.startNode(two!, ["--dns=false"]);
+    await eventually("only the first node answers", async () =>
+      (await slice("kube-dns-nodes")).stdout === lab.nodes[0]!.name ? true : undefined,
+    );
+    await eventually("pods of the second node resolve", async () =>
+      (await cluster.exec("web", "getent", "hosts", "web.default")).includes("web.default.svc.cluster.local")
+        ? true
+        : undefined,
+    );
+    // As when CoreDNS takes the place: the add-on is off, and its Service goes.
+    await lab.master.daemons.stop("kubits-master");
+    await lab.startMaster(["--addons=bootstrap-tokens"]);
+    await cluster.kubectl(["-n", "kube-system", "delete", "service", "kube-dns"]);
+    for (const name of ["kube-dns-nodes", "kube-dns-nodes-ipv6"])
+      await eventually(`${name} is gone`, async () => ((await slice(name)).exitCode === 0 ? undefined : true), 60_000);
+  },
+);
+
 test("traffic distribution prefers the own zone while it has an endpoint", { timeout: 120_000 }, async () => {
   const [one, two] = lab.nodes;
   for (const [node, zone] of [
