@@ -1,0 +1,164 @@
+import assert from "node:assert/strict";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { pods } from "#pkg/api/refs.ts";
+import type { Pod } from "#pkg/api/types/core-v1.ts";
+import type { Client } from "#pkg/client/index.ts";
+import { RealClock, silentLogger } from "#pkg/util/index.ts";
+import type { Runtime } from "./cri/runtime.ts";
+import { createKubelet } from "./index.ts";
+import { podOf, startCluster, waitForPod } from "./testing/cluster.ts";
+import type { TestCluster } from "./testing/cluster.ts";
+import { startContainerd } from "./testing/containerd.ts";
+import type { TestContainerd } from "./testing/containerd.ts";
+import { Crash } from "./testing/crash.ts";
+import type { CrashPoint } from "./testing/crash.ts";
+
+const NODE = "walk";
+const IMAGE = "busybox:1.35";
+const LIMIT_MS = 60_000;
+/** Far more than a pod has; a walk that never ends is a fault of its own. */
+const MAX_STEPS = 40;
+
+const ready = (pod: Pod) => pod.status?.conditions?.find(({ type }) => type === "Ready")?.status === "True";
+
+/** A pod with something of everything that has to be set up and taken down again. */
+const podToWalk = (name: string) =>
+  podOf(name, NODE, {
+    volumes: [{ name: "memory", emptyDir: { medium: "Memory" } }],
+    initContainers: [{ name: "init", image: IMAGE, imagePullPolicy: "Never", command: ["true"] }],
+    containers: [
+      {
+        name: "c",
+        image: IMAGE,
+        imagePullPolicy: "Never",
+        command: ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.2; done"],
+        volumeMounts: [{ name: "memory", mountPath: "/memory" }],
+      },
+    ],
+  });
+
+describe("a pod survives the death of its kubelet", () => {
+  let containerd: TestContainerd;
+  let cluster: TestCluster;
+  before(async () => {
+    containerd = await startContainerd("10.213.9");
+    cluster = await startCluster();
+  });
+  after(async () => {
+    try {
+      await cluster.stop();
+    } finally {
+      await containerd.stop();
+    }
+  });
+
+  function startKubelet(runtime: Runtime, client: Client): { stop(): Promise<void>; abandon(): void } {
+    const { directory, cgroupRoot } = containerd;
+    const abort = new AbortController();
+    const config = {
+      rootDirectory: join(directory, "kubelet"),
+      podLogsDir: join(directory, "pods"),
+      containerLogsDir: join(directory, "containers"),
+      cgroupRoot,
+      port: 0,
+      address: "127.0.0.1",
+      healthzPort: 0,
+      anonymousAuth: true,
+      authorizationMode: "AlwaysAllow" as const,
+    };
+    const clock = new RealClock();
+    const deps = { client, runtime, nodeName: NODE, clock, log: silentLogger, config };
+    const running = createKubelet(deps).run(abort.signal);
+    return {
+      async stop() {
+        abort.abort();
+        await running;
+      },
+      abandon() {
+        abort.abort();
+        running.catch(() => undefined); // it is dead: whatever it says about that, nobody hears
+      },
+    };
+  }
+
+  async function gone(name: string): Promise<void> {
+    const end = performance.now() + LIMIT_MS;
+    while ((await cluster.client.list(pods, { fieldSelector: `metadata.name=${name}` })).items.length > 0) {
+      assert.ok(performance.now() < end, `pod ${name} is still there`);
+      await delay(20);
+    }
+  }
+
+  /** Nothing may be left of a pod in the runtime, in the file system or among the mounts. */
+  async function assertNoTrace(uid: string): Promise<void> {
+    const { runtime, directory } = containerd;
+    const end = performance.now() + LIMIT_MS;
+    for (;;) {
+      const left = [
+        ...(await runtime.listSandboxes({ podUid: uid })).map(({ id }) => `sandbox ${id}`),
+        ...(await runtime.listContainers({ podUid: uid })).map(({ id }) => `container ${id}`),
+        ...readFileSync("/proc/self/mountinfo", "utf8")
+          .split("\n")
+          .filter((line) => line.includes(uid)),
+        ...[join(directory, "kubelet/pods", uid)].filter((path) => existsSync(path)),
+      ];
+      if (left.length === 0) return;
+      assert.ok(performance.now() < end, `left over: ${left.join(", ")}`);
+      await delay(50);
+    }
+  }
+
+  /** Lets a pod live from creation to removal while its kubelet dies at the point. Answers where that was. */
+  async function live(name: string, point: CrashPoint): Promise<string | undefined> {
+    const crash = new Crash(containerd.runtime, cluster.client, point);
+    const first = startKubelet(crash.runtime, crash.client);
+    const { uid } = (await cluster.client.create(pods, podToWalk(name))).metadata;
+    let died = await Promise.race([crash.happened, waitForPod(cluster.client, name, ready).then(() => undefined)]);
+    const diedBeforeReady = died !== undefined;
+    let second: ReturnType<typeof startKubelet> | undefined;
+    const takeOver = () => {
+      first.abandon();
+      second = startKubelet(containerd.runtime, cluster.client);
+    };
+    if (diedBeforeReady) takeOver();
+    const pod = await waitForPod(cluster.client, name, ready);
+    const statuses = [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])];
+    assert.deepEqual(
+      statuses.map(({ name: container, restartCount }) => [container, restartCount]),
+      [
+        ["init", 0],
+        ["c", 0],
+      ],
+      `died at ${died}`,
+    );
+    const sandboxes = await containerd.runtime.listSandboxes({ podUid: uid });
+    assert.equal(sandboxes.filter(({ state }) => state === "Ready").length, 1, `died at ${died}`);
+    await cluster.client.delete(pods, { namespace: "default", name });
+    if (!diedBeforeReady) {
+      died = await Promise.race([crash.happened, gone(name).then(() => undefined)]);
+      if (died !== undefined) takeOver();
+    }
+    await gone(name);
+    await assertNoTrace(uid);
+    await (second ?? first).stop();
+    return died;
+  }
+
+  for (const when of ["before", "after"] as const) {
+    test(`killed ${when} each call that changes the runtime: nothing restarted, nothing leaked`, async () => {
+      const points: string[] = [];
+      for (let step = 1; ; step++) {
+        assert.ok(step <= MAX_STEPS, points.join(", "));
+        const died = await live(`walk-${when}-${step}`, { step, when });
+        if (died === undefined) break;
+        points.push(died);
+      }
+      // The walk came through all of a pod's life.
+      for (const name of ["runSandbox", "createContainer", "startContainer", "stopContainer", "stopSandbox"])
+        assert.ok(points.includes(name), `${name} is not among ${points.join(", ")}`);
+    });
+  }
+});

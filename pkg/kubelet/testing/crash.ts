@@ -1,0 +1,69 @@
+/** Ends a kubelet as kill -9 would, at a chosen call: from then on nothing that it does reaches the runtime or the API. */
+import type { Client } from "#pkg/client/index.ts";
+import { RuntimeError } from "../cri/runtime.ts";
+import type { Runtime } from "../cri/runtime.ts";
+
+/** Calls that change what the runtime holds, which are the steps of a pod's life. */
+const STEPS = [
+  "runSandbox",
+  "createContainer",
+  "startContainer",
+  "stopContainer",
+  "stopSandbox",
+  "removeContainer",
+  "removeSandbox",
+] as const;
+type Step = (typeof STEPS)[number];
+const isStep = (name: PropertyKey): name is Step => (STEPS as readonly PropertyKey[]).includes(name);
+
+type Method = (...args: unknown[]) => unknown;
+
+/** The same object with every method in `around`'s hands. */
+function wrapped<T extends object>(target: T, around: (name: PropertyKey, call: () => unknown) => unknown): T {
+  return new Proxy(target, {
+    get(object, name) {
+      const value = Reflect.get(object, name) as unknown;
+      if (typeof value !== "function") return value;
+      return (...args: unknown[]) => around(name, () => (value as Method).apply(object, args));
+    },
+  });
+}
+
+export interface CrashPoint {
+  /** Which of the steps, counted from 1. */
+  readonly step: number;
+  /** Whether the runtime still carries the step out. */
+  readonly when: "before" | "after";
+}
+
+/** A runtime and a client for one kubelet that dies at the given point. */
+export class Crash {
+  readonly runtime: Runtime;
+  readonly client: Client;
+  /** Resolves to the step's name when the kubelet has died. */
+  readonly happened: Promise<Step>;
+  #steps = 0;
+  #died: Step | undefined;
+  #announce: (step: Step) => void = () => undefined;
+
+  constructor(runtime: Runtime, client: Client, point: CrashPoint) {
+    this.happened = new Promise((resolve) => (this.#announce = resolve));
+    this.runtime = wrapped(runtime, (name, call) => {
+      if (this.#died !== undefined && name !== "close") return this.#refuse();
+      if (!isStep(name) || ++this.#steps !== point.step) return call();
+      return this.#die(name, point.when, call);
+    });
+    this.client = wrapped(client, (_name, call) => (this.#died === undefined ? call() : this.#refuse()));
+  }
+
+  async #die(step: Step, when: CrashPoint["when"], call: () => unknown): Promise<never> {
+    this.#died = step;
+    if (when === "after") await call();
+    this.#announce(step);
+    return this.#refuse();
+  }
+
+  #refuse(): Promise<never> {
+    return Promise.reject(new RuntimeError("Unavailable", "the kubelet is dead"));
+  }
+}
