@@ -22,6 +22,12 @@ const LIMIT_MS = 60_000;
 /** Far more than a pod has; a walk that never ends is a fault of its own. */
 const MAX_STEPS = 40;
 
+interface RunningKubelet {
+  stop(): Promise<void>;
+  /** For one that died already. */
+  abandon(): void;
+}
+
 const ready = (pod: Pod) => pod.status?.conditions?.find(({ type }) => type === "Ready")?.status === "True";
 
 /** A pod with something of everything that has to be set up and taken down again. */
@@ -43,11 +49,13 @@ const podToWalk = (name: string) =>
 describe("a pod survives the death of its kubelet", () => {
   let containerd: TestContainerd;
   let cluster: TestCluster;
+  const kubelets = new Set<RunningKubelet>();
   before(async () => {
     containerd = await startContainerd("10.213.9");
     cluster = await startCluster();
   });
   after(async () => {
+    for (const kubelet of kubelets) kubelet.abandon();
     try {
       await cluster.stop();
     } finally {
@@ -55,7 +63,7 @@ describe("a pod survives the death of its kubelet", () => {
     }
   });
 
-  function startKubelet(runtime: Runtime, client: Client): { stop(): Promise<void>; abandon(): void } {
+  function startKubelet(runtime: Runtime, client: Client): RunningKubelet {
     const { directory, cgroupRoot } = containerd;
     const abort = new AbortController();
     const config = {
@@ -72,16 +80,20 @@ describe("a pod survives the death of its kubelet", () => {
     const clock = new RealClock();
     const deps = { client, runtime, nodeName: NODE, clock, log: silentLogger, config };
     const running = createKubelet(deps).run(abort.signal);
-    return {
+    const kubelet: RunningKubelet = {
       async stop() {
+        kubelets.delete(kubelet);
         abort.abort();
         await running;
       },
       abandon() {
+        kubelets.delete(kubelet);
         abort.abort();
         running.catch(() => undefined); // it is dead: whatever it says about that, nobody hears
       },
     };
+    kubelets.add(kubelet);
+    return kubelet;
   }
 
   async function gone(name: string): Promise<void> {
@@ -118,7 +130,7 @@ describe("a pod survives the death of its kubelet", () => {
     const { uid } = (await cluster.client.create(pods, podToWalk(name))).metadata;
     let died = await Promise.race([crash.happened, waitForPod(cluster.client, name, ready).then(() => undefined)]);
     const diedBeforeReady = died !== undefined;
-    let second: ReturnType<typeof startKubelet> | undefined;
+    let second: RunningKubelet | undefined;
     const takeOver = () => {
       first.abandon();
       second = startKubelet(containerd.runtime, cluster.client);
@@ -137,12 +149,12 @@ describe("a pod survives the death of its kubelet", () => {
     const sandboxes = await containerd.runtime.listSandboxes({ podUid: uid });
     assert.equal(sandboxes.filter(({ state }) => state === "Ready").length, 1, `died at ${died}`);
     await cluster.client.delete(pods, { namespace: "default", name });
+    const removed = gone(name).then(() => assertNoTrace(uid));
     if (!diedBeforeReady) {
-      died = await Promise.race([crash.happened, gone(name).then(() => undefined)]);
+      died = await Promise.race([crash.happened, removed.then(() => undefined)]);
       if (died !== undefined) takeOver();
     }
-    await gone(name);
-    await assertNoTrace(uid);
+    await removed;
     await (second ?? first).stop();
     return died;
   }

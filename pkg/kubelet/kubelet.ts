@@ -137,9 +137,10 @@ class KubeletProcess {
     await pleg.relist(signal);
     manager.start(podInformer, signal);
     factory.start(signal);
-    const running = [pleg.run(signal), agent.run(signal), this.#followRuntime(agent, manager)];
-    if (config.staticPodPath !== "") running.push(maintenance.runStaticPods());
+    const running: Promise<unknown>[] = [pleg.run(signal), agent.run(signal), this.#followRuntime(agent, manager)];
+    running.push((await maintenance.followStaticPods()).following);
     await factory.synced(signal);
+    // Only now is a pod that the runtime has and nobody names an orphan.
     manager.sourcesReady();
     await manager.cleanDirectories(parts.volumes);
     this.#log.info({ node: this.#deps.nodeName, port: this.#port }, "The kubelet is running");

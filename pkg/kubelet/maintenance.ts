@@ -12,6 +12,8 @@ import type { PodManager } from "./pod/manager.ts";
 import { reconcileMirrors } from "./static/mirror.ts";
 import { StaticPodSource } from "./static/source.ts";
 
+/** Upstream's housekeeping period. It costs nothing where there is no orphan. */
+const ORPHAN_PERIOD_MS = 2000;
 const HOUSEKEEPING_PERIOD_MS = 60_000;
 const IMAGE_GC_PERIOD_MS = 300_000;
 const LOG_PERIOD_MS = 10_000;
@@ -56,24 +58,27 @@ export class Maintenance {
     }
   }
 
-  async runStaticPods(): Promise<void> {
-    const { client, nodeName } = this.#host;
+  /** Reads the static pods' manifests, then goes on following them: resolves, once they are known, to what follows. */
+  async followStaticPods(): Promise<{ readonly following: Promise<unknown> }> {
+    const { client, nodeName, clock, log, signal } = this.#host;
     const { manager } = this.#parts;
     const { staticPodPath, fileCheckFrequencySeconds } = this.#host.config;
+    if (staticPodPath === "") return { following: Promise.resolve() };
     const source = new StaticPodSource({
       directory: staticPodPath,
       nodeName,
-      clock: this.#host.clock,
-      log: this.#host.log,
+      clock,
+      log,
       periodMs: fileCheckFrequencySeconds * 1000,
       onPods: (found) => manager.setStatic(found),
     });
-    const mirrors = () =>
-      reconcileMirrors(client, this.#host.node(), manager.staticPods(), manager.mirrors(), this.#host.signal);
-    await Promise.all([
-      source.run(this.#host.signal),
+    await source.refresh();
+    const mirrors = () => reconcileMirrors(client, this.#host.node(), manager.staticPods(), manager.mirrors(), signal);
+    const following = Promise.all([
+      source.run(signal),
       this.#every(MIRROR_PERIOD_MS, "Updating mirror pods failed", mirrors),
     ]);
+    return { following };
   }
 
   async evict(): Promise<void> {
@@ -157,11 +162,13 @@ export class Maintenance {
     });
   }
 
-  cleanUp(): Promise<void> {
+  async cleanUp(): Promise<void> {
     const { manager, volumes, cgroups, pleg } = this.#parts;
-    return this.#every(HOUSEKEEPING_PERIOD_MS, "Housekeeping failed", async () => {
+    const orphans = this.#every(ORPHAN_PERIOD_MS, "Removing orphaned pods failed", async () => manager.cleanOrphans());
+    const leftovers = this.#every(HOUSEKEEPING_PERIOD_MS, "Housekeeping failed", async () => {
       await manager.cleanDirectories(volumes);
       await cgroups.removeOrphans(new Set([...manager.workers().map(({ uid }) => uid), ...pleg.uids()]));
     });
+    await Promise.all([orphans, leftovers]);
   }
 }

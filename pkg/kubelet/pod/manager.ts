@@ -46,7 +46,13 @@ export class PodManager {
   /** From now on pods the runtime has and no source names are orphans. */
   sourcesReady(): void {
     this.#sourcesReady = true;
-    for (const uid of this.#deps.worker.pleg.uids()) this.onRuntimeChange(uid);
+    this.cleanOrphans();
+  }
+
+  /** Begins to remove whatever the runtime has of pods without a worker: again, where an earlier attempt failed. */
+  cleanOrphans(): void {
+    if (!this.#sourcesReady) return;
+    for (const uid of this.#deps.worker.pleg.uids()) if (!this.#workers.has(uid)) void this.#cleanOrphan(uid);
   }
 
   /** Resolves when no worker runs any more: after the signal has aborted. */
@@ -173,19 +179,19 @@ export class PodManager {
   async #cleanOrphan(uid: string): Promise<void> {
     const signal = this.#signal;
     if (signal === undefined || this.#cleaning.has(uid)) return;
-    const { pleg, runtime, lifecycle, volumes } = this.#deps.worker;
-    const observed = pleg.get(uid);
-    if (observed.sandboxes.length === 0 && observed.containers.length === 0) return;
+    const { worker, log } = this.#deps;
     this.#cleaning.add(uid);
     try {
-      this.#deps.log.info({ podUid: uid }, "Removing a pod that no source knows");
-      await lifecycle.stopPod(undefined, observed, ORPHAN_GRACE_SECONDS, "", () => undefined, signal);
-      await removeRuntimePod(runtime, await pleg.refresh(uid, signal), signal);
-      await pleg.refresh(uid, signal);
-      await volumes.tearDown(uid);
+      // What was last seen may be from before somebody else, a kubelet that died, ended it.
+      const observed = await worker.pleg.refresh(uid, signal);
+      log.info({ podUid: uid }, "Removing a pod that no source knows");
+      await worker.lifecycle.stopPod(undefined, observed, ORPHAN_GRACE_SECONDS, "", () => undefined, signal);
+      await worker.pleg.refresh(uid, signal);
+      await removeRuntimePod(worker, uid, signal);
+      await worker.volumes.tearDown(uid);
     } catch (err) {
       if (!signal.aborted)
-        this.#deps.log.warn({ err, podUid: uid }, "Removing an orphaned pod failed; the next relist tries again");
+        log.warn({ err, podUid: uid }, "Removing an orphaned pod failed; the next housekeeping tries again");
     } finally {
       this.#cleaning.delete(uid);
     }

@@ -2,11 +2,10 @@
 import { rm } from "node:fs/promises";
 import { pods } from "#pkg/api/refs.ts";
 import { isConflict, isNotFound, keyOf } from "#pkg/apimachinery/index.ts";
-import type { Runtime } from "../cri/runtime.ts";
 import { podLogDirectory } from "./configs.ts";
-import type { ObservedPod } from "./observed.ts";
 import { isMirrorPod } from "./spec.ts";
 import type { PodSubject } from "./subject.ts";
+import type { WorkerDeps } from "./worker-deps.ts";
 
 /** A finalizer may keep the object for long: the API is not asked to drop it more often than this. */
 const DELETE_AGAIN_MS = 30_000;
@@ -34,9 +33,8 @@ export class Retirement {
     if (!deleted && !removed) return false;
     if (deleted && !removed && !isMirrorPod(pod)) await this.#deleteObject(signal);
     // A finalizer may keep the object: containers go all the same, the worker stays until the object does.
-    await removeRuntimePod(deps.runtime, deps.pleg.get(uid), signal);
+    await removeRuntimePod(deps, uid, signal);
     await rm(podLogDirectory(deps.config.podLogsDir, pod), { recursive: true, force: true });
-    await deps.pleg.refresh(uid, signal);
     if (!this.#subject.removed) return false;
     for (const part of [deps.puller, deps.crashBackoff, deps.resources, deps.status]) part.forget(uid);
     return true;
@@ -56,8 +54,16 @@ export class Retirement {
   }
 }
 
-/** Removes stopped containers and sandboxes of a pod. */
-export async function removeRuntimePod(runtime: Runtime, observed: ObservedPod, signal: AbortSignal): Promise<void> {
-  await Promise.all(observed.containers.map(({ id }) => runtime.removeContainer(id, { signal })));
-  await Promise.all(observed.sandboxes.map(({ id }) => runtime.removeSandbox(id, { signal })));
+/** Removes a pod's stopped containers and sandboxes; rejects as long as the runtime still has any of them. */
+export async function removeRuntimePod(
+  { runtime, pleg }: Pick<WorkerDeps, "runtime" | "pleg">,
+  uid: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const { containers, sandboxes } = pleg.get(uid);
+  await Promise.all(containers.map(({ id }) => runtime.removeContainer(id, { signal })));
+  await Promise.all(sandboxes.map(({ id }) => runtime.removeSandbox(id, { signal })));
+  const left = await pleg.refresh(uid, signal);
+  if (left.containers.length + left.sandboxes.length > 0)
+    throw new Error("containers or sandboxes of the pod came up while it was being removed");
 }

@@ -103,8 +103,18 @@ export class StaticPodSource {
     }
   }
 
+  /** Reads the directory once and tells what is there. */
+  async refresh(): Promise<void> {
+    const { directory, log, onPods } = this.#deps;
+    try {
+      onPods(await this.read());
+    } catch (err) {
+      log.warn({ err, directory }, "Reading static pods failed");
+    }
+  }
+
   async run(signal: AbortSignal): Promise<void> {
-    const { directory, clock, log, periodMs, onPods } = this.#deps;
+    const { directory, clock, log, periodMs } = this.#deps;
     while (!signal.aborted) {
       const wake = new AbortController();
       const bounded = AbortSignal.any([signal, wake.signal]);
@@ -114,11 +124,7 @@ export class StaticPodSource {
       } catch (err) {
         log.debug({ err, directory }, "The directory of static pods cannot be watched");
       }
-      try {
-        onPods(await this.read());
-      } catch (err) {
-        log.warn({ err, directory }, "Reading static pods failed");
-      }
+      await this.refresh();
       await sleep(clock, periodMs, bounded).catch(() => undefined); // woken or aborted
       wake.abort();
       // An editor writes in several steps.

@@ -102,12 +102,18 @@ export async function startContainerd(subnet: string): Promise<TestContainerd> {
         await runtime.version({ timeoutMs: 1000 });
         return;
       } catch (error) {
-        if (attempt > 100) throw new Error(readFileSync(join(directory, "containerd.log"), "utf8"), { cause: error });
+        if (attempt > 600) throw new Error(readFileSync(join(directory, "containerd.log"), "utf8"), { cause: error });
         await delay(100);
       }
     }
   };
-  await answering();
+  try {
+    await answering();
+  } catch (error) {
+    runtime.close();
+    await exit("SIGKILL");
+    throw error;
+  }
   for (const reference of Object.values(IMAGES)) {
     execFileSync("ctr", ["-a", socket, "-n", "k8s.io", "images", "import", archiveOf(reference)], { stdio: "ignore" });
   }
