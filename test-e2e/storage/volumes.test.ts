@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { eventually, useCluster } from "../framework/lab.ts";
-import { pod } from "../framework/manifests.ts";
+import { BUSYBOX, pod } from "../framework/manifests.ts";
 
 const context = useCluster("volumes");
 
@@ -157,6 +157,38 @@ test(
     );
   },
 );
+
+test("a link that a container plants in a volume leads no other container out of it", { timeout: 90_000 }, async () => {
+  const { cluster } = context;
+  const volumeMounts = [{ name: "data", mountPath: "/data" }];
+  const command = ["sh", "-c", "mkdir /data/inside; ln -s inside /data/fine; ln -s / /data/out"];
+  await cluster.apply(
+    pod("planted", {
+      spec: {
+        volumes: [{ name: "data", emptyDir: {} }],
+        initContainers: [{ name: "planter", image: BUSYBOX, command, volumeMounts }],
+        containers: ["fine", "out/etc"].map((subPath, index) => ({
+          name: `c${index}`,
+          image: BUSYBOX,
+          command: ["sleep", "600"],
+          volumeMounts: [{ ...volumeMounts[0], subPath }],
+        })),
+      },
+    }),
+  );
+  const states = await eventually("one runs, one does not", async () => {
+    const { status } = await cluster.get<{ status: { containerStatuses?: Array<{ state: Record<string, object> }> } }>(
+      "pod",
+      "planted",
+    );
+    const [fine, out] = (status.containerStatuses ?? []).map(({ state }) => state);
+    return fine?.["running"] !== undefined && "message" in (out?.["waiting"] ?? {}) ? out : undefined;
+  });
+  assert.deepEqual(states["waiting"], {
+    reason: "CreateContainerConfigError",
+    message: 'failed to prepare subPath for volumeMount "data" of container "c1"',
+  });
+});
 
 test("a claim is bound on first use and keeps its data over pods", { timeout: 120_000 }, async () => {
   const { cluster } = context;
