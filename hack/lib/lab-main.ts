@@ -9,12 +9,12 @@ import { VmLab } from "./vm/vm-lab.ts";
 
 const CACHE_DIR = "/var/cache/kubits";
 
-const HELP = `Usage: sudo hack/lab up [OPTION]... | hack/lab down [DIR] | hack/lab exec DIR NODE COMMAND...
+const HELP = `Usage: sudo hack/lab up [OPTION]... | hack/lab down DIR|--all | hack/lab exec DIR NODE COMMAND...
 
 A cluster of several nodes on this machine: a network namespace per node, each with its own containerd and
 kubits-node; the first node also runs kubits-master.
   up     starts a lab and prints its directory
-  down   stops a lab (all labs without DIR) and removes every trace
+  down   stops a lab, or with --all every lab of this machine, and removes every trace
   exec   runs a command on a node, e.g. hack/lab exec DIR 1 kubectl get nodes
 
 Options of up:
@@ -42,6 +42,7 @@ const { values, positionals } = parseArgs({
     docker: { type: "boolean", default: false },
     "master-arg": { type: "string", multiple: true, default: [] },
     "node-arg": { type: "string", multiple: true, default: [] },
+    all: { type: "boolean", default: false },
     vm: { type: "boolean", default: false },
     set: { type: "string", multiple: true, default: [] },
     memory: { type: "string", default: "1536" },
@@ -101,7 +102,8 @@ if (values.help || command === undefined) {
   console.error(`\n  hack/lab exec ${lab.dir} 1 kubectl get nodes\n`);
   console.log(lab.dir);
 } else if (command === "down") {
-  const dirs = dir === undefined ? globSync(join(tmpdir(), "klab{,vm}-*")) : [dir];
+  if (dir === undefined && !values.all) throw new Error("down needs the lab's directory, or --all");
+  const dirs = values.all ? globSync(join(tmpdir(), "klab{,vm}-*")) : [dir!];
   for (const each of dirs.filter(isLab)) {
     await (isVmLab(each) ? VmLab : Lab).attach(each).destroy();
     console.log(`removed ${each}`);
