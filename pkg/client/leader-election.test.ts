@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import type { Lease } from "#pkg/api/types/coordination-v1.ts";
 import { serviceUnavailable } from "#pkg/apimachinery/index.ts";
 import type { KubeObject } from "#pkg/apimachinery/index.ts";
-import { FakeClock, silentLogger } from "#pkg/util/index.ts";
+import { FakeClock, SeededRandom, silentLogger } from "#pkg/util/index.ts";
 import { createClient } from "./client.ts";
 import { LeaderElector } from "./leader-election.ts";
 import { FakeApi } from "./testing/fake-api.ts";
@@ -101,6 +101,42 @@ describe("LeaderElector", () => {
     assert.equal(a.leading, false);
     assert.equal(await a.ended, "lost");
     assert.equal(held(api)?.holderIdentity, "a", "the lease is left to run out");
+  });
+
+  it("never has two leaders, whatever breaks for whom", async () => {
+    for (let seed = 1; seed <= 6; seed++) {
+      const api = new FakeApi();
+      const clock = new FakeClock();
+      const random = new SeededRandom(seed);
+      const cutOff = new Set<string>();
+      api.intercept = ({ headers }) =>
+        cutOff.has(headers["user-agent"] ?? "") ? serviceUnavailable("cut off") : undefined;
+      const names = ["a", "b", "c"];
+      const candidates = new Map(names.map((name) => [name, new Candidate(api, clock, name)]));
+      let terms = 0;
+      for (let step = 0; step < 40; step++) {
+        const name = names[random.int(names.length)]!;
+        const dice = random.int(4);
+        if (dice === 0) cutOff.add(name);
+        else if (dice === 1) cutOff.delete(name);
+        else if (dice === 2) api.dropWatches();
+        for (let second = random.int(20); second >= 0; second--) {
+          await clock.advance(1000);
+          const leading = [...candidates].filter(([, candidate]) => candidate.leading).map(([each]) => each);
+          assert.ok(leading.length <= 1, `seed ${seed}: ${leading.join(" and ")} lead at ${clock.monotonic()} ms`);
+        }
+        // Who has lost the lease stands again.
+        for (const [each, candidate] of candidates)
+          if (candidate.terms > 0 && !candidate.leading) {
+            terms += candidate.terms;
+            candidate.stop.abort();
+            candidates.set(each, new Candidate(api, clock, each));
+          }
+      }
+      assert.ok(terms > 0, "leadership changed hands");
+      for (const candidate of candidates.values()) candidate.stop.abort();
+      await clock.advance(0);
+    }
   });
 
   it("gives the lease up when the work ends by itself", async () => {
