@@ -62,8 +62,10 @@ test("paths print as conflicts show them", () => {
       "f:ports": { 'k:{"containerPort":80,"protocol":"TCP"}': {} },
     },
     "f:metadata": { "f:finalizers": { 'v:"x"': {} }, "f:labels": { "f:k8s.io/a": {} } },
+    "f:type": {},
   };
   assert.deepEqual(pathTexts(fields), [
+    ".type",
     '.metadata.finalizers[="x"]',
     ".metadata.labels.k8s.io/a",
     '.spec.containers[name="a"]',

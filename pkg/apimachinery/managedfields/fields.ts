@@ -127,17 +127,15 @@ function elementText(element: string): string {
   }
 }
 
-/** Texts of all paths of the set, e.g. `.spec.containers[name="a"].image`, sorted within each level. */
+/** Texts of all paths of the set, e.g. `.spec.containers[name="a"].image`: those of a level in order, then what is below. */
 export function pathTexts(fields: Fields, prefix = ""): string[] {
-  const texts: string[] = [];
-  for (const key of Object.keys(fields).sort()) {
-    if (key === ".") continue;
-    const path = prefix + elementText(key);
-    const child = fields[key]!;
-    if (isMember(child)) texts.push(path);
-    texts.push(...pathTexts(child, path));
-  }
-  return texts;
+  const keys = Object.keys(fields)
+    .filter((key) => key !== ".")
+    .sort();
+  return [
+    ...keys.filter((key) => isMember(fields[key]!)).map((key) => prefix + elementText(key)),
+    ...keys.flatMap((key) => pathTexts(fields[key]!, prefix + elementText(key))),
+  ];
 }
 
 /** The set of the named fields of dotted paths such as "status" or "metadata.finalizers". */
