@@ -23,7 +23,7 @@ export interface TestRequest {
   readonly headers?: Record<string, string>;
 }
 export interface WatchStream {
-  /** The next event; rejects when none comes within two seconds. */
+  /** The next event; rejects when none comes within ten seconds. */
   next(): Promise<{ type: string; object: KubeObject }>;
   readonly status: number;
   close(): void;
@@ -141,7 +141,7 @@ function openWatch(
     const lines = (rest + chunk).split("\n");
     rest = lines.pop()!;
     for (const line of lines) events.push(JSON.parse(line) as (typeof events)[number]);
-    for (const wake of waiting.splice(0)) wake();
+    if (lines.length > 0) for (const wake of waiting.splice(0)) wake();
   });
   const ended = new Promise<void>((resolve) => stream.once("close", resolve));
   return new Promise((resolve, reject) => {
@@ -154,7 +154,7 @@ function openWatch(
         next: async () => {
           if (events.length === 0) {
             await new Promise<void>((wake, fail) => {
-              const timer = setTimeout(() => fail(new Error("no watch event within two seconds")), 2000);
+              const timer = setTimeout(() => fail(new Error("no watch event within ten seconds")), 10_000);
               waiting.push(() => {
                 clearTimeout(timer);
                 wake();
