@@ -4,17 +4,20 @@ import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { Client, Draft } from "#pkg/client/index.ts";
 import { buildPrograms } from "../cluster.ts";
 import { BareServer, type Ceiling, inParallel } from "./ceiling.ts";
+import { measureNode } from "./node.ts";
 import { measureFanOut, measureLists } from "./reads.ts";
 import { schedulingPhases } from "./scheduling.ts";
 import { type BenchServer, startServer } from "./server.ts";
 
-const HELP = `Usage: hack/bench [--n 2000] [--concurrency 16] [--pods 5000] [--watchers 100] [--nodes 1000] [--only api,master]
+const HELP = `Usage: hack/bench [--n 2000] [--concurrency 16] [--pods 5000] [--watchers 100] [--nodes 1000] [--only api,master,node]
        hack/bench scheduler [nodes] [pods]
        hack/bench network [services]
 
 Measures kubits-master on an empty SQLite store: operations per second and the server's CPU time per operation, lists,
 watch fan-out at rising rates (api); start-up, memory, idle CPU, and pods from created to bound (master). The last column
 is what a bare node:http2 server does on the same machine in the same run: only ratios within one run mean something.
+With --only node (as root), kubits-node on a containerd: pods from created to Ready beside the runtime's own calls, and its
+memory and CPU with 100 pods.
 The second form measures the scheduling cycle alone; the third what a change and a packet cost with many services, per mode
 of the service proxy, and how many queries cluster DNS answers.
 `;
@@ -151,3 +154,4 @@ await buildPrograms();
 const parts = values.only.split(",");
 if (parts.includes("api")) await measureApi();
 if (parts.includes("master")) await measureMaster();
+if (parts.includes("node")) await measureNode();

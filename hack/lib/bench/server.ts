@@ -43,6 +43,11 @@ export function cpuSecondsOf(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
+/** Proportional set size in MiB. */
+export function memoryMiBOf(pid: number): number {
+  return Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))![1]) / 1024;
+}
+
 /** Starts kubits-master on an empty store of its own. */
 export async function startServer(components: string, ...more: readonly string[]): Promise<BenchServer> {
   const dir = mkdtempSync(join(tmpdir(), "kubits-bench-"));
@@ -75,7 +80,7 @@ export async function startServer(components: string, ...more: readonly string[]
     },
     readyMs: performance.now() - begun,
     cpuSeconds: () => cpuSecondsOf(child.pid!),
-    memoryMiB: () => Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${child.pid}/smaps_rollup`, "utf8"))![1]) / 1024,
+    memoryMiB: () => memoryMiBOf(child.pid!),
     stop: async () => {
       client.close();
       await ended(child);
