@@ -10,6 +10,8 @@ export interface Choices {
   readonly nodes?: number;
   /** First three numbers of the network of the nodes beyond the first. */
   readonly network?: string;
+  /** Directory of another containerd than the installed one. */
+  readonly binaries?: string;
   /** Socket of the first node's runtime, once it answers. */
   readonly containerd?: string;
 }

@@ -23,11 +23,11 @@ export async function answersCri(socket: string): Promise<boolean> {
 
 export interface ContainerdOptions {
   /** Mirror for docker.io and registry.k8s.io, e.g. http://127.0.0.1:5000. */
-  readonly mirror?: string;
+  readonly mirror?: string | undefined;
   /** Program and arguments put in front, e.g. to enter a network namespace. */
   readonly prefix?: readonly string[];
   /** Directory of another containerd than the installed one, with its shim. */
-  readonly binaries?: string;
+  readonly binaries?: string | undefined;
 }
 
 function configuration(layout: Layout, socket: string): string {

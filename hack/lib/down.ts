@@ -25,7 +25,12 @@ if (values.purge && choices === undefined) {
   console.error(`hack/down: ${layout.dataDir} was not made by hack/up (there is no up.json in it); nothing is removed`);
   process.exit(1);
 }
-const more = new MoreNodes({ layout, network: choices?.network ?? "", address: choices?.address ?? "" });
+const more = new MoreNodes({
+  layout,
+  network: choices?.network ?? "",
+  address: choices?.address ?? "",
+  binaries: choices?.binaries,
+});
 for (const number of more.existing()) {
   await (values.purge ? more.purge(number) : more.stop(number));
   console.log(`${values.purge ? "Removed" : "Stopped"} ${more.node(number).name}`);
@@ -34,7 +39,8 @@ await stop("kubits-node");
 await stop("kubits-master");
 if (values.purge && choices?.containerd !== undefined) {
   // One of our own that an earlier hack/down stopped is needed once more, to remove what it runs.
-  if (choices.containerd.startsWith(layout.runDir)) await startContainerd(layout, daemons);
+  if (choices.containerd.startsWith(layout.runDir))
+    await startContainerd(layout, daemons, { binaries: choices.binaries });
   await resetNode(layout, { containerRuntimeEndpoint: `unix://${choices.containerd}` });
   console.log("Removed pods, mounts, interfaces and rules");
 }

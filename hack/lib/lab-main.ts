@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { buildPrograms } from "./cluster.ts";
 import { Lab } from "./lab.ts";
-import { unpackFromSid } from "./sid.ts";
+import { containerdBinaries } from "./sid.ts";
 import { VmLab } from "./vm/vm-lab.ts";
 
 const CACHE_DIR = "/var/cache/kubits";
@@ -81,7 +81,7 @@ if (values.help || command === undefined) {
   const nodes = Number(values.nodes);
   if (!Number.isInteger(nodes) || nodes < 1 || nodes > 50) throw new Error("--nodes must be between 1 and 50");
   const containerd =
-    values.containerd === "sid" ? join(await unpackFromSid("containerd", CACHE_DIR), "usr/bin") : values.containerd;
+    values.containerd === undefined ? undefined : await containerdBinaries(values.containerd, CACHE_DIR);
   const options = {
     nodes,
     dualStack: values["dual-stack"],

@@ -60,6 +60,8 @@ export interface MoreNodesOptions {
   readonly network: string;
   /** Address of the first node. */
   readonly address: string;
+  /** Directory of another containerd than the installed one. */
+  readonly binaries?: string | undefined;
 }
 
 /**
@@ -147,7 +149,8 @@ export class MoreNodes {
     const ownNames = ["unshare", "--mount", "--propagation", "slave", "sh", "-c"];
     const script = `printf %s "$1" >"$0" && mount --bind "$0" /etc/resolv.conf && shift && exec "$@"`;
     await startRuntime(node, {
-      ...(mirror === undefined ? {} : { mirror }),
+      mirror,
+      binaries: this.#options.binaries,
       prefix: fromHost ? [] : [...ownNames, script, namesFile, text],
     });
     await joinCluster(node, { cluster: layout, resolvConf: text });
@@ -170,7 +173,7 @@ export class MoreNodes {
     const node = this.node(number);
     await node.daemons.stop("kubits-node");
     if (existsSync(join("/run/netns", node.namespace))) {
-      await startRuntime(node); // it is needed once more, to remove what it runs
+      await startRuntime(node, { binaries: this.#options.binaries }); // it is needed once more, to remove what it runs
       await resetAgent(node);
     }
     await node.daemons.stop("containerd");

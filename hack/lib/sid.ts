@@ -38,3 +38,8 @@ export async function unpackFromSid(name: string, cacheDir: string): Promise<str
   }
   return unpacked;
 }
+
+/** What --containerd means: a directory with a containerd and its shim, or "sid" for Debian's newest. */
+export async function containerdBinaries(choice: string, cacheDir: string): Promise<string> {
+  return choice === "sid" ? join(await unpackFromSid("containerd", cacheDir), "usr/bin") : choice;
+}

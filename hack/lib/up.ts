@@ -5,19 +5,21 @@ import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { SpawnRunner } from "#pkg/util/index.ts";
 import { buildPrograms, joinNode, kubectl, startMaster, startNode, waitForNode } from "./cluster.ts";
-import { answersCri, startContainerd } from "./containerd.ts";
+import { type ContainerdOptions, answersCri, startContainerd } from "./containerd.ts";
 import { Daemons } from "./daemons.ts";
 import { DEFAULT_DATA_DIR, type Layout, layoutOf } from "./layout.ts";
 import { MoreNodes } from "./more-nodes.ts";
 import { publicRegistryReachable, startRegistry } from "./registry.ts";
 import { importImages } from "./import-images.ts";
 import { recall, remember } from "./choices.ts";
+import { containerdBinaries } from "./sid.ts";
 
 const { values } = parseArgs({
   options: {
     "no-demo": { type: "boolean", default: false },
     "data-dir": { type: "string", default: DEFAULT_DATA_DIR },
     nodes: { type: "string" },
+    containerd: { type: "string" },
   },
 });
 const PORT = 6443;
@@ -48,17 +50,17 @@ async function nodeAddress(): Promise<string> {
 }
 
 /** Uses a running containerd as it is, or starts our own. Answers the CRI socket. */
-async function ensureContainerd(mirror: string | undefined): Promise<string> {
+async function ensureContainerd(options: ContainerdOptions): Promise<string> {
   if (await answersCri(RUNNING_CONTAINERD)) {
     step("Using the containerd that is running");
-    if (mirror !== undefined) {
+    if (options.mirror !== undefined) {
       step("Importing the images into it, as its configuration is not ours to change");
       await importImages(RUNNING_CONTAINERD, layout.cacheDir);
     }
     return RUNNING_CONTAINERD;
   }
   step("Starting containerd");
-  return startContainerd(layout, daemons, mirror === undefined ? {} : { mirror });
+  return startContainerd(layout, daemons, options);
 }
 
 async function get(url: string): Promise<string> {
@@ -106,8 +108,10 @@ async function main(paths: Layout): Promise<void> {
   const address = await nodeAddress();
   const name = hostname().toLowerCase();
   const network = earlier?.network ?? (await MoreNodes.chooseNetwork());
-  const more = new MoreNodes({ layout: paths, network, address });
-  const choices = { address, name, network, nodes: count };
+  const binaries =
+    values.containerd === undefined ? earlier?.binaries : await containerdBinaries(values.containerd, paths.cacheDir);
+  const more = new MoreNodes({ layout: paths, network, address, binaries });
+  const choices = { address, name, network, nodes: count, binaries };
   remember(paths, { ...earlier, ...choices });
   if (count > 1) await more.createNetwork();
 
@@ -116,7 +120,7 @@ async function main(paths: Layout): Promise<void> {
     step("No public image registry in reach: serving images built from Debian packages from a local one");
     mirror = await startRegistry(paths, daemons, count > 1 ? { address: more.gateway } : {});
   }
-  const socket = await ensureContainerd(mirror);
+  const socket = await ensureContainerd({ mirror, binaries });
   remember(paths, { ...choices, containerd: socket });
 
   step("Starting kubits-master");
