@@ -55,5 +55,5 @@ test("every method reaches pods and services through the API server", { timeout:
     /location: \/api\/v1\/\S+\/services\/web:80\/proxy\/ .* 301$/,
   );
   const refused = await curl("services/web:99/proxy/");
-  assert.match(refused, /"message":"no service port \\"99\\" found for service \\"web\\"".* 503$/);
+  assert.match(refused, /"message":"no service port 99 found for service \\"web\\"".* 503$/);
 });

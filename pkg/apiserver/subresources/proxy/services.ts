@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import type { Pod, Service } from "#pkg/api/types/core-v1.ts";
 import type { EndpointSlice } from "#pkg/api/types/discovery-v1.ts";
-import { badRequest, notFound, serviceUnavailable } from "#pkg/apimachinery/index.ts";
+import { badRequest, notFound, serviceUnavailable, type StatusError } from "#pkg/apimachinery/index.ts";
 import type { Call } from "../../registry/call.ts";
 import type { ConnectHandler } from "../../registry/dispatch.ts";
 import type { Backend, BackendTls } from "./backend.ts";
@@ -75,8 +75,10 @@ async function serviceBackend(
         ? ports[0]
         : ports.find((candidate) => (candidate.name ?? "") === "")
       : ports.find((candidate) => candidate.name === port || String(candidate.port) === port);
-  if (wanted === undefined)
-    throw serviceUnavailable(`no service port ${JSON.stringify(port)} found for service ${JSON.stringify(name)}`);
+  if (wanted === undefined && /^\d+$/.test(port))
+    throw serviceUnavailable(`no service port ${Number(port)} found for service ${JSON.stringify(name)}`);
+  // A name that no port has is not told apart from one without endpoints.
+  if (wanted === undefined) throw noEndpoints(name, port);
   const slices = await registry.cache("discovery.k8s.io", "endpointslices").list({ namespace, consistency: "any" });
   const found: Array<{ host: string; port: number }> = [];
   for (const { object } of slices.entries) {
@@ -90,11 +92,13 @@ async function serviceBackend(
     }
   }
   const chosen = found[random.int(found.length)];
-  if (chosen === undefined)
-    throw serviceUnavailable(
-      `no endpoints available for service ${JSON.stringify(port === "" ? name : `${name}:${port}`)}`,
-    );
+  if (chosen === undefined) throw noEndpoints(name, port);
   return { ...chosen, tls: tlsOf(scheme) };
+}
+
+function noEndpoints(name: string, port: string): StatusError {
+  const id = port === "" ? name : `${name}:${port}`;
+  return serviceUnavailable(`no endpoints available for service ${JSON.stringify(id)}`);
 }
 
 async function nodeBackend(
