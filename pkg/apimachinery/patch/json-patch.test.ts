@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import fc from "fast-check";
 import { applyJsonPatch } from "../index.ts";
 
 type Case = [string, unknown, unknown[], unknown];
@@ -85,4 +86,45 @@ test("inserted values are the document's own", () => {
   ]);
   assert.deepEqual(result, { a: { b: 2 } });
   assert.equal(value.b, 1);
+});
+
+/** One operation that applies to the document, and what it makes of a plain list of members. */
+const steps = fc.array(
+  fc.tuple(fc.constantFrom("add", "remove", "replace", "move", "copy"), fc.nat(20), fc.nat(20), fc.integer()),
+  { maxLength: 20 },
+);
+
+test("sequences of operations do to a list what they would do one by one", () => {
+  fc.assert(
+    fc.property(fc.array(fc.integer(), { maxLength: 6 }), steps, (start, wanted) => {
+      const model = [...start];
+      const patch: object[] = [];
+      for (const [op, first, second, value] of wanted) {
+        if (op === "add") {
+          const at = first % (model.length + 1);
+          patch.push({ op, path: `/list/${at}`, value });
+          model.splice(at, 0, value);
+          continue;
+        }
+        if (model.length === 0) continue;
+        const from = first % model.length;
+        if (op === "remove") model.splice(from, 1);
+        else if (op === "replace") model[from] = value;
+        if (op === "remove" || op === "replace") {
+          patch.push({ op, path: `/list/${from}`, value });
+          continue;
+        }
+        const moved = model[from]!;
+        if (op === "move") model.splice(from, 1);
+        const to = second % (model.length + 1);
+        model.splice(to, 0, moved);
+        patch.push({ op, from: `/list/${from}`, path: `/list/${to}` });
+      }
+      patch.push({ op: "test", path: "/list", value: model });
+      const document = { list: start, other: { kept: true } };
+      const before = JSON.stringify(document);
+      assert.deepEqual(applyJsonPatch(document, patch), { list: model, other: { kept: true } });
+      assert.equal(JSON.stringify(document), before);
+    }),
+  );
 });

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import fc from "fast-check";
 import { applyStrategicMergePatch, type FieldSchema } from "../index.ts";
 
 const string: FieldSchema = { type: "string" };
@@ -161,4 +162,61 @@ test("bad patches fail with upstream's messages", () => {
   for (const [patch, message] of table) {
     assert.throws(() => applyStrategicMergePatch(schema, original, patch), { name: "PatchError", message });
   }
+});
+
+const names = fc.constantFrom("a", "b", "c", "d");
+const plain = { noNullPrototype: true } as const;
+const words = fc.constantFrom("x", "y", "z");
+const byName = { selector: (item: { name: string }) => item.name, maxLength: 4 };
+const variables = fc.uniqueArray(fc.record({ name: names, value: words }, plain), byName);
+const containers = fc.uniqueArray(
+  fc.record({ name: names, image: words, env: variables, args: fc.array(words) }, { requiredKeys: ["name"], ...plain }),
+  byName,
+);
+const specs = fc.record(
+  {
+    labels: fc.dictionary(names, words, plain),
+    finalizers: fc.uniqueArray(words),
+    containers,
+    tolerations: fc.array(fc.record({ key: words }, plain)),
+  },
+  { requiredKeys: [], ...plain },
+);
+
+test("a patch without directives adds and replaces, and doing it again changes nothing", () => {
+  fc.assert(
+    fc.property(specs, specs, (original, patch) => {
+      const before = JSON.stringify([original, patch]);
+      const once = applyStrategicMergePatch(schema, original, patch) as typeof original;
+      assert.deepEqual(applyStrategicMergePatch(schema, once, patch), once);
+      assert.equal(JSON.stringify([original, patch]), before);
+      assert.deepEqual(once.labels ?? {}, { ...original.labels, ...patch.labels });
+      assert.deepEqual(
+        new Set(once.finalizers),
+        new Set([...(original.finalizers ?? []), ...(patch.finalizers ?? [])]),
+      );
+      assert.deepEqual(once.tolerations, patch.tolerations ?? original.tolerations);
+      const find = (of: typeof original, name: string) => of.containers?.find((one) => one.name === name);
+      for (const name of ["a", "b", "c", "d"]) {
+        const [old, wanted, is] = [find(original, name), find(patch, name), find(once, name)];
+        assert.equal(is?.image, wanted?.image ?? old?.image);
+        assert.deepEqual(is?.args, wanted?.args ?? old?.args);
+        const values = (one = old) => Object.fromEntries((one?.env ?? []).map((entry) => [entry.name, entry.value]));
+        assert.deepEqual(values(is), { ...values(old), ...values(wanted) });
+      }
+    }),
+  );
+});
+
+test("deletion by key and the order of a list leave exactly what they say, in that order", () => {
+  fc.assert(
+    fc.property(containers, fc.shuffledSubarray(["a", "b", "c", "d"]), (original, order) => {
+      const kept = order.filter((name) => original.some((one) => one.name === name));
+      const gone = original.filter(({ name }) => !kept.includes(name)).map(({ name }) => ({ name, $patch: "delete" }));
+      const patch = { "$setElementOrder/containers": kept.map((name) => ({ name })), containers: gone };
+      const result = applyStrategicMergePatch(schema, { containers: original }, patch) as { containers: object[] };
+      const expected = kept.map((name) => original.find((one) => one.name === name));
+      assert.deepEqual(result.containers, expected);
+    }),
+  );
 });
