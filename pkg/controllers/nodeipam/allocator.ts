@@ -33,6 +33,12 @@ export class CidrAllocator {
   release(cidr: string): void {
     this.#taken.delete(formatCidr(parseCidr(cidr)));
   }
+  /** Takes back what `allocate` gave and nobody used: the next one again, so that the nodes' numbers have no gaps. */
+  takeBack(cidr: string): void {
+    this.release(cidr);
+    const index = (parseCidr(cidr).base - this.network.base) >> BigInt(this.network.bits - this.#prefix);
+    if ((index + 1n) % this.#count === this.#next) this.#next = index;
+  }
   /** The next free subnet, going round; undefined when none is left. */
   allocate(): string | undefined {
     const size = BigInt(this.network.bits - this.#prefix);

@@ -27,6 +27,10 @@ test("each subnet is given once, services are left alone, and what comes back is
   assert.equal(allocator.allocate(), undefined);
   allocator.release("10.0.2.0/24");
   assert.equal(allocator.allocate(), "10.0.2.0/24");
+  const retried = new CidrAllocator("10.0.0.0/22", 24, []);
+  retried.allocate();
+  retried.takeBack(retried.allocate()!);
+  assert.equal(retried.allocate(), "10.0.1.0/24", "what was given in vain is given again at once");
   const restarted = new CidrAllocator("10.0.0.0/23", 24, []);
   restarted.occupy("10.0.0.0/24");
   restarted.occupy("192.168.0.0/24");

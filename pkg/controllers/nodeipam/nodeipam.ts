@@ -65,7 +65,7 @@ async function reconcile(
   const node = informers.of(nodes).lister.get(key);
   if (node === undefined || cidrsOf(node).length > 0) return DONE;
   const podCIDRs: string[] = [];
-  const giveBack = () => podCIDRs.forEach((cidr, index) => allocators[index]!.release(cidr));
+  const giveBack = () => podCIDRs.forEach((cidr, index) => allocators[index]!.takeBack(cidr));
   for (const allocator of allocators) {
     const cidr = allocator.allocate();
     if (cidr === undefined) {
