@@ -6,6 +6,15 @@ import { readBody } from "./body-reader.ts";
 import type { LiveRequests } from "./live-requests.ts";
 import { WritableResponse } from "./writable-response.ts";
 
+const ABSOLUTE_FORM = /^https?:\/\/[^/?#]*/i;
+
+/** Clients of proxies name the whole URL, which servers have to take, too (RFC 9112, section 3.2.2). */
+function originForm(target: string): string {
+  if (target.startsWith("/")) return target;
+  const rest = target.replace(ABSOLUTE_FORM, "");
+  return rest === target || rest.startsWith("/") ? rest : `/${rest}`;
+}
+
 /** One HTTP/1.1 request. */
 export class Http1Request implements ApiRequest {
   readonly method: string;
@@ -25,7 +34,7 @@ export class Http1Request implements ApiRequest {
     live: LiveRequests,
   ) {
     this.method = raw.method ?? "GET";
-    this.url = raw.url ?? "/";
+    this.url = originForm(raw.url ?? "/");
     this.headers = raw.headers as Readonly<Record<string, string | undefined>>;
     this.peer = peer;
     this.#raw = raw;

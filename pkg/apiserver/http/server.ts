@@ -1,5 +1,6 @@
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createHttpsServer, type Server as HttpsServer } from "node:https";
+import { constants } from "node:crypto";
 import type { AddressInfo, Socket } from "node:net";
 import { DEFAULT_CIPHERS, type TLSSocket } from "node:tls";
 import fastify from "fastify";
@@ -153,12 +154,20 @@ const SHARED_OPTIONS = {
   maxHeaderSize: MAX_HEADER_BYTES,
   // Watches and logs have no end; a body's time is bounded where it is asked for.
   requestTimeout: 0,
+  headersTimeout: 32_000,
+  // As long as clients keep idle connections; closing earlier, we would close what they are about to write on.
+  keepAliveTimeout: 90_000,
   keepAlive: true,
   noDelay: true,
 } as const;
 
+/** All that a context says, at the start and when the certificate is exchanged. */
 function tlsContext(tls: TlsOptions) {
   return {
+    minVersion: "TLSv1.2" as const,
+    ciphers: CIPHERS,
+    // A connection stays who it was when it began.
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
     cert: tls.cert,
     key: tls.key,
     ...(tls.clientCa === undefined ? {} : { ca: tls.clientCa as string | Buffer | (string | Buffer)[] }),
@@ -176,8 +185,7 @@ function secureServer(
       ALPNProtocols: ["h2", "http/1.1"],
       requestCert: true,
       rejectUnauthorized: false,
-      minVersion: "TLSv1.2",
-      ciphers: CIPHERS,
+      handshakeTimeout: SHARED_OPTIONS.headersTimeout,
     },
     onRequest,
   );

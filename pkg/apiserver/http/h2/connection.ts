@@ -22,6 +22,7 @@ import {
   settingsFrame,
   writeFrameHead,
 } from "./protocol.ts";
+import { type Impatient, type Observed, Patience } from "./patience.ts";
 import { type Malformed, RequestHeads } from "./request-head.ts";
 
 export interface Http2Limits {
@@ -49,6 +50,8 @@ export interface Http2ConnectionDeps {
  * streams of a connection can have waiting.
  */
 const MAX_CONTROL_BYTES = 4 * 1024 * 1024;
+/** Far more streams than can be closed while a client's frames are on their way. */
+const MAX_CUT_SHORT = 4096;
 /** Frames in a row that carry nothing. */
 const MAX_EMPTY_FRAMES = 1000;
 const DEFAULT_TABLE_BYTES = 4096;
@@ -58,14 +61,17 @@ const EMPTY_TABLE = 0x20;
 const GOODBYE_MS = 1000;
 
 /** The server's side of one HTTP/2 connection (RFC 9113). */
-export class Http2Connection implements FrameSink {
+export class Http2Connection implements FrameSink, Impatient {
   readonly peer: ApiRequest["peer"];
   readonly remoteAddress: string;
   readonly #deps: Http2ConnectionDeps;
   readonly #reader: FrameReader;
   readonly #writer: FrameWriter;
   readonly #heads: RequestHeads;
+  readonly #patience: Patience;
   readonly #streams = new Map<number, Exchange>();
+  /** Streams that we have ended before the client did, oldest first: what it had sent by then is no fault. */
+  readonly #cutShort = new Set<number>();
   #lastStreamId = 0;
   /** Handlers at work, also those whose client has reset the stream. */
   #running = 0;
@@ -96,6 +102,7 @@ export class Http2Connection implements FrameSink {
       ]),
     );
     this.#writer.control(numberFrame(FrameType.WindowUpdate, 0, limits.connectionWindowBytes - DEFAULT_WINDOW));
+    this.#patience = new Patience(deps.clock, this);
     socket.on("data", (chunk: Buffer) => this.#receive(chunk));
     socket.on("end", () => this.destroy());
     socket.on("error", (error) => this.destroy(error));
@@ -113,6 +120,7 @@ export class Http2Connection implements FrameSink {
     if (this.#closed) return;
     this.#closed = true;
     this.#cancelGoodbye?.();
+    this.#patience.stop();
     this.#writer.close();
     this.#deps.socket.destroy();
     const streams = [...this.#streams.values()];
@@ -170,24 +178,25 @@ export class Http2Connection implements FrameSink {
   }
 
   onHeaders(streamId: number, block: Buffer, endStream: boolean): void {
-    // Every block has to be decoded, because later ones may refer to it.
-    const head = this.#heads.read(block);
+    if (streamId % 2 === 0) throw new Http2Error(ErrorCode.Protocol, "a request on a stream of the server");
+    // Every block has to be decoded, also of what is refused, because later ones may refer to it.
     if (streamId <= this.#lastStreamId) {
-      this.#trailers(streamId, endStream);
+      this.#trailers(streamId, this.#heads.readTrailers(block), endStream);
       return;
     }
-    if (streamId % 2 === 0) throw new Http2Error(ErrorCode.Protocol, "a request on a stream of the server");
+    const head = this.#heads.read(block);
     this.#lastStreamId = streamId;
     if (this.#closing || this.#streams.size >= this.#deps.limits.maxStreams) {
-      this.#writer.control(numberFrame(FrameType.ResetStream, streamId, ErrorCode.RefusedStream));
+      this.#resetStream(streamId, ErrorCode.RefusedStream, endStream);
       return;
     }
     // Streams may be reset as fast as they are opened; the work they leave behind counts.
     if (this.#running >= 2 * this.#deps.limits.maxStreams) {
       throw new Http2Error(ErrorCode.EnhanceYourCalm, "too many requests have been abandoned");
     }
-    if (isMalformed(head)) {
-      this.#writer.control(numberFrame(FrameType.ResetStream, streamId, ErrorCode.Protocol));
+    // A body that was announced and does not follow would be taken for an empty one.
+    if (isMalformed(head) || (endStream && Number(head.headers["content-length"] ?? 0) !== 0)) {
+      this.#resetStream(streamId, ErrorCode.Protocol, endStream);
       return;
     }
     const { live, limits } = this.#deps;
@@ -205,14 +214,15 @@ export class Http2Connection implements FrameSink {
     void this.#deps.serve(exchange).finally(() => this.#running--);
   }
   onData(streamId: number, data: Buffer, frameBytes: number, endStream: boolean): void {
-    if (streamId === 0 || streamId > this.#lastStreamId) throw new Http2Error(ErrorCode.Protocol, "data out of place");
+    if (this.#isIdle(streamId)) throw new Http2Error(ErrorCode.Protocol, "data out of place");
     this.#receiveWindow -= frameBytes;
     if (this.#receiveWindow < 0) throw new Http2Error(ErrorCode.FlowControl, "more data than there is window for");
     this.#emptyFrames = frameBytes === 0 && !endStream ? this.#emptyFrames + 1 : 0;
     if (this.#emptyFrames > MAX_EMPTY_FRAMES) throw new Http2Error(ErrorCode.EnhanceYourCalm, "too many empty frames");
     const exchange = this.#streams.get(streamId);
     if (exchange === undefined) {
-      this.#grant(frameBytes); // It has been answered or reset meanwhile.
+      this.#late(streamId, endStream);
+      this.#grant(frameBytes);
       return;
     }
     exchange.receiveWindow -= frameBytes;
@@ -228,8 +238,8 @@ export class Http2Connection implements FrameSink {
     this.#grant(frameBytes);
   }
   onResetStream(streamId: number): void {
-    if (streamId === 0 || streamId > this.#lastStreamId)
-      throw new Http2Error(ErrorCode.Protocol, "a reset out of place");
+    if (this.#isIdle(streamId)) throw new Http2Error(ErrorCode.Protocol, "a reset out of place");
+    this.#cutShort.delete(streamId);
     const exchange = this.#streams.get(streamId);
     if (exchange === undefined) return;
     this.#streams.delete(streamId);
@@ -242,7 +252,7 @@ export class Http2Connection implements FrameSink {
       this.#writer.grow(increment);
       return;
     }
-    if (streamId > this.#lastStreamId) throw new Http2Error(ErrorCode.Protocol, "a window update out of place");
+    if (this.#isIdle(streamId)) throw new Http2Error(ErrorCode.Protocol, "a window update out of place");
     const exchange = this.#streams.get(streamId);
     if (exchange === undefined) return;
     exchange.sendWindow += increment;
@@ -271,35 +281,74 @@ export class Http2Connection implements FrameSink {
     }
   }
   onSettingsEnd(): void {
-    this.#control(frame(FrameType.Settings, Flag.Ack, 0, EMPTY));
+    this.#writer.control(frame(FrameType.Settings, Flag.Ack, 0, EMPTY));
   }
   onPing(payload: Buffer): void {
-    this.#control(frame(FrameType.Ping, Flag.Ack, 0, payload));
+    this.#writer.control(frame(FrameType.Ping, Flag.Ack, 0, payload));
   }
   onGoAway(): void {
     this.close();
+  }
+
+  observe(): Observed {
+    return {
+      greeted: this.#reader.greeted,
+      openBlock: this.#reader.openBlock,
+      finished: this.#closing && this.#streams.size === 0,
+      busy: this.#streams.size > 0 || this.#running > 0,
+      requests: this.#lastStreamId,
+    };
+  }
+  overdue(what: string): void {
+    this.destroy(new Error(`the client owes ${what}`));
+  }
+  idle(): void {
+    this.close();
+  }
+  dropStalled(looks: number): void {
+    for (const exchange of this.#streams.values()) {
+      if (exchange.stalledFor() >= looks) this.#reset(exchange, ErrorCode.Cancel);
+    }
   }
 
   #receive(chunk: Buffer): void {
     if (this.#closed) return;
     try {
       this.#reader.read(chunk);
+      // Acknowledgements, resets and heads of answers: nothing that the peer may ask for goes on without bound.
+      if (this.#writer.controlBytes > MAX_CONTROL_BYTES) {
+        throw new Http2Error(ErrorCode.EnhanceYourCalm, "answers are asked for, but not read");
+      }
     } catch (error) {
       this.#fail(error instanceof Http2Error ? error : new Http2Error(ErrorCode.Internal, String(error)));
     }
   }
-  /** Answers what the peer may ask as often as it likes. */
-  #control(bytes: Buffer): void {
-    this.#writer.control(bytes);
-    if (this.#writer.controlBytes > MAX_CONTROL_BYTES) {
-      throw new Http2Error(ErrorCode.EnhanceYourCalm, "answers are asked for, but not read");
+  #trailers(streamId: number, malformed: Malformed | undefined, endStream: boolean): void {
+    const exchange = this.#streams.get(streamId);
+    if (exchange === undefined) this.#late(streamId, endStream);
+    else if (exchange.requestEnded) this.#reset(exchange, ErrorCode.StreamClosed);
+    else if (!endStream || malformed !== undefined || !exchange.receive(EMPTY, true)) {
+      this.#reset(exchange, ErrorCode.Protocol);
     }
   }
-  #trailers(streamId: number, endStream: boolean): void {
-    const exchange = this.#streams.get(streamId);
-    if (exchange === undefined) return; // answered or reset meanwhile
-    if (exchange.requestEnded) this.#reset(exchange, ErrorCode.StreamClosed);
-    else if (!endStream || !exchange.receive(EMPTY, true)) this.#reset(exchange, ErrorCode.Protocol);
+  /** Streams in the state "idle" (section 5.1); those of the server are never opened. */
+  #isIdle(streamId: number): boolean {
+    return streamId === 0 || streamId % 2 === 0 || streamId > this.#lastStreamId;
+  }
+  /** A part of a request whose stream is closed: it may have crossed our reset, but not follow the client's own end. */
+  #late(streamId: number, endStream: boolean): void {
+    if (!this.#cutShort.has(streamId)) throw new Http2Error(ErrorCode.StreamClosed, "the stream is closed");
+    if (endStream) this.#cutShort.delete(streamId);
+  }
+  #resetStream(streamId: number, code: number, requestEnded: boolean): void {
+    this.#writer.control(numberFrame(FrameType.ResetStream, streamId, code));
+    if (requestEnded) return;
+    this.#cutShort.add(streamId);
+    if (this.#cutShort.size <= MAX_CUT_SHORT) return;
+    for (const oldest of this.#cutShort) {
+      this.#cutShort.delete(oldest);
+      return;
+    }
   }
   #grant(bytes: number): void {
     this.#credit += bytes;
@@ -312,14 +361,13 @@ export class Http2Connection implements FrameSink {
   #answered(exchange: Exchange): void {
     this.#streams.delete(exchange.id);
     // What is left of the request need not be sent.
-    if (!exchange.requestEnded) {
-      this.#writer.control(numberFrame(FrameType.ResetStream, exchange.id, ErrorCode.None));
-    }
+    if (!exchange.requestEnded) this.#resetStream(exchange.id, ErrorCode.None, false);
     exchange.done();
     this.#endWhenIdle();
   }
   #reset(exchange: Exchange, code: number): void {
-    this.#writer.control(numberFrame(FrameType.ResetStream, exchange.id, code));
+    // What arrives behind it may have been sent before the client knew, even on a stream that it had ended.
+    this.#resetStream(exchange.id, code, false);
     this.#streams.delete(exchange.id);
     exchange.gone();
     this.#endWhenIdle();

@@ -5,6 +5,7 @@ import type { Http2Connection } from "./connection.ts";
 import { RequestBody } from "./request-body.ts";
 
 const EMPTY = Buffer.alloc(0);
+const NO_HEADERS = Object.freeze({});
 /** A producer that waits goes on when no more than this is unsent. */
 const DRAINED_BYTES = 64 * 1024;
 
@@ -46,6 +47,10 @@ export class Exchange implements ApiRequest, ApiResponse, ResponseStream {
   #first = 0;
   #offset = 0;
   queuedBytes = 0;
+  /** An answer that was sent at once: unlike a stream's producer, nobody notices when it is not read. */
+  #whole = false;
+  #queuedAtLook = 0;
+  #looksWithoutProgress = 0;
   #waiting: (() => void)[] | undefined;
 
   constructor(
@@ -82,11 +87,20 @@ export class Exchange implements ApiRequest, ApiResponse, ResponseStream {
     return this.#gathered;
   }
   #gather(body: RequestBody): Promise<Buffer> {
+    this.#invite();
     const gathered = body.gather(this.headers["content-length"]);
     return body.isComplete ? gathered : this.#live.inTime(gathered);
   }
   async *bodyStream(): AsyncGenerator<Buffer, void, void> {
-    if (this.#body !== undefined) yield* this.#body.stream();
+    if (this.#body === undefined) return;
+    this.#invite();
+    yield* this.#body.stream();
+  }
+  /** Tells a client that waits for it to send the body (RFC 9110, section 10.1.1). */
+  #invite(): void {
+    if (this.headers["expect"]?.toLowerCase() !== "100-continue") return;
+    if (this.requestEnded || this.closed || this.#begun) return;
+    this.#connection.respond(this, 100, NO_HEADERS, undefined, false);
   }
   /** Made on first use: most requests never look. */
   get signal(): AbortSignal {
@@ -110,6 +124,7 @@ export class Exchange implements ApiRequest, ApiResponse, ResponseStream {
     else this.#queue = body as Buffer[];
     this.queuedBytes = size;
     this.finishing = true;
+    this.#whole = true;
     this.#connection.hasData(this);
   }
   stream(status: number, headers: Readonly<Record<string, string>>): ResponseStream {
@@ -181,6 +196,13 @@ export class Exchange implements ApiRequest, ApiResponse, ResponseStream {
     }
     if (this.#waiting !== undefined && this.queuedBytes <= DRAINED_BYTES) this.#release();
     return most;
+  }
+  /** To be asked at regular times: how often in a row nothing of a whole answer had been taken. */
+  stalledFor(): number {
+    const stuck = this.#whole && this.queuedBytes > 0 && this.queuedBytes === this.#queuedAtLook;
+    this.#looksWithoutProgress = stuck ? this.#looksWithoutProgress + 1 : 0;
+    this.#queuedAtLook = this.queuedBytes;
+    return this.#looksWithoutProgress;
   }
   /** The answer has been sent whole. */
   done(): void {

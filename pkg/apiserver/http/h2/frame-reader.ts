@@ -43,6 +43,14 @@ export class FrameReader {
     this.#sink = sink;
     this.#maxBlockBytes = maxBlockBytes;
   }
+  /** Preface and settings have arrived. */
+  get greeted(): boolean {
+    return this.#settled;
+  }
+  /** The header block that is to go on, if any. */
+  get openBlock(): object | undefined {
+    return this.#block;
+  }
   /** @throws Http2Error */
   read(chunk: Buffer): void {
     const bytes = this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]);
@@ -74,7 +82,7 @@ export class FrameReader {
   }
 
   #frame(type: number, flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {
-    if (!this.#settled && type !== FrameType.Settings) {
+    if (!this.#settled && (type !== FrameType.Settings || (flags & Flag.Ack) !== 0)) {
       throw new Http2Error(ErrorCode.Protocol, "the first frame is not SETTINGS");
     }
     if (this.#block !== undefined && (type !== FrameType.Continuation || streamId !== this.#block.streamId)) {
@@ -110,6 +118,7 @@ export class FrameReader {
         return;
       case FrameType.GoAway:
         this.#expectConnection(streamId);
+        if (end - start < 8) throw new Http2Error(ErrorCode.FrameSize, "the frame is too short");
         this.#sink.onGoAway();
         return;
       case FrameType.Priority:

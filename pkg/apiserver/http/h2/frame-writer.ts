@@ -123,9 +123,11 @@ export class FrameWriter {
         continue;
       }
       const space = WRITE_BYTES - at - FRAME_HEAD_BYTES;
-      const allowed = Math.min(queuedBytes, MIN_MAX_FRAME_BYTES, exchange.sendWindow, this.#window);
+      // A peer that takes back window it has given makes it negative (section 6.9.2); an end without data needs none.
+      const window = Math.max(0, Math.min(exchange.sendWindow, this.#window));
+      const allowed = Math.min(queuedBytes, MIN_MAX_FRAME_BYTES, window);
       if (space < Math.min(allowed, MIN_PIECE_BYTES) || space < 0) break;
-      if (allowed <= 0 && queuedBytes > 0) {
+      if (allowed === 0 && queuedBytes > 0) {
         // All of them wait for the connection's window, or only this one for its own, which brings it back.
         if (this.#window <= 0) break;
         exchange.ready = false;

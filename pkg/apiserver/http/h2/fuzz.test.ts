@@ -71,7 +71,7 @@ test("what is encoded is decoded", () => {
     for (let i = random.int(8); i > 0; i--) {
       headers[["content-type", "etag", "x-own", "warning", "Upper"][random.int(5)]!] = bytes(random.int(300))
         .toString("latin1")
-        .replaceAll(/[\r\n\0]/g, " ");
+        .replaceAll(/[^\t\x20-\x7e\x80-\xff]/g, " ");
     }
     const status = [200, 201, 404, 409, 504][random.int(5)]!;
     const length = random.int(2) === 0 ? undefined : random.int(1e9);

@@ -61,7 +61,8 @@ const LEFT_OUT = new Set([
   "content-length",
   "date",
 ]);
-const LINE_BREAK = /[\r\n\0]/g;
+/** What no field value may hold (RFC 9110, section 5.5), and what does not fit into an octet of it. */
+const UNFIT = /[^\t\x20-\x7e\x80-\xff]/g;
 
 function fieldBytes(headers: Readonly<Record<string, string>>): Buffer {
   const known = frozen.get(headers);
@@ -73,7 +74,7 @@ function fieldBytes(headers: Readonly<Record<string, string>>): Buffer {
     // Proxied answers may say a field more than once.
     const values: unknown = headers[key];
     for (const value of Array.isArray(values) ? values : [values]) {
-      if (value !== undefined) field(out, NAMES.get(name) ?? 0, name, String(value).replaceAll(LINE_BREAK, " "));
+      if (value !== undefined) field(out, NAMES.get(name) ?? 0, name, String(value).replaceAll(UNFIT, " "));
     }
   }
   const bytes = Buffer.from(out);

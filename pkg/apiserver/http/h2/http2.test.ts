@@ -293,21 +293,31 @@ describe("HTTP/2 beside clients that break it", () => {
     });
   }
 
-  test("does not answer without bound a client that asks and never reads", async () => {
-    const socket = connectTls({ port: listener.port, host: "localhost", ca, ALPNProtocols: ["h2"] });
-    const closed = once(socket, "close");
-    socket.on("error", () => undefined); // it may be cut off while we write
-    await once(socket, "secureConnect");
-    socket.pause();
-    socket.write(Buffer.concat(hello));
-    const pings = many(10_000, () => frame(FrameType.Ping, 0, 0, Buffer.alloc(8)));
-    // What the kernel takes for both sides comes on top of the bound.
-    for (let round = 0; round < 500 && !socket.destroyed; round++) {
-      if (!socket.write(pings)) await Promise.race([once(socket, "drain").catch(() => undefined), closed]);
-    }
-    socket.resume();
-    await closed;
-  });
+  const pings = many(10_000, () => frame(FrameType.Ping, 0, 0, Buffer.alloc(8)));
+  /** HEAD https://x/ and a request that is malformed. */
+  const head = Buffer.concat([Buffer.from([0x02, 4]), Buffer.from("HEAD"), request.subarray(1)]);
+  const askForMuch: Record<string, (round: number) => Buffer> = {
+    pings: () => pings,
+    "answers without bodies": (round) => many(5000, (i) => headers(2 * (5000 * round + i) + 1, 5, head)),
+    "refusals of requests": (round) => many(5000, (i) => headers(2 * (5000 * round + i) + 1, 5, request.subarray(1))),
+  };
+  for (const [what, ask] of Object.entries(askForMuch)) {
+    test(`does not go on without bound with ${what} for a client that never reads`, { timeout: 60_000 }, async () => {
+      routes.set("/", async (_request, response) => response.send(200, {}, Buffer.alloc(0)));
+      const socket = connectTls({ port: listener.port, host: "localhost", ca, ALPNProtocols: ["h2"] });
+      const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
+      socket.on("error", () => undefined); // it may be cut off while we write
+      await once(socket, "secureConnect");
+      socket.pause();
+      socket.write(Buffer.concat(hello));
+      // What the kernel takes for both sides comes on top of the bound.
+      for (let round = 0; round < 500 && !socket.destroyed; round++) {
+        if (!socket.write(ask(round))) await Promise.race([once(socket, "drain").catch(() => undefined), closed]);
+      }
+      socket.resume();
+      await closed;
+    });
+  }
 
   test("resets only the stream of a request that is malformed", async () => {
     routes.set("/ok", async (_request, response) => response.send(200, {}, Buffer.from("ok")));

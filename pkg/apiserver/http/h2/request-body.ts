@@ -1,6 +1,9 @@
 import { requestEntityTooLarge } from "#pkg/apimachinery/index.ts";
 import { BODY_LIMIT_BYTES, BODY_TOO_LARGE } from "../body-reader.ts";
 
+const CRUMB_BYTES = 512;
+const MAX_CRUMBS = 256;
+
 /**
  * The body of one request as it arrives. Until somebody asks for it, it is held and the client gets no credit for more
  * than the stream's window; then it is gathered whole, or handed on in pieces.
@@ -10,6 +13,8 @@ export class RequestBody {
   readonly #credit: (bytes: number) => void;
   #chunks: Buffer[] = [];
   #size = 0;
+  /** Short pieces at the end of the chunks. */
+  #crumbs = 0;
   #mode: "held" | "gathered" | "streamed" | "discarded" = "held";
   #complete = false;
   #failure: Error | undefined;
@@ -27,8 +32,7 @@ export class RequestBody {
       this.#credit(chunk.length);
       return;
     }
-    this.#chunks.push(chunk);
-    this.#size += chunk.length;
+    this.#keep(chunk);
     if (this.#mode === "gathered") {
       this.#credit(chunk.length);
       if (this.#size > BODY_LIMIT_BYTES) this.#wake();
@@ -38,9 +42,8 @@ export class RequestBody {
     this.#complete = true;
     this.#wake();
   }
-  /** No more of it will come. */
+  /** No more of it will come, or what has come is no longer to be acted on. */
   fail(error: Error): void {
-    if (this.#complete) return;
     this.#failure ??= error;
     this.#wake();
   }
@@ -59,11 +62,12 @@ export class RequestBody {
     this.#mode = "gathered";
     this.#credit(this.#size);
     while (!this.#complete && this.#failure === undefined && this.#size <= BODY_LIMIT_BYTES) await this.#more();
+    // A client that has left, even if all had arrived: what was discarded must not pass for an empty body.
+    if (this.#failure !== undefined) throw this.#failure;
     if (this.#size > BODY_LIMIT_BYTES) {
       this.discard();
       throw requestEntityTooLarge(BODY_TOO_LARGE);
     }
-    if (this.#failure !== undefined) throw this.#failure;
     const chunks = this.#chunks;
     this.#chunks = [];
     return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks);
@@ -83,6 +87,15 @@ export class RequestBody {
     }
   }
 
+  /** Crumbs are swept together: each costs far more memory than the bytes that its window allows. */
+  #keep(chunk: Buffer): void {
+    this.#chunks.push(chunk);
+    this.#size += chunk.length;
+    this.#crumbs = chunk.length < CRUMB_BYTES ? this.#crumbs + 1 : 0;
+    if (this.#crumbs < MAX_CRUMBS) return;
+    this.#chunks.push(Buffer.concat(this.#chunks.splice(-MAX_CRUMBS)));
+    this.#crumbs = 0;
+  }
   #more(): Promise<void> {
     return new Promise((resolve) => (this.#settle = resolve));
   }

@@ -1,16 +1,24 @@
 import { HpackDecoder } from "./hpack-decoder.ts";
 import type { RequestHead } from "./exchange.ts";
 
-/** A request that HTTP/2 does not allow; its stream is reset. */
+/** A request that HTTP/2 does not allow (RFC 9113, section 8.1.1); its stream is reset. */
 export interface Malformed {
   readonly malformed: true;
 }
 const MALFORMED: Malformed = { malformed: true };
 
-/** Fields of HTTP/1 connections. */
+/** Fields of HTTP/1 connections (section 8.2.2). */
 const CONNECTION_FIELDS = new Set(["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"]);
-const UPPER_CASE = /[A-Z]/;
+/** A token without upper case (section 8.2.1). */
+const NAME = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
+/** Neither line breaks, which would begin a field of their own in HTTP/1, nor other control characters. */
+const VALUE = /^(?:[\x21-\x7e\x80-\xff](?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)?$/;
+const METHOD = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+/** What a request line could carry: no spaces, no control characters. */
+const TARGET = /^[\x21-\x7e\x80-\xff]+$/;
 const DIGITS = /^\d{1,15}$/;
+/** Fields of which there is one; two readers of the same request could choose different ones. */
+const SINGLE = new Set(["host", "content-length", "authorization", "content-type"]);
 
 /** Reads the header blocks of one connection into requests. */
 export class RequestHeads {
@@ -29,19 +37,31 @@ export class RequestHeads {
   }
   /** @throws Http2Error when the block cannot be decoded. */
   read(block: Buffer): RequestHead | Malformed {
+    const headers = this.#decode(block, false);
+    const length = headers["content-length"];
+    if (this.#malformed || this.#method === "" || this.#path === "" || this.#scheme === "") return MALFORMED;
+    if (length !== undefined && !DIGITS.test(length)) return MALFORMED;
+    if (this.#authority !== "") {
+      headers["host"] ??= this.#authority;
+      if (headers["host"] !== this.#authority) return MALFORMED;
+    }
+    return { method: this.#method, path: this.#path, headers };
+  }
+  /** Reads fields behind a body, of which only the form matters. @throws Http2Error when the block cannot be decoded. */
+  readTrailers(block: Buffer): Malformed | undefined {
+    this.#decode(block, true);
+    return this.#malformed ? MALFORMED : undefined;
+  }
+
+  #decode(block: Buffer, pseudoOver: boolean): Record<string, string | undefined> {
     this.#method = this.#path = this.#scheme = this.#authority = "";
-    this.#pseudoOver = false;
+    this.#pseudoOver = pseudoOver;
     this.#malformed = false;
     const headers: Record<string, string | undefined> = Object.create(null) as Record<string, string | undefined>;
     this.#headers = headers;
     this.#decoder.decode(block, this.#visit);
-    const length = headers["content-length"];
-    if (this.#malformed || this.#method === "" || this.#path === "" || this.#scheme === "") return MALFORMED;
-    if (length !== undefined && !DIGITS.test(length)) return MALFORMED;
-    if (this.#authority !== "") headers["host"] ??= this.#authority;
-    return { method: this.#method, path: this.#path, headers };
+    return headers;
   }
-
   #field(name: string, value: string): void {
     if (name.charCodeAt(0) === 0x3a) {
       this.#pseudo(name, value);
@@ -49,9 +69,9 @@ export class RequestHeads {
     }
     this.#pseudoOver = true;
     if (
+      !NAME.test(name) ||
+      !VALUE.test(value) ||
       CONNECTION_FIELDS.has(name) ||
-      UPPER_CASE.test(name) ||
-      name === "" ||
       (name === "te" && value !== "trailers")
     ) {
       this.#malformed = true;
@@ -59,11 +79,12 @@ export class RequestHeads {
     }
     const before = this.#headers[name];
     if (before === undefined) this.#headers[name] = value;
+    else if (SINGLE.has(name)) this.#malformed ||= before !== value;
     else this.#headers[name] = `${before}${name === "cookie" ? "; " : ", "}${value}`;
   }
   #pseudo(name: string, value: string): void {
-    if (this.#pseudoOver || value === "") this.#malformed = true;
-    else if (name === ":method" && this.#method === "") this.#method = value;
+    if (this.#pseudoOver || !TARGET.test(value)) this.#malformed = true;
+    else if (name === ":method" && this.#method === "" && METHOD.test(value)) this.#method = value;
     else if (name === ":path" && this.#path === "") this.#path = value;
     else if (name === ":scheme" && this.#scheme === "") this.#scheme = value;
     else if (name === ":authority" && this.#authority === "") this.#authority = value;
