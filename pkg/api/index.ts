@@ -23,6 +23,7 @@ export type {
   Verb,
 } from "./resource.ts";
 export type { ResourceRef } from "./resource-ref.ts";
+export { embeddedObjects } from "./schema/embedded.ts";
 export { cannotBeHandled, checkFields, type FieldCheck } from "./schema/check-fields.ts";
 export { type Definition, definitionNameOf, definitions, type FieldMarkers } from "./schema/definitions.ts";
 export { doubtfulMembers } from "./schema/compile-fine.ts";

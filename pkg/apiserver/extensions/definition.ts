@@ -10,6 +10,7 @@ import { deepCopy, type FieldError, type KubeObject } from "#pkg/apimachinery/in
 import type { FieldSchema } from "#pkg/apimachinery/index.ts";
 import { customColumns } from "./columns.ts";
 import { compileSchemaDefaults } from "./defaulting.ts";
+import { validateEmbedded } from "./embedded.ts";
 import { compileJsonPath } from "./json-path.ts";
 import { compileRules } from "./rules.ts";
 import { rootSchema } from "./structural.ts";
@@ -94,7 +95,7 @@ function validatorOf(
   const values = compileValues(withoutMetadata(raw));
   const rules = compileRules(schema, "");
   return (object, old) => {
-    const errors = values(object, "", old);
+    const errors = [...values(object, "", old), ...validateEmbedded(schema, object)];
     // Rules are written for values of the right shape.
     return errors.length > 0 ? errors : rules.validate(object, old);
   };

@@ -147,6 +147,50 @@ test("refuses values with upstream's messages", async () => {
   assert.match(String(strict.json["message"]), /strict decoding error: unknown field "spec.x"/);
 });
 
+test("objects inside a custom resource are checked like every object, and strict about their metadata", async () => {
+  const inside = {
+    type: "object",
+    "x-kubernetes-embedded-resource": true,
+    "x-kubernetes-preserve-unknown-fields": true,
+  };
+  const spec = { type: "object", properties: { inner: inside, many: { type: "array", items: inside } } };
+  await define("capsules", "Capsule", [
+    { name: "v1", served: true, storage: true, schema: { openAPIV3Schema: { type: "object", properties: { spec } } } },
+  ] as unknown as ReturnType<typeof version>[]);
+  const pod = { apiVersion: "v1", kind: "Pod" };
+  const table: [object, number, string][] = [
+    [
+      { inner: { ...pod, metadata: { unknown: 1 } }, x: 1 },
+      400,
+      'strict decoding error: unknown field "metadata.y", unknown field "alpha", unknown field "spec.inner.metadata.unknown", unknown field "spec.x"',
+    ],
+    [
+      { inner: { ...pod, metadata: { name: 1 } } },
+      400,
+      'spec.inner.metadata: Invalid value: {"name":1}: json: cannot unmarshal number into Go struct field ObjectMeta.name of type string',
+    ],
+    [{ inner: { ...pod, kind: 1 } }, 400, "spec.inner.kind: Invalid value: 1: must be a string"],
+    [{ many: [pod, { kind: "Pod" }] }, 422, "spec.many[1].apiVersion: Required value"],
+    [{ inner: { ...pod, metadata: { name: "a/b" } } }, 422, "spec.inner.metadata.name: Invalid value"],
+    [
+      { inner: { ...pod, metadata: { namespace: "a", labels: { "b c": "" } } } },
+      422,
+      "spec.inner.metadata.labels: Inv",
+    ],
+    [{ inner: { ...pod, apiVersion: "a/b/c" } }, 422, "unexpected GroupVersion string: a/b/c"],
+  ];
+  for (const [each, status, message] of table) {
+    const rest = message.includes("metadata.y") ? { alpha: 1, metadata: { name: "h", y: 1 } } : {};
+    const response = await server.request(`${path("capsules")}?fieldValidation=Strict`, {
+      body: { ...body("Capsule", each), ...rest },
+    });
+    assert.equal(response.status, status, response.text);
+    assert.ok(String(response.json["message"]).includes(message), response.text);
+  }
+  const fine = await server.request(path("capsules"), { body: body("Capsule", { inner: { ...pod, spec: { a: 1 } } }) });
+  assert.equal(fine.status, 201, fine.text);
+});
+
 test("publishes and withdraws OpenAPI and discovery with the definition", async () => {
   await define("things", "Thing");
   const name = "com.example.v1.Thing";
@@ -166,7 +210,7 @@ test("publishes and withdraws OpenAPI and discovery with the definition", async 
 });
 
 test("waits for finalizers of instances before a definition goes", async () => {
-  await define("holders", "Holder");
+  await define("capsules", "Capsule");
   const held = body("Holder", { size: 1 });
   await server.request(path("holders"), {
     body: { ...held, metadata: { name: "a", finalizers: ["example.com/hold"] } },

@@ -1,4 +1,12 @@
-import { cannotBeHandled, checkFields, doubtfulMembers, type FieldCheck, prune, schemaOf } from "#pkg/api/index.ts";
+import {
+  cannotBeHandled,
+  checkFields,
+  doubtfulMembers,
+  embeddedObjects,
+  type FieldCheck,
+  prune,
+  schemaOf,
+} from "#pkg/api/index.ts";
 import type { FieldSchema } from "#pkg/apimachinery/index.ts";
 import {
   apiVersionOf,
@@ -6,6 +14,7 @@ import {
   DecodeError,
   decodeJson,
   decodeYaml,
+  fieldInvalid,
   isRecord,
   type KubeObject,
   type StatusError,
@@ -123,10 +132,24 @@ export type Refuse = (why: string) => StatusError;
 /** Refuses what the kind's types cannot hold. @throws StatusError */
 function assertDecodes(expected: ExpectedKind, object: KubeObject, refuse: Refuse): FieldCheck {
   const check = checkFields(expected.schema, object);
-  // Values of custom resources are judged by their schema, with 422; only the metadata has to decode.
-  const [first] = expected.custom ? checkFields(METADATA, object.metadata).errors : check.errors;
+  // Values of custom resources are judged by their schema, with 422; only what all objects have has to decode.
+  const [first] = expected.custom
+    ? [...checkFields(METADATA, object.metadata).errors, ...undecodableInside(expected.schema, object)]
+    : check.errors;
   if (first !== undefined) throw refuse(first);
   return check;
+}
+
+/** What is of another type in the objects inside a custom resource than it is in every object. */
+function undecodableInside(schema: FieldSchema, value: KubeObject): string[] {
+  return embeddedObjects(schema, value).flatMap(({ path, object }) => {
+    const texts = ["apiVersion", "kind"].filter((name) => name in object && typeof object[name] !== "string");
+    const [why] = checkFields(METADATA, object["metadata"]).errors;
+    return [
+      ...texts.map((name) => fieldInvalid(`${path}.${name}`, object[name], "must be a string")),
+      ...(why === undefined ? [] : [fieldInvalid(`${path}.metadata`, object["metadata"], why)]),
+    ].map(({ field, message }) => `${field}: ${message}`);
+  });
 }
 
 /**

@@ -35,42 +35,60 @@ export function tidyMetadata(metadata: ObjectMeta): void {
   delete metadata.selfLink;
 }
 
-/** Rules that hold for the metadata of every kind. `path` is "metadata". */
-export function validateObjectMeta(installed: InstalledResource, metadata: ObjectMeta): FieldError[] {
-  const { definition } = installed;
-  const errors: FieldError[] = [];
+/** What a kind says about its objects' metadata. */
+interface MetadataRules {
+  readonly namespaced: boolean;
+  validateName(name: string, prefix: boolean): string[];
+}
+
+/** Rules that hold for the metadata of every kind. */
+export function validateObjectMeta({ definition }: InstalledResource, metadata: ObjectMeta): FieldError[] {
+  const { namespaced, strategy } = definition;
   const validateName = (name: string, prefix: boolean): string[] => [
     ...isValidPathSegmentName(name, prefix),
-    ...(definition.strategy.validateName?.(name, prefix) ?? isDns1123Subdomain(prefix ? maskTrailingDash(name) : name)),
+    ...(strategy.validateName?.(name, prefix) ?? isDns1123Subdomain(prefix ? maskTrailingDash(name) : name)),
   ];
+  return validateMetadata(metadata, "metadata", { namespaced, validateName });
+}
+
+/** The same of an object inside another, which may have any name that fits into a URL, or none. */
+export function validateEmbeddedMeta(metadata: ObjectMeta, path: string): FieldError[] {
+  const named = metadata.name === undefined || metadata.name === "" ? { ...metadata, name: "unnamed" } : metadata;
+  const namespaced = metadata.namespace !== undefined && metadata.namespace !== "";
+  return validateMetadata(named, path, { namespaced, validateName: isValidPathSegmentName });
+}
+
+function validateMetadata(metadata: ObjectMeta, path: string, rules: MetadataRules): FieldError[] {
+  const { namespaced, validateName } = rules;
+  const errors: FieldError[] = [];
   if (metadata.generateName !== undefined && metadata.generateName !== "") {
     for (const message of validateName(metadata.generateName, true)) {
-      errors.push(fieldInvalid("metadata.generateName", metadata.generateName, message));
+      errors.push(fieldInvalid(`${path}.generateName`, metadata.generateName, message));
     }
   }
   if (metadata.name === undefined || metadata.name === "") {
-    errors.push(fieldRequired("metadata.name", "name or generateName is required"));
+    errors.push(fieldRequired(`${path}.name`, "name or generateName is required"));
   } else {
     for (const message of new Set(validateName(metadata.name, false))) {
-      errors.push(fieldInvalid("metadata.name", metadata.name, message));
+      errors.push(fieldInvalid(`${path}.name`, metadata.name, message));
     }
   }
-  if (definition.namespaced) {
-    if (metadata.namespace === undefined || metadata.namespace === "") errors.push(fieldRequired("metadata.namespace"));
+  if (namespaced) {
+    if (metadata.namespace === undefined || metadata.namespace === "") errors.push(fieldRequired(`${path}.namespace`));
     else {
       for (const message of isDns1123Label(metadata.namespace)) {
-        errors.push(fieldInvalid("metadata.namespace", metadata.namespace, message));
+        errors.push(fieldInvalid(`${path}.namespace`, metadata.namespace, message));
       }
     }
   } else if (metadata.namespace !== undefined && metadata.namespace !== "") {
-    errors.push(fieldForbidden("metadata.namespace", "not allowed on this type"));
+    errors.push(fieldForbidden(`${path}.namespace`, "not allowed on this type"));
   }
   if ((metadata.generation ?? 0) < 0) {
-    errors.push(fieldInvalid("metadata.generation", metadata.generation, "must be greater than or equal to 0"));
+    errors.push(fieldInvalid(`${path}.generation`, metadata.generation, "must be greater than or equal to 0"));
   }
-  errors.push(...validateLabels(metadata.labels, "metadata.labels"));
-  errors.push(...validateAnnotations(metadata.annotations, "metadata.annotations"));
-  errors.push(...validateOwnerReferences(metadata), ...validateFinalizers(metadata));
+  errors.push(...validateLabels(metadata.labels, `${path}.labels`));
+  errors.push(...validateAnnotations(metadata.annotations, `${path}.annotations`));
+  errors.push(...validateOwnerReferences(metadata, path), ...validateFinalizers(metadata, path));
   return errors;
 }
 
@@ -78,11 +96,11 @@ function maskTrailingDash(name: string): string {
   return name.length > 1 && name.endsWith("-") ? `${name.slice(0, -2)}a` : name;
 }
 
-function validateOwnerReferences(metadata: ObjectMeta): FieldError[] {
+function validateOwnerReferences(metadata: ObjectMeta, at: string): FieldError[] {
   const errors: FieldError[] = [];
   let controller: string | undefined;
   for (const [index, owner] of (metadata.ownerReferences ?? []).entries()) {
-    const path = `metadata.ownerReferences[${index}]`;
+    const path = `${at}.ownerReferences[${index}]`;
     if (!owner.apiVersion)
       errors.push(fieldInvalid(`${path}.apiVersion`, owner.apiVersion ?? "", "version must not be empty"));
     if (!owner.kind) errors.push(fieldInvalid(`${path}.kind`, "", "must not be empty"));
@@ -95,7 +113,7 @@ function validateOwnerReferences(metadata: ObjectMeta): FieldError[] {
       if (controller === undefined) controller = owner.name;
       else {
         const others = `Only one reference can have Controller set to true. Found "true" in references for ${controller} and ${owner.name}`;
-        errors.push(fieldInvalid("metadata.ownerReferences", metadata.ownerReferences, others));
+        errors.push(fieldInvalid(`${at}.ownerReferences`, metadata.ownerReferences, others));
       }
     }
   }
@@ -104,17 +122,17 @@ function validateOwnerReferences(metadata: ObjectMeta): FieldError[] {
 
 const GARBAGE_FINALIZERS = ["orphan", "foregroundDeletion"];
 
-function validateFinalizers(metadata: ObjectMeta): FieldError[] {
+function validateFinalizers(metadata: ObjectMeta, path: string): FieldError[] {
   const errors: FieldError[] = [];
   const finalizers = metadata.finalizers ?? [];
   for (const [index, finalizer] of finalizers.entries()) {
     for (const message of isQualifiedName(finalizer)) {
-      errors.push(fieldInvalid(`metadata.finalizers[${index}]`, finalizer, message));
+      errors.push(fieldInvalid(`${path}.finalizers[${index}]`, finalizer, message));
     }
   }
   if (GARBAGE_FINALIZERS.every((finalizer) => finalizers.includes(finalizer))) {
     const both = "finalizer orphan and foregroundDeletion cannot be both set";
-    errors.push(fieldInvalid("metadata.finalizers", finalizers, both));
+    errors.push(fieldInvalid(`${path}.finalizers`, finalizers, both));
   }
   return errors;
 }

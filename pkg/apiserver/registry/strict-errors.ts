@@ -16,7 +16,7 @@ export interface Repetitions {
 
 export const NO_REPETITIONS: Repetitions = {
   isEmpty: true,
-  among: (unknown, custom) => (custom ? unknown.toSorted() : unknown).map(unknownField),
+  among: (unknown, custom) => (custom ? customOrder(unknown) : unknown).map(unknownField),
 };
 
 /** Of a body in JSON. */
@@ -26,7 +26,7 @@ export function repeatedInJson(bytes: Buffer, duplicates: readonly string[]): Re
     isEmpty: false,
     among: (unknown, custom) =>
       custom
-        ? [...duplicates.map(duplicateField), ...unknown.toSorted().map(unknownField)]
+        ? [...duplicates.map(duplicateField), ...customOrder(unknown).map(unknownField)]
         : fieldsInTextOrder(bytes.toString("utf8"), new Set(unknown)).map(({ path, repeated }) =>
             repeated ? duplicateField(path) : unknownField(path),
           ),
@@ -39,7 +39,10 @@ export function repeatedInYaml(messages: readonly string[]): Repetitions {
   return {
     isEmpty: yaml === undefined,
     ...(yaml === undefined ? {} : { yaml }),
-    among: (unknown) => [...(yaml === undefined ? [] : [yaml]), ...unknown.toSorted(byMembers).map(unknownField)],
+    among: (unknown, custom) => [
+      ...(yaml === undefined ? [] : [yaml]),
+      ...(custom ? customOrder(unknown) : unknown.toSorted(byMembers)).map(unknownField),
+    ],
   };
 }
 
@@ -47,9 +50,9 @@ export function repeatedInYaml(messages: readonly string[]): Repetitions {
 export function repeatedInPatch(duplicates: readonly string[], prefix: string): Repetitions {
   return {
     isEmpty: duplicates.length === 0,
-    among: (unknown) => [
+    among: (unknown, custom) => [
       ...duplicates.map((path) => prefix + duplicateField(path)),
-      ...unknown.toSorted(byMembers).map(unknownField),
+      ...(custom ? customOrder(unknown) : unknown.toSorted(byMembers)).map(unknownField),
     ],
   };
 }
@@ -59,6 +62,13 @@ function unknownField(path: string): string {
 }
 function duplicateField(path: string): string {
   return `duplicate field ${JSON.stringify(path)}`;
+}
+
+/** A custom resource's metadata is looked at first, then its fields are pruned. */
+function customOrder(unknown: readonly string[]): string[] {
+  const inMetadata = (path: string): boolean => path.startsWith("metadata.");
+  const sorted = unknown.toSorted();
+  return [...sorted.filter(inMetadata), ...sorted.filter((path) => !inMetadata(path))];
 }
 
 /** The order in which paths come up in a document whose members are sorted. */
