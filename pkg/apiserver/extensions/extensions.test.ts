@@ -210,7 +210,7 @@ test("publishes and withdraws OpenAPI and discovery with the definition", async 
 });
 
 test("waits for finalizers of instances before a definition goes", async () => {
-  await define("capsules", "Capsule");
+  await define("holders", "Holder");
   const held = body("Holder", { size: 1 });
   await server.request(path("holders"), {
     body: { ...held, metadata: { name: "a", finalizers: ["example.com/hold"] } },
