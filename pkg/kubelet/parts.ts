@@ -160,6 +160,7 @@ async function buildPodManager(
       await cgroups.setBurstableShares(burstableRequest([...activePods(), pod]));
       return cgroups.ensurePod(pod);
     },
+    cgroupParent: (pod) => cgroups.podParent(pod),
   });
   const resources = new Resizer({
     runtime,

@@ -15,6 +15,7 @@ import { tmpdir } from "node:os";
 import { basename, join, relative } from "node:path";
 import { parseArgs } from "node:util";
 import packageJson from "../../../package.json" with { type: "json" };
+import { NODE_FLAGS } from "../node-flags.ts";
 import { packageClosure } from "./modules.ts";
 
 const root = join(import.meta.dirname, "../../..");
@@ -55,8 +56,8 @@ if [ "$1" = remove ] && [ -d /run/systemd/system ]; then
 fi
 `;
 
-const launcher = (name: string) => `#!/bin/sh
-exec /usr/lib/kubits/node /usr/lib/kubits/${name}.js "$@"
+const launcher = (name: keyof typeof NODE_FLAGS) => `#!/bin/sh
+exec ${["/usr/lib/kubits/node", ...NODE_FLAGS[name]].join(" ")} /usr/lib/kubits/${name}.js "$@"
 `;
 
 function write(path: string, text: string, mode = 0o644): void {
@@ -86,7 +87,7 @@ function fill(stage: string): void {
   execFileSync("strip", ["-o", join(lib, "node"), process.execPath]);
   chmodSync(join(lib, "node"), 0o755);
 
-  for (const name of ["kubits-master", "kubits-node"]) {
+  for (const name of ["kubits-master", "kubits-node"] as const) {
     write(join(bin, name), launcher(name), 0o755);
     write(join(units, `${name}.service`), readFileSync(join(root, "hack/systemd", `${name}.service`), "utf8"));
   }

@@ -120,6 +120,7 @@ export class CgroupManager {
   readonly #podPidsLimit: number;
   readonly #commands: CommandRunner;
   readonly #log: Logger;
+  #burstableShares: number | undefined;
 
   constructor(deps: {
     hierarchies: CgroupHierarchies;
@@ -181,7 +182,10 @@ export class CgroupManager {
 
   /** Burstable pods together weigh as much as they asked for. */
   async setBurstableShares(milliCpu: number): Promise<void> {
-    if (this.#perQos) await this.#apply(["kubepods", "burstable"], { cpuShares: sharesOf(milliCpu) });
+    const cpuShares = sharesOf(milliCpu);
+    if (!this.#perQos || cpuShares === this.#burstableShares) return;
+    await this.#apply(["kubepods", "burstable"], { cpuShares });
+    this.#burstableShares = cpuShares;
   }
 
   /** Creates or updates the pod's cgroup; resolves to its name for the runtime. */
@@ -244,7 +248,7 @@ export class CgroupManager {
       await this.#applySystemd(path, limits);
       return;
     }
-    for (const mount of new Set(this.#hierarchies.mounts.values())) await this.#create(mount, path);
+    await Promise.all([...new Set(this.#hierarchies.mounts.values())].map((mount) => this.#create(mount, path)));
     for (const { controller, file, value } of limitWrites(this.version, limits)) {
       const mount = this.#mount(controller);
       if (mount !== undefined) await this.#write(join(mount, path, file), value);
@@ -262,18 +266,30 @@ export class CgroupManager {
   }
 
   async #create(mount: string, path: string): Promise<void> {
+    if (this.version === 1) {
+      await this.#createFrom(mount, join(mount, path));
+      return;
+    }
     let current = mount;
     for (const name of path.split("/").filter((part) => part !== "")) {
-      if (this.version === 2) await this.#delegate(current);
+      await this.#delegate(current);
       current = join(current, name);
-      try {
-        await mkdir(current);
-      } catch (error) {
-        if (hasCode(error, "EEXIST")) continue;
-        throw error;
-      }
-      if (this.version === 1 && mount === this.#hierarchies.mounts.get("cpuset")) await copyCpuset(current);
+      await mkdir(current, { recursive: true });
     }
+  }
+
+  /** Version 1 has many hierarchies, and above a pod's directory all is nearly always there: it is tried first. */
+  async #createFrom(mount: string, directory: string): Promise<void> {
+    try {
+      await mkdir(directory);
+    } catch (error) {
+      if (hasCode(error, "EEXIST")) return;
+      if (!hasCode(error, "ENOENT") || directory === mount) throw error;
+      await this.#createFrom(mount, dirname(directory));
+      await this.#createFrom(mount, directory);
+      return;
+    }
+    if (mount === this.#hierarchies.mounts.get("cpuset")) await copyCpuset(directory);
   }
 
   async #delegate(directory: string): Promise<void> {

@@ -67,6 +67,8 @@ export interface StarterDeps {
   readonly runtimeClass: (name: string) => RuntimeClass | undefined;
   /** Creates the pod's cgroup (idempotent) and names it as the runtime wants it. */
   readonly ensureCgroup: (pod: Pod) => Promise<string>;
+  /** The name of a cgroup that is there already: a sandbox runs in it. */
+  readonly cgroupParent: (pod: Pod) => string;
 }
 
 export type PodEvent = (
@@ -100,7 +102,7 @@ export class Starter {
     return found.handler;
   }
 
-  async #sandboxConfig(pod: Pod, attempt: number): Promise<SandboxConfig> {
+  #sandboxConfig(pod: Pod, attempt: number, cgroupParent: string): SandboxConfig {
     const { config, node } = this.#deps;
     return sandboxConfig({
       pod,
@@ -108,7 +110,7 @@ export class Starter {
       hostname: sandboxHostname(pod, config.clusterDomain),
       dns: podDns(pod, node.hostDns(), config.clusterDNS, config.clusterDomain),
       podLogsDir: config.podLogsDir,
-      cgroupParent: await this.#deps.ensureCgroup(pod),
+      cgroupParent,
       seccompRoot: join(config.rootDirectory, "seccomp"),
       seccompDefault: config.seccompDefault,
     });
@@ -121,7 +123,7 @@ export class Starter {
         `can't set \`spec.hostUsers: false\`, runtime handler ${goQuote(handler)} does not support user namespaces`,
       );
     }
-    const config = await this.#sandboxConfig(pod, attempt);
+    const config = this.#sandboxConfig(pod, attempt, await this.#deps.ensureCgroup(pod));
     await mkdir(podLogDirectory(this.#deps.config.podLogsDir, pod), { recursive: true, mode: 0o755 });
     await this.#deps.runtime.runSandbox(config, handler, { signal });
   }
@@ -210,7 +212,7 @@ export class Starter {
       });
     };
     const sandbox = readySandbox(observed)!;
-    const sandboxSpec = await this.#sandboxConfig(pod, sandbox.metadata.attempt);
+    const sandboxSpec = this.#sandboxConfig(pod, sandbox.metadata.attempt, this.#deps.cgroupParent(pod));
     let image: PulledImage;
     let volumeImages: ReadonlyMap<string, ImageSpec>;
     try {
