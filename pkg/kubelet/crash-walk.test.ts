@@ -7,13 +7,14 @@ import { pods } from "#pkg/api/refs.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { Client } from "#pkg/client/index.ts";
 import { RealClock, silentLogger } from "#pkg/util/index.ts";
+import { isRuntimeError } from "./cri/runtime.ts";
 import type { Runtime } from "./cri/runtime.ts";
 import { createKubelet } from "./index.ts";
 import { podOf, startCluster, waitForPod } from "./testing/cluster.ts";
 import type { TestCluster } from "./testing/cluster.ts";
 import { startContainerd } from "./testing/containerd.ts";
 import type { TestContainerd } from "./testing/containerd.ts";
-import { Crash } from "./testing/crash.ts";
+import { Crash, withOutage } from "./testing/crash.ts";
 import type { CrashPoint } from "./testing/crash.ts";
 
 const NODE = "walk";
@@ -46,7 +47,7 @@ const podToWalk = (name: string) =>
     ],
   });
 
-describe("a pod survives the death of its kubelet", () => {
+describe("a pod survives the death of its kubelet, and of its runtime", () => {
   let containerd: TestContainerd;
   let cluster: TestCluster;
   const kubelets = new Set<RunningKubelet>();
@@ -104,23 +105,45 @@ describe("a pod survives the death of its kubelet", () => {
     }
   }
 
+  async function tracesOf(uid: string): Promise<string[]> {
+    const { runtime, directory } = containerd;
+    return [
+      ...(await runtime.listSandboxes({ podUid: uid })).map(({ id }) => `sandbox ${id}`),
+      ...(await runtime.listContainers({ podUid: uid })).map(({ id }) => `container ${id}`),
+      ...readFileSync("/proc/self/mountinfo", "utf8")
+        .split("\n")
+        .filter((line) => line.includes(uid)),
+      ...[join(directory, "kubelet/pods", uid)].filter((path) => existsSync(path)),
+    ];
+  }
+
   /** Nothing may be left of a pod in the runtime, in the file system or among the mounts. */
   async function assertNoTrace(uid: string): Promise<void> {
-    const { runtime, directory } = containerd;
     const end = performance.now() + LIMIT_MS;
     for (;;) {
-      const left = [
-        ...(await runtime.listSandboxes({ podUid: uid })).map(({ id }) => `sandbox ${id}`),
-        ...(await runtime.listContainers({ podUid: uid })).map(({ id }) => `container ${id}`),
-        ...readFileSync("/proc/self/mountinfo", "utf8")
-          .split("\n")
-          .filter((line) => line.includes(uid)),
-        ...[join(directory, "kubelet/pods", uid)].filter((path) => existsSync(path)),
-      ];
+      const left = await tracesOf(uid).catch((error: unknown) => {
+        if (isRuntimeError(error, "Unavailable")) return ["what the runtime has, which is away"];
+        throw error;
+      });
       if (left.length === 0) return;
       assert.ok(performance.now() < end, `left over: ${left.join(", ")}`);
       await delay(50);
     }
+  }
+
+  /** Each container has run once, in the pod's only sandbox. */
+  async function assertUnharmed(pod: Pod, died: string | undefined): Promise<void> {
+    const statuses = [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])];
+    assert.deepEqual(
+      statuses.map(({ name: container, restartCount }) => [container, restartCount]),
+      [
+        ["init", 0],
+        ["c", 0],
+      ],
+      `died at ${died}`,
+    );
+    const sandboxes = await containerd.runtime.listSandboxes({ podUid: pod.metadata.uid });
+    assert.equal(sandboxes.filter(({ state }) => state === "Ready").length, 1, `died at ${died}`);
   }
 
   /** Lets a pod live from creation to removal while its kubelet dies at the point. Answers where that was. */
@@ -137,17 +160,7 @@ describe("a pod survives the death of its kubelet", () => {
     };
     if (diedBeforeReady) takeOver();
     const pod = await waitForPod(cluster.client, name, ready);
-    const statuses = [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])];
-    assert.deepEqual(
-      statuses.map(({ name: container, restartCount }) => [container, restartCount]),
-      [
-        ["init", 0],
-        ["c", 0],
-      ],
-      `died at ${died}`,
-    );
-    const sandboxes = await containerd.runtime.listSandboxes({ podUid: uid });
-    assert.equal(sandboxes.filter(({ state }) => state === "Ready").length, 1, `died at ${died}`);
+    await assertUnharmed(pod, died);
     await cluster.client.delete(pods, { namespace: "default", name });
     const removed = gone(name).then(() => assertNoTrace(uid));
     if (!diedBeforeReady) {
@@ -159,18 +172,39 @@ describe("a pod survives the death of its kubelet", () => {
     return died;
   }
 
-  for (const when of ["before", "after"] as const) {
-    test(`killed ${when} each call that changes the runtime: nothing restarted, nothing leaked`, async () => {
-      const points: string[] = [];
-      for (let step = 1; ; step++) {
-        assert.ok(step <= MAX_STEPS, points.join(", "));
-        const died = await live(`walk-${when}-${step}`, { step, when });
-        if (died === undefined) break;
-        points.push(died);
-      }
-      // The walk came through all of a pod's life.
-      for (const name of ["runSandbox", "createContainer", "startContainer", "stopContainer", "stopSandbox"])
-        assert.ok(points.includes(name), `${name} is not among ${points.join(", ")}`);
+  /** Lets a pod live while containerd is killed, and started again, at the point. Answers where that was. */
+  async function liveWithOutage(name: string, point: CrashPoint): Promise<string | undefined> {
+    const { runtime, happened } = withOutage(containerd.runtime, point, async () => {
+      await containerd.kill();
+      await containerd.start();
     });
+    const kubelet = startKubelet(runtime, cluster.client);
+    const { uid } = (await cluster.client.create(pods, podToWalk(name))).metadata;
+    await assertUnharmed(await waitForPod(cluster.client, name, ready), happened());
+    await cluster.client.delete(pods, { namespace: "default", name });
+    await gone(name);
+    await assertNoTrace(uid);
+    await kubelet.stop();
+    return happened();
   }
+
+  async function walk(one: (step: number) => Promise<string | undefined>): Promise<void> {
+    const points: string[] = [];
+    for (let step = 1; ; step++) {
+      assert.ok(step <= MAX_STEPS, points.join(", "));
+      const died = await one(step);
+      if (died === undefined) break;
+      points.push(died);
+    }
+    // The walk came through all of a pod's life.
+    for (const name of ["runSandbox", "createContainer", "startContainer", "stopContainer", "stopSandbox"])
+      assert.ok(points.includes(name), `${name} is not among ${points.join(", ")}`);
+  }
+
+  for (const when of ["before", "after"] as const)
+    test(`killed ${when} each call that changes the runtime: nothing restarted, nothing leaked`, () =>
+      walk((step) => live(`walk-${when}-${step}`, { step, when })));
+
+  test("its runtime killed at each of these calls: nothing restarted, nothing leaked", () =>
+    walk((step) => liveWithOutage(`outage-${step}`, { step, when: "after" })));
 });

@@ -1,4 +1,4 @@
-/** Ends a kubelet as kill -9 would, at a chosen call: from then on nothing that it does reaches the runtime or the API. */
+/** Ends a kubelet as kill -9 would, or its runtime, at a chosen call. A dead kubelet reaches neither runtime nor API. */
 import type { Client } from "#pkg/client/index.ts";
 import { RuntimeError } from "../cri/runtime.ts";
 import type { Runtime } from "../cri/runtime.ts";
@@ -66,4 +66,29 @@ export class Crash {
   #refuse(): Promise<never> {
     return Promise.reject(new RuntimeError("Unavailable", "the kubelet is dead"));
   }
+}
+
+/**
+ * A runtime whose daemon goes away at the given point: the call in hand fails, as if only its answer had been lost.
+ * `outage` resolves when the daemon is back.
+ */
+export function withOutage(
+  runtime: Runtime,
+  point: CrashPoint,
+  outage: () => Promise<void>,
+): { readonly runtime: Runtime; happened(): Step | undefined } {
+  let steps = 0;
+  let happened: Step | undefined;
+  const interrupted = async (step: Step, call: () => unknown): Promise<never> => {
+    happened = step;
+    if (point.when === "after") await call();
+    await outage();
+    throw new RuntimeError("Unavailable", "the connection to the runtime was lost");
+  };
+  return {
+    runtime: wrapped(runtime, (name, call) =>
+      isStep(name) && ++steps === point.step ? interrupted(name, call) : call(),
+    ),
+    happened: () => happened,
+  };
 }
