@@ -82,7 +82,7 @@ export class Maintenance {
   }
 
   async evict(): Promise<void> {
-    const { manager, imageGc, stats, volumes, agent, pleg, event } = this.#parts;
+    const { manager, imageGc, stats, volumes, agent, pleg, event, cgroups } = this.#parts;
     const config = this.#host.config;
     const { runtime } = this.#host;
     const writable = async (signal: AbortSignal) => {
@@ -115,6 +115,13 @@ export class Maintenance {
             inodes: sum.inodes + usage.rootfsInodesUsed,
             processes: 0,
           });
+        }
+        // The runtime's figures have no processes: the pods' cgroups count them.
+        for (const { pod } of manager.workers()) {
+          const usage = result.get(pod.metadata.uid);
+          if (usage === undefined) continue;
+          const count = await cgroups.read(cgroups.podPath(pod), "pids", "pids.current");
+          result.set(pod.metadata.uid, { ...usage, processes: Number(count ?? 0) });
         }
         return result;
       },
