@@ -47,12 +47,29 @@ async function restart(mode: string, flags: readonly string[] = []): Promise<voi
     );
 }
 
-for (const mode of ["nftables", "userspace", "iptables"]) {
+/** How packets reach pods of the other node from the first one. */
+async function wayToOtherPods(): Promise<string> {
+  const { podCIDR } = (await cluster.get<{ spec: { podCIDR: string } }>("node", lab.nodes[1]!.name)).spec;
+  const { stdout } = await lab.run(lab.master, "ip", ["-json", "route", "show", podCIDR]);
+  return (JSON.parse(stdout) as Array<{ dev: string }>)[0]?.dev ?? "";
+}
+
+// Nodes on one link route to each other's pods; told so, they go through a VXLAN tunnel as if a router were between them.
+const PATHS = { never: "eth0", always: "kubits.vxlan" } as const;
+
+for (const [mode, tunnel] of [
+  ["nftables", "always"],
+  ["userspace", "never"],
+  ["iptables", "never"],
+] as const) {
   test(
-    `node agents change to ${mode} mode; services and DNS go on in both families`,
+    `node agents change to ${mode} mode, tunnel ${tunnel}; services and DNS go on in both families`,
     { timeout: 180_000 },
     async () => {
-      await restart(mode);
+      await restart(mode, [`--cni-tunnel=${tunnel}`]);
+      await eventually(`pods of the other node are behind ${PATHS[tunnel]}`, async () =>
+        (await wayToOtherPods()) === PATHS[tunnel] ? true : undefined,
+      );
       const { clusterIPs } = (await cluster.get<{ spec: { clusterIPs: string[] } }>("service", "web")).spec;
       assert.deepEqual(
         clusterIPs.map((ip) => ip.includes(":")),
