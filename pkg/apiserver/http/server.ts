@@ -150,6 +150,8 @@ const CIPHERS = [PREFERRED_CIPHER, ...DEFAULT_CIPHERS.split(":").filter((cipher)
   ":",
 );
 
+const PLAIN_TEXT = Object.freeze({ "content-type": "text/plain; charset=utf-8" });
+
 const SHARED_OPTIONS = {
   maxHeaderSize: MAX_HEADER_BYTES,
   // Watches and logs have no end; a body's time is bounded where it is asked for.
@@ -214,8 +216,22 @@ function serveHttp1(
   raw: IncomingMessage,
   reply: ServerResponse,
 ): void {
+  if (hasTwoHosts(raw)) {
+    reply.writeHead(400, { ...PLAIN_TEXT, connection: "close" }).end("400 Bad Request: too many Host headers");
+    return;
+  }
   const request = new Http1Request(raw, reply, peerOf(raw.socket), live);
   void serve(handler, request, new Http1Response(reply, raw.method === "HEAD"), live, log);
+}
+
+/** Readers of such a request would choose differently (RFC 9112, section 3.2). */
+function hasTwoHosts({ rawHeaders }: IncomingMessage): boolean {
+  let hosts = 0;
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at]!;
+    if (name.length === 4 && name.toLowerCase() === "host") hosts++;
+  }
+  return hosts > 1;
 }
 
 function serveUpgrade(
@@ -244,6 +260,8 @@ async function serve(
     await handler.handle(request, response);
   } catch (err) {
     log.error({ err, method: request.method, url: request.url }, "Handler failed");
+    // Without an answer the client would wait, and its stream stay open.
+    response.send(500, PLAIN_TEXT, Buffer.from("500 Internal Server Error"));
   } finally {
     live.ended();
   }

@@ -86,3 +86,10 @@ test("what is encoded is decoded", () => {
     });
   }
 });
+
+test("no value of an answer breaks out of its field, also by octets that are cut off", () => {
+  const values: string[] = [];
+  const block = encodeHeaders(0, 200, { a: "x\r\ny: z", b: "x\u010d\u010ay: z", c: "\0\u007f" }, undefined, 0);
+  new HpackDecoder(1e6).decode(block, (_name, value) => values.push(value));
+  assert.deepEqual(values.slice(1, 4), ["x  y: z", "x  y: z", "  "]);
+});
