@@ -3,13 +3,13 @@ import { once } from "node:events";
 import { connect as connectHttp2 } from "node:http2";
 import { after, before, test } from "node:test";
 import { connect, type ConnectionOptions, type TLSSocket } from "node:tls";
-import { type CertificateAuthority, createCa, issueCertificate } from "#pkg/pki/index.ts";
+import { createCa, issueCertificate, type KeyPair } from "#pkg/pki/index.ts";
 import { RealClock, silentLogger } from "#pkg/util/index.ts";
 import type { ApiRequest, ApiResponse } from "../contract.ts";
 import { type Listener, listenHttp, type TlsOptions } from "./server.ts";
 
 const now = Date.now();
-let authority: CertificateAuthority;
+let authority: KeyPair;
 let listener: Listener;
 
 /** Tells who the client is and what it wants. */
@@ -18,7 +18,7 @@ async function handle({ url, peer }: ApiRequest, response: ApiResponse): Promise
   const who = peer.certificate === undefined ? "nobody" : peer.certificateVerified === true ? "known" : "unknown";
   response.send(200, {}, Buffer.from(`${who} ${url}`));
 }
-async function servingCertificate(commonName: string, clients: CertificateAuthority): Promise<TlsOptions> {
+async function servingCertificate(commonName: string, clients: KeyPair): Promise<TlsOptions> {
   const pair = await issueCertificate(authority, {
     commonName,
     usages: ["server"],
@@ -28,7 +28,7 @@ async function servingCertificate(commonName: string, clients: CertificateAuthor
   });
   return { ...pair, clientCa: clients.cert };
 }
-const clientCertificate = (of: CertificateAuthority) =>
+const clientCertificate = (of: KeyPair) =>
   issueCertificate(of, { commonName: "client", usages: ["client"], validityDays: 1, now });
 
 before(async () => {
