@@ -2,9 +2,12 @@ import { STATIC_TABLE } from "./hpack-tables.ts";
 import { decodeHuffman } from "./huffman.ts";
 import { ErrorCode, Http2Error } from "./protocol.ts";
 
-interface Field {
+/** A decoded field. Those of the tables are the same object each time, so that a reader can keep what it found out. */
+export interface Field {
   readonly name: string;
   readonly value: string;
+  /** Whether the reader takes it, once it has looked. */
+  fit: boolean | undefined;
   /** As RFC 7541 counts it. */
   readonly size: number;
 }
@@ -13,7 +16,7 @@ const ENTRY_OVERHEAD = 32;
 const STATIC: readonly Field[] = STATIC_TABLE.map(([name, value]) => fieldOf(name, value));
 
 function fieldOf(name: string, value: string): Field {
-  return { name, value, size: name.length + value.length + ENTRY_OVERHEAD };
+  return { name, value, fit: undefined, size: name.length + value.length + ENTRY_OVERHEAD };
 }
 
 function compressionError(what: string): Http2Error {
@@ -38,7 +41,7 @@ export class HpackDecoder {
     this.#maxListBytes = maxListBytes;
   }
   /** Visits the fields of one whole block in order. @throws Http2Error, after which the connection is unusable */
-  decode(block: Buffer, visit: (name: string, value: string) => void): void {
+  decode(block: Buffer, visit: (name: string, value: string, field: Field) => void): void {
     this.#block = block;
     this.#at = 0;
     let size = 0;
@@ -52,7 +55,7 @@ export class HpackDecoder {
       const field = (first & 0x80) === 0 ? this.#literal(first) : this.#indexed(this.#integer(7));
       size += field.size;
       if (size > this.#maxListBytes) throw new Http2Error(ErrorCode.EnhanceYourCalm, "the header list is too large");
-      visit(field.name, field.value);
+      visit(field.name, field.value, field);
     }
   }
 

@@ -1,4 +1,4 @@
-import { HpackDecoder } from "./hpack-decoder.ts";
+import { type Field, HpackDecoder } from "./hpack-decoder.ts";
 import type { RequestHead } from "./exchange.ts";
 
 /** A request that HTTP/2 does not allow (RFC 9113, section 8.1.1); its stream is reset. */
@@ -30,7 +30,7 @@ export class RequestHeads {
   #pseudoOver = false;
   #malformed = false;
   #headers: Record<string, string | undefined> = {};
-  readonly #visit = (name: string, value: string) => this.#field(name, value);
+  readonly #visit = (name: string, value: string, field: Field) => this.#field(name, value, field);
 
   constructor(maxHeaderBytes: number) {
     this.#decoder = new HpackDecoder(maxHeaderBytes);
@@ -62,32 +62,32 @@ export class RequestHeads {
     this.#decoder.decode(block, this.#visit);
     return headers;
   }
-  #field(name: string, value: string): void {
+  #field(name: string, value: string, field: Field): void {
+    if (!(field.fit ??= isFit(name, value))) this.#malformed = true;
     if (name.charCodeAt(0) === 0x3a) {
       this.#pseudo(name, value);
       return;
     }
     this.#pseudoOver = true;
-    if (
-      !NAME.test(name) ||
-      !VALUE.test(value) ||
-      CONNECTION_FIELDS.has(name) ||
-      (name === "te" && value !== "trailers")
-    ) {
-      this.#malformed = true;
-      return;
-    }
     const before = this.#headers[name];
     if (before === undefined) this.#headers[name] = value;
     else if (SINGLE.has(name)) this.#malformed ||= before !== value;
     else this.#headers[name] = `${before}${name === "cookie" ? "; " : ", "}${value}`;
   }
   #pseudo(name: string, value: string): void {
-    if (this.#pseudoOver || !TARGET.test(value)) this.#malformed = true;
-    else if (name === ":method" && this.#method === "" && METHOD.test(value)) this.#method = value;
+    if (this.#pseudoOver) this.#malformed = true;
+    else if (name === ":method" && this.#method === "") this.#method = value;
     else if (name === ":path" && this.#path === "") this.#path = value;
     else if (name === ":scheme" && this.#scheme === "") this.#scheme = value;
     else if (name === ":authority" && this.#authority === "") this.#authority = value;
     else this.#malformed = true;
   }
+}
+
+/** What can be said of a field alone. */
+function isFit(name: string, value: string): boolean {
+  if (name === ":method") return METHOD.test(value);
+  if (name.startsWith(":")) return TARGET.test(value);
+  if (CONNECTION_FIELDS.has(name) || (name === "te" && value !== "trailers")) return false;
+  return NAME.test(name) && VALUE.test(value);
 }
