@@ -105,11 +105,22 @@ test("watches: initial state, changes, selector transitions, bookmarks", async (
   streaming.close();
 });
 
+interface DiscoveredGroup {
+  readonly versions: readonly {
+    readonly resources: readonly {
+      readonly resource: string;
+      readonly scope: string;
+      readonly responseKind: object;
+      readonly subresources: readonly { readonly subresource: string; readonly responseKind: object }[];
+    }[];
+  }[];
+}
+
 test("serves discovery, version and health", async () => {
   const groups = await server.request("/apis");
   assert.equal(groups.json.kind, "APIGroupList");
-  const core = await server.request("/api/v1");
-  assert.ok((core.json["resources"] as unknown as { name: string }[]).some(({ name }) => name === "pods/log"));
+  const listed = await server.request("/api/v1");
+  assert.ok((listed.json["resources"] as unknown as { name: string }[]).some(({ name }) => name === "pods/log"));
   const accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
   const aggregated = await server.request("/apis", { headers: { accept } });
   assert.equal(aggregated.json.kind, "APIGroupDiscoveryList");
@@ -118,6 +129,20 @@ test("serves discovery, version and health", async () => {
     headers: { accept, "if-none-match": String(aggregated.headers["etag"]) },
   });
   assert.equal(cached.status, 304);
+  const raw = { accept: "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList" };
+  const core = (await server.request("/api", { headers: raw })).json["items"] as unknown as DiscoveredGroup[];
+  const pods = core[0]?.versions[0]?.resources.find(({ resource }) => resource === "pods");
+  assert.deepEqual(pods?.responseKind, { group: "", version: "v1", kind: "Pod" });
+  assert.equal(pods.scope, "Namespaced");
+  assert.deepEqual(pods.subresources.find(({ subresource }) => subresource === "eviction")?.responseKind, {
+    group: "policy",
+    version: "v1",
+    kind: "Eviction",
+  });
+  const other = { accept: raw.accept.replace("v=v2", "v=v99") };
+  assert.equal((await server.request("/apis", { headers: other })).status, 406);
+  const fallback = { accept: `${other.accept},application/json` };
+  assert.equal((await server.request("/apis", { headers: fallback })).json.kind, "APIGroupList");
   assert.equal((await server.request("/version")).json["minor"], "36");
   assert.equal((await server.request("/readyz")).text, "ok");
   assert.match((await server.request("/livez?verbose")).text, /\[\+\]ping ok\n/);
