@@ -9,9 +9,12 @@ type Test = (value: unknown) => boolean;
 /** Memo: a test depends on its schema and mode alone. */
 const tests = { "drop-zeros": new WeakMap<FieldSchema, Test>(), "keep-zeros": new WeakMap<FieldSchema, Test>() };
 
+/** No kind has more members: with more doubtful ones, the object is not worth taking apart. */
+const MAX_DOUBTFUL = 64;
+
 /**
  * The members of an object of which `checkFields` may have something to report or that `prune` may change; undefined
- * when there are none, as in nearly every body. Finding that out needs neither paths nor messages.
+ * when there are none, as in nearly every body, and the object itself when there are very many. Finding that out needs neither paths nor messages.
  */
 export function doubtfulMembers(
   schema: FieldSchema,
@@ -19,8 +22,11 @@ export function doubtfulMembers(
 ): Record<string, unknown> | undefined {
   const members = membersOf(schema);
   let doubtful: Record<string, unknown> | undefined;
+  let count = 0;
   for (const name in object) {
-    if (members.get(name)?.(object[name]) !== true) (doubtful ??= {})[name] = object[name];
+    if (members.get(name)?.(object[name]) === true) continue;
+    if (++count > MAX_DOUBTFUL) return object;
+    (doubtful ??= {})[name] = object[name];
   }
   return doubtful;
 }

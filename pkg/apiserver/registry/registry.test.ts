@@ -136,6 +136,19 @@ test("reports unknown and repeated fields as asked", async () => {
   );
 });
 
+test("drops any number of unknown fields, and takes as many entries", async () => {
+  const many = Object.fromEntries(Array.from({ length: 20_000 }, (_, index) => [`x${index}`, "1"]));
+  const ignoring = await server.request(`${maps}?fieldValidation=Ignore`, {
+    body: { ...many, ...map({ name: "many" }, many) },
+  });
+  assert.equal(ignoring.status, 201);
+  assert.deepEqual(Object.keys(ignoring.json).sort(), ["apiVersion", "data", "kind", "metadata"]);
+  assert.equal(Object.keys(ignoring.json["data"] as object).length, 20_000);
+  const strict = await server.request(`${maps}?fieldValidation=Strict`, { body: { ...many, ...map({ name: "no" }) } });
+  assert.equal(strict.status, 400);
+  assert.ok(strict.bytes.length < 10_000, `${strict.bytes.length} bytes`);
+});
+
 test("refuses what it cannot read, write or take", async () => {
   const large = await server.request(maps, { body: map({ name: "large" }, { x: "x".repeat(3.5 * 1024 * 1024) }) });
   assert.equal(large.status, 413);
