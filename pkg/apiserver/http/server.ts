@@ -23,6 +23,8 @@ export interface ListenOptions {
   readonly port: number;
   /** Without it the server speaks plain HTTP/1.1. */
   readonly tls?: TlsOptions;
+  /** How long an HTTP/1.1 client may take over the head of a request. Default 32 s. */
+  readonly headersTimeoutMs?: number;
 }
 export interface Listener {
   readonly port: number;
@@ -59,10 +61,12 @@ export async function listenHttp(
   let server: Server | HttpsServer | undefined;
   const app = fastify({
     serverFactory: (onRequest) => {
+      const shared = { ...SHARED_OPTIONS, ...headerTimeouts(options.headersTimeoutMs) };
       server =
-        options.tls === undefined ? createHttpServer(SHARED_OPTIONS, onRequest) : secureServer(options.tls, onRequest);
+        options.tls === undefined ? createHttpServer(shared, onRequest) : secureServer(options.tls, shared, onRequest);
       return server as Server;
     },
+    clientErrorHandler: refuseHead,
     routerOptions: { maxParamLength: MAX_HEADER_BYTES },
     exposeHeadRoutes: false,
     forceCloseConnections: false,
@@ -156,12 +160,30 @@ const SHARED_OPTIONS = {
   maxHeaderSize: MAX_HEADER_BYTES,
   // Watches and logs have no end; a body's time is bounded where it is asked for.
   requestTimeout: 0,
-  headersTimeout: 32_000,
   // As long as clients keep idle connections; closing earlier, we would close what they are about to write on.
   keepAliveTimeout: 90_000,
   keepAlive: true,
   noDelay: true,
 } as const;
+
+const HEADERS_TIMEOUT_MS = 32_000;
+/** How late a connection may be found to have taken too long; Node's 30 s would double the time. */
+const MAX_CHECK_INTERVAL_MS = 1000;
+
+function headerTimeouts(headersTimeout = HEADERS_TIMEOUT_MS) {
+  return { headersTimeout, connectionsCheckingInterval: Math.min(MAX_CHECK_INTERVAL_MS, headersTimeout) };
+}
+
+/** What is no request never reaches a handler. Like Go's servers: no answer to silence, plain text to nonsense. */
+function refuseHead({ code }: { readonly code: string }, socket: Socket): void {
+  if (code === "ERR_HTTP_REQUEST_TIMEOUT" || code === "ECONNRESET" || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const status = code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : "400 Bad Request";
+  const headers = "Content-Type: text/plain; charset=utf-8\r\nConnection: close";
+  socket.end(`HTTP/1.1 ${status}\r\n${headers}\r\n\r\n${status}`);
+}
 
 /** All that a context says, at the start and when the certificate is exchanged. */
 function tlsContext(tls: TlsOptions) {
@@ -178,16 +200,17 @@ function tlsContext(tls: TlsOptions) {
 
 function secureServer(
   tls: TlsOptions,
+  shared: typeof SHARED_OPTIONS & ReturnType<typeof headerTimeouts>,
   onRequest: (request: IncomingMessage, response: ServerResponse) => void,
 ): HttpsServer {
   return createHttpsServer(
     {
-      ...SHARED_OPTIONS,
+      ...shared,
       ...tlsContext(tls),
       ALPNProtocols: ["h2", "http/1.1"],
       requestCert: true,
       rejectUnauthorized: false,
-      handshakeTimeout: SHARED_OPTIONS.headersTimeout,
+      handshakeTimeout: shared.headersTimeout,
     },
     onRequest,
   );
