@@ -1,13 +1,12 @@
 import { existsSync, globSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { buildPrograms } from "./cluster.ts";
 import { Lab } from "./lab.ts";
+import { withPlainErrors } from "./plain-errors.ts";
 import { containerdBinaries } from "./sid.ts";
 import { VmLab } from "./vm/vm-lab.ts";
-
-const CACHE_DIR = "/var/cache/kubits";
 
 const HELP = `Usage: sudo hack/lab up [OPTION]... | hack/lab down DIR|--all | hack/lab exec DIR NODE COMMAND...
 
@@ -24,6 +23,7 @@ Options of up:
   --docker               gives every node a dockerd, which its kubits-node then drives
   --master-arg=--FLAG    a further flag of kubits-master; may be repeated
   --node-arg=--FLAG      a further flag of every kubits-node; may be repeated
+  --cache DIR            keeps packages and images between labs (default /var/cache/kubits)
   --vm                   Debian machines under QEMU instead of namespaces, which run Kubits as systemd services from its
                          package; the first is the master, --nodes counts the others
   --set KEY=VALUE        with --vm: a line of every machine's /etc/kubits/node.yaml, e.g. proxy-mode=ipvs
@@ -42,6 +42,7 @@ const { values, positionals } = parseArgs({
     docker: { type: "boolean", default: false },
     "master-arg": { type: "string", multiple: true, default: [] },
     "node-arg": { type: "string", multiple: true, default: [] },
+    cache: { type: "string", default: "/var/cache/kubits" },
     all: { type: "boolean", default: false },
     vm: { type: "boolean", default: false },
     set: { type: "string", multiple: true, default: [] },
@@ -73,15 +74,13 @@ async function execute(dir: string, number: number, command: readonly string[]):
   return exitCode;
 }
 
-const [command, dir] = positionals;
-if (values.help || command === undefined) {
-  console.log(HELP);
-  process.exitCode = values.help ? 0 : 2;
-} else if (command === "up") {
+/** Starts a lab of either kind and prints where it is. */
+async function up(): Promise<void> {
   const nodes = Number(values.nodes);
   if (!Number.isInteger(nodes) || nodes < 1 || nodes > 50) throw new Error("--nodes must be between 1 and 50");
+  const cacheDir = resolve(values.cache);
   const containerd =
-    values.containerd === undefined ? undefined : await containerdBinaries(values.containerd, CACHE_DIR);
+    values.containerd === undefined ? undefined : await containerdBinaries(values.containerd, cacheDir);
   const options = {
     nodes,
     dualStack: values["dual-stack"],
@@ -89,18 +88,27 @@ if (values.help || command === undefined) {
     nodeArgs: values["node-arg"],
     ...(containerd === undefined ? {} : { containerd }),
     docker: values.docker,
+    cacheDir,
   };
   const progress = (line: string) => console.error(line);
   let lab: Lab | VmLab;
   if (values.vm) {
     const { set: settings, memory } = values;
-    lab = await VmLab.start({ nodes, settings, memoryMiB: Number(memory), cacheDir: CACHE_DIR, progress });
+    lab = await VmLab.start({ nodes, settings, memoryMiB: Number(memory), cacheDir, progress });
   } else {
     await buildPrograms();
     lab = await Lab.start({ ...options, progress });
   }
   console.error(`\n  hack/lab exec ${lab.dir} 1 kubectl get nodes\n`);
   console.log(lab.dir);
+}
+
+const [command, dir] = positionals;
+if (values.help || command === undefined) {
+  console.log(HELP);
+  process.exitCode = values.help ? 0 : 2;
+} else if (command === "up") {
+  await withPlainErrors("hack/lab", up);
 } else if (command === "down") {
   if (dir === undefined && !values.all) throw new Error("down needs the lab's directory, or --all");
   const dirs = values.all ? globSync(join(tmpdir(), "klab{,vm}-*")) : [dir!];

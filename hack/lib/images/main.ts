@@ -4,6 +4,7 @@ import { parseArgs } from "node:util";
 import { DEFAULT_DATA_DIR, layoutOf } from "../layout.ts";
 import { loadArchive } from "../import-images.ts";
 import { runtimeSockets } from "../more-nodes.ts";
+import { withPlainErrors } from "../plain-errors.ts";
 import { IMAGES } from "./catalogue.ts";
 import { buildImage, pushImage, writeArchive } from "./oci.ts";
 
@@ -47,12 +48,16 @@ if (values.load) {
   }
   process.exit(0);
 }
-await mkdir(values.cache, { recursive: true });
-if (values.out !== undefined) await mkdir(values.out, { recursive: true });
-for (const recipe of IMAGES.filter(({ reference }) => reference.includes(values.only))) {
-  const image = await buildImage(recipe, join(values.cache, "images"), values.cache);
-  if (values.out !== undefined)
-    await writeArchive(image, join(values.out, `${recipe.reference.replaceAll(/[/:]/g, "_")}.tar`));
-  if (values.push !== undefined) await pushImage(image, values.push);
-  console.log(`${recipe.reference} ${image.manifest.digest.slice(0, 19)}`);
+async function buildAll(): Promise<void> {
+  await mkdir(values.cache, { recursive: true });
+  if (values.out !== undefined) await mkdir(values.out, { recursive: true });
+  for (const recipe of IMAGES.filter(({ reference }) => reference.includes(values.only))) {
+    const image = await buildImage(recipe, join(values.cache, "images"), values.cache);
+    if (values.out !== undefined)
+      await writeArchive(image, join(values.out, `${recipe.reference.replaceAll(/[/:]/g, "_")}.tar`));
+    if (values.push !== undefined) await pushImage(image, values.push);
+    console.log(`${recipe.reference} ${image.manifest.digest.slice(0, 19)}`);
+  }
 }
+
+await withPlainErrors("hack/images", buildAll);

@@ -28,7 +28,27 @@ async function sha256(path: string): Promise<string> {
   return `sha256:${hash.digest("hex")}`;
 }
 
-/** Fetches a package into the cache (once) and answers its path. */
+/** A mirror that is there begins to answer within seconds; apt would wait for minutes, again and again. */
+const APT_OPTIONS = ["APT::Sandbox::User=root", "Acquire::http::Timeout=20", "Acquire::Retries=1"].flatMap((option) => [
+  "-o",
+  option,
+]);
+const DOWNLOAD_TIMEOUT_MS = 120_000;
+
+/** A package that Debian's mirror does not give. */
+export class PackageError extends Error {
+  constructor(name: string, cause: unknown) {
+    const { stderr = "", message = String(cause) } = cause as Partial<{ stderr: string; message: string }>;
+    const why = stderr.trim() === "" ? message : stderr.trim();
+    const hint = /unable to locate package/i.test(why)
+      ? "'apt-get update' brings the machine's package lists up to date"
+      : "it is needed once to build the images; is the mirror in /etc/apt reachable from here?";
+    super(`cannot download the Debian package ${name}: ${hint}\n${why}`, { cause });
+    this.name = "PackageError";
+  }
+}
+
+/** Fetches a package into the cache (once) and answers its path. @throws PackageError */
 export async function fetchPackage(name: string, cache: string): Promise<string> {
   const folder = join(cache, "debs", name);
   const path = join(folder, "package.deb");
@@ -40,11 +60,16 @@ export async function fetchPackage(name: string, cache: string): Promise<string>
   }
   const staging = `${folder}.${process.pid}`;
   await mkdir(staging, { recursive: true });
-  await exec("apt-get", ["-o", "APT::Sandbox::User=root", "download", name], { cwd: staging });
-  const { stdout } = await exec("find", [staging, "-name", "*.deb"]);
-  await mkdir(folder, { recursive: true });
-  await rename(stdout.trim().split("\n")[0]!, path);
-  await rm(staging, { recursive: true });
+  try {
+    await exec("apt-get", [...APT_OPTIONS, "download", name], { cwd: staging, timeout: DOWNLOAD_TIMEOUT_MS });
+    const { stdout } = await exec("find", [staging, "-name", "*.deb"]);
+    await mkdir(folder, { recursive: true });
+    await rename(stdout.trim().split("\n")[0]!, path);
+  } catch (error) {
+    throw new PackageError(name, error);
+  } finally {
+    await rm(staging, { recursive: true });
+  }
   return path;
 }
 
