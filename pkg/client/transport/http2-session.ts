@@ -5,6 +5,11 @@ import { ConnectionError } from "../contract.ts";
 import type { ConnectionConfig, TlsMaterial } from "./credentials.ts";
 
 const DIAL_TIMEOUT_MS = 30_000;
+/**
+ * For the TCP connection alone. The kernel asks again after 1, 3 and 7 seconds, then ever more rarely: a server that has come back
+ * is found sooner by a new attempt.
+ */
+const REACH_TIMEOUT_MS = 4_000;
 /** A connection that was silent this long is pinged, and given up when the answer takes longer than the second value. */
 const READ_IDLE_MS = 30_000;
 const PING_TIMEOUT_MS = 15_000;
@@ -48,15 +53,19 @@ export class Http2Session {
         settings: { initialWindowSize: STREAM_WINDOW_BYTES, enablePush: false },
       });
       const fail = (cause: Error) => {
+        cancelReach();
         cancelTimer();
         session.destroy();
         reject(new ConnectionError(`cannot connect to ${config.server}: ${cause.message}`, { cause }));
       };
       const cancelTimer = clock.schedule(DIAL_TIMEOUT_MS, () => fail(new Error("dial timeout")));
+      const cancelReach = clock.schedule(REACH_TIMEOUT_MS, () => fail(new Error("the server cannot be reached")));
+      session.socket.once("connect", cancelReach);
       const closedEarly = () => fail(new Error("the connection was closed"));
       session.once("error", fail);
       session.once("close", closedEarly);
       session.once("connect", () => {
+        cancelReach();
         cancelTimer();
         session.off("error", fail);
         session.off("close", closedEarly);
