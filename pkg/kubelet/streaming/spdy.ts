@@ -19,6 +19,7 @@ export class SpdyStream extends Duplex {
   readonly headers: Readonly<Record<string, string>>;
   readonly #session: SpdySession;
   #remoteEnded = false;
+  #wrote = false;
 
   constructor(session: SpdySession, id: number, headers: Readonly<Record<string, string>>) {
     super({ allowHalfOpen: true });
@@ -33,6 +34,7 @@ export class SpdyStream extends Duplex {
     this.push(null);
   }
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    this.#wrote = true;
     this.#session.sendData(this.id, chunk, false, done);
   }
   override _final(done: (error?: Error | null) => void): void {
@@ -42,7 +44,10 @@ export class SpdyStream extends Duplex {
     this.#session.resume();
   }
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    this.#session.forget(this.id, !this.writableFinished || !this.readableEnded);
+    // A peer that has said all and is owed nothing needs no reset. It may have closed the connection behind its last frame, and
+    // an answer to that would cost us what has not been read yet: how the command ended.
+    const owed = this.#wrote && !this.writableFinished;
+    this.#session.forget(this.id, owed || !this.#remoteEnded);
     done(error);
   }
 }
