@@ -31,6 +31,17 @@ export interface RemoteCommandOptions {
   readonly tty: boolean;
 }
 
+/** What the client is told when the runtime went without a word: silence would read as success. */
+const NO_REPORT = Buffer.from(
+  JSON.stringify({
+    metadata: {},
+    status: "Failure",
+    message: "the runtime closed the connection before it said how the command ended",
+    reason: "InternalError",
+    code: 500,
+  }),
+);
+
 /** The old protocols report failure as text, and success not at all. */
 function legacyError(status: Buffer): Buffer | undefined {
   try {
@@ -89,7 +100,8 @@ export async function bridgeRemoteCommand(
   ];
   const status = collectStream(error);
   await Promise.all([...outputs, status, Promise.race([session.closed, status])]);
-  const report = await status;
+  const said = await status;
+  const report = said.length === 0 ? NO_REPORT : said;
   const shown = modern ? report : legacyError(report);
   if (shown !== undefined && shown.length > 0 && socket.readyState === socket.OPEN)
     socket.send(codec.encode(ERROR, shown));
