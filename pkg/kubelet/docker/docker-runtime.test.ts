@@ -85,13 +85,18 @@ describe("kubelet on Docker", () => {
     const [container] = await runtime.listContainers({ podUid: pod.metadata.uid });
     const { logPath } = await runtime.containerStatus(container!.id);
     let log = "";
-    for await (const chunk of readLog(
-      { path: logPath, running: () => false },
-      { follow: false, timestamps: false, stream: "All" },
-      new RealClock(),
-      AbortSignal.timeout(5000),
-    ))
-      log += chunk.toString();
+    // Running is told before the shell has come to its first line.
+    for (let attempt = 0; attempt < 200 && !log.endsWith("web\n"); attempt++) {
+      await delay(20);
+      log = "";
+      for await (const chunk of readLog(
+        { path: logPath, running: () => false },
+        { follow: false, timestamps: false, stream: "All" },
+        new RealClock(),
+        AbortSignal.timeout(5000),
+      ))
+        log += chunk.toString();
+    }
     assert.equal(log, "hello\nweb\n");
 
     const { exitCode, stdout } = await runtime.execSync(container!.id, ["sh", "-c", "cat /etc/hosts; exit 3"], 5);
