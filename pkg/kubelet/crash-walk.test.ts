@@ -10,7 +10,7 @@ import { RealClock, silentLogger } from "#pkg/util/index.ts";
 import { isRuntimeError } from "./cri/runtime.ts";
 import type { Runtime } from "./cri/runtime.ts";
 import { createKubelet } from "./index.ts";
-import { podOf, startCluster, waitForPod } from "./testing/cluster.ts";
+import { configBelow, podOf, startCluster, waitForPod } from "./testing/cluster.ts";
 import type { TestCluster } from "./testing/cluster.ts";
 import { startContainerd } from "./testing/containerd.ts";
 import type { TestContainerd } from "./testing/containerd.ts";
@@ -68,13 +68,7 @@ describe("a pod survives the death of its kubelet, and of its runtime", () => {
     const { directory, cgroupRoot } = containerd;
     const abort = new AbortController();
     const config = {
-      rootDirectory: join(directory, "kubelet"),
-      podLogsDir: join(directory, "pods"),
-      containerLogsDir: join(directory, "containers"),
-      cgroupRoot,
-      port: 0,
-      address: "127.0.0.1",
-      healthzPort: 0,
+      ...configBelow(directory, cgroupRoot),
       anonymousAuth: true,
       authorizationMode: "AlwaysAllow" as const,
     };

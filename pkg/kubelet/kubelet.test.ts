@@ -11,7 +11,7 @@ import type { Container, Pod } from "#pkg/api/types/core-v1.ts";
 import { RealClock, silentLogger } from "#pkg/util/index.ts";
 import { createKubelet } from "./index.ts";
 import { SpdySession } from "./streaming/spdy.ts";
-import { podOf, startCluster, waitForPod } from "./testing/cluster.ts";
+import { configBelow, podOf, startCluster, waitForPod } from "./testing/cluster.ts";
 import type { TestCluster } from "./testing/cluster.ts";
 import { startContainerd } from "./testing/containerd.ts";
 import type { TestContainerd } from "./testing/containerd.ts";
@@ -34,14 +34,8 @@ describe("kubelet on containerd", () => {
     abort = new AbortController();
     const { directory, cgroupRoot, runtime } = containerd;
     const config = {
-      rootDirectory: join(directory, "kubelet"),
-      podLogsDir: join(directory, "pods"),
-      containerLogsDir: join(directory, "containers"),
-      cgroupRoot,
+      ...configBelow(directory, cgroupRoot),
       staticPodPath: join(directory, "manifests"),
-      port: 0,
-      address: "127.0.0.1",
-      healthzPort: 0,
       anonymousAuth: true,
       authorizationMode: "AlwaysAllow" as const,
     };

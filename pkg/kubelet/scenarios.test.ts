@@ -1,12 +1,11 @@
 import assert from "node:assert/strict";
-import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { configMaps, events, nodes, pods } from "#pkg/api/refs.ts";
 import type { Container, Pod, PodSpec } from "#pkg/api/types/core-v1.ts";
 import { RealClock, silentLogger } from "#pkg/util/index.ts";
 import { createKubelet } from "./index.ts";
-import { podOf, startCluster, waitForPod } from "./testing/cluster.ts";
+import { configBelow, podOf, startCluster, waitForPod } from "./testing/cluster.ts";
 import type { TestCluster } from "./testing/cluster.ts";
 import { startContainerd } from "./testing/containerd.ts";
 import type { TestContainerd } from "./testing/containerd.ts";
@@ -36,13 +35,7 @@ describe("what pods can count on", { concurrency: 8 }, () => {
     cluster = await startCluster();
     const { directory, cgroupRoot, runtime } = containerd;
     const config = {
-      rootDirectory: join(directory, "kubelet"),
-      podLogsDir: join(directory, "pods"),
-      containerLogsDir: join(directory, "containers"),
-      cgroupRoot,
-      port: 0,
-      address: "127.0.0.1",
-      healthzPort: 0,
+      ...configBelow(directory, cgroupRoot),
       clusterDNS: ["10.96.0.10"],
     };
     running = createKubelet({

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { nodes, pods } from "#pkg/api/refs.ts";
@@ -9,7 +8,7 @@ import { createKubelet } from "../index.ts";
 import { readLog } from "../server/logs.ts";
 import { dialUpgrade, SPDY_HEADERS } from "../streaming/dial.ts";
 import { SpdySession } from "../streaming/spdy.ts";
-import { podOf, startCluster, waitForPod } from "../testing/cluster.ts";
+import { configBelow, podOf, startCluster, waitForPod } from "../testing/cluster.ts";
 import type { TestCluster } from "../testing/cluster.ts";
 import { startDockerd } from "../testing/dockerd.ts";
 import type { TestDockerd } from "../testing/dockerd.ts";
@@ -27,13 +26,7 @@ describe("kubelet on Docker", () => {
     cluster = await startCluster();
     const { directory, runtime, cgroupRoot } = docker;
     const config = {
-      rootDirectory: join(directory, "kubelet"),
-      podLogsDir: join(directory, "pods"),
-      containerLogsDir: join(directory, "containers"),
-      cgroupRoot,
-      port: 0,
-      address: "127.0.0.1",
-      healthzPort: 0,
+      ...configBelow(directory, cgroupRoot),
     };
     running = createKubelet({
       client: cluster.client,

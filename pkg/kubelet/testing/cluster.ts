@@ -7,6 +7,7 @@ import { createClient, directTransport } from "#pkg/client/index.ts";
 import type { Client } from "#pkg/client/index.ts";
 import { openMemoryStore } from "#pkg/storage/index.ts";
 import { RealClock, SecureRandom, silentLogger } from "#pkg/util/index.ts";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
 export interface TestCluster {
@@ -43,6 +44,19 @@ export async function startCluster(): Promise<TestCluster> {
       await server.close();
       await store.close();
     },
+  };
+}
+
+/** Configuration of a test's kubelet: everything below one directory and one cgroup, on ports that nobody else has. */
+export function configBelow(directory: string, cgroupRoot: string) {
+  return {
+    rootDirectory: join(directory, "kubelet"),
+    podLogsDir: join(directory, "pods"),
+    containerLogsDir: join(directory, "containers"),
+    cgroupRoot,
+    port: 0,
+    address: "127.0.0.1",
+    healthzPort: 0,
   };
 }
 
