@@ -1,9 +1,10 @@
-import { hostname, networkInterfaces } from "node:os";
+import { hostname } from "node:os";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { SpawnRunner } from "#pkg/util/index.ts";
+import { defaultAddress } from "../../cmd/common/address.ts";
 import { buildPrograms, joinNode, kubectl, startMaster, startNode, waitForNode } from "./cluster.ts";
 import { type ContainerdOptions, answersCri, startContainerd } from "./containerd.ts";
 import { Daemons } from "./daemons.ts";
@@ -36,17 +37,11 @@ function step(text: string): void {
   console.log(`[${((performance.now() - begun) / 1000).toFixed(1).padStart(5)} s] ${text}`);
 }
 
-/** Address of the interface that the default route uses, or the first one that is not loopback. */
 async function nodeAddress(): Promise<string> {
-  const { stdout } = await runner.run("ip", ["-json", "-4", "route", "get", "1.1.1.1"], { allowFailure: true });
-  const route = stdout.startsWith("[") ? (JSON.parse(stdout) as Array<{ prefsrc?: string }>)[0]?.prefsrc : undefined;
-  if (route !== undefined) return route;
-  const external = Object.values(networkInterfaces())
-    .flat()
-    .find((entry) => entry?.family === "IPv4" && !entry.internal);
-  if (external === undefined)
+  const address = await defaultAddress(runner);
+  if (address === "")
     throw new Refusal("this machine has no IPv4 address besides loopback; configure a network interface first");
-  return external.address;
+  return address;
 }
 
 /** Uses a running containerd as it is, or starts our own. Answers the CRI socket. */
