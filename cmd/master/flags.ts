@@ -162,7 +162,13 @@ export const masterFlags = defineFlags({
   "admission-control-config-file": {
     type: "string",
     default: "",
-    help: "AdmissionConfiguration in YAML: settings of PodSecurity, EventRateLimit and ImagePolicyWebhook.",
+    help: "AdmissionConfiguration in YAML: settings of PodSecurity, EventRateLimit, ImagePolicyWebhook and PodNodeSelector.",
+    section: "Security",
+  },
+  "feature-gates": {
+    type: "map",
+    default: {},
+    help: "Features that admission knows and that are switched on or off: NodeDeclaredFeatures=false.",
     section: "Security",
   },
   "oidc-issuer-url": {

@@ -5,6 +5,8 @@ import { decodeYaml } from "#pkg/apimachinery/index.ts";
 import {
   type AdmissionConfiguration,
   createAdmissionChain,
+  type FeatureGates,
+  featureGates,
   HttpsTransport,
   type ImagePolicySettings,
   parseAdmissionConfiguration,
@@ -97,6 +99,14 @@ function admissionConfiguration({ flags }: BuildDeps): AdmissionConfiguration {
   return parseAdmissionConfiguration(parsed(file), (path) => parsed(resolve(dirname(file), path)));
 }
 
+function gatesOf({ flags }: BuildDeps): FeatureGates {
+  try {
+    return featureGates(flags["feature-gates"]);
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}
+
 async function buildAdmission(
   deps: BuildDeps,
   registry: ResourceRegistry,
@@ -108,14 +118,20 @@ async function buildAdmission(
 ) {
   const { flags, clock, random, log } = deps;
   const configuration = admissionConfiguration(deps);
-  const { kubeConfigFile, ...imagePolicy } = configuration.imagePolicy ?? {};
+  const { kubeConfigFile, retryBackoffMs, ...imagePolicy } = configuration.imagePolicy ?? {};
   const namespaces = registry.cache("", "namespaces");
   const accounts = registry.cache("", "serviceaccounts");
   return createAdmissionChain({
     configuration,
     ...(kubeConfigFile === undefined
       ? {}
-      : { imagePolicy: { ...imagePolicy, webhook: await reviewWebhook(kubeConfigFile) } as ImagePolicySettings }),
+      : {
+          imagePolicy: {
+            ...imagePolicy,
+            webhook: { ...(await reviewWebhook(kubeConfigFile)), retryBackoffMs },
+          } as ImagePolicySettings,
+        }),
+    gates: gatesOf(deps),
     createNamespace,
     clock,
     random,

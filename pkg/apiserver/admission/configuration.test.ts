@@ -11,12 +11,13 @@ const parse = (plugins: object[], files: Record<string, unknown> = {}) =>
 describe("AdmissionConfiguration", () => {
   test("settings inline and from files", () => {
     const limits = [{ type: "Namespace", qps: 5, burst: 10 }];
-    const imagePolicy = { kubeConfigFile: "/hook", allowTTL: 50, denyTTL: 60, defaultAllow: true };
+    const imagePolicy = { kubeConfigFile: "/hook", allowTTL: 50, denyTTL: -1, defaultAllow: true };
     const defaults = { enforce: "baseline", "enforce-version": "v1.30", warn: "restricted" };
     const parsed = parse(
       [
         { name: "EventRateLimit", path: "limits.yaml" },
         { name: "ImagePolicyWebhook", configuration: { imagePolicy } },
+        { name: "PodNodeSelector", configuration: { podNodeSelectorPluginConfig: { ns: "zone=a" } } },
         { name: "PodSecurity", configuration: { defaults, exemptions: { namespaces: ["kube-system"] } } },
       ],
       { "limits.yaml": { limits } },
@@ -25,9 +26,11 @@ describe("AdmissionConfiguration", () => {
     assert.deepEqual(parsed.imagePolicy, {
       kubeConfigFile: "/hook",
       allowTtlMs: 50_000,
-      denyTtlMs: 60_000,
+      denyTtlMs: 0,
+      retryBackoffMs: 500,
       defaultAllow: true,
     });
+    assert.deepEqual(parsed.podNodeSelectors, new Map([["ns", "zone=a"]]));
     assert.deepEqual(parsed.podSecurity?.defaults, {
       enforce: { level: "baseline", version: 30 },
       audit: { level: "privileged", version: "latest" },
@@ -46,6 +49,11 @@ describe("AdmissionConfiguration", () => {
     const limits = [{ type: "User", qps: 0, burst: 1 }];
     assert.throws(configured("EventRateLimit", { limits }), /limits\[0\]\.qps: Invalid value: 0: must be positive/);
     assert.throws(configured("ImagePolicyWebhook", {}), /imagePolicy\.kubeConfigFile: Required value/);
+    const impatient = { imagePolicy: { kubeConfigFile: "/hook", retryBackoff: 400_000 } };
+    assert.throws(
+      configured("ImagePolicyWebhook", impatient),
+      /imagePolicy\.retryBackoff: valid value is between 1ms and 5m0s, got 6m40s/,
+    );
     assert.throws(configured("PodSecurity", { defaults: { warn: "lax" } }), /defaults\.warn: Invalid value: "lax"/);
     assert.throws(
       () => parseAdmissionConfiguration({ kind: "Other" }, () => ({})),

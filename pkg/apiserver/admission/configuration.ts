@@ -1,4 +1,6 @@
+import { formatDuration } from "#pkg/config/index.ts";
 import type { EventLimit, EventLimitType } from "./plugins/event-rate-limit.ts";
+import type { NodeSelectors } from "./plugins/pod-node-selector.ts";
 import { type Level, LEVELS, type LevelVersion } from "./pod-security/policy.ts";
 
 /** What --admission-control-config-file says of plugins that can be configured. */
@@ -6,6 +8,7 @@ export interface AdmissionConfiguration {
   readonly podSecurity?: PodSecurityConfiguration;
   readonly eventRateLimits?: readonly EventLimit[];
   readonly imagePolicy?: ImagePolicyConfiguration;
+  readonly podNodeSelectors?: NodeSelectors;
 }
 export interface PodSecurityConfiguration {
   readonly defaults: Readonly<Record<"enforce" | "audit" | "warn", LevelVersion>>;
@@ -20,6 +23,7 @@ export interface ImagePolicyConfiguration {
   readonly kubeConfigFile: string;
   readonly allowTtlMs: number;
   readonly denyTtlMs: number;
+  readonly retryBackoffMs: number;
   readonly defaultAllow: boolean;
 }
 
@@ -31,7 +35,9 @@ const API_VERSIONS = [
 ];
 const LIMIT_TYPES: readonly string[] = ["Server", "Namespace", "User", "SourceAndObject"];
 const DEFAULT_CACHE_SIZE = 4096;
-const DEFAULT_TTL_SECONDS = 300;
+/** In the unit of the field: bounds, default, and what the field is called in the file. */
+const TTL = { scaleMs: 1000, min: 1, max: 1800, standard: 300 };
+const RETRY_BACKOFF = { scaleMs: 1, min: 1, max: 300_000, standard: 500 };
 
 /**
  * Checks a parsed AdmissionConfiguration. `read` gives the parsed content of a file that a plugin's `path` names.
@@ -55,10 +61,12 @@ export function parseAdmissionConfiguration(value: unknown, read: (path: string)
   const podSecurity = parse("PodSecurity", podSecurityOf);
   const eventRateLimits = parse("EventRateLimit", eventLimitsOf);
   const imagePolicy = parse("ImagePolicyWebhook", imagePolicyOf);
+  const podNodeSelectors = parse("PodNodeSelector", nodeSelectorsOf);
   return {
     ...(podSecurity === undefined ? {} : { podSecurity }),
     ...(eventRateLimits === undefined ? {} : { eventRateLimits }),
     ...(imagePolicy === undefined ? {} : { imagePolicy }),
+    ...(podNodeSelectors === undefined ? {} : { podNodeSelectors }),
   };
 }
 
@@ -105,12 +113,34 @@ function eventLimitsOf({ limits }: Json): EventLimit[] {
 }
 
 function imagePolicyOf(configuration: Json): ImagePolicyConfiguration {
-  const { kubeConfigFile, allowTTL, denyTTL, defaultAllow } = recordOf(configuration["imagePolicy"]);
+  const { kubeConfigFile, allowTTL, denyTTL, retryBackoff, defaultAllow } = recordOf(configuration["imagePolicy"]);
   if (typeof kubeConfigFile !== "string" || kubeConfigFile === "")
     throw new TypeError("imagePolicy.kubeConfigFile: Required value");
-  const ttl = (seconds: unknown): number =>
-    (typeof seconds === "number" && seconds > 0 ? seconds : DEFAULT_TTL_SECONDS) * 1000;
-  return { kubeConfigFile, allowTtlMs: ttl(allowTTL), denyTtlMs: ttl(denyTTL), defaultAllow: defaultAllow === true };
+  return {
+    kubeConfigFile,
+    allowTtlMs: duration("allowTTL", allowTTL, TTL),
+    denyTtlMs: duration("denyTTL", denyTTL, TTL),
+    retryBackoffMs: duration("retryBackoff", retryBackoff, RETRY_BACKOFF),
+    defaultAllow: defaultAllow === true,
+  };
+}
+
+/** A number of the file as milliseconds: 0 stands for the default, -1 for none at all. */
+function duration(name: string, value: unknown, { scaleMs, min, max, standard }: typeof TTL): number {
+  const given = value ?? 0;
+  if (given === -1) return 0;
+  if (given === 0) return standard * scaleMs;
+  if (typeof given !== "number" || given < min || given > max) {
+    const range = `${formatDuration(min * scaleMs)} and ${formatDuration(max * scaleMs)}`;
+    const got = typeof given === "number" ? formatDuration(given * scaleMs) : JSON.stringify(given);
+    throw new TypeError(`imagePolicy.${name}: valid value is between ${range}, got ${got}`);
+  }
+  return given * scaleMs;
+}
+
+function nodeSelectorsOf(configuration: Json): NodeSelectors {
+  const entries = Object.entries(recordOf(configuration["podNodeSelectorPluginConfig"]));
+  return new Map(entries.map(([name, text]) => [name, String(text ?? "")]));
 }
 
 function recordOf(value: unknown): Json {

@@ -4,6 +4,9 @@ import type { Namespace, Pod, ServiceAccount } from "#pkg/api/types/core-v1.ts";
 import type { AnyObject } from "#pkg/apimachinery/index.ts";
 import { FakeClock, SeededRandom, silentLogger } from "#pkg/util/index.ts";
 import { MemorySource } from "../source/index.ts";
+import { CATALOG } from "./catalog.ts";
+import { createPlugins } from "./create.ts";
+import { featureGates } from "./gates.ts";
 import { type AdmissionDeps, createAdmissionChain } from "./index.ts";
 import { attributesFor } from "./testing.ts";
 
@@ -67,6 +70,41 @@ describe("createAdmissionChain", () => {
       /admission plugin "EventRateLimit" needs its configuration/,
     );
     assert.throws(() => createAdmissionChain(deps({ disable: ["NoSuch"] })), /admission plugin "NoSuch" is unknown/);
+  });
+
+  test("what is on by default is there, in upstream's order, and follows its feature gate", () => {
+    const known = new Set(CATALOG.map(({ name }) => name));
+    const namesOf = (more: Partial<AdmissionDeps>): string[] =>
+      createPlugins(deps(more))
+        .map(({ name }) => name)
+        .filter((name) => known.has(name));
+    const gates = featureGates();
+    const expected = CATALOG.filter(({ on, gate }) => on && (gate === undefined || gates[gate]));
+    assert.deepEqual(
+      namesOf({}),
+      expected.map(({ name }) => name),
+    );
+    const everything = featureGates({ GenericWorkload: "true", WorkloadWithJob: "true" });
+    const off = CATALOG.filter(({ on, name }) => !on && name !== "AlwaysAdmit" && name !== "PodTolerationRestriction");
+    const configuration = { eventRateLimits: [{ type: "Server" as const, qps: 1, burst: 1, cacheSize: 1 }] };
+    const imagePolicy = { webhook: { url: "https://hook" }, allowTtlMs: 0, denyTtlMs: 0, defaultAllow: false };
+    assert.deepEqual(
+      namesOf({ gates: everything, enable: off.map(({ name }) => name), configuration, imagePolicy }),
+      CATALOG.map(({ name }) => name).filter((name) => name !== "AlwaysAdmit" && name !== "PodTolerationRestriction"),
+    );
+    assert.ok(
+      !namesOf({ gates: featureGates({ NodeDeclaredFeatures: "f" }) }).includes("NodeDeclaredFeatureValidator"),
+    );
+  });
+
+  test("feature gates are read as upstream reads them", () => {
+    assert.throws(() => featureGates({ Other: "true" }), { message: "unrecognized feature gate: Other" });
+    assert.throws(() => featureGates({ GenericWorkload: "yes" }), {
+      message: 'invalid value of GenericWorkload=yes, err: strconv.ParseBool: parsing "yes": invalid syntax',
+    });
+    assert.throws(() => featureGates({ InPlacePodVerticalScaling: "false" }), {
+      message: "cannot set feature gate InPlacePodVerticalScaling to false, feature is locked to true",
+    });
   });
 
   test("a refusal by one plugin ends the pass", () => {

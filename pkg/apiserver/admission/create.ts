@@ -15,6 +15,7 @@ import type { AnyObject } from "#pkg/apimachinery/index.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
 import type { AdmissionPlugin, Authorizer } from "../contract.ts";
 import type { ObjectSource } from "../source/index.ts";
+import { CATALOG } from "./catalog.ts";
 import { type AdmissionChain, PluginChain } from "./chain.ts";
 import {
   CertificateApproval,
@@ -33,7 +34,7 @@ import {
 } from "./plugins/extra.ts";
 import { LimitRanger } from "./plugins/limits.ts";
 import { NamespaceLifecycle } from "./plugins/namespace-lifecycle.ts";
-import { DenyServiceExternalIPs, NamespaceAutoProvision, PodNodeSelector } from "./plugins/namespace-options.ts";
+import { DenyServiceExternalIPs, NamespaceAutoProvision } from "./plugins/namespace-options.ts";
 import { NodeRestriction } from "./plugins/node-restriction.ts";
 import {
   AlwaysPullImages,
@@ -41,6 +42,7 @@ import {
   PodTopologyLabels,
   TaintNodesByCondition,
 } from "./plugins/pod-defaults.ts";
+import { PodNodeSelector } from "./plugins/pod-node-selector.ts";
 import { Priority } from "./plugins/priority.ts";
 import { RuntimeClass } from "./plugins/runtime-class.ts";
 import { type AccountLookup, ServiceAccount } from "./plugins/service-account.ts";
@@ -58,8 +60,11 @@ import { ParamFinder } from "./policy/matching.ts";
 import { MutatingAdmissionPolicy } from "./policy/mutating.ts";
 import { ValidatingAdmissionPolicy } from "./policy/validating.ts";
 import type { AdmissionConfiguration } from "./configuration.ts";
+import { type FeatureGates, featureGates } from "./gates.ts";
 import { EventRateLimit } from "./plugins/event-rate-limit.ts";
 import { ImagePolicyWebhook, type ImagePolicySettings } from "./plugins/image-policy.ts";
+import { NodeDeclaredFeatureValidator } from "./plugins/node-declared-features.ts";
+import { JobValidation, PodGroupProtection, PodGroupWorkloadExists } from "./plugins/pod-groups.ts";
 import { PodResizeValidator } from "./plugins/pod-resize.ts";
 import type { QuotaCache } from "./quota/accountant.ts";
 import { ResourceQuota } from "./quota/plugin.ts";
@@ -100,6 +105,8 @@ export interface AdmissionDeps {
   /** `--enable-admission-plugins`, `--disable-admission-plugins`: on top of upstream's defaults. */
   readonly enable?: readonly string[];
   readonly disable?: readonly string[];
+  /** `--feature-gates`; upstream's defaults when absent. */
+  readonly gates?: FeatureGates;
   /** Settings of plugins that have any. */
   readonly configuration?: AdmissionConfiguration;
   /** How ImagePolicyWebhook reaches its webhook. */
@@ -124,42 +131,24 @@ export interface ExtensionDeps {
   readonly convert?: Equivalents["convert"];
 }
 
-/** Plugins that are off unless enabled by name. */
-const OFF_BY_DEFAULT: ReadonlySet<string> = new Set([
-  "AlwaysDeny",
-  "AlwaysPullImages",
-  "DenyServiceExternalIPs",
-  "EventRateLimit",
-  "ExtendedResourceToleration",
-  "ImagePolicyWebhook",
-  "LimitPodHardAntiAffinityTopology",
-  "NamespaceAutoProvision",
-  "NamespaceExists",
-  "NodeRestriction",
-  "OwnerReferencesPermissionEnforcement",
-  "PodNodeSelector",
-]);
-
 /** Plugins that are nothing without their settings. */
 const NEED_CONFIGURATION: ReadonlySet<string> = new Set(["EventRateLimit", "ImagePolicyWebhook"]);
 
 /** Upstream's plugins that this server does not have: they can be disabled, not enabled. */
-const ABSENT: ReadonlySet<string> = new Set([
-  "AlwaysAdmit",
-  "JobValidation",
-  "NodeDeclaredFeatureValidator",
-  "PodGroupProtection",
-  "PodGroupWorkloadExists",
-  "PodTolerationRestriction",
-  "MutatingAdmissionPolicy",
-  "MutatingAdmissionWebhook",
-  "ValidatingAdmissionPolicy",
-  "ValidatingAdmissionWebhook",
-]);
+const ABSENT: ReadonlySet<string> = new Set(["AlwaysAdmit", "PodTolerationRestriction"]);
+
+/** Those of upstream's plugins that are off unless enabled by name. */
+const OFF_BY_DEFAULT: ReadonlySet<string> = new Set(CATALOG.filter(({ on }) => !on).map(({ name }) => name));
+const KNOWN: ReadonlySet<string> = new Set(CATALOG.map(({ name }) => name));
 
 /** The built-in plugins in upstream's order. @throws Error for a name in `enable` or `disable` that does not exist. */
 export function createAdmissionChain(deps: AdmissionDeps): AdmissionChain {
-  const { sources, clock, random, authorizer } = deps;
+  return new PluginChain(createPlugins(deps));
+}
+
+/** What the chain is made of: plugins that are enabled and whose feature gates are on. */
+export function createPlugins(deps: AdmissionDeps): AdmissionPlugin[] {
+  const { sources, clock, random, authorizer, gates = featureGates() } = deps;
   const plugins: AdmissionPlugin[] = [
     new NamespaceAutoProvision(sources.namespaces, deps.createNamespace ?? cannotProvision),
     new NamespaceLifecycle(sources.namespaces, deps.lookupNamespace),
@@ -178,13 +167,14 @@ export function createAdmissionChain(deps: AdmissionDeps): AdmissionChain {
       deps.configuration?.podSecurity?.defaults,
       deps.configuration?.podSecurity?.exemptions,
     ),
-    new PodNodeSelector(sources.namespaces),
+    new PodNodeSelector(sources.namespaces, deps.configuration?.podNodeSelectors),
     new Priority(sources.priorityClasses),
     new DefaultTolerationSeconds(),
     ...eventRateLimit(deps),
     new ExtendedResourceToleration(),
     new DefaultStorageClass(sources.storageClasses),
     new StorageObjectInUseProtection(),
+    new PodGroupProtection(),
     new OwnerReferencesPermissionEnforcement(authorizer, () => deps.extension?.installed() ?? []),
     new PersistentVolumeClaimResize(sources.storageClasses),
     new RuntimeClass(sources.runtimeClasses),
@@ -195,6 +185,9 @@ export function createAdmissionChain(deps: AdmissionDeps): AdmissionChain {
     new DefaultIngressClass(sources.ingressClasses),
     new DenyServiceExternalIPs(),
     new PodTopologyLabels(sources.nodes),
+    ...podGroupWorkloads(deps, gates),
+    new NodeDeclaredFeatureValidator(sources.nodes),
+    ...jobValidation(deps, gates),
     new PodResizeValidator(sources.nodes),
     new PodConnectAuthorization(authorizer),
     ...configured(deps),
@@ -209,14 +202,26 @@ export function createAdmissionChain(deps: AdmissionDeps): AdmissionChain {
       `admission plugin ${JSON.stringify(unset)} needs its configuration in --admission-control-config-file`,
     );
   const unknown =
-    deps.enable?.find((name) => !names.has(name)) ??
-    deps.disable?.find((name) => !names.has(name) && !ABSENT.has(name) && !NEED_CONFIGURATION.has(name));
+    deps.enable?.find((name) => !KNOWN.has(name) || ABSENT.has(name)) ?? deps.disable?.find((name) => !KNOWN.has(name));
   if (unknown !== undefined) throw new Error(`admission plugin ${JSON.stringify(unknown)} is unknown`);
-  const enabled = plugins.filter(
-    ({ name }) =>
-      deps.disable?.includes(name) !== true && (!OFF_BY_DEFAULT.has(name) || deps.enable?.includes(name) === true),
-  );
-  return new PluginChain(enabled);
+  const gateOf = new Map(CATALOG.map(({ name, gate }) => [name, gate]));
+  return plugins.filter(({ name }) => {
+    const gate = gateOf.get(name);
+    if (deps.disable?.includes(name) === true || (gate !== undefined && !gates[gate])) return false;
+    return !OFF_BY_DEFAULT.has(name) || deps.enable?.includes(name) === true;
+  });
+}
+
+const SCHEDULING = "scheduling.k8s.io";
+
+/** Who reads a resource that is there for one feature only does not follow it while the feature is off. */
+function podGroupWorkloads({ extension }: AdmissionDeps, gates: FeatureGates): AdmissionPlugin[] {
+  if (extension === undefined || !gates.GenericWorkload) return [];
+  return [new PodGroupWorkloadExists(extension.source(SCHEDULING, "workloads"))];
+}
+function jobValidation({ extension }: AdmissionDeps, gates: FeatureGates): AdmissionPlugin[] {
+  if (extension === undefined || !gates.WorkloadWithJob) return [];
+  return [new JobValidation(extension.source(SCHEDULING, "podgroups"))];
 }
 
 function imagePolicy({ imagePolicy: settings, extension, clock, log }: AdmissionDeps): AdmissionPlugin[] {

@@ -76,11 +76,25 @@ describe("review webhooks over mutual TLS", () => {
     await clock.advance(120_000);
     status = { authenticated: false };
     assert.equal(await webhook.authenticateToken("secret", ["api"]), undefined);
-    status = 500;
+    status = 503;
     await assert.rejects(async () => webhook.authenticateToken("other", undefined), InvalidTokenError);
     status = { authenticated: true, user: { username: "jane" } };
     assert.equal((await webhook.authenticateToken("other", undefined))?.user.name, "jane");
     assert.equal(await webhook.authenticateToken("other", ["vault"]), undefined, "a webhook without audiences");
+  });
+
+  test("a stumbling webhook is asked again, five times at most", async () => {
+    asked.length = 0;
+    const hasty = { ...config, retryBackoffMs: 1 };
+    const webhook = new TokenWebhook({ transport, config: hasty, clock: new RealClock(), log: silentLogger });
+    status = 500;
+    await assert.rejects(async () => webhook.authenticateToken("stumble", undefined), InvalidTokenError);
+    assert.equal(asked.length, 5);
+    asked.length = 0;
+    const recovering = webhook.authenticateToken("recover", undefined);
+    while (asked.length < 2) await new Promise((resolve) => setImmediate(resolve));
+    status = { authenticated: true, user: { username: "jane" } };
+    assert.equal((await recovering)?.user.name, "jane");
   });
 
   test("authorization: allow, deny, no opinion, cached by outcome", async () => {

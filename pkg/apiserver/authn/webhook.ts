@@ -37,7 +37,7 @@ export class TokenWebhook implements TokenAuthenticator {
     if (known !== undefined && clock.now() < known.until) return known.result;
     let status: TokenReviewStatus;
     try {
-      status = await postReview<TokenReviewStatus>(transport, config, {
+      status = await postReview<TokenReviewStatus>({ transport, clock }, config, {
         apiVersion: "authentication.k8s.io/v1",
         kind: "TokenReview",
         spec: { token, ...(audiences === undefined ? {} : { audiences }) },

@@ -94,7 +94,7 @@ export class AuthorizationWebhook implements Authorizer {
         kind: "SubjectAccessReview",
         spec: inVersion(spec, version),
       };
-      status = await postReview<SubjectAccessReviewStatus>(transport, config, review);
+      status = await postReview<SubjectAccessReviewStatus>({ transport, clock }, config, review);
     } catch (err) {
       return this.#failed(err, "Authorization webhook could not be asked");
     }

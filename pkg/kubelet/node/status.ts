@@ -149,6 +149,9 @@ function imagesOf(images: readonly Image[], max: number): ContainerImage[] {
   }));
 }
 
+/** Features of version skew that this kubelet has, sorted: resizes need them (KEP-5328). */
+const DECLARED_FEATURES = ["GuaranteedQoSPodCPUResize", "InPlacePodLevelResourcesVerticalScaling"];
+
 export function nodeStatus(input: NodeStatusInput): NodeStatus {
   const { machine, config, node } = input;
   const old = node?.status;
@@ -184,6 +187,7 @@ export function nodeStatus(input: NodeStatusInput): NodeStatus {
           })),
         }),
     features: { supplementalGroupsPolicy: input.supplementalGroupsPolicy },
+    declaredFeatures: [...DECLARED_FEATURES],
   };
 }
 

@@ -71,13 +71,13 @@ export class ImagePolicyWebhook implements AdmissionPlugin {
   }
 
   async #ask(spec: object): Promise<ImageReviewStatus> {
-    const { transport, clock } = this.#deps;
+    const { clock } = this.#deps;
     const { webhook, allowTtlMs, denyTtlMs } = this.#settings;
     const key = JSON.stringify(spec);
     const known = this.#answers.get(key);
     if (known !== undefined && clock.monotonic() < known.until) return known.status;
     const review = { apiVersion: "imagepolicy.k8s.io/v1alpha1", kind: "ImageReview", spec };
-    const status = await postReview<ImageReviewStatus>(transport, webhook, review);
+    const status = await postReview<ImageReviewStatus>(this.#deps, webhook, review);
     this.#answers.set(key, { status, until: clock.monotonic() + (status.allowed === true ? allowTtlMs : denyTtlMs) });
     return status;
   }

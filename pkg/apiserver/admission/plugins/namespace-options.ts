@@ -1,4 +1,4 @@
-import type { Namespace, Pod, Service } from "#pkg/api/types/core-v1.ts";
+import type { Namespace, Service } from "#pkg/api/types/core-v1.ts";
 import type { AdmissionAttributes, AdmissionPlugin } from "../../contract.ts";
 import type { ObjectSource } from "../../source/index.ts";
 import { isOn, objectAs, oldObjectAs, refusal } from "../attributes.ts";
@@ -18,35 +18,6 @@ export class NamespaceAutoProvision implements AdmissionPlugin {
   }
   admit({ namespace }: AdmissionAttributes): void | Promise<void> {
     return this.#namespaces.get("", namespace) === undefined ? this.#create(namespace) : undefined;
-  }
-}
-
-const SELECTOR_ANNOTATION = "scheduler.alpha.kubernetes.io/node-selector";
-
-/** Binds all pods of a namespace to nodes with certain labels. Off by default. */
-export class PodNodeSelector implements AdmissionPlugin {
-  readonly name = "PodNodeSelector";
-  readonly #namespaces: ObjectSource<Namespace>;
-  constructor(namespaces: ObjectSource<Namespace>) {
-    this.#namespaces = namespaces;
-  }
-  handles(attributes: AdmissionAttributes): boolean {
-    return isOn(attributes, "", "pods", "CREATE");
-  }
-  admit(attributes: AdmissionAttributes): void {
-    const text = this.#namespaces.get("", attributes.namespace)?.metadata.annotations?.[SELECTOR_ANNOTATION];
-    const { spec } = objectAs<Pod>(attributes);
-    if (text === undefined || spec === undefined) return;
-    for (const term of text
-      .split(",")
-      .map((part) => part.trim())
-      .filter((part) => part !== "")) {
-      const [key = "", value = ""] = term.split("=").map((part) => part.trim());
-      const own = spec.nodeSelector?.[key];
-      if (own !== undefined && own !== value)
-        throw refusal(attributes, "pod node label selector conflicts with its namespace node label selector");
-      (spec.nodeSelector ??= {})[key] = value;
-    }
   }
 }
 

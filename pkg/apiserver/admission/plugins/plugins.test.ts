@@ -4,13 +4,17 @@ import type { Namespace, Node, Pod } from "#pkg/api/types/core-v1.ts";
 import type { IngressClass } from "#pkg/api/types/networking-v1.ts";
 import type { RuntimeClass as Class } from "#pkg/api/types/node-v1.ts";
 import type { PriorityClass } from "#pkg/api/types/scheduling-v1.ts";
+import type { PodGroup, Workload } from "#pkg/api/types/scheduling-v1alpha2.ts";
 import type { StorageClass } from "#pkg/api/types/storage-v1.ts";
 import { createCertificateRequest, generateEcKey } from "#pkg/pki/index.ts";
 import type { Attributes, Authorizer } from "../../contract.ts";
 import { attributesFor, run } from "../testing.ts";
 import { CertificateApproval, CertificateSigning, CertificateSubjectRestriction } from "./certificates.ts";
 import { NamespaceLifecycle } from "./namespace-lifecycle.ts";
-import { DenyServiceExternalIPs, PodNodeSelector } from "./namespace-options.ts";
+import { DenyServiceExternalIPs } from "./namespace-options.ts";
+import { NodeDeclaredFeatureValidator } from "./node-declared-features.ts";
+import { JobValidation, PodGroupProtection, PodGroupWorkloadExists } from "./pod-groups.ts";
+import { PodNodeSelector } from "./pod-node-selector.ts";
 import {
   AlwaysPullImages,
   DefaultTolerationSeconds,
@@ -224,13 +228,24 @@ describe("small plugins", () => {
     const object = testPod();
     await run(new PodNodeSelector(namespaces), attributesFor("pods", { object }));
     assert.deepEqual(object.spec!.nodeSelector, { env: "test" });
-    await assert.rejects(
-      run(
-        new PodNodeSelector(namespaces),
-        attributesFor("pods", { object: testPod({ nodeSelector: { env: "prod" } }) }),
-      ),
-      /conflicts with its namespace/,
+    const conflict = { message: /^pods "p" is forbidden: pod node label selector conflicts with its namespace/ };
+    const refused = (plugin: PodNodeSelector, nodeSelector: Record<string, string>, namespace: string, error: object) =>
+      assert.rejects(run(plugin, attributesFor("pods", { object: testPod({ nodeSelector }), namespace })), error);
+    await refused(new PodNodeSelector(namespaces), { env: "prod" }, "ns", conflict);
+    const configured = new PodNodeSelector(
+      namespaces,
+      new Map([
+        ["clusterDefaultNodeSelector", "pool = shared"],
+        ["other", "pool=shared,disk=ssd"],
+        ["broken", "pool"],
+      ]),
     );
+    const elsewhere = testPod({ nodeSelector: { disk: "ssd" } });
+    await run(configured, attributesFor("pods", { object: elsewhere, namespace: "other" }));
+    assert.deepEqual(elsewhere.spec!.nodeSelector, { pool: "shared", disk: "ssd" });
+    await refused(configured, { pool: "own" }, "other", conflict);
+    await refused(configured, { disk: "hdd" }, "other", { message: /labels conflict with its namespace whitelist$/ });
+    await refused(configured, {}, "broken", { message: "invalid selector: [pool]", code: 500 });
     const service = { metadata: { name: "s" }, spec: { externalIPs: ["1.2.3.4"] } };
     await assert.rejects(
       run(new DenyServiceExternalIPs(), attributesFor("services", { object: service })),
@@ -238,6 +253,71 @@ describe("small plugins", () => {
     );
     await run(new DenyServiceExternalIPs(), attributesFor("services", { object: service, oldObject: service }));
   });
+});
+
+test("NodeDeclaredFeatureValidator: a resize needs what the node declares", async () => {
+  const pod = (cpu: string, generation: number, more: object = {}): object => ({
+    metadata: { name: "pod", namespace: "ns", generation },
+    spec: { nodeName: "node", containers: [{ name: "c", resources: { requests: { cpu } } }], ...more },
+    status: { qosClass: "Guaranteed" },
+  });
+  const update = (features: string[] | undefined, object: object) => {
+    const nodes = sourceOf<Node>({ metadata: { name: "node" }, status: { declaredFeatures: features } });
+    const attributes = attributesFor("pods", { oldObject: pod("100m", 1), object, subresource: "resize" });
+    return run(new NodeDeclaredFeatureValidator(nodes), attributes);
+  };
+  await update([], pod("0.1", 2));
+  await update([], pod("200m", 1));
+  await update(["GuaranteedQoSPodCPUResize"], pod("200m", 2));
+  await assert.rejects(update(undefined, pod("200m", 2, { resources: { requests: { cpu: "1" } } })), {
+    message:
+      'pods "pod" is forbidden: pod update requires features GuaranteedQoSPodCPUResize, InPlacePodLevelResourcesVerticalScaling which are not available on node "node"',
+    code: 403,
+  });
+  await assert.rejects(update([], pod("200m", 2, { nodeName: "gone" })), /node "gone" not found/);
+});
+
+test("groups of pods: protected, made from templates that exist, gangs keep their size", async () => {
+  const group = (templateRef?: object): object => ({
+    metadata: { name: "group", namespace: "ns" },
+    spec: { schedulingPolicy: { gang: { minCount: 2 } }, ...(templateRef && { podGroupTemplateRef: templateRef }) },
+  });
+  const create = (object: object) =>
+    attributesFor("scheduling.k8s.io/podgroups", { object, namespace: "ns", kind: "PodGroup" });
+  const { object } = await run(new PodGroupProtection(), create(group()));
+  assert.deepEqual(object!.metadata.finalizers, ["scheduling.k8s.io/podgroup-protection"]);
+
+  const workload = (name: string, more: object = {}) => ({
+    metadata: { name, namespace: "ns", ...more },
+    spec: { podGroupTemplates: [{ name: "workers", schedulingPolicy: {} }] },
+  });
+  const workloads = sourceOf<Workload>(workload("w"), workload("going", { deletionTimestamp: "2026-01-01T00:00:00Z" }));
+  const from = (workloadName: string, podGroupTemplateName: string) =>
+    run(new PodGroupWorkloadExists(workloads), create(group({ workload: { workloadName, podGroupTemplateName } })));
+  await from("w", "workers");
+  const refused = (why: string) => ({ message: `podgroups.scheduling.k8s.io "group" is forbidden: ${why}` });
+  await assert.rejects(from("x", "workers"), refused('PodGroup rejected: Workload "x" not found'));
+  await assert.rejects(from("going", "workers"), refused('PodGroup rejected: Workload "going" is being deleted'));
+  await assert.rejects(from("w", "y"), refused('PodGroup rejected: PodGroupTemplate "y" not found in Workload "w"'));
+
+  const owned = {
+    ...group(),
+    metadata: { name: "own", namespace: "ns", ownerReferences: [{ uid: "1", controller: true }] },
+  };
+  const groups = sourceOf<PodGroup>(group() as PodGroup, owned as unknown as PodGroup);
+  const job = (parallelism: number, uid: string, podGroupName?: string) => ({
+    metadata: { name: "job", namespace: "ns", uid },
+    spec: { parallelism, template: { spec: podGroupName === undefined ? {} : { schedulingGroup: { podGroupName } } } },
+  });
+  const resize = (uid: string, name?: string) =>
+    run(
+      new JobValidation(groups),
+      attributesFor("batch/jobs", { oldObject: job(1, uid, name), object: job(2, uid, name), namespace: "ns" }),
+    );
+  await resize("2");
+  await resize("2", "elsewhere");
+  await assert.rejects(resize("1"), /cannot change parallelism for a Job referencing gang-scheduled PodGroup "own"$/);
+  await assert.rejects(resize("2", "group"), /gang-scheduled PodGroup "group"$/);
 });
 
 describe("RuntimeClass", () => {
