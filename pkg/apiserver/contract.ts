@@ -14,6 +14,8 @@ export interface ApiRequest {
   readonly url: string;
   /** Lower-case names. Repeated headers are joined with ", ". */
   readonly headers: Readonly<Record<string, string | undefined>>;
+  /** The lines of the headers that were sent more than once, for those whose values may hold commas. */
+  readonly repeated?: ReadonlyMap<string, readonly string[]> | undefined;
   /** The whole body, bounded (StatusError 413 beyond the limit). Empty buffer when there is none. */
   body(): Promise<Buffer>;
   readonly remoteAddress: string;

@@ -23,11 +23,19 @@ const ISSUER = "https://kubernetes.default.svc.cluster.local";
 const keys = generateServiceAccountKey();
 const clock = new FakeClock(Date.now());
 
-function request(headers: Record<string, string> = {}, peer: ApiRequest["peer"] = {}): ApiRequest {
+/** A list of values is a header sent as often. */
+function request(values: Record<string, string | string[]> = {}, peer: ApiRequest["peer"] = {}): ApiRequest {
+  const headers: Record<string, string> = {};
+  const repeated = new Map<string, string[]>();
+  for (const [name, value] of Object.entries(values)) {
+    headers[name] = typeof value === "string" ? value : value.join(", ");
+    if (typeof value !== "string") repeated.set(name, value);
+  }
   return {
     method: "GET",
     url: "/api",
     headers,
+    repeated,
     body: async () => Buffer.alloc(0),
     remoteAddress: "127.0.0.1",
     peer,
@@ -388,16 +396,16 @@ describe("client certificates and front proxies", () => {
   test("a front proxy speaks for others; nobody else's headers count", async () => {
     const headers = {
       "x-remote-user": "alice",
-      "x-remote-group": "dev, ops",
-      "x-remote-extra-scope%2fa": "x",
+      "x-remote-group": ["dev", "ops, and more"],
+      "x-remote-extra-scope%2fa": "x, y",
       "x-remote-uid": "7",
     };
     const proxied = await authenticator.authenticate(request(headers, der(await issue(proxyCa, "front-proxy-client"))));
     assert.deepEqual(proxied, {
       name: "alice",
       uid: "7",
-      groups: ["dev", "ops", "system:authenticated"],
-      extra: { "scope/a": ["x"] },
+      groups: ["dev", "ops, and more", "system:authenticated"],
+      extra: { "scope/a": ["x, y"] },
     });
     const admin = await authenticator.authenticate(request(headers, der(await issue(ca, "admin"))));
     assert.equal(admin.name, "admin");
@@ -438,7 +446,8 @@ describe("impersonation", () => {
     },
   };
   const impersonator = new Impersonator(authorizer);
-  const run = (headers: Record<string, string>): Promise<UserInfo> => impersonator.impersonate(request(headers), admin);
+  const run = (headers: Record<string, string | string[]>): Promise<UserInfo> =>
+    impersonator.impersonate(request(headers), admin);
 
   test("without headers one stays oneself", async () => {
     assert.equal(impersonator.requested(request({ accept: "x" })), false);
@@ -448,14 +457,14 @@ describe("impersonation", () => {
     asked.length = 0;
     const user = await run({
       "impersonate-user": "bob",
-      "impersonate-group": "dev, ops",
+      "impersonate-group": ["dev", "ops, and more"],
       "impersonate-uid": "7",
-      "impersonate-extra-example.com%2freason": "x, y",
+      "impersonate-extra-example.com%2freason": ["x", "y"],
     });
     assert.deepEqual(user, {
       name: "bob",
       uid: "7",
-      groups: ["dev", "ops", "system:authenticated"],
+      groups: ["dev", "ops, and more", "system:authenticated"],
       extra: { "example.com/reason": ["x", "y"] },
     });
     assert.deepEqual(
@@ -465,7 +474,7 @@ describe("impersonation", () => {
       [
         ["impersonate", "", "users", "", "bob"],
         ["impersonate", "", "groups", "", "dev"],
-        ["impersonate", "", "groups", "", "ops"],
+        ["impersonate", "", "groups", "", "ops, and more"],
         ["impersonate", "authentication.k8s.io", "userextras", "example.com/reason", "x"],
         ["impersonate", "authentication.k8s.io", "userextras", "example.com/reason", "y"],
         ["impersonate", "authentication.k8s.io", "uids", "", "7"],

@@ -95,18 +95,20 @@ export class ClientCertificateAuthenticator implements Authenticator {
     return known;
   }
 
-  #fromHeaders({ headers }: ApiRequest): UserInfo | undefined {
+  #fromHeaders(request: ApiRequest): UserInfo | undefined {
+    const { headers } = request;
     const options = this.#requestHeader!;
     const first = (names: readonly string[]): string | undefined =>
       names.map((name) => headers[name]).find((value) => (value ?? "") !== "");
     const name = first(options.usernameHeaders);
     if (name === undefined) return undefined;
     const uid = first(options.uidHeaders);
-    const groups = options.groupHeaders.flatMap((header) => splitHeader(headers[header]));
+    const groups = options.groupHeaders.flatMap((header) => headerLines(request, header));
     const extra: Record<string, string[]> = {};
     for (const prefix of options.extraHeaderPrefixes) {
-      for (const [header, value] of Object.entries(headers)) {
-        if (header.startsWith(prefix)) extra[decodeExtraKey(header.slice(prefix.length))] = splitHeader(value);
+      for (const header in headers) {
+        if (header.startsWith(prefix))
+          extra[decodeExtraKey(header.slice(prefix.length))] = headerLines(request, header);
       }
     }
     const key = JSON.stringify([name, uid, groups, extra]);
@@ -133,9 +135,11 @@ function userOf(peer: PeerCertificate): UserInfo {
   });
 }
 
-/** Values of a header that was sent several times. */
-export function splitHeader(value: string | undefined): string[] {
-  return value === undefined || value === "" ? [] : value.split(", ");
+/** Values of a header that may be sent several times: one of each line, whatever commas it holds. Empty ones say nothing. */
+export function headerLines(request: Pick<ApiRequest, "headers" | "repeated">, name: string): string[] {
+  const value = request.headers[name];
+  const lines = request.repeated?.get(name) ?? (value === undefined ? [] : [value]);
+  return lines.filter((line) => line !== "");
 }
 
 /** Extra keys travel percent-encoded in header names; a key that does not decode is taken as it is. */

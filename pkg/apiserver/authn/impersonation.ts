@@ -10,7 +10,7 @@ import {
   modesFor,
   type WantedIdentity,
 } from "./constrained-impersonation.ts";
-import { decodeExtraKey, splitHeader } from "./client-certificate.ts";
+import { decodeExtraKey, headerLines } from "./client-certificate.ts";
 import { serviceAccountGroups, splitServiceAccountUserName } from "./service-account.ts";
 import { ALL_AUTHENTICATED, ALL_UNAUTHENTICATED, ANONYMOUS } from "./token.ts";
 
@@ -18,15 +18,16 @@ const EXTRA_PREFIX = "impersonate-extra-";
 const CACHED_IDENTITIES = 1024;
 const NODES_GROUP = "system:nodes";
 
-function wantedOf({ headers }: ApiRequest): WantedIdentity | undefined {
+function wantedOf(request: ApiRequest): WantedIdentity | undefined {
+  const { headers } = request;
   const extra: Record<string, string[]> = {};
   for (const header in headers) {
     if (header.startsWith(EXTRA_PREFIX))
-      extra[decodeExtraKey(header.slice(EXTRA_PREFIX.length))] = splitHeader(headers[header]);
+      extra[decodeExtraKey(header.slice(EXTRA_PREFIX.length))] = headerLines(request, header);
   }
   const name = headers["impersonate-user"] ?? "";
   const uid = headers["impersonate-uid"] ?? "";
-  const groups = splitHeader(headers["impersonate-group"]);
+  const groups = headerLines(request, "impersonate-group");
   if (name === "" && (uid !== "" || groups.length > 0 || Object.keys(extra).length > 0)) {
     throw internalError("requested impersonation of groups, extras or a UID without impersonating a user");
   }

@@ -41,6 +41,13 @@ export class Http1Request implements ApiRequest {
     this.#closing = closing;
     this.#live = live;
   }
+  get repeated(): ReadonlyMap<string, readonly string[]> {
+    const repeated = new Map<string, readonly string[]>();
+    for (const [name, lines] of Object.entries(this.#raw.headersDistinct)) {
+      if (lines !== undefined && lines.length > 1) repeated.set(name, lines);
+    }
+    return repeated;
+  }
   get remoteAddress(): string {
     return this.#raw.socket.remoteAddress ?? "";
   }

@@ -13,8 +13,12 @@ let authority: KeyPair;
 let listener: Listener;
 
 /** Tells who the client is and what it wants. */
-async function handle({ url, peer }: ApiRequest, response: ApiResponse): Promise<void> {
+async function handle({ url, peer, headers, repeated }: ApiRequest, response: ApiResponse): Promise<void> {
   if (url === "/broken") throw new Error("broken");
+  if (url === "/lines") {
+    response.send(200, {}, Buffer.from(JSON.stringify([headers["x-a"], ...(repeated ?? [])])));
+    return;
+  }
   const who = peer.certificate === undefined ? "nobody" : peer.certificateVerified === true ? "known" : "unknown";
   response.send(200, {}, Buffer.from(`${who} ${url}`));
 }
@@ -109,4 +113,15 @@ test("another certificate holds for new connections, with all else as it was", a
   assert.equal(await say(behind, get("/")), "200 known /");
   // What the old authority vouched for is not carried over.
   assert.equal(await say(await open({ ...old, session: ticket }), get("/")), "200 unknown /");
+});
+
+test("headers that are sent several times keep their lines", async () => {
+  const expected = JSON.stringify(["1, 2, 3", ["x-a", ["1, 2", "3"]]]);
+  assert.equal(await say(await open(), get("/lines", "Host: x\r\nX-A: 1, 2\r\nX-A: 3\r\n")), `200 ${expected}`);
+  const session = connectHttp2(`https://localhost:${listener.port}`, { ca: authority.cert });
+  const stream = session.request({ ":path": "/lines", "x-a": ["1, 2", "3"] });
+  let text = "";
+  for await (const chunk of stream) text += String(chunk);
+  session.close();
+  assert.equal(text, expected);
 });

@@ -14,6 +14,7 @@ export interface RequestHead {
   readonly method: string;
   readonly path: string;
   readonly headers: Readonly<Record<string, string | undefined>>;
+  readonly repeated?: ReadonlyMap<string, readonly string[]> | undefined;
 }
 
 /** One request and its answer: a stream of an HTTP/2 connection. */
@@ -22,6 +23,7 @@ export class Exchange implements ApiRequest, ApiResponse, ResponseStream {
   readonly method: string;
   readonly url: string;
   readonly headers: Readonly<Record<string, string | undefined>>;
+  readonly repeated: ReadonlyMap<string, readonly string[]> | undefined;
   readonly #connection: Http2Connection;
   readonly #live: LiveRequests;
   readonly #body: RequestBody | undefined;
@@ -68,6 +70,7 @@ export class Exchange implements ApiRequest, ApiResponse, ResponseStream {
     this.method = head.method;
     this.url = head.path;
     this.headers = head.headers;
+    this.repeated = head.repeated;
     this.sendWindow = sendWindow;
     this.receiveWindow = receiveWindow;
     this.requestEnded = requestEnded;

@@ -30,6 +30,7 @@ export class RequestHeads {
   #pseudoOver = false;
   #malformed = false;
   #headers: Record<string, string | undefined> = {};
+  #repeated: Map<string, string[]> | undefined;
   readonly #visit = (name: string, value: string, field: Field) => this.#field(name, value, field);
 
   constructor(maxHeaderBytes: number) {
@@ -45,7 +46,7 @@ export class RequestHeads {
       headers["host"] ??= this.#authority;
       if (headers["host"] !== this.#authority) return MALFORMED;
     }
-    return { method: this.#method, path: this.#path, headers };
+    return { method: this.#method, path: this.#path, headers, repeated: this.#repeated };
   }
   /** Reads fields behind a body, of which only the form matters. @throws Http2Error when the block cannot be decoded. */
   readTrailers(block: Buffer): Malformed | undefined {
@@ -57,6 +58,7 @@ export class RequestHeads {
     this.#method = this.#path = this.#scheme = this.#authority = "";
     this.#pseudoOver = pseudoOver;
     this.#malformed = false;
+    this.#repeated = undefined;
     const headers: Record<string, string | undefined> = Object.create(null) as Record<string, string | undefined>;
     this.#headers = headers;
     this.#decoder.decode(block, this.#visit);
@@ -72,7 +74,12 @@ export class RequestHeads {
     const before = this.#headers[name];
     if (before === undefined) this.#headers[name] = value;
     else if (SINGLE.has(name)) this.#malformed ||= before !== value;
-    else this.#headers[name] = `${before}${name === "cookie" ? "; " : ", "}${value}`;
+    else {
+      this.#headers[name] = `${before}${name === "cookie" ? "; " : ", "}${value}`;
+      const lines = this.#repeated?.get(name);
+      if (lines === undefined) (this.#repeated ??= new Map()).set(name, [before, value]);
+      else lines.push(value);
+    }
   }
   #pseudo(name: string, value: string): void {
     if (this.#pseudoOver) this.#malformed = true;
