@@ -44,10 +44,13 @@ interface MetadataRules {
 /** Rules that hold for the metadata of every kind. */
 export function validateObjectMeta({ definition }: InstalledResource, metadata: ObjectMeta): FieldError[] {
   const { namespaced, strategy } = definition;
-  const validateName = (name: string, prefix: boolean): string[] => [
-    ...isValidPathSegmentName(name, prefix),
-    ...(strategy.validateName?.(name, prefix) ?? isDns1123Subdomain(prefix ? maskTrailingDash(name) : name)),
-  ];
+  const validateName = (name: string, prefix: boolean): string[] => {
+    const sample = prefix ? maskTrailingDash(name) : name;
+    return [
+      ...isValidPathSegmentName(name, prefix),
+      ...(strategy.validateName?.(sample, prefix) ?? isDns1123Subdomain(sample)),
+    ];
+  };
   return validateMetadata(metadata, "metadata", { namespaced, validateName });
 }
 
@@ -92,6 +95,7 @@ function validateMetadata(metadata: ObjectMeta, path: string, rules: MetadataRul
   return errors;
 }
 
+/** A prefix may end in the dash that no name may end in. */
 function maskTrailingDash(name: string): string {
   return name.length > 1 && name.endsWith("-") ? `${name.slice(0, -2)}a` : name;
 }

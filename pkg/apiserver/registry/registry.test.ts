@@ -63,6 +63,21 @@ test("orders media ranges and round-trips continue tokens", () => {
   assert.throws(() => decodeContinue("bm90aGluZw"), /continue key is not valid/);
 });
 
+test("takes prefixes that end in a dash, of kinds with rules of their own for names, too", async () => {
+  const kinds: [string, object][] = [
+    ["/api/v1/namespaces", {}],
+    ["/api/v1/namespaces/default/services", { spec: { ports: [{ port: 80 }] } }],
+    ["/apis/rbac.authorization.k8s.io/v1/clusterroles", { rules: [] }],
+    [maps, {}],
+  ];
+  for (const [path, object] of kinds) {
+    const made = await server.request(path, { body: { metadata: { generateName: "a-" }, ...object } });
+    assert.match(made.json.metadata.name!, /^a-[a-z0-9]{5}$/, made.text);
+    const refused = await server.request(path, { body: { metadata: { generateName: "/-" }, ...object } });
+    assert.equal(refused.status, 422, path);
+  }
+});
+
 test("deletes pods gracefully, and at once when asked", async () => {
   await server.request(pods, { body: pod("graceful") });
   await server.request(`${pods}/graceful/binding`, { body: { target: { name: "n" } } });
