@@ -63,6 +63,7 @@ export function kubeletConfig(flags: FlagValues<typeof nodeFlags>, nodeIP: strin
     ...(Object.keys(evictionHard).length === 0 ? {} : { evictionHard }),
     evictionSoft: flags["eviction-soft"],
     evictionSoftGracePeriodSeconds: gracePeriods(flags["eviction-soft-grace-period"]),
+    evictionMinimumReclaim: flags["eviction-minimum-reclaim"],
     evictionMaxPodGracePeriodSeconds: flags["eviction-max-pod-grace-period"],
     evictionPressureTransitionSeconds: flags["eviction-pressure-transition-period"] / 1000,
     imageGCHighThresholdPercent: flags["image-gc-high-threshold"],

@@ -35,6 +35,7 @@ const FLAG_OF_FIELD: Readonly<Record<string, string>> = {
   evictionHard: "eviction-hard",
   evictionSoft: "eviction-soft",
   evictionSoftGracePeriod: "eviction-soft-grace-period",
+  evictionMinimumReclaim: "eviction-minimum-reclaim",
   evictionPressureTransitionPeriod: "eviction-pressure-transition-period",
   evictionMaxPodGracePeriod: "eviction-max-pod-grace-period",
   containerLogMaxSize: "container-log-max-size",

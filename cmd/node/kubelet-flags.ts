@@ -116,6 +116,12 @@ export const kubeletFlags = defineFlags({
     help: "How long a soft threshold must be crossed (memory.available=1m30s,...).",
     section: "Resources",
   },
+  "eviction-minimum-reclaim": {
+    type: "map",
+    default: {},
+    help: "How much more than the threshold an eviction must free (nodefs.available=500Mi,...).",
+    section: "Resources",
+  },
   "eviction-max-pod-grace-period": {
     type: "integer",
     default: 0,

@@ -45,6 +45,7 @@ export interface KubeletConfig {
   readonly evictionHard: Readonly<Record<string, string>>;
   readonly evictionSoft: Readonly<Record<string, string>>;
   readonly evictionSoftGracePeriodSeconds: Readonly<Record<string, number>>;
+  readonly evictionMinimumReclaim: Readonly<Record<string, string>>;
   readonly evictionPressureTransitionSeconds: number;
   readonly evictionMaxPodGracePeriodSeconds: number;
   readonly imageGCHighThresholdPercent: number;
@@ -109,6 +110,7 @@ export const DEFAULT_CONFIG: KubeletConfig = Object.freeze({
   },
   evictionSoft: {},
   evictionSoftGracePeriodSeconds: {},
+  evictionMinimumReclaim: {},
   evictionPressureTransitionSeconds: 300,
   evictionMaxPodGracePeriodSeconds: 0,
   imageGCHighThresholdPercent: 85,

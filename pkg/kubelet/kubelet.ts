@@ -15,6 +15,7 @@ import { DEFAULT_CONFIG } from "./config.ts";
 import type { KubeletConfig } from "./config.ts";
 import type { Image, Runtime, RuntimeStatus } from "./cri/runtime.ts";
 import { Maintenance } from "./maintenance.ts";
+import { KubeletMetrics } from "./metrics.ts";
 import type { NodeAgent } from "./node/agent.ts";
 import { defaultAddresses, readMachine } from "./node/machine.ts";
 import type { MachineFacts } from "./node/machine.ts";
@@ -22,10 +23,13 @@ import { nodeStatus } from "./node/status.ts";
 import { buildParts } from "./parts.ts";
 import type { Host, Parts } from "./parts.ts";
 import type { PodManager } from "./pod/manager.ts";
+import { readySandbox } from "./pod/observed.ts";
 import { parseResolvConf } from "./pod/network.ts";
 import { KubeletAuth } from "./server/auth.ts";
 import { KubeletServer } from "./server/server.ts";
 import { servingCertificate } from "./server/serving-cert.ts";
+import { cadvisorMetrics, resourceMetrics, volumeMetrics } from "./stats/resource-metrics.ts";
+import { summary } from "./stats/summary.ts";
 
 const RUNTIME_STATUS_PERIOD_MS = 5000;
 
@@ -58,6 +62,7 @@ class KubeletProcess {
   readonly #log: Logger;
   readonly #random: Random;
   readonly #commands: CommandRunner;
+  readonly #metrics = new KubeletMetrics();
   #machine!: MachineFacts;
   #addresses: readonly string[] = [];
   #hostname = "";
@@ -68,12 +73,13 @@ class KubeletProcess {
   #diskCapacity = 0;
   #hostDns = parseResolvConf("");
   #hostHosts = "";
+  readonly #startedAt: number;
   #port: number;
   #maintenance: Maintenance | undefined;
   #images: readonly Image[] = [];
 
   constructor(deps: KubeletDeps, signal: AbortSignal) {
-    this.#deps = deps;
+    this.#deps = { ...deps, runtime: this.#metrics.measured(deps.runtime, deps.clock) };
     this.#signal = signal;
     this.#config = { ...DEFAULT_CONFIG, ...deps.config };
     this.#clock = deps.clock;
@@ -81,6 +87,7 @@ class KubeletProcess {
     this.#random = deps.random ?? new SecureRandom();
     this.#commands = deps.commands ?? new SpawnRunner();
     this.#port = this.#config.port;
+    this.#startedAt = deps.clock.now();
   }
 
   async run(): Promise<void> {
@@ -164,6 +171,7 @@ class KubeletProcess {
       config: this.#config,
       signal: this.#signal,
       machine: this.#machine,
+      metrics: this.#metrics,
       hostname: this.#hostname,
       addresses: () => this.#addresses,
       dns: () => this.#hostDns,
@@ -179,11 +187,12 @@ class KubeletProcess {
   }
 
   /** The server comes before registration: the node's status names its port. */
-  async #serve({ manager, pleg, stats, podsWithStatus: withStatus }: Parts): Promise<void> {
+  async #serve(parts: Parts): Promise<void> {
+    const { manager, pleg, stats, files, podsWithStatus: withStatus } = parts;
     const { client, runtime, nodeName } = this.#deps;
     const config = this.#config;
     const clock = this.#clock;
-    const startupMs = clock.now();
+    const { rootDirectory } = config;
     const server = new KubeletServer({
       config,
       runtime,
@@ -204,21 +213,39 @@ class KubeletProcess {
       runningPods: () =>
         withStatus().filter(({ metadata }) => pleg.get(metadata.uid).sandboxes.some(({ state }) => state === "Ready")),
       health: () => (pleg.healthy() ? undefined : "the runtime has not been listed for too long"),
-      summary: (only, signal) => stats.summary(only, signal),
-      metrics: async (which, signal) => {
-        if (which === "resource" || which === "cadvisor") return stats.resourceMetrics(signal);
-        if (which === "probes") return "";
-        const containers: Record<string, number> = {};
-        for (const uid of pleg.uids()) {
-          for (const { state } of pleg.get(uid).containers)
-            containers[state.toLowerCase()] = (containers[state.toLowerCase()] ?? 0) + 1;
-        }
-        return stats.kubeletMetrics({ pods: manager.activePods().length, containers, startupMs });
-      },
+      summary: (only, signal) =>
+        summary({ runtime, clock, nodeName, rootDirectory, stats, files, pods: withStatus }, only, signal),
+      metrics: (which, signal) => this.#metricsText(parts, which, signal),
+      onRequest: (method, path, longRunning) =>
+        this.#metrics.requests.inc({ method, path, server_type: "readwrite", long_running: String(longRunning) }),
     });
     this.#port = await server.listen(this.#signal);
     await server.listenHealth(this.#signal);
     if (config.rotateServerCertificates) this.#keepServingCertificate(server);
+  }
+
+  async #metricsText(
+    { manager, pleg, stats, files }: Parts,
+    which: "kubelet" | "cadvisor" | "resource" | "probes",
+    signal: AbortSignal,
+  ): Promise<string> {
+    const pods = manager.activePods();
+    if (which === "probes") return this.#metrics.probeText();
+    if (which === "resource") return resourceMetrics(stats, pods, signal);
+    if (which === "cadvisor") return cadvisorMetrics(stats, pods, this.#machine, signal);
+    const observed = pleg.uids().map((uid) => pleg.get(uid));
+    const containers: Record<string, number> = {};
+    for (const { state } of observed.flatMap((pod) => pod.containers))
+      containers[state.toLowerCase()] = (containers[state.toLowerCase()] ?? 0) + 1;
+    const own = await this.#metrics.text({
+      nodeName: this.#deps.nodeName,
+      architecture: this.#machine.architecture,
+      runningPods: observed.filter((pod) => readySandbox(pod) !== undefined).length,
+      containers,
+      startedAt: this.#startedAt,
+    });
+    const volumes = [...(await files.of(pods)).values()].flatMap((found) => found.volumes);
+    return own + volumeMetrics(volumes);
   }
 
   /** Until an administrator has approved the request, the server goes on with the certificate that it made itself. */

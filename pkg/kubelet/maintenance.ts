@@ -1,4 +1,5 @@
 /** What the kubelet does beside running pods: static pods, eviction, images, logs, leftovers. */
+import { parseQuantity } from "#pkg/apimachinery/index.ts";
 import { sleep } from "#pkg/util/index.ts";
 import type { Runtime } from "./cri/runtime.ts";
 import { brokenLimit, hasStorageLimits } from "./eviction/limits.ts";
@@ -6,6 +7,7 @@ import { EvictionManager } from "./eviction/manager.ts";
 import type { Pressure } from "./eviction/manager.ts";
 import type { PodUsage } from "./eviction/rank.ts";
 import { observe, parseThresholds } from "./eviction/signals.ts";
+import type { Threshold } from "./eviction/signals.ts";
 import type { Host, Parts } from "./parts.ts";
 import type { PodLifecycleEvents } from "./pleg.ts";
 import type { PodManager } from "./pod/manager.ts";
@@ -36,11 +38,20 @@ async function removeDeadContainers(
 export class Maintenance {
   readonly #host: Host;
   readonly #parts: Parts;
+  readonly #thresholds: readonly Threshold[];
   #eviction: EvictionManager | undefined;
 
+  /** @throws Error when the configured thresholds of eviction cannot be followed. */
   constructor(host: Host, parts: Parts) {
     this.#host = host;
     this.#parts = parts;
+    const { evictionHard, evictionSoft, evictionSoftGracePeriodSeconds, evictionMinimumReclaim } = host.config;
+    this.#thresholds = parseThresholds({
+      hard: evictionHard,
+      soft: evictionSoft,
+      softGraceSeconds: evictionSoftGracePeriodSeconds,
+      minimumReclaim: evictionMinimumReclaim,
+    });
   }
 
   pressure(): Pressure | undefined {
@@ -81,8 +92,34 @@ export class Maintenance {
     return { following };
   }
 
+  /** What each pod uses of what eviction watches over. */
+  async #usages(signal: AbortSignal): Promise<ReadonlyMap<string, PodUsage>> {
+    const { manager, stats, files } = this.#parts;
+    const pods = manager.activePods();
+    const [containers, onDisk] = await Promise.all([stats.containers(signal), files.of(pods)]);
+    const usages = pods.map(async (pod): Promise<[string, PodUsage]> => {
+      const { uid } = pod.metadata;
+      const own = containers.filter(({ podUid }) => podUid === uid);
+      const [used, disk] = [await stats.pod(pod), onDisk.get(uid)];
+      const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
+      const usage: PodUsage = {
+        memoryBytes: used?.memory.workingSetBytes ?? sum(own.map(({ memory }) => memory.workingSetBytes ?? 0)),
+        diskBytes: (disk?.onDisk.bytes ?? 0) + sum(own.map(({ rootfsUsedBytes }) => rootfsUsedBytes)),
+        inodes: (disk?.onDisk.inodes ?? 0) + sum(own.map(({ rootfsInodesUsed }) => rootfsInodesUsed)),
+        processes: used?.processes ?? 0,
+        containers: own.map(({ name, memory, rootfsUsedBytes }) => ({
+          name,
+          memoryBytes: memory.workingSetBytes ?? 0,
+          diskBytes: rootfsUsedBytes + (disk?.logs.get(name)?.bytes ?? 0),
+        })),
+      };
+      return [uid, usage];
+    });
+    return new Map(await Promise.all(usages));
+  }
+
   async evict(): Promise<void> {
-    const { manager, imageGc, stats, volumes, agent, pleg, event, cgroups } = this.#parts;
+    const { manager, imageGc, stats, volumes, agent, pleg, event } = this.#parts;
     const config = this.#host.config;
     const { runtime } = this.#host;
     const writable = async (signal: AbortSignal) => {
@@ -93,38 +130,25 @@ export class Maintenance {
     this.#eviction = new EvictionManager({
       clock: this.#host.clock,
       log: this.#host.log,
-      thresholds: parseThresholds(config.evictionHard, config.evictionSoft, config.evictionSoftGracePeriodSeconds),
+      thresholds: this.#thresholds,
       transitionMs: config.evictionPressureTransitionSeconds * 1000,
       maxGraceSeconds: config.evictionMaxPodGracePeriodSeconds,
       observe: async () => {
         const { images } = await runtime.imageFsInfo({ signal: this.#host.signal });
-        return observe(config.rootDirectory, images[0]?.mountpoint, this.#host.machine.pidMax);
+        const { memory } = (await stats.allPods()) ?? {};
+        const capacity = parseQuantity(this.#host.node()?.status?.allocatable?.["memory"] ?? "0").toNumber();
+        const ofPods =
+          memory?.workingSetBytes === undefined || capacity === 0
+            ? undefined
+            : { available: capacity - memory.workingSetBytes, capacity };
+        return observe(config.rootDirectory, images[0]?.mountpoint, this.#host.machine.pidMax, ofPods);
       },
       pods: () =>
         manager
           .workers()
           .filter(({ state }) => state === "syncing")
           .map(({ pod }) => pod),
-      usages: async (signal) => {
-        const result = new Map<string, PodUsage>();
-        for (const usage of await stats.containers(signal)) {
-          const sum = result.get(usage.podUid) ?? { memoryBytes: 0, diskBytes: 0, inodes: 0, processes: 0 };
-          result.set(usage.podUid, {
-            memoryBytes: sum.memoryBytes + (usage.memory.workingSetBytes ?? 0),
-            diskBytes: sum.diskBytes + usage.rootfsUsedBytes,
-            inodes: sum.inodes + usage.rootfsInodesUsed,
-            processes: 0,
-          });
-        }
-        // The runtime's figures have no processes: the pods' cgroups count them.
-        for (const { pod } of manager.workers()) {
-          const usage = result.get(pod.metadata.uid);
-          if (usage === undefined) continue;
-          const count = await cgroups.read(cgroups.podPath(pod), "pids", "pids.current");
-          result.set(pod.metadata.uid, { ...usage, processes: Number(count ?? 0) });
-        }
-        return result;
-      },
+      usages: (signal) => this.#usages(signal),
       freeDisk: async (signal) => {
         await removeDeadContainers(runtime, manager, pleg, signal);
         await imageGc.collect(signal, true);

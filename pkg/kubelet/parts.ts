@@ -17,6 +17,7 @@ import { ImageAccess } from "./images/access.ts";
 import { ImageGc } from "./images/gc.ts";
 import { ImagePuller } from "./images/puller.ts";
 import { LogRotation } from "./logs/rotation.ts";
+import type { KubeletMetrics } from "./metrics.ts";
 import { HostMounts } from "./mounts.ts";
 import { NodeAgent } from "./node/agent.ts";
 import { minimumOomScoreAdj } from "./node/machine.ts";
@@ -33,6 +34,7 @@ import type { NodeFacts } from "./pod/starter.ts";
 import type { WorkerDeps } from "./pod/worker-deps.ts";
 import { ProbeManager } from "./probes/manager.ts";
 import { Resizer } from "./resize.ts";
+import { PodFilesCache } from "./stats/pod-files.ts";
 import { StatsProvider } from "./stats/stats.ts";
 import { StatusManager } from "./status-manager.ts";
 import { TokenCache } from "./tokens.ts";
@@ -51,6 +53,7 @@ export interface Host {
   readonly config: KubeletConfig;
   readonly signal: AbortSignal;
   readonly machine: MachineFacts;
+  readonly metrics: KubeletMetrics;
   readonly hostname: string;
   readonly addresses: () => readonly string[];
   readonly dns: () => DnsSettings;
@@ -91,7 +94,7 @@ export async function buildParts(host: Host) {
 
 /** What looks at and prepares the node: nothing here knows pods' workers, except to wake them. */
 async function buildObservers(host: Host, link: ManagerLink, event: WorkerDeps["event"]) {
-  const { client, runtime, clock, log, config, signal, random, commands } = host;
+  const { client, runtime, clock, log, config, signal, random, commands, metrics } = host;
   const mounts = new HostMounts(commands);
   const cgroups = new CgroupManager({
     hierarchies: parseHierarchies(await readFile("/proc/self/mountinfo", "utf8")),
@@ -107,9 +110,23 @@ async function buildObservers(host: Host, link: ManagerLink, event: WorkerDeps["
   return {
     mounts,
     cgroups,
-    pleg: new PodLifecycleEvents({ runtime, clock, log, onChange: (uid) => link.manager?.onRuntimeChange(uid) }),
+    pleg: new PodLifecycleEvents({
+      runtime,
+      clock,
+      log,
+      onChange: (uid) => link.manager?.onRuntimeChange(uid),
+      onRelist: (seconds) => metrics.relistSeconds.observe(seconds),
+    }),
     objects: new ReferencedObjects({ client, clock, log, onChange: (uid) => link.manager?.get(uid)?.volumesChanged() }),
-    probes: new ProbeManager({ runtime, clock, random, log, event, onChange: (uid) => link.manager?.get(uid)?.wake() }),
+    probes: new ProbeManager({
+      runtime,
+      clock,
+      random,
+      log,
+      event,
+      onChange: (uid) => link.manager?.get(uid)?.wake(),
+      observer: metrics,
+    }),
     volumes: new VolumeManager({ rootDirectory: config.rootDirectory, mounts }),
     access,
     puller: new ImagePuller({ runtime, clock, log, maxParallelPulls, access }),
@@ -223,7 +240,7 @@ async function buildPodManager(
 function buildUpkeep(
   host: Host,
   recorder: EventRecorder,
-  { puller, access }: Pick<Observers, "puller" | "access">,
+  { puller, access, cgroups, volumes }: Pick<Observers, "puller" | "access" | "cgroups" | "volumes">,
   pods: () => Pod[],
 ) {
   const { runtime, nodeName, clock, log, config } = host;
@@ -247,7 +264,8 @@ function buildUpkeep(
       nodeEvent(ready ? "Normal" : "Warning", reason, `Node ${nodeName} status is now: ${reason}`);
     },
   });
-  const stats = new StatsProvider({ runtime, clock, nodeName, rootDirectory: config.rootDirectory, pods });
+  const stats = new StatsProvider({ runtime, clock, cgroups, pods });
+  const files = new PodFilesCache({ volumes, podLogsDir: config.podLogsDir, clock });
   const imageGc = new ImageGc({
     runtime,
     clock,
@@ -267,7 +285,7 @@ function buildUpkeep(
     maxFiles: config.containerLogMaxFiles,
     linkDirectory: config.containerLogsDir,
   });
-  return { agent, stats, imageGc, rotation };
+  return { agent, stats, files, imageGc, rotation };
 }
 
 function burstableRequest(active: readonly Pod[]): number {

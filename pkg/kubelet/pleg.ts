@@ -31,6 +31,7 @@ export class PodLifecycleEvents {
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #onChange: (uid: string) => void;
+  readonly #onRelist: (seconds: number) => void;
   readonly #entries = new Map<string, Entry>();
   readonly #containers = new Map<string, { state: string; status: RuntimeContainerStatus }>();
   readonly #sandboxes = new Map<string, { state: string; status: SandboxStatus }>();
@@ -39,11 +40,18 @@ export class PodLifecycleEvents {
   #lastRelist: number | undefined;
   #eventsWork = false;
 
-  constructor(deps: { runtime: Runtime; clock: Clock; log: Logger; onChange: (uid: string) => void }) {
+  constructor(deps: {
+    runtime: Runtime;
+    clock: Clock;
+    log: Logger;
+    onChange: (uid: string) => void;
+    onRelist: (seconds: number) => void;
+  }) {
     this.#runtime = deps.runtime;
     this.#clock = deps.clock;
     this.#log = deps.log;
     this.#onChange = deps.onChange;
+    this.#onRelist = deps.onRelist;
   }
 
   get(uid: string): ObservedPod {
@@ -117,6 +125,7 @@ export class PodLifecycleEvents {
     }
     this.#forgetGone(sandboxes, containers);
     this.#lastRelist = this.#clock.monotonic();
+    this.#onRelist((this.#lastRelist - lookedAt) / 1000);
   }
 
   #forgetGone(sandboxes: readonly Sandbox[], containers: readonly RuntimeContainer[]): void {

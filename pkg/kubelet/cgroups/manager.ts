@@ -238,6 +238,17 @@ export class CgroupManager {
     }
   }
 
+  /** A process of one of the cgroups below, as a way into the namespaces that they share. */
+  async someProcess(path: string): Promise<number | undefined> {
+    const mount = this.#mount("pids");
+    if (mount === undefined) return undefined;
+    for (const name of await listDirectories(join(mount, path))) {
+      const processes = await this.read(join(path, name), "pids", "cgroup.procs");
+      if (processes !== undefined && processes !== "") return Number(processes.split("\n")[0]);
+    }
+    return undefined;
+  }
+
   #mount(controller: string): string | undefined {
     return this.#hierarchies.mounts.get(this.version === 2 ? "" : controller);
   }

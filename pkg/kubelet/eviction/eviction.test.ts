@@ -8,7 +8,7 @@ import { EvictionManager } from "./manager.ts";
 import { rankForEviction } from "./rank.ts";
 import type { PodUsage } from "./rank.ts";
 import { parseThresholds } from "./signals.ts";
-import type { Observations } from "./signals.ts";
+import type { Observations, ThresholdConfig } from "./signals.ts";
 
 const MI = 2 ** 20;
 const named = (name: string, request: string | undefined, priority = 0): Pod =>
@@ -20,7 +20,13 @@ const named = (name: string, request: string | undefined, priority = 0): Pod =>
     {},
     { name, uid: name },
   );
-const usage = (megabytes: number): PodUsage => ({ memoryBytes: megabytes * MI, diskBytes: 0, inodes: 0, processes: 0 });
+const usage = (megabytes: number): PodUsage => {
+  const memoryBytes = megabytes * MI;
+  return { memoryBytes, diskBytes: 0, inodes: 0, processes: 0, containers: [{ name: "c", memoryBytes, diskBytes: 0 }] };
+};
+const counted = (inodes: number, processes: number): PodUsage => ({ ...usage(0), inodes, processes });
+const thresholdsOf = (config: Partial<ThresholdConfig>) =>
+  parseThresholds({ hard: {}, soft: {}, softGraceSeconds: {}, minimumReclaim: {}, ...config });
 
 test("ranking: above the request first, then low priority, then the largest excess", () => {
   const pods = [
@@ -41,10 +47,57 @@ test("ranking: above the request first, then low priority, then the largest exce
   );
 });
 
-function manager(available: () => number, thresholds = parseThresholds({ "memory.available": "100Mi" }, {}, {})) {
+test("ranking: nobody requests inodes or processes, so priority decides, then usage", () => {
+  const pods = [named("idle", undefined), named("important", undefined, 100), named("busy", undefined)];
+  const usages = new Map([
+    ["idle", counted(0, 0)],
+    ["important", counted(900, 900)],
+    ["busy", counted(10, 10)],
+  ]);
+  for (const resource of ["inodes", "pids"] as const)
+    assert.deepEqual(
+      rankForEviction(pods, usages, resource).map(({ metadata }) => metadata.name),
+      ["busy", "idle", "important"],
+    );
+});
+
+test("thresholds that cannot be followed are refused by name; zero switches one off", () => {
+  assert.throws(() => thresholdsOf({ hard: { "memory.avail": "1Mi" } }), /unknown eviction signal memory\.avail/);
+  assert.throws(() => thresholdsOf({ hard: { "nodefs.available": "101%" } }), /nodefs\.available must be <= 100%/);
+  assert.throws(
+    () => thresholdsOf({ soft: { "memory.available": "1Mi" } }),
+    /grace period must be specified for the soft eviction threshold memory\.available/,
+  );
+  assert.deepEqual(thresholdsOf({ hard: { "nodefs.available": "0%", "imagefs.available": "0" } }), []);
+});
+
+test("pods together may not use the memory that the node keeps, whatever the machine has", async () => {
+  const { eviction, evicted } = manager(
+    () => 900,
+    thresholdsOf({ hard: { "memory.available": "100Mi" } }),
+    () => 50,
+  );
+  await eviction.synchronize(AbortSignal.timeout(1000));
+  assert.deepEqual(
+    evicted.map(({ name }) => name),
+    ["a"],
+  );
+});
+
+function manager(
+  available: () => number,
+  thresholds = thresholdsOf({ hard: { "memory.available": "100Mi" } }),
+  ofPods = available,
+) {
   const clock = new FakeClock();
   const evicted: { name: string; verdict: Verdict }[] = [];
-  const victims = [named("a", undefined), named("critical", undefined, 2_000_000_000)];
+  const staticPod = named("static", undefined);
+  const asStatic = { ...staticPod.metadata, annotations: { "kubernetes.io/config.source": "file" } };
+  const victims = [
+    named("a", undefined),
+    named("critical", undefined, 2_000_000_000),
+    { ...staticPod, metadata: asStatic },
+  ];
   const eviction = new EvictionManager({
     clock,
     log: silentLogger,
@@ -52,9 +105,17 @@ function manager(available: () => number, thresholds = parseThresholds({ "memory
     transitionMs: 300_000,
     maxGraceSeconds: 10,
     observe: async (): Promise<Observations> =>
-      new Map([["memory.available", { available: available() * MI, capacity: 1000 * MI }]]),
+      new Map([
+        ["memory.available", { available: available() * MI, capacity: 1000 * MI }],
+        ["allocatableMemory.available", { available: ofPods() * MI, capacity: 1000 * MI }],
+      ]),
     pods: () => victims,
-    usages: async () => new Map([["a", usage(500)]]),
+    usages: async () =>
+      new Map([
+        ["a", usage(500)],
+        ["critical", usage(800)],
+        ["static", usage(900)],
+      ]),
     freeDisk: async () => undefined,
     overLimit: async () => new Map(),
     evict: (subject, verdict) => evicted.push({ name: subject.metadata.name, verdict }),
@@ -69,11 +130,12 @@ test("a crossed hard threshold evicts one pod at once, never a critical one, and
   await eviction.synchronize(AbortSignal.timeout(1000));
   assert.deepEqual(
     evicted.map(({ name, verdict }) => [name, verdict.reason, verdict.graceSeconds, verdict.condition?.reason]),
-    [["a", "Evicted", 0, "TerminationByKubelet"]],
+    [["a", "Evicted", 1, "TerminationByKubelet"]],
   );
-  assert.match(
+  assert.equal(
     evicted[0]!.verdict.message,
-    /^The node was low on resource: memory\. Threshold quantity: 100Mi, available: 50Mi\. /,
+    "The node was low on resource: memory. Threshold quantity: 100Mi, available: 50Mi. " +
+      "Container c was using 500Mi, request is 0, has larger consumption of memory. ",
   );
   assert.equal(eviction.pressure().memory, true);
   available = 500;
@@ -88,14 +150,33 @@ test("a crossed hard threshold evicts one pod at once, never a critical one, and
 test("a soft threshold must stay crossed for its grace period", async () => {
   const { clock, eviction, evicted } = manager(
     () => 50,
-    parseThresholds({}, { "memory.available": "10%" }, { "memory.available": 60 }),
+    thresholdsOf({ soft: { "memory.available": "10%" }, softGraceSeconds: { "memory.available": 60 } }),
   );
   await eviction.synchronize(AbortSignal.timeout(1000));
   assert.equal(evicted.length, 0);
+  assert.equal(eviction.pressure().memory, true, "the condition does not wait for the grace period");
   await clock.advance(60_000);
   await eviction.synchronize(AbortSignal.timeout(1000));
   assert.deepEqual(
     evicted.map(({ verdict }) => verdict.graceSeconds),
     [10],
   );
+});
+
+test("an eviction goes on until the minimum has been reclaimed", async () => {
+  let available = 50;
+  const { eviction, evicted } = manager(
+    () => available,
+    thresholdsOf({ hard: { "memory.available": "100Mi" }, minimumReclaim: { "memory.available": "200Mi" } }),
+  );
+  for (const [now, count] of [
+    [50, 1],
+    [250, 2],
+    [300, 2],
+    [250, 2],
+  ] as const) {
+    available = now;
+    await eviction.synchronize(AbortSignal.timeout(1000));
+    assert.equal(evicted.length, count, `${now} Mi available`);
+  }
 });

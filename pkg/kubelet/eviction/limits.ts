@@ -4,21 +4,28 @@ import { join } from "node:path";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import { parseQuantity } from "#pkg/apimachinery/index.ts";
 
-/** Bytes of disk a tree takes, or undefined as soon as it is known to be more than `stopAbove`. */
-export async function diskUsage(path: string, stopAbove = Infinity): Promise<number> {
-  let total = 0;
+export interface TreeUsage {
+  readonly bytes: number;
+  readonly inodes: number;
+}
+
+/** What a tree takes of its disk; counting ends where the bytes are known to be more than `stopAbove`. */
+export async function treeUsage(path: string, stopAbove = Infinity): Promise<TreeUsage> {
+  let bytes = 0;
+  let inodes = 0;
   const pending = [path];
-  for (let next = pending.pop(); next !== undefined && total <= stopAbove; next = pending.pop()) {
+  for (let next = pending.pop(); next !== undefined && bytes <= stopAbove; next = pending.pop()) {
     try {
       const info = await lstat(next);
-      total += info.blocks * 512;
+      bytes += info.blocks * 512;
+      inodes++;
       if (info.isDirectory()) for (const name of await readdir(next)) pending.push(join(next, name));
     } catch (error) {
       // Files come and go while we count.
       if (!["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
     }
   }
-  return total;
+  return { bytes, inodes };
 }
 
 /** Whether the pod has any limit worth looking at. */
@@ -38,7 +45,7 @@ export async function brokenLimit(
   let emptyDirs = 0;
   for (const { name, emptyDir } of pod.spec.volumes ?? []) {
     if (emptyDir === undefined || (emptyDir.medium ?? "") !== "") continue;
-    const used = await diskUsage(join(podDirectory, "volumes/kubernetes.io~empty-dir", name));
+    const used = (await treeUsage(join(podDirectory, "volumes/kubernetes.io~empty-dir", name))).bytes;
     emptyDirs += used;
     if (emptyDir.sizeLimit !== undefined && used > parseQuantity(emptyDir.sizeLimit).toNumber()) {
       return `Usage of EmptyDir volume "${name}" exceeds the limit "${emptyDir.sizeLimit}". `;

@@ -1,16 +1,18 @@
 /** Watches what the node has left, reports pressure, frees what it can, and evicts pods when that is not enough. */
 import type { Pod, PodCondition } from "#pkg/api/types/core-v1.ts";
-import { canonicalQuantity } from "#pkg/apimachinery/index.ts";
 import { sleep } from "#pkg/util/index.ts";
 import type { Clock, Logger } from "#pkg/util/index.ts";
 import { isCriticalPod } from "../pod/spec.ts";
 import type { Verdict } from "../pod/worker-deps.ts";
-import { rankForEviction, usageOf } from "./rank.ts";
+import { evictionMessage } from "./message.ts";
+import { rankForEviction } from "./rank.ts";
 import type { PodUsage } from "./rank.ts";
-import { conditionOf, limitOf, resourceOf } from "./signals.ts";
+import { conditionOf, crossed, limitOf, resourceOf } from "./signals.ts";
 import type { Observations, Threshold } from "./signals.ts";
 
 const PERIOD_MS = 10_000;
+/** What a pod gets to end when the node cannot wait. */
+const IMMEDIATE_GRACE_SECONDS = 1;
 
 export interface Pressure {
   readonly memory: boolean;
@@ -37,18 +39,12 @@ export function disruption(message: string): PodCondition {
   return { type: "DisruptionTarget", status: "True", reason: "TerminationByKubelet", message };
 }
 
-/** Thresholds crossed right now. Pure. */
-export function crossed(thresholds: readonly Threshold[], observations: Observations): Threshold[] {
-  return thresholds.filter((threshold) => {
-    const seen = observations.get(threshold.signal);
-    return seen !== undefined && seen.available < limitOf(threshold, seen.capacity);
-  });
-}
-
 export class EvictionManager {
   readonly #deps: EvictionDeps;
   /** When each threshold was first seen crossed, without a break. */
   readonly #since = new Map<Threshold, number>();
+  /** Those that pods were evicted for, and whose minimum has not been reclaimed yet. */
+  #unresolved: ReadonlySet<Threshold> = new Set();
   /** When each kind of pressure was last seen: the condition outlives it by the transition period. */
   readonly #lastPressure = new Map<"memory" | "disk" | "pid", number>();
 
@@ -80,31 +76,26 @@ export class EvictionManager {
   /** One round; evicts at most one pod for pressure. */
   async synchronize(signal: AbortSignal): Promise<void> {
     const { clock, thresholds, transitionMs, onPressureChange } = this.#deps;
-    await this.#enforceLimits(signal);
+    if (await this.#enforceLimits(signal)) return;
     const observations = await this.#deps.observe();
     const now = clock.monotonic();
-    const current = crossed(thresholds, observations);
+    const current = crossed(thresholds, this.#unresolved, observations);
     for (const threshold of this.#since.keys()) if (!current.includes(threshold)) this.#since.delete(threshold);
     const before = this.pressure();
     for (const threshold of current) {
       if (!this.#since.has(threshold)) this.#since.set(threshold, now);
-      if (this.#due(threshold, now)) this.#lastPressure.set(conditionOf(threshold.signal), now);
+      // The condition speaks of what is, whatever grace eviction gives.
+      this.#lastPressure.set(conditionOf(threshold.signal), now);
     }
     for (const [kind, last] of this.#lastPressure) if (now - last >= transitionMs) this.#lastPressure.delete(kind);
     const after = this.pressure();
     if (before.memory !== after.memory || before.disk !== after.disk || before.pid !== after.pid) onPressureChange();
     const due = current
-      .filter((threshold) => this.#due(threshold, now))
+      .filter((threshold) => now - this.#since.get(threshold)! >= threshold.graceSeconds * 1000)
       .sort((a, b) => Number(conditionOf(b.signal) === "memory") - Number(conditionOf(a.signal) === "memory"));
+    this.#unresolved = new Set(due);
     const worst = due[0];
     if (worst !== undefined) await this.#relieve(worst, observations, signal);
-  }
-
-  #due({ graceSeconds, ...rest }: Threshold, now: number): boolean {
-    const since = [...this.#since].find(
-      ([threshold]) => threshold.signal === rest.signal && threshold.hard === rest.hard,
-    )?.[1];
-    return since !== undefined && now - since >= graceSeconds * 1000;
   }
 
   async #relieve(threshold: Threshold, observations: Observations, signal: AbortSignal): Promise<void> {
@@ -114,7 +105,7 @@ export class EvictionManager {
       await freeDisk(signal);
       const again = (await observe()).get(threshold.signal);
       if (again !== undefined) seen = again;
-      if (seen.available >= limitOf(threshold, seen.capacity)) return;
+      if (crossed([threshold], this.#unresolved, new Map([[threshold.signal, seen]])).length === 0) return;
     }
     const resource = resourceOf(threshold.signal);
     const used = await usages(signal);
@@ -128,18 +119,13 @@ export class EvictionManager {
       log.warn({ signal: threshold.signal }, "The node is short of a resource and has no pod to evict");
       return;
     }
-    const quantity = (value: number) =>
-      canonicalQuantity(
-        resource === "memory" || resource === "ephemeral-storage"
-          ? `${Math.floor(value / 1024)}Ki`
-          : String(Math.floor(value)),
-      );
-    const amount = usageOf(used.get(victim.metadata.uid), resource);
-    const message = `The node was low on resource: ${resource}. Threshold quantity: ${quantity(limitOf(threshold, seen.capacity))}, available: ${quantity(seen.available)}. ${
-      amount > 0 ? `Pod was using ${quantity(amount)}. ` : ""
-    }`;
+    const message = evictionMessage(victim, used.get(victim.metadata.uid), {
+      resource,
+      threshold: limitOf(threshold, seen.capacity),
+      available: seen.available,
+    });
     const graceSeconds = threshold.hard
-      ? 0
+      ? IMMEDIATE_GRACE_SECONDS
       : Math.min(maxGraceSeconds, victim.spec.terminationGracePeriodSeconds ?? 30);
     log.warn(
       { pod: victim.metadata.name, namespace: victim.metadata.namespace, signal: threshold.signal },
@@ -148,13 +134,16 @@ export class EvictionManager {
     evict(victim, { reason: "Evicted", message, graceSeconds, condition: disruption(message) });
   }
 
-  async #enforceLimits(signal: AbortSignal): Promise<void> {
+  /** Whether any pod had to go for a limit of its own: what it leaves may be all that was wanted. */
+  async #enforceLimits(signal: AbortSignal): Promise<boolean> {
     const { overLimit, pods, evict } = this.#deps;
     const broken = await overLimit(signal);
-    for (const pod of pods()) {
-      const message = broken.get(pod.metadata.uid);
-      if (message !== undefined)
-        evict(pod, { reason: "Evicted", message, graceSeconds: 0, condition: disruption(message) });
+    const condemned = pods().filter((pod) => broken.has(pod.metadata.uid) && !isCriticalPod(pod));
+    for (const pod of condemned) {
+      const message = broken.get(pod.metadata.uid)!;
+      const graceSeconds = IMMEDIATE_GRACE_SECONDS;
+      evict(pod, { reason: "Evicted", message, graceSeconds, condition: disruption(message) });
     }
+    return condemned.length > 0;
   }
 }

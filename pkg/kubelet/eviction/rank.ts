@@ -3,14 +3,23 @@ import type { Pod } from "#pkg/api/types/core-v1.ts";
 import { parseQuantity } from "#pkg/apimachinery/index.ts";
 import { podSums } from "../cgroups/resources.ts";
 
+export interface ContainerAmounts {
+  readonly name: string;
+  readonly memoryBytes: number;
+  /** Writable layer and log. */
+  readonly diskBytes: number;
+}
 export interface PodUsage {
   readonly memoryBytes: number;
+  /** Writable layers, logs, and volumes on the node's own disk. */
   readonly diskBytes: number;
   readonly inodes: number;
   readonly processes: number;
+  readonly containers: readonly ContainerAmounts[];
 }
+export type EvictedResource = "memory" | "ephemeral-storage" | "inodes" | "pids";
 
-function requestOf(pod: Pod, resource: string): number {
+function requestOf(pod: Pod, resource: EvictedResource): number {
   if (resource === "memory") return podSums(pod).memoryRequest;
   if (resource !== "ephemeral-storage") return 0;
   return pod.spec.containers.reduce((sum, { resources }) => {
@@ -19,19 +28,26 @@ function requestOf(pod: Pod, resource: string): number {
   }, 0);
 }
 
-export function usageOf(usage: PodUsage | undefined, resource: string): number {
+function usageOf(usage: PodUsage | undefined, resource: EvictedResource): number {
   if (usage === undefined) return 0;
   if (resource === "memory") return usage.memoryBytes;
   if (resource === "inodes") return usage.inodes;
   return resource === "pids" ? usage.processes : usage.diskBytes;
 }
 
-/** First those above their request, then by priority from the lowest, then by what they use beyond their request. */
-export function rankForEviction(pods: readonly Pod[], usages: ReadonlyMap<string, PodUsage>, resource: string): Pod[] {
+/**
+ * Of memory and disk, first those above their request, then by priority from the lowest, then by what they use beyond their
+ * request. Nobody requests inodes or processes: of these priority decides, then usage.
+ */
+export function rankForEviction(
+  pods: readonly Pod[],
+  usages: ReadonlyMap<string, PodUsage>,
+  resource: EvictedResource,
+): Pod[] {
+  const requestable = resource === "memory" || resource === "ephemeral-storage";
   const excess = (pod: Pod) => usageOf(usages.get(pod.metadata.uid), resource) - requestOf(pod, resource);
   return [...pods].sort((a, b) => {
-    const above = Number(excess(b) > 0) - Number(excess(a) > 0);
-    if (above !== 0) return above;
-    return (a.spec.priority ?? 0) - (b.spec.priority ?? 0) || excess(b) - excess(a);
+    const above = requestable ? Number(excess(b) > 0) - Number(excess(a) > 0) : 0;
+    return above || (a.spec.priority ?? 0) - (b.spec.priority ?? 0) || excess(b) - excess(a);
   });
 }

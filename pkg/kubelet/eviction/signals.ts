@@ -1,6 +1,7 @@
 /** What eviction looks at: how much of each resource the node has left. */
 import { readFile, statfs } from "node:fs/promises";
 import { parseQuantity } from "#pkg/apimachinery/index.ts";
+import type { EvictedResource } from "./rank.ts";
 
 export type SignalName =
   | "memory.available"
@@ -12,36 +13,89 @@ export type SignalName =
   | "containerfs.inodesFree"
   | "allocatableMemory.available"
   | "pid.available";
+const SIGNALS: readonly string[] = [
+  "memory.available",
+  "nodefs.available",
+  "nodefs.inodesFree",
+  "imagefs.available",
+  "imagefs.inodesFree",
+  "containerfs.available",
+  "containerfs.inodesFree",
+  "pid.available",
+] satisfies SignalName[];
 export interface Observation {
   readonly available: number;
   readonly capacity: number;
 }
 export type Observations = ReadonlyMap<SignalName, Observation>;
+/** Absolute, or a share of the capacity in percent. */
+type Amount = { readonly quantity: number } | { readonly percent: number };
 export interface Threshold {
   readonly signal: SignalName;
-  /** Absolute, or a share of the capacity in percent. */
-  readonly value: { readonly quantity: number } | { readonly percent: number };
+  readonly value: Amount;
+  /** Once crossed, this much more must be free again before the threshold counts as left. */
+  readonly minReclaim: Amount;
   readonly graceSeconds: number;
   readonly hard: boolean;
 }
-
-export function parseThresholds(
-  hard: Readonly<Record<string, string>>,
-  soft: Readonly<Record<string, string>>,
-  softGrace: Readonly<Record<string, number>>,
-): Threshold[] {
-  const parse = (entries: Readonly<Record<string, string>>, isHard: boolean) =>
-    Object.entries(entries).map(([signal, text]): Threshold => ({
-      signal: signal as SignalName,
-      value: text.endsWith("%") ? { percent: Number(text.slice(0, -1)) } : { quantity: parseQuantity(text).toNumber() },
-      graceSeconds: isHard ? 0 : (softGrace[signal] ?? 0),
-      hard: isHard,
-    }));
-  return [...parse(hard, true), ...parse(soft, false)];
+export interface ThresholdConfig {
+  readonly hard: Readonly<Record<string, string>>;
+  readonly soft: Readonly<Record<string, string>>;
+  readonly softGraceSeconds: Readonly<Record<string, number>>;
+  readonly minimumReclaim: Readonly<Record<string, string>>;
 }
 
+function parseAmount(signal: string, text: string): Amount {
+  const percent = /^(\d+(?:\.\d+)?)%$/.exec(text)?.[1];
+  if (percent === undefined) return { quantity: parseQuantity(text).toNumber() };
+  if (Number(percent) > 100) throw new Error(`eviction percentage threshold ${signal} must be <= 100%: ${text}`);
+  return { percent: Number(percent) };
+}
+
+/** @throws Error that names the entry which cannot be followed. */
+export function parseThresholds(config: ThresholdConfig): Threshold[] {
+  const reclaim = Object.entries(config.minimumReclaim).map(
+    ([signal, text]) => [signal, parseAmount(signal, text)] as const,
+  );
+  const minReclaim = new Map<string, Amount>(reclaim);
+  const parse = (entries: Readonly<Record<string, string>>, hard: boolean) =>
+    Object.entries(entries).flatMap(([signal, text]): Threshold[] => {
+      if (!SIGNALS.includes(signal)) throw new Error(`unknown eviction signal ${signal}`);
+      const value = parseAmount(signal, text);
+      // Zero switches a threshold off.
+      if (("percent" in value ? value.percent : value.quantity) === 0) return [];
+      const graceSeconds = hard ? 0 : config.softGraceSeconds[signal];
+      if (graceSeconds === undefined)
+        throw new Error(`grace period must be specified for the soft eviction threshold ${signal}`);
+      const rest = { value, minReclaim: minReclaim.get(signal) ?? { quantity: 0 }, graceSeconds, hard };
+      return [{ signal: signal as SignalName, ...rest }];
+    });
+  const hard = parse(config.hard, true);
+  // What holds for the machine's memory holds for the share of it that pods together may have.
+  const allocatable = hard
+    .filter(({ signal }) => signal === "memory.available")
+    .map((threshold): Threshold => ({ ...threshold, signal: "allocatableMemory.available" }));
+  return [...hard, ...allocatable, ...parse(config.soft, false)];
+}
+
+function amountOf(amount: Amount, capacity: number): number {
+  return "quantity" in amount ? amount.quantity : (capacity * amount.percent) / 100;
+}
 export function limitOf({ value }: Threshold, capacity: number): number {
-  return "quantity" in value ? value.quantity : (capacity * value.percent) / 100;
+  return amountOf(value, capacity);
+}
+/** Thresholds crossed right now; one that was crossed before stays so until its minimum has been reclaimed. Pure. */
+export function crossed(
+  thresholds: readonly Threshold[],
+  before: ReadonlySet<Threshold>,
+  observations: Observations,
+): Threshold[] {
+  return thresholds.filter((threshold) => {
+    const seen = observations.get(threshold.signal);
+    if (seen === undefined) return false;
+    const reclaim = before.has(threshold) ? amountOf(threshold.minReclaim, seen.capacity) : 0;
+    return seen.available < limitOf(threshold, seen.capacity) + reclaim;
+  });
 }
 
 /** Pressure conditions by signal. */
@@ -49,7 +103,7 @@ export function conditionOf(signal: SignalName): "memory" | "disk" | "pid" {
   if (signal.includes("emory")) return "memory";
   return signal === "pid.available" ? "pid" : "disk";
 }
-export function resourceOf(signal: SignalName): string {
+export function resourceOf(signal: SignalName): EvictedResource {
   if (signal.includes("emory")) return "memory";
   if (signal === "pid.available") return "pids";
   return signal.endsWith("inodesFree") ? "inodes" : "ephemeral-storage";
@@ -72,12 +126,14 @@ export async function observe(
   rootDirectory: string,
   imageDirectory: string | undefined,
   pidMax: number,
+  podsMemory: Observation | undefined,
 ): Promise<Observations> {
   const result = new Map<SignalName, Observation>();
   const meminfo = await readFile("/proc/meminfo", "utf8");
   const bytes = (key: string) => Number(new RegExp(`^${key}:\\s+(\\d+)`, "m").exec(meminfo)?.[1] ?? 0) * 1024;
   const memory = { available: bytes("MemAvailable"), capacity: bytes("MemTotal") };
   result.set("memory.available", memory);
+  if (podsMemory !== undefined) result.set("allocatableMemory.available", podsMemory);
   const nodefs = await fileSystem(rootDirectory);
   const imagefs = imageDirectory === undefined ? nodefs : await fileSystem(imageDirectory);
   for (const [name, fs] of [

@@ -15,6 +15,7 @@ const KINDS: readonly ProbeKind[] = ["startup", "liveness", "readiness"];
 
 interface Worker {
   readonly kind: ProbeKind;
+  readonly of: ProbedContainer;
   readonly containerId: string;
   readonly probe: Probe;
   readonly abort: AbortController;
@@ -28,6 +29,18 @@ interface PodProbes {
   pod: Pod;
   podIP: string;
   readonly workers: Map<string, Worker>;
+}
+/** Hears of every probe's result, and when there will be no more of a container. */
+export interface ProbeObserver {
+  probed(of: ProbedContainer, result: "successful" | "failed" | "unknown"): void;
+  forgetProbes(of: ProbedContainer): void;
+}
+export interface ProbedContainer {
+  readonly kind: ProbeKind;
+  readonly container: string;
+  readonly pod: string;
+  readonly namespace: string;
+  readonly uid: string;
 }
 export type ProbeEvent = (pod: Pod, containerName: string, type: "Warning", reason: string, message: string) => void;
 
@@ -46,6 +59,7 @@ export class ProbeManager {
   readonly #log: Logger;
   readonly #event: ProbeEvent;
   readonly #onChange: (podUid: string) => void;
+  readonly #observer: ProbeObserver;
   readonly #pods = new Map<string, PodProbes>();
 
   constructor(deps: {
@@ -55,6 +69,7 @@ export class ProbeManager {
     log: Logger;
     event: ProbeEvent;
     onChange: (podUid: string) => void;
+    observer: ProbeObserver;
   }) {
     this.#runtime = deps.runtime;
     this.#clock = deps.clock;
@@ -62,6 +77,7 @@ export class ProbeManager {
     this.#log = deps.log;
     this.#event = deps.event;
     this.#onChange = deps.onChange;
+    this.#observer = deps.observer;
   }
 
   /** Starts probes for containers that now run and ends those of containers that do not. Idempotent. */
@@ -128,8 +144,10 @@ export class ProbeManager {
     container: ObservedContainer,
     spec: Container,
   ): void {
+    const { name: pod, namespace = "", uid } = entry.pod.metadata;
     const worker: Worker = {
       kind,
+      of: { kind, container: spec.name, pod, namespace, uid },
       containerId: container.id,
       probe,
       abort: new AbortController(),
@@ -156,6 +174,7 @@ export class ProbeManager {
   #stop(entry: PodProbes, key: string, worker: Worker): void {
     worker.cancelTimer();
     worker.abort.abort();
+    this.#observer.forgetProbes(worker.of);
     entry.workers.delete(key);
   }
 
@@ -188,6 +207,7 @@ export class ProbeManager {
     } catch (err) {
       if (worker.abort.signal.aborted) return;
       // The probe could not be carried out: that says nothing about the container.
+      this.#observer.probed(worker.of, "unknown");
       this.#log.warn({ err, podUid: uid, container: spec.name, kind }, "Probe errored");
       this.#event(
         entry.pod,
@@ -199,6 +219,7 @@ export class ProbeManager {
       return;
     }
     if (worker.abort.signal.aborted) return;
+    this.#observer.probed(worker.of, success ? "successful" : "failed");
     if (!success)
       this.#event(entry.pod, spec.name, "Warning", "Unhealthy", `${capitalised(kind)} probe failed: ${output}`);
     this.#count(entry, worker, success);

@@ -14,6 +14,7 @@ import type { ObservedContainer, ObservedPod } from "../pod/observed.ts";
 import type { PodWorker } from "../pod/worker.ts";
 import { UpgradeRefused } from "../streaming/dial.ts";
 import type { KubeletAuth } from "./auth.ts";
+import { kubeletConfiguration } from "./configz.ts";
 import { HttpError } from "./http-error.ts";
 import { readLog } from "./logs.ts";
 import type { LogOptions } from "./logs.ts";
@@ -39,7 +40,23 @@ export interface ServerDeps {
   readonly health: () => string | undefined;
   readonly summary: (onlyCpuAndMemory: boolean, signal: AbortSignal) => Promise<unknown>;
   readonly metrics: (which: "kubelet" | "cadvisor" | "resource" | "probes", signal: AbortSignal) => Promise<string>;
+  /** Told of each request: its method and the first part of its path. */
+  readonly onRequest: (method: string, path: string, longRunning: boolean) => void;
 }
+/** What the server answers, as its metrics name it: anything else is one series. */
+const PATHS = new Set([
+  "healthz",
+  "pods",
+  "runningpods",
+  "configz",
+  "stats",
+  "metrics",
+  "containerLogs",
+  "run",
+  "exec",
+  "attach",
+  "portForward",
+]);
 
 interface Target {
   readonly worker: PodWorker;
@@ -117,6 +134,9 @@ export class KubeletServer {
 
   async #authorized(request: IncomingMessage, signal: AbortSignal): Promise<void> {
     const path = new URL(request.url ?? "/", "https://kubelet").pathname;
+    const head = path.split("/")[1] ?? "";
+    const longRunning = ["containerLogs", "exec", "attach", "portForward"].includes(head);
+    this.#deps.onRequest(request.method ?? "GET", PATHS.has(head) ? head : "other", longRunning);
     const verdict = await this.#deps.auth.check(
       {
         method: request.method ?? "GET",
@@ -160,7 +180,7 @@ export class KubeletServer {
       case "runningpods":
         return json(response, { kind: "PodList", apiVersion: "v1", metadata: {}, items: this.#deps.runningPods() });
       case "configz":
-        return json(response, { kubeletconfig: this.#deps.config });
+        return json(response, { kubeletconfig: kubeletConfiguration(this.#deps.config) });
       case "stats":
         if (parts[1] !== "summary") break;
         return json(response, await this.#deps.summary(url.searchParams.get("only_cpu_and_memory") === "true", signal));

@@ -2,6 +2,7 @@
 import type { Client } from "#pkg/client/index.ts";
 import { RuntimeError } from "../cri/runtime.ts";
 import type { Runtime } from "../cri/runtime.ts";
+import { wrapped } from "../cri/wrapped.ts";
 
 /** Calls that change what the runtime holds, which are the steps of a pod's life. */
 const STEPS = [
@@ -15,19 +16,6 @@ const STEPS = [
 ] as const;
 type Step = (typeof STEPS)[number];
 const isStep = (name: PropertyKey): name is Step => (STEPS as readonly PropertyKey[]).includes(name);
-
-type Method = (...args: unknown[]) => unknown;
-
-/** The same object with every method in `around`'s hands. */
-function wrapped<T extends object>(target: T, around: (name: PropertyKey, call: () => unknown) => unknown): T {
-  return new Proxy(target, {
-    get(object, name) {
-      const value = Reflect.get(object, name) as unknown;
-      if (typeof value !== "function") return value;
-      return (...args: unknown[]) => around(name, () => (value as Method).apply(object, args));
-    },
-  });
-}
 
 export interface CrashPoint {
   /** Which of the steps, counted from 1. */

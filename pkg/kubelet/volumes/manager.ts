@@ -104,9 +104,15 @@ export class VolumeManager {
     return { volumes: ready, ...(recheckAt === undefined ? {} : { recheckAt }) };
   }
 
+  /** Where the pod's volume lies, if it is of a kind that this node knows. */
+  directoryOf(pod: Pod, volume: Volume): string {
+    const { pluginDirectory } = driverOf(volume);
+    return join(this.podDirectory(pod.metadata.uid), "volumes", pluginDirectory, volume.name);
+  }
+
   async #setUpOne(volume: Volume, context: VolumeContext): Promise<MountedVolume> {
     const driver = driverOf(volume);
-    const directory = join(this.podDirectory(context.pod.metadata.uid), "volumes", driver.pluginDirectory, volume.name);
+    const directory = this.directoryOf(context.pod, volume);
     await mkdir(directory, { recursive: true, mode: 0o755 });
     return driver.setUp(
       volume.name !== "" && driver === emptyDirDriver && volume.emptyDir === undefined

@@ -1,0 +1,142 @@
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { startCluster } from "./testing/cluster.ts";
+import type { TestCluster } from "./testing/cluster.ts";
+import { startContainerd } from "./testing/containerd.ts";
+import type { TestContainerd } from "./testing/containerd.ts";
+import { busybox, isReady, TestNode } from "./testing/node.ts";
+
+interface FileSystem {
+  capacityBytes: number;
+  availableBytes: number;
+  usedBytes: number;
+  inodes: number;
+  inodesUsed: number;
+}
+interface Summary {
+  node: Record<string, object> & {
+    runtime: { imageFs: FileSystem };
+    systemContainers: { name: string }[];
+    fs: FileSystem;
+  };
+  pods: (Record<string, object> & {
+    containers: { name: string; cpu: object; memory: object; rootfs: FileSystem; logs: FileSystem }[];
+    volume: (FileSystem & { name: string })[];
+    network: { name: string; rxBytes: number; txBytes: number; interfaces: { name: string }[] };
+    process_stats: { process_count: number };
+  })[];
+}
+
+describe("what the kubelet's server tells", () => {
+  let containerd: TestContainerd;
+  let cluster: TestCluster;
+  let node: TestNode;
+  before(async () => {
+    containerd = await startContainerd("10.211.7");
+    cluster = await startCluster();
+    node = new TestNode({ name: "r1", client: cluster.client, daemon: containerd, config: { maxPods: 42 } });
+    await node.start();
+    const script =
+      "head -c 300000 /dev/zero > /data/file; head -c 200000 /dev/zero | tr '\\0' x; echo; touch /tmp/done; exec sleep 1000";
+    const readinessProbe = { exec: { command: ["test", "-e", "/tmp/done"] }, periodSeconds: 1 };
+    const volumeMounts = [{ name: "data", mountPath: "/data" }];
+    await node.create("busy", busybox(script, { readinessProbe, volumeMounts }), {
+      volumes: [{ name: "data", emptyDir: {} }],
+    });
+    await node.wait("busy", isReady);
+  });
+  after(async () => {
+    await node.stop();
+    try {
+      await cluster.stop();
+    } finally {
+      await containerd.stop();
+    }
+  });
+
+  test("stats/summary has every part of a pod and of the node", async () => {
+    const text = (await node.get("/stats/summary")).body;
+    const summary = JSON.parse(text) as Summary;
+    for (const part of ["cpu", "memory", "network", "fs", "runtime", "rlimit", "startTime"])
+      assert.ok(part in summary.node, `the node's ${part} is missing in ${text}`);
+    assert.deepEqual(
+      summary.node.systemContainers.map(({ name }) => name),
+      ["pods"],
+    );
+    assert.ok(summary.node.runtime.imageFs.capacityBytes > 0);
+    const [pod] = summary.pods;
+    assert.ok(pod !== undefined, text);
+    for (const part of ["podRef", "startTime", "cpu", "memory", "ephemeral-storage"]) assert.ok(part in pod, part);
+    assert.ok(pod.process_stats.process_count >= 2, "the pause process and the container's");
+    assert.equal(pod.network.name, "eth0");
+    assert.deepEqual(
+      pod.network.interfaces.map(({ name }) => name),
+      ["eth0"],
+    );
+    const [container] = pod.containers;
+    assert.equal(container?.name, "c");
+    assert.ok(container.logs.usedBytes >= 200_000, `the log takes ${container.logs.usedBytes}`);
+    assert.ok(container.rootfs.capacityBytes > 0);
+    const data = pod.volume.find(({ name }) => name === "data");
+    assert.ok(data !== undefined && data.usedBytes >= 300_000 && data.inodesUsed >= 2, JSON.stringify(pod.volume));
+    const token = pod.volume.find(({ name }) => name.startsWith("kube-api-access"));
+    assert.equal(token, undefined, "the pods of this cluster have no service account");
+    const slim = JSON.parse((await node.get("/stats/summary?only_cpu_and_memory=true")).body) as Summary;
+    assert.ok(!("fs" in slim.node) && !("volume" in slim.pods[0]!));
+  });
+
+  test("metrics: of the kubelet, of resources, of probes", async () => {
+    const kubelet = (await node.get("/metrics")).body;
+    for (const series of [
+      /^kubelet_node_name\{node="r1"\} 1$/m,
+      /^kubelet_running_pods 1$/m,
+      /^kubelet_running_containers\{container_state="running"\} 1$/m,
+      /^kubelet_runtime_operations_total\{operation_type="run_podsandbox"\} 1$/m,
+      /^kubelet_runtime_operations_duration_seconds_count\{operation_type="create_container"\} 1$/m,
+      /^kubelet_pleg_relist_duration_seconds_count \d+$/m,
+      /^kubelet_http_requests_total\{.*path="metrics".*\} \d+$/m,
+      /^kubernetes_build_info\{git_version="v1\.36\.\d+".*\} 1$/m,
+      /^process_resident_memory_bytes \d{7,}/m,
+    ])
+      assert.match(kubelet, series);
+    const resource = (await node.get("/metrics/resource")).body;
+    for (const series of [
+      /^container_cpu_usage_seconds_total\{container="c",namespace="default",pod="busy"\} \S+ \d+$/m,
+      /^container_start_time_seconds\{container="c",namespace="default",pod="busy"\} \d+/m,
+      /^pod_memory_working_set_bytes\{namespace="default",pod="busy"\} [1-9]\d+ \d+$/m,
+      /^node_cpu_usage_seconds_total \S+ \d+$/m,
+      /^resource_scrape_error 0$/m,
+    ])
+      assert.match(resource, series);
+    assert.match(
+      (await node.get("/metrics/probes")).body,
+      /^prober_probe_total\{probe_type="Readiness",result="successful",container="c",pod="busy",namespace="default",pod_uid="\S+"\} [1-9]/m,
+    );
+    assert.match(
+      (await node.get("/metrics/cadvisor")).body,
+      /^container_network_receive_bytes_total\{interface="eth0",namespace="default",pod="busy"\} \d+$/m,
+    );
+  });
+
+  test("configz speaks of the configuration as its file does; pods and runningpods are lists of pods", async () => {
+    const { kubeletconfig } = JSON.parse((await node.get("/configz")).body) as {
+      kubeletconfig: Record<string, unknown>;
+    };
+    assert.equal(kubeletconfig["maxPods"], 42);
+    assert.equal(kubeletconfig["syncFrequency"], "1m0s");
+    assert.equal(kubeletconfig["evictionPressureTransitionPeriod"], "5m0s");
+    assert.deepEqual(kubeletconfig["authentication"], {
+      x509: {},
+      webhook: { enabled: true, cacheTTL: "2m0s" },
+      anonymous: { enabled: true },
+    });
+    for (const path of ["/pods", "/runningpods/"]) {
+      const list = JSON.parse((await node.get(path)).body) as { kind: string; items: { metadata: { name: string } }[] };
+      assert.equal(list.kind, "PodList");
+      assert.deepEqual(
+        list.items.map(({ metadata }) => metadata.name),
+        ["busy"],
+      );
+    }
+  });
+});
