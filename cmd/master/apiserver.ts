@@ -46,15 +46,16 @@ export async function buildApiServer(deps: BuildDeps): Promise<ApiServer> {
     const draft = { apiVersion: "v1" as const, kind: "Namespace" as const, metadata: { name }, spec: {} };
     await loopbackClient(server.handler, clock).create(namespaces, draft).catch(ignoreExisting);
   };
-  const { gatekeepers, issuer } = await buildGatekeepers(deps, registry, sources, createNamespace);
+  const { gatekeepers, issuer, metrics } = await buildGatekeepers(deps, registry, sources, createNamespace);
   // Whoever asked before RBAC has read its roles would be refused, so nobody may ask yet.
   await sources.ready();
 
+  const processMetrics = createProcessMetrics();
   server = createApiServer({
     registry,
     ...gatekeepers,
     componentProbes: deps.componentProbes,
-    metrics: createProcessMetrics(),
+    metrics: async () => metrics() + (await processMetrics()),
     services: {
       clusterCidrs: flags["service-cluster-ip-range"],
       nodePortRange: portRange(flags["service-node-port-range"]),

@@ -46,7 +46,7 @@ export async function buildGatekeepers(
   registry: ResourceRegistry,
   sources: Sources,
   createNamespace: (name: string) => Promise<void>,
-): Promise<{ gatekeepers: Gatekeepers; issuer: TokenIssuer }> {
+): Promise<{ gatekeepers: Gatekeepers; issuer: TokenIssuer; metrics: () => string }> {
   const { flags, pki, clock, random } = deps;
   const core = coreSources(sources);
   const transport = new HttpsTransport(clock);
@@ -83,7 +83,7 @@ export async function buildGatekeepers(
     ],
     ...buildAudit(deps),
   };
-  return { gatekeepers, issuer };
+  return { gatekeepers, issuer, metrics: () => flow.metrics() };
 }
 
 /** How this server reaches Services. */

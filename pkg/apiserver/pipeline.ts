@@ -8,6 +8,8 @@ import type {
   Authorizer,
   Decision,
 } from "./contract.ts";
+import type { Turn } from "./flowcontrol/index.ts";
+import { joinHeaders } from "./http/header-sets.ts";
 import type { Negotiator } from "./http/negotiate.ts";
 import { sendError } from "./http/reply.ts";
 import { asStatusError } from "./http/status.ts";
@@ -47,12 +49,8 @@ export interface PipelineDeps {
   readonly nonResource: readonly NonResourceHandler[];
   readonly fallback?: FallbackHandler;
   readonly observer?: RequestObserver;
-  /** Waits for a turn of the request's priority level; the result is called when the request has ended. */
-  readonly flowControl?: (
-    user: UserInfo,
-    target: RequestTarget,
-    request: Pick<ApiRequest, "signal">,
-  ) => (() => void) | Promise<() => void>;
+  /** Asks for a turn of the request's priority level. */
+  readonly flowControl?: (user: UserInfo, target: RequestTarget, request: Pick<ApiRequest, "signal">) => Turn;
   readonly audit?: AuditSink;
 }
 
@@ -94,7 +92,7 @@ export class Pipeline implements ApiHandler {
     const tracked = new TrackedResponse(response);
     let ended: ((code: number) => void) | undefined;
     let audited: AuditedRequest | undefined;
-    let release: (() => void) | undefined;
+    let turn: Turn | undefined;
     const warnings: string[] = [];
     const auditAnnotations = new Map<string, string>();
     try {
@@ -110,11 +108,12 @@ export class Pipeline implements ApiHandler {
           ? authenticated
           : await this.#deps.impersonate(request, authenticated, this.#deps.authorizer);
       if (user !== authenticated) audited?.impersonates(user);
-      const turn = this.#deps.flowControl?.(user, target, request);
-      release = turn instanceof Promise ? await turn : turn;
+      turn = this.#deps.flowControl?.(user, target, request);
+      tracked.more = turn?.headers;
+      if (turn?.waiting !== undefined) await turn.waiting;
       const allowed = this.#authorize(user, target, audited);
       if (allowed !== undefined) await allowed;
-      await this.#serve(request, tracked, target, user, warnings, auditAnnotations);
+      await this.#serve(request, tracked, target, user, turn, warnings, auditAnnotations);
     } catch (error) {
       const status = asStatusError(error);
       if (status.code >= 500 && !isStatusError(error)) {
@@ -128,7 +127,7 @@ export class Pipeline implements ApiHandler {
           errorEncoding(services.negotiator, request),
         );
     } finally {
-      release?.();
+      turn?.release();
       ended?.(tracked.code);
       audited?.ended(tracked.code, auditAnnotations, tracked.sent);
     }
@@ -163,6 +162,7 @@ export class Pipeline implements ApiHandler {
     response: TrackedResponse,
     target: RequestTarget,
     user: UserInfo,
+    turn: Turn | undefined,
     warnings: string[],
     auditAnnotations: Map<string, string>,
   ): Promise<void> {
@@ -176,6 +176,8 @@ export class Pipeline implements ApiHandler {
     }
     const installed = services.registry.lookup(target.group, target.version, target.resource);
     if (installed === undefined) {
+      // When a watch that others serve has begun is not to be seen here.
+      if (target.verb === "watch") turn?.release();
       if (this.#deps.fallback !== undefined && (await this.#deps.fallback(context))) return;
       throw pathNotFound();
     }
@@ -189,6 +191,7 @@ export class Pipeline implements ApiHandler {
       warnings,
       pretty,
       auditAnnotations,
+      turn,
       now: services.clock.now(),
     };
     await dispatch(call, handlers);
@@ -244,6 +247,8 @@ class TrackedResponse implements ApiResponse {
   begun = false;
   code = 0;
   audited: AuditedRequest | undefined;
+  /** Headers that every answer to this request carries. */
+  more: Readonly<Record<string, string>> | undefined;
   /** Kept for the audit log only. */
   sent: SentBody | undefined;
   #stream: ReturnType<ApiResponse["stream"]> | undefined;
@@ -255,13 +260,13 @@ class TrackedResponse implements ApiResponse {
     this.begun = true;
     this.code = status;
     if (this.audited !== undefined) this.sent = { headers, body };
-    this.#inner.send(status, headers, body);
+    this.#inner.send(status, this.more === undefined ? headers : joinHeaders(headers, this.more), body);
   }
   stream(status: number, headers: Readonly<Record<string, string>>): ReturnType<ApiResponse["stream"]> {
     this.begun = true;
     this.code = status;
     this.audited?.started(status);
-    this.#stream = this.#inner.stream(status, headers);
+    this.#stream = this.#inner.stream(status, this.more === undefined ? headers : joinHeaders(headers, this.more));
     return this.#stream;
   }
   abort(): void {

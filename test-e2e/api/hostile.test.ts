@@ -237,6 +237,9 @@ test("a client that floods the server does not keep nodes from renewing their le
       const stream = session.request({ ":path": "/api/v1/configmaps", authorization: "Bearer flood" });
       stream.on("response", (headers) => {
         const status = headers[":status"] ?? 0;
+        const level = headers["x-kubernetes-pf-prioritylevel-uid"];
+        if (typeof level !== "string" || level.length !== 36) answers.set(-1, 1);
+        if (status === 429 && !(Number(headers["retry-after"]) > 0)) answers.set(-2, 1);
         answers.set(status, (answers.get(status) ?? 0) + 1);
       });
       stream.on("error", () => undefined).on("close", resolve);
@@ -258,6 +261,15 @@ test("a client that floods the server does not keep nodes from renewing their le
   flooding = false;
   await Promise.all(floods);
   session.close();
+  const metrics = (await master.ask("/metrics")).text;
+  const dispatched = /apiserver_flowcontrol_dispatched_requests_total\{flow_schema="global-default",[^}]*\} (\d+)/.exec(
+    metrics,
+  );
+  assert.ok(Number(dispatched?.[1]) >= answers.get(200)!, metrics);
+  assert.match(
+    metrics,
+    /apiserver_flowcontrol_request_wait_duration_seconds_count\{execute="true",flow_schema="system-node-high"/,
+  );
   assert.ok(slowest < 5000, `a lease took ${slowest} ms`); // a node renews every ten seconds
   assert.deepEqual(
     [...answers.keys()].filter((status) => status !== 200 && status !== 429),

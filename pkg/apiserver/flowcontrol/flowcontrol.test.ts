@@ -8,6 +8,8 @@ import { FlowClassifier, type FlowRequest } from "./classify.ts";
 import { FlowController } from "./controller.ts";
 import table from "./data/flowcontrol.json" with { type: "json" };
 import { dealHand } from "./queue-set.ts";
+import { RetryAfter } from "./retry-after.ts";
+import type { Turn } from "./turn.ts";
 
 const request = (more: Partial<FlowRequest> = {}): FlowRequest => ({
   resourceRequest: true,
@@ -88,7 +90,7 @@ describe("seats", () => {
   const levels = new MemorySource<PriorityLevelConfiguration>();
   const level = (name: string, shares: number, more: object = {}): void =>
     levels.set({
-      metadata: { name },
+      metadata: { name, uid: `level-${name}` },
       spec: {
         type: "Limited",
         limited: {
@@ -102,7 +104,7 @@ describe("seats", () => {
     clock = new FakeClock();
     for (const name of ["a", "b"]) {
       schemas.set({
-        metadata: { name },
+        metadata: { name, uid: `schema-${name}` },
         spec: {
           priorityLevelConfiguration: { name },
           matchingPrecedence: 1,
@@ -127,7 +129,11 @@ describe("seats", () => {
     });
   });
   const enter = async (group: string, user = "u", signal = never): Promise<() => void> =>
-    flow.admit(authenticated(user, group), request(), { signal });
+    seat(flow.admit(authenticated(user, group), request(), { signal }));
+  const seat = async (turn: Turn): Promise<() => void> => {
+    await turn.waiting;
+    return () => turn.release();
+  };
   const settled = async (promise: Promise<unknown>): Promise<boolean> => {
     let done = false;
     const note = (): void => void (done = true);
@@ -153,7 +159,7 @@ describe("seats", () => {
   test("waiting ends with 429, by time or when the queues are full", async () => {
     await enter("a");
     await enter("a");
-    const late = assert.rejects(enter("a"), { code: 429, message: "too many requests, please try again later." });
+    const late = assert.rejects(enter("a"), { code: 429, message: "Too many requests, please try again later." });
     await clock.advance(1000);
     await late;
     const waiting = Array.from({ length: 6 }, () => enter("a"));
@@ -206,8 +212,9 @@ describe("seats", () => {
   });
 
   test("exempt and long-running requests take no seat; rejecting levels do not queue", async () => {
-    await flow.admit(authenticated("u", "a"), request({ verb: "watch" }), { signal: never });
-    await flow.admit(authenticated("u", "a"), request({ subresource: "exec", verb: "create" }), { signal: never });
+    await seat(
+      flow.admit(authenticated("u", "a"), request({ subresource: "exec", verb: "create" }), { signal: never }),
+    );
     assert.equal(flow.state()[0]!.inUse, 0);
     level("a", 10, { limitResponse: { type: "Reject" } });
     await enter("a");
@@ -226,7 +233,7 @@ describe("seats", () => {
     });
     const inUse = (): number => weighing.state().find((each) => each.level === "a")!.inUse;
     const seatsOf = async (more: Partial<FlowRequest>): Promise<number> => {
-      const leave = await weighing.admit(authenticated("u", "a"), request(more), { signal: never });
+      const leave = await seat(weighing.admit(authenticated("u", "a"), request(more), { signal: never }));
       const taken = inUse();
       leave();
       return taken;
@@ -237,6 +244,8 @@ describe("seats", () => {
     assert.equal(await seatsOf(query("limit=100&labelSelector=a")), 3);
     assert.equal(await seatsOf(query("fieldSelector=metadata.name%3Dx")), 1);
     assert.equal(await seatsOf({ verb: "get" }), 1);
+    assert.equal(await seatsOf({ verb: "watch" }), 1);
+    assert.equal(await seatsOf({ verb: "watch", ...query("sendInitialEvents=true") }), 3);
     load = { objects: 100_000, watchers: 95 };
     assert.equal(await seatsOf({}), 6); // 15 % of 40
     assert.equal(inUse(), 0);
@@ -244,6 +253,51 @@ describe("seats", () => {
     assert.equal(inUse(), 6); // ten seats' worth of telling, as six for longer
     await clock.advance(9);
     assert.equal(inUse(), 0);
+  });
+
+  test("answers name schema and level by uid; metrics count what came, waited and went", async () => {
+    const turn = flow.admit(authenticated("u", "a"), request(), { signal: never });
+    assert.deepEqual(turn.headers, {
+      "x-kubernetes-pf-flowschema-uid": "schema-a",
+      "x-kubernetes-pf-prioritylevel-uid": "level-a",
+    });
+    assert.equal(flow.admit(authenticated("u", "a"), request(), { signal: never }).headers, turn.headers);
+    const late = enter("a");
+    const line = (name: string, labels = 'flow_schema="a",priority_level="a"') =>
+      flow
+        .metrics()
+        .split("\n")
+        .find((own) => own.startsWith(`apiserver_flowcontrol_${name}{${labels}`))
+        ?.split(" ")[1];
+    assert.equal(line("current_executing_seats"), "2");
+    assert.equal(line("current_inqueue_requests"), "1");
+    await clock.advance(400);
+    turn.release();
+    await late;
+    assert.equal(line("dispatched_requests_total"), "3");
+    assert.equal(line("nominal_limit_seats", 'priority_level="a"'), "2");
+    assert.equal(line("request_wait_duration_seconds_sum", 'execute="true",flow_schema="a"'), "0.4");
+    assert.equal(
+      line("request_wait_duration_seconds_bucket", 'execute="true",flow_schema="a",priority_level="a",le="0.2"'),
+      "2",
+    );
+    const waiting = enter("a");
+    waiting.catch(() => undefined);
+    await clock.advance(1000);
+    await assert.rejects(waiting, { code: 429 });
+    assert.equal(line("rejected_requests_total", 'flow_schema="a",priority_level="a",reason="time-out"'), "1");
+  });
+
+  test("the longer refusals go on, the later clients are asked to come back", () => {
+    const advice = new RetryAfter();
+    const told: number[] = [];
+    for (let second = 10; second < 26; second++) {
+      for (let refusal = 0; refusal < 8; refusal++) advice.refused(second * 1000 + refusal);
+      told.push(advice.seconds);
+    }
+    assert.deepEqual(told, [1, 2, 2, 4, 4, 4, 4, 8, 8, 8, 8, 8, 8, 8, 8, 16]);
+    for (let second = 100; second < 200; second += 40) advice.refused(second * 1000);
+    assert.equal(advice.seconds, 13);
   });
 
   test("who needs more seats than are left waits its turn, and nobody passes by", async () => {
@@ -256,7 +310,7 @@ describe("seats", () => {
       loadOf: () => load,
     });
     const admit = async (verb: string): Promise<() => void> =>
-      weighing.admit(authenticated("u", "a"), request({ verb }), { signal: never });
+      seat(weighing.admit(authenticated("u", "a"), request({ verb }), { signal: never }));
     const gets = await Promise.all(Array.from({ length: 9 }, () => admit("get")));
     const list = admit("list"); // two seats of ten
     assert.equal(await settled(list), false);

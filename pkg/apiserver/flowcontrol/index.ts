@@ -8,9 +8,10 @@
  *   flowSchemas: source("flowcontrol.apiserver.k8s.io", "flowschemas"),
  *   priorityLevels: source("flowcontrol.apiserver.k8s.io", "prioritylevelconfigurations"), clock,
  * });
- * createApiServer({ …, flowControl: (user, target, signal) => flow.admit(user, target, signal) });
+ * createApiServer({ …, flowControl: (user, target, request) => flow.admit(user, target, request) });
  * ```
  */
 export { FlowController, type FlowControlDeps } from "./controller.ts";
 export { bootstrapFlowControl } from "./bootstrap.ts";
 export type { FlowRequest } from "./classify.ts";
+export type { Turn } from "./turn.ts";

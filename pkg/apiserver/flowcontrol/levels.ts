@@ -92,9 +92,10 @@ export class Levels {
     let idle = 0;
     let borrowed = 0;
     for (const other of this.#levels.values()) {
-      if (other === level || other.exempt) continue;
+      if (other === level) continue;
       idle += Math.max(0, Math.min(other.lendable, other.nominal - other.inUse));
-      borrowed += Math.max(0, other.inUse - other.nominal);
+      // What an exempt level takes beyond its own, it takes from nobody.
+      if (!other.exempt) borrowed += Math.max(0, other.inUse - other.nominal);
     }
     return idle - borrowed >= beyond;
   }
@@ -103,13 +104,15 @@ export class Levels {
   release(level: Level, seats: number): void {
     level.inUse -= seats;
     // Whose seat it was has the first claim; an idle one may then be lent.
-    for (const candidate of [level, ...this.#levels.values()]) {
-      const { queues } = candidate;
-      if (queues === undefined) continue;
-      for (let next = queues.next(); next !== undefined && this.hasSeats(candidate, next.seats); next = queues.next()) {
-        candidate.inUse += next.seats;
-        next.start();
-      }
+    this.#fill(level);
+    for (const other of this.#levels.values()) if (other !== level) this.#fill(other);
+  }
+  #fill(level: Level): void {
+    const { queues } = level;
+    if (queues === undefined || queues.waiting === 0) return;
+    for (let next = queues.next(); next !== undefined && this.hasSeats(level, next.seats); next = queues.next()) {
+      level.inUse += next.seats;
+      next.start();
     }
   }
 

@@ -1,3 +1,4 @@
+import { isTrue } from "../http/target.ts";
 import type { FlowRequest } from "./classify.ts";
 
 /** What is known of a resource: how many objects there are and how many watch them. */
@@ -23,24 +24,24 @@ const WATCHERS_PER_SEAT = 10;
 /** What telling the watchers of one seat about a change takes. */
 const EVENT_MS = 5;
 const WRITES = new Set(["create", "update", "patch", "delete"]);
-const ONE: Work = { seats: 1, finalSeats: 0, finalMs: 0 };
+export const ONE_SEAT: Work = { seats: 1, finalSeats: 0, finalMs: 0 };
 
 /** Long lists take several seats at once; writes that many watch keep seats for what follows them. */
 export function estimateWork(request: FlowRequest, nominal: number, loadOf: LoadOf | undefined): Work {
-  if (loadOf === undefined || !request.resourceRequest) return ONE;
-  const list = request.verb === "list";
-  if (!list && !WRITES.has(request.verb)) return ONE;
+  if (loadOf === undefined || !request.resourceRequest) return ONE_SEAT;
+  const list = request.verb === "list" || (request.verb === "watch" && isTrue(request.query.get("sendInitialEvents")));
+  if (!list && !WRITES.has(request.verb)) return ONE_SEAT;
   const load = loadOf(request.group, request.version, request.resource);
-  if (load === undefined) return ONE;
+  if (load === undefined) return ONE_SEAT;
   const most = Math.max(1, Math.min(MAX_SEATS, Math.ceil(nominal * MAX_SHARE)));
-  if (list) return { ...ONE, seats: clamp(listed(request, load.objects) / OBJECTS_PER_SEAT, most) };
-  if (load.watchers < WATCHERS_PER_SEAT) return ONE;
+  if (list) return { ...ONE_SEAT, seats: clamp(listed(request, load.objects) / OBJECTS_PER_SEAT, most) };
+  if (load.watchers < WATCHERS_PER_SEAT) return ONE_SEAT;
   const wanted = Math.ceil(load.watchers / WATCHERS_PER_SEAT);
   const finalSeats = clamp(wanted, most);
   return { seats: 1, finalSeats, finalMs: (wanted * EVENT_MS) / finalSeats };
 }
 
-/** Objects a list has to look at. */
+/** Objects a list, or a watch that begins with one, has to look at. */
 function listed({ query }: FlowRequest, objects: number): number {
   const limit = Number(query.get("limit") ?? 0);
   const fieldSelector = query.get("fieldSelector") ?? "";

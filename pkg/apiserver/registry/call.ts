@@ -51,6 +51,8 @@ export interface Call {
   readonly warnings: string[];
   readonly pretty: boolean;
   readonly auditAnnotations: Map<string, string>;
+  /** A watch gives its seats back once it has begun. */
+  readonly turn: { release(): void } | undefined;
   /** Epoch milliseconds. */
   readonly now: number;
 }

@@ -77,6 +77,7 @@ export async function watchObjects(call: Call): Promise<void> {
         // The first progress only says that the initial state is complete.
         const initialDone = !framer.started && initial !== "none";
         framer.started = true;
+        if (initialDone) call.turn?.release();
         if (initialDone) {
           if (initial === "events-and-bookmark") stream.write(framer.bookmark(revision, true));
         } else if (options.allowWatchBookmarks) stream.write(framer.bookmark(revision, false));
@@ -86,6 +87,7 @@ export async function watchObjects(call: Call): Promise<void> {
         resolve();
       }),
     });
+    if (initial === "none") call.turn?.release();
   });
   stopTimer();
   call.request.signal.removeEventListener("abort", onClientGone);
