@@ -1,157 +1,107 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { Node, Pod } from "#pkg/api/types/core-v1.ts";
-import { FakeClock, SeededRandom } from "#pkg/util/index.ts";
-import { PodInfo } from "./cache/pod-info.ts";
-import { preFilter } from "./framework/filter-run.ts";
-import { scoreNodes } from "./framework/scoring.ts";
-import { CycleState } from "./framework/types.ts";
-import { moreImportantFirst, selectVictims } from "./preemption/victims.ts";
-import { offlineScheduler } from "./testing/offline.ts";
-import type { Offline } from "./testing/offline.ts";
-import { Draw, NAMESPACES } from "./testing/random-cluster.ts";
-import { REFERENCE_SCORES, refusedBy } from "./testing/reference.ts";
-import type { World } from "./testing/reference.ts";
+import { DifferentialHistory } from "./testing/differential.ts";
+import type { Mutation } from "./testing/differential.ts";
+import { DEFAULT_PLUGINS } from "./plugins/registry.ts";
+import { REFERENCE_SCORES } from "./testing/reference.ts";
 
-/** A random history: nodes and pods come, change and go, in the fast cache and in a plain list alike. */
-class History {
-  readonly offline: Offline;
-  readonly draw: Draw;
-  readonly nodes = new Map<string, Node>();
-  readonly pods = new Map<string, Pod>();
+const SEEDS = 2000;
+const STEPS = 40;
 
-  constructor(seed: number) {
-    const random = new SeededRandom(seed);
-    this.draw = new Draw(random);
-    this.offline = offlineScheduler({ clock: new FakeClock(), random, namespaces: NAMESPACES });
-  }
-  get world(): World {
-    return { nodes: [...this.nodes.values()], pods: [...this.pods.values()], namespaces: NAMESPACES };
-  }
-  step(): void {
-    const { draw, offline, nodes, pods } = this;
-    const action = draw.int(10);
-    if (nodes.size < 3 || action === 0) {
-      const node = draw.node(`n${draw.int(12)}`);
-      nodes.set(node.metadata.name, node);
-      offline.cache.setNode(node);
-    } else if (action === 1 && draw.chance(0.3)) {
-      const name = draw.one([...nodes.keys()]);
-      nodes.delete(name);
-      offline.cache.removeNode(name);
-    } else if (action <= 3 && pods.size > 0) {
-      const name = draw.one([...pods.keys()]);
-      offline.cache.removePod(pods.get(name)!.metadata.uid);
-      pods.delete(name);
-    } else {
-      const drawn = draw.pod(`p${draw.int(40)}`);
-      const previous = pods.get(drawn.metadata.name);
-      if (previous !== undefined) offline.cache.removePod(previous.metadata.uid);
-      const pod = { ...drawn, spec: { ...drawn.spec, nodeName: draw.one([...nodes.keys()]) } };
-      pods.set(pod.metadata.name, pod);
-      offline.cache.setPod(new PodInfo(pod), pod.spec.nodeName);
-    }
-  }
+interface Seen {
+  refusals: Map<string, number>;
+  scores: Set<string>;
+  preemptions: number;
+  violations: number;
 }
 
-function verdicts({ offline }: History, info: PodInfo) {
-  const prepared = preFilter(offline.profile.filter, info, offline.cache.nodes, new CycleState());
-  const byNode = new Map<string, string | undefined>();
-  for (const node of offline.cache.nodes) {
-    const status = "rejected" in prepared ? prepared.rejected : prepared.run.filter(node);
-    byNode.set(node.name, status?.plugin);
+/** Lives one history and compares all along; the first difference, or undefined. */
+function difference(seed: number, seen: Seen, mutation?: Mutation): string | undefined {
+  const history = new DifferentialHistory(seed, mutation);
+  for (let step = 0; step < STEPS; step++) {
+    history.step();
+    if (step % 4 !== 0) continue;
+    const found = history.compare(seen);
+    if (found !== undefined) return `seed ${seed}, step ${step}: ${found}`;
   }
-  return byNode;
+  const found = history.comparePreemption(seen);
+  return found === undefined ? undefined : `seed ${seed}: ${found}`;
 }
+const nothing = (): Seen => ({ refusals: new Map(), scores: new Set(), preemptions: 0, violations: 0 });
 
-const SEEDS = 60;
-const STEPS = 60;
+const FILTERS = [
+  "NodeUnschedulable",
+  "TaintToleration",
+  "NodeAffinity",
+  "NodePorts",
+  "NodeResourcesFit",
+  "VolumeRestrictions",
+  "NodeVolumeLimits",
+  "VolumeBinding",
+  "VolumeZone",
+  "PodTopologySpread",
+  "InterPodAffinity",
+];
 
-describe("the scheduler against its slow reference, on random clusters", () => {
-  it("refuses the same nodes for the same reasons", () => {
-    let refusals = 0;
-    for (let seed = 1; seed <= SEEDS; seed++) {
-      const history = new History(seed);
-      for (let step = 0; step < STEPS; step++) {
-        history.step();
-        if (step % 3 !== 0) continue;
-        const pod = history.draw.pod("incoming");
-        const fast = verdicts(history, new PodInfo(pod));
-        for (const node of history.nodes.values()) {
-          const expected = refusedBy(history.world, pod, node);
-          if (expected !== undefined) refusals++;
-          assert.equal(
-            fast.get(node.metadata.name),
-            expected,
-            `seed ${seed}, step ${step}, node ${node.metadata.name}`,
-          );
-        }
-      }
-    }
-    assert.ok(refusals > 1000, "the worlds are worth the test");
+describe("the scheduler against its slow reference", () => {
+  it(`decides the same in ${SEEDS} random histories: refusals, scores, victims`, () => {
+    const seen = nothing();
+    for (let seed = 1; seed <= SEEDS; seed++) assert.equal(difference(seed, seen), undefined);
+    // The histories are worth the test: everything that can refuse, prefer or be displaced did.
+    for (const plugin of FILTERS) assert.ok((seen.refusals.get(plugin) ?? 0) > 100, `${plugin} refused something`);
+    assert.deepEqual([...seen.scores].sort(), Object.keys(REFERENCE_SCORES).sort());
+    assert.ok(seen.preemptions > 500 && seen.violations > 50, JSON.stringify([seen.preemptions, seen.violations]));
   });
 
-  it("gives the same scores", () => {
-    const seen = new Set<string>();
-    for (let seed = 1; seed <= SEEDS; seed++) {
-      const history = new History(seed * 1000);
-      for (let step = 0; step < STEPS; step++) {
-        history.step();
-        if (step % 5 !== 0) continue;
-        const pod = history.draw.pod("incoming");
-        const info = new PodInfo(pod);
-        const fast = verdicts(history, info);
-        const feasible = history.offline.cache.nodes.filter(({ name }) => fast.get(name) === undefined);
-        if (feasible.length < 2) continue;
-        const { byPlugin } = scoreNodes(history.offline.profile.score, info, feasible, new CycleState());
-        const nodes = feasible.map(({ name }) => history.nodes.get(name)!);
-        for (const [plugin, reference] of Object.entries(REFERENCE_SCORES)) {
-          const expected = reference(history.world, pod, nodes);
-          const scores = byPlugin.find((one) => one.plugin === plugin)?.scores;
-          const context = `${plugin}, seed ${seed}, step ${step}`;
-          if (scores === undefined)
-            assert.equal(new Set(expected).size, 1, `${context}: skipped, though it has a preference`);
-          else {
-            seen.add(plugin);
-            assert.deepEqual([...scores], expected, context);
-          }
-        }
-      }
-    }
-    assert.deepEqual([...seen].sort(), Object.keys(REFERENCE_SCORES).sort());
-  });
+  const silent: [string, Mutation][] = FILTERS.map((name) => [
+    `${name} refuses nothing`,
+    { plugin: (plugin) => (plugin.name === name ? { ...plugin, filter: () => undefined } : plugin) },
+  ]);
+  const indifferent: [string, Mutation][] = Object.keys(REFERENCE_SCORES).map((name) => [
+    `${name} gives each node one point too many`,
+    {
+      plugin: (plugin) =>
+        plugin.name === name
+          ? {
+              ...plugin,
+              normalizeScore: (state, pod, nodes, scores) => {
+                plugin.normalizeScore?.(state, pod, nodes, scores);
+                for (let i = 0; i < scores.length; i++) scores[i] = Math.min(100, scores[i]! + 1);
+              },
+            }
+          : plugin,
+    },
+  ]);
+  const forgetful: [string, Mutation][] = [
+    ["pods that go stay counted", { offline: ({ cache }) => (cache.podCounts.podRemoved = () => undefined) }],
+    ["pods that come are not counted", { offline: ({ cache }) => (cache.podCounts.podAdded = () => undefined) }],
+    ["terms of pods that go stay", { offline: ({ cache }) => (cache.statedTerms.podRemoved = () => undefined) }],
+    ["topologies of nodes that go stay", { offline: ({ cache }) => (cache.topology.remove = () => undefined) }],
+    ["new pods take no resources", { takesNothing: true }],
+    ["budgets protect nobody", { ignoresBudgets: true }],
+  ];
+  for (const [what, mutation] of [...silent, ...indifferent, ...forgetful]) {
+    it(`finds a scheduler where ${what}`, () => {
+      const seen = nothing();
+      for (let seed = 1; seed <= SEEDS; seed++) if (difference(seed, seen, mutation) !== undefined) return;
+      assert.fail("no history shows it");
+    });
+  }
 
-  it("finds victims whose going makes room, and none that could stay", () => {
-    let found = 0;
-    for (let seed = 1; seed <= SEEDS; seed++) {
-      const history = new History(seed * 7919);
-      for (let step = 0; step < STEPS; step++) history.step();
-      const pod = { ...history.draw.pod("incoming") };
-      pod.spec = { ...pod.spec, priority: 10 };
-      const info = new PodInfo(pod);
-      const prepared = preFilter(history.offline.profile.filter, info, history.offline.cache.nodes, new CycleState());
-      if ("rejected" in prepared) continue;
-      const dryRun = { pod: info, run: prepared.run, budgets: [], nominator: history.offline.nominator };
-      for (const node of history.offline.cache.nodes) {
-        const outcome = selectVictims(dryRun, node);
-        const without = (uids: ReadonlySet<string>): World => ({
-          ...history.world,
-          pods: history.world.pods.filter(({ metadata }) => !uids.has(metadata.uid)),
-        });
-        const refused = (uids: ReadonlySet<string>) => refusedBy(without(uids), pod, history.nodes.get(node.name)!);
-        if (!("victims" in outcome)) {
-          assert.ok(
-            node.pods.size === 0 || refused(new Set(node.pods.keys())) !== undefined,
-            `seed ${seed}: room could be made`,
-          );
-          continue;
-        }
-        found++;
-        const uids = new Set(outcome.victims.map(({ uid }) => uid));
-        assert.equal(refused(uids), undefined, `seed ${seed}: removing the victims is enough`);
-        assert.deepEqual(outcome.victims, outcome.victims.toSorted(moreImportantFirst));
-      }
-    }
-    assert.ok(found > 20);
+  it("knows every plugin that filters by default", () => {
+    // NodeName has its own test; device allocation is refused as a whole.
+    const others = [
+      "SchedulingGates",
+      "PrioritySort",
+      "NodeName",
+      "DynamicResources",
+      "DefaultPreemption",
+      "DefaultBinder",
+    ];
+    const known = new Set([...FILTERS, ...others, ...Object.keys(REFERENCE_SCORES)]);
+    assert.deepEqual(
+      DEFAULT_PLUGINS.map(({ name }) => name).filter((name) => !known.has(name)),
+      [],
+    );
   });
 });

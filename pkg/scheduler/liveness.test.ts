@@ -9,7 +9,8 @@ import { startCluster } from "./testing/cluster.ts";
 import type { TestCluster } from "./testing/cluster.ts";
 import { Draw, NAMESPACES } from "./testing/random-cluster.ts";
 import { refusedBy } from "./testing/reference.ts";
-import type { World } from "./testing/reference.ts";
+import type { World } from "./testing/reference-basics.ts";
+import { NO_STORAGE } from "./testing/random-volumes.ts";
 
 const clock = new RealClock();
 
@@ -74,7 +75,9 @@ async function disturb({ client }: TestCluster, draw: Draw, steps: number): Prom
       const { metadata, spec } = draw.pod(`p${step}`);
       const containers = spec.containers.map((container) => ({ ...container, image: "x" }));
       const own = { namespace: metadata.namespace, name: metadata.name, labels: metadata.labels };
-      const complete = { ...spec, containers, terminationGracePeriodSeconds: 0 };
+      const initContainers = spec.initContainers?.map((container, i) => ({ ...container, name: `i${i}` }));
+      const plain = { volumes: undefined, priority: undefined }; // nobody here makes claims, and nobody is displaced
+      const complete = { ...spec, ...plain, containers, initContainers, terminationGracePeriodSeconds: 0 };
       await client.create(podsRef, { metadata: own, spec: complete }).catch(ignoreRefusals);
     }
   }
@@ -85,7 +88,13 @@ function settled({ client }: TestCluster): Promise<{ bound: number; pending: num
     const all = (await client.list(podsRef)).items;
     const bound = all.filter(({ spec }) => spec.nodeName !== undefined);
     const pending = all.filter(({ spec }) => spec.nodeName === undefined);
-    const world: World = { nodes: (await client.list(nodesRef)).items, pods: bound, namespaces: NAMESPACES };
+    const world: World = {
+      nodes: (await client.list(nodesRef)).items,
+      pods: bound,
+      namespaces: NAMESPACES,
+      storage: NO_STORAGE,
+      budgets: [],
+    };
     const isPlaceable = (pod: Pod) => world.nodes.some((node) => refusedBy(world, pod, node) === undefined);
     return pending.some(isPlaceable) ? undefined : { bound: bound.length, pending: pending.length };
   };

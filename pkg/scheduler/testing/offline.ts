@@ -11,6 +11,7 @@ import type { Labels } from "../cache/selectors.ts";
 import { NO_EXTENDERS } from "../extenders.ts";
 import { makeProfile } from "../framework/profile.ts";
 import type { Profile } from "../framework/profile.ts";
+import type { Plugin } from "../framework/types.ts";
 import { NodeSearch } from "../node-search.ts";
 import { PermitWaits } from "../permit-waits.ts";
 import { DEFAULT_PLUGINS } from "../plugins/registry.ts";
@@ -33,8 +34,10 @@ export function offlineScheduler(options: {
   readonly budgets?: readonly PodDisruptionBudget[];
   readonly percentageOfNodesToScore?: number;
   readonly handle?: Partial<PluginHandle>;
+  /** Puts another plugin in the place of a default one. */
+  replace?(plugin: Plugin): Plugin;
 }): Offline {
-  const { clock, random, namespaces = {} } = options;
+  const { clock, random, namespaces = {}, replace = (plugin: Plugin) => plugin } = options;
   const cache = new SchedulerCache();
   const nominator = new Nominator();
   const client = createClient(
@@ -61,7 +64,10 @@ export function offlineScheduler(options: {
     },
     ...options.handle,
   };
-  const enabled = DEFAULT_PLUGINS.map(({ weight, make }) => ({ plugin: make(handle, undefined), weight }));
+  const enabled = DEFAULT_PLUGINS.map(({ weight, make }) => ({
+    plugin: replace(make(handle, undefined)),
+    weight,
+  }));
   const profile = makeProfile("default-scheduler", enabled, options.percentageOfNodesToScore ?? 0);
   return {
     cache,

@@ -1,6 +1,7 @@
 /** Random clusters and pods for differential tests: small worlds where everything meets everything. */
 import type {
   Affinity,
+  Container,
   Node,
   Pod,
   PodAffinityTerm,
@@ -8,13 +9,16 @@ import type {
   TopologySpreadConstraint,
 } from "#pkg/api/types/core-v1.ts";
 import type { LabelSelector } from "#pkg/api/types/meta-v1.ts";
+import type { PodDisruptionBudget } from "#pkg/api/types/policy-v1.ts";
 import type { Random } from "#pkg/util/index.ts";
 import { stored } from "./offline.ts";
+import { drawVolumes } from "./random-volumes.ts";
 
 export const NAMESPACES = { red: { team: "a" }, blue: { team: "b" }, green: { team: "a", env: "test" } };
 const NAMES = Object.keys(NAMESPACES);
 const KEYS = ["app", "tier"];
 const VALUES = ["x", "y", "z"];
+const IMAGES = ["app:1", "app:2", "base:latest"];
 const TOPOLOGIES = ["kubernetes.io/hostname", "topology.kubernetes.io/zone", "rack"];
 
 /** Draws things; every choice comes from one seeded Random, so a failing world can be made again. */
@@ -52,21 +56,27 @@ export class Draw {
       value: this.one(["a", "b"]),
       effect: this.one(["NoSchedule", "NoExecute", "PreferNoSchedule", "PreferNoSchedule"]),
     }));
-    const allocatable = { cpu: String(1 + this.int(4)), memory: `${1 + this.int(8)}Gi`, pods: String(3 + this.int(8)) };
+    const allocatable = {
+      cpu: String(1 + this.int(4)),
+      memory: `${1 + this.int(8)}Gi`,
+      pods: String(3 + this.int(8)),
+      ...this.maybe(0.8, () => ({ "ephemeral-storage": `${1 + this.int(4)}Gi` })),
+      ...this.maybe(0.5, () => ({ "example.com/gpu": String(this.int(3)) })),
+    };
+    const images = IMAGES.filter(() => this.chance(0.4)).map((image) => ({
+      names: [image],
+      sizeBytes: 2 ** 20 * (1 + this.int(1500)),
+    }));
     return stored<Node>({
       metadata: { name, labels },
       spec: {
         ...(taints.length > 0 && this.chance(0.4) ? { taints } : {}),
         ...(this.chance(0.05) ? { unschedulable: true } : {}),
       },
-      status: { allocatable },
+      status: { allocatable, ...(images.length === 0 ? {} : { images }) },
     });
   }
   pod(name: string): Pod {
-    const requests = {
-      ...this.maybe(0.7, () => ({ cpu: `${100 * (1 + this.int(10))}m` })),
-      ...this.maybe(0.5, () => ({ memory: `${128 * (1 + this.int(8))}Mi` })),
-    };
     const ports = this.maybe(0.15, () => [
       {
         containerPort: 80,
@@ -76,7 +86,19 @@ export class Draw {
       },
     ]);
     const spec: PodSpec = {
-      containers: [{ name: "c", resources: { requests }, ...(ports === undefined ? {} : { ports }) }],
+      containers: [
+        { ...this.container("c"), ...(ports === undefined ? {} : { ports }) },
+        ...(this.chance(0.2) ? [this.container("d")] : []),
+      ],
+      ...this.maybe(0.2, () => ({
+        initContainers: this.few(3, () => ({
+          ...this.container("i"),
+          ...this.maybe(0.5, () => ({ restartPolicy: "Always" })),
+        })),
+      })),
+      ...this.maybe(0.1, () => ({ overhead: { cpu: "50m", memory: "64Mi" } })),
+      ...this.maybe(0.8, () => ({ priority: this.int(4) })),
+      ...this.maybe(0.3, () => ({ volumes: drawVolumes(this) })),
       affinity: this.affinity(),
       ...this.maybe(0.4, () => ({ topologySpreadConstraints: [this.spread(), ...this.few(1, () => this.spread())] })),
       ...this.maybe(0.1, () => ({ nodeSelector: { app: this.one(VALUES) } })),
@@ -99,7 +121,24 @@ export class Draw {
       labels: this.labels(),
       ...this.maybe(0.05, () => ({ deletionTimestamp: "2026-01-01T00:00:00Z" })),
     };
-    return stored<Pod>({ metadata, spec });
+    const status = this.maybe(0.8, () => ({ startTime: `2026-01-01T00:00:0${this.int(4)}Z` }));
+    return stored<Pod>({ metadata, spec, ...(status === undefined ? {} : { status }) });
+  }
+  container(name: string): Container {
+    const requests = {
+      ...this.maybe(0.7, () => ({ cpu: `${100 * (1 + this.int(10))}m` })),
+      ...this.maybe(0.5, () => ({ memory: `${128 * (1 + this.int(8))}Mi` })),
+      ...this.maybe(0.1, () => ({ "ephemeral-storage": `${256 * (1 + this.int(4))}Mi` })),
+      ...this.maybe(0.1, () => ({ "example.com/gpu": String(this.int(3)) })),
+    };
+    return { name, image: this.one(["app:1", "app:2", "base", "other"]), resources: { requests } };
+  }
+  budget(name: string): PodDisruptionBudget {
+    return stored<PodDisruptionBudget>({
+      metadata: { namespace: this.one(NAMES), name },
+      spec: { selector: { matchLabels: { [this.one(KEYS)]: this.one(VALUES) } } },
+      status: { disruptionsAllowed: this.int(2), currentHealthy: 0, desiredHealthy: 0, expectedPods: 0 },
+    });
   }
 
   selector(): LabelSelector {
@@ -156,7 +195,9 @@ export class Draw {
           requiredDuringSchedulingIgnoredDuringExecution: {
             nodeSelectorTerms: [
               { matchExpressions: [expression(), expression()] },
-              { matchExpressions: [expression()] },
+              this.chance(0.8)
+                ? { matchExpressions: [expression()] }
+                : { matchFields: [{ key: "metadata.name", operator: "In", values: [`n${this.int(12)}`] }] },
             ],
           },
         })),

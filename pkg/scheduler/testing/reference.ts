@@ -2,43 +2,12 @@
  * The predicates and scores as the documentation words them: slow, without any index, sharing no code with the
  * scheduler. Judges the fast ones in differential tests.
  */
-import type { Node, NodeSelectorTerm, Pod, PodAffinityTerm, TopologySpreadConstraint } from "#pkg/api/types/core-v1.ts";
+import type { Container, Node, Pod, PodAffinityTerm, TopologySpreadConstraint } from "#pkg/api/types/core-v1.ts";
 import type { LabelSelector } from "#pkg/api/types/meta-v1.ts";
+import { on, selects, termHolds } from "./reference-basics.ts";
+import type { World } from "./reference-basics.ts";
+import { volumesRefused, volumesRefusedBy } from "./reference-volumes.ts";
 
-type Labels = Record<string, string>;
-export interface World {
-  readonly nodes: readonly Node[];
-  /** With spec.nodeName. */
-  readonly pods: readonly Pod[];
-  readonly namespaces: Readonly<Record<string, Labels>>;
-}
-
-function expressionHolds(
-  labels: Labels,
-  { key, operator, values = [] }: { key: string; operator: string; values?: string[] },
-): boolean {
-  const has = Object.hasOwn(labels, key);
-  const value = labels[key] ?? "";
-  if (operator === "In") return has && values.includes(value);
-  if (operator === "NotIn") return !has || !values.includes(value);
-  if (operator === "Exists") return has;
-  if (operator === "DoesNotExist") return !has;
-  if (operator === "Gt") return has && Number(value) > Number(values[0]);
-  return has && Number(value) < Number(values[0]);
-}
-function selects(selector: LabelSelector | undefined, labels: Labels = {}): boolean {
-  if (selector === undefined) return false;
-  const exact = Object.entries(selector.matchLabels ?? {}).every(([key, value]) => labels[key] === value);
-  return exact && (selector.matchExpressions ?? []).every((expression) => expressionHolds(labels, expression));
-}
-function termHolds({ matchExpressions = [], matchFields = [] }: NodeSelectorTerm, node: Node): boolean {
-  if (matchExpressions.length + matchFields.length === 0) return false;
-  const fields = { "metadata.name": node.metadata.name };
-  return (
-    matchExpressions.every((expression) => expressionHolds(node.metadata.labels ?? {}, expression)) &&
-    matchFields.every((expression) => expressionHolds(fields, expression))
-  );
-}
 export function nodeAffinityHolds(pod: Pod, node: Node): boolean {
   const labels = node.metadata.labels ?? {};
   if (!Object.entries(pod.spec.nodeSelector ?? {}).every(([key, value]) => labels[key] === value)) return false;
@@ -64,19 +33,30 @@ const mebi = (text: string | number | undefined) =>
     : String(text).endsWith("Gi")
       ? Number.parseInt(String(text)) * 1024
       : Number.parseInt(String(text));
-/** [milli CPU, MiB] of plain containers. */
-function requests(pod: Pod, [cpu, memory]: readonly [number, number] = [0, 0]): [number, number] {
-  let sum: [number, number] = [0, 0];
-  for (const { resources } of pod.spec.containers) {
-    const asked = resources?.requests;
-    sum = [
-      sum[0] + (asked?.["cpu"] === undefined ? cpu : milli(asked["cpu"])),
-      sum[1] + (asked?.["memory"] === undefined ? memory : mebi(asked["memory"])),
-    ];
+const RESOURCES = ["cpu", "memory", "ephemeral-storage", "example.com/gpu"];
+const amount = (name: string, text: string | number | undefined) => {
+  if (name === "cpu") return milli(text);
+  return name === "memory" || name === "ephemeral-storage" ? mebi(text) : Number(text ?? 0);
+};
+/** What the pod takes of a resource; containers that ask for none count as `otherwise`. */
+function request({ spec }: Pod, name: string, otherwise = 0): number {
+  const of = ({ resources }: Container) => {
+    const asked = resources?.requests?.[name];
+    return asked === undefined ? otherwise : amount(name, asked);
+  };
+  let sidecars = 0;
+  let starting = 0;
+  for (const container of spec.initContainers ?? []) {
+    if (container.restartPolicy === "Always") sidecars += of(container);
+    starting = Math.max(starting, container.restartPolicy === "Always" ? sidecars : sidecars + of(container));
   }
-  return sum;
+  const running = spec.containers.reduce((sum, container) => sum + of(container), sidecars);
+  return Math.max(running, starting) + amount(name, spec.overhead?.[name]);
 }
-const on = (world: World, node: Node) => world.pods.filter((pod) => pod.spec.nodeName === node.metadata.name);
+/** [milli CPU, MiB]. */
+function requests(pod: Pod, [cpu, memory]: readonly [number, number] = [0, 0]): [number, number] {
+  return [request(pod, "cpu", cpu), request(pod, "memory", memory)];
+}
 const topology = (node: Node, key: string) => node.metadata.labels?.[key];
 
 function used(world: World, node: Node, defaults?: readonly [number, number]): [number, number] {
@@ -89,14 +69,14 @@ function used(world: World, node: Node, defaults?: readonly [number, number]): [
   );
 }
 function fits(world: World, pod: Pod, node: Node): boolean {
-  const [cpu, memory] = used(world, node);
-  const [wantCpu, wantMemory] = requests(pod);
   const has = node.status?.allocatable ?? {};
-  if (on(world, node).length + 1 > Number(has["pods"])) return false;
-  return (
-    (wantCpu === 0 || cpu + wantCpu <= milli(has["cpu"])) &&
-    (wantMemory === 0 || memory + wantMemory <= mebi(has["memory"]))
-  );
+  const present = on(world, node);
+  if (present.length + 1 > Number(has["pods"])) return false;
+  return RESOURCES.every((name) => {
+    const wanted = request(pod, name);
+    const taken = present.reduce((sum, other) => sum + request(other, name), 0);
+    return wanted === 0 || taken + wanted <= amount(name, has[name]);
+  });
 }
 function portsOf(pod: Pod) {
   return pod.spec.containers.flatMap(({ ports = [] }) => ports.filter(({ hostPort }) => (hostPort ?? 0) > 0));
@@ -219,6 +199,8 @@ function spreadHolds(world: World, pod: Pod, node: Node): boolean {
 
 /** The first plugin (in the profile's order) that refuses the node, or undefined. */
 export function refusedBy(world: World, pod: Pod, node: Node): string | undefined {
+  const anywhere = volumesRefused(world, pod);
+  if (anywhere !== undefined) return anywhere;
   const cordonTolerated = tolerated(pod, { key: "node.kubernetes.io/unschedulable", effect: "NoSchedule" });
   if (node.spec.unschedulable === true && !cordonTolerated) return "NodeUnschedulable";
   if (pod.spec.nodeName !== undefined && pod.spec.nodeName !== node.metadata.name) return "NodeName";
@@ -226,6 +208,8 @@ export function refusedBy(world: World, pod: Pod, node: Node): string | undefine
   if (!nodeAffinityHolds(pod, node)) return "NodeAffinity";
   if (!portsFree(world, pod, node)) return "NodePorts";
   if (!fits(world, pod, node)) return "NodeResourcesFit";
+  const volumes = volumesRefusedBy(world, pod, node);
+  if (volumes !== undefined) return volumes;
   if (!spreadHolds(world, pod, node)) return "PodTopologySpread";
   if (!podAffinityHolds(world, pod, node) || !podAntiAffinityHolds(world, pod, node)) return "InterPodAffinity";
   return undefined;
@@ -278,6 +262,22 @@ export const REFERENCE_SCORES: Readonly<Record<string, Score>> = {
       ];
       return Math.trunc((1 - Math.abs(shares[0]! - shares[1]!) / 2) * 100);
     }),
+  ImageLocality: (world, pod, nodes) => {
+    const MIB = 2 ** 20;
+    const containers = [...(pod.spec.initContainers ?? []), ...pod.spec.containers];
+    const sizeOn = (node: Node, image: string) =>
+      node.status?.images?.find(({ names }) => names?.includes(image))?.sizeBytes ?? 0;
+    return nodes.map((node) => {
+      const sum = containers.reduce((total, { image = "" }) => {
+        const tagged = image.includes(":") ? image : `${image}:latest`;
+        const spread = world.nodes.filter((other) => sizeOn(other, tagged) > 0).length / world.nodes.length;
+        return total + Math.trunc(sizeOn(node, tagged) * spread);
+      }, 0);
+      const most = 1000 * MIB * containers.length;
+      const bounded = Math.min(Math.max(sum, 23 * MIB), most);
+      return Math.trunc((100 * (bounded - 23 * MIB)) / (most - 23 * MIB));
+    });
+  },
   InterPodAffinity: (world, pod, nodes) => {
     const raw = nodes.map((node) => {
       let sum = 0;
