@@ -133,5 +133,7 @@ test("a MutatingAdmissionPolicy changes Deployments with variables and parameter
     const { exitCode, stderr } = await cluster.try(create);
     return exitCode === 0 ? undefined : stderr;
   });
-  assert.match(refused, /denied request: no params found for policy binding with `Deny` parameterNotFoundAction/);
+  const missing = "failed to configure binding: no params found for policy binding with `Deny` parameterNotFoundAction";
+  const whose = `policy '${names.deployments}' with binding '${names.deployments}'`;
+  assert.ok(refused.includes(`${whose} denied request: ${missing}`), refused);
 });

@@ -1,6 +1,6 @@
 import type { ParamKind, ParamRef } from "#pkg/api/types/admissionregistration-v1.ts";
 import type { Namespace } from "#pkg/api/types/core-v1.ts";
-import type { KubeObject } from "#pkg/apimachinery/index.ts";
+import { type KubeObject, parseApiVersion } from "#pkg/apimachinery/index.ts";
 import type { AdmissionAttributes, Authorizer } from "../../contract.ts";
 import type { ObjectSource } from "../../source/index.ts";
 import type { Equivalents } from "../equivalents.ts";
@@ -17,10 +17,21 @@ export interface PolicyDeps {
 
 /** A reason why a policy could not be applied to a request; its failurePolicy decides what that means. */
 export class PolicyError extends Error {}
+/** The policy itself cannot be applied, whatever its bindings say. */
+export class PolicyConfigurationError extends PolicyError {}
+
+/** @throws PolicyConfigurationError when the kind of the policy's parameters is not served. */
+export function checkParamKind(deps: PolicyDeps, paramKind: ParamKind | undefined): void {
+  if (paramKind === undefined || deps.params.definitionOf(paramKind) !== undefined) return;
+  const { group, version } = parseApiVersion(paramKind.apiVersion ?? "");
+  throw new PolicyConfigurationError(
+    `failed to configure policy: failed to find resource referenced by paramKind: '${group}/${version}, Kind=${paramKind.kind}'`,
+  );
+}
 
 /**
- * The parameters to evaluate a binding with: one undefined when the policy takes none; empty when the binding may be
- * skipped. @throws PolicyError when there are none and there have to be.
+ * The parameters to evaluate a binding with: one undefined when the policy takes none, or the binding names none; empty
+ * when the binding may be skipped. @throws PolicyError when there are none and there have to be.
  */
 export async function paramsOf(
   deps: PolicyDeps,
@@ -29,14 +40,16 @@ export async function paramsOf(
   namespace: string,
 ): Promise<(Readonly<KubeObject> | undefined)[]> {
   if (paramKind === undefined || paramRef === undefined) return [undefined];
+  const failed = (error: Error): PolicyError =>
+    new PolicyError(`failed to configure binding: ${error.message}`, { cause: error });
   let found: Readonly<KubeObject>[];
   try {
     found = await deps.params.find(paramKind, paramRef, namespace);
   } catch (error) {
-    throw new PolicyError(`failed to configure binding: ${(error as Error).message}`, { cause: error });
+    throw failed(error as Error);
   }
   if (found.length === 0 && paramRef.parameterNotFoundAction === "Deny") {
-    throw new PolicyError("no params found for policy binding with `Deny` parameterNotFoundAction");
+    throw failed(new Error("no params found for policy binding with `Deny` parameterNotFoundAction"));
   }
   return found;
 }

@@ -71,10 +71,8 @@ export class ParamFinder {
 
   /** The objects of a binding's paramRef. @throws Error when the kind is unknown or the reference makes no sense. */
   async find(kind: ParamKind, ref: ParamRef, requestNamespace: string): Promise<Readonly<KubeObject>[]> {
-    const { group, version } = parseApiVersion(kind.apiVersion ?? "");
-    const definition = this.#definition(group, version, kind.kind ?? "");
-    if (definition === undefined)
-      throw new Error(`failed to find resource referenced by paramKind: '${kind.apiVersion}, Kind=${kind.kind}'`);
+    const definition = this.definitionOf(kind);
+    if (definition === undefined) throw new Error(`paramKind kind \`${kind.apiVersion}, Kind=${kind.kind}\` not known`);
     const source = await this.#source(definition);
     let namespace = "";
     if (definition.namespaced) {
@@ -104,7 +102,9 @@ export class ParamFinder {
       .sort((a, b) => ((a.metadata.name ?? "") < (b.metadata.name ?? "") ? -1 : 1));
   }
 
-  #definition(group: string, version: string, kind: string): ResourceDefinition | undefined {
+  /** The resource of that kind, if it is served. */
+  definitionOf({ apiVersion = "", kind }: ParamKind): ResourceDefinition | undefined {
+    const { group, version } = parseApiVersion(apiVersion);
     for (const { definition } of this.#deps.installed()) {
       if (definition.group === group && definition.version === version && definition.kind === kind) return definition;
     }

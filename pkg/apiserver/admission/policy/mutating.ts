@@ -18,11 +18,11 @@ import type { ObjectSource } from "../../source/index.ts";
 import { refusal } from "../attributes.ts";
 import type { ReinvokingPlugin } from "../chain.ts";
 import { normalize } from "../normalize.ts";
-import { isExempt } from "../rules.ts";
+import { isExempt, type MatchedResource } from "../rules.ts";
 import type { Versioned } from "../webhook/review.ts";
 import { CompiledConditions } from "./conditions.ts";
 import { compileAdmission, type Scope } from "./environment.ts";
-import { activation, bindingConcerns, paramsOf, type PolicyDeps } from "./evaluation.ts";
+import { activation, bindingConcerns, checkParamKind, paramsOf, type PolicyDeps } from "./evaluation.ts";
 import { ResourceMatcher, versionedFor } from "./matching.ts";
 import { mergeApplied } from "./merge.ts";
 import { type BoundPolicy, PolicyRegistry, type PreparedBinding } from "./registry.ts";
@@ -89,6 +89,13 @@ function compilePolicy(policy: Policy): CompiledPolicy {
   };
 }
 
+/** What kept a policy from doing its work. */
+interface Failure {
+  readonly message: string;
+  readonly reason: "Invalid" | undefined;
+  readonly failsOpen: boolean;
+}
+
 interface Progress {
   /** Policies with reinvocationPolicy IfNeeded applied so far. */
   readonly invoked: Set<string>;
@@ -134,60 +141,108 @@ export class MutatingAdmissionPolicy implements AdmissionPlugin, ReinvokingPlugi
     const before = this.#progress.get(attributes);
     const progress: Progress = { invoked: before?.invoked ?? new Set(), output: undefined, changed: false };
     this.#progress.set(attributes, progress);
+    const failures: Failure[] = [];
     const changedSince = before !== undefined && !isDeepStrictEqual(attributes.object, before.output);
     for (const policy of policies) {
       if (before !== undefined && !(changedSince && before.invoked.has(policy.name))) continue;
+      if (!this.#isUsable(policy, failures)) continue;
       for (const binding of policy.bindings) {
         if (!bindingConcerns(this.#deps, binding.matcher, attributes)) continue;
-        if (await this.#apply(policy, binding, attributes)) progress.changed = true;
+        if (await this.#apply(policy, binding, attributes, failures)) progress.changed = true;
       }
       if (policy.compiled.policy.spec.reinvocationPolicy === "IfNeeded") progress.invoked.add(policy.name);
     }
+    const refusing = failures.filter(({ failsOpen }) => !failsOpen);
+    if (refusing.length > 0) throw denial(attributes, refusing);
     progress.output = structuredClone(attributes.object);
   }
 
-  /** Applies all mutations of a policy for one binding. True when the object changed. */
+  #isUsable({ name, compiled }: BoundPolicy<CompiledPolicy, Binding>, failures: Failure[]): boolean {
+    const { paramKind, failurePolicy } = compiled.policy.spec;
+    try {
+      checkParamKind(this.#deps, paramKind);
+    } catch (error) {
+      const message = `policy ${JSON.stringify(name)} denied request: ${(error as Error).message}`;
+      failures.push({ message, reason: undefined, failsOpen: failurePolicy === "Ignore" });
+      return false;
+    }
+    return true;
+  }
+
+  /** Applies all mutations of a policy for one binding, past those that fail. True when the object changed. */
   async #apply(
     { name, compiled }: BoundPolicy<CompiledPolicy, Binding>,
     binding: PreparedBinding<Binding>,
     attributes: AdmissionAttributes,
+    failures: Failure[],
   ): Promise<boolean> {
     const { spec } = compiled.policy;
     const { equivalents, namespaces } = this.#deps;
     const before = attributes.object;
+    const failed = (error: unknown, reason: "Invalid" | undefined): void => {
+      if (error instanceof StatusError) throw error;
+      const whose = `policy '${name}' with binding '${binding.object.metadata.name}'`;
+      const message = `${whose} denied request: ${(error as Error).message}`;
+      failures.push({ message, reason, failsOpen: spec.failurePolicy === "Ignore" });
+    };
+    let params: Awaited<ReturnType<typeof paramsOf>>;
     try {
-      const matched = compiled.matcher.match(attributes, namespaces, equivalents);
-      if (matched === undefined) return false; // an earlier mutation took it out of the policy's reach
-      for (const params of await paramsOf(this.#deps, spec.paramKind, binding.paramRef, attributes.namespace)) {
-        let versioned = await versionedFor(matched, attributes, equivalents);
-        if (!compiled.conditions.hold(activation(this.#deps, attributes, versioned, params))) continue;
-        for (const mutation of compiled.mutations) {
-          // Every mutation sees what the ones before it made.
-          const scope = compiled.variables.scope(activation(this.#deps, attributes, versioned, params));
-          const { schema } = matched.definition;
-          const result = scope.evaluate(mutation.programFor(schema));
-          const mutated =
-            mutation.spec.patchType === "JSONPatch" ? patched(versioned, result) : merged(versioned, schema, result);
-          const own =
-            matched.definition === attributes.resource
-              ? mutated
-              : await equivalents.convert(mutated, matched.definition, attributes.resource);
-          normalize(attributes, own);
-          attributes.object = own;
-          versioned = await versionedFor(matched, attributes, equivalents);
+      params = await paramsOf(this.#deps, spec.paramKind, binding.paramRef, attributes.namespace);
+    } catch (error) {
+      failed(error, undefined);
+      return false;
+    }
+    const matched = compiled.matcher.match(attributes, namespaces, equivalents);
+    if (matched === undefined) return false; // an earlier mutation took it out of the policy's reach
+    for (const own of params) {
+      try {
+        const versioned = await versionedFor(matched, attributes, equivalents);
+        if (!compiled.conditions.hold(activation(this.#deps, attributes, versioned, own))) continue;
+      } catch (error) {
+        failed(error, "Invalid");
+        continue;
+      }
+      for (const mutation of compiled.mutations) {
+        try {
+          await this.#mutate(compiled, mutation, matched, attributes, own);
+        } catch (error) {
+          failed(error, "Invalid");
         }
       }
-    } catch (error) {
-      if (error instanceof StatusError) throw error;
-      attributes.object = before;
-      if (spec.failurePolicy === "Ignore") return false;
-      throw refusal(
-        attributes,
-        `policy '${name}' with binding '${binding.object.metadata.name}' denied request: ${(error as Error).message}`,
-      );
     }
     return !isDeepStrictEqual(before, attributes.object);
   }
+
+  /** One mutation; it sees what the ones before it made. */
+  async #mutate(
+    { variables }: CompiledPolicy,
+    mutation: CompiledMutation,
+    matched: MatchedResource,
+    attributes: AdmissionAttributes,
+    params: Readonly<KubeObject> | undefined,
+  ): Promise<void> {
+    const { equivalents } = this.#deps;
+    const versioned = await versionedFor(matched, attributes, equivalents);
+    const scope = variables.scope(activation(this.#deps, attributes, versioned, params));
+    const { schema } = matched.definition;
+    const result = scope.evaluate(mutation.programFor(schema));
+    const mutated =
+      mutation.spec.patchType === "JSONPatch" ? patched(versioned, result) : merged(versioned, schema, result);
+    const own =
+      matched.definition === attributes.resource
+        ? mutated
+        : await equivalents.convert(mutated, matched.definition, attributes.resource);
+    normalize(attributes, own);
+    attributes.object = own;
+  }
+}
+
+/** The 403 with everything that failed; the first failure is its message. */
+function denial(attributes: AdmissionAttributes, failures: readonly Failure[]): StatusError {
+  const [first] = failures;
+  const causes = failures.map(({ message }) => ({ message }));
+  const { status } = refusal(attributes, "admission request denied by policy", causes);
+  return new StatusError({ ...status, message: first!.message, ...(first!.reason && { reason: first!.reason }) });
 }
 
 function patched({ object }: Versioned, operations: unknown): KubeObject {

@@ -222,7 +222,10 @@ describe("ValidatingAdmissionPolicy", () => {
       ],
     });
     bind({ paramRef: { name: "limits", parameterNotFoundAction: "Deny" } });
-    assert.match(await judge(), /no params found for policy binding with `Deny` parameterNotFoundAction/);
+    assert.equal(
+      await judge(),
+      denied("failed to configure binding: no params found for policy binding with `Deny` parameterNotFoundAction"),
+    );
     bind({ paramRef: { name: "limits", parameterNotFoundAction: "Allow" } });
     assert.equal(await judge(), "");
     configMaps.set({
@@ -233,7 +236,18 @@ describe("ValidatingAdmissionPolicy", () => {
     bind({ paramRef: { selector: { matchLabels: { limits: "yes" } }, parameterNotFoundAction: "Deny" } });
     assert.equal(await judge(), denied("limit is 2"));
     policy({ paramKind: { apiVersion: "v9", kind: "None" }, validations: [{ expression: "true" }] });
-    assert.match(await judge(), /failed to find resource referenced by paramKind: 'v9, Kind=None'/);
+    const unknown = "failed to configure policy: failed to find resource referenced by paramKind: '/v9, Kind=None'";
+    const refused = `ValidatingAdmissionPolicy 'p' denied request: ${unknown}`;
+    assert.equal(await judge(), `422 Invalid deployments.apps "web" is forbidden: ${refused}`);
+    policy({
+      paramKind: { apiVersion: "v9", kind: "None" },
+      validations: [{ expression: "true" }],
+      failurePolicy: "Ignore",
+    });
+    assert.equal(await judge(), "");
+    policy({ paramKind, validations: [{ expression: "params == null", message: "there are parameters" }] });
+    bind();
+    assert.equal(await judge(), "", "a binding need not name parameters");
   });
 
   test("runs out of budget instead of running on", async () => {
@@ -319,12 +333,13 @@ describe("MutatingAdmissionPolicy", () => {
       apply("Object{spec: Object.spec{replicas: object.none}}"),
     ];
     policy("a", { mutations });
-    await assert.rejects(
-      run(),
-      /deployments.apps "web" is forbidden: policy 'a' with binding 'a-binding' denied request: no such key: none/,
-    );
+    await assert.rejects(run(), {
+      message: "policy 'a' with binding 'a-binding' denied request: no such key: none",
+      code: 403,
+      reason: "Invalid",
+    });
     policy("a", { mutations, failurePolicy: "Ignore" });
-    assert.equal(spec(await run()).replicas, 3);
+    assert.equal(spec(await run()).replicas, 9, "the mutation that works counts");
     policy("a", { mutations: [apply("Object{metadata: Object.metadata{name: 'other'}}")] });
     await assert.rejects(run(), /may not change metadata.name/);
     policy("a", { mutations: [apply("Object{spec: Object.spec{nonsense: 1}}")] });

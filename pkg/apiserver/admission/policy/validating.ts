@@ -11,7 +11,7 @@ import { refusal } from "../attributes.ts";
 import { isExempt } from "../rules.ts";
 import { CompiledConditions } from "./conditions.ts";
 import { compileAdmission, type Scope } from "./environment.ts";
-import { activation, bindingConcerns, paramsOf, type PolicyDeps, PolicyError } from "./evaluation.ts";
+import { activation, bindingConcerns, checkParamKind, paramsOf, type PolicyDeps, PolicyError } from "./evaluation.ts";
 import { ResourceMatcher, versionedFor } from "./matching.ts";
 import { type BoundPolicy, PolicyRegistry } from "./registry.ts";
 import { PolicyVariables, type VariableScope } from "./variables.ts";
@@ -36,6 +36,20 @@ interface Failure {
   readonly reason: string | undefined;
   readonly expressionIndex: number;
 }
+
+/** A failure that refuses the request, and whose it is; no binding when the policy itself is broken. */
+interface Denial {
+  readonly policy: string;
+  readonly binding: string | undefined;
+  readonly failure: Failure;
+}
+
+const failsOpen = ({ policy }: CompiledPolicy): boolean => policy.spec.failurePolicy === "Ignore";
+const failureOf = (error: unknown): Failure => ({
+  message: (error as Error).message,
+  reason: undefined,
+  expressionIndex: -1,
+});
 
 function tryCompile(expression: string, scope: Scope): Compiled {
   try {
@@ -102,13 +116,19 @@ export class ValidatingAdmissionPolicy implements AdmissionPlugin {
     attributes: AdmissionAttributes,
   ): Promise<void> {
     const audited: object[] = [];
-    let denied: { readonly policy: string; readonly binding: string; readonly failure: Failure } | undefined;
+    let denied: Denial | undefined;
     for (const { name, compiled, bindings } of policies) {
+      const broken = this.#brokenPolicy(compiled);
+      if (broken !== undefined) {
+        if (!failsOpen(compiled)) denied ??= { policy: name, binding: undefined, failure: broken };
+        continue;
+      }
+      const annotations = new AuditAnnotations();
       for (const { object: binding, matcher, paramRef } of bindings) {
         if (!bindingConcerns(this.#deps, matcher, attributes)) continue;
         const actions = binding.spec.validationActions ?? [];
         const bindingName = binding.metadata.name;
-        const { failures, error } = await this.#evaluate(compiled, paramRef, attributes, bindingName);
+        const { failures, error } = await this.#evaluate(compiled, paramRef, attributes, bindingName, annotations);
         for (const failure of failures) {
           if (actions.includes("Deny")) denied ??= { policy: name, binding: bindingName, failure };
           if (actions.includes("Warn")) {
@@ -123,10 +143,20 @@ export class ValidatingAdmissionPolicy implements AdmissionPlugin {
         }
         if (error !== undefined) denied ??= { policy: name, binding: bindingName, failure: error };
       }
+      annotations.publish(name, attributes);
     }
     if (audited.length > 0)
       attributes.annotate("validation.policy.admission.k8s.io/validation_failure", JSON.stringify(audited));
     if (denied !== undefined) throw denial(attributes, denied);
+  }
+
+  #brokenPolicy({ policy }: CompiledPolicy): Failure | undefined {
+    try {
+      checkParamKind(this.#deps, policy.spec.paramKind);
+    } catch (error) {
+      return failureOf(error);
+    }
+    return undefined;
   }
 
   /** All failures of one binding. `error`: it could not be evaluated, and the policy fails closed. */
@@ -135,14 +165,11 @@ export class ValidatingAdmissionPolicy implements AdmissionPlugin {
     paramRef: BoundPolicy<CompiledPolicy, Binding>["bindings"][number]["paramRef"],
     attributes: AdmissionAttributes,
     bindingName: string,
+    annotations: AuditAnnotations,
   ): Promise<{ failures: Failure[]; error?: Failure }> {
     const { policy, matcher, conditions, variables } = compiled;
-    const failsOpen = policy.spec.failurePolicy === "Ignore";
+    const open = failsOpen(compiled);
     const failures: Failure[] = [];
-    const failed = (error: unknown): { failures: Failure[]; error?: Failure } =>
-      failsOpen
-        ? { failures }
-        : { failures, error: { message: (error as Error).message, reason: undefined, expressionIndex: -1 } };
     try {
       const { namespaces, equivalents } = this.#deps;
       const matched = matcher.match(attributes, namespaces, equivalents)!;
@@ -151,18 +178,18 @@ export class ValidatingAdmissionPolicy implements AdmissionPlugin {
         const seen = activation(this.#deps, attributes, versioned, params);
         if (!conditions.hold(seen)) continue;
         const scope = variables.scope(seen);
-        failures.push(...validationFailures(compiled, scope, failsOpen));
-        annotate(compiled, scope, attributes, bindingName);
+        failures.push(...validationFailures(compiled, scope, open));
+        annotate(compiled, scope, annotations, bindingName);
       }
     } catch (error) {
       if (error instanceof StatusError) throw error;
-      return failed(error);
+      return open ? { failures } : { failures, error: failureOf(error) };
     }
     return { failures };
   }
 }
 
-function validationFailures({ validations }: CompiledPolicy, scope: VariableScope, failsOpen: boolean): Failure[] {
+function validationFailures({ validations }: CompiledPolicy, scope: VariableScope, open: boolean): Failure[] {
   const failures: Failure[] = [];
   for (const [expressionIndex, { spec, program, message }] of validations.entries()) {
     const reason = spec.reason;
@@ -172,7 +199,7 @@ function validationFailures({ validations }: CompiledPolicy, scope: VariableScop
       if (result === true) continue;
       failures.push({ message: messageOf(spec, message, scope), reason, expressionIndex });
     } catch (error) {
-      if (failsOpen) continue;
+      if (open) continue;
       failures.push({
         message: `expression '${spec.expression}' resulted in error: ${(error as Error).message}`,
         reason: undefined,
@@ -201,26 +228,37 @@ function messageOf(spec: Validation, expression: Compiled | undefined, scope: Va
   return fixed === "" ? `failed expression: ${spec.expression.trim()}` : fixed;
 }
 
+const MAX_ANNOTATION_LENGTH = 10 * 1024;
+
+/** What one policy's bindings have to say to the audit log; what several say of one thing is joined. */
+class AuditAnnotations {
+  readonly #values = new Map<string, Set<string>>();
+  add(key: string, value: string): void {
+    const values = this.#values.get(key) ?? new Set();
+    this.#values.set(key, values.add(value.slice(0, MAX_ANNOTATION_LENGTH)));
+  }
+  publish(policy: string, attributes: AdmissionAttributes): void {
+    for (const [key, values] of this.#values) attributes.annotate(`${policy}/${key}`, [...values].join(", "));
+  }
+}
+
 function annotate(
-  { policy, auditAnnotations }: CompiledPolicy,
+  { auditAnnotations }: CompiledPolicy,
   scope: VariableScope,
-  attributes: AdmissionAttributes,
+  annotations: AuditAnnotations,
   bindingName: string,
 ): void {
   for (const { key, program } of auditAnnotations) {
     if (program instanceof Error)
       throw new PolicyError(`audit annotation ${key} of binding ${bindingName}: ${program.message}`);
     const value = scope.evaluate(program);
-    if (typeof value === "string" && value.trim() !== "")
-      attributes.annotate(`${policy.metadata.name}/${key}`, value.trim());
+    if (typeof value === "string" && value.trim() !== "") annotations.add(key, value.trim());
   }
 }
 
-function denial(
-  attributes: AdmissionAttributes,
-  { policy, binding, failure }: { readonly policy: string; readonly binding: string; readonly failure: Failure },
-): StatusError {
-  const message = `ValidatingAdmissionPolicy '${policy}' with binding '${binding}' denied request: ${failure.message}`;
+function denial(attributes: AdmissionAttributes, { policy, binding, failure }: Denial): StatusError {
+  const whose = binding === undefined ? `'${policy}'` : `'${policy}' with binding '${binding}'`;
+  const message = `ValidatingAdmissionPolicy ${whose} denied request: ${failure.message}`;
   const { status } = refusal(attributes, message, [{ message }]);
   const reason = failure.reason ?? "Invalid";
   return new StatusError({ ...status, reason, code: CODES[reason] ?? 422 });
