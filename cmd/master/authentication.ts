@@ -9,12 +9,14 @@ import {
   type TokenAuthenticator,
   type TokenIssuer,
   TokenWebhook,
+  UnionTokenAuthenticator,
   createAuthenticator,
   fetchJsonOverHttps,
   parseAuthenticationConfiguration,
 } from "#pkg/apiserver/authn/index.ts";
 import { UsageError } from "#pkg/config/index.ts";
 import type { BuildDeps } from "./build-deps.ts";
+import { followFile } from "./follow-file.ts";
 import { reviewWebhook } from "./review-webhook.ts";
 import type { CoreSources } from "./security.ts";
 
@@ -27,9 +29,12 @@ export async function buildAuthenticator(
 ) {
   const { flags, pki, clock } = deps;
   const tokenFile = flags["token-auth-file"];
-  const settings = settingsOf(deps);
+  const file = flags["authentication-config"];
+  const text = file === "" ? undefined : readFileSync(file, "utf8");
+  const settings = settingsOf(deps, text);
   const { anonymousPaths } = settings;
-  return createAuthenticator({
+  const issuers = new UnionTokenAuthenticator(providers(deps, settings));
+  const authenticator = createAuthenticator({
     clock,
     clientCa: pki.ca.cert,
     requestHeader: { ...DEFAULT_REQUEST_HEADERS, ca: pki.frontProxyCa.cert, allowedNames: ["front-proxy-client"] },
@@ -37,17 +42,19 @@ export async function buildAuthenticator(
     bootstrapTokens: { secrets: core.secrets },
     anonymous: settings.anonymous ?? flags["anonymous-auth"],
     ...(anonymousPaths === undefined ? {} : { anonymousPaths }),
-    tokenAuthenticators: [...providers(deps, settings), ...(await tokenWebhook(deps, transport))],
+    tokenAuthenticators: [issuers, ...(await tokenWebhook(deps, transport))],
     ...(tokenFile === "" ? {} : { staticTokens: readFileSync(tokenFile, "utf8") }),
   });
+  // Who may come in without credentials is settled at the start; only issuers change.
+  const apply = async (changed: string): Promise<void> => issuers.use(providers(deps, settingsOf(deps, changed)));
+  return { authenticator, reloader: followFile(deps, "authentication_config_controller", file, text, apply) };
 }
 
-/** What --authentication-config says. */
-function settingsOf({ flags }: BuildDeps): AuthenticationSettings {
-  const file = flags["authentication-config"];
-  if (file === "") return { issuers: [] };
+/** What --authentication-config says, whose text is given. */
+function settingsOf({ flags }: BuildDeps, text: string | undefined): AuthenticationSettings {
+  if (text === undefined) return { issuers: [] };
   if (flags["oidc-issuer-url"] !== "") throw new UsageError("--authentication-config excludes the --oidc-* flags");
-  return parseAuthenticationConfiguration(decodeYaml(readFileSync(file, "utf8")).value);
+  return parseAuthenticationConfiguration(decodeYaml(text).value);
 }
 
 /** OpenID Connect providers whose ID tokens are accepted: those of the file, or the one of the --oidc-* flags. */

@@ -16,3 +16,20 @@ export async function reviewWebhook(path: string, timeoutMs?: number): Promise<R
   }).filter(([, value]) => value !== undefined);
   return { url: server, ...Object.fromEntries(present) };
 }
+
+const SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/** The API that the pod of this program belongs to, as its service account. @throws Error outside of a pod. */
+export function inClusterWebhook(timeoutMs?: number): ReviewWebhookConfig {
+  const { KUBERNETES_SERVICE_HOST: host = "", KUBERNETES_SERVICE_PORT: port = "" } = process.env;
+  if (host === "" || port === "")
+    throw new Error(
+      "unable to load in-cluster configuration, KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT must be defined",
+    );
+  return {
+    url: `https://${host.includes(":") ? `[${host}]` : host}:${port}`,
+    ca: readFileSync(`${SERVICE_ACCOUNT}/ca.crt`, "utf8"),
+    token: readFileSync(`${SERVICE_ACCOUNT}/token`, "utf8").trim(),
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+  };
+}

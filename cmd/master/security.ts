@@ -50,14 +50,14 @@ export async function buildGatekeepers(
   const { flags, pki, clock, random } = deps;
   const core = coreSources(sources);
   const transport = new HttpsTransport(clock);
-  const { authorizer, rbac } = await buildAuthorizer(deps, sources, core, transport);
+  const { authorizer, rbac, ...authorization } = await buildAuthorizer(deps, sources, core, transport);
   const issuer = new TokenIssuer({
     issuers: [flags["service-account-issuer"]],
     signingKey: pki.serviceAccount.key,
     clock,
     random,
   });
-  const authenticator = await buildAuthenticator(deps, issuer, core, transport);
+  const { authenticator, ...authentication } = await buildAuthenticator(deps, issuer, core, transport);
   const impersonator = new Impersonator(authorizer);
   const flow = new FlowController({
     flowSchemas: sources.of("flowcontrol.apiserver.k8s.io", "flowschemas"),
@@ -83,7 +83,8 @@ export async function buildGatekeepers(
     ],
     ...buildAudit(deps),
   };
-  return { gatekeepers, issuer, metrics: () => flow.metrics() };
+  const measured = [flow, authentication.reloader, authorization.reloader];
+  return { gatekeepers, issuer, metrics: () => measured.map((own) => own?.metrics() ?? "").join("") };
 }
 
 /** How this server reaches Services. */

@@ -45,7 +45,7 @@ export {
   splitServiceAccountUserName,
 } from "./service-account.ts";
 export { createAuthnReviews, type AuthnReviewDeps } from "./reviews.ts";
-export { InvalidTokenError, type TokenAuthenticator, type TokenResult } from "./token.ts";
+export { InvalidTokenError, type TokenAuthenticator, type TokenResult, UnionTokenAuthenticator } from "./token.ts";
 export type { ReviewContext, ReviewHandler } from "../review.ts";
 export { TokenWebhook, type TokenWebhookDeps } from "./webhook.ts";
 export type { ReviewWebhookConfig } from "../review-webhook.ts";

@@ -35,8 +35,12 @@ export function withAuthenticated(user: UserInfo): UserInfo {
 
 /** Tries each method; the first user wins, failures are reported only when nobody accepts the token. */
 export class UnionTokenAuthenticator implements TokenAuthenticator {
-  readonly #methods: readonly TokenAuthenticator[];
+  #methods: readonly TokenAuthenticator[];
   constructor(methods: readonly TokenAuthenticator[]) {
+    this.#methods = methods;
+  }
+  /** Tries these from now on. */
+  use(methods: readonly TokenAuthenticator[]): void {
     this.#methods = methods;
   }
   async authenticateToken(token: string, audiences: readonly string[] | undefined): Promise<TokenResult | undefined> {

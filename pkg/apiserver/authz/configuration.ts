@@ -14,7 +14,8 @@ export interface AuthorizationWebhookSettings {
   readonly refusedTtlMs: number;
   /** What a webhook that cannot be asked means. */
   readonly failurePolicy: "NoOpinion" | "Deny";
-  readonly kubeConfigFile: string;
+  /** In kubeconfig's format; undefined: the API that this server's pod belongs to. */
+  readonly kubeConfigFile: string | undefined;
   readonly conditions: ReviewConditions;
 }
 
@@ -107,10 +108,16 @@ function webhookOf(webhook: WebhookFile, path: string): AuthorizationWebhookSett
     throw new TypeError(`${path}.subjectAccessReviewVersion: ${required(version)}: supported values: "v1", "v1beta1"`);
   if (failurePolicy !== "NoOpinion" && failurePolicy !== "Deny")
     throw new TypeError(`${path}.failurePolicy: ${required(failurePolicy)}: supported values: "NoOpinion", "Deny"`);
-  const { type, kubeConfigFile = "" } = connectionInfo ?? {};
-  if (type !== "KubeConfigFile")
-    throw new TypeError(`${path}.connectionInfo.type: ${required(type)}: supported values: "KubeConfigFile"`);
-  if (kubeConfigFile === "") throw new TypeError(`${path}.connectionInfo.kubeConfigFile: Required value`);
+  const { type, kubeConfigFile } = connectionInfo ?? {};
+  const connection = `${path}.connectionInfo`;
+  if (type !== "KubeConfigFile" && type !== "InClusterConfig")
+    throw new TypeError(`${connection}.type: ${required(type)}: supported values: "InClusterConfig", "KubeConfigFile"`);
+  if (type === "InClusterConfig" && kubeConfigFile !== undefined)
+    throw new TypeError(
+      `${connection}.kubeConfigFile: Invalid value: ${JSON.stringify(kubeConfigFile)}: can only be set when type=KubeConfigFile`,
+    );
+  if (type === "KubeConfigFile" && (kubeConfigFile ?? "") === "")
+    throw new TypeError(`${connection}.kubeConfigFile: Required value`);
   if (matchConditions.length > 0 && webhook.matchConditionSubjectAccessReviewVersion !== "v1")
     throw new TypeError(
       `${path}.matchConditionSubjectAccessReviewVersion: ${required(webhook.matchConditionSubjectAccessReviewVersion)}: supported values: "v1"`,

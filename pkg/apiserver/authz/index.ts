@@ -32,19 +32,28 @@ export interface AuthorizerDeps {
   readonly node?: NodeAuthorizerDeps;
 }
 
+export interface AuthorizerChain {
+  readonly authorizer: Authorizer;
+  readonly rbac: RbacAuthorizer | undefined;
+  /** Takes other modes. What Node and RBAC authorizers know is kept. */
+  use(modes: AuthorizerDeps["modes"]): void;
+}
+
 /** The authorizer of the given modes in order. @throws Error for a mode whose dependencies are missing. */
-export function createAuthorizer(deps: AuthorizerDeps): { authorizer: Authorizer; rbac: RbacAuthorizer | undefined } {
+export function createAuthorizer(deps: AuthorizerDeps): AuthorizerChain {
   let rbac: RbacAuthorizer | undefined;
-  const chain: Authorizer[] = [privilegedGroup];
-  for (const mode of deps.modes) {
-    if (typeof mode === "object") chain.push(mode);
-    else if (mode === "AlwaysAllow") chain.push(alwaysAllow);
-    else if (mode === "AlwaysDeny") chain.push(alwaysDeny);
-    else if (mode === "RBAC" && deps.rbac !== undefined) chain.push((rbac = new RbacAuthorizer(deps.rbac)));
-    else if (mode === "Node" && deps.node !== undefined) chain.push(new NodeAuthorizer(deps.node));
-    else throw new Error(`authorization mode ${mode} is not configured`);
-  }
-  return { authorizer: new UnionAuthorizer(chain), rbac };
+  let node: NodeAuthorizer | undefined;
+  const authorizerOf = (mode: AuthorizerDeps["modes"][number]): Authorizer => {
+    if (typeof mode === "object") return mode;
+    if (mode === "AlwaysAllow") return alwaysAllow;
+    if (mode === "AlwaysDeny") return alwaysDeny;
+    if (mode === "RBAC" && deps.rbac !== undefined) return (rbac ??= new RbacAuthorizer(deps.rbac));
+    if (mode === "Node" && deps.node !== undefined) return (node ??= new NodeAuthorizer(deps.node));
+    throw new Error(`authorization mode ${mode} is not configured`);
+  };
+  const chainOf = (modes: AuthorizerDeps["modes"]): Authorizer[] => [privilegedGroup, ...modes.map(authorizerOf)];
+  const authorizer = new UnionAuthorizer(chainOf(deps.modes));
+  return { authorizer, rbac, use: (modes) => authorizer.use(chainOf(modes)) };
 }
 
 export { forbiddenError, forbiddenMessage, PRIVILEGED_GROUP, UnionAuthorizer } from "./union.ts";

@@ -19,21 +19,30 @@ export const alwaysDeny: Authorizer = {
 
 /** Asks authorizers in order until one allows or denies; stays synchronous as long as they are. */
 export class UnionAuthorizer implements Authorizer {
-  readonly #authorizers: readonly Authorizer[];
+  #authorizers: readonly Authorizer[];
   constructor(authorizers: readonly Authorizer[]) {
     this.#authorizers = authorizers;
   }
-  authorize(attributes: Attributes): Decision | Promise<Decision> {
-    return this.#from(0, attributes, []);
+  /** Asks these from now on; whoever is being judged is judged by those who began. */
+  use(authorizers: readonly Authorizer[]): void {
+    this.#authorizers = authorizers;
   }
-  #from(start: number, attributes: Attributes, reasons: string[]): Decision | Promise<Decision> {
-    for (let i = start; i < this.#authorizers.length; i++) {
-      const decision = this.#authorizers[i]!.authorize(attributes);
+  authorize(attributes: Attributes): Decision | Promise<Decision> {
+    return this.#from(this.#authorizers, 0, attributes, []);
+  }
+  #from(
+    authorizers: readonly Authorizer[],
+    start: number,
+    attributes: Attributes,
+    reasons: string[],
+  ): Decision | Promise<Decision> {
+    for (let i = start; i < authorizers.length; i++) {
+      const decision = authorizers[i]!.authorize(attributes);
       if (decision instanceof Promise) {
         return decision.then((settled) => {
           if (settled.decision !== "no-opinion") return settled;
           if (settled.reason !== "") reasons.push(settled.reason);
-          return this.#from(i + 1, attributes, reasons);
+          return this.#from(authorizers, i + 1, attributes, reasons);
         });
       }
       if (decision.decision !== "no-opinion") return decision;
