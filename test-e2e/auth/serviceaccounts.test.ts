@@ -148,6 +148,40 @@ test("a pod's token is bound to it, verifiable by the published keys, and good f
   assert.match(orphaned.error!, /pod|invalid bearer token/i);
 });
 
+test("a Secret made for an account's token is filled, used, and goes with the account", limit, async () => {
+  const { cluster } = context;
+  const account = { metadata: { name: "legacy" } };
+  assert.equal((await api.ask(at("serviceaccounts"), { body: account })).status, 201);
+  const annotations = { "kubernetes.io/service-account.name": "legacy" };
+  const body = { metadata: { name: "legacy", annotations }, type: "kubernetes.io/service-account-token" };
+  assert.equal((await api.ask(at("secrets"), { body })).status, 201);
+  type Secret = { data?: Record<string, string>; metadata: { labels?: Record<string, string> } };
+  const secret = async () => (await api.ask(at("secrets/legacy"))).json as unknown as Secret;
+  const data = await eventually("the secret is filled", async () => {
+    const { data: filled } = await secret();
+    return filled?.["token"] === undefined ? undefined : filled;
+  });
+  const text = (key: string) => Buffer.from(data[key] ?? "", "base64").toString();
+  assert.match(text("ca.crt"), /^-----BEGIN CERTIFICATE-----/);
+  assert.equal(text("namespace"), cluster.namespace);
+  const review = async () => {
+    const spec = { token: text("token") };
+    const { json } = await api.ask("/apis/authentication.k8s.io/v1/tokenreviews", { body: { spec } });
+    return (json as unknown as { status: { authenticated?: boolean; user?: { username: string } } }).status;
+  };
+  assert.equal((await review()).user?.username, `system:serviceaccount:${cluster.namespace}:legacy`);
+  const used = await eventually(
+    "its use is noted",
+    async () => (await secret()).metadata.labels?.["kubernetes.io/legacy-token-last-used"],
+  );
+  assert.match(used, /^\d{4}-\d{2}-\d{2}$/);
+  await api.ask(at("serviceaccounts/legacy"), { method: "DELETE" });
+  await eventually("the secret goes", async () =>
+    (await api.ask(at("secrets/legacy"))).status === 404 ? true : undefined,
+  );
+  assert.notEqual((await review()).authenticated, true);
+});
+
 test("reviews answer what the requests themselves would be answered", limit, async () => {
   const { cluster } = context;
   const user = `system:serviceaccount:${cluster.namespace}:default`;

@@ -131,6 +131,7 @@ function validateVersions(
   const versions = spec.versions ?? [];
   const seen = new Set<string>();
   const before = new Map((old?.versions ?? []).map((version) => [version.name, version]));
+  const shared = sharedFields(versions);
   for (const [index, version] of versions.entries()) {
     const path = `spec.versions[${index}]`;
     for (const message of isDns1035Label(version.name ?? ""))
@@ -138,8 +139,14 @@ function validateVersions(
     if (seen.has(version.name)) errors.push(fieldDuplicate(`${path}.name`, version.name));
     seen.add(version.name);
     // What has been accepted once stays acceptable.
-    if (!deepEqual(version, before.get(version.name))) errors.push(...validateVersion(version, path));
+    if (deepEqual(version, before.get(version.name))) continue;
+    if (version.schema?.openAPIV3Schema === undefined)
+      errors.push(fieldRequired(`${path}.schema.openAPIV3Schema`, "schemas are required"));
+    for (const [field, validate] of PARTS) if (!shared.has(field)) errors.push(...validate(version, path));
   }
+  const changed = versions.find((version) => !deepEqual(version, before.get(version.name)));
+  if (changed !== undefined)
+    for (const [field, validate] of PARTS) if (shared.has(field)) errors.push(...validate(changed, "spec"));
   const storage = versions.filter((version) => version.storage).length;
   if (storage !== 1) {
     errors.push(
@@ -149,16 +156,35 @@ function validateVersions(
   return errors;
 }
 
+type Part = "schema" | "additionalPrinterColumns" | "subresources" | "selectableFields";
+
+/** What is the same in all versions is judged once, and found under `spec` by those who read the errors. */
+function sharedFields(versions: readonly CustomResourceDefinitionVersion[]): ReadonlySet<Part> {
+  const [first] = versions;
+  return new Set(
+    [...PARTS.keys()].filter((field) => versions.every((version) => deepEqual(version[field], first![field]))),
+  );
+}
+
+const PARTS: ReadonlyMap<Part, (version: CustomResourceDefinitionVersion, path: string) => FieldError[]> = new Map([
+  ["schema", validateVersionSchema],
+  ["additionalPrinterColumns", validateColumns],
+  ["subresources", validateSubresources],
+  ["selectableFields", validateSelectableFields],
+]);
+
 function shownVersions(versions: readonly CustomResourceDefinitionVersion[]): unknown {
   return versions.map(({ name, served, storage }) => ({ name, served, storage }));
 }
 
-function validateVersion(version: CustomResourceDefinitionVersion, path: string): FieldError[] {
+function validateVersionSchema({ schema }: CustomResourceDefinitionVersion, path: string): FieldError[] {
+  const raw = schema?.openAPIV3Schema as Raw | undefined;
+  if (raw === undefined) return [];
+  return validateSchema(raw, `${path}.${path === "spec" ? "validation" : "schema"}.openAPIV3Schema`);
+}
+
+function validateColumns(version: CustomResourceDefinitionVersion, path: string): FieldError[] {
   const errors: FieldError[] = [];
-  const raw = version.schema?.openAPIV3Schema as Raw | undefined;
-  const schemaPath = `${path}.schema.openAPIV3Schema`;
-  if (raw === undefined) errors.push(fieldRequired(schemaPath, "schemas are required"));
-  else errors.push(...validateSchema(raw, schemaPath));
   for (const [index, column] of (version.additionalPrinterColumns ?? []).entries()) {
     const at = `${path}.additionalPrinterColumns[${index}]`;
     if (!column.name) errors.push(fieldRequired(`${at}.name`));
@@ -171,7 +197,11 @@ function validateVersion(version: CustomResourceDefinitionVersion, path: string)
     }
     errors.push(...validateJsonPath(column.jsonPath, `${at}.jsonPath`));
   }
-  errors.push(...validateSubresources(version, path));
+  return errors;
+}
+
+function validateSelectableFields(version: CustomResourceDefinitionVersion, path: string): FieldError[] {
+  const errors: FieldError[] = [];
   const selectable = version.selectableFields ?? [];
   if (selectable.length > MAX_SELECTABLE_FIELDS) {
     errors.push({

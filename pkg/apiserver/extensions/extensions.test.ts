@@ -271,7 +271,16 @@ test("judges definitions themselves", async () => {
     [{ versions: [{ ...version("v1"), schema: undefined }] }, /openAPIV3Schema: Required value: schemas are required/],
     [
       { versions: [version("v1", { schema: { openAPIV3Schema: { type: "object", properties: { a: {} } } } })] },
-      /properties\[a\]\.type: Required value/,
+      /spec\.validation\.openAPIV3Schema\.properties\[a\]\.type: Required value/,
+    ],
+    [
+      {
+        versions: [
+          version("v1"),
+          version("v2", { storage: false, schema: { openAPIV3Schema: { type: "object", properties: { a: {} } } } }),
+        ],
+      },
+      /spec\.versions\[1\]\.schema\.openAPIV3Schema\.properties\[a\]\.type: Required value/,
     ],
     [
       {
@@ -281,7 +290,7 @@ test("judges definitions themselves", async () => {
           }),
         ],
       },
-      /compilation failed/,
+      /spec\.validation\.openAPIV3Schema\.x-kubernetes-validations\[0\]\.rule: Invalid value: \{"Rule":"self\.nope","Message":"","MessageExpression":"","Reason":null,"FieldPath":"","OptionalOldSelf":null\}: compilation failed: ERROR: <input>:1:5: undefined field 'nope'/,
     ],
   ];
   for (const [mutate, expected] of refused) {

@@ -139,12 +139,12 @@ function compileRule(
   try {
     program = compileCel(rule.rule, { variables });
     if (program.resultType.kind !== "bool") {
-      errors.push(fieldInvalid(`${path}.rule`, rule.rule, "compilation failed: must evaluate to a bool"));
+      errors.push(fieldInvalid(`${path}.rule`, shownRule(rule), "cel expression must evaluate to a bool"));
       return undefined;
     }
   } catch (error) {
     if (!(error instanceof CelCompileError)) throw error;
-    errors.push(fieldInvalid(`${path}.rule`, rule.rule, `compilation failed: ${error.message}`));
+    errors.push(fieldInvalid(`${path}.rule`, shownRule(rule), `compilation failed: ${error.message}`));
     return undefined;
   }
   if (rule.messageExpression) {
@@ -157,10 +157,22 @@ function compileRule(
         error.message === ""
           ? "messageExpression must evaluate to a string"
           : `messageExpression compilation failed: ${error.message}`;
-      errors.push(fieldInvalid(`${path}.messageExpression`, rule.messageExpression, why));
+      errors.push(fieldInvalid(`${path}.messageExpression`, shownRule(rule), why));
     }
   }
   return { rule, program, message, usesOld: program.references.has("oldSelf") };
+}
+
+/** A rule as messages show it: all its fields, under the names that they have within upstream's server. */
+function shownRule(rule: ValidationRule): object {
+  return {
+    Rule: rule.rule,
+    Message: rule.message ?? "",
+    MessageExpression: rule.messageExpression ?? "",
+    Reason: rule.reason ?? null,
+    FieldPath: rule.fieldPath ?? "",
+    OptionalOldSelf: rule.optionalOldSelf ?? null,
+  };
 }
 
 function run(node: RuleNode, value: unknown, old: unknown, path: string, progress: Progress): void {
