@@ -1,11 +1,10 @@
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { builtinResources } from "#pkg/api/index.ts";
-import { namespaces } from "#pkg/api/refs.ts";
-import { isAlreadyExists } from "#pkg/apimachinery/index.ts";
 import type { TokenIssuer } from "#pkg/apiserver/authn/index.ts";
 import {
   bootstrapExtensionAuthentication,
+  bootstrapLegacyTokenTracking,
   bootstrapRbac,
   bootstrapSystemObjects,
 } from "#pkg/apiserver/bootstrap/index.ts";
@@ -18,6 +17,7 @@ import {
   loopbackClient,
 } from "#pkg/apiserver/index.ts";
 import { connectProxies } from "#pkg/apiserver/subresources/proxy/index.ts";
+import type { Client } from "#pkg/client/index.ts";
 import { UsageError } from "#pkg/config/index.ts";
 import { type BuildDeps, Sources } from "./build-deps.ts";
 import { createProcessMetrics } from "./metrics.ts";
@@ -34,6 +34,7 @@ export async function buildApiServer(deps: BuildDeps): Promise<ApiServer> {
   await bootstrapSystemObjects(bootstrap);
   await bootstrapRbac(bootstrap);
   await bootstrapFlowControl(bootstrap);
+  await bootstrapLegacyTokenTracking(bootstrap);
   await bootstrapExtensionAuthentication(bootstrap, {
     clientCa: pki.ca.cert,
     requestHeaderCa: pki.frontProxyCa.cert,
@@ -41,12 +42,11 @@ export async function buildApiServer(deps: BuildDeps): Promise<ApiServer> {
   });
   const sources = new Sources(registry, deps);
   let server: ApiServer | undefined;
-  const createNamespace = async (name: string): Promise<void> => {
+  const own = (): Client => {
     if (server === undefined) throw new Error("the API server is still starting");
-    const draft = { apiVersion: "v1" as const, kind: "Namespace" as const, metadata: { name }, spec: {} };
-    await loopbackClient(server.handler, clock).create(namespaces, draft).catch(ignoreExisting);
+    return loopbackClient(server.handler, clock);
   };
-  const { gatekeepers, issuer, metrics } = await buildGatekeepers(deps, registry, sources, createNamespace);
+  const { gatekeepers, issuer, metrics } = await buildGatekeepers(deps, registry, sources, own);
   // Whoever asked before RBAC has read its roles would be refused, so nobody may ask yet.
   await sources.ready();
 
@@ -71,10 +71,6 @@ export async function buildApiServer(deps: BuildDeps): Promise<ApiServer> {
     log,
   });
   return server;
-}
-
-function ignoreExisting(error: unknown): void {
-  if (!isAlreadyExists(error)) throw error;
 }
 
 /** "30000-32767" → its ends. @throws UsageError */

@@ -1,9 +1,11 @@
 import { readFileSync } from "node:fs";
+import { secrets } from "#pkg/api/refs.ts";
 import { decodeYaml } from "#pkg/apimachinery/index.ts";
 import type { HttpsTransport } from "#pkg/apiserver/admission/index.ts";
 import {
   type AuthenticationSettings,
   DEFAULT_REQUEST_HEADERS,
+  type NoteLegacyUse,
   OidcAuthenticator,
   type OidcOptions,
   type TokenAuthenticator,
@@ -14,6 +16,7 @@ import {
   fetchJsonOverHttps,
   parseAuthenticationConfiguration,
 } from "#pkg/apiserver/authn/index.ts";
+import type { Client } from "#pkg/client/index.ts";
 import { UsageError } from "#pkg/config/index.ts";
 import type { BuildDeps } from "./build-deps.ts";
 import { followFile } from "./follow-file.ts";
@@ -26,8 +29,14 @@ export async function buildAuthenticator(
   issuer: TokenIssuer,
   core: CoreSources,
   transport: HttpsTransport,
+  own: () => Client,
 ) {
-  const { flags, pki, clock } = deps;
+  const { flags, pki, clock, log } = deps;
+  const noteLegacyUse: NoteLegacyUse = (secret, labels) => {
+    own()
+      .patch(secrets, secret, "merge", { metadata: { labels } })
+      .catch((err: unknown) => log.warn({ secret, err }, "Use of a legacy service account token could not be noted"));
+  };
   const tokenFile = flags["token-auth-file"];
   const file = flags["authentication-config"];
   const text = file === "" ? undefined : readFileSync(file, "utf8");
@@ -38,7 +47,7 @@ export async function buildAuthenticator(
     clock,
     clientCa: pki.ca.cert,
     requestHeader: { ...DEFAULT_REQUEST_HEADERS, ca: pki.frontProxyCa.cert, allowedNames: ["front-proxy-client"] },
-    serviceAccounts: { issuer, sources: core },
+    serviceAccounts: { issuer, sources: core, noteLegacyUse },
     bootstrapTokens: { secrets: core.secrets },
     anonymous: settings.anonymous ?? flags["anonymous-auth"],
     ...(anonymousPaths === undefined ? {} : { anonymousPaths }),

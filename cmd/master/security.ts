@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import type { Namespace, Node, Pod, Secret, ServiceAccount } from "#pkg/api/types/core-v1.ts";
-import { decodeYaml } from "#pkg/apimachinery/index.ts";
+import { namespaces as namespaceRef } from "#pkg/api/refs.ts";
+import { decodeYaml, isAlreadyExists } from "#pkg/apimachinery/index.ts";
 import {
   type AdmissionConfiguration,
   createAdmissionChain,
@@ -17,6 +18,7 @@ import { Impersonator, TokenIssuer, createAuthnReviews } from "#pkg/apiserver/au
 import { RbacEscalation, type RbacAuthorizer, createAuthzReviews, forbiddenError } from "#pkg/apiserver/authz/index.ts";
 import { FlowController } from "#pkg/apiserver/flowcontrol/index.ts";
 import type { ApiServerDeps, Authorizer, ResourceRegistry } from "#pkg/apiserver/index.ts";
+import type { Client } from "#pkg/client/index.ts";
 import { UsageError } from "#pkg/config/index.ts";
 import { buildAuthenticator } from "./authentication.ts";
 import { buildAuthorizer } from "./authorization.ts";
@@ -40,12 +42,15 @@ function coreSources(sources: Sources) {
 }
 export type CoreSources = ReturnType<typeof coreSources>;
 
-/** Authentication, authorization, admission, flow control and audit, as the flags want them. */
+/**
+ * Authentication, authorization, admission, flow control and audit, as the flags want them. `own` is the server as a
+ * client of itself, once it runs.
+ */
 export async function buildGatekeepers(
   deps: BuildDeps,
   registry: ResourceRegistry,
   sources: Sources,
-  createNamespace: (name: string) => Promise<void>,
+  own: () => Client,
 ): Promise<{ gatekeepers: Gatekeepers; issuer: TokenIssuer; metrics: () => string }> {
   const { flags, pki, clock, random } = deps;
   const core = coreSources(sources);
@@ -57,7 +62,7 @@ export async function buildGatekeepers(
     clock,
     random,
   });
-  const { authenticator, ...authentication } = await buildAuthenticator(deps, issuer, core, transport);
+  const { authenticator, ...authentication } = await buildAuthenticator(deps, issuer, core, transport, own);
   const impersonator = new Impersonator(authorizer);
   const flow = new FlowController({
     flowSchemas: sources.of("flowcontrol.apiserver.k8s.io", "flowschemas"),
@@ -72,7 +77,7 @@ export async function buildGatekeepers(
   const gatekeepers: Gatekeepers = {
     authenticator,
     authorizer,
-    admission: await buildAdmission(deps, registry, sources, core, authorizer, rbac, createNamespace),
+    admission: await buildAdmission(deps, registry, sources, core, authorizer, rbac, own),
     impersonate: (request, user) =>
       impersonator.requested(request) ? impersonator.impersonate(request, user) : Promise.resolve(user),
     forbidden: forbiddenError,
@@ -115,9 +120,13 @@ async function buildAdmission(
   core: CoreSources,
   authorizer: Authorizer,
   rbac: RbacAuthorizer | undefined,
-  createNamespace: (name: string) => Promise<void>,
+  own: () => Client,
 ) {
   const { flags, clock, random, log } = deps;
+  const createNamespace = async (name: string): Promise<void> => {
+    const draft = { apiVersion: "v1" as const, kind: "Namespace" as const, metadata: { name }, spec: {} };
+    await own().create(namespaceRef, draft).catch(ignoreExisting);
+  };
   const configuration = admissionConfiguration(deps);
   const { kubeConfigFile, retryBackoffMs, ...imagePolicy } = configuration.imagePolicy ?? {};
   const namespaces = registry.cache("", "namespaces");
@@ -162,6 +171,10 @@ async function buildAdmission(
     },
     extraValidating: rbac === undefined ? [] : [new RbacEscalation(rbac, authorizer)],
   });
+}
+
+function ignoreExisting(error: unknown): void {
+  if (!isAlreadyExists(error)) throw error;
 }
 
 /** The audit log, when a path for it is given. */

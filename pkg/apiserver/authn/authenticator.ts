@@ -5,7 +5,7 @@ import type { ApiRequest, Authenticator } from "../contract.ts";
 import type { ObjectSource } from "../source/index.ts";
 import { BootstrapTokenAuthenticator } from "./bootstrap-token.ts";
 import { ClientCertificateAuthenticator, type RequestHeaderOptions } from "./client-certificate.ts";
-import { ServiceAccountAuthenticator, type ServiceAccountSources } from "./service-account.ts";
+import { type NoteLegacyUse, ServiceAccountAuthenticator, type ServiceAccountSources } from "./service-account.ts";
 import { StaticTokenAuthenticator } from "./static-token.ts";
 import type { TokenIssuer } from "./token-issuer.ts";
 import {
@@ -24,7 +24,11 @@ export interface AuthenticatorDeps {
   readonly requestHeader?: RequestHeaderOptions;
   /** Contents of `--token-auth-file`. */
   readonly staticTokens?: string;
-  readonly serviceAccounts?: { readonly issuer: TokenIssuer; readonly sources: ServiceAccountSources };
+  readonly serviceAccounts?: {
+    readonly issuer: TokenIssuer;
+    readonly sources: ServiceAccountSources;
+    readonly noteLegacyUse?: NoteLegacyUse;
+  };
   /** Enables bootstrap tokens. */
   readonly bootstrapTokens?: { readonly secrets: ObjectSource<Secret> };
   /** Further token methods (webhook, OIDC), asked last. */
@@ -81,8 +85,8 @@ export class RequestAuthenticator implements Authenticator {
     const methods: TokenAuthenticator[] = [];
     if (deps.staticTokens !== undefined) methods.push(new StaticTokenAuthenticator(deps.staticTokens));
     if (deps.serviceAccounts !== undefined) {
-      const { issuer, sources } = deps.serviceAccounts;
-      methods.push(new ServiceAccountAuthenticator(issuer, sources, deps.clock));
+      const { issuer, sources, noteLegacyUse } = deps.serviceAccounts;
+      methods.push(new ServiceAccountAuthenticator(issuer, sources, deps.clock, noteLegacyUse));
     }
     if (deps.bootstrapTokens !== undefined)
       methods.push(new BootstrapTokenAuthenticator(deps.bootstrapTokens.secrets, deps.clock));

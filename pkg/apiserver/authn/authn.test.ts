@@ -58,14 +58,15 @@ function world() {
     nodes: put<Node>({ metadata: { name: "n1", uid: "node-1" } }),
   };
   const issuer = new TokenIssuer({ issuers: [ISSUER], signingKey: keys.key, clock, random: new SeededRandom(1) });
+  const uses: object[] = [];
   const authenticator = createAuthenticator({
     clock,
-    serviceAccounts: { issuer, sources },
+    serviceAccounts: { issuer, sources, noteLegacyUse: (secret, label) => uses.push({ ...secret, ...label }) },
     bootstrapTokens: { secrets: sources.secrets },
     staticTokens: '# comment\nstatic-1,carol,42,"dev,ops"\nstatic-2,dave,43\n',
   });
   const reviews = createAuthnReviews({ clock, tokens: authenticator.tokens, issuer, sources });
-  return { sources, issuer, authenticator, reviews };
+  return { sources, issuer, authenticator, reviews, uses };
 }
 
 const warnings: string[] = [];
@@ -209,6 +210,17 @@ describe("service account tokens", () => {
     };
     w.sources.secrets.set(secret as unknown as Secret);
     assert.equal((await w.authenticator.authenticate(bearer(token))).name, "system:serviceaccount:ns:robot");
+    await w.authenticator.authenticate(bearer(token));
+    const day = (time: number): string => new Date(time).toISOString().slice(0, 10);
+    const used = "kubernetes.io/legacy-token-last-used";
+    assert.deepEqual(w.uses, [{ namespace: "ns", name: "old", [used]: day(clock.now()) }], "noted once a day");
+    const labelled = (labels: object): void =>
+      w.sources.secrets.set({ ...secret, metadata: { ...secret.metadata, labels } } as unknown as Secret);
+    labelled({ "kubernetes.io/legacy-token-invalid-since": "2026-01-01" });
+    await assert.rejects(w.authenticator.authenticate(bearer(token)), unauthorized);
+    labelled({ [used]: day(clock.now()) });
+    await w.authenticator.authenticate(bearer(token));
+    assert.equal(w.uses.length, 1);
     w.sources.secrets.set({ ...secret, data: { token: "" } } as unknown as Secret);
     await assert.rejects(w.authenticator.authenticate(bearer(token)), unauthorized);
   });

@@ -39,6 +39,7 @@ export type { RequestHeaderOptions } from "./client-certificate.ts";
 export { Impersonator } from "./impersonation.ts";
 export { TokenIssuer, type TokenIssuerOptions } from "./token-issuer.ts";
 export {
+  type NoteLegacyUse,
   serviceAccountGroups,
   type ServiceAccountSources,
   serviceAccountUserName,

@@ -15,6 +15,13 @@ export interface ServiceAccountSources {
   readonly nodes: ObjectSource<Node>;
 }
 
+/** Writes down on which day the token of a legacy Secret was used last. */
+export type NoteLegacyUse = (secret: { readonly namespace: string; readonly name: string }, label: LastUsed) => void;
+export type LastUsed = Readonly<Record<typeof LAST_USED, string>>;
+
+const LAST_USED = "kubernetes.io/legacy-token-last-used";
+const INVALID_SINCE = "kubernetes.io/legacy-token-invalid-since";
+
 export const SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:";
 const LEGACY_ISSUER = "kubernetes/serviceaccount";
 const LEGACY_CLAIM = "kubernetes.io/serviceaccount/";
@@ -22,6 +29,7 @@ const LEGACY_CLAIM = "kubernetes.io/serviceaccount/";
 const CACHED_TOKENS = 4096;
 /** An object being deleted keeps its tokens alive this long past its deletionTimestamp, as upstream has it. */
 const DELETION_LEEWAY_MS = 60_000;
+const DAY_MS = 24 * 3600_000;
 /** Tolerated clock difference for "not before"; expiry is exact. */
 const CLOCK_SKEW_SECONDS = 60;
 
@@ -61,8 +69,12 @@ export class ServiceAccountAuthenticator implements TokenAuthenticator {
   readonly #sources: ServiceAccountSources;
   readonly #clock: Clock;
   readonly #verified = new LRUCache<string, Verified>({ max: CACHED_TOKENS });
+  readonly #noteUse: NoteLegacyUse | undefined;
+  /** What has been noted already, or is being noted: one day per secret. */
+  readonly #noted = new LRUCache<string, string>({ max: CACHED_TOKENS });
 
-  constructor(issuer: TokenIssuer, sources: ServiceAccountSources, clock: Clock) {
+  constructor(issuer: TokenIssuer, sources: ServiceAccountSources, clock: Clock, noteUse?: NoteLegacyUse) {
+    this.#noteUse = noteUse;
     this.#issuer = issuer;
     this.#sources = sources;
     this.#clock = clock;
@@ -118,10 +130,29 @@ export class ServiceAccountAuthenticator implements TokenAuthenticator {
       if (legacy && Buffer.from(secret?.data?.["token"] ?? "", "base64").toString("utf8") !== token) {
         throw new InvalidTokenError("service account token has been invalidated");
       }
+      if (legacy) this.#track(secret!, claims);
     }
     if (claims.pod !== undefined) this.#alive(pods.get(namespace, claims.pod.name)?.metadata, claims.pod.uid, "pod");
     // For a pod's token the node is information; the pod decides whether the token lives.
     else if (claims.node !== undefined) this.#alive(nodes.get("", claims.node.name)?.metadata, claims.node.uid, "node");
+  }
+
+  /** A legacy token that was not used for long is marked invalid by the cleaner; for it, uses are noted day by day. */
+  #track({ metadata }: Secret, { namespace, serviceaccount }: PrivateClaims): void {
+    const { name, labels } = metadata;
+    if ((labels?.[INVALID_SINCE] ?? "") !== "")
+      throw new InvalidTokenError(
+        `the token in secret ${namespace}/${name} for service account ${namespace}/${serviceaccount.name} has been marked invalid`,
+      );
+    const now = this.#clock.now();
+    const day = (time: number): string => new Date(time).toISOString().slice(0, 10);
+    const today = day(now);
+    const noted = labels?.[LAST_USED] ?? this.#noted.get(`${namespace}/${name}`);
+    // Clocks of several servers may differ around midnight.
+    if (this.#noteUse === undefined || noted === today || noted === day(now + DAY_MS)) return;
+    if (this.#noted.get(`${namespace}/${name}`) === today) return;
+    this.#noted.set(`${namespace}/${name}`, today);
+    this.#noteUse({ namespace, name }, { [LAST_USED]: today });
   }
 
   #alive(metadata: ObjectMeta | undefined, uid: string | undefined, what: string): void {

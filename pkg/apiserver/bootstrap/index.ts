@@ -11,6 +11,7 @@
  */
 export {
   bootstrapExtensionAuthentication,
+  bootstrapLegacyTokenTracking,
   bootstrapRbac,
   bootstrapSystemObjects,
   type BootstrapDeps,

@@ -191,6 +191,24 @@ export async function bootstrapSystemObjects(deps: BootstrapDeps): Promise<void>
   ]);
 }
 
+/**
+ * Writes down since when uses of legacy service account tokens are noted: without that nobody could tell an unused token
+ * from one whose use was not seen. Idempotent.
+ */
+export async function bootstrapLegacyTokenTracking(deps: BootstrapDeps): Promise<void> {
+  const since = new Date(deps.clock.now()).toISOString().slice(0, 10);
+  const wanted = {
+    apiVersion: "v1",
+    kind: "ConfigMap",
+    metadata: { name: "kube-apiserver-legacy-service-account-token-tracking", namespace: "kube-system" },
+    data: { since },
+  };
+  await ensureObject(deps, deps.cache("", "configmaps"), wanted, (current) => {
+    const known = (current["data"] as { since?: string } | undefined)?.since ?? "";
+    return Number.isNaN(Date.parse(known)) ? { ...current, data: { since } } : undefined;
+  });
+}
+
 export interface ExtensionAuthentication {
   /** PEM of the authority clients are signed by. */
   readonly clientCa: string;
