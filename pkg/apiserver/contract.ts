@@ -41,7 +41,7 @@ export interface ApiResponse {
   send(status: number, headers: Readonly<Record<string, string>>, body: Buffer | readonly Buffer[]): void;
   /**
    * Starts a streamed response (watch, log follow, proxy). `write` returns false once more than the transport's bound
-   * is buffered: the producer then has to end it (watch) or wait for `drained` (logs, proxies).
+   * is buffered: the producer then has to wait for `drained`.
    */
   stream(status: number, headers: Readonly<Record<string, string>>): ResponseStream;
 }

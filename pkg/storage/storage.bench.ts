@@ -93,7 +93,7 @@ async function cached(name: string, store: Store, total: number): Promise<void> 
       signal: abort.signal,
       fromRevision: 1_000_000_000,
       ...options,
-      onEvent: () => ++delivered > 0,
+      onEvent: () => void delivered++,
       onEnd() {},
     });
   for (let i = 0; i < 5000; i++)
@@ -114,7 +114,7 @@ async function cached(name: string, store: Store, total: number): Promise<void> 
     pods.watch({
       signal: many.signal,
       fromRevision: (await pods.list({ limit: 1 })).revision,
-      onEvent: () => ++crowd > 0,
+      onEvent: () => void crowd++,
       onEnd() {},
     });
   await new Promise((resolve) => setTimeout(resolve, 50));

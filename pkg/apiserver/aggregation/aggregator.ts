@@ -73,7 +73,7 @@ export class Aggregator implements ExternalGroups, ExternalOpenApi {
       onEvent: ({ type, entry }) => {
         if (type === "DELETED") this.#drop(entry.name);
         else this.#take(entry.name, entry.object as unknown as APIService);
-        return true;
+        return undefined;
       },
       onEnd: () => {
         if (!signal.aborted) clock.schedule(RETRY_MS, () => this.start(signal));

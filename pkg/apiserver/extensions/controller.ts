@@ -64,7 +64,7 @@ export class Extensions {
           this.#known.set(entry.name, crd);
           this.#reconcile(entry.name);
         }
-        return true;
+        return undefined;
       },
       onProgress: () => started(),
       onEnd: (reason) => {

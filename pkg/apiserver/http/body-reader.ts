@@ -4,9 +4,6 @@ import { requestEntityTooLarge } from "#pkg/apimachinery/index.ts";
 /** Upstream's limit for what a client may send at once. */
 export const BODY_LIMIT_BYTES = 3 * 1024 * 1024;
 
-/** A consumer that leaves more than this unread is too slow. */
-export const MAX_BUFFERED_BYTES = 16 * 1024 * 1024;
-
 export const BODY_TOO_LARGE = `Request entity too large: limit is ${BODY_LIMIT_BYTES}`;
 
 /** The whole body. @throws StatusError 413; the stream's error when the client goes away */

@@ -1,5 +1,7 @@
 import type { ResponseStream } from "../contract.ts";
-import { MAX_BUFFERED_BYTES } from "./body-reader.ts";
+
+/** A producer that has this much unsent on one stream waits. */
+export const MAX_UNSENT_BYTES = 256 * 1024;
 
 interface Sink {
   readonly destroyed: boolean;
@@ -25,7 +27,7 @@ export class WritableResponse implements ResponseStream {
     const sink = this.#sink;
     if (sink.destroyed || sink.writableEnded) return false;
     sink.write(chunk);
-    return sink.writableLength <= MAX_BUFFERED_BYTES;
+    return sink.writableLength <= MAX_UNSENT_BYTES;
   }
   drained(): Promise<void> {
     const sink = this.#sink;

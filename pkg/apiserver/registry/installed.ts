@@ -2,6 +2,7 @@ import type { ResourceDefinition, SubresourceDefinition } from "#pkg/api/index.t
 import { apiVersionOf, type KubeObject } from "#pkg/apimachinery/index.ts";
 import { qualifiedResource, type Subject } from "#pkg/apimachinery/index.ts";
 import type { CacheEntry, ResourceCache } from "#pkg/storage/cacher/index.ts";
+import { RecentFrames } from "./recent-frames.ts";
 
 /** Turns objects of a kind into another of its versions by asking somebody (a conversion webhook). */
 export interface ObjectConverter {
@@ -28,8 +29,8 @@ export class InstalledResource {
   readonly statusResetFields: readonly string[];
   /** Distinguishes encodings of this definition from those of an earlier one of the same name. */
   readonly variant: string;
-  /** The watch frames of the latest event, by their form: all its watchers are told one after the other. */
-  lastFrames: { readonly entry: CacheEntry; readonly byForm: Map<string, Buffer> } | undefined;
+  /** Of the latest events: all watchers are told of one after the other, those a little behind soon afterwards. */
+  readonly frames = new RecentFrames();
   readonly #converter: ObjectConverter | undefined;
   readonly #subresources: ReadonlyMap<string, SubresourceDefinition>;
   readonly #stored: boolean;

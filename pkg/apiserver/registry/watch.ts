@@ -2,7 +2,7 @@ import { encodeEnvelope, encodeWatchFrame } from "#pkg/apimachinery/protobuf/ind
 import type { KubeObject } from "#pkg/apimachinery/index.ts";
 import type { Status } from "#pkg/api/types/meta-v1.ts";
 import { expired, internalError, notAcceptable, StatusError } from "#pkg/apimachinery/index.ts";
-import type { CacheEntry, CacheEvent } from "#pkg/storage/cacher/index.ts";
+import type { CacheEntry, CacheEvent, CacheWatchOptions } from "#pkg/storage/cacher/index.ts";
 import type { ResponseStream } from "../contract.ts";
 import { contentTypeOf, type Encoding, type Negotiated } from "../http/negotiate.ts";
 import { encodeStatus } from "../http/reply.ts";
@@ -70,8 +70,7 @@ export async function watchObjects(call: Call): Promise<void> {
       signal: abort.signal,
       onEvent: inOrder.events((event) => {
         const frame = matches === undefined ? framer.plain(event) : framer.selected(event, matches);
-        // The initial state arrives at one go, however large; only later may a reader be called slow.
-        return frame === undefined || stream.write(frame) || !framer.started;
+        return frame === undefined || stream.write(frame) ? undefined : stream.drained();
       }),
       onProgress: inOrder.after((revision: number) => {
         // The first progress only says that the initial state is complete.
@@ -95,8 +94,8 @@ export async function watchObjects(call: Call): Promise<void> {
 
 type EndReason = "aborted" | "slow" | "expired" | "error";
 
-/** Events that have to wait (for a conversion webhook). More than this many mean that it cannot keep up. */
-const MAX_WAITING_EVENTS = 1000;
+/** Events whose objects a conversion webhook is asked for at the same time. */
+const MAX_WAITING_EVENTS = 100;
 
 /** Hands events on one after the other, each when its objects can be read in the watcher's version. */
 class InOrder {
@@ -111,20 +110,20 @@ class InOrder {
     this.#installed = installed;
     this.#onFailure = onFailure;
   }
-  events(deliver: (event: CacheEvent) => boolean): (event: CacheEvent) => boolean {
+  events(deliver: CacheWatchOptions["onEvent"]): CacheWatchOptions["onEvent"] {
     return (event) => {
       if (this.#last === undefined && !this.#installed.convertsByAsking) return deliver(event);
-      if (this.failure !== undefined || this.#waiting >= MAX_WAITING_EVENTS) return false;
+      if (this.failure !== undefined) return undefined;
       this.#waiting++;
       const prepared = this.#installed.prepare([event.entry, event.previous]);
       this.#append(async () => {
         await prepared;
         this.#waiting--;
-        if (this.failure === undefined) deliver(event);
+        if (this.failure === undefined) await deliver(event);
       });
       // Nobody may be waiting for it yet when it fails.
       prepared?.catch(() => undefined);
-      return true;
+      return this.#waiting < MAX_WAITING_EVENTS ? undefined : this.#last;
     };
   }
   /** The callback, run when everything before it has been delivered. */
@@ -175,7 +174,7 @@ async function startOf(call: Call, options: ListOptions): Promise<WatchStart> {
   return unset ? { fromRevision: undefined, initial: "events" } : { fromRevision: revision, initial: "none" };
 }
 
-/** Turns events into frames of one encoding. The frame of the latest event is shared by all its watchers. */
+/** Turns events into frames of one encoding. Those of the latest events are shared by all watchers. */
 class Framer {
   readonly #installed: InstalledResource;
   readonly #encoding: Encoding;
@@ -235,12 +234,9 @@ class Framer {
     const installed = this.#installed;
     // The first Table of a watch differs from the others.
     if (this.#transform === "Table") return this.#frameObject(type, installed.object(entry));
-    if (installed.lastFrames?.entry !== entry) installed.lastFrames = { entry, byForm: new Map() };
-    const { byForm } = installed.lastFrames;
     const form = this.#forms[type];
-    let frame = byForm.get(form);
-    if (frame === undefined) byForm.set(form, (frame = this.#make(type, entry)));
-    return frame;
+    const frames = installed.frames.of(entry);
+    return frames.get(form) ?? installed.frames.add(frames, form, this.#make(type, entry));
   }
   #make(type: EventType, entry: CacheEntry): Buffer {
     const installed = this.#installed;

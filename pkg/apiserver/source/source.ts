@@ -83,7 +83,7 @@ export class CacheSource<T extends AnyObject> implements ObjectSource<T> {
       onEvent: (event) => {
         stale?.delete(keyOf(event.entry));
         this.#apply(event.type, event.entry);
-        return true;
+        return undefined;
       },
       onProgress: () => {
         this.#ready.resolve();

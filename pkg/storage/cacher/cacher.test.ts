@@ -45,7 +45,7 @@ function follow(cache: ResourceCache, options: Partial<CacheWatchOptions> = {}) 
     onEvent(event) {
       events.push(event);
       wake();
-      return true;
+      return undefined;
     },
     onProgress(revision) {
       progress.push(revision);
@@ -338,10 +338,69 @@ describe("watches", () => {
     assert.deepEqual(inNamespace.texts(), ["ADDED a"]);
     assert.equal(named.events.length, 4);
   });
-  it("cut off slow and failing consumers without harm to others", async (t) => {
+  it("wait for a busy consumer, which then gets what it has missed", async (t) => {
     const { pods } = open(t);
+    const taken: string[] = [];
+    let free = () => {};
+    const busy = follow(pods, {
+      onEvent({ type, entry }) {
+        taken.push(`${type} ${entry.name}`);
+        return new Promise<void>((resolve) => (free = resolve));
+      },
+    });
+    const next = async () => {
+      free();
+      for (let turn = 0; turn < 10; turn++) await Promise.resolve();
+    };
+    const others = follow(pods);
+    await pods.create(pod("a"));
+    await pods.create(pod("b"));
+    await others.until(() => others.events.length === 2);
+    assert.deepEqual(taken, ["ADDED a"]);
+    const b = await pods.get("default", "b");
+    await pods.delete(b!);
+    await next();
+    assert.deepEqual(taken, ["ADDED a", "ADDED b"]);
+    await next();
+    assert.deepEqual(taken, ["ADDED a", "ADDED b", "DELETED b"]);
+    await next();
+    await pods.create(pod("c"));
+    assert.equal(taken.at(-1), "ADDED c");
+    assert.deepEqual(others.texts(), taken);
+    busy.abort.abort();
+    assert.equal(await busy.ended, "aborted");
+  });
+  it("deliver the state they begin with as fast as it is taken, and nothing twice", async (t) => {
+    const { pods } = open(t);
+    for (const name of ["a", "b", "c"]) await pods.create(pod(name));
+    const taken: string[] = [];
+    const gates: (() => void)[] = [];
+    const seen = follow(pods, {
+      onEvent({ type, entry, revision }) {
+        taken.push(`${type} ${entry.name}@${revision}`);
+        return new Promise<void>((resolve) => gates.push(resolve));
+      },
+    });
+    while (taken.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    // What changes meanwhile comes behind the state as it was.
+    const b = await pods.update((await pods.get("default", "b"))!, pod("b", "n1"));
+    while (taken.length < 4) {
+      gates.shift()?.();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    assert.deepEqual(
+      taken.map((text) => text.replace(/@.*/, "")),
+      ["ADDED a", "ADDED b", "ADDED c", "MODIFIED b"],
+    );
+    assert.equal(taken[3], `MODIFIED b@${b.revision}`);
+    assert.ok(seen.progress.length === 1 && seen.progress[0]! < b.revision);
+  });
+  it("cut off slow and failing consumers without harm to others", async (t) => {
+    const { pods, clock } = open(t, { history: { maxEvents: 2 } });
     await pods.ready();
-    const slow = follow(pods, { fromRevision: 1, onEvent: () => false });
+    let free = () => {};
+    const late = follow(pods, { fromRevision: 1, onEvent: () => new Promise<void>((resolve) => (free = resolve)) });
+    const stuck = follow(pods, { fromRevision: 1, onEvent: () => new Promise<void>(() => undefined) });
     const failing = follow(pods, {
       fromRevision: 1,
       onEvent() {
@@ -349,10 +408,15 @@ describe("watches", () => {
       },
     });
     const healthy = follow(pods, { fromRevision: 1 });
-    await pods.create(pod("a"));
-    assert.equal(await slow.ended, "slow");
+    for (const name of ["a", "b", "c"]) await pods.create(pod(name));
     assert.equal(await failing.ended, "error");
-    assert.deepEqual(healthy.texts(), ["ADDED a"]);
+    assert.equal(pods.watching(), 3, "two events behind is not too slow");
+    await pods.create(pod("d"));
+    free();
+    assert.equal(await late.ended, "slow");
+    await clock.advance(60_000);
+    assert.equal(await stuck.ended, "slow");
+    assert.deepEqual(healthy.texts(), ["ADDED a", "ADDED b", "ADDED c", "ADDED d"]);
   });
   it("report progress about once a minute", async (t) => {
     const { pods, clock, cacher } = open(t);

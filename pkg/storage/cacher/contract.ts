@@ -69,10 +69,11 @@ export interface CacheWatchOptions {
   readonly fromRevision?: number;
   readonly signal: AbortSignal;
   /**
-   * Called synchronously with each event in order. Return false when the consumer cannot take more: the watch is then
-   * cut off and `onEnd` is called with reason "slow".
+   * Called synchronously with each event in order. Who answers with a promise is busy until it resolves: the next event
+   * waits for that where all watches find it, in the recent history. A watch that this history has left behind is cut
+   * off, and `onEnd` is called with reason "slow".
    */
-  onEvent(event: CacheEvent): boolean;
+  onEvent(event: CacheEvent): Promise<void> | undefined;
   /** All events up to `revision` have been delivered (after the initial state, then at most about once a minute). */
   onProgress?(revision: number): void;
   onEnd(reason: "aborted" | "slow" | "expired" | "error", error?: Error): void;

@@ -1,4 +1,13 @@
 import type { CacheEvent } from "./contract.ts";
+import type { Entry } from "./entry.ts";
+
+/** A CacheEvent whose entries are ours. */
+export interface EntryEvent extends CacheEvent {
+  readonly entry: Entry;
+  readonly previous: Entry | undefined;
+  /** Counts the events of one resource; several may share a revision. */
+  readonly sequence: number;
+}
 
 export interface EventRingLimits {
   readonly maxEvents: number;
@@ -8,15 +17,18 @@ export interface EventRingLimits {
 /** The latest events of one resource, bounded in number and bytes, for watches that start in the recent past. */
 export class EventRing {
   readonly #limits: EventRingLimits;
-  #events: CacheEvent[] = [];
+  #events: EntryEvent[] = [];
   #head = 0;
   #bytes = 0;
   #start: number;
   #evicted = false;
+  /** Of the latest event. */
+  #sequence: number;
 
-  /** `start`: revision of the state before the first event. */
-  constructor(start: number, limits: EventRingLimits) {
+  /** `start` and `sequence`: of the state before the first event. */
+  constructor(start: number, sequence: number, limits: EventRingLimits) {
     this.#start = start;
+    this.#sequence = sequence;
     this.#limits = limits;
   }
   /** Every event of the resource with a greater revision is here. */
@@ -27,14 +39,15 @@ export class EventRing {
   get evicted(): boolean {
     return this.#evicted;
   }
-  push(event: CacheEvent): void {
+  push(event: EntryEvent): void {
     this.#events.push(event);
+    this.#sequence = event.sequence;
     this.#bytes += event.entry.json.length;
     while (this.#events.length - this.#head > this.#limits.maxEvents || this.#bytes > this.#limits.maxBytes)
       this.#evict();
   }
   /** Events with a revision greater than `revision` (which is not below `start`), oldest first. */
-  after(revision: number): readonly CacheEvent[] {
+  after(revision: number): readonly EntryEvent[] {
     let low = this.#head;
     let high = this.#events.length;
     while (low < high) {
@@ -43,6 +56,14 @@ export class EventRing {
       else high = middle;
     }
     return this.#events.slice(low);
+  }
+  /** Whether every event behind the sequence is still here. */
+  reaches(sequence: number): boolean {
+    return this.#sequence - sequence <= this.#events.length - this.#head;
+  }
+  /** The events behind a sequence that the ring reaches, oldest first. */
+  behind(sequence: number): readonly EntryEvent[] {
+    return this.#events.slice(this.#events.length - (this.#sequence - sequence));
   }
 
   #evict(): void {

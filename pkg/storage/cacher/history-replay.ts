@@ -6,6 +6,8 @@ import type { Entry } from "./entry.ts";
 import type { ResourceState } from "./resource-state.ts";
 import type { Watcher } from "./watcher-set.ts";
 
+/** Who takes nothing for so long has to make room for other readers of history. */
+const MAX_BUSY_MS = 10_000;
 /** When the store has not said by then that nothing is missing, it is made to. */
 const NUDGE_MS = 100;
 
@@ -56,7 +58,9 @@ async function replay(
       for (const event of batch.events) {
         if (!event.key.startsWith(state.prefix)) continue;
         const change = await eventOf(cacher, state, latest, event);
-        if (change !== undefined && concerns(watcher, change)) watcher.deliver(change);
+        if (change === undefined || !watcher.concerns(change)) continue;
+        const busy = watcher.deliver(change);
+        if (busy !== undefined) await inTime(cacher, watcher, busy);
       }
       if (watcher.ended || join(batch.revision)) return;
     }
@@ -66,11 +70,17 @@ async function replay(
   }
 }
 
-function concerns(watcher: Watcher, change: CacheEvent): boolean {
-  return (
-    watcher.selects(change.entry as Entry) ||
-    (change.previous !== undefined && watcher.selects(change.previous as Entry))
-  );
+async function inTime(cacher: Cacher, watcher: Watcher, busy: Promise<void>): Promise<void> {
+  const late = Promise.withResolvers<void>();
+  const cancel = cacher.clock.schedule(MAX_BUSY_MS, () => {
+    watcher.end("slow");
+    late.resolve();
+  });
+  try {
+    await Promise.race([busy, late.promise]);
+  } finally {
+    cancel();
+  }
 }
 
 /** The event with what was there before, which the store's history has to be asked for once per key. */

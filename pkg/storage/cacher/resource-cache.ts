@@ -14,7 +14,7 @@ import { type EncodedValue, encodeValue, Slab } from "./encode.ts";
 import { Entry, type ValueSource } from "./entry.ts";
 import { replayHistory } from "./history-replay.ts";
 import { type IndexFunction, ResourceState } from "./resource-state.ts";
-import { type EntryEvent, Watcher } from "./watcher-set.ts";
+import { Watcher } from "./watcher-set.ts";
 
 export interface ResourceOptions {
   /** Key prefix, e.g. "/registry/pods/"; the root and the closing slash are added where they are missing. */
@@ -188,7 +188,7 @@ export class CachedResource implements ResourceCache {
   reportProgress(): void {
     if (this.#arrived !== undefined) return;
     const revision = this.#revision();
-    this.#state.watchers.forEach((watcher) => watcher.progress(revision));
+    this.#state.watchers.forEach((watcher) => watcher.look(revision, this.#state.ring));
   }
 
   #applyNow(event: StoreEvent): void {
@@ -196,7 +196,10 @@ export class CachedResource implements ResourceCache {
     let entry: Entry | undefined;
     if (event.value !== undefined) {
       let source: ValueSource | undefined;
-      for (const write of pending ?? []) if (write.value === event.value) source = write.source;
+      // A store in the same process hands back the value itself, another one its bytes.
+      for (const { value, source: known } of pending ?? []) {
+        if (value !== undefined && (value === event.value || Buffer.compare(value, event.value) === 0)) source = known;
+      }
       entry = this.#entryOf(event.key, event.value, event.modRevision, source);
       if (entry === undefined) return;
     }
@@ -328,14 +331,7 @@ export class CachedResource implements ResourceCache {
     await this.#settle(fromRevision === undefined ? "consistent" : "any");
     if (watcher.ended) return;
     if (fromRevision === undefined) {
-      this.#enrol(watcher);
-      const { revision } = this.#state;
-      const { namespace, name, index } = watcher.options;
-      this.#state.visit({ namespace, name, index }, (entry) => {
-        watcher.deliver({ type: "ADDED", entry, previous: undefined, revision: entry.revision });
-        return !watcher.ended;
-      });
-      watcher.progress(Math.max(revision, this.#cacher.progress.revision));
+      await this.#startWithState(watcher);
       return;
     }
     if (fromRevision >= this.#state.ring.start) {
@@ -350,19 +346,34 @@ export class CachedResource implements ResourceCache {
       return true;
     });
   }
+  /** Delivers the present state, as fast as it is taken, and then what has happened since. */
+  async #startWithState(watcher: Watcher): Promise<void> {
+    const { namespace, name, index } = watcher.options;
+    const revision = this.#revision();
+    const entries: Entry[] = [];
+    this.#state.visit({ namespace, name, index }, (entry) => void entries.push(entry));
+    this.#enrol(watcher, this.#state.sequence);
+    for (const entry of entries) {
+      const busy = watcher.deliver({ type: "ADDED", entry, previous: undefined, revision: entry.revision });
+      if (busy !== undefined) await busy;
+      if (watcher.ended) return;
+    }
+    watcher.progress(revision);
+    watcher.follow(this.#state.ring);
+  }
   /** Delivers what the ring has behind `revision`, and then what comes. */
   #join(watcher: Watcher, revision: number): void {
-    const missed = this.#state.ring.after(revision) as readonly EntryEvent[];
-    for (const event of missed) watcher.offer(event);
-    this.#enrol(watcher);
+    const missed = this.#state.ring.after(revision);
+    this.#enrol(watcher, this.#state.sequence - missed.length);
+    watcher.follow(this.#state.ring);
   }
-  #enrol(watcher: Watcher): void {
+  #enrol(watcher: Watcher, sequence: number): void {
     if (watcher.ended) return;
     if (this.#abort.signal.aborted) {
       watcher.end("aborted");
       return;
     }
-    watcher.sequence = this.#state.sequence;
+    watcher.sequence = sequence;
     this.#state.watchers.add(watcher);
   }
 

@@ -4,8 +4,8 @@ import { SortedMap } from "../sorted-map.ts";
 import type { StoreEvent } from "../store.ts";
 import type { CacheListOptions } from "./contract.ts";
 import { Entry, type EntryPlace, NO_INDEX_VALUES, type ValueSource } from "./entry.ts";
-import { EventRing, type EventRingLimits } from "./event-ring.ts";
-import { type EntryEvent, WatcherSet } from "./watcher-set.ts";
+import { type EntryEvent, EventRing, type EventRingLimits } from "./event-ring.ts";
+import { WatcherSet } from "./watcher-set.ts";
 
 /** Values under which an index files an object; undefined or an empty array: under none. */
 export type IndexFunction = (object: Readonly<KubeObject>) => string | readonly string[] | undefined;
@@ -46,7 +46,7 @@ export class ResourceState {
     this.#indexes = names.map(() => new Map<string, Map<string, Entry>>());
     this.watchers = new WatcherSet(names);
     this.#ringLimits = options.ringLimits;
-    this.ring = new EventRing(0, options.ringLimits);
+    this.ring = new EventRing(0, 0, options.ringLimits);
   }
   keyOf(namespace: string, name: string): string {
     return this.#namespaced ? `${this.prefix}${namespace}/${name}` : `${this.prefix}${name}`;
@@ -73,7 +73,7 @@ export class ResourceState {
     for (const entry of entries) this.#put(entry, undefined);
     this.revision = revision;
     this.loadedRevision = revision;
-    this.ring = new EventRing(revision, this.#ringLimits);
+    this.ring = new EventRing(revision, this.sequence, this.#ringLimits);
   }
   /** Applies one event and tells its audience; returns the entry that it left. */
   apply(event: StoreEvent, entry: Entry | undefined): Entry | undefined {
@@ -119,13 +119,13 @@ export class ResourceState {
   }
   /** One object as it was at `revision`, which is not below the ring's start. */
   entryAt(key: string, revision: number): Entry | undefined {
-    const change = (this.ring.after(revision) as readonly EntryEvent[]).find((event) => event.entry.key === key);
+    const change = this.ring.after(revision).find((event) => event.entry.key === key);
     return change === undefined ? this.entries.get(key) : change.previous;
   }
   /** All entries as they were at `revision`, which is not below the ring's start, in key order. */
   entriesAt(revision: number): Entry[] {
     const changed = new Map<string, Entry | undefined>();
-    for (const event of this.ring.after(revision) as readonly EntryEvent[]) {
+    for (const event of this.ring.after(revision)) {
       if (!changed.has(event.entry.key)) changed.set(event.entry.key, event.previous);
     }
     const entries: Entry[] = [];

@@ -36,7 +36,7 @@ function follow(t: TestContext, pods: ResourceCache, fromRevision?: number) {
       seen.push(`${event.type} ${event.entry.name}@${event.revision}`);
       revisions.push(event.revision);
       wake();
-      return true;
+      return undefined;
     },
     onEnd: () => wake(),
   });

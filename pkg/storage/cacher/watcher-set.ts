@@ -1,13 +1,7 @@
 import type { CacheEvent, CacheWatchOptions } from "./contract.ts";
 import type { Entry, IndexValues } from "./entry.ts";
+import type { EntryEvent, EventRing } from "./event-ring.ts";
 
-/** A CacheEvent whose entries are ours. */
-export interface EntryEvent extends CacheEvent {
-  readonly entry: Entry;
-  readonly previous: Entry | undefined;
-  /** Counts the events of one resource; several may share a revision. */
-  readonly sequence: number;
-}
 export type EndReason = Parameters<CacheWatchOptions["onEnd"]>[0];
 
 /** One watch: what it selects, and delivery with its ends. */
@@ -15,11 +9,15 @@ export class Watcher {
   readonly options: CacheWatchOptions;
   /** Position of `options.index` in the resource's index list, or -1. */
   readonly indexAt: number;
-  /** Events up to this sequence have been delivered or do not concern it. */
+  /** Events up to this sequence have been delivered, do not concern it, or are contained in what it began with. */
   sequence = 0;
   /** Events up to this revision are older than what was asked for. */
   readonly #afterRevision: number;
   readonly #onAbort: () => void;
+  /** Where it finds what it has not been told; known once it follows. */
+  #ring: EventRing | undefined;
+  /** Takes events as they happen, because it is up to date and its consumer is not busy. */
+  #current = false;
   #ended = false;
   onRemoved: (() => void) | undefined;
 
@@ -39,30 +37,67 @@ export class Watcher {
     if (name !== undefined && entry.name !== name) return false;
     return index === undefined || this.indexAt < 0 || entry.indexValues[this.indexAt]!.includes(index.value);
   }
-  /** Delivers the event if it is selected, before or after the change, and new to this watcher. */
-  offer(event: EntryEvent): void {
-    if (this.#ended || event.sequence <= this.sequence) return;
-    this.sequence = event.sequence;
-    if (this.selects(event.entry) || (event.previous !== undefined && this.selects(event.previous)))
-      this.deliver(event);
+  /** Is the object selected, before or after the change? */
+  concerns({ entry, previous }: CacheEvent): boolean {
+    return this.selects(entry as Entry) || (previous !== undefined && this.selects(previous as Entry));
   }
-  deliver(event: CacheEvent): void {
-    if (this.#ended || event.revision <= this.#afterRevision) return;
+  /** From now on: first what the ring has behind the sequence, then each event as it happens. */
+  follow(ring: EventRing): void {
+    this.#ring = ring;
+    this.#catchUp(ring);
+  }
+  /** Delivers what has just happened, unless the watcher is not there yet. */
+  offer(event: EntryEvent): void {
+    if (!this.#current || event.sequence <= this.sequence) return;
+    this.sequence = event.sequence;
+    if (!this.concerns(event)) return;
+    const busy = this.deliver(event);
+    if (busy === undefined) return;
+    this.#current = false;
+    busy.then(
+      () => this.#catchUp(this.#ring!),
+      (error: unknown) => this.#failed(error),
+    );
+  }
+  /** Hands over an event; returns what has to be waited for before the next one. */
+  deliver(event: CacheEvent): Promise<void> | undefined {
+    if (this.#ended || event.revision <= this.#afterRevision) return undefined;
     try {
-      if (!this.options.onEvent(event)) this.end("slow");
-    } catch (cause) {
-      this.end("error", cause instanceof Error ? cause : new Error("the watcher failed", { cause }));
+      return this.options.onEvent(event);
+    } catch (error) {
+      this.#failed(error);
+      return undefined;
     }
   }
+  /** Everything up to the revision has been delivered. */
   progress(revision: number): void {
     if (!this.#ended && revision >= this.#afterRevision) this.options.onProgress?.(revision);
+  }
+  /** Called now and then. `ring` is the recent history. */
+  look(revision: number, ring: EventRing): void {
+    if (this.#current) this.progress(revision);
+    else if (!ring.reaches(this.sequence)) this.end("slow");
   }
   end(reason: EndReason, error?: Error): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#current = false;
     this.options.signal.removeEventListener("abort", this.#onAbort);
     this.onRemoved?.();
     this.options.onEnd(reason, error);
+  }
+
+  #catchUp(ring: EventRing): void {
+    if (this.#ended) return;
+    if (!ring.reaches(this.sequence)) {
+      this.end("slow");
+      return;
+    }
+    this.#current = true;
+    for (const event of ring.behind(this.sequence)) this.offer(event);
+  }
+  #failed(cause: unknown): void {
+    this.end("error", cause instanceof Error ? cause : new Error("the watcher failed", { cause }));
   }
 }
 

@@ -1,6 +1,6 @@
 import type { ApiRequest, ApiResponse, ResponseStream } from "../../contract.ts";
-import { MAX_BUFFERED_BYTES } from "../body-reader.ts";
 import type { LiveRequests } from "../live-requests.ts";
+import { MAX_UNSENT_BYTES } from "../writable-response.ts";
 import type { Http2Connection } from "./connection.ts";
 import { RequestBody } from "./request-body.ts";
 
@@ -49,7 +49,7 @@ export class Exchange implements ApiRequest, ApiResponse, ResponseStream {
   #first = 0;
   #offset = 0;
   queuedBytes = 0;
-  /** An answer that was sent at once: unlike a stream's producer, nobody notices when it is not read. */
+  /** An answer that was sent at once, in parts that mean nothing. */
   #whole = false;
   #queuedAtLook = 0;
   #looksWithoutProgress = 0;
@@ -146,7 +146,7 @@ export class Exchange implements ApiRequest, ApiResponse, ResponseStream {
       this.queuedBytes += chunk.length;
       if (!this.ready) this.#connection.hasData(this);
     }
-    return this.queuedBytes <= MAX_BUFFERED_BYTES;
+    return this.queuedBytes <= MAX_UNSENT_BYTES;
   }
   drained(): Promise<void> {
     if (this.closed || this.queuedBytes <= DRAINED_BYTES) return Promise.resolve();
@@ -174,6 +174,18 @@ export class Exchange implements ApiRequest, ApiResponse, ResponseStream {
     }
     return true;
   }
+  /**
+   * How much of what is queued makes the next frame, of at most `most` bytes: what was written at once (an event of a
+   * watch) arrives at once where it can, which spares readers putting it together.
+   */
+  frameBytes(most: number): number {
+    if (this.queuedBytes <= most || this.#whole) return Math.min(this.queuedBytes, most);
+    let next = this.#first;
+    let bytes = this.#queue[next]!.length - this.#offset;
+    if (bytes > most) return most;
+    for (; bytes + this.#queue[next + 1]!.length <= most; next++) bytes += this.#queue[next + 1]!.length;
+    return bytes;
+  }
   /** Moves up to `most` queued bytes into `out`; returns how many. */
   take(out: Buffer, start: number, most: number): number {
     let at = start;
@@ -200,9 +212,12 @@ export class Exchange implements ApiRequest, ApiResponse, ResponseStream {
     if (this.#waiting !== undefined && this.queuedBytes <= DRAINED_BYTES) this.#release();
     return most;
   }
-  /** To be asked at regular times: how often in a row nothing of a whole answer had been taken. */
+  /**
+   * To be asked at regular times: how often in a row nothing of an answer had been taken that has been queued to its
+   * end. Before that, the producer notices.
+   */
   stalledFor(): number {
-    const stuck = this.#whole && this.queuedBytes > 0 && this.queuedBytes === this.#queuedAtLook;
+    const stuck = this.finishing && this.queuedBytes > 0 && this.queuedBytes === this.#queuedAtLook;
     this.#looksWithoutProgress = stuck ? this.#looksWithoutProgress + 1 : 0;
     this.#queuedAtLook = this.queuedBytes;
     return this.#looksWithoutProgress;

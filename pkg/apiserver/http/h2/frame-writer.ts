@@ -13,9 +13,6 @@ import {
   writeFrameHead,
 } from "./protocol.ts";
 
-/** Below this a frame is put off to the next write, unless it is all there is to send. */
-const MIN_PIECE_BYTES = 1024;
-
 /**
  * What one connection sends. Frames of one turn of the event loop leave in one write; bodies stay where they are (most
  * are cached objects) until there is room for them, so that neither a large list nor a slow reader costs memory.
@@ -122,19 +119,17 @@ export class FrameWriter {
         next++;
         continue;
       }
-      const space = WRITE_BYTES - at - FRAME_HEAD_BYTES;
       // A peer that takes back window it has given makes it negative (section 6.9.2); an end without data needs none.
       const window = Math.max(0, Math.min(exchange.sendWindow, this.#window));
-      const allowed = Math.min(queuedBytes, MIN_MAX_FRAME_BYTES, window);
-      if (space < Math.min(allowed, MIN_PIECE_BYTES) || space < 0) break;
-      if (allowed === 0 && queuedBytes > 0) {
+      const length = exchange.frameBytes(Math.min(MIN_MAX_FRAME_BYTES, window));
+      if (at + FRAME_HEAD_BYTES + length > WRITE_BYTES) break;
+      if (length === 0 && queuedBytes > 0) {
         // All of them wait for the connection's window, or only this one for its own, which brings it back.
         if (this.#window <= 0) break;
         exchange.ready = false;
         next++;
         continue;
       }
-      const length = Math.min(allowed, space);
       const last = exchange.finishing && length === queuedBytes;
       writeFrameHead(out, at, length, FrameType.Data, last ? Flag.EndStream : 0, exchange.id);
       at += FRAME_HEAD_BYTES;

@@ -371,6 +371,19 @@ test("an answer that nobody takes is not kept for ever, unlike one that is a str
   client.close();
 });
 
+test("what is written at once arrives in one frame, where it fits", async () => {
+  streaming = Promise.withResolvers();
+  const client = new RawClient(...hello, whole(1, at("/stream")));
+  const stream = await streaming.promise;
+  await client.sees("data 1 100");
+  for (const size of [9000, 9000, 7000, 500, 20_000]) stream.write(Buffer.alloc(size));
+  stream.end();
+  await client.sees("data 1 3616 end");
+  const frames = client.seen.filter((note) => note.startsWith("data 1")).slice(1);
+  assert.deepEqual(frames, ["data 1 9000", "data 1 16000", "data 1 500", "data 1 16384", "data 1 3616 end"]);
+  client.close();
+});
+
 test("an idle connection is told goodbye", async () => {
   const client = new RawClient(...hello, whole(1, GET));
   await client.sees(":status 1 200");
