@@ -55,7 +55,7 @@ export async function buildApiServer(deps: BuildDeps): Promise<ApiServer> {
     registry,
     ...gatekeepers,
     componentProbes: deps.componentProbes,
-    metrics: async () => metrics() + (await processMetrics()),
+    metrics: async () => metrics() + (await processMetrics()) + (await deps.loopsMetrics()),
     services: {
       clusterCidrs: flags["service-cluster-ip-range"],
       nodePortRange: portRange(flags["service-node-port-range"]),

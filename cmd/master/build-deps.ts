@@ -24,6 +24,8 @@ export interface BuildDeps {
   readonly componentProbes: ReadonlyMap<string, () => string | undefined>;
   /** Paths of this program's own. */
   readonly ownPaths: readonly NonResourceHandler[];
+  /** The scheduler's part of /metrics. */
+  readonly loopsMetrics: () => Promise<string>;
 }
 
 /** Views on what is stored, for those who decide about requests. */

@@ -1,17 +1,37 @@
 import { badRequest, isStatusError, notFound, serviceUnavailable } from "#pkg/apimachinery/index.ts";
-import type { NonResourceHandler } from "#pkg/apiserver/index.ts";
-import { createClient, http2Transport, loadKubeconfig } from "#pkg/client/index.ts";
+import { leases } from "#pkg/api/refs.ts";
+import type { ApiResponse } from "#pkg/apiserver/index.ts";
+import { type Client, type ConnectionConfig, createClient, http2Transport, loadKubeconfig } from "#pkg/client/index.ts";
 import { UsageError } from "#pkg/config/index.ts";
 import type { Explanation } from "#pkg/scheduler/index.ts";
-import { RealClock, formatTime } from "#pkg/util/index.ts";
+import { type Clock, RealClock, formatTime } from "#pkg/util/index.ts";
 import { VERSION } from "../common/program.ts";
 import type { LoopsThread } from "./loops-thread.ts";
+
+/** A scheduler with a server of its own says in its Lease where that is and which CA vouches for it. */
+export const SCHEDULER_LEASE = { namespace: "kube-system", name: "kube-scheduler" };
+export const SERVED_URL = "kubits.io/scheduler-url";
+export const SERVED_CA = "kubits.io/scheduler-ca";
+
+/** Where a scheduler is served. */
+export interface ServedAt {
+  readonly url: string;
+  readonly ca: string;
+}
+/** What it takes to be asked for an explanation over any server. */
+export interface Explained {
+  readonly request: { readonly method: string };
+  readonly target: { readonly path: string };
+  readonly response: Pick<ApiResponse, "send">;
+}
 
 /** GET PREFIX/<namespace>/<pod>; RBAC's nonResourceURLs decide who may. */
 const PREFIX = "/debug/scheduling/";
 
 /** Serves what the scheduler of this process says of a pod. */
-export function serveExplanations(loops: () => Pick<LoopsThread, "explain"> | undefined): NonResourceHandler {
+export function serveExplanations(
+  loops: () => Pick<LoopsThread, "explain"> | undefined,
+): (context: Explained) => Promise<boolean> {
   return async ({ request, response, target }) => {
     if (request.method !== "GET" || !target.path.startsWith(PREFIX)) return false;
     const words = target.path.slice(PREFIX.length).split("/");
@@ -39,11 +59,39 @@ export async function explainScheduling(kubeconfig: string, pod: string): Promis
   const transport = http2Transport({ ...config, clock });
   try {
     const client = createClient(transport, { userAgent: `kubits-master/${VERSION}` });
-    const path = pod.split("/").map(encodeURIComponent).join("/");
-    return describeExplanation(await client.raw<Explanation>("GET", `${PREFIX}${path}`));
+    const path = PREFIX + pod.split("/").map(encodeURIComponent).join("/");
+    return describeExplanation(
+      await client.raw<Explanation>("GET", path).catch(async (error: unknown) => {
+        if (!isStatusError(error) || error.code !== 503) throw error;
+        const elsewhere = await servedAt(client);
+        if (elsewhere === undefined) throw error;
+        return askThere(config, elsewhere, clock, path);
+      }),
+    );
   } catch (error) {
     if (isStatusError(error)) throw new UsageError(error.message);
     throw error;
+  } finally {
+    transport.close();
+  }
+}
+
+async function servedAt(client: Client): Promise<ServedAt | undefined> {
+  const { metadata } = await client.get(leases, SCHEDULER_LEASE);
+  const { [SERVED_URL]: url, [SERVED_CA]: ca } = metadata.annotations ?? {};
+  return url === undefined || ca === undefined ? undefined : { url, ca };
+}
+
+/** Asks a scheduler's own server as the same user. Only certificates are shown there: a token could be used again. */
+async function askThere(
+  { cert, certFile, key, keyFile }: ConnectionConfig,
+  { url, ca }: ServedAt,
+  clock: Clock,
+  path: string,
+): Promise<Explanation> {
+  const transport = http2Transport({ server: url, ca, cert, certFile, key, keyFile, clock });
+  try {
+    return await createClient(transport, { userAgent: `kubits-master/${VERSION}` }).raw<Explanation>("GET", path);
   } finally {
     transport.close();
   }

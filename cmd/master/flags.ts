@@ -257,6 +257,12 @@ export const masterFlags = defineFlags({
     help: "KubeSchedulerConfiguration in YAML: profiles, plugins, extenders. --config may name one, too.",
     section: "Controllers",
   },
+  "scheduler-secure-port": {
+    type: "integer",
+    default: 10259,
+    help: "HTTPS port of a scheduler that runs without an API server: health, metrics, /configz, explanations; 0: none.",
+    section: "Controllers",
+  },
   "scheduler-plugins": {
     type: "strings",
     default: [],

@@ -3,7 +3,8 @@ import type { ApiHandler } from "#pkg/apiserver/index.ts";
 import { servePort } from "#pkg/apiserver/index.ts";
 import type { UserInfo } from "#pkg/apimachinery/index.ts";
 import type { Logger } from "#pkg/util/index.ts";
-import type { ExplainReply, WorkerCommand, WorkerInput } from "./worker.ts";
+import type { Explanation } from "#pkg/scheduler/index.ts";
+import type { WorkerCommand, WorkerInput, WorkerReply } from "./worker.ts";
 
 const SERVICE_ACCOUNT = /^system:serviceaccount:([^:]+):[^:]+$/;
 
@@ -20,7 +21,9 @@ export interface LoopsThread {
   /** Resolves when the thread has ended; rejects when it crashed. */
   readonly ended: Promise<void>;
   /** What the scheduler says of a pod ("namespace/name"); "elsewhere" when no scheduler runs or leads here. */
-  explain(pod: string): Promise<ExplainReply["explanation"]>;
+  explain(pod: string): Promise<Explanation | "elsewhere" | undefined>;
+  /** The scheduler's metrics as Prometheus text; "" when it does not run here. */
+  metrics(): Promise<string>;
   /** Asks it to end in order. */
   stop(): void;
   /** Ends it at once; harmless when it has ended. */
@@ -34,13 +37,23 @@ export function startLoopsThread(handler: ApiHandler, input: Omit<WorkerInput, "
   const worker = new Worker(workerEntry(), { workerData, transferList: [port2], name: "loops" });
   const stopServing = servePort(handler, port1, identityOf);
   let running = true;
-  const asked = new Map<number, (explanation: ExplainReply["explanation"]) => void>();
+  const asked = new Map<number, (answer: WorkerReply["answer"]) => void>();
   let questions = 0;
   const command = (message: WorkerCommand) => worker.postMessage(message);
-  worker.on("message", (message: ExplainReply) => {
-    asked.get(message.id)?.(message.explanation);
-    asked.delete(message.id);
+  worker.on("message", ({ id, answer }: WorkerReply) => {
+    asked.get(id)?.(answer);
+    asked.delete(id);
   });
+  const ask = (question: (id: number) => WorkerCommand) =>
+    new Promise<WorkerReply["answer"]>((resolve) => {
+      if (!running) {
+        resolve(undefined);
+        return;
+      }
+      const id = questions++;
+      asked.set(id, resolve);
+      command(question(id));
+    });
   const ended = new Promise<void>((resolve, reject) => {
     worker.on("error", (error) => {
       log.error({ err: error }, "The thread of scheduler and controllers crashed");
@@ -48,7 +61,8 @@ export function startLoopsThread(handler: ApiHandler, input: Omit<WorkerInput, "
     });
     worker.on("exit", () => {
       running = false;
-      for (const answer of asked.values()) answer("elsewhere");
+      for (const answer of asked.values()) answer(undefined);
+      asked.clear();
       stopServing();
       resolve();
     });
@@ -58,16 +72,11 @@ export function startLoopsThread(handler: ApiHandler, input: Omit<WorkerInput, "
       return running;
     },
     ended,
-    explain: (pod) =>
-      new Promise((resolve) => {
-        if (!running) {
-          resolve("elsewhere");
-          return;
-        }
-        const id = questions++;
-        asked.set(id, resolve);
-        command({ type: "explain", id, pod });
-      }),
+    explain: async (pod) =>
+      running
+        ? ((await ask((id) => ({ type: "explain", id, pod }))) as Explanation | "elsewhere" | undefined)
+        : "elsewhere",
+    metrics: async () => String((await ask((id) => ({ type: "metrics", id }))) ?? ""),
     stop: () => command({ type: "stop" }),
     terminate: async () => void (await worker.terminate()),
   };

@@ -13,6 +13,7 @@ import { DnsServiceController } from "#pkg/dns/index.ts";
 import { createScheduler, parseSchedulerConfiguration } from "#pkg/scheduler/index.ts";
 import type { Explanation } from "#pkg/scheduler/index.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
+import { SCHEDULER_LEASE, SERVED_CA, SERVED_URL, type ServedAt } from "./explain.ts";
 import { type SchedulerSettings, loadPlugins } from "./scheduler-config.ts";
 
 /** What the control loops need to know; plain data, so that it can cross to a worker thread. */
@@ -36,12 +37,15 @@ export interface LoopsDeps {
   readonly random: Random;
   readonly log: Logger;
   /** Told of the scheduler while it runs here, undefined when it has stopped. */
-  readonly onScheduler?: (scheduler: Explainer | undefined) => void;
+  readonly onScheduler?: (scheduler: RunningScheduler | undefined) => void;
+  /** Where the scheduler of this process can be asked, when it has a server of its own. */
+  readonly schedulerServedAt?: ServedAt;
 }
 
 /** What others in this process ask of the scheduler. */
-export interface Explainer {
+export interface RunningScheduler {
   explain(key: string): Explanation | undefined;
+  metrics(): Promise<string>;
 }
 
 const SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:kube-system:";
@@ -59,6 +63,7 @@ async function elected(
   client: Client,
   signal: AbortSignal,
   lead: (signal: AbortSignal) => Promise<void>,
+  annotations?: Readonly<Record<string, string | undefined>>,
 ): Promise<void> {
   if (!deps.config.leaderElect) return lead(signal);
   const identity = `${hostname()}_${randomUUID()}`;
@@ -71,6 +76,7 @@ async function elected(
       clock,
       random,
       log,
+      ...(annotations === undefined ? {} : { annotations }),
       ...LEADER_TIMES,
     });
     await elector.run(signal, lead);
@@ -121,7 +127,7 @@ async function runScheduler(deps: LoopsDeps, signal: AbortSignal): Promise<void>
   const plugins = await loadPlugins(pluginModules);
   const { clock, random, log } = deps;
   const client = deps.clientAs("system:kube-scheduler");
-  await elected(deps, "kube-scheduler", client, signal, async (leading) => {
+  const lead = async (leading: AbortSignal) => {
     const informers = createInformerFactory({ client, clock, random, log });
     const recorder = createEventRecorder({
       client,
@@ -135,7 +141,9 @@ async function runScheduler(deps: LoopsDeps, signal: AbortSignal): Promise<void>
     deps.onScheduler?.(scheduler);
     await runAll([scheduler], log, leading);
     deps.onScheduler?.(undefined);
-  });
+  };
+  const { url, ca } = deps.schedulerServedAt ?? {};
+  await elected(deps, SCHEDULER_LEASE.name, client, signal, lead, { [SERVED_URL]: url, [SERVED_CA]: ca });
 }
 
 /** Runs the scheduler and the controllers until the signal aborts. */

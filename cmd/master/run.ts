@@ -1,6 +1,6 @@
 import { type FlagValues, UsageError } from "#pkg/config/index.ts";
 import { startCompactor } from "#pkg/storage/index.ts";
-import { createClient, http2Transport, loadKubeconfig } from "#pkg/client/index.ts";
+import { type Client, createClient, http2Transport, loadKubeconfig } from "#pkg/client/index.ts";
 import { type Clock, type Logger, RealClock, SecureRandom, SpawnRunner, sleep } from "#pkg/util/index.ts";
 import { defaultAddress } from "../common/address.ts";
 import { notifyReady } from "../common/notify.ts";
@@ -8,10 +8,11 @@ import { type ProgramDescription, VERSION, runProgram } from "../common/program.
 import { aborted } from "../common/signals.ts";
 import { applyAddons } from "./addons.ts";
 import { buildApiServer } from "./apiserver.ts";
-import { explainScheduling, serveExplanations } from "./explain.ts";
+import { type ServedAt, explainScheduling, serveExplanations } from "./explain.ts";
 import { masterFlags } from "./flags.ts";
 import { makeJoinCommand } from "./join-command.ts";
-import type { LoopsConfig } from "./loops.ts";
+import type { LoopsConfig, RunningScheduler } from "./loops.ts";
+import { createProcessMetrics } from "./metrics.ts";
 import { type LoopsThread, startLoopsThread } from "./loops-thread.ts";
 import { ensurePki, firstServiceAddress, writeUserKubeconfig } from "./pki.ts";
 import { fileAsFlags, readSchedulerSettings } from "./scheduler-config.ts";
@@ -108,6 +109,7 @@ async function runWithApiServer(flags: Flags, clock: Clock, log: Logger, signal:
     cleanup,
     componentProbes,
     ownPaths: [serveExplanations(() => loops)],
+    loopsMetrics: () => loops?.metrics() ?? Promise.resolve(""),
   });
   cleanup.defer(() => apiServer.close());
   cleanup.defer(endBackground);
@@ -170,12 +172,50 @@ async function runLoopsAlone(flags: Flags, clock: Clock, log: Logger, signal: Ab
   // Loaded only here: next to an API server the loops live in a thread of their own.
   const { runLoops } = await import("./loops.ts");
   const transport = http2Transport({ ...(await loadKubeconfig(flags.kubeconfig)), clock });
-  const client = createClient(transport, { userAgent: `kubits-master/${VERSION}`, clock });
-  await runLoops(
-    { config: await loopsConfig(flags, undefined), clientAs: () => client, clock, random: new SecureRandom(), log },
+  try {
+    const client = createClient(transport, { userAgent: `kubits-master/${VERSION}`, clock });
+    const config = await loopsConfig(flags, undefined);
+    let scheduler: RunningScheduler | undefined;
+    const schedulerServedAt =
+      config.scheduler && flags["scheduler-secure-port"] !== 0
+        ? await serveSchedulerAlone(flags, client, config, () => scheduler, { clock, log, signal })
+        : undefined;
+    const onScheduler = (running: RunningScheduler | undefined) => (scheduler = running);
+    const deps = { config, clientAs: () => client, clock, random: new SecureRandom(), log, onScheduler };
+    await runLoops(schedulerServedAt === undefined ? deps : { ...deps, schedulerServedAt }, signal);
+  } finally {
+    transport.close();
+  }
+}
+
+async function serveSchedulerAlone(
+  flags: Flags,
+  client: Client,
+  { schedulerSettings: { configuration } }: LoopsConfig,
+  scheduler: () => RunningScheduler | undefined,
+  { clock, log, signal }: { clock: Clock; log: Logger; signal: AbortSignal },
+): Promise<ServedAt> {
+  const { serveScheduler } = await import("./scheduler-server.ts");
+  const { DEFAULT_CONFIGURATION, describeConfiguration, parseSchedulerConfiguration } =
+    await import("#pkg/scheduler/index.ts");
+  const parsed = configuration === undefined ? DEFAULT_CONFIGURATION : parseSchedulerConfiguration(configuration);
+  const own = flags["advertise-address"] === "" ? await defaultAddress(new SpawnRunner()) : flags["advertise-address"];
+  const served = await serveScheduler(
+    {
+      client,
+      clock,
+      log,
+      host: flags["bind-address"],
+      port: flags["scheduler-secure-port"],
+      address: own === "" ? "127.0.0.1" : own,
+      scheduler,
+      processMetrics: createProcessMetrics(),
+      configuration: describeConfiguration(parsed),
+    },
     signal,
   );
-  transport.close();
+  log.info({ url: served.url }, "The scheduler can be asked");
+  return served;
 }
 
 const PROGRAM: ProgramDescription<typeof masterFlags> = {

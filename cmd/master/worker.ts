@@ -8,7 +8,7 @@ import { RealClock, SecureRandom } from "#pkg/util/index.ts";
 import { createLogger } from "../common/logging.ts";
 import { VERSION } from "../common/program.ts";
 import type { Explanation } from "#pkg/scheduler/index.ts";
-import { type Explainer, type LoopsConfig, runLoops } from "./loops.ts";
+import { type LoopsConfig, type RunningScheduler, runLoops } from "./loops.ts";
 
 /** What the main thread passes to this thread. */
 export interface WorkerInput {
@@ -21,12 +21,12 @@ export interface WorkerInput {
 /** What the main thread says to this thread. */
 export type WorkerCommand =
   | { readonly type: "stop" }
-  | { readonly type: "explain"; readonly id: number; readonly pod: string };
-/** `explanation` is "elsewhere" when another process's scheduler leads. */
-export interface ExplainReply {
-  readonly type: "explained";
+  | { readonly type: "explain"; readonly id: number; readonly pod: string }
+  | { readonly type: "metrics"; readonly id: number };
+/** Undefined or no text: nothing is known; "elsewhere" when another process's scheduler leads. */
+export interface WorkerReply {
   readonly id: number;
-  readonly explanation: Explanation | undefined | "elsewhere";
+  readonly answer: Explanation | string | undefined;
 }
 
 const { config, verbosity, format, port } = workerData as WorkerInput;
@@ -47,18 +47,23 @@ function clientAs(user: string): Client {
   return client;
 }
 
-let scheduler: Explainer | undefined;
+let scheduler: RunningScheduler | undefined;
 main.on("message", (command: WorkerCommand) => {
   if (command.type === "stop") {
     abort.abort(new Error("kubits-master is shutting down"));
     return;
   }
-  const { id, pod } = command;
-  const explanation = scheduler === undefined ? "elsewhere" : scheduler.explain(pod);
-  main.postMessage({ type: "explained", id, explanation } satisfies ExplainReply);
+  const { id } = command;
+  const reply = (answer: WorkerReply["answer"]) => main.postMessage({ id, answer } satisfies WorkerReply);
+  if (command.type === "explain") reply(scheduler === undefined ? "elsewhere" : scheduler.explain(command.pod));
+  else
+    Promise.resolve(scheduler?.metrics()).then(reply, (err: unknown) => {
+      log.error({ err }, "Cannot render the scheduler's metrics");
+      reply(undefined);
+    });
 });
 const log = createLogger({ component: "kubits-master", verbosity, format });
-const onScheduler = (running: Explainer | undefined) => (scheduler = running);
+const onScheduler = (running: RunningScheduler | undefined) => (scheduler = running);
 await runLoops({ config, clientAs, clock, random: new SecureRandom(), log, onScheduler }, abort.signal);
 log.debug({}, "Scheduler and controllers have ended");
 connection.close();

@@ -49,6 +49,7 @@ export { RateLimitingQueue, type RateLimitingQueueOptions } from "./queue/rate-l
 export { type ReconcileLoopOptions, startReconciler } from "./queue/reconcile-loop.ts";
 export { Expectations } from "./expectations.ts";
 export { createEventRecorder, type EventRecorderOptions } from "./events/recorder.ts";
+export { DelegatedAuth, type DelegatedAuthDeps, type ReviewedAttributes } from "./delegated-auth.ts";
 export { LeaderElector, type LeaderElectorOptions } from "./leader-election.ts";
 export { retryOnConflict, waitFor, type WaitOptions, WaitTimeoutError } from "./wait.ts";
 export { mergePatch, patchDifference } from "./patch.ts";

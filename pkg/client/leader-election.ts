@@ -4,7 +4,7 @@ import { leases } from "#pkg/api/refs.ts";
 import type { Lease } from "#pkg/api/types/coordination-v1.ts";
 import { formatMicroTime, sleep, Wakeup } from "#pkg/util/index.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
-import type { Client } from "./contract.ts";
+import type { Client, Draft } from "./contract.ts";
 import { onAbort } from "./transport/abort.ts";
 
 export interface LeaderElectorOptions {
@@ -19,6 +19,8 @@ export interface LeaderElectorOptions {
   readonly leaseDurationMs?: number;
   readonly renewDeadlineMs?: number;
   readonly retryPeriodMs?: number;
+  /** What the lease says of its holder beyond its name; undefined removes what another holder said. */
+  readonly annotations?: Readonly<Record<string, string | undefined>>;
   /** Called whenever another (or the first) leader is seen. */
   readonly onNewLeader?: (identity: string) => void;
 }
@@ -204,12 +206,21 @@ export class LeaderElector {
       leaseTransitions: ours ? leaseTransitions : leaseTransitions + 1,
     };
     try {
-      this.#observe(await client.update(leases, { ...lease, spec }, { signal }));
+      this.#observe(
+        await client.update(leases, { ...lease, metadata: this.#described(lease.metadata), spec }, { signal }),
+      );
       return true;
     } catch (error) {
       if (isConflict(error)) return false;
       throw error;
     }
+  }
+
+  #described<M extends Draft<Lease>["metadata"]>(metadata: M): M {
+    const { annotations } = this.#options;
+    return annotations === undefined
+      ? metadata
+      : { ...metadata, annotations: { ...metadata.annotations, ...annotations } };
   }
 
   async #create(signal: AbortSignal): Promise<boolean> {
@@ -223,7 +234,7 @@ export class LeaderElector {
       leaseTransitions: 0,
     };
     try {
-      const metadata = { name: key.name, namespace: key.namespace };
+      const metadata = this.#described({ name: key.name, namespace: key.namespace });
       this.#observe(
         await client.create(
           leases,

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { isRecord } from "#pkg/apimachinery/index.ts";
 import type { EnabledPlugin, ExtensionPoint } from "./framework/profile.ts";
 import { problemOfArgs } from "./plugin-args.ts";
@@ -37,6 +38,16 @@ export interface ExtenderConfiguration {
   readonly ignorable: boolean;
   readonly httpTimeoutMs: number;
   readonly managedResources: readonly string[];
+  readonly tls: ExtenderTls | undefined;
+}
+/** How to know an extender and to be known to it; PEM texts. */
+export interface ExtenderTls {
+  readonly insecure: boolean;
+  /** To verify the certificate against, when it is not the URL's host. */
+  readonly serverName: string | undefined;
+  readonly ca: string | undefined;
+  readonly cert: string | undefined;
+  readonly key: string | undefined;
 }
 
 /** A configuration that cannot be used; the message names the field. */
@@ -152,11 +163,6 @@ function parseExtender(value: unknown, path: string): ExtenderConfiguration {
   const weight = number(object["weight"], `${path}.weight`, 1);
   if (verb("prioritizeVerb") !== "" && weight <= 0)
     throw new ConfigurationError(`${path}.weight: must have a positive weight applied to it`);
-  if (object["enableHTTPS"] === true && object["tlsConfig"] !== undefined) {
-    throw new ConfigurationError(
-      `${path}.tlsConfig: not supported; the extender's certificate must be one that the system trusts`,
-    );
-  }
   return {
     urlPrefix: text(object["urlPrefix"], `${path}.urlPrefix`).replace(/\/+$/, ""),
     filterVerb: verb("filterVerb"),
@@ -170,7 +176,34 @@ function parseExtender(value: unknown, path: string): ExtenderConfiguration {
     managedResources: list(object["managedResources"], `${path}.managedResources`).map((one) =>
       text(record(one, `${path}.managedResources`)["name"], `${path}.managedResources.name`),
     ),
+    tls: object["tlsConfig"] === undefined ? undefined : parseTls(object["tlsConfig"], `${path}.tlsConfig`),
   };
+}
+
+/** Data (in base64) wins over files, which are read once. */
+function parseTls(value: unknown, path: string): ExtenderTls {
+  const object = record(value, path);
+  const pem = (data: string, file: string): string | undefined => {
+    if (object[data] !== undefined) return Buffer.from(text(object[data], `${path}.${data}`), "base64").toString();
+    if (object[file] === undefined) return undefined;
+    try {
+      return readFileSync(text(object[file], `${path}.${file}`), "utf8");
+    } catch (error) {
+      throw new ConfigurationError(`${path}.${file}: ${(error as Error).message}`);
+    }
+  };
+  const tls: ExtenderTls = {
+    insecure: object["insecure"] === true,
+    serverName: object["serverName"] === undefined ? undefined : text(object["serverName"], `${path}.serverName`),
+    ca: pem("caData", "caFile"),
+    cert: pem("certData", "certFile"),
+    key: pem("keyData", "keyFile"),
+  };
+  if (tls.insecure && tls.ca !== undefined)
+    throw new ConfigurationError(`${path}: specifying a root certificates file with the insecure flag is not allowed`);
+  if ((tls.cert === undefined) !== (tls.key === undefined))
+    throw new ConfigurationError(`${path}: a certificate and its key belong together`);
+  return tls;
 }
 
 const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };

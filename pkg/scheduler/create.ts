@@ -23,6 +23,7 @@ import { HttpExtenders } from "./http-extenders.ts";
 import { makeProfile, preEnqueue } from "./framework/profile.ts";
 import type { Profile } from "./framework/profile.ts";
 import type { ClusterEvent, EventResource } from "./framework/types.ts";
+import { SchedulerMetrics } from "./metrics.ts";
 import { PermitWaits } from "./permit-waits.ts";
 import { defaultSelectorOf } from "./plugins/default-selector.ts";
 import type { NamespaceLister } from "./plugins/inter-pod-affinity.ts";
@@ -66,6 +67,7 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     statefulSets: owners.statefulSets.lister,
   });
   const nominator = new Nominator();
+  const metrics = new SchedulerMetrics();
   const waits = new PermitWaits(clock);
   const config = deps.config ?? DEFAULT_CONFIGURATION;
   const extenders = config.extenders.length === 0 ? NO_EXTENDERS : new HttpExtenders(config.extenders, deps);
@@ -78,6 +80,7 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     nominator,
     waits,
     extenders,
+    metrics,
     namespaces: namespaceLister(namespaces.lister),
     defaultSelector,
     budgets: () => budgets.lister.list(),
@@ -98,7 +101,9 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     preEnqueue: (pod) => preEnqueue(profileOf(pod.pod.spec.schedulerName), pod),
     awaits: awaitedBy([...profiles.values()]),
     registrationsOf: (pod) => profileOf(pod.pod.spec.schedulerName).registrations,
+    onQueued: (name, event) => metrics.queued(name, event),
   });
+  metrics.observe(cache, queue);
   const others = [namespaces, services, budgets, ...Object.values(owners)] as readonly SharedInformer<AnyObject>[];
   const watch = new ClusterWatch({
     informers: { pods, nodes, others, events: storageEvents(volumes) },
@@ -107,7 +112,7 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     nominator,
     isOurs: (schedulerName) => profiles.has(schedulerName),
   });
-  return new Scheduler({ ...deps, cache, queue, nominator, profiles, extenders, waits, watch });
+  return new Scheduler({ ...deps, cache, queue, nominator, profiles, extenders, waits, watch, metrics });
 }
 
 /** By plugin name, over all profiles. A plugin that registers nothing waits for everything. */

@@ -3,6 +3,7 @@ import type { Clock, Logger } from "#pkg/util/index.ts";
 import type { NodeInfo } from "./cache/node-info.ts";
 import type { PodInfo } from "./cache/pod-info.ts";
 import type { ExtenderConfiguration } from "./config.ts";
+import { ExtenderConnection } from "./extender-connection.ts";
 import type { Extenders } from "./extenders.ts";
 import { unresolvable, unschedulable } from "./framework/status.ts";
 import type { Status } from "./framework/status.ts";
@@ -11,7 +12,6 @@ import type { Candidate } from "./preemption/victims.ts";
 
 /** Scores of extenders are 0 to 10. */
 const MAX_EXTENDER_PRIORITY = 10;
-const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 
 export interface HttpExtendersDeps {
   readonly clock: Clock;
@@ -21,10 +21,12 @@ export interface HttpExtendersDeps {
 /** Asks the configured extenders over HTTP, each within its timeout. */
 export class HttpExtenders implements Extenders {
   readonly #all: readonly ExtenderConfiguration[];
+  readonly #connections: ReadonlyMap<ExtenderConfiguration, ExtenderConnection>;
   readonly #deps: HttpExtendersDeps;
 
   constructor(configuration: readonly ExtenderConfiguration[], deps: HttpExtendersDeps) {
     this.#all = configuration;
+    this.#connections = new Map(configuration.map((one) => [one, new ExtenderConnection(one.urlPrefix, one.tls)]));
     this.#deps = deps;
   }
   interestedIn(pod: PodInfo): readonly string[] {
@@ -184,15 +186,9 @@ export class HttpExtenders implements Extenders {
       timeout.abort(new Error(`extender ${url} did not answer within ${extender.httpTimeoutMs} ms`)),
     );
     try {
-      const response = await fetch(url, {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body: JSON.stringify(body),
-        signal: AbortSignal.any([signal, timeout.signal]),
-      });
-      const text = await boundedText(response);
-      if (!response.ok)
-        throw new Error(`failed ${verb} with extender at URL ${extender.urlPrefix}, code ${response.status}`);
+      const connection = this.#connections.get(extender)!;
+      const { status, text } = await connection.post(url, body, AbortSignal.any([signal, timeout.signal]));
+      if (status !== 200) throw new Error(`failed ${verb} with extender at URL ${extender.urlPrefix}, code ${status}`);
       const answer: unknown = JSON.parse(text);
       if (Array.isArray(answer) || isRecord(answer)) return answer as Record<string, unknown>;
       throw new Error(`extender ${url} answered with something else than an object`);
@@ -200,17 +196,6 @@ export class HttpExtenders implements Extenders {
       cancel();
     }
   }
-}
-
-async function boundedText(response: Response): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of response.body ?? []) {
-    size += chunk.length;
-    if (size > MAX_ANSWER_BYTES) throw new Error("the extender's answer is too large");
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString("utf8");
 }
 
 /** An extender with a node cache of its own wants names only. */

@@ -9,9 +9,11 @@ export { createScheduler, type SchedulerDeps } from "./create.ts";
 export {
   assertPluginsExist,
   ConfigurationError,
+  DEFAULT_CONFIGURATION,
   parseSchedulerConfiguration,
   type SchedulerConfiguration,
 } from "./config.ts";
+export { describeConfiguration } from "./configz.ts";
 export { Scheduler } from "./scheduler.ts";
 export type { Explanation } from "./explain.ts";
 export type {

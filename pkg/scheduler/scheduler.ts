@@ -15,6 +15,7 @@ import { isRejection, messageOf } from "./framework/status.ts";
 import type { Status } from "./framework/status.ts";
 import { CycleState } from "./framework/types.ts";
 import type { Diagnosis, PostFilterResult } from "./framework/types.ts";
+import type { AttemptResult, SchedulerMetrics } from "./metrics.ts";
 import { NodeSearch } from "./node-search.ts";
 import type { SearchResult } from "./node-search.ts";
 import type { PermitWaits } from "./permit-waits.ts";
@@ -36,6 +37,7 @@ export interface SchedulerParts {
   readonly extenders: Extenders;
   readonly waits: PermitWaits;
   readonly watch: ClusterWatch;
+  readonly metrics: SchedulerMetrics;
 }
 
 /** How many pods may be on their way to the API at the same time. */
@@ -64,6 +66,10 @@ export class Scheduler implements Controller {
   /** What the last attempt to schedule the pod ("namespace/name") came to, node by node; undefined: it is unknown. */
   explain(key: string): Explanation | undefined {
     return this.#explanations.explain(key, this.#parts.queue.waitOf(key));
+  }
+  /** What has been done so far, as Prometheus text. */
+  metrics(): Promise<string> {
+    return this.#parts.metrics.render();
   }
   /** Are there pods to decide on, or decisions on their way? */
   get busy(): boolean {
@@ -125,6 +131,7 @@ export class Scheduler implements Controller {
       return;
     }
     const cycle = new CycleState();
+    waiting.attemptedAt = this.#parts.clock.monotonic();
     try {
       if (info.problem !== undefined) {
         this.#refuse(waiting, profile, cycle, invalidPod(info.problem, cache.nodes.length), signal);
@@ -159,8 +166,9 @@ export class Scheduler implements Controller {
   }
 
   #conclude(waiting: WaitingPod, profile: Profile, cycle: CycleState, result: SearchResult, signal: AbortSignal): void {
-    const { cache, clock, nominator, queue } = this.#parts;
+    const { cache, clock, metrics, nominator, queue } = this.#parts;
     const { info } = waiting;
+    metrics.decided(clock.monotonic() - waiting.attemptedAt);
     if ("unschedulable" in result) {
       this.#refuse(waiting, profile, cycle, result.unschedulable, signal);
       return;
@@ -180,7 +188,7 @@ export class Scheduler implements Controller {
   }
 
   async #bind(waiting: WaitingPod, placement: Placement, signal: AbortSignal): Promise<void> {
-    const { waits, extenders, queue, recorder, log } = this.#parts;
+    const { waits, extenders, queue, recorder, log, metrics, clock } = this.#parts;
     const status = await bind(placement, waits, extenders, signal);
     if (status !== undefined) {
       this.#takeBack(waiting, placement, status, signal);
@@ -188,6 +196,8 @@ export class Scheduler implements Controller {
     }
     const { pod, nodeName } = placement;
     queue.done(pod.uid);
+    this.#count(waiting, "scheduled");
+    metrics.bound(waiting.attempts, clock.monotonic() - waiting.firstQueuedAt);
     recorder.event(pod.pod, "Normal", "Scheduled", `Successfully assigned ${pod.key} to ${nodeName}`);
     log.debug({ pod: pod.key, node: nodeName, attempts: waiting.attempts }, "Bound pod to node");
     postBind(placement, log);
@@ -258,6 +268,7 @@ export class Scheduler implements Controller {
   async #report(waiting: WaitingPod, failure: Failure, status: SchedulingStatus, signal: AbortSignal): Promise<void> {
     const { queue, recorder, client, clock, log } = this.#parts;
     const { pod, key } = waiting.info;
+    this.#count(waiting, failure.error ? "error" : "unschedulable");
     queue.requeue(waiting, failure);
     if (signal.aborted) return;
     recorder.event(pod, "Warning", "FailedScheduling", status.message);
@@ -266,6 +277,12 @@ export class Scheduler implements Controller {
     } catch (err) {
       if (!signal.aborted) log.warn({ err, pod: key }, "Failed to update the pod's scheduling condition");
     }
+  }
+
+  #count({ info, attemptedAt }: WaitingPod, result: AttemptResult): void {
+    const { metrics, clock } = this.#parts;
+    const profile = info.pod.spec.schedulerName ?? "default-scheduler";
+    metrics.attempted(profile, result, clock.monotonic() - attemptedAt);
   }
 
   #track(work: Promise<void>): void {

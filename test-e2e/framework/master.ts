@@ -40,6 +40,14 @@ export class TestMaster {
     return readFileSync(join(this.#layout.pkiDir, "ca.crt"), "utf8");
   }
 
+  get pkiDir(): string {
+    return this.#layout.pkiDir;
+  }
+  /** The administrator's kubeconfig. */
+  get adminConf(): string {
+    return this.#layout.adminConf;
+  }
+
   async start(...flags: string[]): Promise<this> {
     this.port = await freePort();
     const alone = ["--bind-address=127.0.0.1", "--components=apiserver", "--addons=none"];
@@ -93,7 +101,7 @@ export class TestMaster {
   }
 }
 
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once("error", reject);

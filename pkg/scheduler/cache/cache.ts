@@ -48,6 +48,9 @@ export class SchedulerCache {
   get podCount(): number {
     return this.#placed.size;
   }
+  get assumedCount(): number {
+    return this.#assumed.size;
+  }
   /** Where a pod is, be it assumed. */
   placement(uid: string): Placed | undefined {
     return this.#placed.get(uid);

@@ -14,6 +14,7 @@ import type { Status } from "../framework/status.ts";
 import type { Diagnosis, Plugin, PostFilterResult } from "../framework/types.ts";
 import { NO_VICTIMS, pickBest, selectVictims } from "../preemption/victims.ts";
 import type { Candidate } from "../preemption/victims.ts";
+import type { SchedulerMetrics } from "../metrics.ts";
 import type { PermitWaits } from "../permit-waits.ts";
 import type { Nominator } from "../queue/nominator.ts";
 
@@ -31,6 +32,7 @@ export interface PreemptionDeps {
   readonly log: Logger;
   readonly waits: PermitWaits;
   readonly extenders: Extenders;
+  readonly metrics: SchedulerMetrics;
   readonly budgets: () => readonly PodDisruptionBudget[];
 }
 
@@ -134,7 +136,8 @@ class Preemption {
   }
 
   async #evict(preemptor: PodInfo, { node, victims }: Candidate, signal: AbortSignal): Promise<void> {
-    const { nominator, recorder, log } = this.#deps;
+    const { nominator, recorder, log, metrics } = this.#deps;
+    metrics.preempted(victims.length);
     // Others that hoped for this node have to look again.
     const displaced = [...nominator.on(node.name)].filter(({ priority }) => priority < preemptor.priority);
     for (const { uid } of displaced) nominator.delete(uid);

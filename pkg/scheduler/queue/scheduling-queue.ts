@@ -18,6 +18,8 @@ export interface QueueOptions {
   readonly awaits: (plugin: string, event: ClusterEvent) => boolean;
   readonly initialBackoffMs?: number;
   readonly maxBackoffMs?: number;
+  /** Told of every pod that enters a queue, and of the event that brought it there. */
+  readonly onQueued?: (queue: "active" | "backoff" | "unschedulable" | "gated", event: string) => void;
 }
 
 /** A pod on its way through the queues. Updates of the pod replace `info`. */
@@ -25,6 +27,8 @@ export interface WaitingPod {
   info: PodInfo;
   queuedAt: number;
   readonly firstQueuedAt: number;
+  /** When the last attempt began. */
+  attemptedAt: number;
   attempts: number;
   /** How often it was found unschedulable, or failed, in a row: the exponent of its backoff. */
   failures: number;
@@ -44,6 +48,7 @@ export interface Failure {
 
 /** A pod that no event helped is tried again after this long. */
 const MAX_UNSCHEDULABLE_MS = 5 * 60_000;
+const ATTEMPT_FAILED = "ScheduleAttemptFailure";
 const FLUSH_TICK_MS = 30_000;
 /** Events kept for pods being tried; beyond that they are assumed to have been helpful. */
 const MAX_REMEMBERED = 20_000;
@@ -75,7 +80,7 @@ export class SchedulingQueue {
     this.#active = new Heap<WaitingPod>((pod) => pod.info.uid, options.compare);
     const onDue = (pod: WaitingPod) => {
       this.#backingOff.delete(pod.info.uid);
-      this.#activate(pod);
+      this.#activate(pod, "BackoffComplete");
     };
     this.#backoff = new DelayedSet(options.clock, onDue);
     this.#errorBackoff = new DelayedSet(options.clock, onDue);
@@ -90,6 +95,10 @@ export class SchedulingQueue {
     for (const pod of this.#unschedulable.values()) if (pod.gate !== undefined) gated++;
     const unschedulable = this.#unschedulable.size - gated;
     return { active: this.#active.size, backoff: this.#backingOff.size, unschedulable, gated };
+  }
+  /** Pods that wait for an event. */
+  unschedulable(): Iterable<WaitingPod> {
+    return this.#unschedulable.values();
   }
   /** Is there a pod to take? */
   get isActive(): boolean {
@@ -123,17 +132,19 @@ export class SchedulingQueue {
       return;
     }
     const now = this.#options.clock.monotonic();
-    this.#activate({
+    const added: WaitingPod = {
       info,
       queuedAt: now,
       firstQueuedAt: now,
+      attemptedAt: now,
       attempts: 0,
       failures: 0,
       failedByError: false,
       unschedulablePlugins: new Set(),
       unschedulableSince: 0,
       gate: undefined,
-    });
+    };
+    this.#activate(added, "PodAdd");
   }
   /** Replaces what is known of a pod; a change that can help it (see `event`) is a separate `moveOnEvent`. */
   update(info: PodInfo): void {
@@ -141,7 +152,7 @@ export class SchedulingQueue {
     if (active !== undefined) {
       this.#active.delete(info.uid);
       active.info = info;
-      this.#activate(active);
+      this.#activate(active, "PodUpdate");
       return;
     }
     const other =
@@ -207,8 +218,8 @@ export class SchedulingQueue {
     pod.unschedulableSince = this.#options.clock.monotonic();
     const wasHelped = this.#missedHelp(pod, flight.since);
     this.done(uid);
-    if (isUnexplained || wasHelped) this.#backOff(pod);
-    else this.#enterUnschedulable(pod);
+    if (isUnexplained || wasHelped) this.#backOff(pod, ATTEMPT_FAILED);
+    else this.#enterUnschedulable(pod, ATTEMPT_FAILED);
   }
 
   /** Wakes the pods that the event can help. */
@@ -220,20 +231,21 @@ export class SchedulingQueue {
       if (!this.#options.awaits(plugin, event)) continue;
       for (const pod of pods) if (pod.gate === undefined) candidates.add(pod);
     }
-    for (const pod of candidates) if (this.#helps(event, pod)) this.#wakeUp(pod);
+    for (const pod of candidates) if (this.#helps(event, pod)) this.#wakeUp(pod, labelOf(event));
   }
   /** A pod itself has changed, for better or worse: `event` says how. */
   moveOne(uid: string, event: ClusterEvent): void {
     if (this.#inFlight.has(uid)) this.#remember(event);
     const pod = this.#unschedulable.get(uid);
     if (pod === undefined) return;
-    if (pod.gate !== undefined || this.#helps(event, pod)) this.#wakeUp(pod);
+    if (pod.gate !== undefined || this.#helps(event, pod)) this.#wakeUp(pod, labelOf(event));
   }
   /** Moves pods on that no event has helped for five minutes. */
   flushUnschedulable(): void {
     const now = this.#options.clock.monotonic();
     for (const pod of this.#unschedulable.values()) {
-      if (pod.gate === undefined && now - pod.unschedulableSince > MAX_UNSCHEDULABLE_MS) this.#wakeUp(pod);
+      if (pod.gate === undefined && now - pod.unschedulableSince > MAX_UNSCHEDULABLE_MS)
+        this.#wakeUp(pod, "UnschedulableTimeout");
     }
   }
   /** Runs the periodic flush until the signal aborts. */
@@ -283,24 +295,26 @@ export class SchedulingQueue {
     }
     return false;
   }
-  #wakeUp(pod: WaitingPod): void {
+  #wakeUp(pod: WaitingPod, event: string): void {
     this.#leaveUnschedulable(pod);
     const remainingMs = this.#backoffMs(pod) - (this.#options.clock.monotonic() - pod.unschedulableSince);
-    if (remainingMs > 0 && pod.gate === undefined) this.#backOff(pod, remainingMs);
-    else this.#activate(pod);
+    if (remainingMs > 0 && pod.gate === undefined) this.#backOff(pod, event, remainingMs);
+    else this.#activate(pod, event);
   }
-  #activate(pod: WaitingPod): void {
+  #activate(pod: WaitingPod, event: string): void {
     pod.gate = this.#options.preEnqueue(pod.info);
     if (pod.gate !== undefined) {
       pod.unschedulablePlugins = new Set(pod.gate.plugin === undefined ? [] : [pod.gate.plugin]);
-      this.#enterUnschedulable(pod);
+      this.#enterUnschedulable(pod, event);
       return;
     }
     pod.queuedAt = this.#options.clock.monotonic();
+    this.#options.onQueued?.("active", event);
     this.#active.add(pod);
     this.#wake?.();
   }
-  #backOff(pod: WaitingPod, delayMs = this.#backoffMs(pod)): void {
+  #backOff(pod: WaitingPod, event: string, delayMs = this.#backoffMs(pod)): void {
+    this.#options.onQueued?.("backoff", event);
     this.#backingOff.set(pod.info.uid, pod);
     (pod.failedByError ? this.#errorBackoff : this.#backoff).add(pod.info.uid, pod, delayMs);
     if (!pod.failedByError) this.#wake?.();
@@ -309,7 +323,8 @@ export class SchedulingQueue {
     const { initialBackoffMs = 1_000, maxBackoffMs = 10_000 } = this.#options;
     return failures === 0 ? 0 : Math.min(initialBackoffMs * 2 ** Math.min(failures - 1, 30), maxBackoffMs);
   }
-  #enterUnschedulable(pod: WaitingPod): void {
+  #enterUnschedulable(pod: WaitingPod, event: string): void {
+    this.#options.onQueued?.(pod.gate === undefined ? "unschedulable" : "gated", event);
     this.#unschedulable.set(pod.info.uid, pod);
     for (const plugin of pod.unschedulablePlugins) {
       const pods = this.#byPlugin.get(plugin);
@@ -325,6 +340,11 @@ export class SchedulingQueue {
       if (pods?.size === 0) this.#byPlugin.delete(plugin);
     }
   }
+}
+
+/** As upstream names events, e.g. NodeAdd. */
+function labelOf({ resource, actions: [action] }: ClusterEvent): string {
+  return `${resource}${action ?? ""}`;
 }
 
 export function isAwaited(registration: EventRegistration, event: ClusterEvent): boolean {

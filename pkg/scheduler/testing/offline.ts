@@ -12,6 +12,7 @@ import { NO_EXTENDERS } from "../extenders.ts";
 import { makeProfile } from "../framework/profile.ts";
 import type { Profile } from "../framework/profile.ts";
 import type { Plugin } from "../framework/types.ts";
+import { SchedulerMetrics } from "../metrics.ts";
 import { NodeSearch } from "../node-search.ts";
 import { PermitWaits } from "../permit-waits.ts";
 import { DEFAULT_PLUGINS } from "../plugins/registry.ts";
@@ -56,6 +57,7 @@ export function offlineScheduler(options: {
     recorder: { event: () => undefined },
     waits: new PermitWaits(clock),
     extenders: NO_EXTENDERS,
+    metrics: new SchedulerMetrics(),
     budgets: () => options.budgets ?? [],
     defaultSelector: () => undefined,
     namespaces: {
