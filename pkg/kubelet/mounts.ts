@@ -2,9 +2,17 @@
 import { readFile } from "node:fs/promises";
 import type { CommandRunner } from "#pkg/util/index.ts";
 
+export interface TmpfsOptions {
+  readonly sizeBytes?: number;
+  /** Huge pages of this size instead of ordinary ones. */
+  readonly pageSize?: string;
+  /** Of the root directory, in octal digits; undefined leaves it open to all. */
+  readonly mode?: string;
+}
+
 export interface Mounts {
   /** A memory-backed file system; `sizeBytes` undefined leaves the kernel's default (half of memory). */
-  mountTmpfs(path: string, options: { sizeBytes?: number; pageSize?: string }): Promise<void>;
+  mountTmpfs(path: string, options: TmpfsOptions): Promise<void>;
   /** Binds `source` (taken literally, no symbolic link is followed) to `target`, which must exist. */
   bind(source: string, target: string): Promise<void>;
   mount(source: string, target: string, type: string, options: readonly string[]): Promise<void>;
@@ -13,6 +21,9 @@ export interface Mounts {
   /** Mount points at or below the path, deepest first. */
   below(path: string): Promise<string[]>;
 }
+
+/** What the kernel escapes in a path. */
+const ESCAPED = /[\s\\#]/;
 
 /** The kernel writes space, tab, newline and backslash in mountinfo as octal escapes. */
 function unescape(text: string): string {
@@ -24,11 +35,12 @@ export class HostMounts implements Mounts {
   constructor(commands: CommandRunner) {
     this.#commands = commands;
   }
-  async mountTmpfs(path: string, { sizeBytes, pageSize }: { sizeBytes?: number; pageSize?: string }): Promise<void> {
+  async mountTmpfs(path: string, { sizeBytes, pageSize, mode }: TmpfsOptions): Promise<void> {
     const type = pageSize === undefined ? "tmpfs" : "hugetlbfs";
     const options = [
       ...(sizeBytes === undefined ? [] : [`size=${sizeBytes}`]),
       ...(pageSize === undefined ? [] : [`pagesize=${pageSize}`]),
+      ...(mode === undefined ? [] : [`mode=${mode}`]),
     ];
     await this.#commands.run("mount", [
       "-t",
@@ -54,14 +66,17 @@ export class HostMounts implements Mounts {
     if (result.exitCode !== 0 && (await this.isMountPoint(path))) await this.#commands.run("umount", ["-l", path]);
   }
   async isMountPoint(path: string): Promise<boolean> {
-    return (await this.#points()).includes(path);
+    return (await this.#pointsAt(path)).includes(path);
   }
   async below(path: string): Promise<string[]> {
-    const points = await this.#points();
+    const points = await this.#pointsAt(path);
     return points.filter((point) => point === path || point.startsWith(`${path}/`)).sort((a, b) => b.length - a.length);
   }
-  async #points(): Promise<string[]> {
+  /** Mount points among which are all at and below the path. */
+  async #pointsAt(path: string): Promise<string[]> {
     const text = await readFile("/proc/self/mountinfo", "utf8");
+    // Most pods have no mount of their own: the hundreds of others are not taken apart for them.
+    if (!ESCAPED.test(path) && !text.includes(path)) return [];
     return text.split("\n").flatMap((line) => {
       const point = line.split(" ")[4];
       return point === undefined ? [] : [unescape(point)];

@@ -7,6 +7,7 @@ import { DEFAULT_CONFIG } from "./config.ts";
 import type { KubeletConfig } from "./config.ts";
 import type { Runtime } from "./cri/runtime.ts";
 import { HostMounts } from "./mounts.ts";
+import { MEMORY_VOLUMES } from "./volumes/manager.ts";
 
 export interface ResetDeps {
   readonly runtime: Runtime;
@@ -40,7 +41,7 @@ export async function resetNode(deps: ResetDeps, signal: AbortSignal): Promise<v
   }
   const left = (await mounts.below(config.rootDirectory)).filter((point) => point !== config.rootDirectory);
   if (left.length > 0) throw new Error(`these mounts could not be removed: ${left.join(", ")}`);
-  for (const name of ["pods", "plugins", "plugins_registry"])
+  for (const name of ["pods", MEMORY_VOLUMES, "plugins", "plugins_registry"])
     await rm(join(config.rootDirectory, name), { recursive: true, force: true });
   await rm(config.podLogsDir, { recursive: true, force: true });
   await rm(config.containerLogsDir, { recursive: true, force: true });

@@ -7,6 +7,7 @@ import type { Reference } from "../objects.ts";
 import { containersOf } from "../pod/spec.ts";
 import { claimDriver, emptyDirDriver, ephemeralDriver, hostPathDriver, imageDriver, nfsDriver } from "./local.ts";
 import { configMapDriver, downwardDriver, projectedDriver, secretDriver } from "./projected.ts";
+import { MemoryDirectories } from "./memory.ts";
 import { VolumeError } from "./volume.ts";
 import type { MountedVolume, VolumeContext, VolumeDriver } from "./volume.ts";
 
@@ -60,6 +61,9 @@ export function referencesOf(pod: Pod): Reference[] {
   return [...names.values()];
 }
 
+/** Below the kubelet's root directory: where volumes lie that must not reach the disk. */
+export const MEMORY_VOLUMES = "memory-volumes";
+
 export interface VolumesReady {
   readonly volumes: ReadonlyMap<string, MountedVolume>;
   /** When a token must be renewed. */
@@ -69,10 +73,12 @@ export interface VolumesReady {
 export class VolumeManager {
   readonly #root: string;
   readonly #mounts: Mounts;
+  readonly #memory: MemoryDirectories;
 
   constructor(deps: { rootDirectory: string; mounts: Mounts }) {
     this.#root = deps.rootDirectory;
     this.#mounts = deps.mounts;
+    this.#memory = new MemoryDirectories({ root: join(deps.rootDirectory, MEMORY_VOLUMES), mounts: deps.mounts });
   }
 
   podDirectory(uid: string): string {
@@ -106,14 +112,15 @@ export class VolumeManager {
 
   /** Where the pod's volume lies, if it is of a kind that this node knows. */
   directoryOf(pod: Pod, volume: Volume): string {
-    const { pluginDirectory } = driverOf(volume);
-    return join(this.podDirectory(pod.metadata.uid), "volumes", pluginDirectory, volume.name);
+    const { uid } = pod.metadata;
+    const { pluginDirectory, inMemory } = driverOf(volume);
+    const name = join(pluginDirectory, volume.name);
+    return inMemory === true ? this.#memory.directoryOf(uid, name) : join(this.podDirectory(uid), "volumes", name);
   }
 
   async #setUpOne(volume: Volume, context: VolumeContext): Promise<MountedVolume> {
     const driver = driverOf(volume);
-    const directory = this.directoryOf(context.pod, volume);
-    await mkdir(directory, { recursive: true, mode: 0o755 });
+    const directory = await this.#makeDirectory(context.pod, volume, driver);
     return driver.setUp(
       volume.name !== "" && driver === emptyDirDriver && volume.emptyDir === undefined
         ? { ...volume, emptyDir: {} }
@@ -123,23 +130,35 @@ export class VolumeManager {
     );
   }
 
+  /** Of a volume in memory, the pod's own directory has a link to the real place. */
+  async #makeDirectory(pod: Pod, volume: Volume, { pluginDirectory, inMemory }: VolumeDriver): Promise<string> {
+    const { uid } = pod.metadata;
+    const plugin = join(this.podDirectory(uid), "volumes", pluginDirectory);
+    const directory = join(plugin, volume.name);
+    await mkdir(inMemory === true ? plugin : directory, { recursive: true, mode: 0o755 });
+    return inMemory === true ? this.#memory.ensure(uid, join(pluginDirectory, volume.name), directory) : directory;
+  }
+
   /** Unmounts everything below the pod's directory and removes it; harmless when there is nothing. */
   async tearDown(uid: string): Promise<void> {
     const directory = this.podDirectory(uid);
-    for (const point of await this.#mounts.below(directory)) await this.#mounts.unmount(point);
+    const points = await this.#mounts.below(directory);
+    for (const point of points) await this.#mounts.unmount(point);
     // Never delete through a mount that refused to go: it may be somebody's data.
-    const left = await this.#mounts.below(directory);
+    const left = points.length === 0 ? [] : await this.#mounts.below(directory);
     if (left.length > 0) throw new VolumeError(`${left.length} mounts below ${directory} remain`);
     await rm(directory, { recursive: true, force: true });
+    await this.#memory.remove(uid);
   }
 
   /** Uids that have a directory here. */
   async podsOnDisk(): Promise<string[]> {
+    const found = await this.#memory.pods();
     try {
-      return await readdir(join(this.#root, "pods"));
+      found.push(...(await readdir(join(this.#root, "pods"))));
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
-      throw error;
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
     }
+    return [...new Set(found)];
   }
 }

@@ -120,12 +120,8 @@ async function write(
 ): Promise<MountedVolume> {
   const { clock, random, pod } = context;
   await writeAtomically(directory, files, { clock, random, fsGroup: pod.spec.securityContext?.fsGroup });
-  return { kind: "path", hostPath: directory, readOnly: false, ...(recheckAt === undefined ? {} : { recheckAt }) };
-}
-
-/** Secrets and tokens are kept off the disk. */
-async function ensureMemory(directory: string, { mounts }: VolumeContext): Promise<void> {
-  if (!(await mounts.isMountPoint(directory))) await mounts.mountTmpfs(directory, {});
+  // What the API says is not for a container to change; upstream mounts these read-only too.
+  return { kind: "path", hostPath: directory, readOnly: true, ...(recheckAt === undefined ? {} : { recheckAt }) };
 }
 
 export const configMapDriver: VolumeDriver = {
@@ -140,11 +136,11 @@ export const configMapDriver: VolumeDriver = {
 
 export const secretDriver: VolumeDriver = {
   pluginDirectory: "kubernetes.io~secret",
+  inMemory: true,
   async setUp({ secret }, directory, context) {
     const files: Files = new Map();
     const { secretName = "", items, optional, defaultMode = DEFAULT_MODE } = secret!;
     await addObject(files, { kind: "secret", name: secretName, items, optional }, defaultMode, context);
-    await ensureMemory(directory, context);
     return write(directory, files, context);
   },
 };
@@ -160,6 +156,7 @@ export const downwardDriver: VolumeDriver = {
 
 export const projectedDriver: VolumeDriver = {
   pluginDirectory: "kubernetes.io~projected",
+  inMemory: true,
   async setUp({ projected }: Volume, directory, context) {
     const files: Files = new Map();
     const mode = projected!.defaultMode ?? DEFAULT_MODE;
@@ -180,7 +177,6 @@ export const projectedDriver: VolumeDriver = {
           throw new VolumeError(`clustertrustbundle "${clusterTrustBundle.name}" not found`);
       } else throw new VolumeError(`projected source ${Object.keys(source).join(", ")} is not supported`);
     }
-    await ensureMemory(directory, context);
     return write(directory, files, context, recheckAt);
   },
 };

@@ -40,6 +40,8 @@ export type MountedVolume =
 export interface VolumeDriver {
   /** With "~" for "/", as it appears in the pod's directory. */
   readonly pluginDirectory: string;
+  /** Its directory never reaches the disk. */
+  readonly inMemory?: boolean;
   setUp(volume: Volume, directory: string, context: VolumeContext): Promise<MountedVolume>;
 }
 

@@ -7,8 +7,10 @@ import {
   readdir,
   readFile,
   readlink,
+  realpath,
   rm,
   stat,
+  statfs,
   symlink,
   writeFile,
 } from "node:fs/promises";
@@ -110,6 +112,10 @@ test("subPath: a symbolic link cannot lead out of the volume", async () => {
   await assert.rejects(lstat(join("/etc", "new")));
 });
 
+async function volumeMounts(): Promise<string[]> {
+  return [...(await mounts.below(join(root, "pods"))), ...(await mounts.below(join(root, "memory-volumes")))];
+}
+
 function contextFor(volumes: Volume[], spec: object = {}): VolumeContext {
   const mounted = container("c", { volumeMounts: volumes.map(({ name }) => ({ name, mountPath: `/${name}` })) });
   const subject = pod({ containers: [mounted], volumes, ...spec }, {}, { labels: { a: "b" } });
@@ -168,7 +174,12 @@ test("volumes: every kind is set up, is idempotent, and goes without a trace", a
     assert.equal(await mounts.isMountPoint(path("memory")), true);
     assert.equal(await readFile(join(path("config"), "dir/renamed"), "utf8"), "v");
     assert.equal(await readFile(join(path("secret"), "password"), "utf8"), "secret");
-    assert.equal(await mounts.isMountPoint(path("secret")), true, "secrets never reach the disk");
+    for (const name of ["secret", "all"]) {
+      assert.equal((await statfs(path(name))).type, 0x01021994, "secrets never reach the disk");
+      assert.equal((await stat(path(name))).mode & 0o777, 0o755);
+    }
+    const link = join(manager.podDirectory("u"), "volumes/kubernetes.io~secret/secret");
+    assert.equal(await realpath(link), path("secret"), "the pod's directory leads there");
     assert.deepEqual(
       (await readdir(path("missing"))).filter((name) => !name.startsWith("..")),
       [],
@@ -186,6 +197,34 @@ test("volumes: every kind is set up, is idempotent, and goes without a trace", a
   await manager.tearDown("u");
   await manager.tearDown("u");
   assert.deepEqual(await manager.podsOnDisk(), []);
+  assert.deepEqual(await volumeMounts(), [join(root, "memory-volumes")], "one mount serves all pods");
+});
+
+test("volumes: what is in memory survives a kubelet, is made anew after a reboot, and leaves older mounts alone", async () => {
+  const secret = [{ name: "v", secret: { secretName: "s" } }];
+  const pathOf = async (manager: VolumeManager) => {
+    const volume = (await manager.setUp(contextFor(secret))).volumes.get("v");
+    assert.ok(volume?.kind === "path");
+    assert.equal(await readFile(join(volume.hostPath, "password"), "utf8"), "secret");
+    return volume.hostPath;
+  };
+  const start = () => new VolumeManager({ rootDirectory: root, mounts });
+  const first = await pathOf(start());
+  assert.equal(await pathOf(start()), first);
+  await mounts.unmount(join(root, "memory-volumes"));
+  assert.equal(await pathOf(start()), first);
+  assert.equal((await statfs(first)).type, 0x01021994);
+  const link = join(start().podDirectory("u"), "volumes/kubernetes.io~secret/v");
+  await rm(link);
+  await mkdir(link);
+  assert.equal(await pathOf(start()), first, "a directory left half made is replaced");
+  await rm(link);
+  await mkdir(link);
+  await mounts.mountTmpfs(link, {});
+  assert.equal(await pathOf(start()), link);
+  await start().tearDown("u");
+  assert.deepEqual(await start().podsOnDisk(), []);
+  assert.deepEqual(await volumeMounts(), [join(root, "memory-volumes")]);
 });
 
 test("volumes: a missing source and a wrong host path are named", async () => {

@@ -1,0 +1,83 @@
+/**
+ * Volumes that must not reach a disk share one tmpfs: a mount for each would cost a process per pod, and every new
+ * container a longer table of mounts to copy.
+ */
+import { chmod, lstat, mkdir, readdir, readlink, rm, statfs, symlink } from "node:fs/promises";
+import { join } from "node:path";
+import type { Mounts } from "../mounts.ts";
+
+/** What statfs(2) says of a tmpfs. */
+const TMPFS_MAGIC = 0x01021994;
+
+function hasCode(error: unknown, code: string): boolean {
+  return (error as NodeJS.ErrnoException).code === code;
+}
+
+export class MemoryDirectories {
+  readonly #root: string;
+  readonly #mounts: Mounts;
+  #mounting: Promise<void> | undefined;
+
+  /** `root` is where the file system is mounted when it is first needed; it stays there for a kubelet that follows. */
+  constructor(deps: { root: string; mounts: Mounts }) {
+    this.#root = deps.root;
+    this.#mounts = deps.mounts;
+  }
+
+  directoryOf(podUid: string, name: string): string {
+    return join(this.#root, podUid, name);
+  }
+
+  /** A directory in memory for the pod, which `link` leads to; resolves to its real path. Idempotent. */
+  async ensure(podUid: string, name: string, link: string): Promise<string> {
+    await this.#ensureMounted();
+    const directory = this.directoryOf(podUid, name);
+    // The mode that mkdir gives is subject to the umask.
+    if ((await mkdir(directory, { recursive: true })) !== undefined) await chmod(directory, 0o755);
+    try {
+      await symlink(directory, link);
+      return directory;
+    } catch (error) {
+      if (!hasCode(error, "EEXIST")) throw error;
+    }
+    if ((await lstat(link)).isSymbolicLink()) {
+      if ((await readlink(link)) === directory) return directory;
+    } else if (await this.#mounts.isMountPoint(link)) {
+      // Earlier releases mounted a tmpfs for each: containers that run have that one, and must get what is new.
+      return link;
+    }
+    await rm(link, { recursive: true });
+    await symlink(directory, link);
+    return directory;
+  }
+
+  async remove(podUid: string): Promise<void> {
+    await rm(join(this.#root, podUid), { recursive: true, force: true });
+  }
+
+  /** Uids that have a directory here. */
+  async pods(): Promise<string[]> {
+    try {
+      return await readdir(this.#root);
+    } catch (error) {
+      if (hasCode(error, "ENOENT")) return [];
+      throw error;
+    }
+  }
+
+  /** Asks the kernel each time: whoever unmounts it must not make us write secrets to the disk below. */
+  async #ensureMounted(): Promise<void> {
+    try {
+      if ((await statfs(this.#root)).type === TMPFS_MAGIC) return;
+    } catch (error) {
+      if (!hasCode(error, "ENOENT")) throw error;
+    }
+    this.#mounting ??= this.#mount().finally(() => (this.#mounting = undefined));
+    await this.#mounting;
+  }
+
+  async #mount(): Promise<void> {
+    await mkdir(this.#root, { recursive: true, mode: 0o700 });
+    await this.#mounts.mountTmpfs(this.#root, { mode: "0700" });
+  }
+}
