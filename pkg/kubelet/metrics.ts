@@ -40,6 +40,22 @@ const exponential = (start: number, factor: number, count: number): number[] =>
 const JIFFIES_PER_SECOND = 100;
 const PAGE_BYTES = 4096;
 
+async function timed<T>(
+  clock: Clock,
+  work: () => T | Promise<T>,
+  done: (seconds: number, failed: boolean) => void,
+): Promise<T> {
+  const startedAt = clock.monotonic();
+  let failed = true;
+  try {
+    const result = await work();
+    failed = false;
+    return result;
+  } finally {
+    done((clock.monotonic() - startedAt) / 1000, failed);
+  }
+}
+
 export class KubeletMetrics {
   readonly #own = new Registry();
   readonly #probes = new Registry();
@@ -63,6 +79,30 @@ export class KubeletMetrics {
   readonly relistSeconds = this.#histogram(
     "kubelet_pleg_relist_duration_seconds",
     "Duration in seconds for relisting pods in PLEG.",
+  );
+  readonly #cgroupSeconds = this.#durations(
+    "kubelet_cgroup_manager_duration_seconds",
+    "Duration in seconds for cgroup manager operations. Broken down by method.",
+    ["operation_type"],
+  );
+  readonly #storageSeconds = this.#durations(
+    "storage_operation_duration_seconds",
+    "Storage operation duration",
+    ["operation_name", "status"],
+    [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 25, 50, 120, 300, 600],
+  );
+  /** From a change of a pod's status until the API has it. */
+  readonly statusSeconds = this.#durations(
+    "kubelet_pod_status_sync_duration_seconds",
+    "Duration in seconds to sync a pod status update. Measures time from detection of a change to pod status until the API is successfully updated for that pod, even if multiple intevening changes to pod status occur.",
+    [],
+    [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 20, 30, 45, 60],
+  );
+  readonly podStartSeconds = this.#durations(
+    "kubelet_pod_start_duration_seconds",
+    "Duration in seconds from kubelet seeing a pod for the first time to the pod starting to run",
+    [],
+    [0.5, 1, 2, 3, 4, 5, 6, 8, 10, 20, 30, 45, 60, 120, 180, 240, 300, 360, 480, 600, 900, 1200, 1800, 2700, 3600],
   );
   readonly evictions = this.#counter("kubelet_evictions", "Cumulative number of pod evictions by eviction signal", [
     "eviction_signal",
@@ -107,6 +147,27 @@ export class KubeletMetrics {
     return new Histogram({ name, help, registers: [this.#own] });
   }
 
+  #durations<L extends string>(
+    name: string,
+    help: string,
+    labelNames: L[],
+    buckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+  ): Histogram<L> {
+    return new Histogram({ name, help, labelNames, buckets, registers: [this.#own] });
+  }
+
+  /** Times what is done to a pod's cgroup. */
+  cgroup<T>(operation_type: "create" | "destroy", clock: Clock, work: () => Promise<T>): Promise<T> {
+    return timed(clock, work, (seconds) => this.#cgroupSeconds.observe({ operation_type }, seconds));
+  }
+
+  /** Times what is done to all volumes of a pod. */
+  volumes<T>(operation_name: "volume_mount" | "volume_unmount", clock: Clock, work: () => Promise<T>): Promise<T> {
+    return timed(clock, work, (seconds, failed) =>
+      this.#storageSeconds.observe({ operation_name, status: failed ? "fail-unknown" : "success" }, seconds),
+    );
+  }
+
   /** The same runtime, with its calls counted and timed. */
   measured(runtime: Runtime, clock: Clock): Runtime {
     return wrapped(runtime, (name, call) => {
@@ -115,18 +176,12 @@ export class KubeletMetrics {
     });
   }
 
-  async #timed(operation: string, clock: Clock, call: () => unknown): Promise<unknown> {
-    const labels = { operation_type: operation };
-    const startedAt = clock.monotonic();
-    this.#operations.inc(labels);
-    try {
-      return await call();
-    } catch (error) {
-      this.#operationErrors.inc(labels);
-      throw error;
-    } finally {
-      this.#operationSeconds.observe(labels, (clock.monotonic() - startedAt) / 1000);
-    }
+  #timed(operation_type: string, clock: Clock, call: () => unknown): Promise<unknown> {
+    this.#operations.inc({ operation_type });
+    return timed(clock, call, (seconds, failed) => {
+      if (failed) this.#operationErrors.inc({ operation_type });
+      this.#operationSeconds.observe({ operation_type }, seconds);
+    });
   }
 
   probed(of: { kind: string; container: string; pod: string; namespace: string; uid: string }, result: string): void {

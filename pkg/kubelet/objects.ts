@@ -94,10 +94,13 @@ export class ReferencedObjects {
   async #run(ref: ResourceRef<AnyObject>, reference: Reference, follower: Follower, synced: () => void): Promise<void> {
     const { signal } = follower.abort;
     const options = { namespace: reference.namespace, fieldSelector: `metadata.name=${reference.name}`, signal };
+    let first = true;
     const set = (object: AnyObject | undefined) => {
       const before = follower.current;
       if (before?.metadata.resourceVersion === object?.metadata.resourceVersion) return;
       follower.current = object;
+      // Nobody has used an earlier state: who needs the object waits for the first.
+      if (first) return;
       for (const uid of follower.users) this.#onChange(uid);
     };
     let delayMs = RETRY_MS;
@@ -105,6 +108,7 @@ export class ReferencedObjects {
       try {
         const list = await this.#client.list(ref, options);
         set(list.items[0]);
+        first = false;
         synced();
         delayMs = RETRY_MS;
         if ((follower.current as { immutable?: boolean } | undefined)?.immutable === true) return;

@@ -71,17 +71,20 @@ export type Parts = Awaited<ReturnType<typeof buildParts>>;
 /** The pod manager is made of parts that report to it: they reach it through this. */
 interface ManagerLink {
   manager?: PodManager;
+  starter?: Starter;
 }
 
 export async function buildParts(host: Host) {
   const { client, nodeName, clock, log, signal } = host;
-  const recorder = createEventRecorder({ client, component: "kubelet", host: nodeName, clock, log, signal });
+  const link: ManagerLink = {};
+  // Pods that are being started come before what is told of them.
+  const busy = () => link.starter?.atWork === true;
+  const recorder = createEventRecorder({ client, component: "kubelet", host: nodeName, clock, log, signal, busy });
   const event: WorkerDeps["event"] = (pod, container, type, reason, message) => {
     const field = container === undefined ? undefined : containerField(pod, container);
     recorder.event(pod, type, reason, message, field);
   };
   const factory = createInformerFactory({ client, clock, log });
-  const link: ManagerLink = {};
   const observers = await buildObservers(host, link, event);
   const manager = await buildPodManager(host, link, observers, factory, event);
   link.manager = manager;
@@ -131,7 +134,13 @@ async function buildObservers(host: Host, link: ManagerLink, event: WorkerDeps["
     access,
     puller: new ImagePuller({ runtime, clock, log, maxParallelPulls, access }),
     lifecycle: new Lifecycle({ runtime, clock, log }),
-    status: new StatusManager({ client, clock, log, signal }),
+    status: new StatusManager({
+      client,
+      clock,
+      log,
+      signal,
+      onWritten: (seconds) => metrics.statusSeconds.observe(seconds),
+    }),
   };
 }
 
@@ -159,7 +168,7 @@ async function buildPodManager(
   factory: InformerFactory,
   event: WorkerDeps["event"],
 ): Promise<PodManager> {
-  const { client, runtime, clock, log, config, random, commands } = host;
+  const { client, runtime, metrics, clock, log, config, random, commands } = host;
   const { mounts, cgroups, pleg, objects } = observers;
   const node = await nodeFacts(host);
   const serviceLister = factory.informer(services).lister;
@@ -175,10 +184,11 @@ async function buildPodManager(
     runtimeClass: (name) => classLister.get({ namespace: "", name }),
     ensureCgroup: async (pod) => {
       await cgroups.setBurstableShares(burstableRequest([...activePods(), pod]));
-      return cgroups.ensurePod(pod);
+      return metrics.cgroup("create", clock, () => cgroups.ensurePod(pod));
     },
     cgroupParent: (pod) => cgroups.podParent(pod),
   });
+  link.starter = starter;
   const resources = new Resizer({
     runtime,
     cgroups,
@@ -194,6 +204,7 @@ async function buildPodManager(
     ...observers,
     client,
     runtime,
+    metrics,
     runtimeName: () => host.runtimeName(),
     config,
     clock,
@@ -215,7 +226,7 @@ async function buildPodManager(
     node,
     crashBackoff: new BackoffTable(10_000, config.crashLoopMaxSeconds * 1000),
     networkReady: () => host.networkProblem(),
-    removeCgroup: (pod) => cgroups.removePod(pod),
+    removeCgroup: (pod) => metrics.cgroup("destroy", clock, () => cgroups.removePod(pod)),
     event,
     apiPod: (pod) => (link.manager?.isStatic(pod.metadata.uid) === true ? link.manager.mirrorOf(pod) : pod),
   };

@@ -1,6 +1,7 @@
 /**
  * Knows what the runtime holds. One list of sandboxes and one of containers per second serve all pods; details are
- * asked only for what changed. Workers look again at their own pod at once after acting on it.
+ * asked only for what changed. Workers look again at their own pod at once after acting on it; what they have made
+ * themselves is looked at alone.
  */
 import { sleep } from "#pkg/util/index.ts";
 import type { Clock, Logger } from "#pkg/util/index.ts";
@@ -18,6 +19,12 @@ const EVENTS_RETRY_MS = 5000;
 /** Upstream's threshold: a relist that has not succeeded for so long makes the node NotReady. */
 const HEALTHY_MS = 180_000;
 const UID_LABEL = "io.kubernetes.pod.uid";
+
+/** What somebody has just made for a pod. */
+export interface Made {
+  readonly sandboxIds: readonly string[];
+  readonly containers: readonly { readonly id: string; readonly sandboxId: string }[];
+}
 
 interface Entry {
   observed: ObservedPod;
@@ -73,6 +80,24 @@ export class PodLifecycleEvents {
       this.#runtime.listContainers({ podUid: uid }, { signal }),
     ]);
     await this.#store(uid, sandboxes, containers, lookedAt, signal);
+    return this.get(uid);
+  }
+
+  /**
+   * Looks only at what the caller has just made for the pod: runtimes walk through all they have to answer a list,
+   * which many pods that start together would pay for each other.
+   */
+  async add(uid: string, { sandboxIds, containers }: Made, signal?: AbortSignal): Promise<ObservedPod> {
+    const lookedAt = this.#clock.monotonic();
+    const [newSandboxes, newContainers] = await Promise.all([
+      Promise.all(sandboxIds.map((id) => this.#fetchSandbox(id, signal))),
+      Promise.all(containers.map(({ id, sandboxId }) => this.#fetchContainer(id, sandboxId, signal))),
+    ]);
+    const current = this.#entries.get(uid);
+    // A list that began later has them too.
+    if (current !== undefined && current.lookedAt > lookedAt) return current.observed;
+    const { sandboxes: knownSandboxes, containers: knownContainers } = this.get(uid);
+    this.#set(uid, merge(knownSandboxes, newSandboxes), merge(knownContainers, newContainers), lookedAt);
     return this.get(uid);
   }
 
@@ -158,33 +183,48 @@ export class PodLifecycleEvents {
       Promise.all(sandboxes.map((sandbox) => this.#sandboxStatus(sandbox, signal))),
       Promise.all(containers.map((container) => this.#containerStatus(container, signal))),
     ]);
+    const current = this.#entries.get(uid);
+    if (current !== undefined && current.lookedAt > lookedAt) return;
+    this.#set(uid, sandboxStatuses, containerStatuses, lookedAt, [...sandboxes, ...containers]);
+  }
+
+  /** `listed` is what the states came from; by default the details themselves. */
+  #set(
+    uid: string,
+    sandboxes: readonly (SandboxStatus | undefined)[],
+    containers: readonly (ObservedContainer | undefined)[],
+    lookedAt: number,
+    listed?: readonly { readonly id: string; readonly state: string }[],
+  ): void {
     const newestFirst = (a: { createdAt: number }, b: { createdAt: number }) => b.createdAt - a.createdAt;
     const observed: ObservedPod = {
       uid,
-      sandboxes: sandboxStatuses.filter((status) => status !== undefined).sort(newestFirst),
-      containers: containerStatuses.filter((status) => status !== undefined).sort(newestFirst),
+      sandboxes: sandboxes.filter((status) => status !== undefined).sort(newestFirst),
+      containers: containers.filter((status) => status !== undefined).sort(newestFirst),
     };
-    const current = this.#entries.get(uid);
-    if (current !== undefined && current.lookedAt > lookedAt) return;
-    if (observed.sandboxes.length === 0 && observed.containers.length === 0) this.#entries.delete(uid);
-    else {
-      const settled = [...sandboxes, ...containers]
-        .map(({ id, state }) => `${id}:${state}:true`)
-        .sort()
-        .join(" ");
-      this.#entries.set(uid, { observed, signature: settled, lookedAt });
+    if (observed.sandboxes.length === 0 && observed.containers.length === 0) {
+      this.#entries.delete(uid);
+      return;
     }
+    const signature = (listed ?? [...observed.sandboxes, ...observed.containers])
+      .map(({ id, state }) => `${id}:${state}:true`)
+      .sort()
+      .join(" ");
+    this.#entries.set(uid, { observed, signature, lookedAt });
   }
 
   async #sandboxStatus(sandbox: Sandbox, signal?: AbortSignal): Promise<SandboxStatus | undefined> {
     const cached = this.#sandboxes.get(sandbox.id);
-    if (cached?.state === sandbox.state) return cached.status;
+    return cached?.state === sandbox.state ? cached.status : this.#fetchSandbox(sandbox.id, signal);
+  }
+
+  async #fetchSandbox(id: string, signal?: AbortSignal): Promise<SandboxStatus | undefined> {
     try {
-      const status = await this.#runtime.sandboxStatus(sandbox.id, { signal });
+      const status = await this.#runtime.sandboxStatus(id, { signal });
       // A sandbox that stopped has no address any more, but its pod's status keeps the last one.
-      const ips = status.ips.length > 0 ? status.ips : (cached?.status.ips ?? []);
+      const ips = status.ips.length > 0 ? status.ips : (this.#sandboxes.get(id)?.status.ips ?? []);
       const kept = { ...status, ips };
-      this.#sandboxes.set(sandbox.id, { state: status.state, status: kept });
+      this.#sandboxes.set(id, { state: status.state, status: kept });
       return kept;
     } catch (error) {
       if (isRuntimeError(error, "NotFound")) return undefined;
@@ -195,10 +235,14 @@ export class PodLifecycleEvents {
   async #containerStatus(container: RuntimeContainer, signal?: AbortSignal): Promise<ObservedContainer | undefined> {
     const cached = this.#containers.get(container.id);
     if (cached?.state === container.state) return { ...cached.status, sandboxId: container.sandboxId };
+    return this.#fetchContainer(container.id, container.sandboxId, signal);
+  }
+
+  async #fetchContainer(id: string, sandboxId: string, signal?: AbortSignal): Promise<ObservedContainer | undefined> {
     try {
-      const status = await this.#runtime.containerStatus(container.id, { signal });
-      this.#containers.set(container.id, { state: status.state, status });
-      return { ...status, sandboxId: container.sandboxId };
+      const status = await this.#runtime.containerStatus(id, { signal });
+      this.#containers.set(id, { state: status.state, status });
+      return { ...status, sandboxId };
     } catch (error) {
       if (isRuntimeError(error, "NotFound")) return undefined;
       throw error;
@@ -246,4 +290,10 @@ export class PodLifecycleEvents {
         if (again) this.#lookSoon(uid, signal);
       });
   }
+}
+
+/** What was known, with the new in place of what has the same id. */
+function merge<T extends { readonly id: string }>(known: readonly T[], added: readonly (T | undefined)[]): T[] {
+  const fresh = added.filter((item) => item !== undefined);
+  return [...fresh, ...known.filter(({ id }) => fresh.every((item) => item.id !== id))];
 }

@@ -106,6 +106,8 @@ interface Entry {
   wanted: PodStatus;
   pod: Pod;
   busy: boolean;
+  /** Monotonic time since which the API has not had what is wanted. */
+  dueSince: number | undefined;
   written: Pod | undefined;
   waiters: (() => void)[];
 }
@@ -120,13 +122,22 @@ export class StatusManager {
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #signal: AbortSignal;
+  readonly #onWritten: (seconds: number) => void;
   readonly #entries = new Map<string, Entry>();
 
-  constructor(deps: { client: Client; clock: Clock; log: Logger; signal: AbortSignal }) {
+  /** `onWritten` learns how long the API went without a change of a pod's status. */
+  constructor(deps: {
+    client: Client;
+    clock: Clock;
+    log: Logger;
+    signal: AbortSignal;
+    onWritten?: (seconds: number) => void;
+  }) {
     this.#client = deps.client;
     this.#clock = deps.clock;
     this.#log = deps.log;
     this.#signal = deps.signal;
+    this.#onWritten = deps.onWritten ?? (() => undefined);
   }
 
   /** The newest object known for the pod: ours when it is newer than the watch's. */
@@ -141,10 +152,13 @@ export class StatusManager {
   set(pod: Pod, status: PodStatus): void {
     const { uid } = pod.metadata;
     let entry = this.#entries.get(uid);
-    if (entry === undefined)
-      this.#entries.set(uid, (entry = { wanted: status, pod, busy: false, written: undefined, waiters: [] }));
+    if (entry === undefined) {
+      entry = { wanted: status, pod, busy: false, dueSince: undefined, written: undefined, waiters: [] };
+      this.#entries.set(uid, entry);
+    }
     entry.wanted = withTimesOf(entry.wanted, status);
     entry.pod = pod;
+    entry.dueSince ??= this.#clock.monotonic();
     if (!entry.busy) void this.#write(uid, entry);
   }
 
@@ -166,7 +180,10 @@ export class StatusManager {
       while (this.#entries.get(uid) === entry && !this.#signal.aborted) {
         const base = newer(entry.written, entry.pod);
         const patch = statusPatch(base.status, entry.wanted);
-        if (patch === undefined) return;
+        if (patch === undefined) {
+          entry.dueSince = undefined;
+          return;
+        }
         try {
           const body = { metadata: { uid }, status: patch };
           const written = await this.#client.patch(pods, keyOf(base), "strategic", body, {
@@ -174,6 +191,8 @@ export class StatusManager {
             signal: this.#signal,
           });
           entry.written = written;
+          if (entry.dueSince !== undefined) this.#onWritten((this.#clock.monotonic() - entry.dueSince) / 1000);
+          entry.dueSince = undefined;
           delayMs = RETRY_MS;
           // A server that refuses a field silently must not make us write it for ever.
           const missing = statusPatch(written.status, entry.wanted);

@@ -44,7 +44,7 @@ export class StepExecutor {
     this.#volumesDirty = false;
     try {
       const context = deps.volumeContext(pod, this.#subject.podIPs(observed), signal);
-      this.#volumes = await deps.volumes.setUp(context);
+      this.#volumes = await deps.metrics.volumes("volume_mount", deps.clock, () => deps.volumes.setUp(context));
       return this.#volumes.recheckAt;
     } catch (err) {
       if (signal.aborted) throw err;
@@ -89,8 +89,15 @@ export class StepExecutor {
     }
   }
 
-  /** Executes steps in order; resolves to when to try again if something failed. */
-  async execute(steps: readonly Step[], observed: ObservedPod, signal: AbortSignal): Promise<number | undefined> {
+  /** Executes steps in order; resolves to what is observed afterwards, and when to try again if something failed. */
+  async execute(
+    steps: readonly Step[],
+    observed: ObservedPod,
+    signal: AbortSignal,
+  ): Promise<{ observed: ObservedPod; retryAt: number | undefined }> {
+    const { uid, deps } = this.#subject;
+    if (steps.length === 0) return { observed, retryAt: undefined };
+    const made = { sandboxIds: [] as string[], containers: [] as { id: string; sandboxId: string }[] };
     let retryAt: number | undefined;
     for (const step of steps) {
       signal.throwIfAborted();
@@ -100,17 +107,20 @@ export class StepExecutor {
           await this.#stopSandbox(step, observed, signal);
           break;
         case "CreateSandbox":
-          retryAt = earliest(retryAt, await this.#createSandbox(step, observed, signal));
+          retryAt = earliest(retryAt, await this.#createSandbox(step, observed, signal, made.sandboxIds));
           break;
         case "KillContainer":
           await this.#killContainer(step, observed, signal);
           break;
         case "StartContainer":
-          retryAt = earliest(retryAt, await this.#startContainer(step, observed, signal));
+          retryAt = earliest(retryAt, await this.#startContainer(step, observed, signal, made.containers));
           break;
       }
     }
-    return retryAt;
+    // Whatever else was done, or failed half-way, shows in a list only.
+    const allMade = made.sandboxIds.length + made.containers.length === steps.length;
+    const after = allMade ? await deps.pleg.add(uid, made, signal) : await deps.pleg.refresh(uid, signal);
+    return { observed: after, retryAt };
   }
 
   #stopSandbox({ sandboxId }: StepOf<"KillSandbox">, observed: ObservedPod, signal: AbortSignal): Promise<void> {
@@ -128,6 +138,7 @@ export class StepExecutor {
     { attempt }: StepOf<"CreateSandbox">,
     observed: ObservedPod,
     signal: AbortSignal,
+    made: string[],
   ): Promise<number | undefined> {
     const { pod, deps, event, log } = this.#subject;
     const why = pod.spec.hostNetwork === true ? undefined : deps.networkReady();
@@ -136,7 +147,7 @@ export class StepExecutor {
       return this.#subject.retryAt();
     }
     try {
-      await deps.starter.createSandbox(this.#startContext(observed, signal), attempt);
+      made.push(await deps.starter.createSandbox(this.#startContext(observed, signal), attempt));
       return undefined;
     } catch (err) {
       if (signal.aborted) throw err;
@@ -176,6 +187,7 @@ export class StepExecutor {
     step: StepOf<"StartContainer">,
     observed: ObservedPod,
     signal: AbortSignal,
+    made: { id: string; sandboxId: string }[],
   ): Promise<number | undefined> {
     const { pod, deps, failures, log } = this.#subject;
     const { crashBackoff, clock, starter } = deps;
@@ -183,7 +195,8 @@ export class StepExecutor {
     const previous = newestContainer(observed, step.name);
     if (previous?.state === "Exited") crashBackoff.next(this.#backoffKey(spec), previous.finishedAt, clock.now());
     try {
-      await starter.startContainer(this.#startContext(observed, signal), step);
+      const id = await starter.startContainer(this.#startContext(observed, signal), step);
+      made.push({ id, sandboxId: step.sandboxId });
       failures.delete(step.name);
       return undefined;
     } catch (error) {

@@ -24,7 +24,7 @@ export class Retirement {
     const { uid, pod, removed, deps } = this.#subject;
     if (!this.#cleaned) {
       deps.probes.forget(uid);
-      await deps.volumes.tearDown(uid);
+      await deps.metrics.volumes("volume_unmount", deps.clock, () => deps.volumes.tearDown(uid));
       await deps.removeCgroup(pod);
       deps.objects.release(uid);
       this.#cleaned = true;

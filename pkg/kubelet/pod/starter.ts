@@ -89,8 +89,22 @@ export interface StartContext {
 
 export class Starter {
   readonly #deps: StarterDeps;
+  #atWork = 0;
   constructor(deps: StarterDeps) {
     this.#deps = deps;
+  }
+
+  /** Is the runtime at work on a sandbox or container that somebody waits for? */
+  get atWork(): boolean {
+    return this.#atWork > 0;
+  }
+  async #working<T>(call: () => Promise<T>): Promise<T> {
+    this.#atWork++;
+    try {
+      return await call();
+    } finally {
+      this.#atWork--;
+    }
   }
 
   runtimeHandler(pod: Pod): string {
@@ -116,7 +130,8 @@ export class Starter {
     });
   }
 
-  async createSandbox({ pod, signal }: StartContext, attempt: number): Promise<void> {
+  /** Resolves to the sandbox's id. */
+  async createSandbox({ pod, signal }: StartContext, attempt: number): Promise<string> {
     const handler = this.runtimeHandler(pod);
     if (pod.spec.hostUsers === false && !this.#deps.node.userNamespacesSupported(handler)) {
       throw new Error(
@@ -125,7 +140,7 @@ export class Starter {
     }
     const config = this.#sandboxConfig(pod, attempt, await this.#deps.ensureCgroup(pod));
     await mkdir(podLogDirectory(this.#deps.config.podLogsDir, pod), { recursive: true, mode: 0o755 });
-    await this.#deps.runtime.runSandbox(config, handler, { signal });
+    return this.#working(() => this.#deps.runtime.runSandbox(config, handler, { signal }));
   }
 
   resources(pod: Pod, container: Container | EphemeralContainer): LinuxResources {
@@ -196,8 +211,8 @@ export class Starter {
     });
   }
 
-  /** Pulls, creates, starts, runs postStart. Rejects with StartError, events already recorded. */
-  async startContainer(context: StartContext, step: Extract<Step, { type: "StartContainer" }>): Promise<void> {
+  /** Pulls, creates, starts, runs postStart; resolves to the container's id. Rejects with StartError, events already recorded. */
+  async startContainer(context: StartContext, step: Extract<Step, { type: "StartContainer" }>): Promise<string> {
     const { pod, observed, signal } = context;
     const { runtime, lifecycle } = this.#deps;
     const { spec } = findContainer(pod, step.name)!;
@@ -232,18 +247,19 @@ export class Starter {
       // One that was created and never started (we were interrupted) still holds the name of this attempt.
       const stale = newestContainer(observed, step.name);
       if (stale?.state === "Created") await runtime.removeContainer(stale.id, { signal });
-      id = await runtime.createContainer(sandbox.id, config, sandboxSpec, { signal });
+      id = await this.#working(() => runtime.createContainer(sandbox.id, config, sandboxSpec, { signal }));
       event("Normal", "Created", "Container created");
     } catch (error) {
       throw fail("CreateContainerError", error);
     }
     try {
-      await runtime.startContainer(id, { signal });
+      await this.#working(() => runtime.startContainer(id, { signal }));
       event("Normal", "Started", "Container started");
     } catch (error) {
       throw fail("RunContainerError", error);
     }
     await this.#postStart(context, spec, id, sandbox.ips[0] ?? this.#deps.node.hostIPs()[0] ?? "", lifecycle);
+    return id;
   }
 
   async #postStart(

@@ -5,6 +5,7 @@ import type { Clock, Logger, Random } from "#pkg/util/index.ts";
 import type { KubeletConfig } from "../config.ts";
 import type { Runtime } from "../cri/runtime.ts";
 import type { ImagePuller } from "../images/puller.ts";
+import type { KubeletMetrics } from "../metrics.ts";
 import type { ReferencedObjects } from "../objects.ts";
 import type { PodLifecycleEvents } from "../pleg.ts";
 import type { ProbeManager } from "../probes/manager.ts";
@@ -55,6 +56,7 @@ export type PodEventFunction = (
 export interface WorkerDeps {
   readonly client: Client;
   readonly runtime: Runtime;
+  readonly metrics: KubeletMetrics;
   readonly runtimeName: () => string;
   readonly config: KubeletConfig;
   readonly clock: Clock;

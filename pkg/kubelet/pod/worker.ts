@@ -33,6 +33,8 @@ export class PodWorker {
   #verdict: Verdict | undefined;
   #rejected = false;
   #wanted = true;
+  /** Monotonic time at which a pod was first seen that has not begun to run. */
+  #startingSince: number | undefined;
   #resume: (() => void) | undefined;
   #syncAbort = new AbortController();
 
@@ -41,6 +43,7 @@ export class PodWorker {
     this.#subject = new PodSubject(deps, pod);
     this.#executor = new StepExecutor(this.#subject);
     this.uid = pod.metadata.uid;
+    if (pod.status?.startTime === undefined) this.#startingSince = deps.clock.monotonic();
     this.#onFinished = onFinished;
     deps.objects.use(this.uid, referencesOf(pod));
   }
@@ -153,12 +156,17 @@ export class PodWorker {
   }
 
   #publish(observed: ObservedPod): PodStatus {
-    return publishStatus(this.#subject, {
+    const status = publishStatus(this.#subject, {
       observed,
       verdict: this.#verdict,
       terminal: this.#state.name === "terminated",
       rejected: this.#rejected,
     });
+    if (this.#startingSince !== undefined && status.phase === "Running") {
+      this.#deps.metrics.podStartSeconds.observe((this.#deps.clock.monotonic() - this.#startingSince) / 1000);
+      this.#startingSince = undefined;
+    }
+    return status;
   }
 
   async #sync(parent: AbortSignal): Promise<number | undefined> {
@@ -193,7 +201,7 @@ export class PodWorker {
 
   /** Plans and executes until nothing is left to do for now; resolves to when to look again. */
   async #converge(first: ObservedPod, signal: AbortSignal): Promise<number | undefined> {
-    const { pleg, probes, resources } = this.#deps;
+    const { probes, resources } = this.#deps;
     const executor = this.#executor;
     let observed = first;
     let recheckAt = await executor.ensureVolumes(observed, signal);
@@ -204,9 +212,10 @@ export class PodWorker {
       const restart = await resources.actuate(this.pod, observed, signal);
       const plan = planPod(executor.planInput(observed, restart));
       executor.noteBackoff(plan.backingOff);
-      const retryAt = await executor.execute(plan.steps, observed, signal);
+      const done = await executor.execute(plan.steps, observed, signal);
+      const { retryAt } = done;
+      observed = done.observed;
       recheckAt = earliest(earliest(recheckAt, plan.recheckAt), retryAt);
-      if (plan.steps.length > 0) observed = await pleg.refresh(this.uid, signal);
       probes.update(this.pod, observed, this.#subject.podIP(observed));
       if (isTerminal(this.#publish(observed).phase)) {
         this.#wanted = true;
