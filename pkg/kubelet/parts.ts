@@ -71,15 +71,12 @@ export type Parts = Awaited<ReturnType<typeof buildParts>>;
 /** The pod manager is made of parts that report to it: they reach it through this. */
 interface ManagerLink {
   manager?: PodManager;
-  starter?: Starter;
 }
 
 export async function buildParts(host: Host) {
   const { client, nodeName, clock, log, signal } = host;
   const link: ManagerLink = {};
-  // Pods that are being started come before what is told of them.
-  const busy = () => link.starter?.atWork === true;
-  const recorder = createEventRecorder({ client, component: "kubelet", host: nodeName, clock, log, signal, busy });
+  const recorder = createEventRecorder({ client, component: "kubelet", host: nodeName, clock, log, signal });
   const event: WorkerDeps["event"] = (pod, container, type, reason, message) => {
     const field = container === undefined ? undefined : containerField(pod, container);
     recorder.event(pod, type, reason, message, field);
@@ -188,7 +185,6 @@ async function buildPodManager(
     },
     cgroupParent: (pod) => cgroups.podParent(pod),
   });
-  link.starter = starter;
   const resources = new Resizer({
     runtime,
     cgroups,

@@ -315,8 +315,13 @@ describe("what pods can count on", { concurrency: 8 }, () => {
     await create("toobig", says("true", { resources: { requests: { cpu: "1000" } } }));
     const pod = await wait("toobig", ended);
     assert.deepEqual([pod.status?.phase, pod.status?.reason], ["Failed", "OutOfcpu"]);
-    const seen = (await cluster.client.list(events, { fieldSelector: "involvedObject.name=toobig" })).items;
-    assert.ok(seen.some(({ reason }) => reason === "OutOfcpu"));
+    // Events are written in the background.
+    for (let i = 0; ; i++) {
+      const seen = (await cluster.client.list(events, { fieldSelector: "involvedObject.name=toobig" })).items;
+      if (seen.some(({ reason }) => reason === "OutOfcpu")) break;
+      assert.ok(i < 600, "no event says so");
+      await delay(50);
+    }
   });
 
   test("images: names that are none, policies that forbid pulling, registries that are away", async () => {
