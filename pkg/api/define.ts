@@ -1,4 +1,11 @@
-import { type AnyObject, apiVersionOf, deepCopy, type FieldError, type KubeObject } from "#pkg/apimachinery/index.ts";
+import {
+  type AnyObject,
+  apiVersionOf,
+  deepCopy,
+  type FieldError,
+  isShared,
+  type KubeObject,
+} from "#pkg/apimachinery/index.ts";
 import columnData from "./data/columns.json" with { type: "json" };
 import resourceData from "./data/resources.json" with { type: "json" };
 import { compileDefaults, type Defaulter } from "./defaults/compile.ts";
@@ -230,6 +237,8 @@ export function buildDefinition(row: ResourceRow, declaration: KindDeclaration):
     printRow: declaration.printRow ?? ((object) => printGeneric(columns, object)),
     applyDefaults(object) {
       object.metadata ??= {};
+      // Where a spec may be shared nothing else has defaults, and those of a shared one have been filled in.
+      if (isShared(object["spec"])) return;
       // A spec is a struct upstream: it is there even when nothing is in it.
       if (hasSpec) object["spec"] ??= {};
       applyRows ??= compileDefaults(defaultRows(group, version, kind));

@@ -59,6 +59,11 @@ export interface Strategy {
    * anything in `defaults` looks across fields or writes into it. Spares copies and checks of all that stays the same.
    */
   readonly sharesUnchanged?: boolean;
+  /**
+   * Most objects come from templates, so that the same specs are met again and again, and those are shared (see `share`):
+   * `defaults` writes to the spec alone and depends on nothing else, and the other functions leave a shared one alone.
+   */
+  readonly fromTemplates?: boolean;
   /** TTL in seconds for stored objects (Events). */
   readonly ttlSeconds?: number;
 }

@@ -70,6 +70,7 @@ export {
 export type { FieldSchema } from "./schema.ts";
 export type { UserInfo } from "./user.ts";
 export { deepCopy, deepEqual, isRecord, setMember } from "./deep.ts";
+export { changed, findOnce, isShared, share, unshared } from "./shared.ts";
 export {
   everything,
   type Labels,
@@ -86,7 +87,16 @@ export { parseLabelSelector } from "./label-parser.ts";
 export { escapeFieldValue, type FieldRequirement, FieldSelector, parseFieldSelector } from "./field-selector.ts";
 export { canonicalQuantity, parseQuantity, Quantity, QuantityError, type QuantityFormat } from "./quantity.ts";
 export { intOrPercent, IntOrPercentError, parseIntOrPercent } from "./int-or-percent.ts";
-export { type Decoded, DecodeError, decodeJson, fieldsInTextOrder, MAX_JSON_DEPTH, memberPath } from "./json.ts";
+export {
+  type Decoded,
+  DecodeError,
+  decodeJson,
+  endOfObject,
+  fieldsInTextOrder,
+  isTopLevel,
+  MAX_JSON_DEPTH,
+  memberPath,
+} from "./json.ts";
 export { type DecodedYaml, decodeYaml, encodeYaml } from "./yaml.ts";
 export { applyJsonPatch, type JsonPatchOperation } from "./patch/json-patch.ts";
 export { applyMergePatch } from "./patch/merge-patch.ts";

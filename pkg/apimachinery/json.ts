@@ -92,6 +92,34 @@ function countKeys(bytes: Buffer): number {
   return keys;
 }
 
+/** Where the object of a valid JSON text that opens at `start` ends. */
+export function endOfObject(json: Uint8Array, start: number): number {
+  let depth = 0;
+  for (let at = start; at < json.length; at++) {
+    const byte = json[at];
+    if (byte === 0x22) {
+      for (at++; json[at] !== 0x22; at++) if (json[at] === 0x5c) at++;
+    } else if (byte === 0x7b) depth++;
+    else if (byte === 0x7d && --depth === 0) return at + 1;
+  }
+  throw new Error("the object has no end");
+}
+
+/** Is `at` inside of the outermost object of a JSON text and nothing else, so that a key found there is one of its own? */
+export function isTopLevel(json: Uint8Array, at: number): boolean {
+  let depth = 0;
+  let i = 0;
+  for (; i < at; i++) {
+    const byte = json[i];
+    if (byte === 0x22) {
+      for (i++; i < at && json[i] !== 0x22; i++) if (json[i] === 0x5c) i++;
+    } else if (byte === 0x7b || byte === 0x5b) depth++;
+    else if (byte === 0x7d || byte === 0x5d) depth--;
+  }
+  // Behind it when `at` is inside of a string.
+  return i === at && depth === 1;
+}
+
 function countMembers(value: unknown): number {
   if (typeof value !== "object" || value === null) return 0;
   let count = 0;

@@ -111,6 +111,8 @@ export interface AdmissionAttributes {
 /** `admit` may change the object, `validate` may not. Both refuse by throwing StatusError. */
 export interface AdmissionPlugin {
   readonly name: string;
+  /** `admit` writes to nothing that is shared (see `share`). Others are given a copy of it. */
+  readonly sparesShared?: boolean;
   handles(attributes: AdmissionAttributes): boolean;
   admit?(attributes: AdmissionAttributes): void | Promise<void>;
   validate?(attributes: AdmissionAttributes): void | Promise<void>;

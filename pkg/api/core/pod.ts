@@ -1,4 +1,4 @@
-import { deepCopy, deepEqual } from "#pkg/apimachinery/index.ts";
+import { deepCopy, deepEqual, findOnce } from "#pkg/apimachinery/index.ts";
 import { formatTime } from "#pkg/util/index.ts";
 import { defineResource } from "../define.ts";
 import type { Container, Pod, PodCondition } from "../types/core-v1.ts";
@@ -70,10 +70,11 @@ export const pod = defineResource<Pod>({
   strategy: {
     generation: false,
     sharesUnchanged: true,
+    fromTemplates: true,
     defaults: defaultPod,
     prepareForCreate(pod, { now }) {
       pod.metadata.generation = 1;
-      pod.status = { phase: "Pending", qosClass: qosClassOf(pod) };
+      pod.status = { phase: "Pending", qosClass: findOnce(pod.spec!, qosClassOf, () => qosClassOf(pod)) };
       mergeMatchLabelKeys(pod);
       if ((pod.spec?.schedulingGates ?? []).length > 0) pod.status.conditions = [gatedCondition(now)];
     },
@@ -83,7 +84,7 @@ export const pod = defineResource<Pod>({
     },
     validate: validatePodCreate,
     validateUpdate: validatePodUpdate,
-    warnings: (pod) => podSpecWarnings(pod.spec, "spec"),
+    warnings: ({ spec }) => findOnce(spec!, podSpecWarnings, () => podSpecWarnings(spec, "spec")),
     gracePeriodSeconds: podGracePeriodSeconds,
   },
   status: {

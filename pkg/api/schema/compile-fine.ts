@@ -1,4 +1,4 @@
-import { canonicalQuantity, type FieldSchema, isRecord } from "#pkg/apimachinery/index.ts";
+import { canonicalQuantity, type FieldSchema, isRecord, isShared } from "#pkg/apimachinery/index.ts";
 import { checkFields } from "./check-fields.ts";
 import { isZero, plainFieldsOf } from "./plain-fields.ts";
 import { dropsZeros, type Mode, WIRE_TIME } from "./prune.ts";
@@ -24,7 +24,7 @@ export function doubtfulMembers(
   let doubtful: Record<string, unknown> | undefined;
   let count = 0;
   for (const name in object) {
-    if (members.get(name)?.(object[name]) === true) continue;
+    if (isShared(object[name]) || members.get(name)?.(object[name]) === true) continue;
     if (++count > MAX_DOUBTFUL) return object;
     (doubtful ??= {})[name] = object[name];
   }

@@ -3,6 +3,7 @@
  * one walk costs a fraction of a tree that is built, stripped, stored and then written.
  */
 import { deepEqual, isRecord } from "../deep.ts";
+import { findOnce, isShared } from "../shared.ts";
 import { isEmpty, type Fields } from "./fields.ts";
 import { DEDUCED, type Node, type StructField } from "./nodes.ts";
 import { UNTRACKED_METADATA, UNTRACKED_ROOT } from "./strip.ts";
@@ -25,7 +26,7 @@ export function textOfAdded(
     const value = object[key];
     const field = node.kind === "struct" ? node.field(key) : undefined;
     const member =
-      key === "metadata" && field !== undefined ? withoutUntracked(field, value) : memberOf(node, field, value, true);
+      key === "metadata" && field !== undefined ? withoutUntracked(field, value) : rootMember(node, field, value);
     if (member !== "") text += (text === "" ? "" : ",") + elementText(field, key) + member;
   }
   return text === "" ? "" : `{${text}}`;
@@ -50,6 +51,12 @@ const PLAIN = /^[\w./-]*$/;
 function elementText(field: StructField | undefined, key: string): string {
   if (field !== undefined) return field.elementText;
   return PLAIN.test(key) ? `"f:${key}":` : `${JSON.stringify(`f:${key}`)}:`;
+}
+
+/** A shared value brings the same with it each time. */
+function rootMember(node: Node, field: StructField | undefined, value: unknown): string {
+  if (field === undefined || !isShared(value)) return memberOf(node, field, value, true);
+  return findOnce(value as object, field, () => memberOf(node, field, value, true));
 }
 
 /** "" when the member is not there, or adds nothing to what a Go struct holds anyway (`parentThere`). */

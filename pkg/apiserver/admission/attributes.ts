@@ -1,6 +1,6 @@
 import type { StatusCause } from "#pkg/api/types/meta-v1.ts";
 import type { Pod, PodSpec } from "#pkg/api/types/core-v1.ts";
-import { deepCopy, StatusError } from "#pkg/apimachinery/index.ts";
+import { changed, deepCopy, isShared, StatusError } from "#pkg/apimachinery/index.ts";
 import type { AdmissionAttributes } from "../contract.ts";
 
 type Operation = AdmissionAttributes["operation"];
@@ -44,13 +44,18 @@ export function oldObjectAs<T>({ oldObject }: AdmissionAttributes): T | undefine
   return oldObject as unknown as T | undefined;
 }
 
-/** The spec of the request's pod to be written to: a copy where it is the stored pod's own. */
+/** The spec of the request's pod to be written to: a copy where it is the stored pod's own, or shared. */
 export function ownSpec(attributes: AdmissionAttributes): PodSpec {
   const object = attributes.object as unknown as Pod;
   const { spec } = object;
-  if (spec !== undefined && spec !== oldObjectAs<Pod>(attributes)?.spec) return spec;
+  if (spec !== undefined && !isShared(spec) && spec !== oldObjectAs<Pod>(attributes)?.spec) return spec;
   object.spec = deepCopy(spec ?? { containers: [] });
   return object.spec;
+}
+
+/** Changes the spec of a new pod; a shared one once for all pods that have it. `about` says what `change` depends on. */
+export function changeSpec(pod: Pod, about: string, change: (spec: PodSpec) => void): void {
+  pod.spec = changed(pod.spec!, about, change);
 }
 
 /** Several complaints in Go's form: one plainly, more in brackets. */

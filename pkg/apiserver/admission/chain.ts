@@ -1,3 +1,4 @@
+import { isShared, unshared } from "#pkg/apimachinery/index.ts";
 import type { AdmissionAttributes, AdmissionPlugin } from "../contract.ts";
 
 /** All admission of the server. Each method returns a promise only when a plugin needed one. */
@@ -57,11 +58,16 @@ export class PluginChain implements AdmissionChain {
     for (let i = start; i < plugins.length; i++) {
       const plugin = plugins[i]!;
       if (!plugin.handles(attributes)) continue;
+      if (pass === "admit" && plugin.sparesShared !== true) unshareSpec(attributes);
       const result = plugin[pass]!(attributes);
       if (result instanceof Promise) return result.then(() => this.#run(pass, attributes, i + 1));
     }
     return undefined;
   }
+}
+
+function unshareSpec({ object }: AdmissionAttributes): void {
+  if (object !== undefined && isShared(object["spec"])) object["spec"] = unshared(object["spec"]);
 }
 
 function isReinvoking(plugin: AdmissionPlugin): plugin is AdmissionPlugin & ReinvokingPlugin {

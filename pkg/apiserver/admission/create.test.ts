@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { Namespace, Pod, ServiceAccount } from "#pkg/api/types/core-v1.ts";
-import type { AnyObject } from "#pkg/apimachinery/index.ts";
+import type { LimitRange, Namespace, Pod, ServiceAccount } from "#pkg/api/types/core-v1.ts";
+import { type AnyObject, share } from "#pkg/apimachinery/index.ts";
 import { FakeClock, SeededRandom, silentLogger } from "#pkg/util/index.ts";
 import { MemorySource } from "../source/index.ts";
 import { CATALOG } from "./catalog.ts";
@@ -55,6 +55,29 @@ describe("createAdmissionChain", () => {
     assert.equal(spec!.tolerations!.length, 2);
     assert.equal(spec!.volumes!.length, 1);
     assert.equal(spec!.containers[0]!.imagePullPolicy, undefined, "AlwaysPullImages is off");
+  });
+
+  test("pods with a shared spec share what admission makes of it, with plugins that say so", () => {
+    const shared = share(pod().spec!);
+    const admit = (more: Partial<AdmissionDeps> = {}, chain = createAdmissionChain(deps(more))) => {
+      const [one, two] = [pod(), pod()];
+      for (const object of [one, two]) {
+        object.spec = shared;
+        assert.equal(chain.admit(attributesFor("pods", { object })), undefined);
+      }
+      return [one.spec!, two.spec!];
+    };
+    const [one, two] = admit();
+    assert.equal(one, two);
+    assert.equal(one!.volumes!.length, 1);
+    const [other, another] = admit({ enable: ["AlwaysPullImages"] });
+    assert.notEqual(other, another);
+    assert.equal(other!.containers[0]!.imagePullPolicy, "Always");
+    const limits = [{ type: "Container", default: { cpu: "1" } }];
+    const range = { metadata: { name: "l", namespace: "ns" }, spec: { limits } } as unknown as LimitRange;
+    const [limited] = admit({ sources: { ...deps().sources, limitRanges: new MemorySource([range]) } });
+    assert.equal(limited!.containers[0]!.resources!.limits!["cpu"], "1");
+    assert.deepEqual(shared, pod().spec);
   });
 
   test("plugins are switched by name", () => {

@@ -23,6 +23,7 @@ import {
 import { decodeEnvelope, hasProtobufMagic, ProtobufError } from "#pkg/apimachinery/protobuf/index.ts";
 import { bodyEncoding, CONTENT_TYPES, parseMediaType } from "../http/negotiate.ts";
 import type { Call } from "./call.ts";
+import type { KnownSpecs } from "./known-specs.ts";
 import type { FieldValidation } from "./options.ts";
 import { NO_REPETITIONS, type Repetitions, repeatedInJson, repeatedInYaml } from "./strict-errors.ts";
 
@@ -40,17 +41,34 @@ export interface ExpectedKind {
 
 /**
  * Reads the request's body as an object of the kind: decoded, checked against the schema as `fieldValidation` asks,
- * without unknown fields. The object is the request's own copy.
+ * without unknown fields. The object is the request's own copy, but for a spec that is shared (`KnownSpecs`).
  * @throws StatusError 400, 413, 415
  */
 export async function readObject(call: Call, expected: ExpectedKind, validation: FieldValidation): Promise<KubeObject> {
   const bytes = await call.request.body();
-  const { value, repeated } = decodeBody(bytes, call.request.headers["content-type"], expected);
+  const contentType = call.request.headers["content-type"];
+  const known = knownSpecsOf(call, expected, contentType);
+  const recognized = known?.decode(bytes);
+  const { value, repeated } =
+    recognized === undefined
+      ? decodeBody(bytes, contentType, expected)
+      : { value: recognized, repeated: NO_REPETITIONS };
   if (!isRecord(value)) throw unrecognized(expected, noStruct(value), bytes);
   const object = completeKind(value, expected);
   const refuse = (why: string) => badRequest(cannotBeHandled(expected.kind, expected.version, why));
-  validateFields(call, expected, object, repeated, validation, refuse);
+  const check = validateFields(call, expected, object, repeated, validation, refuse);
+  if (recognized === undefined && check === NOTHING_FOUND && repeated.isEmpty) known?.met(bytes);
   return object;
+}
+
+/** The specs of the kind that are known, if the body can have one of them. */
+function knownSpecsOf(
+  { installed }: Call,
+  expected: ExpectedKind,
+  contentType: string | undefined,
+): KnownSpecs | undefined {
+  if (expected !== installed.definition || installed.knownSpecs === undefined) return undefined;
+  return bodyEncoding(contentType) === "json" ? installed.knownSpecs : undefined;
 }
 
 /** A body of any supported encoding as a plain value. */
@@ -173,11 +191,12 @@ export function settleFields(expected: ExpectedKind, object: KubeObject, refuse:
   return check;
 }
 
+/** The object is as it is stored: nothing was pruned either. */
 const NOTHING_FOUND: FieldCheck = { unknown: [], errors: [] };
 
 /**
  * Field validation: what cannot be decoded is always refused, unknown and repeated fields are refused, warned about or
- * ignored. Afterwards the object holds nothing its schema does not know.
+ * ignored. Afterwards the object holds nothing its schema does not know. Returns what was found.
  */
 export function validateFields(
   call: Call,
@@ -186,11 +205,13 @@ export function validateFields(
   repeated: Repetitions,
   validation: FieldValidation,
   refuse: Refuse,
-): void {
-  const { unknown } = settleFields(expected, object, refuse);
+): FieldCheck {
+  const check = settleFields(expected, object, refuse);
+  const { unknown } = check;
   if (validation !== "Ignore" && (unknown.length > 0 || !repeated.isEmpty)) {
     const problems = repeated.among(unknown, expected.custom);
     if (validation === "Strict") throw refuse(`strict decoding error: ${problems.join(", ")}`);
     call.warnings.push(...problems);
   }
+  return check;
 }

@@ -2,6 +2,7 @@ import type { ResourceDefinition, SubresourceDefinition } from "#pkg/api/index.t
 import { apiVersionOf, type KubeObject } from "#pkg/apimachinery/index.ts";
 import { qualifiedResource, type Subject } from "#pkg/apimachinery/index.ts";
 import type { CacheEntry, ResourceCache } from "#pkg/storage/cacher/index.ts";
+import { KnownSpecs } from "./known-specs.ts";
 import { RecentFrames } from "./recent-frames.ts";
 
 /** Turns objects of a kind into another of its versions by asking somebody (a conversion webhook). */
@@ -31,6 +32,8 @@ export class InstalledResource {
   readonly variant: string;
   /** Of the latest events: all watchers are told of one after the other, those a little behind soon afterwards. */
   readonly frames = new RecentFrames();
+  /** Specs that clients have sent before, where that is worth knowing. */
+  readonly knownSpecs: KnownSpecs | undefined;
   readonly #converter: ObjectConverter | undefined;
   readonly #subresources: ReadonlyMap<string, SubresourceDefinition>;
   readonly #stored: boolean;
@@ -44,6 +47,7 @@ export class InstalledResource {
     this.definition = definition;
     this.#converter = converter;
     this.cache = cache;
+    this.knownSpecs = definition.strategy.fromTemplates === true ? new KnownSpecs(definition) : undefined;
     this.apiVersion = apiVersionOf(definition);
     this.subject = { group: definition.group, resource: definition.plural };
     this.qualifiedName = qualifiedResource(this.subject);

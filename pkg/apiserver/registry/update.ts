@@ -1,4 +1,12 @@
-import { deepCopy, deepEqual, invalid, type KubeObject, notFound } from "#pkg/apimachinery/index.ts";
+import {
+  deepCopy,
+  deepEqual,
+  invalid,
+  isShared,
+  type KubeObject,
+  notFound,
+  unshared,
+} from "#pkg/apimachinery/index.ts";
 import { badRequest, conflict, fieldInvalid } from "#pkg/apimachinery/index.ts";
 import type { Strategy } from "#pkg/api/index.ts";
 import type { CacheEntry } from "#pkg/storage/cacher/index.ts";
@@ -59,7 +67,7 @@ export async function updateObject(call: Call): Promise<void> {
 /** PUT through a view (the object, its status, …). */
 export async function updateThrough(call: Call, view: WriteView): Promise<void> {
   const options = parseWriteOptions("UpdateOptions", call.target.query);
-  const body = await readBody(call, options);
+  const body = await readBody(call, view, options);
   const conditional = hasRevision(body);
   const sharing = sharesUnchanged(call, view);
   let first = true;
@@ -70,7 +78,7 @@ export async function updateThrough(call: Call, view: WriteView): Promise<void> 
     optionsKind: "UpdateOptions",
     change: async (old) => {
       // Admission has had its hands on the first copy: a second attempt starts from the bytes again.
-      const object = first ? body : await readBody(call, options);
+      const object = first ? body : await readBody(call, view, options);
       first = false;
       if (sharing) shareUnchanged(object, old, view.type === "status" ? "status" : undefined);
       return object;
@@ -84,10 +92,12 @@ export async function updateThrough(call: Call, view: WriteView): Promise<void> 
   if (sent !== undefined) await sent;
 }
 
-async function readBody(call: Call, { fieldValidation }: WriteOptions): Promise<KubeObject> {
+async function readBody(call: Call, view: WriteView, { fieldValidation }: WriteOptions): Promise<KubeObject> {
   const { definition } = call.installed;
   const body = await readObject(call, definition, fieldValidation);
   checkNames(call, body);
+  // What else a PUT may change is compared with the stored object and worked on; a status replaces all but itself.
+  if (view.type !== "status" && isShared(body["spec"])) body["spec"] = unshared(body["spec"]);
   definition.applyDefaults(body);
   return body;
 }

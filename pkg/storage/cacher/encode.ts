@@ -1,4 +1,4 @@
-import type { KubeObject } from "#pkg/apimachinery/index.ts";
+import { findOnce, isShared, type KubeObject } from "#pkg/apimachinery/index.ts";
 import { textOfEntries } from "#pkg/apimachinery/managedfields/index.ts";
 
 /** Where in a stored value the JSON of one of the object's fields lies. */
@@ -37,7 +37,7 @@ export function encodeValue(
   let text = headOf(object, apiVersion, kind);
   for (const field of Object.keys(object)) {
     if (field === "apiVersion" || field === "kind" || field === "metadata") continue;
-    const value = before?.(field, object[field]) ?? JSON.stringify(object[field]);
+    const value = before?.(field, object[field]) ?? textOf(object[field]);
     if (value === undefined) continue;
     text += `,${JSON.stringify(field)}:`;
     if (typeof value === "string" && value.length < MIN_SPAN) {
@@ -57,6 +57,12 @@ export function encodeValue(
   let at = 0;
   for (const part of parts) at += typeof part === "string" ? bytes.write(part, at) : part.copy(bytes, at);
   return { bytes, spans };
+}
+
+/** The text of a shared value is written once, and copied from then on. */
+function textOf(value: unknown): string | Buffer | undefined {
+  if (!isShared(value)) return JSON.stringify(value);
+  return findOnce(value as object, encodeValue, () => Buffer.from(JSON.stringify(value)));
 }
 
 function headOf({ apiVersion, kind, metadata }: KubeObject, group: string, name: string): string {

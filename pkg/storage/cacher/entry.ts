@@ -1,4 +1,4 @@
-import type { KubeObject } from "#pkg/apimachinery/index.ts";
+import { endOfObject, type KubeObject } from "#pkg/apimachinery/index.ts";
 import type { CacheEntry } from "./contract.ts";
 import { encodeValue, Slab, type Span } from "./encode.ts";
 
@@ -7,10 +7,7 @@ const CANONICAL_HEAD = /^\{"apiVersion":"[^"\\]*","kind":"[^"\\]*","metadata":\{
 const METADATA = Buffer.from('"metadata":{');
 /** apiVersion (group 253 + version 63) and kind (63) with their quotes fit easily. */
 const MAX_HEAD_BYTES = 512;
-const OPENING_BRACE = 0x7b;
 const CLOSING_BRACE = 0x7d;
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
 
 /** Values of each index of the resource, in the order of its index list. */
 export type IndexValues = readonly (readonly string[])[];
@@ -151,19 +148,6 @@ function canonicalize(value: Buffer, key: string): Buffer {
   if (typeof object !== "object" || object === null) throw new Error(`the value of ${key} is not a JSON object`);
   const candidate = object as KubeObject;
   return encodeValue({ ...candidate, metadata: candidate.metadata ?? {} }, "", "", new Slab()).bytes;
-}
-
-/** Where the JSON object that opens at `start` ends. The bytes are valid JSON. */
-function endOfObject(json: Buffer, start: number): number {
-  let depth = 0;
-  for (let at = start; at < json.length; at++) {
-    const byte = json[at];
-    if (byte === QUOTE) {
-      for (at++; json[at] !== QUOTE; at++) if (json[at] === BACKSLASH) at++;
-    } else if (byte === OPENING_BRACE) depth++;
-    else if (byte === CLOSING_BRACE && --depth === 0) return at + 1;
-  }
-  throw new Error("the object has no end");
 }
 
 /** Shallow, with metadata: deep freezing costs more than parsing; the rest of the tree is shared on trust. */

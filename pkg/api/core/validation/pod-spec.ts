@@ -1,4 +1,5 @@
 import {
+  findOnce,
   isDns1123Label,
   isDns1123Subdomain,
   isQualifiedName,
@@ -207,7 +208,11 @@ export function validatePodTemplate(template: PodTemplateSpec | undefined, path:
 /** Rules of every write to a Pod. */
 export function validatePod(pod: Pod): FieldError[] {
   const spec = pod.spec ?? { containers: [] };
-  const errors = validatePodSpec(spec, "spec", pod.metadata.name);
+  // Only claims that a pod's volumes make for it have to do with its name.
+  const named = spec.volumes?.some(({ ephemeral }) => ephemeral !== undefined) === true;
+  const errors = named
+    ? validatePodSpec(spec, "spec", pod.metadata.name)
+    : [...findOnce(spec, validatePodSpec, () => validatePodSpec(spec, "spec"))];
   if ((spec.schedulingGates ?? []).length > 0 && !isEmpty(spec.nodeName)) {
     errors.push(forbidden("spec.nodeName", "cannot be set until all schedulingGates have been cleared"));
   }

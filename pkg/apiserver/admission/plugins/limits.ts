@@ -1,6 +1,6 @@
 import type { Container, LimitRange, LimitRangeItem, PersistentVolumeClaim, Pod } from "#pkg/api/types/core-v1.ts";
 import { podLimits, podRequests, type ResourceList } from "#pkg/api/quota/index.ts";
-import { parseQuantity, type Quantity } from "#pkg/apimachinery/index.ts";
+import { parseQuantity, type Quantity, unshared } from "#pkg/apimachinery/index.ts";
 import type { AdmissionAttributes, AdmissionPlugin } from "../../contract.ts";
 import type { ObjectSource } from "../../source/index.ts";
 import { joinErrors, objectAs, refusal } from "../attributes.ts";
@@ -10,6 +10,7 @@ type RawList = Readonly<Record<string, string | number>> | undefined;
 /** Defaults and bounds of a namespace's LimitRanges for containers, pods and claims. */
 export class LimitRanger implements AdmissionPlugin {
   readonly name = "LimitRanger";
+  readonly sparesShared = true;
   readonly #ranges: ObjectSource<LimitRange>;
   constructor(ranges: ObjectSource<LimitRange>) {
     this.#ranges = ranges;
@@ -25,8 +26,11 @@ export class LimitRanger implements AdmissionPlugin {
 
   admit(attributes: AdmissionAttributes): void {
     if (attributes.resource.plural !== "pods" || attributes.operation !== "CREATE") return;
+    const ranges = this.#ranges.list(attributes.namespace);
+    if (ranges.length === 0) return;
     const pod = objectAs<Pod>(attributes);
-    for (const range of this.#ranges.list(attributes.namespace)) applyDefaults(pod, range);
+    pod.spec = unshared(pod.spec);
+    for (const range of ranges) applyDefaults(pod, range);
   }
 
   validate(attributes: AdmissionAttributes): void {

@@ -9,6 +9,7 @@ const IMMORTAL = new Set(["default", "kube-system", "kube-public"]);
 /** Nothing is created in a namespace that is missing or on its way out; the system's namespaces are not deleted. */
 export class NamespaceLifecycle implements AdmissionPlugin {
   readonly name = "NamespaceLifecycle";
+  readonly sparesShared = true;
   readonly #namespaces: ObjectSource<Namespace>;
   readonly #lookup: (name: string) => Promise<Namespace | undefined>;
 

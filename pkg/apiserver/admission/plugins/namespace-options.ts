@@ -6,6 +6,7 @@ import { isOn, objectAs, oldObjectAs, refusal } from "../attributes.ts";
 /** Creates the namespace of a new object when it is missing. Off by default. */
 export class NamespaceAutoProvision implements AdmissionPlugin {
   readonly name = "NamespaceAutoProvision";
+  readonly sparesShared = true;
   readonly #namespaces: ObjectSource<Namespace>;
   readonly #create: (name: string) => Promise<void>;
   /** `create` resolves also when somebody else was faster. */

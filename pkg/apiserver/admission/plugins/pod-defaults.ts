@@ -1,7 +1,7 @@
-import type { Node, Pod, Toleration } from "#pkg/api/types/core-v1.ts";
+import type { Node, Pod, PodSpec, Toleration } from "#pkg/api/types/core-v1.ts";
 import type { AdmissionAttributes, AdmissionPlugin } from "../../contract.ts";
 import type { ObjectSource } from "../../source/index.ts";
-import { isOn, objectAs, oldObjectAs, ownSpec, refusal } from "../attributes.ts";
+import { changeSpec, isOn, objectAs, oldObjectAs, ownSpec, refusal } from "../attributes.ts";
 
 const NOT_READY = "node.kubernetes.io/not-ready";
 const UNREACHABLE = "node.kubernetes.io/unreachable";
@@ -9,6 +9,7 @@ const UNREACHABLE = "node.kubernetes.io/unreachable";
 /** Pods stay on a node that has become unusable for five minutes, unless they say otherwise. */
 export class DefaultTolerationSeconds implements AdmissionPlugin {
   readonly name = "DefaultTolerationSeconds";
+  readonly sparesShared = true;
   readonly #seconds: Readonly<Record<string, number>>;
   constructor(notReadySeconds = 300, unreachableSeconds = 300) {
     this.#seconds = { [NOT_READY]: notReadySeconds, [UNREACHABLE]: unreachableSeconds };
@@ -17,21 +18,22 @@ export class DefaultTolerationSeconds implements AdmissionPlugin {
     return isOn(attributes, "", "pods", "CREATE", "UPDATE");
   }
   admit(attributes: AdmissionAttributes): void {
-    const { spec } = objectAs<Pod>(attributes);
-    if (spec === undefined) return;
-    const tolerates = (key: string, { key: own = "", effect = "" }: Toleration): boolean =>
-      (own === key || own === "") && (effect === "NoExecute" || effect === "");
-    const given = spec.tolerations ?? [];
-    for (const [key, tolerationSeconds] of Object.entries(this.#seconds)) {
-      if (given.some((toleration) => tolerates(key, toleration))) continue;
-      (ownSpec(attributes).tolerations ??= []).push({
-        key,
-        operator: "Exists",
-        effect: "NoExecute",
-        tolerationSeconds,
-      });
-    }
+    const pod = objectAs<Pod>(attributes);
+    if (pod.spec === undefined) return;
+    const complete = (spec: PodSpec) => void (spec.tolerations ??= []).push(...this.#missing(spec));
+    if (attributes.operation === "CREATE") changeSpec(pod, this.name, complete);
+    else if (this.#missing(pod.spec).length > 0) complete(ownSpec(attributes));
   }
+
+  #missing({ tolerations = [] }: PodSpec): Toleration[] {
+    return Object.entries(this.#seconds)
+      .filter(([key]) => !tolerations.some((toleration) => tolerates(key, toleration)))
+      .map(([key, tolerationSeconds]) => ({ key, operator: "Exists", effect: "NoExecute", tolerationSeconds }));
+  }
+}
+
+function tolerates(taint: string, { key = "", effect = "" }: Toleration): boolean {
+  return (key === taint || key === "") && (effect === "NoExecute" || effect === "");
 }
 
 /** A new node is not scheduled to before its conditions have been seen. */
@@ -85,6 +87,7 @@ const TOPOLOGY_LABELS = ["topology.kubernetes.io/zone", "topology.kubernetes.io/
 /** Copies the node's topology labels to a pod when it is bound (KEP-4742). */
 export class PodTopologyLabels implements AdmissionPlugin {
   readonly name = "PodTopologyLabels";
+  readonly sparesShared = true;
   readonly #nodes: ObjectSource<Node>;
   constructor(nodes: ObjectSource<Node>) {
     this.#nodes = nodes;

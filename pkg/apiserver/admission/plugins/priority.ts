@@ -2,11 +2,12 @@ import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { PriorityClass } from "#pkg/api/types/scheduling-v1.ts";
 import type { AdmissionAttributes, AdmissionPlugin } from "../../contract.ts";
 import type { ObjectSource } from "../../source/index.ts";
-import { isOn, objectAs, oldObjectAs, refusal } from "../attributes.ts";
+import { changeSpec, isOn, objectAs, oldObjectAs, ownSpec, refusal } from "../attributes.ts";
 
 /** Turns priorityClassName into priority and preemption policy; keeps the default class unique. */
 export class Priority implements AdmissionPlugin {
   readonly name = "Priority";
+  readonly sparesShared = true;
   readonly #classes: ObjectSource<PriorityClass>;
   constructor(classes: ObjectSource<PriorityClass>) {
     this.#classes = classes;
@@ -28,8 +29,9 @@ export class Priority implements AdmissionPlugin {
       // Fields the client left out of an update keep their values.
       const old = oldObjectAs<Pod>(attributes);
       if (pod.spec === old?.spec) return;
-      if (pod.spec.priority === undefined) pod.spec.priority = old?.spec?.priority;
-      if (pod.spec.preemptionPolicy === undefined) pod.spec.preemptionPolicy = old?.spec?.preemptionPolicy;
+      const spec = ownSpec(attributes);
+      if (spec.priority === undefined) spec.priority = old?.spec?.priority;
+      if (spec.preemptionPolicy === undefined) spec.preemptionPolicy = old?.spec?.preemptionPolicy;
     }
   }
 
@@ -62,20 +64,23 @@ export class Priority implements AdmissionPlugin {
       throw refusal(attributes, `no PriorityClass with name ${spec.priorityClassName} was found`);
     const priority = chosen?.value ?? 0;
     const preemptionPolicy = chosen?.preemptionPolicy ?? "PreemptLowerPriority";
-    if (!named && chosen !== undefined) spec.priorityClassName = chosen.metadata.name;
     if (spec.priority !== undefined && spec.priority !== priority) {
       throw refusal(
         attributes,
         `the integer value of priority (${spec.priority}) must not be provided in pod spec; priority admission controller computed ${priority} from the given PriorityClass name`,
       );
     }
-    spec.priority = priority;
     if (spec.preemptionPolicy !== undefined && spec.preemptionPolicy !== preemptionPolicy) {
       throw refusal(
         attributes,
         `the string value of PreemptionPolicy (${spec.preemptionPolicy}) must not be provided in pod spec; priority admission controller computed ${preemptionPolicy} from the given PriorityClass name`,
       );
     }
-    spec.preemptionPolicy = preemptionPolicy;
+    const priorityClassName = named ? spec.priorityClassName : chosen?.metadata.name;
+    changeSpec(pod, `priority ${priority} ${preemptionPolicy} ${priorityClassName ?? ""}`, (own) => {
+      if (priorityClassName !== undefined) own.priorityClassName = priorityClassName;
+      own.priority = priority;
+      own.preemptionPolicy = preemptionPolicy;
+    });
   }
 }

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Pod, Toleration } from "#pkg/api/types/core-v1.ts";
 import type { RuntimeClass as Class } from "#pkg/api/types/node-v1.ts";
-import { parseQuantity } from "#pkg/apimachinery/index.ts";
+import { parseQuantity, unshared } from "#pkg/apimachinery/index.ts";
 import type { AdmissionAttributes, AdmissionPlugin } from "../../contract.ts";
 import type { ObjectSource } from "../../source/index.ts";
 import { isOn, objectAs, refusal } from "../attributes.ts";
@@ -19,6 +19,7 @@ function sameQuantities(a: List, b: List): boolean {
 /** Overhead, node selector and tolerations of the pod's RuntimeClass (KEP-688). */
 export class RuntimeClass implements AdmissionPlugin {
   readonly name = "RuntimeClass";
+  readonly sparesShared = true;
   readonly #classes: ObjectSource<Class>;
   constructor(classes: ObjectSource<Class>) {
     this.#classes = classes;
@@ -32,6 +33,7 @@ export class RuntimeClass implements AdmissionPlugin {
     const pod = objectAs<Pod>(attributes);
     const found = this.#classOf(attributes, pod);
     if (found === undefined || pod.spec === undefined) return;
+    pod.spec = unshared(pod.spec);
     const overhead = found.overhead?.podFixed;
     if (overhead !== undefined) {
       if (pod.spec.overhead !== undefined && !sameQuantities(pod.spec.overhead as List, overhead as List)) {

@@ -1,8 +1,14 @@
-import type { Container, Pod, ProjectedVolumeSource, ServiceAccount as Account } from "#pkg/api/types/core-v1.ts";
+import type {
+  Container,
+  Pod,
+  PodSpec,
+  ProjectedVolumeSource,
+  ServiceAccount as Account,
+} from "#pkg/api/types/core-v1.ts";
 import { type Clock, type Random, sleep } from "#pkg/util/index.ts";
 import type { AdmissionAttributes, AdmissionPlugin } from "../../contract.ts";
 import type { ObjectSource } from "../../source/index.ts";
-import { isOn, MIRROR_POD_ANNOTATION, objectAs, refusal } from "../attributes.ts";
+import { changeSpec, isOn, MIRROR_POD_ANNOTATION, objectAs, refusal } from "../attributes.ts";
 
 const DEFAULT_ACCOUNT = "default";
 const VOLUME_PREFIX = "kube-api-access-";
@@ -19,6 +25,7 @@ export type AccountLookup = (namespace: string, name: string) => Promise<Account
 /** Gives pods their service account: name, token volume, image pull secrets (KEP-1205). */
 export class ServiceAccount implements AdmissionPlugin {
   readonly name = "ServiceAccount";
+  readonly sparesShared = true;
   readonly #accounts: ObjectSource<Account>;
   readonly #clock: Clock;
   readonly #random: Random;
@@ -41,12 +48,10 @@ export class ServiceAccount implements AdmissionPlugin {
   admit(attributes: AdmissionAttributes): void | Promise<void> {
     const pod = objectAs<Pod>(attributes);
     if (pod.metadata.annotations?.[MIRROR_POD_ANNOTATION] !== undefined || pod.spec === undefined) return undefined;
-    const { spec } = pod;
-    spec.serviceAccountName ||= DEFAULT_ACCOUNT;
-    spec.serviceAccount = spec.serviceAccountName;
-    const account = this.#accounts.get(attributes.namespace, spec.serviceAccountName);
+    const name = pod.spec.serviceAccountName || DEFAULT_ACCOUNT;
+    const account = this.#accounts.get(attributes.namespace, name);
     if (account !== undefined) return this.#complete(pod, account);
-    return this.#await(attributes, spec.serviceAccountName).then((found) => this.#complete(pod, found));
+    return this.#await(attributes, name).then((found) => this.#complete(pod, found));
   }
 
   validate(attributes: AdmissionAttributes): void {
@@ -78,15 +83,20 @@ export class ServiceAccount implements AdmissionPlugin {
   }
 
   #complete(pod: Pod, account: Account): void {
-    const spec = pod.spec!;
-    if (spec.automountServiceAccountToken ?? account.automountServiceAccountToken ?? true) this.#mountToken(pod);
-    if ((spec.imagePullSecrets ?? []).length === 0 && (account.imagePullSecrets ?? []).length > 0) {
-      spec.imagePullSecrets = account.imagePullSecrets!.map((secret) => ({ ...secret }));
-    }
+    const { automountServiceAccountToken: mounts = true, imagePullSecrets: secrets = [] } = account;
+    const { name } = account.metadata;
+    const about = `${this.name} ${name} ${mounts}${secrets.length === 0 ? "" : JSON.stringify(secrets)}`;
+    changeSpec(pod, about, (spec) => {
+      spec.serviceAccountName = name;
+      spec.serviceAccount = name;
+      if (spec.automountServiceAccountToken ?? mounts) this.#mountToken(spec);
+      if ((spec.imagePullSecrets ?? []).length === 0 && secrets.length > 0) {
+        spec.imagePullSecrets = secrets.map((secret) => ({ ...secret }));
+      }
+    });
   }
 
-  #mountToken(pod: Pod): void {
-    const spec = pod.spec!;
+  #mountToken(spec: PodSpec): void {
     const present = spec.volumes?.find(({ name = "" }) => name.startsWith(VOLUME_PREFIX))?.name;
     const volumeName = present ?? `${VOLUME_PREFIX}${this.#random.suffix(5)}`;
     const mount = (container: Container): boolean => {
