@@ -117,9 +117,16 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   };
   const health = new HealthChecks(clock);
   const resolver = serviceResolver(deps, clock, random, background.signal);
-  const aggregator = new Aggregator({ registry, services: resolver, client: deps.proxyClient, clock, log });
-  const discovery = new Discovery(registry, aggregator);
   const version = versionInfo(deps.version);
+  const aggregator = new Aggregator({
+    registry,
+    services: resolver,
+    client: deps.proxyClient,
+    version: version.gitVersion,
+    clock,
+    log,
+  });
+  const discovery = new Discovery(registry, aggregator);
   const openApi = new OpenApi(registry, {
     version: version.gitVersion,
     descriptions: deps.descriptions ?? (() => ({})),

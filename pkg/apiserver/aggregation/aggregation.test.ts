@@ -9,6 +9,37 @@ let server: TestServer;
 let backend: Server;
 let seen: Record<string, unknown> = {};
 
+/** Of a server that knows no version 3. */
+const DESCRIPTION = {
+  swagger: "2.0",
+  paths: {
+    "/apis/sample.example.com/v1/fischers": {
+      parameters: [{ name: "pretty", in: "query", type: "string", uniqueItems: true, description: "Indented?" }],
+      post: {
+        operationId: "createFischer",
+        consumes: ["application/json", "application/yaml"],
+        produces: ["application/json"],
+        schemes: ["https"],
+        parameters: [
+          { name: "body", in: "body", required: true, schema: { $ref: "#/definitions/sample.Fischer" } },
+          { name: "times", in: "query", type: "integer", format: "int32" },
+        ],
+        responses: { 201: { description: "Created", schema: { $ref: "#/definitions/sample.Fischer" } }, 401: {} },
+        "x-kubernetes-action": "post",
+      },
+    },
+    "/apis/elsewhere/v1": {},
+  },
+  definitions: {
+    "sample.Fischer": {
+      type: "object",
+      properties: { fish: { type: "array", items: { $ref: "#/definitions/sample.Fish" } } },
+    },
+    "sample.Fish": { type: "string" },
+    "sample.Unused": { type: "string" },
+  },
+};
+
 before(async () => {
   server = await startTestServer();
   const now = Date.now();
@@ -29,6 +60,8 @@ before(async () => {
         { name: "fischers/status", singularName: "", namespaced: true, kind: "Fischer", verbs: ["get"] },
       ];
       response.end(JSON.stringify({ kind: "APIResourceList", groupVersion: "sample.example.com/v1", resources }));
+    } else if (request.url === "/openapi/v2") {
+      response.end(JSON.stringify(DESCRIPTION));
     } else if (request.url?.startsWith("/openapi") === true) {
       response.statusCode = 404;
       response.end("{}");
@@ -102,6 +135,51 @@ test("shows aggregated groups in both forms of discovery", async () => {
   const [version] = items.find(({ metadata }) => metadata.name === "sample.example.com")!.versions;
   assert.equal(version!.resources[0]!.resource, "fischers");
   assert.equal(version!.resources[0]!.subresources.length, 1);
+});
+
+test("describes a server that knows only version 2 of OpenAPI in version 3", async () => {
+  const path = "apis/sample.example.com/v1";
+  const index = (await server.request("/openapi/v3")).json as unknown as {
+    paths: Record<string, { serverRelativeURL: string }>;
+  };
+  const address = index.paths[path]?.serverRelativeURL ?? "";
+  assert.match(address, /^\/openapi\/v3\/apis\/sample\.example\.com\/v1\?hash=[0-9A-F]{128}$/);
+  const response = await server.request(address);
+  assert.equal(response.headers["content-type"], "application/json");
+  const reference = { $ref: "#/components/schemas/sample.Fischer" };
+  assert.deepEqual(response.json as unknown, {
+    openapi: "3.0.0",
+    info: (response.json as unknown as { info: object }).info,
+    paths: {
+      "/apis/sample.example.com/v1/fischers": {
+        parameters: [
+          { name: "pretty", in: "query", description: "Indented?", schema: { type: "string", uniqueItems: true } },
+        ],
+        post: {
+          operationId: "createFischer",
+          "x-kubernetes-action": "post",
+          parameters: [{ name: "times", in: "query", schema: { type: "integer", format: "int32" } }],
+          requestBody: {
+            content: { "application/json": { schema: reference }, "application/yaml": { schema: reference } },
+            required: true,
+          },
+          responses: {
+            201: { description: "Created", content: { "application/json": { schema: reference } } },
+            401: { description: "" },
+          },
+        },
+      },
+    },
+    components: {
+      schemas: {
+        "sample.Fischer": {
+          type: "object",
+          properties: { fish: { type: "array", items: { $ref: "#/components/schemas/sample.Fish" } } },
+        },
+        "sample.Fish": { type: "string" },
+      },
+    },
+  });
 });
 
 test("registers what is served here, and forgets what is withdrawn", async () => {

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { APIGroup, APIResourceList } from "#pkg/api/types/meta-v1.ts";
 import type { APIService, APIServiceCondition } from "#pkg/api/types/apiregistration-v1.ts";
 import { apiVersionOf, isNotFound, isRecord, type KubeObject } from "#pkg/apimachinery/index.ts";
@@ -6,6 +7,7 @@ import { type EndpointResolver, ServiceUnresolvedError } from "../admission/inde
 import type { ExternalGroups } from "../discovery/discovery.ts";
 import { compareVersions, type GroupDiscovery } from "../discovery/documents.ts";
 import type { ExternalOpenApi } from "../openapi/openapi.ts";
+import { asVersion3 } from "../openapi/convert.ts";
 import { type OpenApiPart, partOf } from "../openapi/merge.ts";
 import type { FallbackHandler, NonResourceContext } from "../pipeline.ts";
 import type { ResourceRegistry } from "../registry/resource-registry.ts";
@@ -18,6 +20,8 @@ export interface AggregatorDeps {
   readonly registry: ResourceRegistry;
   readonly services: EndpointResolver;
   readonly client: ProxyClient | undefined;
+  /** Of this server, for documents that it makes for others. */
+  readonly version: string;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -30,6 +34,8 @@ interface Remote {
   openApiHash: string | undefined;
   /** What its version 2 document says of this group version. */
   openApi: OpenApiPart | undefined;
+  /** The same as a version 3 document, where the server has none of its own. */
+  converted: { readonly bytes: Buffer; readonly hash: string } | undefined;
   cancel: (() => void) | undefined;
   /** Probes are numbered: one that another has overtaken changes nothing. */
   probes: number;
@@ -85,6 +91,11 @@ export class Aggregator implements ExternalGroups, ExternalOpenApi {
     const remote = this.#remoteOf(context);
     if (remote === undefined) return false;
     const { request, response, target, user } = context;
+    if (remote.converted !== undefined && target.path.startsWith("/openapi/v3/")) {
+      const headers = { "content-type": "application/json", etag: `"${remote.converted.hash}"` };
+      response.send(200, headers, remote.converted.bytes);
+      return true;
+    }
     const query = target.rawQuery === "" ? "" : `?${target.rawQuery}`;
     const path = request.url.split("?")[0]! + query;
     const backend = this.#backendFor(remote, path);
@@ -130,8 +141,10 @@ export class Aggregator implements ExternalGroups, ExternalOpenApi {
   }
   v3(): ReadonlyMap<string, string> {
     const hashes = new Map<string, string>();
-    for (const [key, { openApiHash }] of this.#remotes)
-      if (openApiHash !== undefined) hashes.set(`apis/${key}`, openApiHash);
+    for (const [key, { openApiHash, converted }] of this.#remotes) {
+      const hash = openApiHash ?? converted?.hash;
+      if (hash !== undefined) hashes.set(`apis/${key}`, hash);
+    }
     return hashes;
   }
 
@@ -160,6 +173,7 @@ export class Aggregator implements ExternalGroups, ExternalOpenApi {
       resources: [],
       openApiHash: undefined,
       openApi: undefined,
+      converted: undefined,
       cancel: undefined,
       probes: 0,
     };
@@ -240,7 +254,10 @@ export class Aggregator implements ExternalGroups, ExternalOpenApi {
     const changed = hash !== remote.openApiHash || JSON.stringify(openApi) !== JSON.stringify(remote.openApi);
     remote.openApiHash = hash;
     remote.openApi = openApi;
-    if (changed) this.#generation++;
+    if (!changed) return;
+    this.#generation++;
+    remote.converted =
+      hash === undefined && openApi !== undefined ? documentOf(asVersion3(openApi, this.#deps.version)) : undefined;
   }
   async #ask(remote: Remote, path: string, signal: AbortSignal): Promise<unknown> {
     const backend = backendOf(remote.service, path, this.#deps.services, this.#deps.client);
@@ -260,6 +277,11 @@ export class Aggregator implements ExternalGroups, ExternalOpenApi {
       } as KubeObject;
     });
   }
+}
+
+function documentOf(document: object): NonNullable<Remote["converted"]> {
+  const bytes = Buffer.from(JSON.stringify(document));
+  return { bytes, hash: createHash("sha512").update(bytes).digest("hex").toUpperCase() };
 }
 
 /** The hash in the address under which an index shows a group version. */
