@@ -4,12 +4,13 @@ import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { Client, Draft } from "#pkg/client/index.ts";
 import { buildPrograms } from "../cluster.ts";
 import { BareServer, type Ceiling, inParallel } from "./ceiling.ts";
+import { measureDefinitions } from "./definitions.ts";
 import { measureNode } from "./node.ts";
 import { measureFanOut, measureLists } from "./reads.ts";
 import { schedulingPhases } from "./scheduling.ts";
 import { type BenchServer, startServer } from "./server.ts";
 
-const HELP = `Usage: hack/bench [--n 2000] [--concurrency 16] [--pods 5000] [--watchers 100] [--nodes 1000] [--only api,master,node]
+const HELP = `Usage: hack/bench [--n 2000] [--concurrency 16] [--pods 5000] [--watchers 100] [--nodes 1000] [--definitions 200] [--only api,master,node,definitions]
        hack/bench scheduler [nodes] [pods]
        hack/bench network [services]
 
@@ -18,6 +19,7 @@ watch fan-out at rising rates (api); start-up, memory, idle CPU, and pods from c
 is what a bare node:http2 server does on the same machine in the same run: only ratios within one run mean something.
 With --only node (as root), kubits-node on a containerd: pods from created to Ready beside the runtime's own calls, and its
 memory and CPU with 100 pods.
+With --only definitions, what many custom resource definitions cost, and one with a schema of a megabyte.
 The second form measures the scheduling cycle alone; the third what a change and a packet cost with many services, per mode
 of the service proxy, and how many queries cluster DNS answers.
 `;
@@ -28,6 +30,7 @@ const { values } = parseArgs({
     pods: { type: "string", default: "5000" },
     watchers: { type: "string", default: "100" },
     nodes: { type: "string", default: "1000" },
+    definitions: { type: "string", default: "200" },
     only: { type: "string", default: "api,master" },
     help: { type: "boolean", default: false },
   },
@@ -154,4 +157,5 @@ await buildPrograms();
 const parts = values.only.split(",");
 if (parts.includes("api")) await measureApi();
 if (parts.includes("master")) await measureMaster();
+if (parts.includes("definitions")) await measureDefinitions(Number(values.definitions));
 if (parts.includes("node")) await measureNode();

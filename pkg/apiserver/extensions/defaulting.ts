@@ -29,22 +29,26 @@ function elementDefaults(schema: FieldSchema, each: (value: unknown, apply: Defa
 }
 
 function objectDefaults(schema: FieldSchema): Defaulter {
-  const members: { name: string; value: unknown; nullable: boolean; apply: Defaulter }[] = [];
+  /** Those that appear where they are absent. */
+  const defaults: { name: string; value: unknown; nullable: boolean }[] = [];
+  /** Those with defaults below them, which only matter where they are present. */
+  const nested = new Map<string, Defaulter>();
   for (const [name, member] of schema.properties ?? []) {
     // Built-in metadata has its own rules.
     if (member.raw === undefined) continue;
     const apply = compileSchemaDefaults(member);
-    if (apply === NOTHING && member.default === undefined) continue;
-    members.push({ name, value: member.default, nullable: member.nullable === true, apply });
+    if (apply !== NOTHING) nested.set(name, apply);
+    if (member.default !== undefined)
+      defaults.push({ name, value: member.default, nullable: member.nullable === true });
   }
-  if (members.length === 0) return NOTHING;
+  if (defaults.length + nested.size === 0) return NOTHING;
   return (object) => {
     if (!isRecord(object)) return;
-    for (const { name, value, nullable, apply } of members) {
+    for (const { name, value, nullable } of defaults) {
       // A null where none is allowed counts as left out.
       const absent = object[name] === undefined || (object[name] === null && !nullable);
-      if (absent && value !== undefined) object[name] = deepCopy(value);
-      if (object[name] !== undefined) apply(object[name]);
+      if (absent) object[name] = deepCopy(value);
     }
+    if (nested.size > 0) for (const name of Object.keys(object)) nested.get(name)?.(object[name]);
   };
 }

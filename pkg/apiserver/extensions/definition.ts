@@ -27,6 +27,7 @@ export function customResource(
   const { group, names, scope } = crd.spec;
   const raw = (version.schema?.openAPIV3Schema ?? {}) as Record<string, unknown>;
   const schema = rootSchema(raw);
+  const validate = validatorOf(schema, raw);
   const applySchemaDefaults = compileSchemaDefaults(schema);
   const storageVersion = crd.spec.versions.find(({ storage }) => storage)?.name ?? version.name;
   const { columns, printRow } = customColumns(version.additionalPrinterColumns);
@@ -47,8 +48,8 @@ export function customResource(
     storage: { group, version: storageVersion },
     etcdPrefix: `${group}/${names.plural}`,
     schema,
-    strategy: strategyOf(schema, raw),
-    subresources: subresourcesOf(names.kind, version.subresources, schema, raw),
+    strategy: strategyOf(validate),
+    subresources: subresourcesOf(names.kind, version.subresources, validate),
     selectableFields: new Map(
       (version.selectableFields ?? []).map(({ jsonPath }) => [jsonPath.replace(/^\./, ""), selectable(jsonPath)]),
     ),
@@ -77,8 +78,7 @@ function selectable(jsonPath: string): (object: Readonly<KubeObject>) => string 
   };
 }
 
-function strategyOf(schema: FieldSchema, raw: Record<string, unknown>): Strategy {
-  const validate = validatorOf(schema, raw);
+function strategyOf(validate: Validator): Strategy {
   return {
     validate: (object) => validate(object, undefined),
     validateUpdate: (object, old) => validate(object, old),
@@ -87,11 +87,18 @@ function strategyOf(schema: FieldSchema, raw: Record<string, unknown>): Strategy
   };
 }
 
-/** Everything a schema says about values: types, bounds, CEL rules. */
-function validatorOf(
-  schema: FieldSchema,
-  raw: Record<string, unknown>,
-): (object: KubeObject, old: Readonly<KubeObject> | undefined) => FieldError[] {
+type Validator = (object: KubeObject, old: Readonly<KubeObject> | undefined) => FieldError[];
+
+/**
+ * Everything a schema says about values: types, bounds, CEL rules. Compiled when the first object comes: most of a
+ * cluster's hundreds of definitions have none, or none that change.
+ */
+function validatorOf(schema: FieldSchema, raw: Record<string, unknown>): Validator {
+  let compiled: Validator | undefined;
+  return (object, old) => (compiled ??= compileValidator(schema, raw))(object, old);
+}
+
+function compileValidator(schema: FieldSchema, raw: Record<string, unknown>): Validator {
   const values = compileValues(withoutMetadata(raw));
   const rules = compileRules(schema, "");
   return (object, old) => {
@@ -114,8 +121,7 @@ function withoutMetadata(raw: Record<string, unknown>): Record<string, unknown> 
 function subresourcesOf(
   kind: string,
   subresources: CustomResourceSubresources | undefined,
-  schema: FieldSchema,
-  raw: Record<string, unknown>,
+  validate: Validator,
 ): SubresourceDefinition[] {
   const served: SubresourceDefinition[] = [];
   if (subresources?.scale !== undefined) {
@@ -135,7 +141,6 @@ function subresourcesOf(
     });
   }
   if (subresources?.status !== undefined) {
-    const validate = validatorOf(schema, raw);
     served.push({
       name: "status",
       kind,

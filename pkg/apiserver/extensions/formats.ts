@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import { RE2JS } from "re2js";
+import { growingLru } from "#pkg/util/index.ts";
 
 const DATE = /^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$/;
 const DATE_TIME = /^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$/;
@@ -44,8 +45,16 @@ export function formatCheck(format: string): ((text: string) => boolean) | undef
   return Object.hasOwn(CHECKS, format) ? CHECKS[format] : undefined;
 }
 
+/** Definitions use the same few patterns again and again, and a compiled one takes kilobytes. */
+const patterns = growingLru<string, (text: string) => boolean>(1000);
+
 /** A matcher that finds the pattern anywhere, in time linear to the text, as Go's regexp does. @throws on bad syntax */
 export function compilePattern(pattern: string): (text: string) => boolean {
-  const compiled = RE2JS.compile(pattern);
-  return (text) => compiled.matcher(text).find();
+  let matches = patterns.get(pattern);
+  if (matches === undefined) {
+    const compiled = RE2JS.compile(pattern);
+    matches = (text) => compiled.matcher(text).find();
+    patterns.set(pattern, matches);
+  }
+  return matches;
 }

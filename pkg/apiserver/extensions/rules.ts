@@ -180,8 +180,9 @@ function run(node: RuleNode, value: unknown, old: unknown, path: string, progres
   for (const rule of node.rules) runRule(rule, value, old, path, progress);
   if (node.properties.size > 0 && isRecord(value)) {
     const before = isRecord(old) ? old : {};
-    for (const [name, member] of node.properties) {
-      run(member, value[name], before[name], path === "" ? name : `${path}.${name}`, progress);
+    for (const [name, member] of Object.entries(value)) {
+      const below = node.properties.get(name);
+      if (below !== undefined) run(below, member, before[name], path === "" ? name : `${path}.${name}`, progress);
     }
   }
   if (node.items === undefined) return;

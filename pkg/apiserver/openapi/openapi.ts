@@ -208,10 +208,15 @@ export class OpenApi {
       context.response.send(301, { location, "cache-control": "no-cache, private" }, []);
       return true;
     }
-    const bytes = Buffer.from(JSON.stringify(this.#v3Document(served)));
+    this.#refresh();
+    let document = this.#documents.get(hash);
+    if (document === undefined) {
+      document = { bytes: Buffer.from(JSON.stringify(this.#v3Document(served))), etag: hash };
+      this.#documents.set(hash, document);
+    }
     const immutable: Record<string, string> =
       asked === hash ? { "cache-control": "public, immutable", expires: "Thu, 31 Dec 2099 23:59:59 GMT" } : {};
-    await send(context, bytes, hash, "application/json", immutable);
+    await send(context, document.bytes, hash, "application/json", immutable);
     return true;
   }
   #v3Document(served: readonly ResourceDefinition[]): Json {
