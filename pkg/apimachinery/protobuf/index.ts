@@ -18,7 +18,8 @@ export {
   wrapParts,
   wrapUnknown,
 } from "./envelope.ts";
-export { ProtobufError } from "./reader.ts";
+export { BYTES, ProtobufError, Reader, VARINT } from "./reader.ts";
+export { ReverseWriter } from "./writer.ts";
 export { type FieldEntry, hasMessage, messageFields, messageNames, protobufMessageFor } from "./tables.ts";
 
 const codecs = new CodecSet(decodeAtDepth);

@@ -1,7 +1,4 @@
-import { Duplex } from "node:stream";
-import { type CallOptions, InterceptingCall, type Interceptor } from "@grpc/grpc-js";
 import { Etcd3, type IOptions } from "etcd3";
-import type { IEvent, ITxnRequest, IWatchResponse } from "etcd3/lib/rpc.js";
 import { type Clock, type Logger, RealClock, silentLogger, sleep } from "#pkg/util/index.ts";
 import { compareKeys, prefixEnd } from "../keys.ts";
 import {
@@ -11,14 +8,23 @@ import {
   type RangeOptions,
   type RangeResult,
   type Store,
-  type StoreEvent,
   type StoreWatchBatch,
   type WriteOperation,
   type WriteResult,
 } from "../store.ts";
 import { Leases } from "./leases.ts";
+import { GrpcChannel } from "./grpc.ts";
+import {
+  decodeRange,
+  decodeTxn,
+  decodeWatch,
+  type RangeRequest,
+  type RangeResponse,
+  RequestEncoder,
+  type WatchResponse,
+} from "./messages.ts";
 import { type EtcdTls, secureHosts } from "./tls.ts";
-import { classify, keyValueOf } from "./translate.ts";
+import { classify } from "./translate.ts";
 
 export interface EtcdStoreOptions {
   /** E.g. "https://10.0.0.1:2379", all of one cluster; without a scheme the connection is plain. */
@@ -37,14 +43,13 @@ const MAX_ATTEMPTS = 8;
 const MIN_BACKOFF_MS = 50;
 const MAX_BACKOFF_MS = 2000;
 
+const RANGE = "/etcdserverpb.KV/Range";
+const TXN = "/etcdserverpb.KV/Txn";
+const WATCH = "/etcdserverpb.Watch/Watch";
+/** A member cut off from its cluster shall end our watch instead of keeping it silent. */
+const REQUIRE_LEADER = { hasleader: "true" };
+
 const CHANNEL_OPTIONS = {
-  // Lists and bursts of events pass the default of 4 MiB easily.
-  "grpc.max_receive_message_length": -1,
-  "grpc.max_send_message_length": -1,
-  // A peer that vanished without a word is noticed within 15 seconds. etcd allows pings every 5 seconds.
-  "grpc.keepalive_time_ms": 10_000,
-  "grpc.keepalive_timeout_ms": 5000,
-  "grpc.keepalive_permit_without_calls": 1,
   "grpc.initial_reconnect_backoff_ms": 100,
   "grpc.max_reconnect_backoff_ms": 2000,
 };
@@ -59,17 +64,12 @@ const NO_POLICY: Policy = {
   execute: async (run, signal) => run({ signal: signal ?? new AbortController().signal }),
 };
 
-/** A member cut off from its cluster shall end our watch instead of keeping it silent. */
-const requireLeader: Interceptor = (options, nextCall) =>
-  new InterceptingCall(nextCall(options), {
-    start(metadata, listener, next) {
-      metadata.set("hasleader", "true");
-      next(metadata, listener);
-    },
-  });
-
 /** See {@link Store}; opened by `openEtcdStore`. */
 export class EtcdStore implements Store {
+  /** For what every read and write needs. */
+  readonly #channel: GrpcChannel;
+  readonly #encoder = new RequestEncoder();
+  /** For the rest: leases and maintenance. */
   readonly #client: Etcd3;
   readonly #clock: Clock;
   readonly #log: Logger;
@@ -86,9 +86,9 @@ export class EtcdStore implements Store {
       hosts,
       grpcOptions: CHANNEL_OPTIONS,
       faultHandling: { host: () => NO_POLICY, global: NO_POLICY },
-      defaultCallOptions: (context): CallOptions =>
-        context.isStream ? { interceptors: [requireLeader] } : { deadline: clock.now() + CALL_TIMEOUT_MS },
+      defaultCallOptions: () => ({ deadline: clock.now() + CALL_TIMEOUT_MS }),
     });
+    this.#channel = new GrpcChannel(hosts, tls, clock);
     secureHosts(this.#client, hosts, tls, CHANNEL_OPTIONS);
     this.#leases = new Leases(this.#client.leaseClient, clock);
   }
@@ -105,23 +105,14 @@ export class EtcdStore implements Store {
     key: string,
     { revision }: { revision?: number } = {},
   ): Promise<{ kv: KeyValue | undefined; revision: number }> {
-    const response = await this.#read(() => this.#client.kv.range({ key: Buffer.from(key), revision: revision ?? 0 }));
-    return { kv: response.kvs.map(keyValueOf)[0], revision: revision ?? Number(response.header.revision) };
+    const response = await this.#range({ key: Buffer.from(key), revision });
+    return { kv: response.kvs[0], revision: revision ?? response.revision };
   }
   async range(prefix: string, { revision, limit, startAfter }: RangeOptions = {}): Promise<RangeResult> {
     const behind = startAfter !== undefined && compareKeys(startAfter, prefix) >= 0;
-    const request = {
-      key: Buffer.from(behind ? `${startAfter}\0` : prefix || "\0"),
-      range_end: rangeEnd(prefix),
-      limit: limit ?? 0,
-      revision: revision ?? 0,
-    };
-    const response = await this.#read(() => this.#client.kv.range(request));
-    return {
-      kvs: response.kvs.map(keyValueOf),
-      count: Number(response.count),
-      revision: revision ?? Number(response.header.revision),
-    };
+    const key = Buffer.from(behind ? `${startAfter}\0` : prefix || "\0");
+    const response = await this.#range({ key, rangeEnd: rangeEnd(prefix), limit, revision });
+    return { kvs: response.kvs, count: response.count, revision: revision ?? response.revision };
   }
   async write(operation: WriteOperation): Promise<WriteResult> {
     const { value, ttlSeconds } = operation;
@@ -169,14 +160,13 @@ export class EtcdStore implements Store {
   }
   async close(): Promise<void> {
     this.#closed.abort();
+    this.#channel.close();
     this.#client.close();
   }
 
   #readRevision(): Promise<number> {
     this.#nextRevisionRead = undefined;
-    const read = this.#read(() => this.#client.kv.range({ key: NO_END, count_only: true })).then(({ header }) =>
-      Number(header.revision),
-    );
+    const read = this.#range({ key: NO_END, countOnly: true }).then(({ revision }) => revision);
     this.#revisionRead = read;
     const forget = () => {
       if (this.#revisionRead === read) this.#revisionRead = undefined;
@@ -185,33 +175,19 @@ export class EtcdStore implements Store {
     return read;
   }
   async #write({ key, value, expectedModRevision }: WriteOperation, lease: string): Promise<WriteResult> {
-    const bytes = Buffer.from(key);
-    const request: ITxnRequest = {
-      compare:
-        expectedModRevision === undefined
-          ? []
-          : [{ target: "Mod", result: "Equal", key: bytes, mod_revision: expectedModRevision }],
-      success: [
-        value === undefined
-          ? { request_delete_range: { key: bytes } }
-          : {
-              request_put: { key: bytes, value: Buffer.from(value.buffer, value.byteOffset, value.byteLength), lease },
-            },
-      ],
-      failure: [{ request_range: { key: bytes } }],
-    };
-    const response = await this.#attempt(
-      () => this.#client.kv.txn(request),
+    const request = this.#encoder.compareAndSwap({ key: Buffer.from(key), expectedModRevision, value, lease });
+    const answer = await this.#attempt(
+      () => this.#channel.call(TXN, request, CALL_TIMEOUT_MS),
       (error) => classify(error) === "not-sent",
     );
-    const revision = Number(response.header.revision);
-    if (response.succeeded) return { ok: true, revision };
-    return { ok: false, current: response.responses[0]?.response_range.kvs.map(keyValueOf)[0], revision };
+    const { succeeded, revision, current } = decodeTxn(answer);
+    return succeeded ? { ok: true, revision } : { ok: false, current, revision };
   }
   /** A read, repeated when that may help, with etcd's refusals in our words. */
-  async #read<T>(call: () => Promise<T>): Promise<T> {
+  async #range(request: RangeRequest): Promise<RangeResponse> {
+    const bytes = this.#encoder.range(request);
     try {
-      return await this.#attempt(call, isTransient);
+      return decodeRange(await this.#attempt(() => this.#channel.call(RANGE, bytes, CALL_TIMEOUT_MS), isTransient));
     } catch (error) {
       const failure = classify(error);
       if (failure === "compacted") throw new CompactedError(await this.#compactRevision());
@@ -250,56 +226,27 @@ export class EtcdStore implements Store {
 
   /** One stream, up to its first failure. */
   async *#watchOnce(prefix: string, from: number, signal: AbortSignal): AsyncGenerator<StoreWatchBatch> {
-    const stream = await this.#client.watchClient.watch();
-    if (!(stream instanceof Duplex)) throw new Error("etcd3 no longer hands out Node streams");
-    // Without a listener an error after the iteration's end would be thrown at the process.
-    stream.on("error", () => undefined);
-    const cancel = () => stream.cancel();
-    signal.addEventListener("abort", cancel, { once: true });
-    try {
-      if (signal.aborted) return;
-      // Starting at the last revision that is known already: should it be compacted, etcd refuses. Starting behind
-      // it, a deletion at just the compacted revision could be missing without a word.
-      stream.write({
-        create_request: {
-          key: Buffer.from(prefix || "\0"),
-          range_end: rangeEnd(prefix),
-          start_revision: Math.max(from, 1),
-          progress_notify: true,
-        },
-      });
-      let delivered = from;
-      for await (const response of stream) {
-        const batch = batchOf(response as IWatchResponse, delivered);
-        if (batch === undefined) continue;
-        delivered = batch.revision;
-        yield batch;
-      }
-    } catch (error) {
-      if (!signal.aborted) throw error;
-    } finally {
-      signal.removeEventListener("abort", cancel);
-      cancel();
+    // Starting at the last revision that is known already: should it be compacted, etcd refuses. Starting behind it, a
+    // deletion at just the compacted revision could be missing without a word.
+    const request = this.#encoder.watch(Buffer.from(prefix || "\0"), rangeEnd(prefix), Math.max(from, 1));
+    let delivered = from;
+    for await (const message of this.#channel.stream(WATCH, request, REQUIRE_LEADER, signal)) {
+      const batch = batchOf(decodeWatch(message), delivered);
+      if (batch === undefined) continue;
+      delivered = batch.revision;
+      yield batch;
     }
   }
 }
 
-function batchOf(response: IWatchResponse, delivered: number): StoreWatchBatch | undefined {
-  const compactRevision = Number(response.compact_revision);
-  if (compactRevision > 0) throw new CompactedError(compactRevision);
-  if (response.canceled) throw new Error(`etcd ended the watch: ${response.cancel_reason}`);
+function batchOf(response: WatchResponse, delivered: number): StoreWatchBatch | undefined {
+  if (response.compactRevision > 0) throw new CompactedError(response.compactRevision);
+  if (response.canceled) throw new Error(`etcd ended the watch: ${response.cancelReason}`);
   if (response.created) return undefined;
-  const events = response.events.map(eventOf).filter((event) => event.modRevision > delivered);
+  const events = response.events.filter((event) => event.modRevision > delivered);
   // With events, the header may be ahead of them while more are to come.
-  const revision = events.at(-1)?.modRevision ?? (response.events.length > 0 ? 0 : Number(response.header.revision));
+  const revision = events.at(-1)?.modRevision ?? (response.events.length > 0 ? 0 : response.revision);
   return revision <= delivered ? undefined : { revision, events };
-}
-
-function eventOf({ type, kv }: IEvent): StoreEvent {
-  const key = kv.key.toString();
-  const modRevision = Number(kv.mod_revision);
-  if (String(type).toUpperCase() === "DELETE") return { type: "delete", key, createRevision: 0, modRevision };
-  return { type: "put", key, value: kv.value, createRevision: Number(kv.create_revision), modRevision };
 }
 
 function rangeEnd(prefix: string): Buffer {

@@ -1,5 +1,4 @@
-import type { IKeyValue } from "etcd3/lib/rpc.js";
-import type { KeyValue } from "../store.ts";
+import { GrpcError, GrpcStatus } from "./grpc.ts";
 
 /** What a failed call says about the world. */
 export type Failure =
@@ -25,6 +24,15 @@ const UNAVAILABLE_TEXTS = [
   "EPIPE",
 ];
 
+/** Statuses of a call of which nobody knows what became. */
+const UNAVAILABLE_STATUSES: ReadonlySet<number> = new Set([
+  GrpcStatus.Cancelled,
+  GrpcStatus.Unknown,
+  GrpcStatus.DeadlineExceeded,
+  GrpcStatus.Internal,
+  GrpcStatus.Unavailable,
+]);
+
 /** etcd3 turns gRPC statuses into many classes; the texts are etcd's own and stable (rpctypes/error.go). */
 export function classify(error: unknown): Failure {
   const message = error instanceof Error ? error.message : String(error);
@@ -35,15 +43,10 @@ export function classify(error: unknown): Failure {
   if (/certificate|ERR_TLS|SSL alert|ERR_SSL/i.test(message)) return "other";
   if (/No connection established|ECONNREFUSED|Name resolution failed|no connection/i.test(message)) return "not-sent";
   if (UNAVAILABLE_TEXTS.some((text) => message.includes(text))) return "unavailable";
+  if (error instanceof GrpcError) {
+    if (error.notSent) return "not-sent";
+    return UNAVAILABLE_STATUSES.has(error.status) ? "unavailable" : "other";
+  }
   const name = error instanceof Error ? error.constructor.name : "";
   return /^GRPC(Unavailable|Cancelled|DeadlineExceeded|Internal|Unknown)Error$/.test(name) ? "unavailable" : "other";
-}
-
-export function keyValueOf(kv: IKeyValue): KeyValue {
-  return {
-    key: kv.key.toString(),
-    value: kv.value,
-    createRevision: Number(kv.create_revision),
-    modRevision: Number(kv.mod_revision),
-  };
 }
