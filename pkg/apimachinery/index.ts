@@ -96,6 +96,7 @@ export {
   isTopLevel,
   MAX_JSON_DEPTH,
   memberPath,
+  parseJson,
 } from "./json.ts";
 export { type DecodedYaml, decodeYaml, encodeYaml } from "./yaml.ts";
 export { applyJsonPatch, type JsonPatchOperation } from "./patch/json-patch.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { decodeJson } from "./index.ts";
+import { decodeJson, decodeYaml, encodeYaml, parseJson } from "./index.ts";
 
 test("repeated members are reported with their paths, and the last one wins", () => {
   const { value, duplicates } = decodeJson(
@@ -20,6 +20,25 @@ test("any JSON value decodes to itself without duplicates", () => {
       assert.deepEqual(duplicates, []);
     }),
   );
+});
+
+test("integers of 64 bits keep their digits, in JSON and YAML", () => {
+  const exact = ["9223372036854775807", "-9223372036854775808", "9007199254740993", "-9007199254740993", "42", "-7"];
+  for (const digits of exact) {
+    const text = `{"a":[${digits},{"b":${digits}}]}`;
+    assert.equal(JSON.stringify(decodeJson(text).value), text);
+    assert.equal(JSON.stringify(parseJson(text)), text);
+    const { value } = decodeYaml(`a: [${digits}, {b: ${digits}}]`);
+    assert.equal(JSON.stringify(value), text);
+    assert.equal(encodeYaml(value), `a:\n- ${digits}\n- b: ${digits}\n`);
+  }
+  assert.equal(JSON.stringify(decodeYaml("a: 0x7fffffffffffffff").value), '{"a":9223372036854775807}');
+  // What 64 bits do not hold is a float, and so is what is written as one.
+  for (const text of ["18446744073709551616", "9007199254740993.0", "1e300"]) {
+    assert.equal(decodeJson(text).value, Number(text));
+    assert.equal(decodeYaml(text).value, Number(text));
+  }
+  assert.equal(decodeJson('"12345678901234567890"').value, "12345678901234567890");
 });
 
 test("syntax errors have Go's words", () => {

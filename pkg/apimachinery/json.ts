@@ -1,12 +1,47 @@
 /**
- * JSON bodies: JSON.parse for the value, a scan for what it loses (repeated members) and for what would hurt later
- * (nesting). Error texts are those of Go's encoding/json, which clients and tests know.
+ * JSON bodies: JSON.parse for the value, a scan for what it loses (repeated members, digits of large integers) and for
+ * what would hurt later (nesting). Error texts are those of Go's encoding/json, which clients and tests know.
+ *
+ * An integer of 64 bits that a double cannot hold is a BigInt here, and JSON.stringify writes it as the number it is.
  */
 
 /** Deeper documents are refused: everything after this walks objects recursively. */
 export const MAX_JSON_DEPTH = 1000;
 /** At most this many repeated fields are reported for one document. */
 const MAX_DUPLICATES = 100;
+
+/** Integers with fewer digits fit into a double. */
+const LONG_INTEGER_DIGITS = 16;
+const LONG_INTEGER = /[0-9]{16}/;
+
+Object.defineProperty(BigInt.prototype, "toJSON", {
+  value(this: bigint): unknown {
+    return (JSON as typeof JSON & { rawJSON(text: string): unknown }).rawJSON(this.toString());
+  },
+  configurable: true,
+});
+
+/** JSON.parse for objects of the API, whose integers keep all their digits. */
+export function parseJson(text: string): unknown {
+  return LONG_INTEGER.test(text) ? parseExactly(text) : JSON.parse(text);
+}
+
+const exactNumber = (_name: string, value: unknown, context?: { source?: string }): unknown =>
+  typeof value === "number" && !Number.isSafeInteger(value) && /^-?\d+$/.test(context?.source ?? "")
+    ? exactInteger(context!.source!)
+    : value;
+
+function parseExactly(text: string): unknown {
+  return JSON.parse(text, exactNumber);
+}
+
+/** The value of decimal digits: a number where that is exact or 64 bits are too few for it, as Go's decoders have it. */
+export function exactInteger(digits: string): number | bigint {
+  const number = Number(digits);
+  if (Number.isSafeInteger(number) || String(number) === digits) return number;
+  const exact = BigInt(digits);
+  return BigInt.asIntN(64, exact) === exact ? exact : number;
+}
 
 /** Bytes that are no acceptable JSON or YAML. */
 export class DecodeError extends Error {
@@ -30,10 +65,10 @@ export function decodeJson(bytes: Uint8Array | string, options: { readonly dupli
   const buffer =
     typeof bytes === "string" ? Buffer.from(bytes) : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const text = typeof bytes === "string" ? bytes : buffer.toString("utf8");
-  const keys = countKeys(buffer);
+  const { keys, longIntegers } = survey(buffer);
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = longIntegers ? parseExactly(text) : JSON.parse(text);
   } catch (cause) {
     new JsonScanner(text).scan(); // throws the better message
     throw new DecodeError(`invalid JSON: ${(cause as Error).message}`, { cause });
@@ -66,12 +101,18 @@ export function fieldsInTextOrder(text: string, unknown: ReadonlySet<string>): {
   return found;
 }
 
-/** Number of members in all objects of the text. @throws DecodeError when it is nested too deeply. */
-function countKeys(bytes: Buffer): number {
+/**
+ * Number of members in all objects of the text, and whether a double may not hold all of its integers.
+ * @throws DecodeError when it is nested too deeply.
+ */
+function survey(bytes: Buffer): { keys: number; longIntegers: boolean } {
   let keys = 0;
   let depth = 0;
+  let digits = 0;
+  let longest = 0;
   for (let i = 0; i < bytes.length; i++) {
-    switch (bytes[i]) {
+    const byte = bytes[i]!;
+    switch (byte) {
       case 0x22:
         for (i++; i < bytes.length && bytes[i] !== 0x22; i++) if (bytes[i] === 0x5c) i++;
         break;
@@ -87,9 +128,11 @@ function countKeys(bytes: Buffer): number {
         depth--;
         break;
       default:
+        if (byte < 0x30 || byte > 0x39) digits = 0;
+        else if (++digits > longest) longest = digits;
     }
   }
-  return keys;
+  return { keys, longIntegers: longest >= LONG_INTEGER_DIGITS };
 }
 
 /** Where the object of a valid JSON text that opens at `start` ends. */

@@ -5,16 +5,19 @@
  */
 import {
   dump,
+  DUMP_SCHEMA,
   EVENT_ID,
   type Event,
   getScalarValue,
+  intYaml11Tag,
   parseEvents,
   SCALAR_STYLE,
+  type ScalarTagDefinition,
   type ScalarEvent,
   YAMLException,
 } from "js-yaml";
 import { deepCopy, isRecord, setMember } from "./deep.ts";
-import { DecodeError, type Decoded, decodeJson, memberPath } from "./json.ts";
+import { DecodeError, type Decoded, decodeJson, exactInteger, memberPath } from "./json.ts";
 
 const MAX_YAML_DEPTH = 500;
 /** Nodes that aliases may add to a document. */
@@ -31,20 +34,24 @@ const FALSE = new Set(["n", "N", "no", "No", "NO", "false", "False", "FALSE", "o
 const FLOAT = /^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$/;
 
 /** A whole number in any of go-yaml's bases, or undefined. */
-function parseInteger(text: string): number | undefined {
+function parseInteger(text: string): number | bigint | undefined {
   const plain = text.replaceAll("_", "");
   const match = /^([-+]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]([0-7]+)|0([0-7]+)|(0|[1-9][0-9]*))$/.exec(plain);
   if (match === null) return undefined;
   const [, sign, hex, binary, octal, legacyOctal, decimal] = match;
+  if (decimal !== undefined) return exactInteger(sign === "-" ? `-${decimal}` : decimal) || 0;
   const magnitude =
-    decimal !== undefined
-      ? Number(decimal)
-      : hex !== undefined
-        ? Number(`0x${hex}`)
-        : binary !== undefined
-          ? Number(`0b${binary}`)
-          : Number(`0o${octal ?? legacyOctal}`);
-  return sign === "-" && magnitude !== 0 ? -magnitude : magnitude;
+    hex !== undefined
+      ? BigInt(`0x${hex}`)
+      : binary !== undefined
+        ? BigInt(`0b${binary}`)
+        : BigInt(`0o${octal ?? legacyOctal}`);
+  return exactInteger(String(sign === "-" ? -magnitude : magnitude));
+}
+
+function goFloat(text: string): string {
+  if (/nan/i.test(text)) return "NaN";
+  return text.startsWith("-") ? "-Inf" : "+Inf";
 }
 
 /** The value of an untagged plain scalar. */
@@ -57,7 +64,7 @@ function resolvePlain(text: string): unknown {
     const plain = text.replaceAll("_", "");
     if (FLOAT.test(plain)) return Number(plain);
     if (/^[-+]?\.(?:inf|Inf|INF)$/.test(text) || /^\.(?:nan|NaN|NAN)$/.test(text)) {
-      throw new DecodeError(`error converting YAML to JSON: json: unsupported value: ${text}`);
+      throw new DecodeError(`json: unsupported value: ${goFloat(text)}`);
     }
     return text;
   }
@@ -194,9 +201,9 @@ class Builder {
 
   #key(key: unknown): string {
     if (typeof key === "string") return key;
-    if (typeof key === "number" || typeof key === "boolean") return String(key);
+    if (typeof key === "number" || typeof key === "bigint" || typeof key === "boolean") return String(key);
     const type = key === null ? "nil" : Array.isArray(key) ? "slice" : "map";
-    throw new DecodeError(`error converting YAML to JSON: unsupported map key of type: ${type}`);
+    throw new DecodeError(`unsupported map key of type: ${type}`);
   }
 
   #duplicate(path: string, key: string, event: Event, reported: Set<string>): void {
@@ -253,9 +260,21 @@ function decodeEvents(text: string): DecodedYaml {
   return { value, duplicates: builder.duplicates, duplicateMessages: builder.duplicateMessages };
 }
 
+/** js-yaml's own, whose integers may be BigInts. */
+const WRITTEN = DUMP_SCHEMA.withTags(
+  DUMP_SCHEMA.tags
+    .filter((tag): tag is ScalarTagDefinition => tag.tagName === intYaml11Tag.tagName)
+    .map((tag) => ({
+      ...tag,
+      identify: (data: unknown) => typeof data === "bigint" || tag.identify(data),
+      represent: (data: unknown) => (typeof data === "bigint" ? String(data) : tag.represent(data)),
+    })),
+);
+
 /** YAML with sorted keys, as kubectl and the API server print it. */
 export function encodeYaml(value: unknown): string {
   return dump(value, {
+    schema: WRITTEN,
     sortKeys: true,
     noRefs: true,
     seqNoIndent: true,

@@ -23,28 +23,28 @@ export const mutatingWebhookConfiguration = defineResource<MutatingWebhookConfig
   version: "v1",
   kind: "MutatingWebhookConfiguration",
   printRow: printWebhookConfiguration,
-  strategy: { generation: true, validate: validateWebhookConfiguration },
+  strategy: { generation: true, allowUnconditionalUpdate: false, validate: validateWebhookConfiguration },
 });
 export const validatingWebhookConfiguration = defineResource<ValidatingWebhookConfiguration>({
   group,
   version: "v1",
   kind: "ValidatingWebhookConfiguration",
   printRow: printWebhookConfiguration,
-  strategy: { generation: true, validate: validateWebhookConfiguration },
+  strategy: { generation: true, allowUnconditionalUpdate: false, validate: validateWebhookConfiguration },
 });
 export const validatingAdmissionPolicy = defineResource<ValidatingAdmissionPolicy>({
   group,
   version: "v1",
   kind: "ValidatingAdmissionPolicy",
   printRow: printValidatingPolicy,
-  strategy: { validate: validateValidatingPolicy },
+  strategy: { allowUnconditionalUpdate: false, validate: validateValidatingPolicy },
 });
 export const validatingAdmissionPolicyBinding = defineResource<ValidatingAdmissionPolicyBinding>({
   group,
   version: "v1",
   kind: "ValidatingAdmissionPolicyBinding",
   printRow: printPolicyBinding,
-  strategy: { generation: true, validate: validateValidatingBinding },
+  strategy: { generation: true, allowUnconditionalUpdate: false, validate: validateValidatingBinding },
 });
 
 /** The alpha, beta and stable versions have the same fields. */
@@ -57,6 +57,7 @@ export const mutatingPolicies: readonly KindDeclaration[] = VERSIONS.flatMap((ve
     kind: "MutatingAdmissionPolicy",
     printRow: printMutatingPolicy,
     strategy: {
+      allowUnconditionalUpdate: false,
       generation: true,
       defaults({ spec }) {
         if (spec !== undefined) spec.reinvocationPolicy ||= "Never";
@@ -69,6 +70,6 @@ export const mutatingPolicies: readonly KindDeclaration[] = VERSIONS.flatMap((ve
     version,
     kind: "MutatingAdmissionPolicyBinding",
     printRow: printPolicyBinding,
-    strategy: { generation: true, validate: validateMutatingBinding },
+    strategy: { generation: true, allowUnconditionalUpdate: false, validate: validateMutatingBinding },
   }),
 ]);

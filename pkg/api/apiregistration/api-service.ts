@@ -11,6 +11,7 @@ export const apiService = defineResource<APIService>({
   version: "v1",
   kind: "APIService",
   strategy: {
+    allowUnconditionalUpdate: false,
     generation: false,
     defaults({ spec }) {
       if (spec?.service !== undefined) spec.service.port ??= DEFAULT_PORT;

@@ -45,7 +45,7 @@ function takeResources(containers: Container[] | undefined, wanted: readonly Con
 export function podGracePeriodSeconds(pod: Readonly<Pod>, requested: number | undefined): number | undefined {
   const phase = pod.status?.phase;
   if (!pod.spec?.nodeName || phase === "Failed" || phase === "Succeeded") return undefined;
-  const seconds = requested ?? pod.spec.terminationGracePeriodSeconds ?? 0;
+  const seconds = Number(requested ?? pod.spec.terminationGracePeriodSeconds ?? 0);
   if (seconds === 0) return undefined;
   return seconds < 0 ? 1 : seconds;
 }

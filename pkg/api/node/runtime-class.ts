@@ -8,5 +8,9 @@ export const runtimeClass = defineResource<RuntimeClass>({
   version: "v1",
   kind: "RuntimeClass",
   printRow: printRuntimeClass,
-  strategy: { validate: validateRuntimeClass, validateUpdate: validateRuntimeClassUpdate },
+  strategy: {
+    allowUnconditionalUpdate: false,
+    validate: validateRuntimeClass,
+    validateUpdate: validateRuntimeClassUpdate,
+  },
 });

@@ -34,6 +34,7 @@ function report(state: CheckState, message: string): void {
 /** How Go's decoder names a JSON value. */
 function jsonKind(value: unknown): string {
   if (Array.isArray(value)) return "array";
+  if (typeof value === "bigint") return "number";
   return typeof value === "boolean" ? "bool" : typeof value;
 }
 
@@ -156,19 +157,23 @@ function scalarChecker(schema: FieldSchema, goType: string): Checker {
     (value, state) => {
       if (typeof value !== type && value !== null && value !== undefined) mismatch(state, jsonKind(value), goType);
     };
+  const number = expect("number");
   switch (schema.type) {
     case "string":
       return expect("string");
     case "boolean":
       return expect("boolean");
     case "number":
-      return expect("number");
+      return (value, state) => {
+        if (typeof value !== "bigint") number(value, state);
+      };
     case "integer":
       return integerChecker(goType, LIMITS[schema.format ?? "int64"] ?? LIMITS["int64"]!);
     case "int-or-string":
       return (value, state) => {
         if (value === null || value === undefined || typeof value === "string") return;
-        if (typeof value !== "number") mismatch(state, jsonKind(value), "int32");
+        if (typeof value === "bigint") mismatch(state, `number ${value}`, "int32");
+        else if (typeof value !== "number") mismatch(state, jsonKind(value), "int32");
         else if (!Number.isInteger(value) || Math.abs(value) > 2 ** 31) mismatch(state, `number ${value}`, "int32");
       };
     case "quantity":
@@ -194,6 +199,7 @@ function integerChecker(goType: string, limit: number): Checker {
 
 const quantityChecker: Checker = (value, state) => {
   if (value === null || value === undefined) return;
+  if (typeof value === "bigint") return;
   if (typeof value !== "string" && typeof value !== "number") {
     report(state, "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
     return;

@@ -152,6 +152,7 @@ function mapPruner(schema: FieldSchema, mode: Mode): Pruner {
 }
 
 const pruneQuantity: Pruner = (value) => {
+  if (typeof value === "bigint") return canonicalQuantity(String(value));
   if (typeof value !== "string" && typeof value !== "number") return value;
   return canonicalQuantity(value);
 };

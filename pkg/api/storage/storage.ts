@@ -58,7 +58,7 @@ export const csiNode = defineResource<CSINode>({
   version: "v1",
   kind: "CSINode",
   printRow: printCSINode,
-  strategy: { validate: validateCSINode, validateUpdate: validateCSINodeUpdate },
+  strategy: { allowUnconditionalUpdate: false, validate: validateCSINode, validateUpdate: validateCSINodeUpdate },
 });
 export const csiDriver = defineResource<CSIDriver>({
   group,
@@ -66,6 +66,7 @@ export const csiDriver = defineResource<CSIDriver>({
   kind: "CSIDriver",
   printRow: printCSIDriver,
   strategy: {
+    allowUnconditionalUpdate: false,
     generation: true,
     defaults({ spec }) {
       if (spec !== undefined && (spec.volumeLifecycleModes ?? []).length === 0)
@@ -80,7 +81,11 @@ export const csiStorageCapacity = defineResource<CSIStorageCapacity>({
   version: "v1",
   kind: "CSIStorageCapacity",
   printRow: printCSIStorageCapacity,
-  strategy: { validate: validateCSIStorageCapacity, validateUpdate: validateCSIStorageCapacityUpdate },
+  strategy: {
+    allowUnconditionalUpdate: false,
+    validate: validateCSIStorageCapacity,
+    validateUpdate: validateCSIStorageCapacityUpdate,
+  },
 });
 export const volumeAttributesClass = defineResource<VolumeAttributesClass>({
   group,

@@ -11,7 +11,7 @@ import { fieldsOfLastApplied, LAST_APPLIED_MANAGER, syncLastApplied } from "./la
 import { BEFORE_FIRST_APPLY, decodeManagers, encodeManagers, identityOf, type Manager } from "./managers.ts";
 import { mergeMembers } from "./merge.ts";
 import { nodeOf } from "./nodes.ts";
-import { pruneObject } from "./prune.ts";
+import { prunedObject } from "./prune.ts";
 import { trackedFields, writableFields } from "./strip.ts";
 import { withoutFields, withoutManagedFields } from "./update.ts";
 
@@ -69,16 +69,15 @@ export function applyObject(request: ApplyRequest): ApplyResult {
   const own = before.find((other) => identityOf(other) === identity);
   const others = before.filter((other) => other !== own);
 
-  const merged = mergeMembers(node, liveObject, applied, (member) => {
+  const whole = mergeMembers(node, liveObject, applied as KubeObject, (member) => {
     if (request.sharing !== true || member === "metadata") return false;
     // What it owned before may have to go.
     return own?.fields[`f:${member}`] === undefined;
-  }) as unknown as KubeObject;
-  if (own !== undefined && !isEmpty(own.fields)) {
-    // Untracked fields count here: metadata.name keeps metadata when the last label goes.
-    const owned = others.reduce<Fields>((all, { fields }) => union(all, fields), said);
-    pruneObject(node, merged, own.fields, owned);
-  }
+  });
+  // Untracked fields count here: metadata.name keeps metadata when the last label goes.
+  const owned = (): Fields => others.reduce<Fields>((all, { fields }) => union(all, fields), said);
+  const pruned = own === undefined || isEmpty(own.fields) ? whole : prunedObject(node, whole, own.fields, owned());
+  const merged = pruned as unknown as KubeObject;
   merged.metadata ??= {};
 
   const comparison = compareObjects(node, liveObject, merged);

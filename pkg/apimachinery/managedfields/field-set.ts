@@ -1,5 +1,6 @@
 import { goQuote } from "../field-errors.ts";
 import { isRecord } from "../deep.ts";
+import { parseJson } from "../json.ts";
 import { type Fields, isEmpty, LEAF, type MutableFields } from "./fields.ts";
 import { DEDUCED, type Node } from "./nodes.ts";
 
@@ -27,7 +28,13 @@ export function fieldSetOf(node: Node, value: unknown): Fields {
 function nameOfType(value: unknown): string {
   if (value === null) return "null";
   if (Array.isArray(value)) return "list";
+  if (typeof value === "bigint") return "number";
   return typeof value === "object" ? "map" : typeof value;
+}
+
+/** The fields that are in an object, whether it fits its schema or not. */
+export function fieldsPresent(node: Node, value: unknown): Fields {
+  return setOf(node, value, "", []) ?? {};
 }
 
 /** undefined: the value itself is no member, and has none. */
@@ -67,7 +74,11 @@ function checkLeaf({ type }: Node["schema"], value: unknown, path: string, probl
               ? ["map"]
               : undefined;
   if (expected === undefined || expected.includes(actual)) return;
-  const wanted = expected[0] === "number" ? "numeric (int or float)" : expected[0];
+  if (expected[0] === "number") {
+    problems.push(`${path}: expected numeric (int or float), got ${actual}`);
+    return;
+  }
+  const [wanted] = expected;
   problems.push(`${path}: expected ${wanted}, got &value.valueUnstructured{Value:${JSON.stringify(value)}}`);
 }
 
@@ -89,10 +100,9 @@ function objectSet(
       continue;
     }
     const member = setOf(field?.node ?? (node.kind === "map" ? node.items : DEDUCED), value, memberPath, problems);
-    if (field !== undefined) {
-      if (member !== undefined) fields[field.element] = member;
-      // Keys of maps are members themselves, named fields are not.
-    } else fields[`f:${key}`] = withMembership(member);
+    // Keys of maps are members themselves, named fields are not.
+    if (field === undefined || field.undeclared === true) fields[`f:${key}`] = withMembership(member);
+    else if (member !== undefined) fields[field.element] = member;
   }
   return isEmpty(fields) ? undefined : fields;
 }
@@ -139,7 +149,7 @@ function missingKey(node: Node & { kind: "list" }, item: unknown): string | unde
 
 function elementKeyText(element: string): string {
   if (element.startsWith("v:")) return `[=${element.slice(2)}]`;
-  const key = JSON.parse(element.slice(2)) as Record<string, unknown>;
+  const key = parseJson(element.slice(2)) as Record<string, unknown>;
   return `[${Object.entries(key)
     .map(([name, value]) => `${name}=${JSON.stringify(value)}`)
     .join(",")}]`;

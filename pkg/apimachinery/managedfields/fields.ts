@@ -1,3 +1,5 @@
+import { parseJson } from "../json.ts";
+
 /**
  * Sets of field paths in their wire form (FieldsV1): a tree whose members are path elements (`f:name`, `k:{…}`, `v:…`,
  * `i:0`). An empty node is a member of the set; a node with children is one if it has the member ".". Trees are values:
@@ -114,7 +116,7 @@ function elementText(element: string): string {
     case "f":
       return `.${body}`;
     case "k": {
-      const key = JSON.parse(body) as Record<string, unknown>;
+      const key = parseJson(body) as Record<string, unknown>;
       return `[${Object.keys(key)
         .sort()
         .map((name) => `${name}=${JSON.stringify(key[name])}`)

@@ -3,6 +3,7 @@
  * it says without a conflict, and keeps it current while it is there.
  */
 import { isRecord } from "../deep.ts";
+import { parseJson } from "../json.ts";
 import type { AnyObject, KubeObject } from "../object.ts";
 import { TOTAL_ANNOTATION_SIZE_LIMIT_BYTES } from "../validation.ts";
 import { compareObjects } from "./compare.ts";
@@ -20,7 +21,7 @@ export function fieldsOfLastApplied(node: Node, live: Readonly<AnyObject>, apiVe
   if (text === undefined || text === "") return {};
   let configuration: unknown;
   try {
-    configuration = JSON.parse(text);
+    configuration = parseJson(text);
   } catch {
     return {}; // written by a client; what cannot be read allows nothing
   }

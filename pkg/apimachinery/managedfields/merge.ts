@@ -4,24 +4,23 @@ import { DEDUCED, type Node } from "./nodes.ts";
 type Json = Record<string, unknown>;
 
 /**
- * `live` with every field that `applied` sets. Shares nothing with its arguments. Null in `applied` removes a field.
+ * `live` with every field that `applied` sets. Shares nothing with its arguments. Null in `applied` is a value like others.
  */
 export function mergeObjects(node: Node, live: unknown, applied: unknown): unknown {
   if (applied === undefined) return deepCopy(live);
-  if (live === undefined || live === null || applied === null) return withoutNulls(node, applied);
   switch (node.kind) {
     case "leaf":
-      return withoutNulls(node, applied);
+      break;
     case "struct":
     case "map":
     case "deduced":
-      return isRecord(live) && isRecord(applied) ? mergeMembers(node, live, applied) : withoutNulls(node, applied);
+      if (isRecord(live) && isRecord(applied)) return mergeMembers(node, live, applied);
+      break;
     case "set":
     case "list":
-      return Array.isArray(live) && Array.isArray(applied)
-        ? mergeLists(node, live, applied)
-        : withoutNulls(node, applied);
+      if (Array.isArray(live) && Array.isArray(applied)) return mergeLists(node, live, applied);
   }
+  return deepCopy(applied);
 }
 
 function memberNode(node: Node, key: string): Node {
@@ -47,23 +46,10 @@ export function mergeMembers(
   }
   for (const key of Object.keys(applied)) {
     if (Object.hasOwn(live, key)) continue;
-    const value = withoutNulls(memberNode(node, key), applied[key]);
+    const value = deepCopy(applied[key]);
     if (value !== undefined) setMember(merged, key, value);
   }
   return merged;
-}
-
-/** A copy in which nulls are left out where the schema does not allow them. */
-function withoutNulls(node: Node, value: unknown): unknown {
-  if (value === null) return node.schema.nullable === true ? null : undefined;
-  if (node.kind === "list" && Array.isArray(value)) return value.map((item) => withoutNulls(node.items, item));
-  if (node.kind === "leaf" || !isRecord(value)) return deepCopy(value);
-  const copy: Json = {};
-  for (const key of Object.keys(value)) {
-    const member = withoutNulls(memberNode(node, key), value[key]);
-    if (member !== undefined) setMember(copy, key, member);
-  }
-  return copy;
 }
 
 /**

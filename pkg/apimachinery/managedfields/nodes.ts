@@ -12,6 +12,8 @@ export interface StructField {
   readonly node: Node;
   /** A non-pointer member of a Go struct: it is there even where JSON omits it, so nobody adds or removes it. */
   readonly alwaysThere: boolean;
+  /** Not of the schema, which lets anything else in: a key like those of maps. */
+  readonly undeclared?: boolean;
 }
 
 export type Node =
@@ -80,7 +82,7 @@ function compileObject(schema: FieldSchema): Node {
     let known = fields.get(name);
     if (known === undefined) {
       const property = properties.get(name);
-      if (property === undefined) return open ? fieldOf(name, DEDUCED, false) : undefined;
+      if (property === undefined) return open ? { ...fieldOf(name, DEDUCED, false), undeclared: true } : undefined;
       known = fieldOf(name, nodeOf(property), isValueStruct(schema, name, property));
       fields.set(name, known);
     }

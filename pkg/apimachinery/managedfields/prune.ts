@@ -1,55 +1,76 @@
-import { isRecord } from "../deep.ts";
-import { type Fields, isEmpty, isMember } from "./fields.ts";
+import { isRecord, setMember } from "../deep.ts";
+import { fieldsPresent } from "./field-set.ts";
+import { difference, type Fields, intersection, isEmpty, isMember, LEAF, type MutableFields, union } from "./fields.ts";
 import { DEDUCED, type Node } from "./nodes.ts";
 
 type Json = Record<string, unknown>;
 
 /**
- * Removes from `object`, in place, what the applier owned before (`last`) and nobody owns now (`owned`, its own new set
- * included).
+ * `merged` without what the applier owned before (`last`) and nobody owns now (`owned`, its own new set included).
+ * Changes nothing in `merged`, with which the result shares what stays. As upstream has it: first everything goes that
+ * the applier owned; what has an owner comes back, then what lay inside of that and never had one.
  */
-export function pruneObject(node: Node, object: unknown, last: Fields, owned: Fields): void {
-  if (node.kind === "set" || node.kind === "list") {
-    if (Array.isArray(object)) pruneList(node, object, last, owned);
-  } else if (node.kind !== "leaf" && isRecord(object)) pruneMembers(node, object, last, owned);
+export function prunedObject(node: Node, merged: Json, last: Fields, owned: Fields): Json {
+  if (isEmpty(difference(last, owned))) return merged;
+  const before = withNamed(node, last);
+  const present = withNamed(node, fieldsPresent(node, merged));
+  const left = withNamed(node, fieldsPresent(node, without(node, merged, before)));
+  const ownerless = difference(present, union(left, withNamed(node, owned)));
+  const kept = withNamed(node, fieldsPresent(node, without(node, merged, ownerless)));
+  return without(node, merged, intersection(difference(present, kept), before)) as Json;
 }
 
-/** A named field counts as owned when anything below it is. */
-const owns = (fields: Fields | undefined, named: boolean): boolean =>
-  fields !== undefined && (named || isMember(fields));
+function memberNode(node: Node, key: string): Node {
+  if (node.kind === "map") return node.items;
+  return (node.kind === "struct" ? node.field(key)?.node : undefined) ?? DEDUCED;
+}
 
-function pruneMembers(node: Node, object: Json, last: Fields, owned: Fields): void {
-  for (const element in last) {
-    if (!element.startsWith("f:")) continue;
-    const key = element.slice(2);
-    if (!Object.hasOwn(object, key)) continue;
-    const field = node.kind === "struct" ? node.field(key) : undefined;
-    const named = field !== undefined;
-    const before = last[element]!;
-    const now = owned[element];
-    if (owns(before, named) && !owns(now, named)) delete object[key];
-    else if (!isEmpty(before)) {
-      const child = object[key];
-      const child0 = isNonEmpty(child);
-      pruneObject(field?.node ?? (node.kind === "map" ? node.items : DEDUCED), child, before, now ?? {});
-      // What lost its last part goes, as it would have been null.
-      if (child0 && !isNonEmpty(child) && !(now !== undefined && isMember(now))) delete object[key];
+function isNamed(node: Node, element: string): boolean {
+  if (node.kind !== "struct" || !element.startsWith("f:")) return false;
+  const field = node.field(element.slice(2));
+  return field !== undefined && field.undeclared !== true;
+}
+
+/** The same set with every named field in it below which it has anything. */
+function withNamed(node: Node, fields: Fields): Fields {
+  const named: MutableFields = {};
+  for (const element in fields) {
+    const part = fields[element]!;
+    if (isEmpty(part)) {
+      named[element] = part;
+      continue;
     }
+    const inner = element.startsWith("f:") ? memberNode(node, element.slice(2)) : itemNode(node);
+    const below = withNamed(inner, part);
+    named[element] = isNamed(node, element) ? { ...below, ".": LEAF } : below;
   }
+  return named;
 }
 
-const isNonEmpty = (value: unknown): boolean =>
-  typeof value === "object" && value !== null && (Array.isArray(value) ? value.length > 0 : !isEmpty(value as Fields));
+function itemNode(node: Node): Node {
+  return node.kind === "list" ? node.items : DEDUCED;
+}
 
-function pruneList(node: Node & { kind: "set" | "list" }, list: unknown[], last: Fields, owned: Fields): void {
-  let kept = 0;
-  for (const item of list) {
-    const element = node.kind === "list" ? node.keyOf(item) : `v:${JSON.stringify(item)}`;
-    const before = last[element];
-    const now = owned[element];
-    if (before !== undefined && isMember(before) && !owns(now, false)) continue;
-    if (before !== undefined && node.kind === "list") pruneObject(node.items, item, before, now ?? {});
-    list[kept++] = item;
+/** `value` without the members of `gone`. What has no part left, or had none to begin with, becomes null. */
+function without(node: Node, value: unknown, gone: Fields): unknown {
+  if (Array.isArray(value)) return node.kind === "set" || node.kind === "list" ? listWithout(node, value, gone) : null;
+  if (!isRecord(value)) return value;
+  if (node.kind === "leaf") return null;
+  const rest: Json = {};
+  for (const key in value) {
+    const part = gone[`f:${key}`];
+    if (part === undefined) setMember(rest, key, value[key]);
+    else if (!isMember(part)) setMember(rest, key, without(memberNode(node, key), value[key], part));
   }
-  list.length = kept;
+  return isEmpty(rest as Fields) ? null : rest;
+}
+
+function listWithout(node: Node & { kind: "set" | "list" }, list: readonly unknown[], gone: Fields): unknown {
+  const rest: unknown[] = [];
+  for (const item of list) {
+    const part = gone[node.kind === "list" ? node.keyOf(item) : `v:${JSON.stringify(item)}`];
+    if (part === undefined) rest.push(item);
+    else if (!isMember(part)) rest.push(without(itemNode(node), item, part));
+  }
+  return rest.length === 0 ? null : rest;
 }

@@ -63,8 +63,26 @@ test("operations that do not apply fail with the library's messages", () => {
       "error in add for path: '/3': Unable to access invalid index: 3: invalid index referenced",
     ],
     [[1], [{ op: "remove", path: "/x" }], `error in remove for path: '/x': strconv.Atoi: parsing "x": invalid syntax`],
-    [{}, [{ op: "frobnicate", path: "/a" }], "Unexpected kind: frobnicate"],
-    [{}, { op: "add" }, "json: cannot unmarshal object into Go value of type jsonpatch.Patch"],
+    [
+      {},
+      [{ op: "frobnicate", path: "/a" }],
+      'invalid operation {"op":"frobnicate","path":"/a"}: unsupported operation',
+    ],
+    [
+      {},
+      [{ op: "move", path: "/a" }],
+      'invalid operation {"op":"move","path":"/a"}: failed to decode \'from\': operation, missing from field: missing value',
+    ],
+    [
+      {},
+      [{ op: "add", path: 5 }],
+      "error decoding patch: json: cannot unmarshal number into Go struct field jsonPatchOp.path of type string",
+    ],
+    [
+      {},
+      { op: "add" },
+      "error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp",
+    ],
   ];
   for (const [original, patch, message] of table) {
     assert.throws(() => applyJsonPatch(original, patch), { name: "PatchError", message });

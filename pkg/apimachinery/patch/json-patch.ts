@@ -181,16 +181,52 @@ class Document {
   }
 }
 
-function decodeOperations(patch: unknown): readonly Record<string, unknown>[] {
-  if (!Array.isArray(patch)) {
-    const type = isRecord(patch) ? "object" : typeof patch;
-    throw new PatchError(`json: cannot unmarshal ${type} into Go value of type jsonpatch.Patch`, 400);
+/** Members an operation cannot do without, and what upstream says where they are missing. */
+const NEEDED: Readonly<Record<string, readonly ("path" | "from" | "value")[]>> = {
+  add: ["path", "value"],
+  remove: ["path"],
+  replace: ["path", "value"],
+  move: ["path", "from"],
+  copy: ["path", "from"],
+  test: ["path"],
+};
+const LACK = {
+  path: "operation missing path field",
+  from: "operation, missing from field",
+  value: "operation, missing value field",
+};
+
+function jsonType(value: unknown): string {
+  if (Array.isArray(value)) return "array";
+  return typeof value === "boolean" ? "bool" : typeof value === "bigint" ? "number" : typeof value;
+}
+
+function undecodable(value: unknown, into: string): PatchError {
+  return new PatchError(`error decoding patch: json: cannot unmarshal ${jsonType(value)} into Go ${into}`, 400);
+}
+
+/** The operations, each with all it needs. @throws PatchError 400 */
+function decodeOperations(patch: unknown): readonly JsonPatchOperation[] {
+  if (patch === null) return [];
+  if (!Array.isArray(patch)) throw undecodable(patch, "value of type []handlers.jsonPatchOp");
+  for (const operation of patch as unknown[]) {
+    if (operation !== null && !isRecord(operation)) throw undecodable(operation, "value of type handlers.jsonPatchOp");
+    for (const name of ["op", "path", "from"]) {
+      const value = operation?.[name] ?? "";
+      if (typeof value !== "string") throw undecodable(value, `struct field jsonPatchOp.${name} of type string`);
+    }
   }
-  for (const operation of patch) {
-    if (!isRecord(operation))
-      throw new PatchError(`json: cannot unmarshal ${typeof operation} into Go value of type jsonpatch.Operation`, 400);
+  for (const operation of patch as (Record<string, unknown> | null)[]) {
+    const needed = Object.hasOwn(NEEDED, String(operation?.["op"])) ? NEEDED[String(operation?.["op"])]! : undefined;
+    const why =
+      needed === undefined
+        ? "unsupported operation"
+        : needed
+            .filter((name) => operation?.[name] === undefined)
+            .map((name) => `failed to decode '${name}': ${LACK[name]}: ${MISSING}`)[0];
+    if (why !== undefined) throw new PatchError(`invalid operation ${JSON.stringify(operation)}: ${why}`, 400);
   }
-  return patch as Record<string, unknown>[];
+  return patch as JsonPatchOperation[];
 }
 
 /**
@@ -200,32 +236,25 @@ function decodeOperations(patch: unknown): readonly Record<string, unknown>[] {
 export function applyJsonPatch(original: unknown, patch: readonly JsonPatchOperation[] | unknown): unknown {
   const operations = decodeOperations(patch);
   const document = new Document(deepCopy(original));
-  for (const { op, path, from, value } of operations) {
-    const needs = (pointer: unknown, what: string): string => {
-      if (typeof pointer === "string") return pointer;
-      throw new OperationError(`${String(op)} operation failed to decode ${what}: ${MISSING}`);
-    };
+  for (const { op, path, from = "", value } of operations) {
     switch (op) {
       case "add":
-        document.add(needs(path, "path"), value ?? null);
+        document.add(path, value);
         break;
       case "remove":
-        document.remove(needs(path, "path"));
+        document.remove(path);
         break;
       case "replace":
-        document.replace(needs(path, "path"), value ?? null);
+        document.replace(path, value);
         break;
       case "move":
-        document.move(needs(from, "from"), needs(path, "path"));
+        document.move(from, path);
         break;
       case "copy":
-        document.copy(needs(from, "from"), needs(path, "path"));
+        document.copy(from, path);
         break;
       case "test":
-        document.test(needs(path, "path"), value);
-        break;
-      default:
-        throw new OperationError(`Unexpected kind: ${typeof op === "string" ? op : "unknown"}`);
+        document.test(path, value);
     }
   }
   return document.root;

@@ -66,7 +66,11 @@ const SCALARS: Readonly<Record<string, (name: string) => Scalar>> = {
   int64: (name) => ({
     wireType: VARINT,
     write: (value, writer) =>
-      writer.signed(Number.isInteger(value) ? (value as number) : wrongType(name, "an integer", value)),
+      writer.signed(
+        typeof value === "bigint" || Number.isInteger(value)
+          ? (value as number | bigint)
+          : wrongType(name, "an integer", value),
+      ),
     read: (reader) => reader.int64(),
     zero: 0,
   }),

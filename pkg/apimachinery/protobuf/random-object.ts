@@ -16,7 +16,9 @@ function scalar(random: Random, type: string): unknown {
     case "int32":
       return random.int(2 ** 31 - 1) + 1 - (random.int(2) === 0 ? 0 : 2 ** 31);
     case "int64":
-      return (random.int(2 ** 51) + 1) * pick(random, [1, 3, -1, -3]);
+      return random.int(8) === 0
+        ? (BigInt(random.int(2 ** 50) + 2 ** 42) * 4096n + 1n) * pick(random, [1n, -1n])
+        : (random.int(2 ** 51) + 1) * pick(random, [1, 3, -1, -3]);
     case "double":
       return random.float() * 1e6 + 0.5;
     case "bytes":

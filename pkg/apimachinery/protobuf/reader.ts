@@ -53,8 +53,8 @@ export class Reader {
     throw new ProtobufError("integer overflow");
   }
 
-  /** int64 (or int32, which is written the same way). Values beyond 2^53 are rounded, as JSON would. */
-  int64(): number {
+  /** int64 (or int32, which is written the same way). A BigInt where a number would be rounded. */
+  int64(): number | bigint {
     const { buffer } = this;
     const start = this.position;
     let value = 0;
@@ -72,15 +72,18 @@ export class Reader {
       if (this.position >= this.end) this.#overrun();
       const byte = buffer[this.position++]!;
       big |= BigInt(byte & 0x7f) << shift;
-      if (byte < 0x80) return Number(BigInt.asIntN(64, big));
+      if (byte >= 0x80) continue;
+      const exact = BigInt.asIntN(64, big);
+      const number = Number(exact);
+      return Number.isSafeInteger(number) ? number : exact;
     }
     return this.#tooLong();
   }
   int32(): number {
-    return this.int64() | 0;
+    return Number(this.int64()) | 0;
   }
   bool(): boolean {
-    return this.int64() !== 0;
+    return Number(this.int64()) !== 0;
   }
   double(): number {
     if (this.position + 8 > this.end) this.#overrun();

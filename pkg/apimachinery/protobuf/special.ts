@@ -74,7 +74,7 @@ function timeCodec(micro: boolean): Codec {
       let nanos = 0;
       visitFields(reader, (field, wireType) => {
         if (wireType !== VARINT || field > 2) return false;
-        if (field === 1) seconds = reader.int64();
+        if (field === 1) seconds = Number(reader.int64());
         else nanos = reader.int32();
         return true;
       });
@@ -123,7 +123,7 @@ const duration: Codec = {
     let nanos = 0;
     visitFields(reader, (field, wireType) => {
       if (field !== 1 || wireType !== VARINT) return false;
-      nanos = reader.int64();
+      nanos = Number(reader.int64());
       return true;
     });
     return formatDuration(nanos);
@@ -146,7 +146,7 @@ const intOrString: Codec = {
     let number = 0;
     let text = "";
     visitFields(reader, (field, wireType) => {
-      if (field === 1 && wireType === VARINT) type = reader.int64();
+      if (field === 1 && wireType === VARINT) type = Number(reader.int64());
       else if (field === 2 && wireType === VARINT) number = reader.int32();
       else if (field === 3 && wireType === BYTES) text = reader.string();
       else return false;

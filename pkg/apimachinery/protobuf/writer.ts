@@ -68,8 +68,8 @@ export class ReverseWriter {
     this.#buffer[at] = rest;
   }
   /** A signed whole number as int32 or int64: negative ones take ten bytes. */
-  signed(value: number): void {
-    if (value >= 0 && value <= Number.MAX_SAFE_INTEGER) {
+  signed(value: number | bigint): void {
+    if (typeof value === "number" && value >= 0 && value <= Number.MAX_SAFE_INTEGER) {
       this.varint(value);
       return;
     }

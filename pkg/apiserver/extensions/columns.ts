@@ -45,9 +45,9 @@ function cell(found: readonly unknown[], type: string, now: number): unknown {
   if (first === undefined || first === null) return null;
   switch (type) {
     case "integer":
-      return typeof first === "number" ? Math.trunc(first) : null;
+      return typeof first === "number" ? Math.trunc(first) : typeof first === "bigint" ? first : null;
     case "number":
-      return typeof first === "number" ? first : null;
+      return typeof first === "number" || typeof first === "bigint" ? first : null;
     case "boolean":
       return typeof first === "boolean" ? first : null;
     case "date":

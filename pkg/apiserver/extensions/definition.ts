@@ -82,6 +82,7 @@ function strategyOf(validate: Validator): Strategy {
   return {
     validate: (object) => validate(object, undefined),
     validateUpdate: (object, old) => validate(object, old),
+    allowUnconditionalUpdate: false,
     // Custom resources have always been left to the owner's garbage collection.
     defaultGarbageCollection: "background",
   };

@@ -53,6 +53,7 @@ function inBody(path: string): string {
 function jsonType(value: unknown): string {
   if (value === null) return "null";
   if (Array.isArray(value)) return "array";
+  if (typeof value === "bigint") return "integer";
   if (typeof value === "number") return Number.isInteger(value) ? "integer" : "number";
   return typeof value;
 }
@@ -123,7 +124,7 @@ function checkNumbers(raw: Raw): Check | undefined {
   const aboveOnly = raw["exclusiveMinimum"] === true;
   const belowOnly = raw["exclusiveMaximum"] === true;
   return (value, path, _old, errors) => {
-    if (typeof value !== "number") return;
+    if (typeof value !== "number" && typeof value !== "bigint") return;
     if (typeof maximum === "number" && (belowOnly ? value >= maximum : value > maximum)) {
       const bound = belowOnly ? "less than" : "less than or equal to";
       errors.push(fieldInvalid(path, value, `${inBody(path)} should be ${bound} ${maximum}`));
@@ -133,7 +134,7 @@ function checkNumbers(raw: Raw): Check | undefined {
       errors.push(fieldInvalid(path, value, `${inBody(path)} should be ${bound} ${minimum}`));
     }
     if (typeof multipleOf === "number") {
-      const quotient = value / multipleOf;
+      const quotient = Number(value) / multipleOf;
       if (Math.abs(quotient - Math.round(quotient)) > 1e-9) {
         errors.push(fieldInvalid(path, value, `${inBody(path)} should be a multiple of ${multipleOf}`));
       }

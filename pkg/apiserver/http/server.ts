@@ -76,6 +76,11 @@ export async function listenHttp(
       serveHttp1(handler, live, log, request.raw, reply.raw);
     },
   });
+  // Nor does it judge content types.
+  app.setErrorHandler((_error, request, reply) => {
+    reply.hijack();
+    serveHttp1(handler, live, log, request.raw, reply.raw);
+  });
   app.removeAllContentTypeParsers();
   // Bodies stay unread until the pipeline asks for them.
   app.addContentTypeParser("*", (_request, _payload, done) => done(null));

@@ -19,7 +19,7 @@ import { resetFieldsOf } from "./managed.ts";
 import type { WriteOptions } from "./options.ts";
 import type { Patch } from "./patch.ts";
 import { changedPart, NOTHING_UNCHANGED, unchangedOf, withUnchanged } from "./unchanged.ts";
-import { guaranteedUpdate, sharesUnchanged, type WriteView } from "./update.ts";
+import { checkNames, guaranteedUpdate, sharesUnchanged, type WriteView } from "./update.ts";
 
 /** Lost races before the client is told; the merge is done again each time. */
 const ATTEMPTS = 6;
@@ -71,24 +71,14 @@ export function assertManager({ fieldManager }: WriteOptions): void {
 
 /** The applied configuration: an object of the kind, named as in the URL. @throws StatusError 400 */
 export function configuration(call: Call, patch: Patch, of: ExpectedKind): KubeObject {
-  const { target } = call;
-  const { value } = patch;
+  const value = patch.value as Record<string, unknown>; // readPatch has made sure of it
   const expectedVersion = apiVersionOf(of);
-  if (!isRecord(value)) throw badRequest("error decoding YAML: the configuration must be an object");
-  const { kind, apiVersion } = value;
-  const expected = `${expectedVersion}, Kind=${of.kind}`;
-  if (typeof kind !== "string" || kind === "") throw badRequest("error decoding YAML: Object 'Kind' is missing");
+  const { kind = "", apiVersion = "/" } = value;
   if (apiVersion !== expectedVersion || kind !== of.kind) {
-    throw badRequest(`invalid object type: ${String(apiVersion)}, Kind=${kind} (expected ${expected})`);
+    throw badRequest(`invalid object type: ${String(apiVersion)}, Kind=${String(kind)}`);
   }
   const object = { ...value, metadata: isRecord(value["metadata"]) ? value["metadata"] : {} } as KubeObject;
-  if (object.metadata.name !== undefined && object.metadata.name !== target.name) {
-    throw badRequest(
-      `the name of the object (${object.metadata.name}) does not match the name on the URL (${target.name})`,
-    );
-  }
-  object.metadata.name = target.name;
-  fillNamespace(call, object);
+  checkNames(call, { ...object, metadata: { ...object.metadata } }); // which would add the URL's namespace
   return object;
 }
 
@@ -131,6 +121,7 @@ export function merge(
     const { kind, version } = installed.definition;
     settleFields(installed.definition, part, (why) => badRequest(cannotBeHandled(kind, version, why)));
     installed.definition.applyDefaults(part);
+    if (live === undefined) fillNamespace(call, part);
     return live === undefined ? part : withUnchanged(part, live, unchanged);
   } catch (error) {
     throw error instanceof TypedObjectError ? untypedFailure(applied, installed.definition, error) : error;
@@ -140,7 +131,6 @@ export function merge(
 /** Upstream's answer to a configuration that does not fit its schema. */
 export function untypedFailure(applied: KubeObject, of: ExpectedKind, error: TypedObjectError): StatusError {
   const { namespace = "", name = "" } = applied.metadata;
-  const which = namespace === "" ? name : `${namespace}/${name}`;
-  const message = `failed to create typed patch object (${which}; ${apiVersionOf(of)}, Kind=${of.kind}): ${error.message}`;
+  const message = `failed to create typed patch object (${namespace}/${name}; ${apiVersionOf(of)}, Kind=${of.kind}): ${error.message}`;
   return new StatusError({ status: "Failure", code: 500, message }, { cause: error });
 }

@@ -15,13 +15,14 @@ import {
   decodeJson,
   decodeYaml,
   fieldInvalid,
+  invalid,
   isRecord,
   type KubeObject,
   type StatusError,
   unsupportedMediaType,
 } from "#pkg/apimachinery/index.ts";
 import { decodeEnvelope, hasProtobufMagic, ProtobufError } from "#pkg/apimachinery/protobuf/index.ts";
-import { bodyEncoding, CONTENT_TYPES, parseMediaType } from "../http/negotiate.ts";
+import { bodyEncoding, CONTENT_TYPES } from "../http/negotiate.ts";
 import type { Call } from "./call.ts";
 import type { KnownSpecs } from "./known-specs.ts";
 import type { FieldValidation } from "./options.ts";
@@ -53,8 +54,10 @@ export async function readObject(call: Call, expected: ExpectedKind, validation:
     recognized === undefined
       ? decodeBody(bytes, contentType, expected)
       : { value: recognized, repeated: NO_REPETITIONS };
-  if (!isRecord(value)) throw unrecognized(expected, noStruct(value), bytes);
-  const object = completeKind(value, expected);
+  // Nothing at all is an object without members.
+  const given = value === null ? {} : value;
+  if (!isRecord(given)) throw unrecognized(expected, noStruct(given), bytes);
+  const object = completeKind(given, expected, bytes);
   const refuse = (why: string) => badRequest(cannotBeHandled(expected.kind, expected.version, why));
   const check = validateFields(call, expected, object, repeated, validation, refuse);
   if (recognized === undefined && check === NOTHING_FOUND && repeated.isEmpty) known?.met(bytes);
@@ -79,10 +82,9 @@ export function decodeBody(
 ): { value: unknown; repeated: Repetitions } {
   const encoding = bodyEncoding(contentType) ?? (hasProtobufMagic(bytes) ? "protobuf" : undefined);
   if (encoding === undefined || (encoding === "protobuf" && expected.custom)) {
-    const known = [CONTENT_TYPES.json, CONTENT_TYPES.yaml, ...(expected.custom ? [] : [CONTENT_TYPES.protobuf])];
-    const given = parseMediaType(contentType ?? "").type;
+    const known = [CONTENT_TYPES.json, CONTENT_TYPES.yaml, CONTENT_TYPES.protobuf];
     throw unsupportedMediaType(
-      `the body of the request was in an unknown format - accepted media types include: ${known.join(", ")} (got ${JSON.stringify(given)})`,
+      `the body of the request was in an unknown format - accepted media types include: ${known.join(", ")}`,
     );
   }
   try {
@@ -107,9 +109,15 @@ function unrecognized(expected: Partial<ExpectedKind>, why: string, body: Buffer
   return badRequest(`the object provided is unrecognized (must be of type ${kind}): ${why} (${summary(body)})`);
 }
 
+function jsonTypeOf(value: unknown): string {
+  if (Array.isArray(value)) return "array";
+  if (typeof value === "boolean") return "bool";
+  return typeof value === "bigint" ? "number" : typeof value;
+}
+
 /** Go's complaint about a document that is no object. */
 function noStruct(value: unknown): string {
-  const found = Array.isArray(value) ? "array" : typeof value === "boolean" ? "bool" : typeof value;
+  const found = jsonTypeOf(value);
   const fields = String.raw`APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\""`;
   return `couldn't get version/kind; json parse error: json: cannot unmarshal ${found} into Go value of type struct { ${fields} }`;
 }
@@ -124,10 +132,17 @@ function summary(body: Buffer): string {
 }
 
 /** Checks apiVersion and kind against what the URL promises; fills them in where they are missing. */
-function completeKind(value: Record<string, unknown>, expected: ExpectedKind): KubeObject {
+function completeKind(value: Record<string, unknown>, expected: ExpectedKind, bytes: Buffer): KubeObject {
   const apiVersion = apiVersionOf(expected);
-  if (value["apiVersion"] === undefined || value["apiVersion"] === "") value["apiVersion"] = apiVersion;
-  if (value["kind"] === undefined || value["kind"] === "") value["kind"] = expected.kind;
+  for (const name of ["apiVersion", "kind"]) {
+    const text = value[name] ?? "";
+    if (typeof text === "string") continue;
+    const why = `json: cannot unmarshal ${jsonTypeOf(text)} into Go struct field .${name} of type string`;
+    throw unrecognized(expected, `couldn't get version/kind; json parse error: ${why}`, bytes);
+  }
+  if (expected.custom) assertNamesKind(value, expected, apiVersion, bytes);
+  value["apiVersion"] ||= apiVersion;
+  value["kind"] ||= expected.kind;
   if (value["kind"] !== expected.kind) {
     const given = String(value["kind"]);
     throw badRequest(
@@ -139,9 +154,30 @@ function completeKind(value: Record<string, unknown>, expected: ExpectedKind): K
       `the API version in the data (${String(value["apiVersion"])}) does not match the expected API version (${apiVersion})`,
     );
   }
+  const { metadata = null } = value;
+  if (metadata !== null && !isRecord(metadata)) {
+    const where = expected.custom ? "value" : `struct field ${expected.kind}.metadata`;
+    const why = `json: cannot unmarshal ${jsonTypeOf(metadata)} into Go ${where} of type v1.ObjectMeta`;
+    throw badRequest(cannotBeHandled(expected.kind, expected.version, why));
+  }
   // In place: an object of a hundred thousand members costs as much to copy as to parse.
-  if (!isRecord(value["metadata"])) value["metadata"] = {};
+  value["metadata"] ??= {};
   return value as unknown as KubeObject;
+}
+
+/** A custom resource says itself what it is. */
+function assertNamesKind(
+  value: Record<string, unknown>,
+  { kind, ...expected }: ExpectedKind,
+  apiVersion: string,
+  bytes: Buffer,
+): void {
+  const given = { apiVersion: String(value["apiVersion"] ?? ""), kind: String(value["kind"] ?? "") };
+  if (given.kind === "") throw unrecognized({ kind }, `Object 'Kind' is missing in '${bytes.toString()}'`, bytes);
+  if (given.apiVersion !== apiVersion || given.kind === kind) return;
+  const { name = "" } = isRecord(value["metadata"]) ? value["metadata"] : {};
+  const error = fieldInvalid("kind", given.kind, `must be ${kind}`);
+  throw invalid({ group: expected.group, kind: given.kind }, typeof name === "string" ? name : "", [error]);
 }
 
 /** Makes the error for an object that does not decode, or not strictly, from what the decoder says. */

@@ -53,7 +53,7 @@ export function deleteRequest(raw: DeleteOptions): DeleteRequest {
         ? undefined
         : raw.gracePeriodSeconds < 0
           ? 1
-          : raw.gracePeriodSeconds,
+          : Number(raw.gracePeriodSeconds),
     propagationPolicy: propagationPolicy as DeleteRequest["propagationPolicy"],
     orphanDependents,
     preconditions: raw.preconditions ?? {},

@@ -192,6 +192,13 @@ function markDeleted(
   return withDeletion(object, finalizers, Math.max(grace ?? 0, 0), now);
 }
 
+/** The last moment that RFC 3339 can write. */
+const END_OF_TIME = Date.UTC(9999, 11, 31, 23, 59, 59);
+
+function secondsAfter(time: number, seconds: number): number {
+  return Math.min(time + seconds * 1000, END_OF_TIME);
+}
+
 /** A second delete may only shorten what is left of the first one's grace period. */
 function markAgain(
   object: Readonly<KubeObject>,
@@ -205,7 +212,7 @@ function markAgain(
   if (present > 0 && requested < present) {
     if (requested === 0 && finalizers.length === 0) return undefined;
     const began = Date.parse(metadata.deletionTimestamp!) - present * 1000;
-    const ends = Math.max(began + requested * 1000, now);
+    const ends = Math.max(secondsAfter(began, requested), now);
     const shortened = { ...metadata, deletionTimestamp: formatTime(ends), deletionGracePeriodSeconds: requested };
     return withFinalizers({ ...object, metadata: shortened }, finalizers);
   }
@@ -216,7 +223,7 @@ function markAgain(
 
 function withDeletion(object: Readonly<KubeObject>, finalizers: string[], grace: number, now: number): KubeObject {
   const metadata = { ...object.metadata };
-  metadata.deletionTimestamp = formatTime(now + grace * 1000);
+  metadata.deletionTimestamp = formatTime(secondsAfter(now, grace));
   metadata.deletionGracePeriodSeconds = grace;
   if (metadata.generation !== undefined && metadata.generation > 0) metadata.generation++;
   return withFinalizers({ ...object, metadata }, finalizers);

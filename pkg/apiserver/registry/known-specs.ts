@@ -1,5 +1,5 @@
 import type { ResourceDefinition } from "#pkg/api/index.ts";
-import { decodeJson, endOfObject, isTopLevel, type KubeObject, share } from "#pkg/apimachinery/index.ts";
+import { decodeJson, endOfObject, isTopLevel, type KubeObject, parseJson, share } from "#pkg/apimachinery/index.ts";
 
 const SPEC = Buffer.from('"spec":{');
 /** From the start of the key to the brace of the value. */
@@ -93,7 +93,7 @@ export class KnownSpecs {
   }
 
   #prepare(bytes: Buffer): object {
-    const spec = JSON.parse(bytes.toString("utf8")) as object;
+    const spec = parseJson(bytes.toString("utf8")) as object;
     const { kind } = this.#definition;
     const object: KubeObject = { apiVersion: "", kind, metadata: {}, spec };
     this.#definition.applyDefaults(object);

@@ -103,8 +103,9 @@ function maskTrailingDash(name: string): string {
 function validateOwnerReferences(metadata: ObjectMeta, at: string): FieldError[] {
   const errors: FieldError[] = [];
   let controller: string | undefined;
-  for (const [index, owner] of (metadata.ownerReferences ?? []).entries()) {
-    const path = `${at}.ownerReferences[${index}]`;
+  // Upstream does not say which one.
+  const path = `${at}.ownerReferences`;
+  for (const owner of metadata.ownerReferences ?? []) {
     if (!owner.apiVersion)
       errors.push(fieldInvalid(`${path}.apiVersion`, owner.apiVersion ?? "", "version must not be empty"));
     if (!owner.kind) errors.push(fieldInvalid(`${path}.kind`, "", "must not be empty"));
@@ -114,10 +115,11 @@ function validateOwnerReferences(metadata: ObjectMeta, at: string): FieldError[]
       errors.push(fieldInvalid(path, owner, "/v1, Kind=Event is disallowed from being an owner"));
     }
     if (owner.controller === true) {
-      if (controller === undefined) controller = owner.name;
+      const name = `${owner.kind}/${owner.name}`;
+      if (controller === undefined) controller = name;
       else {
-        const others = `Only one reference can have Controller set to true. Found "true" in references for ${controller} and ${owner.name}`;
-        errors.push(fieldInvalid(`${at}.ownerReferences`, metadata.ownerReferences, others));
+        const others = `Only one reference can have Controller set to true. Found "true" in references for ${controller} and ${name}`;
+        errors.push(fieldInvalid(path, metadata.ownerReferences, others));
       }
     }
   }

@@ -106,9 +106,7 @@ export async function readPatch(call: Call, custom: boolean): Promise<Patch> {
   try {
     const { value, repeated } = type === "apply" ? fromYaml(bytes) : fromJson(bytes, type);
     if (type === "json") {
-      if (!Array.isArray(value))
-        throw badRequest("error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch");
-      if (value.length > MAX_OPERATIONS) {
+      if (Array.isArray(value) && value.length > MAX_OPERATIONS) {
         throw new StatusError({
           status: "Failure",
           reason: "RequestEntityTooLarge",
@@ -116,12 +114,25 @@ export async function readPatch(call: Call, custom: boolean): Promise<Patch> {
           message: `The allowed maximum operations in a JSON patch is ${MAX_OPERATIONS}, got ${value.length}`,
         });
       }
-    } else if (!isRecord(value)) throw badRequest("error decoding patch: the patch must be an object");
-    return { type, value, repeated };
+    } else if (!isRecord(value)) {
+      if (type !== "apply" && value === null) throw badRequest("Invalid JSON Patch");
+      if (type !== "apply") throw badRequest(`error decoding patch: ${noObject(value)}`);
+      if (value !== null)
+        throw badRequest(`error decoding YAML: error unmarshaling JSON: while decoding JSON: ${noObject(value)}`);
+    }
+    return { type, value: value ?? (type === "apply" ? {} : value), repeated };
   } catch (error) {
-    if (error instanceof DecodeError) throw badRequest(`error decoding patch: ${error.message}`);
+    if (error instanceof DecodeError) {
+      const what = type === "apply" ? "YAML: error converting YAML to JSON" : "patch";
+      throw badRequest(`error decoding ${what}: ${error.message}`);
+    }
     throw error;
   }
+}
+
+function noObject(value: unknown): string {
+  const found = Array.isArray(value) ? "array" : typeof value === "boolean" ? "bool" : typeof value;
+  return `json: cannot unmarshal ${found} into Go value of type map[string]interface {}`;
 }
 
 function fromJson(bytes: Buffer, type: PatchType): { value: unknown; repeated: Repetitions } {
@@ -195,9 +206,7 @@ function applyPatch(expected: ExpectedKind, { type, value }: Patch, old: Readonl
 function patchFailure(error: PatchError): StatusError {
   if (error.code === 400) return badRequest(error.message);
   const reason = error.code === 422 ? { reason: "Invalid", details: {} } : {};
-  const message =
-    error.code === 422
-      ? `the server rejected our request due to an error in our request: ${error.message}`
-      : error.message;
+  // Upstream keeps to itself which operation it was.
+  const message = error.code === 422 ? "the server rejected our request due to an error in our request" : error.message;
   return new StatusError({ status: "Failure", code: error.code, message, ...reason }, { cause: error });
 }

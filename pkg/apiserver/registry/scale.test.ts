@@ -77,7 +77,7 @@ test("applying a Scale owns the replicas of the object", async () => {
   assert.equal(unknown.status, 500);
   assert.match(
     String(unknown.json["message"]),
-    /default\/web; autoscaling\/v1, Kind=Scale\): \.spec\.template: field not/,
+    /\(\/web; autoscaling\/v1, Kind=Scale\): \.spec\.template: field not/,
   );
   const negative = await apply(-1, "?fieldManager=scaler");
   assert.equal(negative.status, 422);

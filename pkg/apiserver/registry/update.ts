@@ -107,11 +107,11 @@ function hasRevision({ metadata: { resourceVersion } }: KubeObject): boolean {
 }
 
 /** @throws StatusError 400 when body and URL disagree. */
-function checkNames(call: Call, object: KubeObject): void {
+export function checkNames(call: Call, object: KubeObject): void {
   const { metadata } = object;
   const { name, namespace } = call.target;
   if (metadata.name === undefined || metadata.name === "") {
-    throw badRequest("name must be provided");
+    throw badRequest(`the name of the object (${name} based on URL) was undeterminable: name must be provided`);
   }
   if (metadata.name !== name) {
     throw badRequest(`the name of the object (${metadata.name}) does not match the name on the URL (${name})`);
@@ -119,9 +119,7 @@ function checkNames(call: Call, object: KubeObject): void {
   if (!call.installed.definition.namespaced) return;
   if (metadata.namespace === undefined || metadata.namespace === "") metadata.namespace = namespace;
   else if (metadata.namespace !== namespace) {
-    throw badRequest(
-      `the namespace of the object (${metadata.namespace}) does not match the namespace on the URL (${namespace})`,
-    );
+    throw badRequest("the namespace of the provided object does not match the namespace sent on the request");
   }
 }
 
@@ -242,9 +240,8 @@ async function checkPreconditions(
   if (resourceVersion === undefined || resourceVersion === "" || resourceVersion === "0") {
     if (installed.definition.strategy.allowUnconditionalUpdate !== false) return undefined;
     const { group, kind } = installed.definition;
-    const error = fieldInvalid("metadata.resourceVersion", 0, "must be specified for an update");
     throw invalid({ group, kind }, entry.name, [
-      { ...error, message: "Invalid value: 0x0: must be specified for an update" },
+      fieldInvalid("metadata.resourceVersion", 0, "must be specified for an update"),
     ]);
   }
   if (resourceVersion === String(entry.revision)) return undefined;

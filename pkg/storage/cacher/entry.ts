@@ -1,4 +1,4 @@
-import { endOfObject, type KubeObject } from "#pkg/apimachinery/index.ts";
+import { endOfObject, type KubeObject, parseJson } from "#pkg/apimachinery/index.ts";
 import type { CacheEntry } from "./contract.ts";
 import { encodeValue, Slab, type Span } from "./encode.ts";
 
@@ -68,7 +68,7 @@ export class Entry implements CacheEntry {
     return entry;
   }
   get object(): Readonly<KubeObject> {
-    this.#object ??= freeze(JSON.parse(this.json.toString()) as KubeObject);
+    this.#object ??= freeze(parseJson(this.json.toString()) as KubeObject);
     return this.#object;
   }
   get metadataJson(): Buffer {
@@ -141,7 +141,7 @@ export interface EntryPlace {
 function canonicalize(value: Buffer, key: string): Buffer {
   let object: unknown;
   try {
-    object = JSON.parse(value.toString());
+    object = parseJson(value.toString());
   } catch (cause) {
     throw new Error(`the value of ${key} is not JSON`, { cause });
   }

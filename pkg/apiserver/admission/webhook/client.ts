@@ -1,3 +1,4 @@
+import { parseJson } from "#pkg/apimachinery/index.ts";
 import type { WebhookClientConfig } from "#pkg/api/types/admissionregistration-v1.ts";
 
 /** One way to reach a backend of a Service. */
@@ -82,7 +83,7 @@ export class WebhookClient {
     }
     if (response.status < 200 || response.status > 299) throw fail(statusText(response));
     try {
-      return JSON.parse(response.body.toString("utf8"));
+      return parseJson(response.body.toString("utf8"));
     } catch (cause) {
       throw fail(`the response is not JSON: ${cause instanceof Error ? cause.message : String(cause)}`, cause);
     }

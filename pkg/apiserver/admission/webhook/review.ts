@@ -1,6 +1,6 @@
 import type { ResourceDefinition } from "#pkg/api/index.ts";
 import type { Status } from "#pkg/api/types/meta-v1.ts";
-import { type KubeObject, StatusError } from "#pkg/apimachinery/index.ts";
+import { type KubeObject, parseJson, StatusError } from "#pkg/apimachinery/index.ts";
 import type { AdmissionAttributes } from "../../contract.ts";
 import type { MatchedResource } from "../rules.ts";
 
@@ -129,7 +129,7 @@ function patchOf(response: Record<string, unknown>, mutating: boolean, strict: b
   if (strict && patchType === undefined) throw new Error("webhook returned response.patch but not response.patchType");
   if (patchType !== undefined && patchType !== "JSONPatch")
     throw new Error(`webhook returned invalid response.patchType of ${JSON.stringify(patchType)}`);
-  const patch: unknown = JSON.parse(Buffer.from(encoded, "base64").toString("utf8"));
+  const patch: unknown = parseJson(Buffer.from(encoded, "base64").toString("utf8"));
   if (!Array.isArray(patch)) throw new Error("the patch is not a JSON patch");
   return patch;
 }
