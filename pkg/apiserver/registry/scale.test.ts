@@ -75,10 +75,7 @@ test("applying a Scale owns the replicas of the object", async () => {
   const foreign = { ...configuration(1), spec: { replicas: 1, template: {} } };
   const unknown = await patch("apply-patch+yaml", foreign, "?fieldManager=scaler");
   assert.equal(unknown.status, 500);
-  assert.match(
-    String(unknown.json["message"]),
-    /\(\/web; autoscaling\/v1, Kind=Scale\): \.spec\.template: field not/,
-  );
+  assert.match(String(unknown.json["message"]), /\(\/web; autoscaling\/v1, Kind=Scale\): \.spec\.template: field not/);
   const negative = await apply(-1, "?fieldManager=scaler");
   assert.equal(negative.status, 422);
   assert.equal(replicas((await server.request(object)).json), 7);
