@@ -151,7 +151,7 @@ export function decodeWatch(message: Buffer): WatchResponse {
     if (field === 1) response.revision = readHeader(reader);
     else if (field === 3) response.created = reader.bool();
     else if (field === 4) response.canceled = reader.bool();
-    else if (field === 5) response.compactRevision = reader.int64();
+    else if (field === 5) response.compactRevision = Number(reader.int64());
     else if (field === 6) response.cancelReason = reader.string();
     else if (field === 11) events.push(readEvent(reader));
     else return false;
@@ -167,7 +167,7 @@ function readRange(message: Reader): RangeResponse {
   fields(message, (field, reader) => {
     if (field === 1) revision = readHeader(reader);
     else if (field === 2) kvs.push(readKeyValue(reader));
-    else if (field === 4) count = reader.int64();
+    else if (field === 4) count = Number(reader.int64());
     else return false;
     return true;
   });
