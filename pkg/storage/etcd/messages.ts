@@ -177,7 +177,7 @@ function readHeader(around: Reader): number {
   let revision = 0;
   inside(around, (field) => {
     if (field !== 3) return false;
-    revision = around.int64();
+    revision = Number(around.int64());
     return true;
   });
   return revision;
@@ -189,8 +189,8 @@ function readKeyValue(around: Reader): KeyValue {
   let modRevision = 0;
   inside(around, (field) => {
     if (field === 1) key = around.string();
-    else if (field === 2) createRevision = around.int64();
-    else if (field === 3) modRevision = around.int64();
+    else if (field === 2) createRevision = Number(around.int64());
+    else if (field === 3) modRevision = Number(around.int64());
     else if (field === 5) value = around.bytes();
     else return false;
     return true;
