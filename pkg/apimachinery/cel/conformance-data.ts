@@ -110,6 +110,10 @@ function readType(raw: RawValue): CelType {
       const { name, parameterTypes = [] } = value as { name: string; parameterTypes?: RawValue[] };
       return name === "optional_type" ? optionalOf(readType(parameterTypes[0] ?? { dyn: {} })) : parseType(name);
     }
+    case "messageType":
+      if (value === "google.protobuf.Duration") return parseType("duration");
+      if (value === "google.protobuf.Timestamp") return parseType("timestamp");
+      throw new Error(`message ${String(value)}`);
     case "dyn":
     case "null":
       return parseType(kind);

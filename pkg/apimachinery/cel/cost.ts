@@ -4,6 +4,7 @@
  */
 import type { FieldSchema } from "../schema.ts";
 import type { Comprehension, Expr } from "./ast.ts";
+import { reading, type Sizes } from "./costs.ts";
 import type { Checked } from "./checker.ts";
 import type { CelType } from "./types.ts";
 
@@ -16,12 +17,15 @@ export const RULE_COST_LIMIT = 10_000_000;
 export const CRD_COST_LIMIT = 100_000_000;
 
 const MAX_REQUEST_BYTES = 3 * 1024 * 1024;
-const CHARACTER_COST = 0.1;
 
 interface Estimate {
   readonly cost: CostEstimate;
   /** Number of characters or elements, at most. */
   readonly size: number;
+  /** And at least; absent when nothing is known. */
+  readonly least?: number;
+  /** Characters of a literal list's longest text. */
+  readonly itemSize?: number;
   readonly schema?: FieldSchema;
 }
 interface Variables {
@@ -106,7 +110,7 @@ class Estimator {
     const type = this.#checked.types.get(expr);
     switch (expr.kind) {
       case "const":
-        return { cost: FREE, size: typeof expr.value.value === "string" ? expr.value.value.length : 1 };
+        return exactly(FREE, lengthOf(expr.value.value));
       case "ident":
         return this.#variable(expr, type);
       case "select": {
@@ -116,16 +120,17 @@ class Estimator {
       }
       case "test":
         if (this.#checked.variables.has(expr)) return { cost: { min: 1, max: 1 }, size: 1 };
-        return { cost: plus(this.estimate(expr.operand).cost, 1), size: 1 };
+        return { cost: this.estimate(expr.operand).cost, size: 1 };
       case "call":
         return this.#call(expr, type);
       case "list": {
         const parts = expr.items.map(({ value }) => this.estimate(value));
-        return { cost: plus(sum(parts), 10), size: parts.length, schema: listSchema(parts[0]) };
+        const itemSize = Math.max(0, ...parts.map(({ size }) => size));
+        return { ...exactly(plus(sum(parts), 10), parts.length), itemSize, schema: listSchema(parts[0]) };
       }
       case "map": {
         const parts = expr.entries.flatMap(({ key, value }) => [this.estimate(key), this.estimate(value)]);
-        return { cost: plus(sum(parts), 30), size: expr.entries.length };
+        return exactly(plus(sum(parts), 30), expr.entries.length);
       }
       case "struct":
         return { cost: plus(sum(expr.fields.map(({ value }) => this.estimate(value))), 40), size: expr.fields.length };
@@ -183,19 +188,27 @@ class Estimator {
     }
     const call = this.#checked.calls.get(expr);
     const parts = (call?.args ?? args).map((arg) => this.estimate(arg));
+    const measured = (call?.args ?? args).map((arg, i) => this.#measured(arg, parts[i]!));
+    const bounds = (call?.overloads ?? []).map(({ cost }) => [
+      cost(new EstimatedSizes(measured, "least")),
+      cost(new EstimatedSizes(measured, "most")),
+    ]);
+    const own: CostEstimate = {
+      min: Math.max(1, Math.min(...bounds.map(([least]) => least!))),
+      max: Math.max(1, ...bounds.map(([, most]) => most!)),
+    };
     const sizes = parts.map(({ size }) => size);
-    const costs = (call?.overloads ?? []).map(({ traverses, visits }) => {
-      const characters = traverses.reduce(
-        (total, i) => total + Math.ceil((this.#isText(call!.args[i]!) ? sizes[i]! : 1) * CHARACTER_COST),
-        0,
-      );
-      return Math.max(
-        1,
-        visits.reduce((total, i) => total + sizes[i]!, characters),
-      );
-    });
-    const own: CostEstimate = { min: 1, max: Math.max(1, ...costs) };
     return { cost: add(sum(parts), own), size: resultSize(name, sizes, type), schema: resultSchema(name, parts) };
+  }
+
+  /** What rules of functions ask about an argument. */
+  #measured(arg: Expr, { size, least, itemSize, schema }: Estimate): Measured {
+    const type = this.#checked.types.get(arg);
+    if (type?.kind === "opaque") return type.name === "net.CIDR" ? { least: 4, most: 16, item: 1 } : NO_SIZE;
+    if (!this.#isText(arg) && type?.kind !== "list" && type?.kind !== "map") return NO_SIZE;
+    const items = type?.kind === "list" ? type.element : undefined;
+    const texts = items?.kind === "string" || items?.kind === "bytes" || items?.kind === "dyn";
+    return { least: least ?? 0, most: size, item: texts ? (itemSize ?? maxSize(schema?.items)) : undefined };
   }
 
   #isText(expr: Expr): boolean {
@@ -222,6 +235,41 @@ class Estimator {
     });
   }
 }
+
+/** Bounds of an argument's size, and characters of a list's elements where these are texts. */
+interface Measured {
+  readonly least: number;
+  readonly most: number;
+  readonly item: number | undefined;
+}
+const NO_SIZE: Measured = { least: 1, most: 1, item: undefined };
+
+class EstimatedSizes implements Sizes {
+  readonly estimated = true;
+  readonly #measured: readonly Measured[];
+  readonly #bound: "least" | "most";
+  constructor(measured: readonly Measured[], bound: "least" | "most") {
+    this.#measured = measured;
+    this.#bound = bound;
+  }
+  of(argument: number): number {
+    return this.#measured[argument]?.[this.#bound] ?? 0;
+  }
+  traversed(argument: number): number {
+    return this.of(argument) * (1 + reading(this.#item(argument)));
+  }
+  characters(argument: number): number {
+    return this.of(argument) * this.#item(argument);
+  }
+  #item(argument: number): number {
+    return this.#bound === "least" ? 0 : (this.#measured[argument]?.item ?? 0);
+  }
+}
+
+function lengthOf(value: unknown): number {
+  return typeof value === "string" || value instanceof Uint8Array ? value.length : 1;
+}
+const exactly = (cost: CostEstimate, size: number): Estimate => ({ cost, size, least: size });
 
 const sum = (parts: readonly Estimate[]): CostEstimate => parts.reduce((total, { cost }) => add(total, cost), FREE);
 

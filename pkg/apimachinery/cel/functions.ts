@@ -1,4 +1,5 @@
 /** Declarations of functions: what the checker chooses from, the evaluator calls, and the cost model counts. */
+import { type CostRule, linear } from "./costs.ts";
 import { type CelType, parseType } from "./types.ts";
 import type { Value } from "./values.ts";
 
@@ -9,12 +10,15 @@ export interface Overload {
   readonly params: readonly CelType[];
   readonly result: CelType;
   call(args: readonly Value[]): Value;
-  /** Arguments whose characters are read one by one: a tenth of a unit each. */
-  readonly traverses: readonly number[];
-  /** Arguments whose elements are visited: a unit each. */
-  readonly visits: readonly number[];
+  /** Never less than one unit. */
+  readonly cost: CostRule;
 }
 
+/** Arguments that are read character by character, and arguments all of whose elements are visited. */
+export interface LinearCost {
+  readonly traverses?: readonly number[];
+  readonly visits?: readonly number[];
+}
 export type Implementation = (...args: never[]) => Value;
 
 /**
@@ -25,7 +29,7 @@ export function declare(
   name: string,
   signature: string,
   implementation: Implementation,
-  cost: { readonly traverses?: readonly number[]; readonly visits?: readonly number[] } = {},
+  cost: LinearCost | CostRule = {},
 ): Overload {
   const match = /^(?:([^(]+)\.)?\((.*)\) -> (.+)$/.exec(signature);
   if (match === null) throw new Error(`The signature ${signature} of ${name} cannot be read`);
@@ -37,8 +41,7 @@ export function declare(
     params: (receiver === undefined ? types : [receiver, ...types]).map(parseType),
     result: parseType(result!),
     call: (args) => (implementation as (...all: readonly Value[]) => Value)(...args),
-    traverses: cost.traverses ?? [],
-    visits: cost.visits ?? [],
+    cost: typeof cost === "function" ? cost : linear(cost.traverses ?? [], cost.visits ?? []),
   };
 }
 

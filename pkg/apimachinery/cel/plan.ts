@@ -2,6 +2,7 @@
 import type { Comprehension, Expr } from "./ast.ts";
 import type { Checked, ResolvedCall } from "./checker.ts";
 import { planComprehension } from "./comprehensions.ts";
+import type { Sizes } from "./costs.ts";
 import { CelCostError, CelError, noSuchOverload } from "./errors.ts";
 import type { Overload } from "./functions.ts";
 import { type CelType, isConcrete } from "./types.ts";
@@ -16,7 +17,7 @@ import {
   keyText,
   kindOf,
   Optional,
-  type Opaque,
+  Opaque,
   TypeValue,
   Uint,
   type Value,
@@ -41,7 +42,6 @@ export type Step = (frame: Frame) => Value;
 const LIST_COST = 10;
 const MAP_COST = 30;
 const STRUCT_COST = 40;
-const CHARACTER_COST = 0.1;
 
 export class Planner {
   readonly #checked: Checked;
@@ -184,7 +184,7 @@ export class Planner {
       // Data may break its schema, so even a call that type-checks is matched against what it gets.
       const overload = overloads.find((candidate) => accepts(candidate, values));
       if (overload === undefined) throw noSuchOverload();
-      frame.spend(callCost(overload, values));
+      frame.spend(Math.max(1, overload.cost(new ActualSizes(values))));
       return overload.call(values);
     };
   }
@@ -332,8 +332,8 @@ const asOptional = (value: Value | undefined): Optional => (value instanceof Opt
 
 function planTest(operand: Step, field: string): Step {
   return (frame) => {
+    // Asking whether a field is there costs nothing.
     const value = operand(frame);
-    frame.spend(1);
     if (value instanceof Optional) return value.value !== undefined && fieldOf(value.value, field) !== undefined;
     return fieldOf(value, field) !== undefined;
   };
@@ -384,16 +384,33 @@ function fits(value: Value, type: CelType): boolean {
 }
 
 function sizeOf(value: Value): number {
-  if (typeof value === "string" || value instanceof Uint8Array) return value.length;
+  if (isText(value)) return value.length;
+  if (value instanceof Opaque) return value.size;
   if (isList(value)) return value.length;
   return isMap(value) ? value.size : 1;
 }
-function callCost({ traverses, visits }: Overload, values: readonly Value[]): number {
-  let cost = 0;
-  for (const i of traverses) {
-    const value = values[i]!;
-    if (typeof value === "string" || value instanceof Uint8Array) cost += Math.ceil(value.length * CHARACTER_COST);
+/** Sizes of the values that a function is called with. */
+class ActualSizes implements Sizes {
+  readonly estimated = false;
+  readonly #values: readonly Value[];
+  constructor(values: readonly Value[]) {
+    this.#values = values;
   }
-  for (const i of visits) cost += sizeOf(values[i]!);
-  return Math.max(cost, 1);
+  of(argument: number): number {
+    return sizeOf(this.#values[argument]!);
+  }
+  traversed(argument: number): number {
+    return this.#sum(argument, (value) => (isText(value) ? Math.floor(value.length / 10) : 1));
+  }
+  characters(argument: number): number {
+    return this.#sum(argument, (value) => (isText(value) ? value.length : 0));
+  }
+  #sum(argument: number, measure: (value: Value) => number): number {
+    const list = this.#values[argument]!;
+    if (!isList(list)) return measure(list);
+    let total = 0;
+    for (let i = 0; i < list.length; i++) total += measure(list.at(i));
+    return total;
+  }
 }
+const isText = (value: Value): value is string | Uint8Array => typeof value === "string" || value instanceof Uint8Array;

@@ -1,4 +1,5 @@
 /** The standard functions and operators (cel-spec doc/langdef.md#list-of-standard-definitions). */
+import { comparing, type CostRule, matching, reading } from "./costs.ts";
 import { celCompare, celEquals, concatLists, containsItem } from "./equality.ts";
 import { CelError } from "./errors.ts";
 import { declare, type Overload } from "./functions.ts";
@@ -47,18 +48,18 @@ function fromDouble(value: number, unsigned: boolean): bigint {
   }
   return BigInt(Math.trunc(value));
 }
-const both = { traverses: [0, 1] };
+const joining: CostRule = (sizes) => reading(sizes.of(0) + sizes.of(1));
 
 const arithmetic: readonly Overload[] = [
   declare("_+_", "(int, int) -> int", (a: bigint, b: bigint) => int(a + b)),
   declare("_+_", "(uint, uint) -> uint", (a: Uint, b: Uint) => uint(a.value + b.value)),
   declare("_+_", "(double, double) -> double", (a: number, b: number) => a + b),
-  declare("_+_", "(string, string) -> string", (a: string, b: string) => a + b, both),
+  declare("_+_", "(string, string) -> string", (a: string, b: string) => a + b, joining),
   declare(
     "_+_",
     "(bytes, bytes) -> bytes",
     (a: Uint8Array, b: Uint8Array) => Uint8Array.from(Buffer.concat([a, b])),
-    both,
+    joining,
   ),
   declare("_+_", "(list<A>, list<A>) -> list<A>", (a: CelList, b: CelList) => new ArrayList(concatLists(a, b).items)),
   declare("_+_", "(timestamp, duration) -> timestamp", (a: Timestamp, b: Duration) => timestamp(a.nanos + b.nanos)),
@@ -94,13 +95,13 @@ const comparisons: readonly Overload[] = (
   ] as const
 ).flatMap(([name, holds]) =>
   [...ORDERED.map((type) => `${type}, ${type}`), ...NUMERIC_PAIRS].map((types) =>
-    declare(name, `(${types}) -> bool`, (a: Value, b: Value) => holds(celCompare(a, b)), both),
+    declare(name, `(${types}) -> bool`, (a: Value, b: Value) => holds(celCompare(a, b)), comparing),
   ),
 );
 
 const equality: readonly Overload[] = [
-  declare("_==_", "(A, A) -> bool", (a: Value, b: Value) => celEquals(a, b), both),
-  declare("_!=_", "(A, A) -> bool", (a: Value, b: Value) => !celEquals(a, b), both),
+  declare("_==_", "(A, A) -> bool", (a: Value, b: Value) => celEquals(a, b), comparing),
+  declare("_!=_", "(A, A) -> bool", (a: Value, b: Value) => !celEquals(a, b), comparing),
   declare("@in", "(A, list<A>) -> bool", (a: Value, list: CelList) => containsItem(list, a), { visits: [1] }),
   declare("@in", "(A, map<A, B>) -> bool", (a: Value, map: CelMap) => map.get(a) !== undefined),
 ];
@@ -122,7 +123,12 @@ const strings: readonly Overload[] = [
     declare(name, "(map<A, B>) -> int", (map: CelMap) => BigInt(map.size)),
     declare(name, "map<A, B>.() -> int", (map: CelMap) => BigInt(map.size)),
   ]),
-  declare("contains", "string.(string) -> bool", (text: string, part: string) => text.includes(part), both),
+  declare(
+    "contains",
+    "string.(string) -> bool",
+    (text: string, part: string) => text.includes(part),
+    (sizes) => reading(sizes.of(0)) * reading(sizes.of(1)),
+  ),
   declare("startsWith", "string.(string) -> bool", (text: string, part: string) => text.startsWith(part), {
     traverses: [1],
   }),
@@ -133,13 +139,13 @@ const strings: readonly Overload[] = [
     "matches",
     "string.(string) -> bool",
     (text: string, pattern: string) => compilePattern(pattern).matcher(text).find(),
-    both,
+    matching,
   ),
   declare(
     "matches",
     "(string, string) -> bool",
     (text: string, pattern: string) => compilePattern(pattern).matcher(text).find(),
-    both,
+    matching,
   ),
 ];
 

@@ -34,6 +34,10 @@ export class TypeValue {
 /** A value of a library's own type. */
 export abstract class Opaque {
   abstract readonly typeName: string;
+  /** Counts in costs, like the length of a text. */
+  get size(): number {
+    return 1;
+  }
   abstract equals(other: Opaque): boolean;
 }
 

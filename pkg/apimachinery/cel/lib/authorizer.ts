@@ -1,3 +1,4 @@
+import { type CostRule, fixed, reading } from "../costs.ts";
 import { declare, type Overload } from "../functions.ts";
 import { Opaque } from "../values.ts";
 import { opaque } from "../types.ts";
@@ -115,6 +116,11 @@ export function requestResourceValue(authorize: AuthorizeFunction, parts: Resour
   return new ResourceCheck(new Authorizer(authorize, undefined), parts);
 }
 
+/** So much that an expression may ask no more than twice. */
+const CHECK = fixed(350_000);
+/** Selectors are parsed, and may have a requirement in every other character. */
+const selecting: CostRule = (sizes) => 10 + Math.ceil(sizes.of(1) / 2) * 50 + reading(sizes.of(1));
+
 const account = ({ account: serviceAccount }: Authorizer) => (serviceAccount === undefined ? {} : { serviceAccount });
 
 /** Kubernetes' authorization checks (apiserver/pkg/cel/library/authz.go). */
@@ -135,23 +141,31 @@ export const authorizerLibrary: readonly Overload[] = [
   declare("subresource", `${R}.(string) -> ${R}`, (r: ResourceCheck, subresource: string) => r.with({ subresource })),
   declare("namespace", `${R}.(string) -> ${R}`, (r: ResourceCheck, namespace: string) => r.with({ namespace })),
   declare("name", `${R}.(string) -> ${R}`, (r: ResourceCheck, name: string) => r.with({ name })),
-  declare("fieldSelector", `${R}.(string) -> ${R}`, (r: ResourceCheck, fieldSelector: string) =>
-    r.with({ fieldSelector }),
+  declare(
+    "fieldSelector",
+    `${R}.(string) -> ${R}`,
+    (r: ResourceCheck, fieldSelector: string) => r.with({ fieldSelector }),
+    selecting,
   ),
-  declare("labelSelector", `${R}.(string) -> ${R}`, (r: ResourceCheck, labelSelector: string) =>
-    r.with({ labelSelector }),
+  declare(
+    "labelSelector",
+    `${R}.(string) -> ${R}`,
+    (r: ResourceCheck, labelSelector: string) => r.with({ labelSelector }),
+    selecting,
   ),
   declare(
     "check",
     `${P}.(string) -> ${D}`,
     ({ authorizer, path }: PathCheck, verb: string) =>
       new DecisionValue(authorizer.authorize({ path, verb, ...account(authorizer) })),
+    CHECK,
   ),
   declare(
     "check",
     `${R}.(string) -> ${D}`,
     ({ authorizer, parts }: ResourceCheck, verb: string) =>
       new DecisionValue(authorizer.authorize({ ...parts, verb, ...account(authorizer) })),
+    CHECK,
   ),
   declare("allowed", `${D}.() -> bool`, ({ answer }: DecisionValue) => answer.allowed),
   declare("reason", `${D}.() -> string`, ({ answer }: DecisionValue) => answer.reason),

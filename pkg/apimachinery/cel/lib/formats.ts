@@ -5,6 +5,7 @@ import {
   isQualifiedName,
   isValidLabelValue,
 } from "../../validation.ts";
+import { searching } from "../costs.ts";
 import { CelError } from "../errors.ts";
 import { declare, type Overload } from "../functions.ts";
 import { parseTimestamp } from "../time.ts";
@@ -19,6 +20,9 @@ class Format extends Opaque {
     super();
     this.name = name;
     this.validate = validate;
+  }
+  override get size(): number {
+    return PATTERNS[this.name] ?? LONGEST_PATTERN;
   }
   equals(other: Opaque): boolean {
     return other instanceof Format && other.name === this.name;
@@ -56,6 +60,20 @@ const holds =
 const isDateSafely = (text: string): boolean =>
   DATE.test(text) && !Number.isNaN(Date.parse(`${text}T00:00:00Z`)) && isDate(text);
 
+/** Assumed while it is not known which format it will be. */
+const LONGEST_PATTERN = 128;
+/** Characters of the pattern by which a format would be checked, for its cost. */
+const PATTERNS: Readonly<Record<string, number>> = {
+  dns1123Label: 30,
+  dns1123Subdomain: 60,
+  dns1035Label: 30,
+  qualifiedName: 60,
+  dns1123LabelPrefix: 30,
+  dns1123SubdomainPrefix: 60,
+  dns1035LabelPrefix: 30,
+  labelValue: 40,
+};
+
 const FORMATS: readonly Format[] = (
   [
     ["dns1123Label", isDns1123Label],
@@ -87,5 +105,7 @@ export const formatLibrary: readonly Overload[] = [
     (name: string) => new Optional(FORMATS.find((format) => format.name === name)),
   ),
   ...FORMATS.map((format) => declare(`format.${format.name}`, "() -> kubernetes.NamedFormat", () => format)),
-  declare("validate", "kubernetes.NamedFormat.(string) -> optional<list<string>>", validate, { traverses: [1] }),
+  declare("validate", "kubernetes.NamedFormat.(string) -> optional<list<string>>", validate, (sizes) =>
+    searching(sizes.of(1), sizes.estimated ? LONGEST_PATTERN : sizes.of(0)),
+  ),
 ];

@@ -1,3 +1,4 @@
+import { type CostRule, reading, type Sizes } from "../costs.ts";
 import { CelError } from "../errors.ts";
 import { declare, type Overload } from "../functions.ts";
 import { Opaque } from "../values.ts";
@@ -27,6 +28,9 @@ class Cidr extends Opaque {
     super();
     this.address = address;
     this.prefix = prefix;
+  }
+  override get size(): number {
+    return Math.ceil(this.prefix / 8);
   }
   equals(other: Opaque): boolean {
     return other instanceof Cidr && other.toString() === this.toString();
@@ -77,12 +81,22 @@ const containsIp = (net: Cidr, { address }: Ip): boolean => hasPrefix(address, n
 const containsCidr = (net: Cidr, other: Cidr): boolean =>
   other.prefix >= net.prefix && hasPrefix(other.address, net.address, net.prefix);
 const own = { traverses: [0] };
+/** Masks are compared byte by byte: as many as the prefix has, or an address of either family when only that is known. */
+const prefixes = (sizes: Sizes): number => reading(2 * sizes.of(0));
+const parsing = (sizes: Sizes): number => reading(sizes.of(1));
+const containing: CostRule = prefixes;
+const masking: CostRule = (sizes) => prefixes(sizes) + reading(sizes.of(0)) + 1;
 
 /** Kubernetes' address functions (apiserver/pkg/cel/library/ip.go, cidr.go). */
 export const ipLibrary: readonly Overload[] = [
   declare("ip", "(string) -> net.IP", ip, own),
   declare("isIP", "(string) -> bool", (text: string) => parseAddress(text) !== undefined, own),
-  declare("ip.isCanonical", "(string) -> bool", (text: string) => ip(text).toString() === text, own),
+  declare(
+    "ip.isCanonical",
+    "(string) -> bool",
+    (text: string) => ip(text).toString() === text,
+    (sizes) => reading(2 * sizes.of(0)),
+  ),
   declare("string", "(net.IP) -> string", String),
   declare("family", "net.IP.() -> int", (a: Ip) => BigInt(a.address.family)),
   declare("isUnspecified", "net.IP.() -> bool", isUnspecified),
@@ -93,14 +107,20 @@ export const ipLibrary: readonly Overload[] = [
   declare("cidr", "(string) -> net.CIDR", cidr, own),
   declare("isCIDR", "(string) -> bool", (text: string) => parseCidr(text) !== undefined, own),
   declare("string", "(net.CIDR) -> string", String),
-  declare("containsIP", "net.CIDR.(net.IP) -> bool", containsIp),
-  declare("containsIP", "net.CIDR.(string) -> bool", (net: Cidr, text: string) => containsIp(net, ip(text)), {
-    traverses: [1],
-  }),
-  declare("containsCIDR", "net.CIDR.(net.CIDR) -> bool", containsCidr),
-  declare("containsCIDR", "net.CIDR.(string) -> bool", (net: Cidr, text: string) => containsCidr(net, cidr(text)), {
-    traverses: [1],
-  }),
+  declare("containsIP", "net.CIDR.(net.IP) -> bool", containsIp, containing),
+  declare(
+    "containsIP",
+    "net.CIDR.(string) -> bool",
+    (net: Cidr, text: string) => containsIp(net, ip(text)),
+    (sizes) => containing(sizes) + parsing(sizes),
+  ),
+  declare("containsCIDR", "net.CIDR.(net.CIDR) -> bool", containsCidr, masking),
+  declare(
+    "containsCIDR",
+    "net.CIDR.(string) -> bool",
+    (net: Cidr, text: string) => containsCidr(net, cidr(text)),
+    (sizes) => masking(sizes) + parsing(sizes),
+  ),
   declare("ip", "net.CIDR.() -> net.IP", (net: Cidr) => new Ip(net.address)),
   declare("prefixLength", "net.CIDR.() -> int", (net: Cidr) => BigInt(net.prefix)),
   declare(

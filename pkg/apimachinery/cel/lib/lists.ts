@@ -1,3 +1,4 @@
+import type { CostRule } from "../costs.ts";
 import { celCompare, celEquals } from "../equality.ts";
 import { CelError } from "../errors.ts";
 import { declare, type Overload } from "../functions.ts";
@@ -6,7 +7,7 @@ import { int, uint } from "../std.ts";
 import { type CelList, Duration, Uint, type Value } from "../values.ts";
 
 const COMPARABLE = ["int", "uint", "double", "bool", "duration", "timestamp", "string", "bytes"];
-const visits = { visits: [0] };
+const visits: CostRule = (sizes) => sizes.traversed(0);
 
 function isSorted(list: CelList): boolean {
   for (let i = 1; i < list.length; i++) if (celCompare(list.at(i - 1), list.at(i)) > 0) return false;

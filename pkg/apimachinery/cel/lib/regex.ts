@@ -1,3 +1,4 @@
+import { matching } from "../costs.ts";
 import { declare, type Overload } from "../functions.ts";
 import { compilePattern } from "../regex.ts";
 import { ArrayList } from "../values.ts";
@@ -13,16 +14,14 @@ function find(text: string, pattern: string): string {
   const matcher = compilePattern(pattern).matcher(text);
   return matcher.find() ? (matcher.group() ?? "") : "";
 }
-const both = { traverses: [0, 1] };
-
 /** Kubernetes' regular expression functions (apiserver/pkg/cel/library/regex.go). */
 export const regexLibrary: readonly Overload[] = [
-  declare("find", "string.(string) -> string", find, both),
+  declare("find", "string.(string) -> string", find, matching),
   declare(
     "findAll",
     "string.(string) -> list<string>",
     (text: string, pattern: string) => findAll(text, pattern, -1n),
-    both,
+    matching,
   ),
-  declare("findAll", "string.(string, int) -> list<string>", findAll, both),
+  declare("findAll", "string.(string, int) -> list<string>", findAll, matching),
 ];

@@ -1,3 +1,4 @@
+import type { CostRule } from "../costs.ts";
 import { containsItem } from "../equality.ts";
 import { declare, type Overload } from "../functions.ts";
 import type { CelList } from "../values.ts";
@@ -10,16 +11,20 @@ function intersects(a: CelList, b: CelList): boolean {
   for (let i = 0; i < a.length; i++) if (containsItem(b, a.at(i))) return true;
   return false;
 }
-const visits = { visits: [0, 1] };
+/** Everything is compared with everything. */
+const product =
+  (times: number): CostRule =>
+  (sizes) =>
+    1 + times * sizes.of(0) * sizes.of(1);
 
 /** cel-go's ext.Sets. */
 export const setsLibrary: readonly Overload[] = [
-  declare("sets.contains", "(list<A>, list<A>) -> bool", containsAll, visits),
+  declare("sets.contains", "(list<A>, list<A>) -> bool", containsAll, product(1)),
   declare(
     "sets.equivalent",
     "(list<A>, list<A>) -> bool",
     (a: CelList, b: CelList) => containsAll(a, b) && containsAll(b, a),
-    visits,
+    product(2),
   ),
-  declare("sets.intersects", "(list<A>, list<A>) -> bool", intersects, visits),
+  declare("sets.intersects", "(list<A>, list<A>) -> bool", intersects, product(1)),
 ];

@@ -1,3 +1,4 @@
+import { type CostRule, reading } from "../costs.ts";
 import { CelError } from "../errors.ts";
 import { declare, type Overload } from "../functions.ts";
 import { formatText } from "../format.ts";
@@ -98,27 +99,29 @@ function trim(text: string): string {
   return text.slice(start, end);
 }
 const own = { traverses: [0] };
+/** Reads the text and writes the result. */
+const rebuilding: CostRule = (sizes) => reading(2 * sizes.of(0));
+const joining: CostRule = (sizes) => {
+  const length = sizes.characters(0) + sizes.of(1) * Math.max(0, sizes.of(0) - 1);
+  return reading(sizes.estimated ? length : 2 * length);
+};
 
 /** cel-go's ext.Strings, version 2, with reverse. */
 export const stringsLibrary: readonly Overload[] = [
   declare("charAt", "string.(int) -> string", charAt),
-  declare("indexOf", "string.(string) -> int", (text: string, part: string) => indexOf(text, part, 0n), {
-    traverses: [0, 1],
-  }),
+  declare("indexOf", "string.(string) -> int", (text: string, part: string) => indexOf(text, part, 0n), own),
   declare(
     "indexOf",
     "string.(string, int) -> int",
     (text: string, part: string, from: bigint) => indexOf(text, part, from),
-    { traverses: [0, 1] },
+    own,
   ),
-  declare("lastIndexOf", "string.(string) -> int", (text: string, part: string) => lastIndexOf(text, part), {
-    traverses: [0, 1],
-  }),
+  declare("lastIndexOf", "string.(string) -> int", (text: string, part: string) => lastIndexOf(text, part), own),
   declare(
     "lastIndexOf",
     "string.(string, int) -> int",
     (text: string, part: string, from: bigint) => lastIndexOf(text, part, from),
-    { traverses: [0, 1] },
+    own,
   ),
   declare("lowerAscii", "string.() -> string", (text: string) => ascii(text, /[A-Z]/g, 32), own),
   declare("upperAscii", "string.() -> string", (text: string) => ascii(text, /[a-z]/g, -32), own),
@@ -128,20 +131,20 @@ export const stringsLibrary: readonly Overload[] = [
     "replace",
     "string.(string, string) -> string",
     (text: string, from: string, to: string) => replace(text, from, to, -1n),
-    own,
+    rebuilding,
   ),
-  declare("replace", "string.(string, string, int) -> string", replace, own),
+  declare("replace", "string.(string, string, int) -> string", replace, rebuilding),
   declare(
     "split",
     "string.(string) -> list<string>",
     (text: string, separator: string) => split(text, separator, -1n),
-    own,
+    rebuilding,
   ),
-  declare("split", "string.(string, int) -> list<string>", split, own),
+  declare("split", "string.(string, int) -> list<string>", split, rebuilding),
   declare("substring", "string.(int) -> string", (text: string, start: bigint) => substring(text, start), own),
   declare("substring", "string.(int, int) -> string", substring, own),
-  declare("join", "list<string>.() -> string", (list: CelList) => join(list, ""), { visits: [0] }),
-  declare("join", "list<string>.(string) -> string", join, { visits: [0] }),
+  declare("join", "list<string>.() -> string", (list: CelList) => join(list, ""), joining),
+  declare("join", "list<string>.(string) -> string", join, joining),
   declare("strings.quote", "(string) -> string", quote, own),
   declare("format", "string.(list<dyn>) -> string", formatText, own),
 ];

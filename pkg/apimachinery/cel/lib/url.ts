@@ -9,39 +9,51 @@ class Url extends Opaque {
   readonly host: string;
   readonly path: string;
   readonly query: string;
-  constructor(scheme: string, host: string, path: string, query: string) {
+  /** What a URL without host and path is about. */
+  readonly opaque: string;
+  constructor(scheme: string, host: string, path: string, query: string, about = "") {
     super();
     this.scheme = scheme;
     this.host = host;
     this.path = path;
     this.query = query;
+    this.opaque = about;
   }
   equals(other: Opaque): boolean {
     return other instanceof Url && other.toString() === this.toString();
   }
   override toString(): string {
-    const authority = this.host === "" && this.scheme === "" ? "" : `${this.scheme}://${this.host}`;
+    const scheme = this.scheme === "" ? "" : `${this.scheme}:`;
+    const authority = this.host === "" ? scheme + this.opaque : `${scheme}//${this.host}`;
     return `${authority}${this.path}${this.query === "" ? "" : `?${this.query}`}`;
   }
 }
 
-const ABSOLUTE = /^([a-zA-Z][a-zA-Z0-9+.-]*):\/\/([^/?#]*)(\/[^?#]*)?(?:\?([^#]*))?$/;
-const PATH = /^(\/[^?#]*)(?:\?([^#]*))?$/;
+const SCHEME = /^([a-zA-Z][a-zA-Z0-9+.-]*):(.*)$/s;
+/** Authority, path and query; what follows # is none of a request's business. */
+const HIERARCHICAL = /^\/\/([^/?]*)(\/[^?#]*)?(?:\?([^#]*))?(?:#.*)?$/s;
+const PATH = /^(\/[^?#]*)(?:\?([^#]*))?(?:#.*)?$/s;
+/** Without slashes after the scheme there is neither host nor path ("mailto:somebody"). */
+const OPAQUE = /^([^/?#][^?#]*)(?:\?([^#]*))?(?:#.*)?$/s;
+const NOT_IN_HOSTS = /[\s#\\^`{|}]/;
 
 function parse(text: string): Url | undefined {
-  if (
-    Array.from(text).some((character) => character <= " " || character === "\u007f") ||
-    /%(?![0-9a-fA-F]{2})/.test(text)
-  )
-    return undefined;
+  const hasControl = Array.from(text).some((character) => character < " " || character === "\u007f");
+  if (hasControl || /%(?![0-9a-fA-F]{2})/.test(text)) return undefined;
   const path = PATH.exec(text);
   if (path !== null) return new Url("", "", path[1]!, path[2] ?? "");
-  const match = ABSOLUTE.exec(text);
+  const [, scheme, rest] = SCHEME.exec(text) ?? [];
+  if (scheme === undefined || rest === undefined) return undefined;
+  const opaque = OPAQUE.exec(rest);
+  if (opaque !== null) return new Url(scheme.toLowerCase(), "", "", opaque[2] ?? "", opaque[1]);
+  const rooted = PATH.exec(rest);
+  if (rooted !== null && !rest.startsWith("//")) return new Url(scheme.toLowerCase(), "", rooted[1]!, rooted[2] ?? "");
+  const match = HIERARCHICAL.exec(rest);
   if (match === null) return undefined;
-  const host = match[2]!.slice(match[2]!.lastIndexOf("@") + 1);
+  const host = match[1]!.slice(match[1]!.lastIndexOf("@") + 1);
   const port = /:(\d*)$/.exec(host);
-  if (host.replace(/^\[[^\]]*\]/, "").includes(":") && port === null) return undefined;
-  return new Url(match[1]!.toLowerCase(), host, match[3] ?? "", match[4] ?? "");
+  if (NOT_IN_HOSTS.test(host) || (host.replace(/^\[[^\]]*\]/, "").includes(":") && port === null)) return undefined;
+  return new Url(scheme.toLowerCase(), host, match[2] ?? "", match[3] ?? "");
 }
 function url(text: string): Url {
   const parsed = parse(text);
