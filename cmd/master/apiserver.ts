@@ -31,15 +31,18 @@ export async function buildApiServer(deps: BuildDeps): Promise<ApiServer> {
   deps.cleanup.defer(() => registry.close());
   await registry.ready();
   const bootstrap = { cache: (group: string, plural: string) => registry.cache(group, plural), clock, random, log };
-  await bootstrapSystemObjects(bootstrap);
-  await bootstrapRbac(bootstrap);
-  await bootstrapFlowControl(bootstrap);
-  await bootstrapLegacyTokenTracking(bootstrap);
-  await bootstrapExtensionAuthentication(bootstrap, {
-    clientCa: pki.ca.cert,
-    requestHeaderCa: pki.frontProxyCa.cert,
-    allowedNames: ["front-proxy-client"],
-  });
+  // All at once: they share commits.
+  await Promise.all([
+    bootstrapSystemObjects(bootstrap),
+    bootstrapRbac(bootstrap),
+    bootstrapFlowControl(bootstrap),
+    bootstrapLegacyTokenTracking(bootstrap),
+    bootstrapExtensionAuthentication(bootstrap, {
+      clientCa: pki.ca.cert,
+      requestHeaderCa: pki.frontProxyCa.cert,
+      allowedNames: ["front-proxy-client"],
+    }),
+  ]);
   const sources = new Sources(registry, deps);
   let server: ApiServer | undefined;
   const own = (): Client => {

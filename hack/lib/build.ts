@@ -44,7 +44,8 @@ execFileSync(process.execPath, [
   join(root, "hack/generate-descriptions.ts"),
   join(staging, "openapi-descriptions.json"),
 ]);
-rmSync(dist, { recursive: true, force: true });
+// A program that is just ending may still be writing into its compile cache there.
+rmSync(dist, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
 renameSync(staging, dist);
 for (const [file, { bytes }] of Object.entries(metafile.outputs)) {
   if (/dist\.new\/kubits-/.test(file))

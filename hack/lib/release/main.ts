@@ -54,6 +54,7 @@ set -e
 if [ "$1" = remove ] && [ -d /run/systemd/system ]; then
   systemctl disable --now kubits-node.service kubits-master.service
 fi
+rm -rf /usr/lib/kubits/compile-cache
 `;
 
 const launcher = (name: keyof typeof NODE_FLAGS) => `#!/bin/sh
@@ -74,8 +75,9 @@ function fill(stage: string): void {
   const debian = join(stage, "DEBIAN");
   for (const folder of [lib, bin, units, etc, doc, debian]) mkdirSync(folder, { recursive: true, mode: 0o755 });
 
-  for (const file of readdirSync(join(root, "dist"))) {
-    if (!file.endsWith(".deb")) copyFileSync(join(root, "dist", file), join(lib, file));
+  for (const file of readdirSync(join(root, "dist"), { withFileTypes: true })) {
+    // A folder is what running the bundles has left there.
+    if (file.isFile() && !file.name.endsWith(".deb")) copyFileSync(join(root, "dist", file.name), join(lib, file.name));
   }
   for (const folder of packageClosure(root, EXTERNAL)) {
     // Packages nested in a copied one come along with it.
