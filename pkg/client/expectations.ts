@@ -46,6 +46,15 @@ export class Expectations {
     if (expectation.creations === 0 && expectation.deletions.size === 0) return true;
     return this.#clock.monotonic() - expectation.setAt > TIMEOUT_MS;
   }
+  /**
+   * Milliseconds until an expectation expires that is still outstanding, or undefined. What was made and removed while a
+   * watch was broken is never seen, and no event will say so: whoever waits must look again by then.
+   */
+  expiresInMs(key: string): number | undefined {
+    const expectation = this.#byKey.get(key);
+    if (expectation === undefined || this.satisfied(key)) return undefined;
+    return TIMEOUT_MS + 1 - (this.#clock.monotonic() - expectation.setAt);
+  }
   forget(key: string): void {
     this.#byKey.delete(key);
   }

@@ -30,9 +30,14 @@ describe("Expectations", () => {
   it("gives up after five minutes", async () => {
     const clock = new FakeClock();
     const expectations = new Expectations(clock);
+    assert.equal(expectations.expiresInMs("rs"), undefined);
     expectations.expectCreations("rs", 1);
-    await clock.advance(300_001);
+    await clock.advance(1000);
+    await clock.advance(expectations.expiresInMs("rs")! - 1);
+    assert.ok(!expectations.satisfied("rs"));
+    await clock.advance(1);
     assert.ok(expectations.satisfied("rs"));
+    assert.equal(expectations.expiresInMs("rs"), undefined);
   });
 });
 

@@ -1,5 +1,6 @@
 import { type Client, type Controller, createEventRecorder, type InformerFactory } from "#pkg/client/index.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
+import { DiscoveryCache } from "./common/discovery.ts";
 import { type ControllerOptions, DEFAULT_OPTIONS } from "./common/options.ts";
 import { SharedInformers } from "./common/shared-informers.ts";
 import { type ControllerDeclaration, CONTROLLERS } from "./list.ts";
@@ -47,11 +48,13 @@ export function createControllers(deps: ControllersDeps): Controller[] {
   const { informers: factory, clock, random, log } = deps;
   const options = { ...DEFAULT_OPTIONS, ...deps.options };
   const informers = new SharedInformers(factory);
+  const discovery = new DiscoveryCache(deps.clientFor(""), () => clock.monotonic());
   return selectControllers(deps.controllers ?? ["*"]).flatMap(({ name, account, create }) => {
     const client = deps.clientFor(account);
     const childLog = log.child({ controller: name });
     const recorder = createEventRecorder({ client, component: name, clock, log: childLog });
-    const controller = create({ name, client, recorder, informers, factory, clock, random, log: childLog, options });
+    const reads = { informers, factory, discovery };
+    const controller = create({ name, client, recorder, ...reads, clock, random, log: childLog, options });
     return controller === undefined ? [] : [controller];
   });
 }

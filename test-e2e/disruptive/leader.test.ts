@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -11,6 +11,35 @@ import { eventually, useCluster } from "../framework/lab.ts";
 const context = useCluster("leader");
 const ETCD = "127.0.0.1:22379";
 const TAKEOVER_MS = 15_000;
+/** Records what the controllers write, and who else is none of our business. */
+const AUDIT_POLICY = `
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+  - level: Metadata
+    userGroups: ["system:serviceaccounts:kube-system"]
+    verbs: [create, update, patch, delete, deletecollection]
+    resources: [{ group: "" , resources: [pods] }, { group: apps }]
+  - level: None
+`;
+
+interface Write {
+  readonly verb: string;
+  readonly requestReceivedTimestamp: string;
+  readonly objectRef: { readonly resource: string; readonly name?: string; readonly subresource?: string };
+  readonly responseStatus?: { readonly code?: number };
+}
+
+/** What the controllers of one master have written, from its audit log. A killed master may leave half a line. */
+function writesIn(auditLog: string): Write[] {
+  const lines = readFileSync(auditLog, "utf8").split("\n").slice(0, -1);
+  return lines
+    .map((line) => JSON.parse(line) as Write)
+    .filter(({ responseStatus }) => (responseStatus?.code ?? 500) < 300);
+}
+const isNewPod = ({ verb, objectRef }: Write) =>
+  verb === "create" && objectRef.resource === "pods" && objectRef.subresource === undefined;
 
 test(
   "when the leading master is killed, another one's loops go on within 15 seconds",
@@ -36,9 +65,13 @@ test(
     ]);
     const kubectl = async (...args: string[]) =>
       (await lab.run(lab.nodes.at(-1)!, "kubectl", ["--kubeconfig", layout.adminConf, ...args])).stdout;
+    const auditLog = (name: string) => join(dir, `${name}-audit.log`);
+    const policy = join(dir, "audit-policy.yaml");
+    writeFileSync(policy, AUDIT_POLICY);
     const startMaster = async (name: string, port: number) => {
       const address = lab.nodes.at(-1)!.address;
-      const extraArgs = [`--etcd-servers=http://${ETCD}`];
+      const audit = [`--audit-policy-file=${policy}`, `--audit-log-path=${auditLog(name)}`];
+      const extraArgs = [`--etcd-servers=http://${ETCD}`, ...audit];
       daemons.start(name, [
         ...enter,
         ...program("kubits-master"),
@@ -81,7 +114,17 @@ test(
       "jsonpath={.spec.acquireTime} {.spec.leaseTransitions}",
     );
     assert.match(lease, / 1$/, "one change of leadership");
-    assert.equal(await replicas("before"), 3, "nothing was done twice");
+    assert.equal(await replicas("before"), 3, "what the first leader made is still there");
+    const [first, next] = [writesIn(auditLog("master-1")), writesIn(auditLog("master-2"))];
+    assert.equal(first.filter(isNewPod).length, 3, "the first leader made its pods once");
+    assert.equal(next.filter(isNewPod).length, 3, "the second made those of the second deployment, and none again");
+    const early = next.filter(({ requestReceivedTimestamp }) => requestReceivedTimestamp < lease.split(" ")[0]!);
+    assert.deepEqual(early, [], "whoever does not lead writes nothing");
+    assert.deepEqual(
+      [...first, ...next].filter(({ verb }) => verb.startsWith("delete")),
+      [],
+      "nothing was made that had to go",
+    );
     // A loaded machine is slow to list and to start three pods; the lease itself must have changed hands in time.
     const acquired = Date.parse(lease.split(" ")[0]!) - (Date.now() - (performance.now() - killed));
     assert.ok(acquired <= TAKEOVER_MS, `the lease was taken after ${acquired} ms`);

@@ -65,8 +65,8 @@ class DirectTransport implements Transport {
     );
     // A handler that returned without an answer will never give one.
     handled.then(
-      () => exchange.fail(new ConnectionError("the server did not answer")),
-      (cause: unknown) => exchange.fail(new ConnectionError("the server failed", { cause })),
+      () => exchange.fail("the server did not answer"),
+      (cause: unknown) => exchange.fail("the server failed", { cause }),
     );
     return exchange.answer;
   }
@@ -80,6 +80,7 @@ class Exchange implements HandlerResponse {
   readonly #onFinished: () => void;
   readonly #answer = Promise.withResolvers<Answer>();
   #body: ChunkQueue | undefined;
+  #answered = false;
 
   constructor(controller: AbortController, onFinished: () => void) {
     this.#controller = controller;
@@ -96,12 +97,14 @@ class Exchange implements HandlerResponse {
     return this.#answer.promise;
   }
   /** Without effect when there has been an answer. */
-  fail(error: Error): void {
-    if (this.#body === undefined) this.#onFinished();
-    this.#answer.reject(error);
+  fail(message: string, options?: ErrorOptions): void {
+    if (this.#answered) return;
+    this.#onFinished();
+    this.#answer.reject(new ConnectionError(message, options));
   }
   send(status: number, headers: Record<string, string>, payload: Buffer | readonly Buffer[]): void {
     this.#onFinished();
+    this.#answered = true;
     const body = Buffer.isBuffer(payload) ? payload : Buffer.concat(payload as readonly Buffer[]);
     this.#answer.resolve({ whole: { status, headers, body } });
   }
@@ -111,6 +114,7 @@ class Exchange implements HandlerResponse {
       this.#controller.abort(new ConnectionError("the reader left"));
     });
     this.#body = queue;
+    this.#answered = true;
     this.#answer.resolve({ streamed: { status, headers, body: queue } });
     return {
       write: (chunk) => {

@@ -86,7 +86,7 @@ function idOf({ ref }: ServedResource): string {
   return `${ref.group}/${ref.plural}`;
 }
 
-/** Discovery kept until a CustomResourceDefinition or APIService changes, or it has grown old. */
+/** Discovery, shared by all controllers and kept until a CustomResourceDefinition or APIService changes, or it has grown old. */
 export class DiscoveryCache {
   readonly #client: Client;
   readonly #now: () => number;

@@ -1,5 +1,6 @@
 import type { Client, EventRecorder, InformerFactory } from "#pkg/client/index.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
+import type { DiscoveryCache } from "./discovery.ts";
 import type { ControllerOptions } from "./options.ts";
 import type { SharedInformers } from "./shared-informers.ts";
 
@@ -11,6 +12,7 @@ export interface ControllerEnv {
   readonly recorder: EventRecorder;
   readonly informers: SharedInformers;
   readonly factory: InformerFactory;
+  readonly discovery: DiscoveryCache;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;

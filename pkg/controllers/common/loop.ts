@@ -2,6 +2,7 @@ import type { AnyObject, ObjectKey } from "#pkg/apimachinery/index.ts";
 import { keyOf, keyString, parseKey } from "#pkg/apimachinery/index.ts";
 import {
   type Controller,
+  DONE,
   type EventHandler,
   type ReconcileContext,
   RateLimitingQueue,
@@ -48,6 +49,12 @@ export interface LoopOptions {
 
 export function createQueue(clock: Clock): KeyQueue {
   return new RateLimitingQueue<string>({ clock });
+}
+
+/** Asks to be called again at the earliest of some times. */
+export function again(...delaysMs: readonly (number | undefined)[]): Result {
+  const requeueAfterMs = Math.min(...delaysMs.map((delay) => delay ?? Infinity));
+  return requeueAfterMs === Infinity ? DONE : { requeueAfterMs };
 }
 
 /** A controller that works through one queue of object keys. */

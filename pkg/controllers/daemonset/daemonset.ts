@@ -22,7 +22,7 @@ import { claim, planClaims, selects } from "../common/claim.ts";
 import type { ControllerEnv } from "../common/env.ts";
 import { errorMessage, isNamespaceTerminating } from "../common/errors.ts";
 import { deleteRevisions, planRevision, REVISION_LABEL, surplusRevisions, writeRevision } from "../common/history.ts";
-import { createLoop, createQueue, enqueueSelf, type KeyQueue, watching } from "../common/loop.ts";
+import { again, createLoop, createQueue, enqueueSelf, type KeyQueue, watching } from "../common/loop.ts";
 import { ownedPodsHandler, podId } from "../common/owned-pods.ts";
 import { controllerRef } from "../common/pod-template.ts";
 import { ownedOrOrphaned } from "../common/shared-informers.ts";
@@ -151,7 +151,7 @@ class DaemonSetReconciler {
     await this.#writeStatus(set, plan.status, signal);
     if (failure !== undefined) throw failure;
     if (cacheIsCurrent) await this.#truncate(set, history, current, ours, signal);
-    return plan.requeueAfterMs === undefined ? DONE : { requeueAfterMs: plan.requeueAfterMs };
+    return again(plan.requeueAfterMs, this.#expectations.expiresInMs(id));
   }
 
   #reportFinished(set: DaemonSet, pod: Pod, node: string): void {

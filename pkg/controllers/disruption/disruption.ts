@@ -30,7 +30,6 @@ import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { PodDisruptionBudget } from "#pkg/api/types/policy-v1.ts";
 import type { Scale as ScaleObject } from "#pkg/api/types/autoscaling-v1.ts";
 import { formatTime } from "#pkg/util/index.ts";
-import { DiscoveryCache } from "../common/discovery.ts";
 import type { ControllerEnv } from "../common/env.ts";
 import { errorMessage } from "../common/errors.ts";
 import { createLoop, createQueue, enqueueSelf, type KeyQueue, watching } from "../common/loop.ts";
@@ -42,11 +41,10 @@ const STALE_DISRUPTION_MS = 2 * 60_000;
 
 /** Keeps the status of PodDisruptionBudgets: how many pods may be evicted now. */
 export function createDisruptionController(env: ControllerEnv): Controller {
-  const { client, clock, log, informers, name } = env;
+  const { clock, log, informers, name } = env;
   const queue = createQueue(clock);
-  const discovery = new DiscoveryCache(client, () => clock.monotonic());
   const stale = new RateLimitingQueue<string>({ clock });
-  const reconciler = new DisruptionReconciler(env, discovery);
+  const reconciler = new DisruptionReconciler(env);
   return createLoop({
     name,
     workers: 4,
@@ -107,11 +105,9 @@ function podHandler({ informers }: ControllerEnv, queue: KeyQueue, stale: KeyQue
 
 class DisruptionReconciler {
   readonly #env: ControllerEnv;
-  readonly #discovery: DiscoveryCache;
 
-  constructor(env: ControllerEnv, discovery: DiscoveryCache) {
+  constructor(env: ControllerEnv) {
     this.#env = env;
-    this.#discovery = discovery;
   }
 
   async reconcile(key: ObjectKey, { signal }: ReconcileContext): Promise<Result> {
@@ -208,7 +204,7 @@ class DisruptionReconciler {
     signal: AbortSignal,
   ): Promise<{ uid: string; replicas: number } | undefined> {
     const { group } = parseApiVersion(owner.apiVersion);
-    const { resources } = await this.#discovery.get(signal);
+    const { resources } = await this.#env.discovery.get(signal);
     const served = resources.find(({ ref }) => ref.group === group && ref.kind === owner.kind);
     if (served === undefined)
       throw new Error(

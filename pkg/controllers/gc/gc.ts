@@ -14,7 +14,6 @@ import {
 import type { ResourceRef } from "#pkg/api/resource-ref.ts";
 import { LRUCache } from "lru-cache";
 import { sleep } from "#pkg/util/index.ts";
-import { DiscoveryCache } from "../common/discovery.ts";
 import type { ControllerEnv } from "../common/env.ts";
 import { inParallel } from "../common/slow-start.ts";
 import { FOREGROUND, type GraphNode, isDeletingDependents, ORPHAN, OwnerGraph } from "./graph.ts";
@@ -38,7 +37,6 @@ class GarbageCollector {
   readonly #queue: RateLimitingQueue<string>;
   readonly #graph: OwnerGraph;
   readonly #monitors: Monitors;
-  readonly #discovery: DiscoveryCache;
   readonly #absent = new LRUCache<string, true>({ max: ABSENT_OWNERS });
   #wake: () => void = () => undefined;
   /** Definitions have changed since discovery was last asked for. */
@@ -48,7 +46,6 @@ class GarbageCollector {
     this.#env = env;
     this.#queue = new RateLimitingQueue<string>({ clock: env.clock });
     this.#graph = new OwnerGraph({ look: (uid) => this.#queue.add(uid) });
-    this.#discovery = new DiscoveryCache(env.client, () => env.clock.monotonic(), DISCOVERY_PERIOD_MS / 2);
     this.#monitors = new Monitors(env, (ref) => ({
       onAdd: (object) => this.#graph.observe(ref, object),
       onUpdate: (object) => this.#graph.observe(ref, object),
@@ -60,8 +57,8 @@ class GarbageCollector {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, log, name, informers } = this.#env;
-    const sources = this.#discovery.sources(informers, () => {
+    const { clock, discovery, log, name, informers } = this.#env;
+    const sources = discovery.sources(informers, () => {
       this.#outdated = true;
       this.#wake();
     });
@@ -88,10 +85,10 @@ class GarbageCollector {
 
   /** Nothing may be judged before the graph is whole: an owner not yet listed is not absent. */
   async #firstDiscovery(signal: AbortSignal): Promise<boolean> {
-    const { clock, log } = this.#env;
+    const { clock, discovery, log } = this.#env;
     while (!signal.aborted) {
       try {
-        this.#monitors.update(await this.#discovery.get(signal), signal);
+        this.#monitors.update(await discovery.get(signal), signal);
         await this.#monitors.synced(SYNC_PATIENCE_MS, signal);
         return !signal.aborted;
       } catch (err) {
@@ -104,7 +101,7 @@ class GarbageCollector {
   }
 
   async #followDiscovery(signal: AbortSignal): Promise<void> {
-    const { clock, log } = this.#env;
+    const { clock, discovery, log } = this.#env;
     while (!signal.aborted) {
       if (!this.#outdated) await this.#nextDiscovery(signal);
       if (signal.aborted) return;
@@ -112,7 +109,9 @@ class GarbageCollector {
       try {
         // Definitions come in bursts, and are served a moment after they are established.
         await sleep(clock, 100, signal);
-        this.#monitors.update(await this.#discovery.get(signal), signal);
+        // Somebody else may have asked within that moment.
+        discovery.invalidate();
+        this.#monitors.update(await discovery.get(signal), signal);
       } catch (err) {
         if (!signal.aborted) log.warn({ err }, "Cannot follow discovery, will retry");
       }

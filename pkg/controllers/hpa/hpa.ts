@@ -21,7 +21,6 @@ import type {
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import { formatTime } from "#pkg/util/index.ts";
 import { withCondition } from "../common/conditions.ts";
-import { DiscoveryCache } from "../common/discovery.ts";
 import type { ControllerEnv } from "../common/env.ts";
 import { errorMessage } from "../common/errors.ts";
 import { createLoop, createQueue, enqueueSelf, watching } from "../common/loop.ts";
@@ -37,9 +36,9 @@ interface PodMetrics {
 const MAX_MEMORY = 1000;
 
 export function createHorizontalPodAutoscaler(env: ControllerEnv): Controller {
-  const { client, clock, log, informers, name } = env;
+  const { clock, log, informers, name } = env;
   const queue = createQueue(clock);
-  const autoscaler = new Autoscaler(env, new DiscoveryCache(client, () => clock.monotonic()));
+  const autoscaler = new Autoscaler(env);
   return createLoop({
     name,
     workers: 5,
@@ -74,12 +73,10 @@ class ScalingError extends Error {
 
 class Autoscaler {
   readonly #env: ControllerEnv;
-  readonly #discovery: DiscoveryCache;
   readonly #memory = new Map<string, Memory>();
 
-  constructor(env: ControllerEnv, discovery: DiscoveryCache) {
+  constructor(env: ControllerEnv) {
     this.#env = env;
-    this.#discovery = discovery;
   }
 
   async reconcile(key: ObjectKey, { signal }: ReconcileContext): Promise<Result> {
@@ -233,7 +230,7 @@ class Autoscaler {
   async #readScale(hpa: HorizontalPodAutoscaler, signal: AbortSignal): Promise<{ path: string; scale: Scale }> {
     const { kind, name, apiVersion = "v1" } = hpa.spec.scaleTargetRef;
     const { group } = parseApiVersion(apiVersion);
-    const { resources } = await this.#discovery.get(signal);
+    const { resources } = await this.#env.discovery.get(signal);
     const served = resources.find(({ ref }) => ref.group === group && ref.kind === kind);
     if (served === undefined)
       throw new ScalingError("AbleToScale", "FailedGetScale", `no matches for kind "${kind}" in group "${group}"`);

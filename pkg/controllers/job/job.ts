@@ -24,7 +24,7 @@ import type { Pod } from "#pkg/api/types/core-v1.ts";
 import { claim, planClaims, selects } from "../common/claim.ts";
 import type { ControllerEnv } from "../common/env.ts";
 import { errorMessage, isNamespaceTerminating } from "../common/errors.ts";
-import { createLoop, createQueue, enqueueSelf, watching } from "../common/loop.ts";
+import { again, createLoop, createQueue, enqueueSelf, watching } from "../common/loop.ts";
 import { ownedPodsHandler, podId } from "../common/owned-pods.ts";
 import { controllerRef } from "../common/pod-template.ts";
 import { OWNER_INDEX, ownedOrOrphaned } from "../common/shared-informers.ts";
@@ -194,7 +194,7 @@ class JobReconciler {
     await this.#finalize(plan.tally.finalize, signal);
     if (error !== undefined) throw error;
     if (plan.tally.truncated) return { requeueAfterMs: 1 };
-    return plan.requeueAfterMs === undefined ? DONE : { requeueAfterMs: plan.requeueAfterMs };
+    return again(plan.requeueAfterMs, this.#expectations.expiresInMs(id));
   }
 
   async #apply(

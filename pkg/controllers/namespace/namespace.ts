@@ -9,7 +9,6 @@ import {
 } from "#pkg/client/index.ts";
 import { namespaces } from "#pkg/api/refs.ts";
 import type { Namespace, NamespaceStatus, Pod } from "#pkg/api/types/core-v1.ts";
-import { DiscoveryCache } from "../common/discovery.ts";
 import type { ControllerEnv } from "../common/env.ts";
 import { createLoop, createQueue, enqueueSelf, type KeyQueue, watching } from "../common/loop.ts";
 import { type Findings, namespaceConditions } from "./conditions.ts";
@@ -22,9 +21,8 @@ const RECHECK_PODS_MS = 5000;
 
 /** Empties and removes namespaces that are being deleted. */
 export function createNamespaceController(env: ControllerEnv): Controller {
-  const { client, clock, log, informers, name } = env;
+  const { clock, discovery, log, informers, name } = env;
   const queue = createQueue(clock);
-  const discovery = new DiscoveryCache(client, () => clock.monotonic());
   return createLoop({
     name,
     workers: 10,
@@ -36,7 +34,7 @@ export function createNamespaceController(env: ControllerEnv): Controller {
       watching(informers.pods(), lastPodHandler(env, queue)),
       ...discovery.sources(informers),
     ],
-    reconcile: (key, context) => reconcile(env, discovery, key, context),
+    reconcile: (key, context) => reconcile(env, key, context),
   });
 }
 
@@ -52,13 +50,8 @@ function lastPodHandler({ informers }: ControllerEnv, queue: KeyQueue): EventHan
   };
 }
 
-async function reconcile(
-  env: ControllerEnv,
-  discovery: DiscoveryCache,
-  key: ObjectKey,
-  { signal }: ReconcileContext,
-): Promise<Result> {
-  const { client, clock, informers } = env;
+async function reconcile(env: ControllerEnv, key: ObjectKey, { signal }: ReconcileContext): Promise<Result> {
+  const { client, clock, discovery, informers } = env;
   const cached = informers.of(namespaces).lister.get(key);
   if (cached?.metadata.deletionTimestamp === undefined) return DONE;
   try {

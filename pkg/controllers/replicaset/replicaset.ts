@@ -13,7 +13,7 @@ import type { Pod } from "#pkg/api/types/core-v1.ts";
 import { claim, planClaims, selects } from "../common/claim.ts";
 import type { ControllerEnv } from "../common/env.ts";
 import { errorMessage, isNamespaceTerminating } from "../common/errors.ts";
-import { createLoop, createQueue, enqueueSelf, watching } from "../common/loop.ts";
+import { again, createLoop, createQueue, enqueueSelf, watching } from "../common/loop.ts";
 import { ownedPodsHandler, podId } from "../common/owned-pods.ts";
 import { controllerRef, podFromTemplate } from "../common/pod-template.ts";
 import { isPodActive, isPodTerminating } from "../common/pods.ts";
@@ -112,7 +112,10 @@ class ReplicaReconciler<T extends AnyObject> {
     const { status, recheckAfterMs } = planStatus(owner, active, terminating, failure?.report, clock.now());
     await this.#writeStatus(object, owner, status, signal);
     if (failure !== undefined) throw failure.error;
-    return recheckAfterMs === undefined ? DONE : { requeueAfterMs: recheckAfterMs + 1000 };
+    return again(
+      recheckAfterMs === undefined ? undefined : recheckAfterMs + 1000,
+      this.#expectations.expiresInMs(keyString(key)),
+    );
   }
 
   /**

@@ -22,7 +22,6 @@ import { consumes, inScope, usageOf } from "#pkg/api/quota/index.ts";
 import type { ResourceRef } from "#pkg/api/resource-ref.ts";
 import { persistentVolumeClaims, resourceClaims, resourceQuotas, services } from "#pkg/api/refs.ts";
 import type { Pod, ResourceQuota } from "#pkg/api/types/core-v1.ts";
-import { DiscoveryCache } from "../common/discovery.ts";
 import type { ControllerEnv } from "../common/env.ts";
 import { createLoop, createQueue, enqueueSelf, type KeyQueue, watching } from "../common/loop.ts";
 import { every } from "../common/periodic.ts";
@@ -32,10 +31,9 @@ import { isPodTerminal } from "../common/pods.ts";
 const AFTER_ADD_MS = 1000;
 
 export function createResourceQuotaController(env: ControllerEnv): Controller {
-  const { client, clock, log, informers, name, options } = env;
+  const { clock, discovery, log, informers, name, options } = env;
   const queue = createQueue(clock);
-  const discovery = new DiscoveryCache(client, () => clock.monotonic());
-  const controller = new QuotaController(env, queue, discovery);
+  const controller = new QuotaController(env, queue);
   const ownHandler: EventHandler<ResourceQuota> = {
     ...enqueueSelf<ResourceQuota>(queue),
     onUpdate(quota, old) {
@@ -73,14 +71,12 @@ function idOf({ group, plural }: ResourceRef<AnyObject>): string {
 class QuotaController {
   readonly #env: ControllerEnv;
   readonly #queue: KeyQueue;
-  readonly #discovery: DiscoveryCache;
   readonly #counted = new Map<string, { informer: SharedInformer<AnyObject>; detach: () => void }>();
   #signal: AbortSignal | undefined;
 
-  constructor(env: ControllerEnv, queue: KeyQueue, discovery: DiscoveryCache) {
+  constructor(env: ControllerEnv, queue: KeyQueue) {
     this.#env = env;
     this.#queue = queue;
-    this.#discovery = discovery;
   }
   start(signal: AbortSignal): void {
     this.#signal = signal;
@@ -158,7 +154,7 @@ class QuotaController {
 
   /** Resources that consume any of these names. */
   async #relevant(names: readonly string[], signal: AbortSignal): Promise<ResourceRef<AnyObject>[]> {
-    const { resources } = await this.#discovery.get(signal);
+    const { resources } = await this.#env.discovery.get(signal);
     return resources
       .filter(({ ref, verbs }) => ref.namespaced && verbs.includes("list") && verbs.includes("watch"))
       .map(({ ref }) => ref)

@@ -22,7 +22,8 @@ import { deployment, template } from "./objects.ts";
 
 /** Which troubles may come. */
 export interface Troubles {
-  readonly network: boolean;
+  /** "late": watches tell late what happened; "lossy": they break, too, and requests and answers get lost. */
+  readonly network: "sound" | "late" | "lossy";
   readonly crashes: boolean;
   readonly nodeLoss: boolean;
   /** The clock of the day is set, forward and back. */
@@ -57,7 +58,7 @@ export class Actions {
 
   async next(): Promise<void> {
     const { network, crashes, nodeLoss, clockJumps, meddling } = this.#troubles;
-    const actions: (() => Promise<void>)[] = [
+    const actions: (() => Promise<void> | void)[] = [
       () => this.#createDeployment(),
       () => this.#changeDeployment(),
       () => this.#changeDeployment(),
@@ -71,7 +72,7 @@ export class Actions {
       () => this.#evictPod(),
       () => this.#deleteSomething(),
       () => this.#killPod(),
-      ...(network ? [() => this.#setFaults(), () => this.#setFaults()] : []),
+      ...(network === "sound" ? [] : [() => this.setFaults(), () => this.setFaults()]),
       ...(crashes ? [() => this.#crash(), () => this.#crashWhileWriting(), () => this.#duplicate()] : []),
       ...(nodeLoss ? [() => this.#toggleNode()] : []),
       ...(clockJumps ? [() => this.#setClock()] : []),
@@ -279,21 +280,27 @@ export class Actions {
     await this.#cluster.admin.createSubresource(pods, keyOf(found), "eviction", eviction);
   }
 
-  async #setFaults(): Promise<void> {
+  /** Lets the network be as bad as it will be for a while. */
+  setFaults(): void {
     const some = (most: number) => (this.#random.int(2) === 0 ? 0 : this.#random.float() * most);
     const faults: Faults =
       this.#random.int(3) === 0
         ? NO_FAULTS
         : {
-            dropRequest: some(0.2),
-            dropResponse: some(0.1),
-            conflict: some(0.3),
-            dropWatch: some(0.05),
+            ...NO_FAULTS,
             delayWatch: some(0.3),
+            ...(this.#troubles.network === "late"
+              ? {}
+              : {
+                  dropRequest: some(0.2),
+                  dropResponse: some(0.1),
+                  conflict: some(0.3),
+                  dropWatch: some(0.15),
+                  expireWatch: some(1),
+                }),
           };
     this.#log(`faults ${JSON.stringify(faults)}`);
     this.#cluster.faults = faults;
-    await Promise.resolve();
   }
 
   async #crash(): Promise<void> {

@@ -1,5 +1,5 @@
 /** A whole API server over the memory store, with real RBAC and admission, reached without a network. */
-import { builtinResources } from "#pkg/api/index.ts";
+import { builtinResources, type ResourceDefinition } from "#pkg/api/index.ts";
 import type { ResourceQuota } from "#pkg/api/types/core-v1.ts";
 import type { AnyObject, UserInfo } from "#pkg/apimachinery/index.ts";
 import { createAdmissionChain } from "#pkg/apiserver/admission/index.ts";
@@ -7,7 +7,7 @@ import { createAuthorizer, createAuthzReviews, forbiddenError, RbacEscalation } 
 import { bootstrapRbac, bootstrapSystemObjects, systemNodeRules } from "#pkg/apiserver/bootstrap/index.ts";
 import { type ApiHandler, type ApiServer, createApiServer, createResourceRegistry } from "#pkg/apiserver/index.ts";
 import { CacheSource } from "#pkg/apiserver/source/index.ts";
-import { openMemoryStore } from "#pkg/storage/index.ts";
+import { type KeyValue, openMemoryStore, type Store } from "#pkg/storage/index.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
 
 export const ADMIN: UserInfo = { name: "admin", groups: ["system:masters", "system:authenticated"] };
@@ -23,24 +23,40 @@ export function controllerUser(account: string): UserInfo {
       };
 }
 
+/** What many clusters of one process may begin with instead of making it again. Nothing in it ever changes. */
+export interface Foundation {
+  readonly resources: readonly ResourceDefinition[];
+  /** What a cluster without nodes holds when its controllers have come to rest. */
+  readonly contents: readonly KeyValue[];
+  /** The time it had become by then. */
+  readonly now: number;
+}
+
+export interface SimulatedApi {
+  readonly handler: ApiHandler;
+  readonly server: ApiServer;
+  readonly store: Store;
+  readonly resources: readonly ResourceDefinition[];
+}
+
 export async function startApi(deps: {
   clock: Clock;
   random: Random;
   log: Logger;
   signal: AbortSignal;
-}): Promise<{ handler: ApiHandler; server: ApiServer }> {
-  const { clock, random, log, signal } = deps;
-  const registry = createResourceRegistry({
-    store: openMemoryStore({ clock }),
-    clock,
-    log,
-    resources: builtinResources(),
-  });
+  foundation?: Foundation | undefined;
+}): Promise<SimulatedApi> {
+  const { clock, random, log, signal, foundation } = deps;
+  const store = openMemoryStore({ clock, contents: foundation?.contents ?? [] });
+  const resources = foundation?.resources ?? builtinResources();
+  const registry = createResourceRegistry({ store, clock, log, resources });
   await registry.ready();
   const cache = (group: string, plural: string) => registry.cache(group, plural);
   const bootstrap = { cache, clock, random, log };
-  await bootstrapSystemObjects(bootstrap);
-  await bootstrapRbac(bootstrap);
+  if (foundation === undefined) {
+    await bootstrapSystemObjects(bootstrap);
+    await bootstrapRbac(bootstrap);
+  }
   const source = <T extends AnyObject>(group: string, plural: string) =>
     new CacheSource<T>(cache(group, plural), clock, signal);
   const rbacGroup = "rbac.authorization.k8s.io";
@@ -94,5 +110,5 @@ export async function startApi(deps: {
     log,
   });
   await server.ready;
-  return { handler: server.handler, server };
+  return { handler: server.handler, server, store, resources };
 }

@@ -18,7 +18,7 @@ import { FakeClock, type Logger, SeededRandom, silentLogger } from "#pkg/util/in
 import { createControllers } from "../create.ts";
 import type { ControllerOptions } from "../common/options.ts";
 import { createScheduler } from "#pkg/scheduler/index.ts";
-import { ADMIN, controllerUser, startApi } from "./api.ts";
+import { ADMIN, controllerUser, type Foundation, type SimulatedApi, startApi } from "./api.ts";
 import { FaultyTransport, type Faults, type Incarnation, NO_FAULTS, type Wire } from "./faulty-transport.ts";
 import { HollowNodes } from "./hollow-nodes.ts";
 import { startHollowScheduler } from "./hollow-scheduler.ts";
@@ -32,7 +32,12 @@ export interface ClusterOptions {
   /** "real" runs the scheduler itself, "hollow" a quick stand-in. Default: hollow. */
   readonly scheduler?: "real" | "hollow";
   readonly log?: Logger;
+  /** Begins with this instead of booting. */
+  readonly foundation?: Foundation | undefined;
 }
+
+/** Boots the foundation: never the seed of a history. */
+const FOUNDATION_SEED = 0xffffffff;
 
 /** Turns of the event loop without activity after which the cluster is taken to be at rest. */
 const QUIET_TURNS = 6;
@@ -48,6 +53,7 @@ export class SimulatedCluster {
   readonly #options: ClusterOptions;
   readonly #clientFor: (account: string, incarnation: Incarnation) => Client;
   readonly #stop: AbortController;
+  readonly #api: SimulatedApi;
   #controllers: { incarnation: Incarnation; stop: AbortController; done: Promise<unknown> }[] = [];
 
   private constructor(parts: {
@@ -60,6 +66,7 @@ export class SimulatedCluster {
     options: ClusterOptions;
     clientFor: (account: string, incarnation: Incarnation) => Client;
     stop: AbortController;
+    api: SimulatedApi;
   }) {
     this.clock = parts.clock;
     this.random = parts.random;
@@ -70,14 +77,34 @@ export class SimulatedCluster {
     this.#options = parts.options;
     this.#clientFor = parts.clientFor;
     this.#stop = parts.stop;
+    this.#api = parts.api;
+  }
+
+  /** Boots a cluster once, for many to begin where it has come to rest. */
+  static async found(): Promise<Foundation> {
+    const cluster = await SimulatedCluster.start({ seed: FOUNDATION_SEED, nodes: 0 });
+    try {
+      await cluster.advance(60_000);
+      const { store, resources } = cluster.#api;
+      const { kvs } = await store.range("/registry/");
+      return {
+        resources,
+        contents: kvs.filter(({ key }) => !key.startsWith("/registry/events/")),
+        now: cluster.clock.now(),
+      };
+    } finally {
+      await cluster.close();
+    }
   }
 
   static async start(options: ClusterOptions): Promise<SimulatedCluster> {
-    const clock = new FakeClock();
+    const { foundation } = options;
+    const clock = new FakeClock(foundation?.now);
     const random = new SeededRandom(options.seed);
     const stop = new AbortController();
     const log = options.log ?? silentLogger;
-    const { handler } = await startApi({ clock, random, log, signal: stop.signal });
+    const api = await startApi({ clock, random, log, signal: stop.signal, foundation });
+    const { handler } = api;
     const delay = (ms: number) => new Promise<void>((resolve) => void clock.schedule(ms, resolve));
     const wire: Wire = { faults: NO_FAULTS, activity: 0, writes: 0, lost: 0, random, delay };
     const calm: Wire = { faults: NO_FAULTS, activity: 0, writes: 0, lost: 0, random, delay };
@@ -109,6 +136,7 @@ export class SimulatedCluster {
       options,
       clientFor: (account, incarnation) => client(controllerUser(account), wire, incarnation),
       stop,
+      api,
     });
     if (options.scheduler !== "real") startHollowScheduler({ client: admin, informers, clock, random }, stop.signal);
     await nodes.start(stop.signal);

@@ -19,8 +19,17 @@ export interface Faults {
   readonly dropWatch: number;
   /** A watch hands its events on late: caches are behind. */
   readonly delayWatch: number;
+  /** A watch that goes on from where another one broke is told that this history is gone. */
+  readonly expireWatch: number;
 }
-export const NO_FAULTS: Faults = { dropRequest: 0, dropResponse: 0, conflict: 0, dropWatch: 0, delayWatch: 0 };
+export const NO_FAULTS: Faults = {
+  dropRequest: 0,
+  dropResponse: 0,
+  conflict: 0,
+  dropWatch: 0,
+  delayWatch: 0,
+  expireWatch: 0,
+};
 
 /** What all transports of a simulation share: faults in force, and a count of everything that happens. */
 export interface Wire {
@@ -44,17 +53,12 @@ export interface Incarnation {
   crashed: boolean;
 }
 
-const CONFLICT = Buffer.from(
-  JSON.stringify({
-    kind: "Status",
-    apiVersion: "v1",
-    metadata: {},
-    status: "Failure",
-    message: "Operation cannot be fulfilled: injected conflict",
-    reason: "Conflict",
-    code: 409,
-  }),
-);
+function refusal(code: number, reason: string, message: string): TransportResponse {
+  const status = { kind: "Status", apiVersion: "v1", metadata: {}, status: "Failure", message, reason, code };
+  return { status: code, headers: { "content-type": "application/json" }, body: Buffer.from(JSON.stringify(status)) };
+}
+const CONFLICT = refusal(409, "Conflict", "Operation cannot be fulfilled: injected conflict");
+const EXPIRED = refusal(410, "Expired", "injected: the history is gone");
 
 /** Passes requests on to the real transport, unless the dice say otherwise. */
 export class FaultyTransport implements Transport {
@@ -75,8 +79,7 @@ export class FaultyTransport implements Transport {
       const isWrite = request.method !== "GET";
       this.#step();
       if (this.#hits(faults.dropRequest)) throw new ConnectionError("injected: the request was lost");
-      if ((request.method === "PUT" || request.method === "PATCH") && this.#hits(faults.conflict))
-        return { status: 409, headers: { "content-type": "application/json" }, body: CONFLICT };
+      if ((request.method === "PUT" || request.method === "PATCH") && this.#hits(faults.conflict)) return CONFLICT;
       const response = await this.#inner.request(request);
       if (
         isWrite &&
@@ -101,6 +104,8 @@ export class FaultyTransport implements Transport {
     this.#wire.activity++;
     this.#step();
     if (this.#hits(this.#wire.faults.dropRequest)) throw new ConnectionError("injected: the request was lost");
+    if (/resourceVersion=\d/.test(request.path) && this.#hits(this.#wire.faults.expireWatch))
+      return { ...EXPIRED, body: single(EXPIRED.body) };
     const response = await this.#inner.stream(request);
     return { ...response, body: this.#body(response.body) };
   }
@@ -125,4 +130,8 @@ export class FaultyTransport implements Transport {
   #hits(probability: number): boolean {
     return probability > 0 && this.#wire.random.float() < probability;
   }
+}
+
+async function* single(body: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield body;
 }

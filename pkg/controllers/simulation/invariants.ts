@@ -16,11 +16,12 @@ import {
   replicationControllers,
   statefulSets,
 } from "#pkg/api/refs.ts";
-import type { Deployment, StatefulSet } from "#pkg/api/types/apps-v1.ts";
+import type { Deployment, ReplicaSet, StatefulSet } from "#pkg/api/types/apps-v1.ts";
 import type { Job } from "#pkg/api/types/batch-v1.ts";
-import type { Pod } from "#pkg/api/types/core-v1.ts";
+import type { Pod, ReplicationController } from "#pkg/api/types/core-v1.ts";
 import { finishedStatus } from "../cronjob/plan.ts";
 import { isPodActive, isPodReady, isPodTerminal } from "../common/pods.ts";
+import type { Troubles } from "./actions.ts";
 import type { SimulatedCluster } from "./cluster.ts";
 
 /** Label value of pods that were taken from their owners by hand. */
@@ -31,23 +32,73 @@ export class Invariants {
   readonly #namespace: string;
   /** Nobody loses requests or crashes: then there is never too much of anything, not even for a moment. */
   readonly #strict: boolean;
+  /** Nobody gives pods to a set by hand either. */
+  readonly #undisturbed: boolean;
+  /** The most replicas each set has asked for so far: caches may be late, so it may still be working on them. */
+  readonly #mostReplicas = new Map<string, number>();
+  /** Names of pods that have been ready at some time, by the uid of their controller. */
+  readonly #onceReady = new Map<string, Set<string>>();
+  /** What a handler found wrong; reported with the next check. */
+  #wrong: string | undefined;
   /** What became of each pod of a Job, by Job uid and pod uid. */
   readonly #outcomes = new Map<string, Map<string, "Succeeded" | "Failed">>();
   /** Deployments and StatefulSets that were completely available, so that roll-outs must keep a minimum up. */
   readonly #settled = new Set<string>();
   #lost = 0;
 
-  constructor(cluster: SimulatedCluster, namespace: string, strict: boolean) {
+  constructor(
+    cluster: SimulatedCluster,
+    namespace: string,
+    { network, crashes, meddling }: Pick<Troubles, "network" | "crashes" | "meddling">,
+  ) {
     this.#cluster = cluster;
     this.#namespace = namespace;
-    this.#strict = strict;
+    this.#strict = network !== "lossy" && !crashes;
+    this.#undisturbed = this.#strict && !meddling;
     this.#recordJobPods();
+    this.#watchOrder();
+    this.#recordReplicas(replicaSets);
+    this.#recordReplicas(replicationControllers);
   }
 
   /** Somebody takes pods away: until this owner (all, by default) is complete again, no minimum can be promised. */
   disturbed(uid?: string): void {
     if (uid === undefined) this.#settled.clear();
     else this.#settled.delete(uid);
+  }
+
+  /** A set that makes its pods in order makes none before the one below it has once been ready. */
+  #watchOrder(): void {
+    const { informers } = this.#cluster;
+    const record = (pod: Pod) => {
+      const uid = controllerOf(pod)?.uid ?? "";
+      if (!isPodReady(pod)) return;
+      const names = this.#onceReady.get(uid) ?? new Set<string>();
+      this.#onceReady.set(uid, names.add(pod.metadata.name));
+    };
+    informers.informer(pods).addHandler({
+      onUpdate: record,
+      onAdd: (pod) => {
+        const owner = controllerOf(pod);
+        const set = informers
+          .informer(statefulSets)
+          .lister.list(this.#namespace)
+          .find(({ metadata }) => metadata.uid === owner?.uid);
+        const [, base, ordinal] = /^(.*)-(\d+)$/.exec(pod.metadata.name) ?? [];
+        if (set === undefined || set.spec.podManagementPolicy === "Parallel" || ordinal === "0") return;
+        const below = `${base}-${Number(ordinal) - 1}`;
+        if (this.#onceReady.get(set.metadata.uid)?.has(below) !== true)
+          this.#wrong ??= `stateful set ${set.metadata.name} made ${pod.metadata.name} before ${below} was ready`;
+      },
+    });
+  }
+
+  #recordReplicas<T extends ReplicaSet | ReplicationController>(resource: ResourceRef<T>): void {
+    const record = ({ metadata, spec }: T) => {
+      const most = Math.max(this.#mostReplicas.get(metadata.uid) ?? 0, spec.replicas ?? 1);
+      this.#mostReplicas.set(metadata.uid, most);
+    };
+    this.#cluster.informers.informer(resource).addHandler({ onAdd: record, onUpdate: record });
   }
 
   #recordJobPods(): void {
@@ -67,6 +118,7 @@ export class Invariants {
   /** What must be true at every moment; throws otherwise. */
   always(): void {
     const { wire } = this.#cluster;
+    if (this.#wrong !== undefined) throw new Error(this.#wrong);
     // Who does not know whether a pod is gone may take the next one.
     if (wire.lost !== this.#lost) this.disturbed();
     this.#lost = wire.lost;
@@ -75,6 +127,9 @@ export class Invariants {
     for (const found of this.#cluster.list(deployments, this.#namespace)) this.#checkDeployment(found, sets, all);
     for (const found of this.#cluster.list(statefulSets, this.#namespace)) this.#checkStatefulSet(found, all);
     if (this.#strict) this.#checkSurplus(all);
+    if (this.#undisturbed)
+      for (const set of [...sets, ...this.#cluster.list(replicationControllers, this.#namespace)])
+        this.#checkSet(set, all);
     const names = new Set<string>();
     for (const { metadata } of all) {
       if (names.has(metadata.name)) throw new Error(`two pods named ${metadata.name}`);
@@ -82,11 +137,7 @@ export class Invariants {
     }
   }
 
-  #checkDeployment(
-    found: Deployment,
-    sets: readonly { metadata: { uid: string }; spec: { replicas?: number } }[],
-    all: readonly Pod[],
-  ): void {
+  #checkDeployment(found: Deployment, sets: readonly ReplicaSet[], all: readonly Pod[]): void {
     const { uid, name } = found.metadata;
     const own = sets.filter((set) => controllerOf(set)?.uid === uid);
     const uids = new Set(own.map(({ metadata }) => metadata.uid));
@@ -151,6 +202,13 @@ export class Invariants {
       if (spec.concurrencyPolicy !== "Allow" && running.length > 1)
         throw new Error(`cron job ${metadata.name} runs ${running.length} jobs at once`);
     }
+  }
+
+  /** A set never makes a pod that it did not need at some time. */
+  #checkSet({ metadata }: ReplicaSet | ReplicationController, all: readonly Pod[]): void {
+    const most = this.#mostReplicas.get(metadata.uid) ?? 0;
+    const active = all.filter((pod) => controllerOf(pod)?.uid === metadata.uid && isPodActive(pod)).length;
+    if (active > most) throw new Error(`${metadata.name} has ${active} pods, and never asked for more than ${most}`);
   }
 
   #someNodeIsAway(): boolean {

@@ -16,7 +16,9 @@ import {
   services,
   statefulSets,
 } from "#pkg/api/refs.ts";
+import { SeededRandom } from "#pkg/util/index.ts";
 import { Actions, type Troubles } from "./actions.ts";
+import type { Foundation } from "./api.ts";
 import { SimulatedCluster } from "./cluster.ts";
 import { NO_FAULTS } from "./faulty-transport.ts";
 import { Invariants, STRAY } from "./invariants.ts";
@@ -33,23 +35,27 @@ export interface ScenarioOptions extends Troubles {
   readonly realScheduler: boolean;
 }
 
-/** Which troubles a seed brings, and which scheduler. */
+/** Which troubles a seed brings, how long it lasts, and which scheduler it has. Equal chances, independent of each other. */
 export function scenarioOf(seed: number): ScenarioOptions {
+  const dice = new SeededRandom(Math.imul(seed, 0x9e3779b1));
+  const one = (of: number) => dice.int(of) === 0;
   return {
     seed,
-    steps: 25,
-    network: seed % 2 === 0,
-    crashes: seed % 3 === 0,
-    nodeLoss: seed % 4 === 0,
-    clockJumps: seed % 5 === 0,
-    meddling: seed % 7 < 3,
-    realScheduler: seed % 5 < 2,
+    // Many short histories find more than a few long ones; some things go wrong only late in a long one.
+    steps: one(24) ? 40 : 3 + dice.int(8),
+    network: (["sound", "late", "lossy", "lossy"] as const)[dice.int(4)]!,
+    crashes: one(3),
+    nodeLoss: one(4),
+    clockJumps: one(5),
+    meddling: one(3),
+    realScheduler: one(3),
   };
 }
 
 /** Runs one history; throws with the seed in its message when something is wrong. Returns every write, with its time. */
-export async function runScenario(options: ScenarioOptions): Promise<readonly string[]> {
+export async function runScenario(options: ScenarioOptions, foundation?: Foundation): Promise<readonly string[]> {
   const cluster = await SimulatedCluster.start({
+    foundation,
     seed: options.seed,
     nodes: 3,
     scheduler: options.realScheduler ? "real" : "hollow",
@@ -60,7 +66,7 @@ export async function runScenario(options: ScenarioOptions): Promise<readonly st
     return scenario.writes;
   } catch (cause) {
     throw new Error(
-      `seed ${options.seed}: ${cause instanceof Error ? cause.message : String(cause)}\n${scenario.history.join("\n")}`,
+      `seed ${options.seed}: ${cause instanceof Error ? cause.message : String(cause)}\n${scenario.history.join("\n")}\nTo see it again: hack/simulate --from ${options.seed} --seeds 1`,
       { cause },
     );
   } finally {
@@ -78,7 +84,7 @@ class Scenario {
   constructor(cluster: SimulatedCluster, options: ScenarioOptions) {
     this.#cluster = cluster;
     this.#options = options;
-    this.#invariants = new Invariants(cluster, NAMESPACE, !options.network && !options.crashes);
+    this.#invariants = new Invariants(cluster, NAMESPACE, options);
     cluster.wire.onWrite = ({ method, path }) => this.writes.push(`${cluster.clock.monotonic()} ${method} ${path}`);
   }
 
@@ -96,9 +102,12 @@ class Scenario {
       invariants: this.#invariants,
       log: (text) => this.#log(text),
     });
+    if (this.#options.network !== "sound") actions.setFaults();
     for (let step = 0; step < this.#options.steps; step++) {
       await actions.next();
-      await cluster.advance(cluster.random.int(8000), () => this.#invariants.always());
+      // Mostly one thing soon after the other; now and then there is time for schedules and deadlines.
+      const pauseMs = cluster.random.int(6) === 0 ? 90_000 : 8000;
+      await cluster.advance(cluster.random.int(pauseMs), () => this.#invariants.always());
     }
     await this.#calm();
     await this.#checkQuiet();

@@ -1,16 +1,31 @@
-/** A thread that runs the histories it is sent, one at a time, and answers with what went wrong in each. */
-import { parentPort } from "node:worker_threads";
-import { runScenario, scenarioOf } from "./scenario.ts";
+/**
+ * A thread that runs the histories it is sent, one at a time, and answers with how each ended. With a planted mistake in
+ * `workerData` it runs the program with that one passage of its source replaced.
+ */
+import { createHash } from "node:crypto";
+import { registerHooks } from "node:module";
+import { parentPort, workerData } from "node:worker_threads";
+import type { SeedResult } from "./seeds.ts";
+import { plant, type PlantedMistake } from "./planted.ts";
 
-export interface SeedResult {
-  readonly seed: number;
-  readonly failure: string | undefined;
+const { mistake } = workerData as { readonly mistake: PlantedMistake | undefined };
+if (mistake !== undefined) registerHooks({ load: plant(mistake) });
+
+// Only now: what is planted must be there before anything is loaded.
+const { runScenario, scenarioOf } = await import("./scenario.ts");
+const { SimulatedCluster } = await import("./cluster.ts");
+
+const foundation = await SimulatedCluster.found();
+
+async function run(seed: number): Promise<SeedResult> {
+  try {
+    const writes = await runScenario(scenarioOf(seed), foundation);
+    return { seed, failure: undefined, digest: createHash("sha256").update(writes.join("\n")).digest("hex") };
+  } catch (error) {
+    return { seed, failure: error instanceof Error ? error.message : String(error), digest: "" };
+  }
 }
 
 parentPort!.on("message", (seed: number) => {
-  runScenario(scenarioOf(seed)).then(
-    () => parentPort!.postMessage({ seed, failure: undefined } satisfies SeedResult, []),
-    (error: unknown) =>
-      parentPort!.postMessage({ seed, failure: error instanceof Error ? error.message : String(error) }, []),
-  );
+  void run(seed).then((result) => parentPort!.postMessage(result, []));
 });

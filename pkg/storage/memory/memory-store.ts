@@ -19,6 +19,8 @@ import {
 export interface MemoryStoreOptions {
   /** For expiry; a simulated cluster passes its own. */
   readonly clock?: Clock;
+  /** What it holds from the start, as a range of another store returned it: history before that is compacted. */
+  readonly contents?: readonly KeyValue[];
 }
 
 /** An empty database is at revision 1, like etcd's. */
@@ -26,7 +28,7 @@ const FIRST_REVISION = 1;
 
 /** A store that lives and dies with the process: for simulations and tests. */
 export function openMemoryStore(options: MemoryStoreOptions = {}): Store {
-  return new MemoryStore(options.clock ?? new RealClock());
+  return new MemoryStore(options.clock ?? new RealClock(), options.contents ?? []);
 }
 
 class MemoryStore implements Store {
@@ -36,16 +38,21 @@ class MemoryStore implements Store {
   readonly #versions = new SortedMap<StoreEvent[]>();
   /** Every event behind `#logStart`, one per revision. */
   #log: StoreEvent[] = [];
-  #logStart = FIRST_REVISION;
-  #revision = FIRST_REVISION;
+  #logStart: number;
+  #revision: number;
   #compacted = 0;
   #bytes = 0;
   #closed = false;
-  readonly #watches = new LiveWatches(FIRST_REVISION, async (prefix, from, to) => this.#history(prefix, from, to));
+  readonly #watches: LiveWatches;
   readonly #expiry: ExpiryTimers;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, contents: readonly KeyValue[]) {
     this.#clock = clock;
+    this.#revision = contents.reduce((newest, { modRevision }) => Math.max(newest, modRevision), FIRST_REVISION);
+    this.#logStart = this.#revision;
+    for (const kv of contents) this.#take(kv);
+    if (contents.length > 0) this.#compacted = this.#revision;
+    this.#watches = new LiveWatches(this.#revision, async (prefix, from, to) => this.#history(prefix, from, to));
     this.#expiry = new ExpiryTimers(clock, async (key, expectedModRevision) => {
       await this.write({ key, value: undefined, expectedModRevision });
     });
@@ -113,6 +120,12 @@ class MemoryStore implements Store {
     this.#watches.close();
   }
 
+  #take(kv: KeyValue): void {
+    const event: StoreEvent = { type: "put", ...kv };
+    this.#live.set(kv.key, kv);
+    this.#versions.set(kv.key, [event]);
+    this.#bytes += sizeOf(event);
+  }
   #apply(key: string, value: Uint8Array | undefined, current: KeyValue | undefined, modRevision: number): StoreEvent {
     const event: StoreEvent =
       value === undefined
