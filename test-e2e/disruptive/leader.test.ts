@@ -96,6 +96,8 @@ test(
     const pods = (name: string) => async () => ((await replicas(name)) === 3 ? true : undefined);
     await kubectl(...second, "create", "deployment", "before", "--image=nginx:1.14.2", "--replicas=3");
     await eventually("the leader works", pods("before"));
+    const newPods = (name: string) => writesIn(auditLog(name)).filter(isNewPod).length;
+    await eventually("its log says so", async () => (newPods("master-1") >= 3 ? true : undefined));
 
     daemons.kill("master-1", "SIGKILL");
     const killed = performance.now();
@@ -115,6 +117,7 @@ test(
     );
     assert.match(lease, / 1$/, "one change of leadership");
     assert.equal(await replicas("before"), 3, "what the first leader made is still there");
+    await eventually("the second one's log says so", async () => (newPods("master-2") >= 3 ? true : undefined));
     const [first, next] = [writesIn(auditLog("master-1")), writesIn(auditLog("master-2"))];
     assert.equal(first.filter(isNewPod).length, 3, "the first leader made its pods once");
     assert.equal(next.filter(isNewPod).length, 3, "the second made those of the second deployment, and none again");

@@ -1,6 +1,7 @@
+/** The program behind hack/simulate. */
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
-import { runSeeds, seedsFrom } from "../../pkg/controllers/simulation/seeds.ts";
+import { runSeeds, seedsFrom } from "./seeds.ts";
 
 const HELP = `Usage: hack/simulate [--seeds N] [--from S] [--threads T] [--max-failures F]
 
