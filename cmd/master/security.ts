@@ -78,8 +78,7 @@ export async function buildGatekeepers(
     authenticator,
     authorizer,
     admission: await buildAdmission(deps, registry, sources, core, authorizer, rbac, own),
-    impersonate: (request, user) =>
-      impersonator.requested(request) ? impersonator.impersonate(request, user) : Promise.resolve(user),
+    impersonate: (request, user) => (impersonator.requested(request) ? impersonator.impersonate(request, user) : user),
     forbidden: forbiddenError,
     flowControl: (user, target, request) => flow.admit(user, target, request),
     reviews: [

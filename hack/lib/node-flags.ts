@@ -1,9 +1,11 @@
 /**
- * How Node.js is started for each program. A node agent shares its machine with pods and is idle most of the time: with
+ * How Node.js is started for each program. In the master a request's garbage has to be gone before the young generation
+ * is full, or it is copied, and copied again into the old one: with 32 MiB instead of 16 a write costs a third less, and
+ * idle the master is 2 MiB larger. A node agent shares its machine with pods and is idle most of the time: with
  * a small young generation, and an old one that cannot grow far before it is collected, what a burst of pods leaves
  * behind does not stay (about half the memory, for a little more work during the burst).
  */
 export const NODE_FLAGS: Readonly<Record<"kubits-master" | "kubits-node", readonly string[]>> = {
-  "kubits-master": [],
+  "kubits-master": ["--max-semi-space-size=32"],
   "kubits-node": ["--max-semi-space-size=2", "--max-old-space-size=512"],
 };

@@ -10,10 +10,16 @@ const findings = new WeakMap<object, Map<unknown, unknown>>();
 /** Beyond it nothing more is kept: a value that has as many variants is not what its objects have in common. */
 const MAX_FINDINGS = 64;
 
-/** Makes a value shared. It must be JSON data that nobody else holds any part of. */
+/**
+ * Makes a value shared, and with it its members, which may become members of others. It must be JSON data that nobody
+ * else holds any part of.
+ */
 export function share<T extends object>(value: T): T {
   freeze(value);
   findings.set(value, new Map());
+  for (const member of Object.values(value)) {
+    if (typeof member === "object" && member !== null) findings.set(member as object, new Map());
+  }
   return value;
 }
 

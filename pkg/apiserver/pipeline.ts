@@ -43,7 +43,8 @@ export interface PipelineDeps {
   readonly handlers: Handlers;
   readonly authenticator: Authenticator;
   readonly authorizer: Authorizer;
-  readonly impersonate?: (request: ApiRequest, user: UserInfo, authorizer: Authorizer) => Promise<UserInfo>;
+  /** In whose name the request is made: at once when that is the user's own. */
+  readonly impersonate?: (request: ApiRequest, user: UserInfo, authorizer: Authorizer) => UserInfo | Promise<UserInfo>;
   /** The 403 for a refusal. */
   readonly forbidden: (attributes: Attributes, reason: string) => StatusError;
   readonly nonResource: readonly NonResourceHandler[];
@@ -103,10 +104,8 @@ export class Pipeline implements ApiHandler {
         audited = this.#deps.audit.began(request, target, authenticated);
         tracked.audited = audited;
       }
-      const user =
-        this.#deps.impersonate === undefined
-          ? authenticated
-          : await this.#deps.impersonate(request, authenticated, this.#deps.authorizer);
+      const named = this.#deps.impersonate?.(request, authenticated, this.#deps.authorizer) ?? authenticated;
+      const user = named instanceof Promise ? await named : named;
       if (user !== authenticated) audited?.impersonates(user);
       turn = this.#deps.flowControl?.(user, target, request);
       tracked.more = turn?.headers;

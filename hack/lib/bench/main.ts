@@ -43,7 +43,13 @@ const n = Number(values.n);
 const concurrency = Number(values.concurrency);
 const NAMESPACE = "default";
 
-function podOf(name: string): Draft<Pod> {
+/** How many creates are under way at a time. */
+const CREATE_CONCURRENCIES = [1, 16, 64];
+/** Creates after which V8 has compiled nearly all that it ever will: before, every second one pays for that. */
+const WARM_UP = 5000;
+
+/** `mark` makes the spec unlike that of any other pod. */
+function podOf(name: string, mark = ""): Draft<Pod> {
   return {
     metadata: { name, namespace: NAMESPACE, labels: { app: "bench", tier: "backend" } },
     spec: {
@@ -52,7 +58,7 @@ function podOf(name: string): Draft<Pod> {
         {
           name: "main",
           image: "registry.k8s.io/pause:3.10",
-          env: Array.from({ length: 8 }, (_, index) => ({ name: `VARIABLE_${index}`, value: `value-${index}` })),
+          env: Array.from({ length: 8 }, (_, index) => ({ name: `VARIABLE_${index}`, value: `value-${index}${mark}` })),
           resources: { requests: { cpu: "100m", memory: "64Mi" }, limits: { memory: "128Mi" } },
           ports: [{ name: "http", containerPort: 8080 }],
         },
@@ -68,10 +74,11 @@ async function phase(
   count: number,
   call: (index: number) => Promise<unknown>,
   ceiling?: Ceiling,
+  atATime = concurrency,
 ): Promise<void> {
   const cpu = server.cpuSeconds();
   const begun = performance.now();
-  await inParallel(count, concurrency, call);
+  await inParallel(count, atATime, call);
   const seconds = (performance.now() - begun) / 1000;
   const perOperation = ((server.cpuSeconds() - cpu) / count) * 1e6;
   const beside =
@@ -81,14 +88,49 @@ async function phase(
   );
 }
 
+function statusOf(index: number): Pod["status"] {
+  const time = "2026-01-01T00:00:00Z";
+  return {
+    phase: "Running",
+    podIP: `10.0.${(index >> 8) & 255}.${index & 255}`,
+    startTime: time,
+    conditions: ["Initialized", "Ready", "ContainersReady", "PodScheduled"].map((type) => ({
+      type,
+      status: "True",
+      lastTransitionTime: time,
+    })),
+    containerStatuses: [
+      { name: "main", image: "registry.k8s.io/pause:3.10", imageID: "", ready: true, restartCount: 0, started: true },
+    ],
+  };
+}
+
+/** Pods of one template at several concurrencies, and pods that are all different. Returns how many there are then. */
+async function createPhases(server: BenchServer, bare: BareServer): Promise<number> {
+  const { client } = server;
+  let made = 0;
+  for (const atATime of CREATE_CONCURRENCIES) {
+    const first = made;
+    const count = atATime === 1 ? Math.ceil(n / 4) : n;
+    const create = (index: number) => client.create(pods, podOf(`pod-${first + index}`));
+    await phase(server, `create pod, ${atATime} at a time`, count, create, await bare.post(atATime), atATime);
+    made += count;
+  }
+  await phase(server, "create pod, each of another spec", n, (index) =>
+    client.create(pods, podOf(`other-${index}`, `-${index}`)),
+  );
+  return made + n;
+}
+
 async function apiPhases(server: BenchServer, bare: BareServer): Promise<void> {
   const client: Client = server.client;
   const get = await bare.get(concurrency);
   const post = await bare.post(concurrency);
   const key = (index: number) => ({ namespace: NAMESPACE, name: `pod-${index}` });
   await client.raw("POST", "/api/v1/namespaces/default/serviceaccounts", { metadata: { name: "default" } });
-  await phase(server, "warm-up", 500, (index) => client.create(pods, podOf(`warm-${index}`)));
-  await phase(server, "create pod", n, (index) => client.create(pods, podOf(`pod-${index}`)), post);
+  await phase(server, "warm-up", WARM_UP, (index) => client.create(pods, podOf(`warm-${index}`)));
+  await client.raw("DELETE", `/api/v1/namespaces/${NAMESPACE}/pods`);
+  const made = await createPhases(server, bare);
   await phase(server, "get pod", n * 4, (index) => client.get(pods, key(index % n)), get);
   await phase(
     server,
@@ -114,7 +156,25 @@ async function apiPhases(server: BenchServer, bare: BareServer): Promise<void> {
     },
     post,
   );
-  const more = Math.max(0, Number(values.pods) - n - 500);
+  await phase(
+    server,
+    "put status",
+    n,
+    (index) => client.updateStatus(pods, { ...podOf(`pod-${index}`), status: statusOf(index) } as Pod),
+    post,
+  );
+  await phase(
+    server,
+    "bind",
+    n,
+    (index) => {
+      const name = `pod-${index}`;
+      const binding = { metadata: { name }, target: { kind: "Node", name: `node-${index % 100}` } };
+      return client.raw("POST", `/api/v1/namespaces/${NAMESPACE}/pods/${name}/binding`, binding);
+    },
+    post,
+  );
+  const more = Math.max(0, Number(values.pods) - made);
   await phase(server, `create up to ${values.pods} pods`, more, (index) => client.create(pods, podOf(`more-${index}`)));
   await measureLists(server, bare, NAMESPACE);
   await measureFanOut(server, Number(values.watchers), NAMESPACE);

@@ -4,7 +4,8 @@
  */
 import { deepEqual, isRecord } from "../deep.ts";
 import { findOnce, isShared } from "../shared.ts";
-import { isEmpty, type Fields } from "./fields.ts";
+import { type Fields, isEmpty, LEAF } from "./fields.ts";
+import { knownFields } from "./known-fields.ts";
 import { DEDUCED, type Node, type StructField } from "./nodes.ts";
 import { UNTRACKED_METADATA, UNTRACKED_ROOT } from "./strip.ts";
 
@@ -51,6 +52,15 @@ const PLAIN = /^[\w./-]*$/;
 function elementText(field: StructField | undefined, key: string): string {
   if (field !== undefined) return field.elementText;
   return PLAIN.test(key) ? `"f:${key}":` : `${JSON.stringify(`f:${key}`)}:`;
+}
+
+/**
+ * The fields of a value that was not there before, as a tree. Most values of one kind have the same fields: the tree is
+ * found by its text, and building it would cost several times what writing that does.
+ */
+export function treeOfAdded(node: Node, value: unknown): Fields {
+  const text = added(node, value, false);
+  return text === LEAF_TEXT ? LEAF : knownFields(text).tree;
 }
 
 /** A shared value brings the same with it each time. */

@@ -1,4 +1,5 @@
 import { deepEqual, isRecord } from "../deep.ts";
+import { treeOfAdded } from "./added.ts";
 import { type Fields, isEmpty, LEAF, type MutableFields } from "./fields.ts";
 import { DEDUCED, type Node } from "./nodes.ts";
 
@@ -36,6 +37,10 @@ class Walker {
     this.changed = undefined;
     this.removed = undefined;
     if (before === after) return;
+    if (before === undefined) {
+      this.changed = treeOfAdded(node, after);
+      return;
+    }
     switch (node.kind) {
       case "leaf":
         return this.#leaf(before, after);

@@ -37,9 +37,25 @@ const textsOf = new WeakMap<Fields, KnownFields>();
 export function knownTree(tree: Fields): KnownFields {
   const found = textsOf.get(tree);
   if (found !== undefined) return found;
-  const fields = knownFields(JSON.stringify(tree), tree);
+  let text = "";
+  for (const element in tree) {
+    text += `${text === "" ? "" : ","}${JSON.stringify(element)}:${branchText(tree[element]!)}`;
+  }
+  const fields = knownFields(`{${text}}`, tree);
   textsOf.set(fields.tree, fields);
   return fields;
+}
+
+/** Memo: the texts of branches that have come from a shared tree, as most do that a write leaves alone. */
+const branchTexts = new WeakMap<Fields, string>();
+
+function branchText(branch: Fields): string {
+  let text = branchTexts.get(branch);
+  if (text !== undefined) return text;
+  text = JSON.stringify(branch);
+  // What is not frozen is still being built.
+  if (Object.isFrozen(branch)) branchTexts.set(branch, text);
+  return text;
 }
 
 /** The set that `text` writes down. `tree` is the same set, if it is there already. */

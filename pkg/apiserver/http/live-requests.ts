@@ -35,8 +35,9 @@ export class LiveRequests {
   /** A body that is still arriving. @throws StatusError 504 when it takes too long */
   async inTime(body: Promise<Buffer>): Promise<Buffer> {
     const late = Promise.withResolvers<never>();
-    const tooLate = timeout("request did not complete within the allotted timeout");
-    const cancel = this.#clock.schedule(BODY_TIMEOUT_MS, () => late.reject(tooLate));
+    const cancel = this.#clock.schedule(BODY_TIMEOUT_MS, () =>
+      late.reject(timeout("request did not complete within the allotted timeout")),
+    );
     try {
       return await Promise.race([body, late.promise]);
     } finally {

@@ -1,4 +1,4 @@
-import { findOnce, isShared, type KubeObject } from "#pkg/apimachinery/index.ts";
+import { findOnce, isRecord, isShared, type KubeObject } from "#pkg/apimachinery/index.ts";
 import { textOfEntries } from "#pkg/apimachinery/managedfields/index.ts";
 
 /** Where in a stored value the JSON of one of the object's fields lies. */
@@ -61,8 +61,18 @@ export function encodeValue(
 
 /** The text of a shared value is written once, and copied from then on. */
 function textOf(value: unknown): string | Buffer | undefined {
-  if (!isShared(value)) return JSON.stringify(value);
-  return findOnce(value as object, encodeValue, () => Buffer.from(JSON.stringify(value)));
+  if (isShared(value)) return findOnce(value as object, encodeValue, () => Buffer.from(JSON.stringify(value)));
+  if (!isRecord(value) || !Object.values(value).some(isShared)) return JSON.stringify(value);
+  // The spec of a pod that has just been bound: one name, and for the rest what many have.
+  let text = "{";
+  for (const key in value) {
+    const member = value[key];
+    const written = isShared(member)
+      ? findOnce(member as object, textOf, () => JSON.stringify(member))
+      : JSON.stringify(member);
+    if (written !== undefined) text += `${text === "{" ? "" : ","}${JSON.stringify(key)}:${written}`;
+  }
+  return `${text}}`;
 }
 
 function headOf({ apiVersion, kind, metadata }: KubeObject, group: string, name: string): string {

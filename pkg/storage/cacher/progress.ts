@@ -5,6 +5,7 @@ interface Waiter {
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
   readonly cancel: (() => void) | undefined;
+  readonly since: number;
 }
 
 /** How long a waiter waits before `nudge` is called, and again as long as somebody waits. */
@@ -41,7 +42,6 @@ export class Progress {
       waiter.cancel?.();
       waiter.resolve();
     }
-    if (this.#waiters.length === 0) this.#stopNudging();
   }
   /**
    * Resolves when everything up to `revision` has been applied. With `timeoutMs`, rejects after it with what `late` makes.
@@ -52,11 +52,10 @@ export class Progress {
     return new Promise((resolve, reject) => {
       const expire = () => {
         this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
-        if (this.#waiters.length === 0) this.#stopNudging();
         reject(late?.() ?? new Error("the watch cache did not catch up in time"));
       };
       const cancel = timeoutMs === undefined ? undefined : this.#clock.schedule(timeoutMs, expire);
-      const waiter: Waiter = { revision, resolve, reject, cancel };
+      const waiter: Waiter = { revision, resolve, reject, cancel, since: this.#clock.monotonic() };
       this.#waiters.push(waiter);
       this.#armNudge();
     });
@@ -70,9 +69,14 @@ export class Progress {
     }
   }
 
-  #armNudge(): void {
-    this.#cancelNudge ??= this.#clock.schedule(NUDGE_MS, () => {
+  /** One timer for all: nearly every write waits for a moment, and one armed for each would cost more than that. */
+  #armNudge(afterMs = NUDGE_MS): void {
+    this.#cancelNudge ??= this.#clock.schedule(afterMs, () => {
       this.#cancelNudge = undefined;
+      const [longest] = this.#waiters;
+      if (longest === undefined) return;
+      const waitedMs = this.#clock.monotonic() - longest.since;
+      if (waitedMs < NUDGE_MS) return this.#armNudge(NUDGE_MS - waitedMs);
       this.#nudge();
       this.#armNudge();
     });
