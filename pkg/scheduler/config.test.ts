@@ -90,13 +90,57 @@ describe("KubeSchedulerConfiguration", () => {
 
   for (const [what, config, message] of [
     ["another kind", { kind: "Pod" }, /expected kind KubeSchedulerConfiguration/],
-    ["two profiles of one name", { ...header, profiles: [{}, {}] }, /same schedulerName/],
+    [
+      "two profiles of one name",
+      { ...header, profiles: [{ schedulerName: "a" }, { schedulerName: "a" }] },
+      /^profiles\[1\]\.schedulerName: Duplicate value: "a"$/,
+    ],
+    [
+      "profiles without a name",
+      { ...header, profiles: [{ schedulerName: "a" }, {}] },
+      /^profiles\[1\]\.schedulerName: Required value$/,
+    ],
+    [
+      "profiles with queues of different order",
+      {
+        ...header,
+        profiles: [
+          { schedulerName: "a" },
+          { schedulerName: "b", plugins: { queueSort: { enabled: [{ name: "Mine" }], disabled: [{ name: "*" }] } } },
+        ],
+      },
+      /^profiles\[1\]\.plugins\.queueSort: Invalid value: .*: has to match for all profiles$/,
+    ],
+    [
+      "two extenders that bind",
+      { ...header, extenders: ["http://x", "http://y"].map((urlPrefix) => ({ urlPrefix, bindVerb: "bind" })) },
+      /only one extender can implement bind/,
+    ],
+    [
+      "no work at all",
+      { ...header, parallelism: 0 },
+      /^parallelism: Invalid value: 0: should be an integer value greater than zero$/,
+    ],
+    [
+      "fields that nobody knows",
+      { ...header, profils: [], extenders: [{ urlPrefix: "http://x", timeout: "5s" }] },
+      /^strict decoding error: unknown field "profils", unknown field "extenders\[0\]\.timeout"$/,
+    ],
+    [
+      "arguments that nobody knows",
+      withArgs("NodeResourcesFit", { scoringStrategy: { type: "MostAllocated", resource: [] } }),
+      /^strict decoding error: unknown field "scoringStrategy\.resource"$/,
+    ],
     [
       "an unknown extension point",
       { ...header, profiles: [{ plugins: { fliter: {} } }] },
-      /fliter: there is no such extension point/,
+      /^strict decoding error: unknown field "profiles\[0\]\.plugins\.fliter"$/,
     ],
-    ["a backoff that shrinks", { ...header, podInitialBackoffSeconds: 20 }, /podMaxBackoffSeconds/],
+    [
+      "a backoff that shrinks",
+      { ...header, podInitialBackoffSeconds: 20 },
+      /^podMaxBackoffSeconds: Invalid value: 10: must be greater than or equal to PodInitialBackoffSeconds$/,
+    ],
     ["a percentage above 100", { ...header, percentageOfNodesToScore: 101 }, /percentageOfNodesToScore/],
     ["an extender without URL", { ...header, extenders: [{}] }, /extenders\[0\]\.urlPrefix: Required value/],
     [

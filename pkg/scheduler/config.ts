@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { isRecord } from "#pkg/apimachinery/index.ts";
 import type { EnabledPlugin, ExtensionPoint } from "./framework/profile.ts";
+import { unknownArgs, unknownFields } from "./config-fields.ts";
 import { problemOfArgs } from "./plugin-args.ts";
 import { DEFAULT_PLUGINS } from "./plugins/registry.ts";
 import type { PluginFactory, PluginHandle } from "./plugins/registry.ts";
@@ -87,44 +88,93 @@ export function parseSchedulerConfiguration(value: unknown): SchedulerConfigurat
   if (object["kind"] !== "KubeSchedulerConfiguration" || object["apiVersion"] !== "kubescheduler.config.k8s.io/v1") {
     throw new ConfigurationError("expected kind KubeSchedulerConfiguration of kubescheduler.config.k8s.io/v1");
   }
-  const profiles = list(object["profiles"], "profiles").map((one, i) => parseProfile(one, `profiles[${i}]`));
-  const names = profiles.map(({ schedulerName }) => schedulerName);
-  if (new Set(names).size !== names.length) throw new ConfigurationError("profiles: two have the same schedulerName");
+  refuseUnknown(unknownFields(object));
+  const parallelism = number(object["parallelism"], "parallelism", 16);
+  if (parallelism <= 0)
+    throw new ConfigurationError(
+      invalidValue("parallelism", parallelism, "should be an integer value greater than zero"),
+    );
+  const profiles = list(object["profiles"], "profiles").map((one, i) =>
+    parseProfile(one, `profiles[${i}]`, object["profiles"]),
+  );
+  checkTogether(profiles);
   const initial = number(object["podInitialBackoffSeconds"], "podInitialBackoffSeconds", 1);
   const max = number(object["podMaxBackoffSeconds"], "podMaxBackoffSeconds", 10);
-  if (initial <= 0) throw new ConfigurationError("podInitialBackoffSeconds: must be greater than 0");
-  if (max < initial)
-    throw new ConfigurationError("podMaxBackoffSeconds: must be greater than or equal to PodInitialBackoffSeconds");
+  if (initial <= 0)
+    throw new ConfigurationError(invalidValue("podInitialBackoffSeconds", initial, "must be greater than 0"));
+  if (max < initial) {
+    const why = "must be greater than or equal to PodInitialBackoffSeconds";
+    throw new ConfigurationError(invalidValue("podMaxBackoffSeconds", max, why));
+  }
   const ignored = list(object["extenders"], "extenders").flatMap((one, i) => ignoredResources(one, `extenders[${i}]`));
+  const extenders = list(object["extenders"], "extenders").map((one, i) => parseExtender(one, `extenders[${i}]`));
+  const binders = extenders.filter(({ bindVerb }) => bindVerb !== "").length;
+  if (binders > 1)
+    throw new ConfigurationError(
+      invalidValue("extenders", `found ${binders} extenders implementing bind`, "only one extender can implement bind"),
+    );
   const all = profiles.length === 0 ? DEFAULT_CONFIGURATION.profiles : profiles;
   return {
     profiles: ignored.length === 0 ? all : all.map((profile) => ignoring(profile, ignored)),
     percentageOfNodesToScore: percentage(object["percentageOfNodesToScore"], "percentageOfNodesToScore") ?? 0,
     podInitialBackoffSeconds: initial,
     podMaxBackoffSeconds: max,
-    extenders: list(object["extenders"], "extenders").map((one, i) => parseExtender(one, `extenders[${i}]`)),
+    extenders,
   };
 }
 
-function parseProfile(value: unknown, path: string): ProfileConfiguration {
+const invalidValue = (path: string, value: unknown, why: string): string =>
+  `${path}: Invalid value: ${JSON.stringify(value)}: ${why}`;
+
+function refuseUnknown(fields: readonly string[]): void {
+  if (fields.length === 0) return;
+  const named = fields.map((field) => `unknown field ${JSON.stringify(field)}`).join(", ");
+  throw new ConfigurationError(`strict decoding error: ${named}`);
+}
+
+/** One queue serves all profiles, so they must agree on its order, and a pod must belong to one of them only. */
+function checkTogether(profiles: readonly ProfileConfiguration[]): void {
+  const seen = new Set<string>();
+  const [first] = profiles;
+  for (const [i, { schedulerName, plugins }] of profiles.entries()) {
+    if (seen.has(schedulerName))
+      throw new ConfigurationError(`profiles[${i}].schedulerName: Duplicate value: ${JSON.stringify(schedulerName)}`);
+    seen.add(schedulerName);
+    const order = ({ enabled = [], disabled = new Set() }: Partial<PluginSet> = {}) =>
+      JSON.stringify([enabled.map(({ name }) => name), [...disabled]]);
+    if (order(plugins.queueSort) !== order(first!.plugins.queueSort)) {
+      const { enabled = [] } = plugins.queueSort ?? {};
+      const why = "has to match for all profiles";
+      throw new ConfigurationError(invalidValue(`profiles[${i}].plugins.queueSort`, enabled, why));
+    }
+  }
+}
+
+function parseProfile(value: unknown, path: string, profiles: unknown): ProfileConfiguration {
   const object = record(value, path);
   const sets = object["plugins"] === undefined ? {} : record(object["plugins"], `${path}.plugins`);
   const plugins: Partial<Record<PluginSetName, PluginSet>> = {};
   for (const [name, set] of Object.entries(sets)) {
     const point = POINTS.find((known) => known === name);
-    if (point === undefined) throw new ConfigurationError(`${path}.plugins.${name}: there is no such extension point`);
-    plugins[point] = parsePluginSet(set, `${path}.plugins.${name}`);
+    if (point !== undefined) plugins[point] = parsePluginSet(set, `${path}.plugins.${name}`);
   }
   const pluginConfig = new Map<string, unknown>();
   for (const entry of list(object["pluginConfig"], `${path}.pluginConfig`)) {
     const { name, args } = record(entry, `${path}.pluginConfig`);
     const plugin = text(name, `${path}.pluginConfig.name`);
+    if (pluginConfig.has(plugin))
+      throw new ConfigurationError(`${path}.pluginConfig: Duplicate value: ${JSON.stringify(plugin)}`);
+    refuseUnknown(unknownArgs(plugin, args));
     const problem = problemOfArgs(plugin, args);
     if (problem !== undefined) throw new ConfigurationError(`${path}.pluginConfig[${plugin}].args: ${problem}`);
     pluginConfig.set(plugin, args);
   }
   return {
-    schedulerName: text(object["schedulerName"] ?? "default-scheduler", `${path}.schedulerName`),
+    // Only where there is no other to tell it from may a profile do without a name.
+    schedulerName: text(
+      object["schedulerName"] ?? (Array.isArray(profiles) && profiles.length === 1 ? "default-scheduler" : undefined),
+      `${path}.schedulerName`,
+    ),
     percentageOfNodesToScore: percentage(object["percentageOfNodesToScore"], `${path}.percentageOfNodesToScore`),
     plugins,
     pluginConfig,
@@ -162,7 +212,7 @@ function parseExtender(value: unknown, path: string): ExtenderConfiguration {
   const verb = (name: string) => (object[name] === undefined ? "" : text(object[name], `${path}.${name}`));
   const weight = number(object["weight"], `${path}.weight`, 1);
   if (verb("prioritizeVerb") !== "" && weight <= 0)
-    throw new ConfigurationError(`${path}.weight: must have a positive weight applied to it`);
+    throw new ConfigurationError(invalidValue(`${path}.weight`, weight, "must have a positive weight applied to it"));
   return {
     urlPrefix: text(object["urlPrefix"], `${path}.urlPrefix`).replace(/\/+$/, ""),
     filterVerb: verb("filterVerb"),
@@ -238,7 +288,7 @@ function number(value: unknown, path: string, otherwise: number): number {
 function percentage(value: unknown, path: string): number | undefined {
   if (value === undefined || value === null) return undefined;
   const share = number(value, path, 0);
-  if (share < 0 || share > 100) throw new ConfigurationError(`${path}: not in valid range [0-100]`);
+  if (share < 0 || share > 100) throw new ConfigurationError(invalidValue(path, share, "not in valid range [0-100]"));
   return share;
 }
 

@@ -37,7 +37,7 @@ describe("scheduler over the real API server", () => {
     const message = await cluster.refusal("big");
     assert.ok(
       message.startsWith(
-        "0/3 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint {dedicated: db}, 1 node(s) were unschedulable.",
+        "0/3 nodes are available: 1 Insufficient cpu, 1 node(s) had untolerated taint(s), 1 node(s) were unschedulable.",
       ),
       message,
     );

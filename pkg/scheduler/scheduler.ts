@@ -11,7 +11,7 @@ import type { Extenders } from "./extenders.ts";
 import { fitErrorMessage } from "./framework/diagnosis.ts";
 import { POD_SPEC } from "./framework/profile.ts";
 import type { Profile } from "./framework/profile.ts";
-import { isRejection, messageOf } from "./framework/status.ts";
+import { isRejection, messageOf, unschedulable } from "./framework/status.ts";
 import type { Status } from "./framework/status.ts";
 import { CycleState } from "./framework/types.ts";
 import type { Diagnosis, PostFilterResult } from "./framework/types.ts";
@@ -245,18 +245,20 @@ export class Scheduler implements Controller {
     cycle: CycleState,
     signal: AbortSignal,
   ): Promise<PostFilterResult> {
-    let last: PostFilterResult = { status: undefined };
+    const reasons: string[] = [];
+    let nomination: Omit<PostFilterResult, "status"> = {};
     for (const plugin of profile.postFilter) {
       try {
-        last = await plugin.postFilter!(info, diagnosis, cycle, signal);
+        const { status, ...result } = await plugin.postFilter!(info, diagnosis, cycle, signal);
+        nomination = { ...nomination, ...result };
+        if (status === undefined) return { status, ...nomination };
+        reasons.push(...status.reasons);
       } catch (err) {
         if (!signal.aborted)
           this.#parts.log.warn({ err, plugin: plugin.name, pod: info.key }, "Plugin failed to make room");
-        continue;
       }
-      if (last.status === undefined) return last;
     }
-    return last;
+    return { status: reasons.length === 0 ? undefined : unschedulable(...reasons), ...nomination };
   }
 
   #fail(waiting: WaitingPod, error: unknown, signal: AbortSignal): void {

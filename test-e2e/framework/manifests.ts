@@ -7,6 +7,7 @@ export const NETTOOLS = "kubits/nettools:1.0";
 export interface PodOptions {
   readonly command?: readonly string[];
   readonly labels?: Record<string, string>;
+  readonly finalizers?: readonly string[];
   readonly image?: string;
   readonly spec?: object;
   readonly container?: object;
@@ -17,7 +18,7 @@ export function pod(name: string, options: PodOptions = {}): object {
   return {
     apiVersion: "v1",
     kind: "Pod",
-    metadata: { name, labels: { app: name, ...options.labels } },
+    metadata: { name, labels: { app: name, ...options.labels }, finalizers: options.finalizers },
     spec: {
       terminationGracePeriodSeconds: 1,
       containers: [

@@ -1,26 +1,15 @@
-import type { Node, Taint, Toleration } from "#pkg/api/types/core-v1.ts";
+import type { Node, Toleration } from "#pkg/api/types/core-v1.ts";
 import { defaultNormalize } from "../framework/scoring.ts";
 import { unresolvable } from "../framework/status.ts";
-import type { Status } from "../framework/status.ts";
 import { isItself } from "../framework/types.ts";
 import type { Plugin } from "../framework/types.ts";
 import { tolerates, untoleratedTaint } from "./taints.ts";
 
-/** Verdicts kept by taint, since a tainted pool of nodes refuses with one and the same. */
-const MAX_KEPT = 256;
+/** Which taint it was is not said: keys and values may be nobody's business who can read the pod. */
+const REFUSED = unresolvable("node(s) had untolerated taint(s)");
 
 /** Refuses nodes with taints the pod does not tolerate; prefers those with fewer "PreferNoSchedule" ones. */
 export function taintToleration(): Plugin<unknown, readonly Toleration[]> {
-  const refusals = new Map<string, Status>();
-  const refusal = ({ key, value = "" }: Taint): Status => {
-    const reason = `node(s) had untolerated taint {${key}: ${value}}`;
-    let status = refusals.get(reason);
-    if (status === undefined) {
-      if (refusals.size >= MAX_KEPT) refusals.clear();
-      refusals.set(reason, (status = unresolvable(reason)));
-    }
-    return status;
-  };
   return {
     name: "TaintToleration",
     events: [
@@ -38,7 +27,7 @@ export function taintToleration(): Plugin<unknown, readonly Toleration[]> {
     filter: (_state, pod, { taints }) => {
       if (taints.length === 0) return undefined;
       const taint = untoleratedTaint(taints, pod.tolerations);
-      return taint === undefined ? undefined : refusal(taint);
+      return taint === undefined ? undefined : REFUSED;
     },
     preScore: (pod, nodes) => {
       const matters = nodes.some(({ taints }) => taints.some(({ effect }) => effect === "PreferNoSchedule"));

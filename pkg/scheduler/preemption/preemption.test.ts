@@ -52,7 +52,7 @@ describe("preemption", () => {
     await cluster.addPod("patient", { priority: 1000, preemptionPolicy: "Never" }, { cpu: "1" });
     assert.equal(
       await cluster.refusal("patient"),
-      "0/2 nodes are available: 2 Insufficient cpu. preemption: not eligible due to preemptionPolicy=Never.",
+      "0/2 nodes are available: 2 Insufficient cpu. no new claims to deallocate, preemption: not eligible due to preemptionPolicy=Never.",
     );
   });
 
@@ -60,12 +60,12 @@ describe("preemption", () => {
     await cluster.addPod("humble", { priority: 0 }, { cpu: "1" });
     assert.equal(
       await cluster.refusal("humble"),
-      "0/2 nodes are available: 2 Insufficient cpu. preemption: 0/2 nodes are available: 2 No preemption victims found for incoming pod.",
+      "0/2 nodes are available: 2 Insufficient cpu. no new claims to deallocate, preemption: 0/2 nodes are available: 2 No preemption victims found for incoming pod.",
     );
     await cluster.addPod("giant", { priority: 2000 }, { cpu: "64" });
     assert.equal(
       await cluster.refusal("giant"),
-      "0/2 nodes are available: 2 Insufficient cpu. preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.",
+      "0/2 nodes are available: 2 Insufficient cpu. no new claims to deallocate, preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.",
     );
   });
 });
