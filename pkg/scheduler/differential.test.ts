@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { DifferentialHistory } from "./testing/differential.ts";
 import type { Mutation } from "./testing/differential.ts";
+import type { RememberedNodes } from "./framework/node-memory.ts";
+import type { Offline } from "./testing/offline.ts";
 import { DEFAULT_PLUGINS } from "./plugins/registry.ts";
 import { REFERENCE_SCORES } from "./testing/reference.ts";
 
@@ -72,12 +74,31 @@ describe("the scheduler against its slow reference", () => {
           : plugin,
     },
   ]);
+  /** What is remembered of a node is never checked against how the node is now. */
+  const remembersTooWell = ({ profile: { memory } }: Offline): void => {
+    const recall = memory.recall.bind(memory);
+    const learnt = new WeakMap<RememberedNodes, Set<number>>();
+    memory.recall = (pod) => {
+      const remembered = recall(pod);
+      if (remembered === undefined || learnt.has(remembered)) return remembered;
+      const slots = new Set<number>();
+      learnt.set(remembered, slots);
+      const learn = remembered.learn.bind(remembered);
+      remembered.learn = (node, verdict) => {
+        slots.add(node.slot);
+        learn(node, verdict);
+      };
+      remembered.knows = ({ slot }) => slots.has(slot);
+      return remembered;
+    };
+  };
   const forgetful: [string, Mutation][] = [
     ["pods that go stay counted", { offline: ({ cache }) => (cache.podCounts.podRemoved = () => undefined) }],
     ["pods that come are not counted", { offline: ({ cache }) => (cache.podCounts.podAdded = () => undefined) }],
     ["terms of pods that go stay", { offline: ({ cache }) => (cache.statedTerms.podRemoved = () => undefined) }],
     ["topologies of nodes that go stay", { offline: ({ cache }) => (cache.topology.remove = () => undefined) }],
     ["new pods take no resources", { takesNothing: true }],
+    ["verdicts are remembered when nodes change", { offline: remembersTooWell }],
     ["budgets protect nobody", { ignoresBudgets: true }],
   ];
   for (const [what, mutation] of [...silent, ...indifferent, ...forgetful]) {

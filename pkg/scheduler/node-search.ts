@@ -54,7 +54,7 @@ export class NodeSearch {
     const { cache, extenders } = this.#deps;
     const nodes = cache.nodes;
     if (nodes.length === 0) return { unschedulable: diagnosisOf(0, new Map(), "", undefined, new Set([NO_NODES])) };
-    const prepared = preFilter(profile.filter, pod, nodes, cycle);
+    const prepared = preFilter(profile, pod, nodes, cycle);
     if ("rejected" in prepared) return refusedByPreFilter(prepared.rejected, nodes);
     const statuses = new Map<NodeInfo, Status>();
     const among = this.#restrict(prepared.nodes, prepared.narrowedBy, nodes, statuses);
@@ -76,7 +76,7 @@ export class NodeSearch {
     const kept = await extenders.filter(pod, feasible, statuses, signal);
     const extra = kept.length > 1 ? await extenders.prioritize(pod, kept, signal) : undefined;
     // The cluster has gone on while we waited, so our own verdicts are given anew.
-    const again = preFilter(profile.filter, pod, cache.nodes, cycle);
+    const again = preFilter(profile, pod, cache.nodes, cycle);
     if ("rejected" in again) return refusedByPreFilter(again.rejected, cache.nodes);
     const still = kept.filter((node) => {
       if (cache.node(node.name) !== node) return false;
@@ -102,7 +102,7 @@ export class NodeSearch {
     const evaluated = feasible.length + statuses.size;
     const result = { feasible: feasible.length, evaluated, candidates: feasible, refused: statuses };
     if (feasible.length === 1) return { ...result, found: only, scores: [] };
-    const { totals, byPlugin } = scoreNodes(profile.score, pod, feasible, cycle);
+    const { totals, byPlugin } = scoreNodes(profile.score, pod, feasible, cycle, run.remembered);
     if (extra !== undefined) {
       const scores = Float64Array.from(feasible, (node) => extra.get(node.name) ?? 0);
       for (let i = 0; i < scores.length; i++) totals[i]! += scores[i]!;

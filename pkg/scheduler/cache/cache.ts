@@ -19,6 +19,8 @@ interface Placed {
  */
 export class SchedulerCache {
   readonly #nodes = new Map<string, NodeInfo>();
+  /** Slots of nodes that have gone; with those in use they are the numbers below their count. */
+  readonly #freeSlots: number[] = [];
   readonly #placed = new Map<string, Placed>();
   readonly #byNamespace = new Map<string, Map<string, Placed>>();
   /** They stand until the API confirms them or the binding fails: whatever became of it, a watch or a new list tells. */
@@ -30,8 +32,6 @@ export class SchedulerCache {
   readonly images = new ImageIndex();
   readonly statedTerms = new StatedTerms();
   readonly podCounts: PodCountIndex;
-  /** Changes with every change here. */
-  generation = 0;
 
   constructor() {
     this.podCounts = new PodCountIndex((namespace) => this.#byNamespace.get(namespace)?.values() ?? []);
@@ -65,7 +65,6 @@ export class SchedulerCache {
   }
 
   setNode(node: Node): void {
-    this.generation++;
     const info = this.#infoOf(node.metadata.name);
     const isNew = info.node === undefined;
     info.setNode(node);
@@ -77,13 +76,12 @@ export class SchedulerCache {
   removeNode(name: string): void {
     const info = this.#nodes.get(name);
     if (info === undefined) return;
-    this.generation++;
     this.#order.remove(info);
     this.topology.remove(info);
     this.images.update(name, []);
     info.setNode(undefined);
     // Its pods are still in the API; when the last goes, so does this.
-    if (info.pods.size === 0) this.#nodes.delete(name);
+    if (info.pods.size === 0) this.#drop(info);
   }
 
   /** Takes in a pod that the API says is on a node; it replaces what was known or assumed of it. */
@@ -110,7 +108,6 @@ export class SchedulerCache {
 
   #place(pod: PodInfo, nodeName: string): void {
     this.#displace(pod.uid);
-    this.generation++;
     const node = this.#infoOf(nodeName);
     node.addPod(pod);
     const placed = { pod, node };
@@ -125,7 +122,6 @@ export class SchedulerCache {
   #displace(uid: string): void {
     const placed = this.#placed.get(uid);
     if (placed === undefined) return;
-    this.generation++;
     const { pod, node } = placed;
     node.removePod(uid);
     this.#placed.delete(uid);
@@ -137,11 +133,18 @@ export class SchedulerCache {
     else this.#priorities.set(pod.priority, left);
     this.podCounts.podRemoved(pod, node);
     this.statedTerms.podRemoved(pod, node);
-    if (node.node === undefined && node.pods.size === 0) this.#nodes.delete(node.name);
+    if (node.node === undefined && node.pods.size === 0) this.#drop(node);
   }
   #infoOf(name: string): NodeInfo {
     let info = this.#nodes.get(name);
-    if (info === undefined) this.#nodes.set(name, (info = new NodeInfo(name)));
+    if (info === undefined) {
+      info = new NodeInfo(name, this.#freeSlots.pop() ?? this.#nodes.size);
+      this.#nodes.set(name, info);
+    }
     return info;
+  }
+  #drop({ name, slot }: NodeInfo): void {
+    this.#nodes.delete(name);
+    this.#freeSlots.push(slot);
   }
 }

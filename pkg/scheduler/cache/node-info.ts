@@ -7,6 +7,9 @@ import type { Labels } from "./selectors.ts";
 
 const NO_TAINTS: readonly Taint[] = [];
 
+/** Counts all changes of all nodes, so that no two states of any nodes have the same number. */
+let changes = 0;
+
 /** A node with the pods on it and running totals of what they take. */
 export class NodeInfo {
   readonly name: string;
@@ -26,11 +29,14 @@ export class NodeInfo {
   readonly usedPorts = new Map<string, Map<string, number>>();
   /** Number of this node's value for each tracked topology key, -1 without one; kept by the TopologyIndex. */
   readonly domains: number[] = [];
-  /** Changes with every change of the node or its pods. */
-  generation = 0;
+  /** Changes with every change of the node or its pods; no other state of any node has the same. */
+  generation = ++changes;
+  /** A small number that no other node of the cache has at the same time; -1 for copies. */
+  readonly slot: number;
 
-  constructor(name: string) {
+  constructor(name: string, slot = -1) {
     this.name = name;
+    this.slot = slot;
   }
   /** undefined when pods name a node that the API does not know (yet). */
   get node(): Node | undefined {
@@ -38,7 +44,7 @@ export class NodeInfo {
   }
   setNode(node: Node | undefined): void {
     this.#node = node;
-    this.generation++;
+    this.generation = ++changes;
     this.labels = node?.metadata.labels ?? NO_LABELS;
     this.taints = node?.spec.taints ?? NO_TAINTS;
     this.unschedulable = node?.spec.unschedulable === true;
@@ -74,12 +80,11 @@ export class NodeInfo {
     copy.nonZeroMemory = this.nonZeroMemory;
     for (const [id, addresses] of this.usedPorts) copy.usedPorts.set(id, new Map(addresses));
     copy.domains.push(...this.domains);
-    copy.generation = this.generation;
     return copy;
   }
 
   #account(pod: PodInfo, sign: 1 | -1): void {
-    this.generation++;
+    this.generation = ++changes;
     addResources(this.requested, pod.requests, sign);
     this.nonZeroMilliCpu += sign * pod.nonZeroMilliCpu;
     this.nonZeroMemory += sign * pod.nonZeroMemory;

@@ -1,6 +1,8 @@
 import { SelectorError } from "#pkg/apimachinery/index.ts";
 import type { NodeInfo } from "../cache/node-info.ts";
 import type { PodInfo } from "../cache/pod-info.ts";
+import type { RememberedNodes } from "./node-memory.ts";
+import type { Profile } from "./profile.ts";
 import { failed, unresolvable } from "./status.ts";
 import type { Status } from "./status.ts";
 import type { CycleState, FilterRun, Plugin } from "./types.ts";
@@ -13,11 +15,17 @@ interface Active {
 /** Runs the Filter of all plugins that did not step back, in order, each with its own state. */
 export class PluginFilterRun implements FilterRun {
   readonly pod: PodInfo;
+  /** What node-local plugins have said of nodes before. */
+  readonly remembered: RememberedNodes | undefined;
   readonly #active: readonly Active[];
+  /** How many of the active ones, from the first, the memory covers. */
+  readonly #covered: number;
 
-  constructor(pod: PodInfo, active: readonly Active[]) {
+  constructor(pod: PodInfo, active: readonly Active[], remembered?: RememberedNodes, covered = 0) {
     this.pod = pod;
     this.#active = active;
+    this.remembered = remembered;
+    this.#covered = covered;
   }
   clone(): FilterRun {
     const copies = this.#active.map(({ plugin, state }) => ({ plugin, state: plugin.cloneState?.(state) ?? state }));
@@ -30,8 +38,19 @@ export class PluginFilterRun implements FilterRun {
     for (const { plugin, state } of this.#active) plugin.removePod?.(state, this.pod, removed, node);
   }
   filter(node: NodeInfo): Status | undefined {
+    const { remembered } = this;
+    // Copies of nodes have no slot: what is tried out on them is nobody else's business.
+    if (remembered === undefined || node.slot < 0) return this.#ask(node, 0, this.#active.length);
+    if (!remembered.knows(node)) {
+      const verdict = this.#ask(node, 0, this.#covered);
+      if (verdict?.code === "Error") return verdict;
+      remembered.learn(node, verdict);
+    }
+    return remembered.verdict(node) ?? this.#ask(node, this.#covered, this.#active.length);
+  }
+  #ask(node: NodeInfo, from: number, to: number): Status | undefined {
     const active = this.#active;
-    for (let i = 0; i < active.length; i++) {
+    for (let i = from; i < to; i++) {
       const { plugin, state } = active[i]!;
       let status: Status | undefined;
       try {
@@ -60,7 +79,7 @@ export interface PreFiltered {
 
 /** Lets every plugin look at the pod once; the first refusal ends it. */
 export function preFilter(
-  plugins: readonly Plugin[],
+  { filter: plugins, memory }: Pick<Profile, "filter" | "memory">,
   pod: PodInfo,
   nodes: readonly NodeInfo[],
   cycle: CycleState,
@@ -97,5 +116,6 @@ export function preFilter(
       return { rejected: { code: "UnschedulableAndUnresolvable", reasons: [reason], plugin: narrowedBy.at(-1)! } };
     }
   }
-  return { run: new PluginFilterRun(pod, active), nodes: narrowed, narrowedBy };
+  const covered = active.filter(({ plugin }) => memory.covers(plugin)).length;
+  return { run: new PluginFilterRun(pod, active, memory.recall(pod), covered), nodes: narrowed, narrowedBy };
 }

@@ -1,4 +1,5 @@
 import type { PodInfo } from "../cache/pod-info.ts";
+import { NodeMemory } from "./node-memory.ts";
 import { named } from "./filter-run.ts";
 import type { WeightedPlugin } from "./scoring.ts";
 import type { Status } from "./status.ts";
@@ -20,6 +21,8 @@ export interface Profile {
   readonly preBind: readonly Plugin[];
   readonly bind: readonly Plugin[];
   readonly postBind: readonly Plugin[];
+  /** What was found out about nodes for earlier pods. */
+  readonly memory: NodeMemory;
   readonly registrations: ReadonlyMap<string, readonly EventRegistration[]>;
 }
 
@@ -74,12 +77,14 @@ export function makeProfile(
   if (bind.length === 0) throw new Error(`profile ${schedulerName} has no bind plugin`);
   const scorers = new Set(at("score", ({ score }) => score !== undefined));
   const sorter = sorters[0]!;
+  const filter = at("filter", (plugin) => plugin.filter !== undefined || plugin.preFilter !== undefined);
   return {
     schedulerName,
     percentageOfNodesToScore,
     compare: (a, b) => sorter.compare!(a, b),
     preEnqueue: at("preEnqueue", ({ preEnqueue }) => preEnqueue !== undefined),
-    filter: at("filter", ({ filter, preFilter }) => filter !== undefined || preFilter !== undefined),
+    filter,
+    memory: new NodeMemory(filter, [...scorers]),
     postFilter: at("postFilter", ({ postFilter }) => postFilter !== undefined),
     score: enabled
       .filter(({ plugin }) => scorers.has(plugin))

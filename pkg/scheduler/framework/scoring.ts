@@ -1,5 +1,6 @@
 import type { NodeInfo } from "../cache/node-info.ts";
 import type { PodInfo } from "../cache/pod-info.ts";
+import type { RememberedNodes } from "./node-memory.ts";
 import { MAX_NODE_SCORE } from "./types.ts";
 import type { CycleState, Plugin } from "./types.ts";
 
@@ -20,6 +21,7 @@ export function scoreNodes(
   pod: PodInfo,
   nodes: readonly NodeInfo[],
   cycle: CycleState,
+  remembered?: RememberedNodes,
 ): { readonly totals: Float64Array; readonly byPlugin: PluginScores[] } {
   const totals = new Float64Array(nodes.length);
   const byPlugin: PluginScores[] = [];
@@ -27,7 +29,9 @@ export function scoreNodes(
     const prepared = plugin.preScore === undefined ? { state: undefined } : plugin.preScore(pod, nodes, cycle);
     if (prepared === "skip" || plugin.score === undefined) continue;
     const scores = new Float64Array(nodes.length);
-    for (let i = 0; i < nodes.length; i++) scores[i] = plugin.score(prepared.state, pod, nodes[i]!);
+    if (remembered === undefined || plugin.nodeLocal === undefined)
+      for (let i = 0; i < nodes.length; i++) scores[i] = plugin.score(prepared.state, pod, nodes[i]!);
+    else scoreRemembering(plugin, prepared.state, pod, nodes, scores, remembered);
     plugin.normalizeScore?.(prepared.state, pod, nodes, scores);
     for (let i = 0; i < scores.length; i++) {
       const score = scores[i]!;
@@ -41,6 +45,28 @@ export function scoreNodes(
     byPlugin.push({ plugin: plugin.name, weight, scores });
   }
   return { totals, byPlugin };
+}
+
+/** The same, asking only for nodes that have changed since the plugin last scored them for a pod like this. */
+function scoreRemembering(
+  plugin: Plugin,
+  state: unknown,
+  pod: PodInfo,
+  nodes: readonly NodeInfo[],
+  scores: Float64Array,
+  remembered: RememberedNodes,
+): void {
+  const known = remembered.scores(plugin);
+  for (let i = 0; i < nodes.length; i++) {
+    const node = nodes[i]!;
+    const isKnown = remembered.knows(node);
+    let score = isKnown ? known[node.slot]! : NaN;
+    if (Number.isNaN(score)) {
+      score = plugin.score!(state, pod, node);
+      if (isKnown) known[node.slot] = score;
+    }
+    scores[i] = score;
+  }
 }
 
 /** Stretches scores so that the highest becomes 100; with `reverse` the lowest does. */

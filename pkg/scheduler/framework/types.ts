@@ -95,6 +95,11 @@ export interface Plugin<S = unknown, T = unknown> {
   /** QueueSort: should `a` be scheduled before `b`? Negative when so. */
   compare?(a: QueuedPod, b: QueuedPod): number;
   preEnqueue?(pod: Pod): Status | undefined;
+  /**
+   * For a plugin whose Filter and Score look at nothing besides the pod and the one node: all they go by of the pod, as
+   * plain data. What it says of a node is remembered for pods that are alike in this, until the node changes.
+   */
+  nodeLocal?(pod: PodInfo): unknown;
   /** Which events may help a pod that this plugin refused. */
   readonly events?: readonly EventRegistration[];
   preFilter?(pod: PodInfo, nodes: readonly NodeInfo[], cycle: CycleState): PreFilterResult<S>;

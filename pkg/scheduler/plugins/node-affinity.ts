@@ -29,6 +29,7 @@ export function nodeAffinity(args: NodeAffinityArgs = {}): Plugin<undefined, rea
   const addedPreferences = preferences(addedTerms);
   return {
     name: "NodeAffinity",
+    nodeLocal: ({ pod: { spec } }) => [spec.nodeSelector, spec.affinity?.nodeAffinity],
     events: [
       {
         resource: "Node",

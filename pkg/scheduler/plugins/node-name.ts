@@ -8,6 +8,7 @@ const REFUSED = unresolvable("node(s) didn't match the requested node name");
 export function nodeName(): Plugin {
   return {
     name: "NodeName",
+    nodeLocal: ({ pod }) => pod.spec.nodeName ?? "",
     events: [
       {
         resource: "Node",

@@ -12,6 +12,7 @@ const REFUSED = unschedulable("node(s) didn't have free ports for the requested 
 export function nodePorts(): Plugin {
   return {
     name: "NodePorts",
+    nodeLocal: ({ hostPorts }) => hostPorts,
     events: [
       {
         resource: "AssignedPod",

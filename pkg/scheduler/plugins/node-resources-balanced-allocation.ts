@@ -2,7 +2,7 @@ import type { NodeInfo } from "../cache/node-info.ts";
 import type { PodInfo } from "../cache/pod-info.ts";
 import { MAX_NODE_SCORE } from "../framework/types.ts";
 import type { Plugin } from "../framework/types.ts";
-import { ScoredAmount } from "./scored-resources.ts";
+import { ScoredAmount, resourcesOf } from "./scored-resources.ts";
 import type { ScoredResource } from "./scored-resources.ts";
 
 const DEFAULT_RESOURCES: readonly ScoredResource[] = [
@@ -17,6 +17,7 @@ export function nodeResourcesBalancedAllocation(
   const amounts = (args.resources ?? DEFAULT_RESOURCES).map((resource) => new ScoredAmount(resource));
   return {
     name: "NodeResourcesBalancedAllocation",
+    nodeLocal: resourcesOf,
     // A pod that requests nothing changes no balance.
     preScore: ({ requests }) => (amounts.every((amount) => amount.of(requests) === 0) ? "skip" : { state: undefined }),
     score: (_state, pod, node) => Math.trunc((1 - deviation(pod, node, amounts)) * MAX_NODE_SCORE),

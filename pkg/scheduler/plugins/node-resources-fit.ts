@@ -5,7 +5,7 @@ import { amountOf, readAllocatable } from "../cache/resources.ts";
 import type { Status } from "../framework/status.ts";
 import type { ClusterEvent, Plugin } from "../framework/types.ts";
 import { isItself, MAX_NODE_SCORE } from "../framework/types.ts";
-import { ScoredAmount } from "./scored-resources.ts";
+import { ScoredAmount, resourcesOf } from "./scored-resources.ts";
 import type { ScoredResource } from "./scored-resources.ts";
 
 export interface ShapePoint {
@@ -48,6 +48,7 @@ export function nodeResourcesFit(args: NodeResourcesFitArgs = {}): Plugin<undefi
   const amounts = resources.map((resource) => new ScoredAmount(resource));
   return {
     name: "NodeResourcesFit",
+    nodeLocal: resourcesOf,
     events: [
       {
         resource: "AssignedPod",

@@ -11,6 +11,7 @@ const TAINT = { key: "node.kubernetes.io/unschedulable", effect: "NoSchedule" };
 export function nodeUnschedulable(): Plugin {
   return {
     name: "NodeUnschedulable",
+    nodeLocal: ({ tolerations }) => tolerations,
     events: [
       {
         resource: "Node",

@@ -50,3 +50,9 @@ export class ScoredAmount {
     }
   }
 }
+
+/** All that a plugin may ask of a pod's resources, as plain data. */
+export function resourcesOf({ requests, nonZeroMilliCpu, nonZeroMemory }: PodInfo): unknown {
+  const { milliCpu, memory, ephemeralStorage, scalars } = requests;
+  return [milliCpu, memory, ephemeralStorage, [...(scalars ?? [])], nonZeroMilliCpu, nonZeroMemory];
+}

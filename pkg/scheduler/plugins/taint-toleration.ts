@@ -12,6 +12,7 @@ const REFUSED = unresolvable("node(s) had untolerated taint(s)");
 export function taintToleration(): Plugin<unknown, readonly Toleration[]> {
   return {
     name: "TaintToleration",
+    nodeLocal: ({ tolerations }) => tolerations,
     events: [
       {
         resource: "Node",

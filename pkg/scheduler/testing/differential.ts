@@ -45,6 +45,7 @@ export class DifferentialHistory {
   readonly #pods = new Map<string, Pod>();
   readonly #storage: Storage;
   readonly #budgets: readonly PodDisruptionBudget[];
+  readonly #recurring: Pod;
 
   constructor(seed: number, mutation: Mutation = {}) {
     const random = new SeededRandom(seed);
@@ -52,6 +53,7 @@ export class DifferentialHistory {
     this.#mutation = mutation;
     this.#storage = drawStorage(this.#draw, Object.keys(NAMESPACES), NODE_NAMES);
     this.#budgets = this.#draw.few(4, () => this.#draw.budget(`b${this.#draw.int(100)}`));
+    this.#recurring = this.#draw.pod("recurring");
     this.#offline = offlineScheduler({
       clock: new FakeClock(),
       random,
@@ -103,11 +105,12 @@ export class DifferentialHistory {
 
   /** Refusals and scores for a new pod; says where they differ. */
   compare(tally: Tally): string | undefined {
-    const pod = this.#draw.pod("incoming");
+    // Pods that are alike have to be judged anew where nodes have changed.
+    const pod = this.#draw.chance(0.5) ? this.#recurring : this.#draw.pod("incoming");
     const info = new PodInfo(pod);
     const world = this.#world;
     const { cache, profile } = this.#offline;
-    const prepared = preFilter(profile.filter, info, cache.nodes, new CycleState());
+    const prepared = preFilter(profile, info, cache.nodes, new CycleState());
     const feasible = [];
     if (cache.nodes.length !== this.#nodes.size) return `${cache.nodes.length} nodes, not ${this.#nodes.size}`;
     for (const node of cache.nodes) {
@@ -118,7 +121,8 @@ export class DifferentialHistory {
       else tally.refusals.set(expected, (tally.refusals.get(expected) ?? 0) + 1);
     }
     if (feasible.length < 2) return undefined;
-    const { byPlugin } = scoreNodes(profile.score, info, feasible, new CycleState());
+    const remembered = "rejected" in prepared ? undefined : prepared.run.remembered;
+    const { byPlugin } = scoreNodes(profile.score, info, feasible, new CycleState(), remembered);
     const nodes = feasible.map(({ name }) => this.#nodes.get(name)!);
     for (const [plugin, reference] of Object.entries(REFERENCE_SCORES)) {
       const expected = reference(world, pod, nodes);
@@ -138,7 +142,7 @@ export class DifferentialHistory {
     const pod = { ...drawn, spec: { ...drawn.spec, priority: 1 + this.#draw.int(4) } };
     const info = new PodInfo(pod);
     const { cache, profile, nominator } = this.#offline;
-    const prepared = preFilter(profile.filter, info, cache.nodes, new CycleState());
+    const prepared = preFilter(profile, info, cache.nodes, new CycleState());
     if ("rejected" in prepared) return undefined;
     const budgets = this.#mutation.ignoresBudgets === true ? [] : this.#budgets;
     const candidates: Candidate[] = [];
