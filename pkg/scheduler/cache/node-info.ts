@@ -16,6 +16,8 @@ export class NodeInfo {
   #node: Node | undefined;
   labels: Labels = NO_LABELS;
   taints: readonly Taint[] = NO_TAINTS;
+  /** Are there taints that only say where pods should rather not be? */
+  hasSoftTaints = false;
   unschedulable = false;
   allocatable: Resources = noResources();
   allowedPods = 0;
@@ -47,6 +49,7 @@ export class NodeInfo {
     this.generation = ++changes;
     this.labels = node?.metadata.labels ?? NO_LABELS;
     this.taints = node?.spec.taints ?? NO_TAINTS;
+    this.hasSoftTaints = this.taints.some(({ effect }) => effect === "PreferNoSchedule");
     this.unschedulable = node?.spec.unschedulable === true;
     const { resources, pods } = readAllocatable(node?.status?.allocatable);
     this.allocatable = resources;
@@ -70,6 +73,7 @@ export class NodeInfo {
     copy.#node = this.#node;
     copy.labels = this.labels;
     copy.taints = this.taints;
+    copy.hasSoftTaints = this.hasSoftTaints;
     copy.unschedulable = this.unschedulable;
     copy.allocatable = this.allocatable;
     copy.allowedPods = this.allowedPods;

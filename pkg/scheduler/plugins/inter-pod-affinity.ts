@@ -5,6 +5,7 @@ import type { AffinityTerm, PodInfo } from "../cache/pod-info.ts";
 import type { PodCounts } from "../cache/pod-counts.ts";
 import type { LabelMatcher, Labels } from "../cache/selectors.ts";
 import { unresolvable, unschedulable } from "../framework/status.ts";
+import { DomainSums } from "./domain-sums.ts";
 import { isItself, MAX_NODE_SCORE } from "../framework/types.ts";
 import type { ClusterEvent, Plugin } from "../framework/types.ts";
 
@@ -25,7 +26,7 @@ export interface NamespaceLister {
 /** Pods (or weights) per domain of one topology key. */
 interface DomainCounts {
   readonly slot: number;
-  counts: Float64Array;
+  readonly counts: DomainSums;
 }
 interface TermCounts extends DomainCounts {
   readonly term: AffinityTerm;
@@ -108,11 +109,11 @@ export function interPodAffinity(
 
 function countAt({ slot, counts }: DomainCounts, node: NodeInfo): number {
   const domain = node.domains[slot];
-  return domain === undefined || domain < 0 ? 0 : (counts[domain] ?? 0);
+  return domain === undefined || domain < 0 ? 0 : counts.at(domain);
 }
 
 function copyCounts<C extends DomainCounts>(counts: C): C {
-  return { ...counts, counts: counts.counts.slice() };
+  return { ...counts, counts: counts.counts.copy() };
 }
 
 function meetsAffinity({ affinity, affinityTotal, selectsItself }: FilterState, node: NodeInfo): boolean {
@@ -120,7 +121,7 @@ function meetsAffinity({ affinity, affinityTotal, selectsItself }: FilterState, 
   for (const counts of affinity) {
     const domain = node.domains[counts.slot];
     if (domain === undefined || domain < 0) return false; // a node outside of the topology never does
-    if ((counts.counts[domain] ?? 0) <= 0) met = false;
+    if (counts.counts.at(domain) <= 0) met = false;
   }
   // The first pod of a group that wants to be together may go anywhere.
   return met || (affinityTotal === 0 && selectsItself);
@@ -146,7 +147,7 @@ class Evaluator {
     const affinity = together === undefined ? [] : pod.requiredAffinity.map((term) => this.#termCounts(term, together));
     return {
       affinity,
-      affinityTotal: affinity.reduce((sum, { counts }) => sum + total(counts), 0),
+      affinityTotal: affinity.reduce((sum, { counts }) => sum + counts.total, 0),
       selectsItself: pod.requiredAffinity.every((term) => termSelects(term, pod, namespaceLabels)),
       antiAffinity,
       existing: [...existing.values()],
@@ -182,15 +183,14 @@ class Evaluator {
     const bump = (target: DomainCounts): boolean => {
       const domain = node.domains[target.slot];
       if (domain === undefined || domain < 0) return false;
-      if (domain >= target.counts.length) target.counts = grown(target.counts, domain);
-      target.counts[domain]! += sign;
+      target.counts.add(domain, sign);
       return true;
     };
     for (const term of other.requiredAntiAffinity) {
       if (!termSelects(term, pod, ownLabels)) continue;
       const { slot, size } = this.#cache.topology.track(term.topologyKey);
       let counts = state.existing.find((candidate) => candidate.slot === slot);
-      if (counts === undefined) state.existing.push((counts = { slot, counts: new Float64Array(size) }));
+      if (counts === undefined) state.existing.push((counts = { slot, counts: DomainSums.of(size, 1) }));
       bump(counts);
     }
     for (const counts of state.antiAffinity) if (termSelects(counts.term, other, otherLabels)) bump(counts);
@@ -201,7 +201,7 @@ class Evaluator {
 
   #termCounts(term: AffinityTerm, { byNode }: PodCounts): TermCounts {
     const { slot, size } = this.#cache.topology.track(term.topologyKey);
-    const counts = new Float64Array(size);
+    const counts = DomainSums.of(size, byNode.size);
     addByNode(counts, slot, byNode, 1);
     return { term, slot, counts };
   }
@@ -215,7 +215,7 @@ class Evaluator {
     let sum = sums.get(topologyKey);
     if (sum === undefined) {
       const { slot, size } = this.#cache.topology.track(topologyKey);
-      sums.set(topologyKey, (sum = { slot, counts: new Float64Array(size) }));
+      sums.set(topologyKey, (sum = { slot, counts: DomainSums.of(size, byNode.size) }));
     }
     addByNode(sum.counts, sum.slot, byNode, factor);
   }
@@ -240,23 +240,11 @@ class Evaluator {
   }
 }
 
-function addByNode(counts: Float64Array, slot: number, byNode: ReadonlyMap<NodeInfo, number>, factor: number): void {
+function addByNode(counts: DomainSums, slot: number, byNode: ReadonlyMap<NodeInfo, number>, factor: number): void {
   for (const [node, amount] of byNode) {
     const domain = node.domains[slot];
-    if (domain !== undefined && domain >= 0) counts[domain]! += amount * factor;
+    if (domain !== undefined && domain >= 0) counts.add(domain, amount * factor);
   }
-}
-
-function grown(counts: Float64Array, index: number): Float64Array {
-  const larger = new Float64Array(index + 1);
-  larger.set(counts);
-  return larger;
-}
-
-function total(counts: Float64Array): number {
-  let sum = 0;
-  for (const count of counts) sum += count;
-  return sum;
 }
 
 /** Could another pod's coming, change or going matter to the waiting one? */

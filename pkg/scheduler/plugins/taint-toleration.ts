@@ -31,7 +31,7 @@ export function taintToleration(): Plugin<unknown, readonly Toleration[]> {
       return taint === undefined ? undefined : REFUSED;
     },
     preScore: (pod, nodes) => {
-      const matters = nodes.some(({ taints }) => taints.some(({ effect }) => effect === "PreferNoSchedule"));
+      const matters = nodes.some(({ hasSoftTaints }) => hasSoftTaints);
       // Without such taints all nodes score alike, and a constant changes no choice.
       if (!matters) return "skip";
       return { state: pod.tolerations.filter(({ effect = "" }) => effect === "" || effect === "PreferNoSchedule") };
