@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { parseQuantity } from "#pkg/apimachinery/index.ts";
 import type { FlagValues } from "#pkg/config/index.ts";
 import { DockerRuntime, GrpcRuntime, type Runtime } from "#pkg/kubelet/index.ts";
 import type { Clock, CommandRunner, Logger } from "#pkg/util/index.ts";
@@ -17,6 +18,10 @@ export function createRuntime(
     cniConfDir: flags["cni-conf-dir"],
     cniBinDir: CNI_BIN_DIR,
     stateDir: join(flags["root-dir"], "docker"),
+    logRotation: {
+      maxBytes: parseQuantity(flags["container-log-max-size"]).toNumber(),
+      maxFiles: flags["container-log-max-files"],
+    },
     ...deps,
   });
 }

@@ -14,7 +14,8 @@ import type { Clock, Logger, Random } from "#pkg/util/index.ts";
 /** An administrator may take this long to approve before a new request is made. */
 const APPROVAL_TIMEOUT_MS = 15 * 60_000;
 const RETRY_MS = 10_000;
-const RECHECK_MS = 6 * 3_600_000;
+/** Certificates end by the clock of the day, which may be set while timers run. */
+const RECHECK_MS = 10 * 60_000;
 
 export interface CertificatePurpose {
   readonly signerName: string;

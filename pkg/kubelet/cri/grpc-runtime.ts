@@ -68,6 +68,7 @@ function sandboxFilter(filter: ListFilter): { id: string; labelSelector: Record<
 
 /** A CRI v1 runtime (containerd, CRI-O) on a unix socket. */
 export class GrpcRuntime implements Runtime {
+  readonly rotatesLogs = false;
   readonly #client: grpc.Client;
 
   /** `endpoint` is "unix:///run/containerd/containerd.sock" or a bare socket path. */

@@ -277,6 +277,8 @@ export interface CallOptions {
 export interface Runtime {
   version(options?: CallOptions): Promise<{ name: string; version: string; apiVersion: string }>;
   status(options?: CallOptions): Promise<RuntimeStatus>;
+  /** True where containers' logs are none of the kubelet's business but to read. */
+  readonly rotatesLogs: boolean;
   /** What the runtime itself uses, or undefined when it cannot tell. */
   cgroupDriver(options?: CallOptions): Promise<"systemd" | "cgroupfs" | undefined>;
 

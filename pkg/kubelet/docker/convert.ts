@@ -143,6 +143,7 @@ export function toContainer(
   sandbox: SandboxConfig,
   minOomScoreAdj: number,
   seccompText: string | undefined,
+  logs: Readonly<Record<string, string>> = {},
 ): ContainerCreateOptions {
   const context = config.securityContext;
   const pid = pidMode(context.namespaces, sandboxId);
@@ -172,7 +173,7 @@ export function toContainer(
       ...(context.namespaces.network === "Node" ? { UTSMode: "host" } : {}),
       ...(pid === undefined ? {} : { PidMode: pid }),
       ...(sandbox.cgroupParent === "" ? {} : { CgroupParent: sandbox.cgroupParent }),
-      LogConfig: { Type: "json-file", Config: {} },
+      LogConfig: { Type: "json-file", Config: { ...logs } },
       Mounts: config.mounts.map(({ hostPath, containerPath, readonly, propagation = "Private" }) => ({
         Type: "bind",
         Source: hostPath,
@@ -244,7 +245,8 @@ export function toContainerStatus(info: ContainerInspectInfo): RuntimeContainerS
     reason: status === "Running" ? "" : reason,
     message: state.Error ?? "",
     ...fromLabels(config.Labels),
-    logPath: logPathOf(config.Labels),
+    // Where Docker really writes: below the pods' logs there is a link to it, for collectors.
+    logPath: info.LogPath ?? "",
     mounts: info.Mounts.map(({ Source, Destination, RW }) => ({
       hostPath: Source,
       containerPath: Destination,

@@ -50,6 +50,8 @@ export interface DockerRuntimeOptions {
   /** Holds what is known about pods' networks. */
   readonly stateDir: string;
   readonly pauseImage?: string;
+  /** Docker rotates logs itself, and is told how with each container. Without it they grow. */
+  readonly logRotation?: { readonly maxBytes: number; readonly maxFiles: number };
   readonly commands: CommandRunner;
   readonly clock: Clock;
   readonly log: Logger;
@@ -57,6 +59,7 @@ export interface DockerRuntimeOptions {
 
 /** The kubelet's runtime on the Docker API: pause containers hold a pod's namespaces, CNI plugins connect them. */
 export class DockerRuntime implements Runtime {
+  readonly rotatesLogs = true;
   readonly #docker: Docker;
   readonly #options: DockerRuntimeOptions;
   readonly #cni: Cni;
@@ -210,8 +213,13 @@ export class DockerRuntime implements Runtime {
   async createContainer(...[sandboxId, config, sandbox]: Parameters<Runtime["createContainer"]>) {
     const { seccomp } = config.securityContext;
     const profile = seccomp?.type === "Localhost" ? await readFile(seccomp.localhostRef ?? "", "utf8") : undefined;
-    const options = toContainer(config, sandboxId, sandbox, await this.#minOomScoreAdj(), profile);
+    const options = toContainer(config, sandboxId, sandbox, await this.#minOomScoreAdj(), profile, this.#logOptions());
     return (await must(() => this.#docker.createContainer(options))).id;
+  }
+  #logOptions(): Record<string, string> {
+    const { logRotation } = this.#options;
+    if (logRotation === undefined) return {};
+    return { "max-size": String(logRotation.maxBytes), "max-file": String(logRotation.maxFiles) };
   }
   async startContainer(id: string) {
     const container = this.#docker.getContainer(id);
@@ -262,7 +270,7 @@ export class DockerRuntime implements Runtime {
     await must(() => this.#docker.getContainer(id).update(toHostResources(resources)));
   }
   async reopenContainerLog(): Promise<void> {
-    throw new RuntimeError("Unimplemented", "Docker rotates its logs itself (log-opts max-size in daemon.json)");
+    throw new RuntimeError("Unimplemented", "Docker rotates its logs itself");
   }
 
   async execSync(...[id, command, timeoutSeconds, options]: Parameters<Runtime["execSync"]>) {

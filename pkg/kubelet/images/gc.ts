@@ -11,7 +11,7 @@ export interface ImageGcInput {
   readonly images: readonly Image[];
   /** References and ids that containers use. */
   readonly inUse: ReadonlySet<string>;
-  /** Epoch milliseconds by image id; an image never used here counts from when it was first seen. */
+  /** By image id, in monotonic milliseconds; an image never used here counts from when it was first seen. */
   readonly lastUsed: ReadonlyMap<string, number>;
   readonly firstSeen: ReadonlyMap<string, number>;
   readonly now: number;
@@ -58,7 +58,7 @@ export class ImageGc {
       runtime.listContainers({}, { signal }),
       runtime.imageFsInfo({ signal }),
     ]);
-    const now = clock.now();
+    const now = clock.monotonic();
     const ids = new Set(images.map(({ id }) => id));
     await this.#deps.access.prune(ids);
     for (const id of this.#firstSeen.keys()) if (!ids.has(id)) this.#firstSeen.delete(id);

@@ -48,7 +48,7 @@ export class ImagePuller {
   readonly #access: ImageAccess;
   readonly #waiting: (() => void)[] = [];
   #active = 0;
-  /** When each image was last used here, for image garbage collection. */
+  /** When each image was last used here, by the monotonic clock, for image garbage collection. */
   readonly lastUsed = new Map<string, number>();
 
   constructor(deps: { runtime: Runtime; clock: Clock; log: Logger; maxParallelPulls: number; access: ImageAccess }) {
@@ -81,7 +81,7 @@ export class ImagePuller {
         "Pulled",
         `Container image ${goQuote(written)} already present on machine and can be accessed by the pod`,
       );
-      this.lastUsed.set(present.id, this.#clock.now());
+      this.lastUsed.set(present.id, this.#clock.monotonic());
       return { spec, image: present };
     }
     if (policy === "Never") {
@@ -134,7 +134,7 @@ export class ImagePuller {
         `Successfully pulled image ${goQuote(written)} in ${seconds(startedAt)} (${seconds(queuedAt)} including waiting). Image size: ${image.sizeBytes} bytes.`,
       );
       this.#failures.delete(key);
-      this.lastUsed.set(image.id, this.#clock.now());
+      this.lastUsed.set(image.id, this.#clock.monotonic());
       return { spec, image };
     } catch (cause) {
       if (signal.aborted) throw cause;

@@ -1,6 +1,6 @@
 /** Rotates container logs by size, keeps a few compressed, and maintains the flat links of /var/log/containers. */
 import { createReadStream, createWriteStream } from "node:fs";
-import { mkdir, readdir, readlink, rename, rm, stat, symlink } from "node:fs/promises";
+import { lstat, mkdir, readdir, readlink, rename, rm, stat, symlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
@@ -33,11 +33,12 @@ export class LogRotation {
 
   /** Rotates what has grown too large. One container's trouble does not keep the others. */
   async rotate(containers: readonly ObservedContainer[], signal: AbortSignal): Promise<void> {
+    if (this.#deps.runtime.rotatesLogs) return;
     for (const container of containers) {
       if (container.state !== "Running" || container.logPath === "") continue;
       try {
-        const { size } = await stat(container.logPath);
-        if (size >= this.#deps.maxBytes) await this.#rotateOne(container, signal);
+        const info = await lstat(container.logPath);
+        if (info.isFile() && info.size >= this.#deps.maxBytes) await this.#rotateOne(container, signal);
       } catch (err) {
         if (signal.aborted) return;
         if (!hasCode(err, "ENOENT"))
@@ -97,7 +98,9 @@ export class LogRotation {
   }
 }
 
+/** Only what a log was written to: a link that somebody planted among logs must not be read. */
 async function compress(path: string): Promise<void> {
+  if (!(await lstat(path)).isFile()) return;
   await pipeline(createReadStream(path), createGzip(), createWriteStream(`${path}.gz.tmp`));
   await rename(`${path}.gz.tmp`, `${path}.gz`);
   await rm(path);

@@ -26,6 +26,16 @@ test("a long quiet time makes it forget", () => {
   assert.equal(table.waiting("k", 1, 1), undefined);
 });
 
+test("a clock that has been set holds nothing back for longer than its delay", () => {
+  const table = new BackoffTable(10_000, 300_000);
+  const crash = 50_000_000;
+  table.next("k", crash, crash);
+  assert.equal(table.waiting("k", crash, crash - 7_200_000), undefined, "set back by hours");
+  assert.equal(table.waiting("k", crash, crash + 7_200_000), undefined, "set forward by hours");
+  const little = table.waiting("k", crash, crash - 2000);
+  assert.deepEqual(little, { delayMs: 10_000, untilMs: crash - 2000 + 10_000 });
+});
+
 test("durations read as Go prints them", () => {
   assert.deepEqual([10_000, 80_000, 300_000].map(formatSeconds), ["10s", "1m20s", "5m0s"]);
 });

@@ -16,10 +16,14 @@ export class BackoffTable {
     return entry.delayMs;
   }
 
-  /** The delay in force for something that failed at `since`, when `now` is still inside it. */
+  /**
+   * The delay in force for something that failed at `since`, when `now` is still inside it. A failure that lies further in
+   * the future than its delay is one from before the clock was set back: nobody knows how long ago that was.
+   */
   waiting(key: string, since: number, now: number): { delayMs: number; untilMs: number } | undefined {
     const delayMs = this.#current(key, since);
-    return delayMs === undefined || now - since >= delayMs ? undefined : { delayMs, untilMs: since + delayMs };
+    if (delayMs === undefined || Math.abs(now - since) >= delayMs) return undefined;
+    return { delayMs, untilMs: Math.min(since, now) + delayMs };
   }
 
   /** Notes another attempt after a failure at `since`: the next one waits twice as long. */

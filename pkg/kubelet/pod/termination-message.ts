@@ -11,10 +11,10 @@ const MAX_LOG_LINES = 80;
 function readEdge(path: string, maxBytes: number, edge: "start" | "end"): string {
   let fd: number;
   try {
-    // A pipe in the place of a log must not hold up the node.
-    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    // A pipe in the place of a log must not hold up the node, a link not show another file of it.
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return "";
+    if (["ENOENT", "ELOOP"].includes((error as NodeJS.ErrnoException).code ?? "")) return "";
     throw error;
   }
   try {

@@ -158,9 +158,10 @@ export class ProbeManager {
     };
     entry.workers.set(key, worker);
     const periodMs = (probe.periodSeconds ?? 10) * 1000;
-    const initialMs = container.startedAt + (probe.initialDelaySeconds ?? 0) * 1000 - this.#clock.now();
+    // A clock that was set back since the container started must not put its first probe off.
+    const age = Math.max(0, this.#clock.now() - container.startedAt);
+    const initialMs = (probe.initialDelaySeconds ?? 0) * 1000 - age;
     // After a restart of the node agent many containers come at once: spread their probes over one period.
-    const age = this.#clock.now() - container.startedAt;
     const jitterMs = age > periodMs ? this.#random.float() * periodMs : 0;
     const tick = () => {
       void this.#tick(entry, worker, spec).finally(() => {

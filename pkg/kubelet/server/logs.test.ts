@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { appendFile, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import { appendFile, mkdtemp, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -98,11 +98,33 @@ test("following sees what is appended, survives rotation, and ends with the cont
   assert.equal(chunks.join(""), "first\nsecond\nlast of the old\nfirst of the new\n");
 });
 
-test("what is no log holds nobody up: a pipe is refused, a line without end does not fill the memory", async () => {
+test("what is no log holds nobody up: a pipe and a link are refused, a line without end does not fill the memory", async () => {
   const path = join(directory, "pipe.log");
   await new SpawnRunner().run("mkfifo", [path]);
   const reading = readLog({ path, running: () => false }, all, new RealClock(), AbortSignal.timeout(5000));
   await assert.rejects(reading.next(), /pipe\.log is not a regular file/);
+  const link = join(directory, "link.log");
+  await symlink("/etc/hostname", link);
+  const linked = readLog({ path: link, running: () => false }, all, new RealClock(), AbortSignal.timeout(5000));
+  await assert.rejects(linked.next(), /link\.log is not a regular file/);
   const endless = await read({}, "x".repeat(3 * 1024 * 1024));
   assert.ok(endless.length >= 1024 * 1024, `${endless.length} characters`);
+});
+
+test("of a log of ten gigabytes only the end is read for its last lines, only the beginning for its first bytes", async () => {
+  const path = join(directory, "huge.log");
+  await writeFile(path, line(1, "first"));
+  await truncate(path, 10 * 2 ** 30);
+  await appendFile(path, `\n${line(2, "one before the last")}${line(3, "last")}`);
+  const startedAt = performance.now();
+  const said = async (options: Partial<LogOptions>) => {
+    const chunks: Buffer[] = [];
+    const source = { path, running: () => false };
+    for await (const chunk of readLog(source, { ...all, ...options }, new RealClock(), AbortSignal.timeout(20_000)))
+      chunks.push(chunk);
+    return Buffer.concat(chunks).toString();
+  };
+  assert.equal(await said({ tailLines: 2 }), "one before the last\nlast\n");
+  assert.equal(await said({ limitBytes: 6 }), "first\n");
+  assert.ok(performance.now() - startedAt < 5000, "ten gigabytes take longer than that");
 });

@@ -131,12 +131,24 @@ export async function* readLog(
   }
 }
 
-/** Whoever may write beside logs can put anything in their place: a pipe or a device must not hold up the node. */
+/**
+ * Whoever may write beside logs can put anything in their place: a pipe or a device must not hold up the node, a link must
+ * not show another file of it.
+ */
 async function openLog(path: string): Promise<FileHandle> {
-  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  if ((await file.stat()).isFile()) return file;
-  await file.close();
+  const file = await openUnlinked(path);
+  if (file !== undefined && (await file.stat()).isFile()) return file;
+  await file?.close();
   throw new Error(`${basename(path)} is not a regular file`);
+}
+
+async function openUnlinked(path: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ELOOP") return undefined;
+    throw error;
+  }
 }
 
 /** The new file of that name, unless it is still the one already open or not there yet. */
