@@ -44,6 +44,8 @@ export async function startDockerd(layout: Layout, daemons: Daemons, options: Do
     iptables: false,
     ip6tables: false,
     "ip-forward": false,
+    // Containers outlive their daemon.
+    "live-restore": true,
   };
   writeFileSync(configFile, JSON.stringify(configuration));
   const path = `${join(unpacked, "usr/sbin")}:${join(unpacked, "usr/bin")}:${process.env["PATH"]}`;

@@ -223,6 +223,7 @@ async function buildPodManager(
     crashBackoff: new BackoffTable(10_000, config.crashLoopMaxSeconds * 1000),
     networkReady: () => host.networkProblem(),
     removeCgroup: (pod) => metrics.cgroup("destroy", clock, () => cgroups.removePod(pod)),
+    removeOrphanedCgroup: (uid) => cgroups.removePodOf(uid),
     event,
     apiPod: (pod) => (link.manager?.isStatic(pod.metadata.uid) === true ? link.manager.mirrorOf(pod) : pod),
   };

@@ -73,6 +73,7 @@ test("hierarchies are read from mountinfo", () => {
     "30 25 0:26 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct\n31 25 0:27 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n32 25 0:28 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n",
   );
   assert.equal(v1.version, 1);
+  assert.equal(v1.unified, "/sys/fs/cgroup/unified", "a hybrid machine's second tree is known");
   assert.deepEqual(
     [...v1.mounts],
     [

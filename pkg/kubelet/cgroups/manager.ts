@@ -22,6 +22,8 @@ export interface CgroupHierarchies {
   readonly version: 1 | 2;
   /** Mount point by controller; for version 2 the one entry "". */
   readonly mounts: ReadonlyMap<string, string>;
+  /** Version 2 beside version 1: without controllers, but runtimes make their cgroups there as well. */
+  readonly unified?: string;
 }
 
 const CONTROLLERS_V1 = [
@@ -37,6 +39,7 @@ const CONTROLLERS_V1 = [
   "systemd",
 ];
 const CONTROLLERS_V2 = ["cpu", "cpuset", "memory", "pids", "io", "hugetlb"];
+const QOS_LEVELS = [["kubepods"], ["kubepods", "burstable"], ["kubepods", "besteffort"]];
 const CFS_PERIOD_US = 100_000;
 
 /** Reads from mountinfo where each controller lives. Pure. A hybrid machine counts as version 1. */
@@ -55,9 +58,8 @@ export function parseHierarchies(mountinfo: string): CgroupHierarchies {
       if (CONTROLLERS_V1.includes(controller) && !v1.has(controller)) v1.set(controller, point);
     }
   }
-  return v1.has("memory") || v2 === undefined
-    ? { version: 1, mounts: v1 }
-    : { version: 2, mounts: new Map([["", v2]]) };
+  if (v2 === undefined) return { version: 1, mounts: v1 };
+  return v1.has("memory") ? { version: 1, mounts: v1, unified: v2 } : { version: 2, mounts: new Map([["", v2]]) };
 }
 
 /** runc's mapping of cpu.shares to cpu.weight. */
@@ -204,16 +206,23 @@ export class CgroupManager {
     };
   }
 
-  async removePod(pod: Pod): Promise<void> {
-    if (this.#perQos) await this.#remove(this.podPath(pod));
+  /** False when a process of the pod is still on its way out. */
+  async removePod(pod: Pod): Promise<boolean> {
+    return !this.#perQos || (await this.#remove(this.podPath(pod)));
+  }
+
+  /** Of a pod of which nothing but its uid is known: whatever its class was. */
+  async removePodOf(uid: string): Promise<void> {
+    if (!this.#perQos) return;
+    for (const level of QOS_LEVELS) await this.#remove(this.path([...level, `pod${uid}`]));
   }
 
   /** Removes cgroups of pods that are not in `uids`, left over from an earlier life. */
   async removeOrphans(uids: ReadonlySet<string>): Promise<void> {
     if (!this.#perQos || this.#driver === "systemd") return;
-    for (const level of [["kubepods"], ["kubepods", "burstable"], ["kubepods", "besteffort"]]) {
+    for (const level of QOS_LEVELS) {
       const names = new Set<string>();
-      for (const mount of this.#hierarchies.mounts.values()) {
+      for (const mount of this.#allMounts()) {
         for (const name of await listDirectories(join(mount, this.path(level))))
           if (name.startsWith("pod")) names.add(name);
       }
@@ -247,6 +256,12 @@ export class CgroupManager {
       if (processes !== undefined && processes !== "") return Number(processes.split("\n")[0]);
     }
     return undefined;
+  }
+
+  /** Wherever cgroups of pods may lie. */
+  #allMounts(): ReadonlySet<string> {
+    const { mounts, unified } = this.#hierarchies;
+    return new Set([...mounts.values(), ...(unified === undefined ? [] : [unified])]);
   }
 
   #mount(controller: string): string | undefined {
@@ -337,23 +352,29 @@ export class CgroupManager {
       await this.#commands.run("systemctl", ["set-property", "--runtime", unit, ...properties]);
   }
 
-  async #remove(path: string): Promise<void> {
+  /** False when something of it is still in use. */
+  async #remove(path: string): Promise<boolean> {
     if (this.#driver === "systemd") {
       const unit = path.slice(path.lastIndexOf("/") + 1);
       await this.#commands.run("systemctl", ["stop", unit], { allowFailure: true });
       await this.#commands.run("systemctl", ["revert", unit], { allowFailure: true });
-      return;
+      return true;
     }
-    for (const mount of new Set(this.#hierarchies.mounts.values())) await this.#removeTree(join(mount, path));
+    let gone = true;
+    for (const mount of this.#allMounts()) gone = (await this.#removeTree(join(mount, path))) && gone;
+    return gone;
   }
 
-  async #removeTree(directory: string): Promise<void> {
+  async #removeTree(directory: string): Promise<boolean> {
     for (const name of await listDirectories(directory)) await this.#removeTree(join(directory, name));
     try {
       await rmdir(directory);
+      return true;
     } catch (error) {
+      if (hasCode(error, "ENOENT")) return true;
       // Busy: a process is still on its way out; the pod's worker or the next orphan sweep comes back.
-      if (!hasCode(error, "ENOENT", "EBUSY")) throw error;
+      if (hasCode(error, "EBUSY")) return false;
+      throw error;
     }
   }
 }

@@ -189,6 +189,7 @@ export class PodManager {
       await worker.pleg.refresh(uid, signal);
       await removeRuntimePod(worker, uid, signal);
       await worker.volumes.tearDown(uid);
+      await worker.removeOrphanedCgroup(uid);
     } catch (err) {
       if (!signal.aborted)
         log.warn({ err, podUid: uid }, "Removing an orphaned pod failed; the next housekeeping tries again");

@@ -35,6 +35,8 @@ export class Retirement {
     // A finalizer may keep the object: containers go all the same, the worker stays until the object does.
     await removeRuntimePod(deps, uid, signal);
     await rm(podLogDirectory(deps.config.podLogsDir, pod), { recursive: true, force: true });
+    // The runtime has let go of it only now.
+    if (!(await deps.removeCgroup(pod))) throw new Error("the pod's cgroup is still in use");
     if (!this.#subject.removed) return false;
     for (const part of [deps.puller, deps.crashBackoff, deps.resources, deps.status]) part.forget(uid);
     return true;

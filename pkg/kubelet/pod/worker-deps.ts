@@ -75,7 +75,10 @@ export interface WorkerDeps {
   readonly node: NodeFacts;
   readonly crashBackoff: BackoffTable;
   readonly networkReady: () => string | undefined;
-  readonly removeCgroup: (pod: Pod) => Promise<void>;
+  /** Resolves to false when a process of the pod is still on its way out. */
+  readonly removeCgroup: (pod: Pod) => Promise<boolean>;
+  /** Of a pod of which nothing but its uid is known. */
+  readonly removeOrphanedCgroup: (uid: string) => Promise<void>;
   readonly event: (
     pod: Pod,
     containerName: string | undefined,

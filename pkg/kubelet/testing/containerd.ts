@@ -1,8 +1,17 @@
 /** A containerd of a test's own: root, state, socket, CNI network and cgroup parent below one temporary directory. */
 import { execFileSync, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { GrpcRuntime } from "../cri/grpc-runtime.ts";
 
@@ -99,7 +108,8 @@ export async function startContainerd(subnet: string): Promise<TestContainerd> {
   const answering = async () => {
     for (let attempt = 0; ; attempt++) {
       try {
-        await runtime.version({ timeoutMs: 1000 });
+        // The version is told before the rest is there.
+        await runtime.listSandboxes({}, { timeoutMs: 1000 });
         return;
       } catch (error) {
         if (attempt > 600) throw new Error(readFileSync(join(directory, "containerd.log"), "utf8"), { cause: error });
@@ -148,12 +158,26 @@ export async function startContainerd(subnet: string): Promise<TestContainerd> {
   };
 }
 
+/** The directory of that path in each hierarchy. */
+function cgroupDirectories(path: string): string[] {
+  return readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .map((line) => line.split(" - "))
+    .filter(([, after = ""]) => after.startsWith("cgroup"))
+    .map(([before = ""]) => `${before.split(" ")[4]}${path}`)
+    .filter((directory) => existsSync(directory));
+}
+
+/** Cgroups of that name below the path. */
+export function cgroupsNamed(path: string, name: string): string[] {
+  return cgroupDirectories(path).flatMap((directory) =>
+    readdirSync(directory, { recursive: true, encoding: "utf8" })
+      .filter((found) => basename(found) === name)
+      .map((found) => join(directory, found)),
+  );
+}
+
 export function removeCgroups(path: string): void {
-  for (const line of readFileSync("/proc/self/mountinfo", "utf8").split("\n")) {
-    const [before, after] = line.split(" - ");
-    if (!(after ?? "").startsWith("cgroup")) continue;
-    const directory = `${before!.split(" ")[4]}${path}`;
-    if (existsSync(directory))
-      execFileSync("find", [directory, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"], { stdio: "ignore" });
-  }
+  for (const directory of cgroupDirectories(path))
+    execFileSync("find", [directory, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"], { stdio: "ignore" });
 }

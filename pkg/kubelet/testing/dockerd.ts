@@ -38,12 +38,15 @@ export interface TestDockerd {
   readonly directory: string;
   readonly runtime: DockerRuntime;
   readonly cgroupRoot: string;
+  /** Kills dockerd; containers go on. */
+  kill(): Promise<void>;
+  start(): Promise<void>;
   stop(): Promise<void>;
 }
 
-async function ended(child: ChildProcess): Promise<void> {
+async function ended(child: ChildProcess, signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
   const exit = new Promise((resolve) => child.once("exit", resolve));
-  child.kill("SIGTERM");
+  child.kill(signal);
   await exit;
 }
 
@@ -65,17 +68,21 @@ export async function startDockerd(subnet: string): Promise<TestDockerd> {
     });
   const containerd = start("/usr/bin/containerd", ["--config", join(directory, "containerd.toml")]);
   const socketPath = join(directory, "docker.sock");
-  const dockerd = start(`${binaries}/usr/sbin/dockerd`, [
-    `--containerd=${directory}/containerd.sock`,
-    `--data-root=${directory}/docker`,
-    `--exec-root=${directory}/docker-exec`,
-    `--pidfile=${directory}/docker.pid`,
-    `--host=unix://${socketPath}`,
-    "--bridge=none",
-    "--iptables=false",
-    "--ip6tables=false",
-    "--ip-forward=false",
-  ]);
+  const launch = () =>
+    start(`${binaries}/usr/sbin/dockerd`, [
+      `--containerd=${directory}/containerd.sock`,
+      `--data-root=${directory}/docker`,
+      `--exec-root=${directory}/docker-exec`,
+      `--pidfile=${directory}/docker.pid`,
+      `--host=unix://${socketPath}`,
+      // Without it dockerd would end, when it comes back, what went on without it.
+      "--live-restore",
+      "--bridge=none",
+      "--iptables=false",
+      "--ip6tables=false",
+      "--ip-forward=false",
+    ]);
+  let dockerd = launch();
   const runtime = new DockerRuntime({
     socketPath,
     cniConfDir: join(directory, "cni"),
@@ -85,21 +92,31 @@ export async function startDockerd(subnet: string): Promise<TestDockerd> {
     clock: new RealClock(),
     log: silentLogger,
   });
-  for (let attempt = 0; ; attempt++) {
-    try {
-      await runtime.version();
-      break;
-    } catch (error) {
-      if (attempt > 100) throw new Error(readFileSync(join(directory, "daemons.log"), "utf8"), { cause: error });
-      await delay(100);
+  const answering = async () => {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        await runtime.version();
+        return;
+      } catch (error) {
+        if (attempt > 600) throw new Error(readFileSync(join(directory, "daemons.log"), "utf8"), { cause: error });
+        await delay(100);
+      }
     }
-  }
+  };
+  await answering();
   for (const reference of Object.values(IMAGES)) await loadImage(binaries, socketPath, archiveOf(reference), reference);
   const cgroupRoot = `/kubelet-docker-${process.pid}`;
   return {
     directory,
     runtime,
     cgroupRoot,
+    kill: () => ended(dockerd, "SIGKILL"),
+    async start() {
+      // One that was killed could not remove it, and the next may find another process under its number.
+      rmSync(join(directory, "docker.pid"), { force: true });
+      dockerd = launch();
+      await answering();
+    },
     async stop() {
       for (const { id } of await runtime.listSandboxes()) {
         await runtime.stopSandbox(id);

@@ -1,0 +1,18 @@
+import { after, before, describe, test } from "node:test";
+import { startDockerd } from "../testing/dockerd.ts";
+import { CrashWalk } from "../testing/walk.ts";
+
+describe("a pod on Docker survives the death of its kubelet, and of dockerd", () => {
+  let crashes: CrashWalk;
+  before(async () => {
+    crashes = await CrashWalk.begin(startDockerd("10.213.8"));
+  });
+  after(() => crashes.end());
+
+  for (const when of ["before", "after"] as const)
+    test(`killed ${when} each call that changes the runtime: nothing restarted, nothing leaked`, () =>
+      crashes.walk((step) => crashes.live(`walk-${when}-${step}`, { step, when })));
+
+  test("dockerd killed at each of these calls: nothing restarted, nothing leaked", () =>
+    crashes.walk((step) => crashes.liveWithOutage(`outage-${step}`, { step, when: "after" })));
+});
