@@ -90,14 +90,7 @@ export class KubeletServer {
     // Logs are followed and commands run for hours.
     server.requestTimeout = 0;
     const port = await listening(server, config.port, config.address);
-    signal.addEventListener(
-      "abort",
-      () => {
-        server.close();
-        server.closeAllConnections();
-      },
-      { once: true },
-    );
+    closeWith(signal, server);
     return port;
   }
 
@@ -122,14 +115,7 @@ export class KubeletServer {
       else respond(response, 500, problem);
     });
     await listening(server, config.healthzPort, config.healthzBindAddress);
-    signal.addEventListener(
-      "abort",
-      () => {
-        server.close();
-        server.closeAllConnections();
-      },
-      { once: true },
-    );
+    closeWith(signal, server);
   }
 
   async #authorized(request: IncomingMessage, signal: AbortSignal): Promise<void> {
@@ -364,6 +350,16 @@ function respond(response: ServerResponse, code: number, body: string | Buffer):
 function json(response: ServerResponse, value: unknown): void {
   response.setHeader("content-type", "application/json");
   response.end(JSON.stringify(value));
+}
+
+/** Ends the server when the signal aborts, or now if it did while the server began to listen. */
+function closeWith(signal: AbortSignal, server: Server | ReturnType<typeof createServer>): void {
+  const close = () => {
+    server.close();
+    server.closeAllConnections();
+  };
+  if (signal.aborted) close();
+  else signal.addEventListener("abort", close, { once: true });
 }
 
 function listening(server: Server | ReturnType<typeof createServer>, port: number, address: string): Promise<number> {
