@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { eventually, useCluster } from "../framework/lab.ts";
@@ -61,6 +63,57 @@ test("kubits-node killed with -9 and restarted restarts and leaks no container",
   );
   assert.ok(tasksAfter.every((id) => tasksBefore.includes(id)));
 });
+
+test(
+  "while the master is away pods run and are probed; what happened is told when it is back",
+  { timeout: 180_000 },
+  async () => {
+    const { cluster } = context;
+    const [, node] = cluster.lab.nodes;
+    assert.ok(node !== undefined);
+    // Breaks once, some time after it has become ready.
+    const script =
+      "[ -e /data/once ] && exec sleep 1000; touch /data/once; while [ ! -e /data/break ]; do sleep 0.2; done; touch /tmp/broken; exec sleep 1000";
+    const probed = pod("probed", {
+      container: {
+        command: ["sh", "-c", script],
+        livenessProbe: { exec: { command: ["test", "!", "-e", "/tmp/broken"] }, periodSeconds: 1, failureThreshold: 1 },
+        volumeMounts: [{ name: "data", mountPath: "/data" }],
+      },
+      spec: { nodeName: node.name, volumes: [{ name: "data", emptyDir: {} }], terminationGracePeriodSeconds: 1 },
+    });
+    await cluster.apply([probed, pod("steady", { image: NGINX, spec: { nodeName: node.name } })]);
+    for (const name of ["probed", "steady"]) await cluster.ready(`pod/${name}`);
+    const steady = await cluster.jsonpath("pod/steady", "{.status.containerStatuses[0].containerID}");
+    const uid = await cluster.jsonpath("pod/probed", "{.metadata.uid}");
+    const instances = async () => {
+      const filter = `labels."io.kubernetes.pod.uid"==${uid},labels."io.cri-containerd.kind"==container`;
+      const ctr = ["--address", cluster.lab.socket(node), "-n", "k8s.io", "containers", "ls", "-q", filter];
+      return (await cluster.lab.run(node, "ctr", ctr)).stdout.split("\n").filter((id) => id !== "");
+    };
+    const [first] = await instances();
+    assert.ok(first !== undefined);
+
+    await cluster.lab.master.daemons.stop("kubits-master");
+    const volume = join(node.layout.kubeletDir, "pods", uid, "volumes/kubernetes.io~empty-dir/data");
+    writeFileSync(join(volume, "break"), "");
+    await eventually("the broken container is replaced with nobody there to tell", async () =>
+      (await instances()).some((id) => id !== first) ? true : undefined,
+    );
+    await cluster.lab.startMaster();
+    await eventually(
+      "the restart is told",
+      async () => {
+        const count = await cluster.jsonpath("pod/probed", "{.status.containerStatuses[0].restartCount}");
+        return count === "1" ? true : undefined;
+      },
+      60_000,
+    );
+    await cluster.kubectl(["wait", "--for=condition=Ready", `node/${node.name}`, "pod/probed", "--timeout=60s"]);
+    const now = "{.status.containerStatuses[0].containerID} {.status.containerStatuses[0].restartCount}";
+    assert.equal(await cluster.jsonpath("pod/steady", now), `${steady} 0`);
+  },
+);
 
 test("a master killed with -9 while writing keeps every acknowledged object", { timeout: 180_000 }, async () => {
   const { cluster } = context;
