@@ -1,4 +1,11 @@
-import { type FieldError, fieldInvalid, fieldForbidden, fieldRequired, isRecord } from "#pkg/apimachinery/index.ts";
+import {
+  deepEqual,
+  type FieldError,
+  fieldInvalid,
+  fieldForbidden,
+  fieldRequired,
+  isRecord,
+} from "#pkg/apimachinery/index.ts";
 import {
   CelCompileError,
   compileCel,
@@ -177,7 +184,11 @@ function shownRule(rule: ValidationRule): object {
 
 function run(node: RuleNode, value: unknown, old: unknown, path: string, progress: Progress): void {
   if (value === undefined || value === null) return;
-  for (const rule of node.rules) runRule(rule, value, old, path, progress);
+  if (node.rules.length > 0) {
+    // What an update leaves alone is not judged again, except by rules that compare.
+    const unchanged = old !== undefined && deepEqual(value, old);
+    for (const rule of node.rules) if (!unchanged || rule.usesOld) runRule(rule, value, old, path, progress);
+  }
   if (node.properties.size > 0 && isRecord(value)) {
     const before = isRecord(old) ? old : {};
     for (const [name, member] of Object.entries(value)) {
