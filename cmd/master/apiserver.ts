@@ -21,12 +21,12 @@ import type { Client } from "#pkg/client/index.ts";
 import { UsageError } from "#pkg/config/index.ts";
 import { type BuildDeps, Sources } from "./build-deps.ts";
 import { createProcessMetrics } from "./metrics.ts";
-import { buildGatekeepers, serviceRouting } from "./security.ts";
+import { buildGatekeepers, gatesOf, serviceRouting } from "./security.ts";
 
 /** Puts the API server together: storage first, then who may do what, then the server around them. */
 export async function buildApiServer(deps: BuildDeps): Promise<ApiServer> {
   const { flags, store, pki, clock, random, log } = deps;
-  const registry = createResourceRegistry({ store, clock, log, resources: builtinResources() });
+  const registry = createResourceRegistry({ store, clock, log, resources: builtinResources(served(flags)) });
   // The server closes it, too; a start that fails midway leaves nothing running that would keep the process alive.
   deps.cleanup.defer(() => registry.close());
   await registry.ready();
@@ -34,7 +34,7 @@ export async function buildApiServer(deps: BuildDeps): Promise<ApiServer> {
   // All at once: they share commits.
   await Promise.all([
     bootstrapSystemObjects(bootstrap),
-    bootstrapRbac(bootstrap),
+    bootstrapRbac(bootstrap, { podGroups: gatesOf(flags).GenericWorkload }),
     bootstrapFlowControl(bootstrap),
     bootstrapLegacyTokenTracking(bootstrap),
     bootstrapExtensionAuthentication(bootstrap, {
@@ -74,6 +74,20 @@ export async function buildApiServer(deps: BuildDeps): Promise<ApiServer> {
     log,
   });
   return server;
+}
+
+/** What --runtime-config says. @throws UsageError, also for a feature whose API is not served. */
+function served(flags: BuildDeps["flags"]): { readonly runtimeConfig: Record<string, boolean> } {
+  const runtimeConfig: Record<string, boolean> = {};
+  for (const [key, text] of Object.entries(flags["runtime-config"])) {
+    if (text !== "true" && text !== "false")
+      throw new UsageError(`--runtime-config: invalid value ${key}=${text}: must be true or false`);
+    runtimeConfig[key] = text === "true";
+  }
+  const known = builtinResources({ runtimeConfig });
+  if (gatesOf(flags).GenericWorkload && !known.some(({ plural }) => plural === "podgroups"))
+    throw new UsageError("--feature-gates=GenericWorkload=true needs --runtime-config=scheduling.k8s.io/v1alpha2=true");
+  return { runtimeConfig };
 }
 
 /** "30000-32767" → its ends. @throws UsageError */

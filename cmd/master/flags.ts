@@ -165,6 +165,12 @@ export const masterFlags = defineFlags({
     help: "AdmissionConfiguration in YAML: settings of PodSecurity, EventRateLimit, ImagePolicyWebhook and PodNodeSelector.",
     section: "Security",
   },
+  "runtime-config": {
+    type: "map",
+    default: {},
+    help: "API versions to serve or not: api/alpha=true, scheduling.k8s.io/v1alpha2=true.",
+    section: "API server",
+  },
   "feature-gates": {
     type: "map",
     default: {},

@@ -16,6 +16,7 @@ import { createProcessMetrics } from "./metrics.ts";
 import { type LoopsThread, startLoopsThread } from "./loops-thread.ts";
 import { ensurePki, firstServiceAddress, writeUserKubeconfig } from "./pki.ts";
 import { fileAsFlags, readSchedulerSettings } from "./scheduler-config.ts";
+import { gatesOf } from "./security.ts";
 import { openStore } from "./store.ts";
 import { existsSync } from "node:fs";
 import type { ClusterPki } from "#pkg/pki/index.ts";
@@ -38,12 +39,15 @@ async function issueKubeconfig(flags: Flags): Promise<void> {
   });
 }
 
+const POD_GROUP_PROTECTION = "podgroup-protection-controller";
+
 async function loopsConfig(flags: Flags, pki: ClusterPki | undefined): Promise<LoopsConfig> {
   const [range = "10.96.0.0/16"] = flags["service-cluster-ip-range"];
   return {
     scheduler: flags.components.includes("scheduler"),
     controllers: flags.components.includes("controllers"),
-    selection: flags.controllers,
+    // Whoever holds groups of pods by a finalizer has to let them go.
+    selection: gatesOf(flags).GenericWorkload ? [...flags.controllers, POD_GROUP_PROTECTION] : flags.controllers,
     leaderElect: flags["leader-elect"],
     schedulerSettings: await readSchedulerSettings(flags["scheduler-config"], flags["scheduler-plugins"]),
     clusterDnsAddress: flags.addons.includes("cluster-dns")

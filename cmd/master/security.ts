@@ -104,7 +104,8 @@ function admissionConfiguration({ flags }: BuildDeps): AdmissionConfiguration {
   return parseAdmissionConfiguration(parsed(file), (path) => parsed(resolve(dirname(file), path)));
 }
 
-function gatesOf({ flags }: BuildDeps): FeatureGates {
+/** What --feature-gates says. @throws UsageError */
+export function gatesOf(flags: Pick<BuildDeps["flags"], "feature-gates">): FeatureGates {
   try {
     return featureGates(flags["feature-gates"]);
   } catch (error) {
@@ -140,7 +141,7 @@ async function buildAdmission(
             webhook: { ...(await reviewWebhook(kubeConfigFile)), retryBackoffMs },
           } as ImagePolicySettings,
         }),
-    gates: gatesOf(deps),
+    gates: gatesOf(flags),
     createNamespace,
     clock,
     random,

@@ -10,6 +10,7 @@ import { createLocalPathProvisioner } from "./localpath/provisioner.ts";
 import { createEndpointSliceMirroringController } from "./mirroring/mirroring.ts";
 import { createPersistentVolumeBinder } from "./persistentvolume/binder.ts";
 import {
+  createPodGroupProtectionController,
   createPvcProtectionController,
   createPvProtectionController,
   createVacProtectionController,
@@ -155,6 +156,13 @@ export const CONTROLLERS: readonly ControllerDeclaration[] = [
     "",
     "volumeattributesclass-protection-controller",
     createVacProtectionController,
+  ),
+  declare(
+    "podgroup-protection-controller",
+    "",
+    "podgroup-protection-controller",
+    createPodGroupProtectionController,
+    false,
   ),
   declare(
     "ephemeral-volume-controller",

@@ -119,28 +119,41 @@ export function kubeadmBindings(): Draft<ClusterRoleBinding>[] {
   });
 }
 
-/** What the built-in cluster DNS controller needs to keep its Service and EndpointSlice. */
-export function clusterDnsObjects(): {
+interface ControllerRights {
   readonly role: Draft<ClusterRole>;
   readonly binding: Draft<ClusterRoleBinding>;
-} {
-  const name = "system:controller:cluster-dns";
-  const verbs = ["create", "get", "patch", "update"];
+}
+
+/** The role of a controller, and its account's binding to it. */
+function controllerRights(account: string, rules: PolicyRule[]): ControllerRights {
+  const name = `system:controller:${account}`;
   return {
-    role: roleOf("ClusterRole")({
-      name,
-      rules: [
-        { apiGroups: [""], resources: ["services"], verbs },
-        { apiGroups: ["discovery.k8s.io"], resources: ["endpointslices"], verbs },
-        { apiGroups: [""], resources: ["nodes"], verbs: ["get", "list", "watch"] },
-      ],
-    }),
+    role: roleOf("ClusterRole")({ name, rules }),
     binding: bindingOf("ClusterRoleBinding")({
       name,
       roleRef: `ClusterRole/${name}`,
-      subjects: [{ kind: "ServiceAccount", name: "cluster-dns", namespace: "kube-system" }],
+      subjects: [{ kind: "ServiceAccount", name: account, namespace: "kube-system" }],
     }),
   };
+}
+
+/** What the built-in cluster DNS controller needs to keep its Service and EndpointSlice. */
+export function clusterDnsObjects(): ControllerRights {
+  const verbs = ["create", "get", "patch", "update"];
+  return controllerRights("cluster-dns", [
+    { apiGroups: [""], resources: ["services"], verbs },
+    { apiGroups: ["discovery.k8s.io"], resources: ["endpointslices"], verbs },
+    { apiGroups: [""], resources: ["nodes"], verbs: ["get", "list", "watch"] },
+  ]);
+}
+
+/** What the controller needs that lets groups of pods go; it is there with the feature GenericWorkload. */
+export function podGroupObjects(): ControllerRights {
+  return controllerRights("podgroup-protection-controller", [
+    { apiGroups: ["scheduling.k8s.io"], resources: ["podgroups"], verbs: ["get", "list", "update", "watch"] },
+    { apiGroups: [""], resources: ["pods"], verbs: ["get", "list", "watch"] },
+    { apiGroups: ["", "events.k8s.io"], resources: ["events"], verbs: ["create", "patch", "update"] },
+  ]);
 }
 
 /** Rules of the ClusterRole system:node, which the Node authorizer grants to every node. */

@@ -10,6 +10,7 @@ import {
   defaultRbacObjects,
   type Draft,
   kubeadmBindings,
+  podGroupObjects,
 } from "./objects.ts";
 
 export type StoredCache = Pick<ResourceCache, "get" | "create" | "update" | "delete">;
@@ -125,19 +126,21 @@ const GROUP = "rbac.authorization.k8s.io";
  * Creates the default RBAC objects and adds what existing ones lack, unless they opted out with
  * `rbac.authorization.kubernetes.io/autoupdate=false`. Idempotent, safe with several servers at once.
  */
-export async function bootstrapRbac(deps: BootstrapDeps): Promise<void> {
+export async function bootstrapRbac(deps: BootstrapDeps, features: { podGroups?: boolean } = {}): Promise<void> {
   const objects = defaultRbacObjects();
   const role = (wanted: Draft<ClusterRole>) => (current: KubeObject) => mergeRole(current, wanted);
   const binding = (wanted: Draft<ClusterRoleBinding>) => (current: KubeObject) => mergeBinding(current, wanted);
-  const dns = clusterDnsObjects();
+  const own = [clusterDnsObjects(), ...(features.podGroups === true ? [podGroupObjects()] : [])];
   const clusterRoles = deps.cache(GROUP, "clusterroles");
   const clusterRoleBindings = deps.cache(GROUP, "clusterrolebindings");
   const roles = deps.cache(GROUP, "roles");
   const roleBindings = deps.cache(GROUP, "rolebindings");
   await Promise.all([
-    ...[...objects.clusterRoles, dns.role].map((wanted) => ensureObject(deps, clusterRoles, wanted, role(wanted))),
+    ...[...objects.clusterRoles, ...own.map(({ role: theirs }) => theirs)].map((wanted) =>
+      ensureObject(deps, clusterRoles, wanted, role(wanted)),
+    ),
     ...objects.roles.map((wanted) => ensureObject(deps, roles, wanted, role(wanted))),
-    ...[...objects.clusterRoleBindings, dns.binding].map((wanted) =>
+    ...[...objects.clusterRoleBindings, ...own.map(({ binding: theirs }) => theirs)].map((wanted) =>
       ensureObject(deps, clusterRoleBindings, wanted, binding(wanted)),
     ),
     ...objects.roleBindings.map((wanted) => ensureObject(deps, roleBindings, wanted, binding(wanted))),

@@ -4,6 +4,7 @@ import { type Controller, DONE, type EventHandler, type ReconcileContext, type R
 import type { ResourceRef } from "#pkg/api/resource-ref.ts";
 import { persistentVolumeClaims, persistentVolumes, pods, volumeAttributesClasses } from "#pkg/api/refs.ts";
 import type { PersistentVolume, PersistentVolumeClaim, Pod } from "#pkg/api/types/core-v1.ts";
+import type { PodGroup } from "#pkg/api/types/scheduling-v1alpha2.ts";
 import type { VolumeAttributesClass } from "#pkg/api/types/storage-v1.ts";
 import type { ControllerEnv } from "../common/env.ts";
 import { createLoop, createQueue, enqueueSelf, watching } from "../common/loop.ts";
@@ -12,6 +13,15 @@ import { isPodTerminal } from "../common/pods.ts";
 const PVC_FINALIZER = "kubernetes.io/pvc-protection";
 const PV_FINALIZER = "kubernetes.io/pv-protection";
 const VAC_FINALIZER = "kubernetes.io/vac-protection";
+const POD_GROUP_FINALIZER = "scheduling.k8s.io/podgroup-protection";
+
+const podGroups: ResourceRef<PodGroup> = {
+  group: "scheduling.k8s.io",
+  version: "v1alpha2",
+  plural: "podgroups",
+  kind: "PodGroup",
+  namespaced: true,
+};
 
 /** Claims that a pod uses, by name: named ones and those made for its ephemeral volumes. */
 export function claimsOf(pod: Pod): string[] {
@@ -121,6 +131,39 @@ export function createVacProtectionController(env: ControllerEnv): Controller {
     ],
     reconcile: (key, context) =>
       protect(env, volumeAttributesClasses, VAC_FINALIZER, key, context, () => Promise.resolve(isUsed(key.name))),
+  });
+}
+
+/** Groups of pods: held while pods that have not finished belong to them. Runs with the feature GenericWorkload only. */
+export function createPodGroupProtectionController(env: ControllerEnv): Controller {
+  const { clock, log, informers, name } = env;
+  const queue = createQueue(clock);
+  const addGroup = ({ metadata, spec }: Pod) => {
+    const group = spec.schedulingGroup?.podGroupName;
+    if (group !== undefined) queue.add(`${metadata.namespace}/${group}`);
+  };
+  return createLoop({
+    name,
+    workers: 2,
+    clock,
+    log,
+    queue,
+    sources: [
+      watching(informers.of(podGroups), enqueueSelf<PodGroup>(queue)),
+      watching(informers.pods(), {
+        onUpdate: (pod, old) => {
+          if (isPodTerminal(pod) && !isPodTerminal(old)) addGroup(pod);
+        },
+        onDelete: addGroup,
+      }),
+    ],
+    reconcile: (key, context) =>
+      protect(env, podGroups, POD_GROUP_FINALIZER, key, context, async () => {
+        const uses = (pod: Pod) => !isPodTerminal(pod) && pod.spec.schedulingGroup?.podGroupName === key.name;
+        if (informers.pods().lister.list(key.namespace).some(uses)) return true;
+        const { items } = await env.client.list(pods, { namespace: key.namespace, signal: context.signal });
+        return items.some(uses);
+      }),
   });
 }
 
