@@ -139,8 +139,10 @@ export class HollowNodes {
     const { uid, deletionTimestamp } = pod.metadata;
     const phase = pod.status?.phase ?? "Pending";
     const finished = phase === "Succeeded" || phase === "Failed";
-    if (deletionTimestamp !== undefined) this.#later(`${uid} stop`, this.stopMs, () => this.#remove(pod));
-    else if (phase === "Pending" || phase === "") this.#later(`${uid} start`, this.startMs, () => this.#run(pod));
+    if (deletionTimestamp !== undefined) {
+      this.#forget(uid, ["start", "finish"]); // what is being stopped does not end by itself any more
+      this.#later(`${uid} stop`, this.stopMs, () => this.#remove(pod));
+    } else if (phase === "Pending" || phase === "") this.#later(`${uid} start`, this.startMs, () => this.#run(pod));
     else if (!finished && !isPodReady(pod)) this.#later(`${uid} start`, this.startMs, () => this.#run(pod));
     else if (!finished && pod.metadata.annotations?.[EXIT_CODE] !== undefined)
       this.#later(`${uid} finish`, this.runMs, () => this.#finish(pod));
@@ -158,8 +160,8 @@ export class HollowNodes {
     this.#timers.set(id, clock.schedule(1 + random.int(Math.max(1, maxMs)), attempt));
   }
 
-  #forget(uid: string): void {
-    for (const step of ["start", "finish", "stop"]) {
+  #forget(uid: string, steps = ["start", "finish", "stop"]): void {
+    for (const step of steps) {
       this.#timers.get(`${uid} ${step}`)?.();
       this.#timers.delete(`${uid} ${step}`);
     }

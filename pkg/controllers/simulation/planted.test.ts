@@ -7,7 +7,7 @@ import { runSeeds, seedsFrom } from "./seeds.ts";
 /** Among this many histories at least one must go wrong. */
 const SEEDS = 120;
 
-export const MISTAKES: readonly PlantedMistake[] = [
+const MISTAKES: readonly PlantedMistake[] = [
   {
     name: "a roll-out makes one pod more than it may",
     file: "controllers/deployment/arithmetic.ts",
