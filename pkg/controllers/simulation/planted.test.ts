@@ -5,7 +5,7 @@ import type { PlantedMistake } from "./planted.ts";
 import { runSeeds, seedsFrom } from "./seeds.ts";
 
 /** Among this many histories at least one must go wrong. */
-const SEEDS = 120;
+const SEEDS = 400;
 
 const MISTAKES: readonly PlantedMistake[] = [
   {
