@@ -27,6 +27,7 @@ const NAMESPACE = "sim";
 /** Longer than the longest backoff of a work queue: by then everything must have come to rest. */
 const CALM_MS = 20 * 60_000;
 const CALM_STEP_MS = 60_000;
+const CRON_MS = 150_000;
 
 export interface ScenarioOptions extends Troubles {
   readonly seed: number;
@@ -129,6 +130,8 @@ class Scenario {
         await cluster.admin.patch(deployments, { namespace: NAMESPACE, name: metadata.name }, "merge", {
           spec: { paused: false },
         });
+    // A schedule needs minutes to show what it does; jobs of it end by their deadline after that.
+    if (cluster.list(cronJobs, NAMESPACE).length > 0) await cluster.advance(CRON_MS, () => this.#invariants.always());
     for (const { metadata } of cluster.list(cronJobs, NAMESPACE))
       await cluster.admin.patch(cronJobs, { namespace: NAMESPACE, name: metadata.name }, "merge", {
         spec: { suspend: true },
