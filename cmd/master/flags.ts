@@ -165,6 +165,18 @@ export const masterFlags = defineFlags({
     help: "AdmissionConfiguration in YAML: settings of PodSecurity, EventRateLimit, ImagePolicyWebhook and PodNodeSelector.",
     section: "Security",
   },
+  "default-not-ready-toleration-seconds": {
+    type: "integer",
+    default: 300,
+    help: "How long pods that say nothing of it stay on a node that is not ready.",
+    section: "API server",
+  },
+  "default-unreachable-toleration-seconds": {
+    type: "integer",
+    default: 300,
+    help: "The same on a node that cannot be reached.",
+    section: "API server",
+  },
   "runtime-config": {
     type: "map",
     default: {},

@@ -142,6 +142,10 @@ async function buildAdmission(
           } as ImagePolicySettings,
         }),
     gates: gatesOf(flags),
+    tolerationSeconds: {
+      notReady: flags["default-not-ready-toleration-seconds"],
+      unreachable: flags["default-unreachable-toleration-seconds"],
+    },
     createNamespace,
     clock,
     random,

@@ -120,6 +120,16 @@ describe("createAdmissionChain", () => {
     );
   });
 
+  test("tolerations last as long as the flags say", async () => {
+    const object = pod();
+    const chain = createAdmissionChain(deps({ tolerationSeconds: { notReady: 7, unreachable: 0 } }));
+    await chain.admit(attributesFor("pods", { object }));
+    assert.deepEqual(
+      object.spec!.tolerations!.map(({ tolerationSeconds }) => tolerationSeconds),
+      [7, 0],
+    );
+  });
+
   test("feature gates are read as upstream reads them", () => {
     assert.throws(() => featureGates({ Other: "true" }), { message: "unrecognized feature gate: Other" });
     assert.throws(() => featureGates({ GenericWorkload: "yes" }), {

@@ -107,6 +107,8 @@ export interface AdmissionDeps {
   readonly disable?: readonly string[];
   /** `--feature-gates`; upstream's defaults when absent. */
   readonly gates?: FeatureGates;
+  /** `--default-not-ready-toleration-seconds`, `--default-unreachable-toleration-seconds`; 300 each. */
+  readonly tolerationSeconds?: { readonly notReady: number; readonly unreachable: number };
   /** Settings of plugins that have any. */
   readonly configuration?: AdmissionConfiguration;
   /** How ImagePolicyWebhook reaches its webhook. */
@@ -169,7 +171,7 @@ export function createPlugins(deps: AdmissionDeps): AdmissionPlugin[] {
     ),
     new PodNodeSelector(sources.namespaces, deps.configuration?.podNodeSelectors),
     new Priority(sources.priorityClasses),
-    new DefaultTolerationSeconds(),
+    new DefaultTolerationSeconds(deps.tolerationSeconds?.notReady, deps.tolerationSeconds?.unreachable),
     ...eventRateLimit(deps),
     new ExtendedResourceToleration(),
     new DefaultStorageClass(sources.storageClasses),

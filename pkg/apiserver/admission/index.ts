@@ -1,6 +1,19 @@
 /**
  * Admission: what may enter the cluster, and what is filled in on the way. `createAdmissionChain` builds the chain of the
- * built-in plugins in upstream's order: all mutating passes, then all validating ones, ResourceQuota last.
+ * built-in plugins in upstream's order (catalog.ts): all mutating passes, then all validating ones, ResourceQuota last.
+ *
+ * What differs from kube-apiserver v1.36, plugin by plugin:
+ * - AlwaysAdmit and PodTolerationRestriction (both off by default) do not exist.
+ * - NodeRestriction is on by default, as kubeadm has it.
+ * - NodeDeclaredFeatureValidator knows the features that resizes need, whatever the node's version.
+ * - PodGroupProtection, PodGroupWorkloadExists, JobValidation: with their gates only, and then groups of pods are kept and
+ *   let go, but not yet scheduled as a whole; PodGroupWorkloadExists looks into the watch cache only.
+ * - ResourceQuota takes no configuration file (limitedResources); webhooks none with a kubeconfig of credentials.
+ * - ImagePolicyWebhook and other review webhooks are asked again after 429, 500, 504 and a reset, without jitter.
+ * - ValidatingAdmissionPolicy: the audit log gets all failures of a request, not only the first.
+ * - A webhook's answer may be 8 MiB; a policy's parameters come from the watch cache, which is never behind an answered write
+ *   of the same server.
+ * - PodConnectAuthorization, AdmissionExpressions and RbacEscalation are checks that upstream makes elsewhere.
  *
  * Wiring (cmd/master):
  * ```ts

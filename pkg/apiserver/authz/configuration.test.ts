@@ -33,6 +33,8 @@ describe("AuthorizationConfiguration", () => {
       kubeConfigFile: "/kubeconfig",
     });
     assert.equal(conditions({ user: "jane" }), true);
+    const inside = parse(hook({ connectionInfo: { type: "InClusterConfig" } }))[0]!.webhook!;
+    assert.equal(inside.kubeConfigFile, undefined, "the cluster this server runs in");
   });
 
   test("conditions see the review; one that says no outweighs one that fails", () => {
@@ -68,6 +70,10 @@ describe("AuthorizationConfiguration", () => {
       [[hook({ timeout: "31s" })], /webhook\.timeout: Invalid value: "31s": must be > 0s and <= 30s/],
       [[hook({ timeout: "soon" })], /webhook\.timeout: Invalid value: "soon"/],
       [[hook({ failurePolicy: "Ignore" })], /webhook\.failurePolicy: Unsupported value: "Ignore"/],
+      [
+        [hook({ connectionInfo: { type: "InClusterConfig", kubeConfigFile: "/x" } })],
+        /connectionInfo\.kubeConfigFile: Invalid value: "\/x": can only be set when type=KubeConfigFile/,
+      ],
       [[hook({ connectionInfo: {} })], /webhook\.connectionInfo\.type: Required value/],
       [
         [hook({ matchConditions: [{ expression: "request." }] })],

@@ -1,6 +1,9 @@
 /**
  * API priority and fairness: which requests go first when there are too many, and who has to come back later.
  *
+ * What differs from kube-apiserver: levels lend and borrow seats at every request instead of every ten seconds; a queue's turn
+ * counts seats, not seconds; lists are weighed by objects, not bytes; a 429 is a Status object, not plain text.
+ *
  * Wiring (cmd/master):
  * ```ts
  * await bootstrapFlowControl(bootstrap); // beside bootstrapRbac
