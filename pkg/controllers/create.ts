@@ -4,6 +4,7 @@ import { DiscoveryCache } from "./common/discovery.ts";
 import { type ControllerOptions, DEFAULT_OPTIONS } from "./common/options.ts";
 import { SharedInformers } from "./common/shared-informers.ts";
 import { type ControllerDeclaration, CONTROLLERS } from "./list.ts";
+import { NOT_RUN } from "./not-run.ts";
 
 export interface ControllersDeps {
   /** A client for kube-system's service account of that name; "" asks for the controller manager's own identity. */
@@ -36,7 +37,9 @@ export function selectControllers(selection: readonly string[]): ControllerDecla
     }
     const off = entry.startsWith("-");
     const text = off ? entry.slice(1) : entry;
-    const declaration = CONTROLLERS.find(({ name, alias }) => name === text || (alias !== "" && alias === text));
+    const declaration = [...CONTROLLERS, ...NOT_RUN].find(
+      ({ name, alias }) => name === text || (alias !== "" && alias === text),
+    );
     if (declaration === undefined) throw new UnknownControllerError(text);
     wanted.set(declaration.name, wanted.get(declaration.name) ?? !off);
   }
