@@ -59,8 +59,8 @@ export async function readObject(call: Call, expected: ExpectedKind, validation:
   if (!isRecord(given)) throw unrecognized(expected, noStruct(given), bytes);
   const object = completeKind(given, expected, bytes);
   const refuse = (why: string) => badRequest(cannotBeHandled(expected.kind, expected.version, why));
-  const check = validateFields(call, expected, object, repeated, validation, refuse);
-  if (recognized === undefined && check === NOTHING_FOUND && repeated.isEmpty) known?.met(bytes);
+  validateFields(call, expected, object, repeated, validation, refuse);
+  if (recognized === undefined) known?.met(bytes);
   return object;
 }
 
@@ -227,12 +227,11 @@ export function settleFields(expected: ExpectedKind, object: KubeObject, refuse:
   return check;
 }
 
-/** The object is as it is stored: nothing was pruned either. */
 const NOTHING_FOUND: FieldCheck = { unknown: [], errors: [] };
 
 /**
  * Field validation: what cannot be decoded is always refused, unknown and repeated fields are refused, warned about or
- * ignored. Afterwards the object holds nothing its schema does not know. Returns what was found.
+ * ignored. Afterwards the object holds nothing its schema does not know.
  */
 export function validateFields(
   call: Call,
@@ -241,13 +240,11 @@ export function validateFields(
   repeated: Repetitions,
   validation: FieldValidation,
   refuse: Refuse,
-): FieldCheck {
-  const check = settleFields(expected, object, refuse);
-  const { unknown } = check;
+): void {
+  const { unknown } = settleFields(expected, object, refuse);
   if (validation !== "Ignore" && (unknown.length > 0 || !repeated.isEmpty)) {
     const problems = repeated.among(unknown, expected.custom);
     if (validation === "Strict") throw refuse(`strict decoding error: ${problems.join(", ")}`);
     call.warnings.push(...problems);
   }
-  return check;
 }

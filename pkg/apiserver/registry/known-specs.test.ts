@@ -63,18 +63,38 @@ describe("KnownSpecs", () => {
     });
   }
 
-  test("forgets the oldest, and does not let one kind of spec crowd out the others", () => {
+  test("leaves a spec with something to report or to correct to the decoder, however often it comes", () => {
+    for (const wrong of [
+      { ...spec, nonsense: 1 },
+      { ...spec, hostname: "" },
+      { ...spec, overhead: { cpu: "0.1" } },
+    ]) {
+      const body = bytes({ kind: "Pod", spec: wrong });
+      for (let n = 0; n < 3; n++) known.met(body);
+      assert.equal(known.decode(body), undefined, body.toString());
+    }
+    const repeated = `{"spec":${text.replace('"image"', '"name":"c","image"')}}`;
+    for (let n = 0; n < 3; n++) known.met(bytes(repeated));
+    assert.equal(known.decode(bytes(repeated)), undefined);
+    const around = bytes({ kind: "Pod", spec: { ...spec, hostname: "h" }, status: { conditions: [null] }, more: 1 });
+    for (let n = 0; n < 2; n++) known.met(around);
+    assert.notEqual(known.decode(around), undefined);
+  });
+
+  test("is not made to forget by specs that come once, and forgets the oldest of those that come again", () => {
     const few = new KnownSpecs(definition);
-    const variant = (n: number, head: string) => bytes({ spec: { containers: [{ name: head.repeat(300) }], n } });
-    const meet = (body: Buffer) => [few.met(body), few.met(body)];
-    meet(variant(0, "a"));
-    for (let n = 0; n < 300; n++) meet(variant(n, "b"));
-    assert.notEqual(few.decode(variant(0, "a")), undefined);
-    assert.notEqual(few.decode(variant(299, "b")), undefined);
-    assert.equal(few.decode(variant(200, "b")), undefined);
-    for (let n = 0; n < 300; n++)
-      meet(bytes({ spec: { hostname: `host-${n}`, containers: [{ name: "c".repeat(300) }] } }));
-    assert.equal(few.decode(variant(0, "a")), undefined);
+    const variant = (n: number, file: string) =>
+      bytes({ spec: { containers: [{ name: file.repeat(100) }], activeDeadlineSeconds: n } });
+    const meetTwice = (body: Buffer) => [few.met(body), few.met(body)];
+    meetTwice(variant(1, "a"));
+    for (let n = 2; n < 1000; n++) few.met(variant(n, "a"));
+    assert.notEqual(few.decode(variant(1, "a")), undefined);
+    for (let n = 1; n < 1000; n++) meetTwice(variant(n, "b"));
+    assert.notEqual(few.decode(variant(1, "a")), undefined);
+    assert.notEqual(few.decode(variant(999, "b")), undefined);
+    assert.equal(few.decode(variant(1, "b")), undefined);
+    for (let n = 1; n < 1000; n++) meetTwice(bytes({ spec: { hostname: `h${n}`, containers: [{ name: "c" }] } }));
+    assert.equal(few.decode(variant(1, "a")), undefined);
   });
 });
 

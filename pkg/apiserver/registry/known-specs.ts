@@ -1,22 +1,26 @@
-import type { ResourceDefinition } from "#pkg/api/index.ts";
-import { decodeJson, endOfObject, isTopLevel, type KubeObject, parseJson, share } from "#pkg/apimachinery/index.ts";
+import { doubtfulMembers, type ResourceDefinition } from "#pkg/api/index.ts";
+import { decodeJson, endOfObject, isTopLevel, type KubeObject, share } from "#pkg/apimachinery/index.ts";
 
 const SPEC = Buffer.from('"spec":{');
 /** From the start of the key to the brace of the value. */
 const KEY_LENGTH = SPEC.length - 1;
 /** Specs are filed under their first bytes: as many as tell templates apart, mostly. */
 const FILE_BYTES = 64;
-const MAX_PER_FILE = 16;
-/** Remembered at a time; the oldest go first. */
+/** Known at a time, of these in one file, and met once so far; the oldest go first. */
 const MAX_KNOWN = 256;
+const MAX_PER_FILE = 32;
+const MAX_NEW = 32;
 /** Larger ones are rare and would be most of what is remembered. */
 const MAX_BYTES = 16 * 1024;
 
 interface KnownSpec {
   readonly file: string;
   readonly bytes: Buffer;
-  /** Decoded, checked, defaulted and shared by all that have it. Made when it is met for the second time. */
-  spec: object | undefined;
+  /**
+   * Decoded, checked, defaulted and shared by all that have it. Made when it is met for the second time; null when there
+   * is something in it to report or to correct each time.
+   */
+  spec: object | null | undefined;
 }
 
 /**
@@ -28,6 +32,8 @@ export class KnownSpecs {
   readonly #definition: ResourceDefinition;
   readonly #files = new Map<string, KnownSpec[]>();
   readonly #known: KnownSpec[] = [];
+  /** Met once: specs that nobody repeats pass through here, and do not drive out those that are. */
+  readonly #new: KnownSpec[] = [];
 
   constructor(definition: ResourceDefinition) {
     this.#definition = definition;
@@ -39,7 +45,7 @@ export class KnownSpecs {
     if (at < 0) return undefined;
     const start = at + KEY_LENGTH;
     const known = this.#find(body, start);
-    if (known?.spec === undefined || !isTopLevel(body, at)) return undefined;
+    if (known === undefined || !known.spec || !isTopLevel(body, at)) return undefined;
     // A value in the place of another leaves the text as valid as it was: what is wrong with the rest shows.
     const rest = `${body.toString("utf8", 0, start)}null${body.toString("utf8", start + known.bytes.length)}`;
     try {
@@ -53,14 +59,14 @@ export class KnownSpecs {
     }
   }
 
-  /** Told of every JSON body that has turned out to be flawless. */
+  /** Told of every body that has turned out to be JSON. */
   met(body: Buffer): void {
     const at = body.indexOf(SPEC);
     if (at < 0 || !isTopLevel(body, at)) return;
     const start = at + KEY_LENGTH;
     const known = this.#find(body, start);
-    if (known !== undefined) known.spec ??= this.#prepare(known.bytes);
-    else this.#remember(body, start);
+    if (known === undefined) this.#remember(body, start);
+    else if (known.spec === undefined) this.#know(known);
   }
 
   #find(body: Buffer, start: number): KnownSpec | undefined {
@@ -80,22 +86,33 @@ export class KnownSpecs {
     const filed = this.#files.get(file);
     if (filed === undefined) this.#files.set(file, [known]);
     else filed.push(known);
-    this.#known.push(known);
-    if (filed !== undefined && filed.length > MAX_PER_FILE) this.#forget(filed[0]!);
-    else if (this.#known.length > MAX_KNOWN) this.#forget(this.#known[0]!);
+    this.#new.push(known);
+    if (this.#new.length > MAX_NEW) this.#unfile(this.#new.shift()!);
   }
 
-  #forget(known: KnownSpec): void {
-    this.#known.splice(this.#known.indexOf(known), 1);
+  #know(known: KnownSpec): void {
+    this.#new.splice(this.#new.indexOf(known), 1);
+    known.spec = this.#prepare(known.bytes);
+    const filed = this.#files.get(known.file)!;
+    const oldest = filed.length > MAX_PER_FILE ? filed.find(({ spec }) => spec !== undefined)! : this.#known[0];
+    this.#known.push(known);
+    if (this.#known.length <= MAX_KNOWN && filed.length <= MAX_PER_FILE) return;
+    this.#known.splice(this.#known.indexOf(oldest!), 1);
+    this.#unfile(oldest!);
+  }
+
+  #unfile(known: KnownSpec): void {
     const filed = this.#files.get(known.file)!;
     filed.splice(filed.indexOf(known), 1);
     if (filed.length === 0) this.#files.delete(known.file);
   }
 
-  #prepare(bytes: Buffer): object {
-    const spec = parseJson(bytes.toString("utf8")) as object;
-    const { kind } = this.#definition;
+  #prepare(bytes: Buffer): object | null {
+    const { value, duplicates } = decodeJson(bytes);
+    const spec = value as object;
+    const { kind, schema } = this.#definition;
     const object: KubeObject = { apiVersion: "", kind, metadata: {}, spec };
+    if (duplicates.length > 0 || doubtfulMembers(schema, { spec }) !== undefined) return null;
     this.#definition.applyDefaults(object);
     return share(spec);
   }
