@@ -8,8 +8,11 @@ const KEY_LENGTH = SPEC.length - 1;
 const FILE_BYTES = 64;
 /** Known at a time, of these in one file, and met once so far; the oldest go first. */
 const MAX_KNOWN = 256;
-const MAX_PER_FILE = 32;
-const MAX_NEW = 32;
+const MAX_PER_FILE = 24;
+const MAX_NEW = 8;
+/** New ones in a row after which only every one in so many is remembered: these clients do not repeat themselves. */
+const MANY_NEW = 32;
+const REMEMBERED_OF_MANY = 8;
 /** Larger ones are rare and would be most of what is remembered. */
 const MAX_BYTES = 16 * 1024;
 
@@ -34,6 +37,7 @@ export class KnownSpecs {
   readonly #known: KnownSpec[] = [];
   /** Met once: specs that nobody repeats pass through here, and do not drive out those that are. */
   readonly #new: KnownSpec[] = [];
+  #newInARow = 0;
 
   constructor(definition: ResourceDefinition) {
     this.#definition = definition;
@@ -46,6 +50,7 @@ export class KnownSpecs {
     const start = at + KEY_LENGTH;
     const known = this.#find(body, start);
     if (known === undefined || !known.spec || !isTopLevel(body, at)) return undefined;
+    this.#newInARow = 0;
     // A value in the place of another leaves the text as valid as it was: what is wrong with the rest shows.
     const rest = `${body.toString("utf8", 0, start)}null${body.toString("utf8", start + known.bytes.length)}`;
     try {
@@ -61,12 +66,18 @@ export class KnownSpecs {
 
   /** Told of every body that has turned out to be JSON. */
   met(body: Buffer): void {
+    if (!this.#looks()) return;
     const at = body.indexOf(SPEC);
     if (at < 0 || !isTopLevel(body, at)) return;
     const start = at + KEY_LENGTH;
     const known = this.#find(body, start);
     if (known === undefined) this.#remember(body, start);
     else if (known.spec === undefined) this.#know(known);
+  }
+
+  /** Is the next new spec worth a look? */
+  #looks(): boolean {
+    return ++this.#newInARow < MANY_NEW || this.#newInARow % REMEMBERED_OF_MANY === 0;
   }
 
   #find(body: Buffer, start: number): KnownSpec | undefined {
