@@ -58,6 +58,8 @@ export function kubeletConfig(flags: FlagValues<typeof nodeFlags>, nodeIP: strin
     cgroupRoot: flags["cgroup-root"] === "/" ? "" : flags["cgroup-root"],
     cpuCFSQuota: flags["cpu-cfs-quota"],
     containerRuntimeEndpoint: flags["container-runtime-endpoint"],
+    imageCredentialProviderConfig: flags["image-credential-provider-config"],
+    imageCredentialProviderBinDir: flags["image-credential-provider-bin-dir"],
     systemReserved: flags["system-reserved"],
     kubeReserved: flags["kube-reserved"],
     ...(Object.keys(evictionHard).length === 0 ? {} : { evictionHard }),

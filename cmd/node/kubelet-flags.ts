@@ -15,6 +15,18 @@ export const kubeletFlags = defineFlags({
     help: "Socket of the CRI runtime.",
     section: "Runtime",
   },
+  "image-credential-provider-config": {
+    type: "string",
+    default: "",
+    help: "CredentialProviderConfig: programs that know how to log in to registries.",
+    section: "Runtime",
+  },
+  "image-credential-provider-bin-dir": {
+    type: "string",
+    default: "",
+    help: "Directory of these programs.",
+    section: "Runtime",
+  },
   "docker-endpoint": {
     type: "string",
     default: "unix:///var/run/docker.sock",

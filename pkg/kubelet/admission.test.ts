@@ -20,6 +20,7 @@ function reason(input: Partial<AdmissionInput> & Pick<AdmissionInput, "pod">): s
     node,
     allocatable: { cpu: "2", memory: "1Gi", pods: "3" },
     config: DEFAULT_CONFIG,
+    appArmor: false,
     allocated: (p) => p,
     ...input,
   })?.reason;
@@ -39,6 +40,23 @@ const cases: [name: string, input: Parameters<typeof reason>[0], expected: strin
       pod: pod({ containers: [hostPort(80, "127.0.0.2")] }),
       others: [pod({ containers: [hostPort(80, "127.0.0.1")] })],
     },
+    undefined,
+  ],
+  [
+    "an AppArmor profile that the kernel does not know",
+    {
+      pod: pod({ containers: [container("c", { securityContext: { appArmorProfile: { type: "RuntimeDefault" } } })] }),
+    },
+    "AppArmor",
+  ],
+  [
+    "an AppArmor profile that the kernel knows",
+    { pod: pod({ containers: [], securityContext: { appArmorProfile: { type: "RuntimeDefault" } } }), appArmor: true },
+    undefined,
+  ],
+  [
+    "no AppArmor profile, said aloud",
+    { pod: pod({ containers: [], securityContext: { appArmorProfile: { type: "Unconfined" } } }) },
     undefined,
   ],
   ["too much CPU", { pod: pod({ containers: [cpu("1500m")] }), others: [pod({ containers: [cpu("1")] })] }, "OutOfcpu"],

@@ -3,7 +3,7 @@ import type { Node, NodeSelectorTerm, Pod } from "#pkg/api/types/core-v1.ts";
 import { parseQuantity } from "#pkg/apimachinery/index.ts";
 import { podSums } from "./cgroups/resources.ts";
 import type { KubeletConfig } from "./config.ts";
-import { isCriticalPod, qosClass } from "./pod/spec.ts";
+import { containersOf, isCriticalPod, qosClass } from "./pod/spec.ts";
 import type { Verdict } from "./pod/worker-deps.ts";
 
 /** Sysctls that concern nothing outside the pod. Source: the sysctl documentation. */
@@ -28,6 +28,8 @@ export interface AdmissionInput {
   readonly node: Node | undefined;
   readonly allocatable: Readonly<Record<string, string | number>>;
   readonly config: KubeletConfig;
+  /** Whether the kernel enforces AppArmor profiles. */
+  readonly appArmor: boolean;
   readonly pressure?: { readonly memory: boolean; readonly disk: boolean; readonly pid: boolean };
   /** The pod with the resources it was granted, for pods being resized. */
   readonly allocated: (pod: Pod) => Pod;
@@ -37,6 +39,7 @@ export function admitPod(input: AdmissionInput): Verdict | undefined {
   return (
     admitPressure(input) ??
     admitSysctls(input) ??
+    admitAppArmor(input) ??
     admitNodeAffinity(input) ??
     admitPorts(input) ??
     admitResources(input)
@@ -75,6 +78,20 @@ function admitSysctls({ pod, config }: AdmissionInput): Verdict | undefined {
     }
   }
   return undefined;
+}
+
+/** A profile that the kernel cannot enforce must not be taken for one that it does. */
+function admitAppArmor({ pod, appArmor }: AdmissionInput): Verdict | undefined {
+  if (appArmor) return undefined;
+  const contexts = [pod.spec, ...containersOf(pod).map(({ spec }) => spec)].map(
+    ({ securityContext }) => securityContext,
+  );
+  const wanted = contexts.some(
+    (context) => context?.appArmorProfile !== undefined && context.appArmorProfile.type !== "Unconfined",
+  );
+  return wanted
+    ? { reason: "AppArmor", message: "Cannot enforce AppArmor: AppArmor is not enabled on the host" }
+    : undefined;
 }
 
 function termMatches(term: NodeSelectorTerm, node: Node): boolean {

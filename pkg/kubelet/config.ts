@@ -60,6 +60,9 @@ export interface KubeletConfig {
   readonly crashLoopMaxSeconds: number;
   readonly nodeStatusMaxImages: number;
   readonly containerRuntimeEndpoint: string;
+  /** A CredentialProviderConfig, and where its programs lie; "" for none. */
+  readonly imageCredentialProviderConfig: string;
+  readonly imageCredentialProviderBinDir: string;
   /** Whether user namespaces may be given to pods that ask for them. */
   readonly failSwapOn: boolean;
 }
@@ -125,5 +128,7 @@ export const DEFAULT_CONFIG: KubeletConfig = Object.freeze({
   crashLoopMaxSeconds: 300,
   nodeStatusMaxImages: 50,
   containerRuntimeEndpoint: "unix:///run/containerd/containerd.sock",
+  imageCredentialProviderConfig: "",
+  imageCredentialProviderBinDir: "",
   failSwapOn: true,
 });

@@ -1,4 +1,5 @@
 /** What the kubelet does beside running pods: static pods, eviction, images, logs, leftovers. */
+import { stat } from "node:fs/promises";
 import { parseQuantity } from "#pkg/apimachinery/index.ts";
 import { sleep } from "#pkg/util/index.ts";
 import type { Runtime } from "./cri/runtime.ts";
@@ -118,6 +119,14 @@ export class Maintenance {
     return new Map(await Promise.all(usages));
   }
 
+  async #imagesApart(signal: AbortSignal): Promise<boolean> {
+    const { images } = await this.#host.runtime.imageFsInfo({ signal });
+    const mountpoint = images[0]?.mountpoint;
+    if (mountpoint === undefined) return false;
+    const [own, theirs] = await Promise.all([stat(this.#host.config.rootDirectory), stat(mountpoint)]);
+    return own.dev !== theirs.dev;
+  }
+
   async evict(): Promise<void> {
     const { manager, imageGc, stats, volumes, agent, pleg, event } = this.#parts;
     const config = this.#host.config;
@@ -149,7 +158,9 @@ export class Maintenance {
           .filter(({ state }) => state === "syncing")
           .map(({ pod }) => pod),
       usages: (signal) => this.#usages(signal),
-      freeDisk: async (signal) => {
+      freeDisk: async (of, signal) => {
+        // Where images have a file system of their own, they are not what fills the node's.
+        if (of.startsWith("nodefs.") && (await this.#imagesApart(signal))) return;
         await removeDeadContainers(runtime, manager, pleg, signal);
         await imageGc.collect(signal, true);
       },

@@ -15,6 +15,7 @@ import type { Runtime, RuntimeHandlerInfo } from "./cri/runtime.ts";
 import type { Pressure } from "./eviction/manager.ts";
 import { ImageAccess } from "./images/access.ts";
 import { ImageGc } from "./images/gc.ts";
+import { loadProviders } from "./images/providers.ts";
 import { ImagePuller } from "./images/puller.ts";
 import { LogRotation } from "./logs/rotation.ts";
 import type { KubeletMetrics } from "./metrics.ts";
@@ -106,6 +107,8 @@ async function buildObservers(host: Host, link: ManagerLink, event: WorkerDeps["
     log,
   });
   const access = new ImageAccess(join(config.rootDirectory, "image_manager"));
+  const binDir = config.imageCredentialProviderBinDir;
+  const providers = await loadProviders(config.imageCredentialProviderConfig, { commands, clock, log, binDir });
   const maxParallelPulls = config.serializeImagePulls ? 1 : config.maxParallelImagePulls;
   return {
     mounts,
@@ -129,7 +132,7 @@ async function buildObservers(host: Host, link: ManagerLink, event: WorkerDeps["
     }),
     volumes: new VolumeManager({ rootDirectory: config.rootDirectory, mounts }),
     access,
-    puller: new ImagePuller({ runtime, clock, log, maxParallelPulls, access }),
+    puller: new ImagePuller({ runtime, clock, log, maxParallelPulls, access, providers }),
     lifecycle: new Lifecycle({ runtime, clock, log }),
     status: new StatusManager({
       client,
@@ -238,6 +241,7 @@ async function buildPodManager(
         node: host.node(),
         allocatable: node.allocatable(),
         config,
+        appArmor: host.machine.appArmor,
         pressure: host.pressure(),
         allocated,
       }),

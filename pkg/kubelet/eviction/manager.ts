@@ -8,7 +8,7 @@ import { evictionMessage } from "./message.ts";
 import { rankForEviction } from "./rank.ts";
 import type { PodUsage } from "./rank.ts";
 import { conditionOf, crossed, limitOf, resourceOf } from "./signals.ts";
-import type { Observations, Threshold } from "./signals.ts";
+import type { Observations, SignalName, Threshold } from "./signals.ts";
 
 const PERIOD_MS = 10_000;
 /** What a pod gets to end when the node cannot wait. */
@@ -28,7 +28,8 @@ export interface EvictionDeps {
   readonly observe: () => Promise<Observations>;
   readonly pods: () => readonly Pod[];
   readonly usages: (signal: AbortSignal) => Promise<ReadonlyMap<string, PodUsage>>;
-  readonly freeDisk: (signal: AbortSignal) => Promise<void>;
+  /** Gives back what can be spared of what the signal speaks of. */
+  readonly freeDisk: (of: SignalName, signal: AbortSignal) => Promise<void>;
   /** Pods that break a storage limit of their own, with why. */
   readonly overLimit: (signal: AbortSignal) => Promise<ReadonlyMap<string, string>>;
   readonly evict: (pod: Pod, verdict: Verdict) => void;
@@ -102,7 +103,7 @@ export class EvictionManager {
     const { pods, usages, freeDisk, evict, maxGraceSeconds, log, observe } = this.#deps;
     let seen = observations.get(threshold.signal)!;
     if (conditionOf(threshold.signal) === "disk") {
-      await freeDisk(signal);
+      await freeDisk(threshold.signal, signal);
       const again = (await observe()).get(threshold.signal);
       if (again !== undefined) seen = again;
       if (crossed([threshold], this.#unresolved, new Map([[threshold.signal, seen]])).length === 0) return;

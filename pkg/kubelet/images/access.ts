@@ -24,7 +24,8 @@ interface ImageRecord {
 
 const digest = (text: string): string => createHash("sha256").update(text).digest("hex");
 const fingerprint = ({ auth }: Credential): string => digest(JSON.stringify(auth));
-const nameOf = ({ secret }: Credential): string => `${secret.namespace}/${secret.name}/${secret.uid}`;
+const nameOf = ({ secret }: Credential): string | undefined =>
+  secret === undefined ? undefined : `${secret.namespace}/${secret.name}/${secret.uid}`;
 
 async function readJson<T>(path: string): Promise<T | undefined> {
   try {
@@ -62,7 +63,7 @@ export class ImageAccess {
     if (origin.public === true) return true;
     return credentials.some(
       (credential) =>
-        origin.credentials.includes(fingerprint(credential)) || origin.secrets.includes(nameOf(credential)),
+        origin.credentials.includes(fingerprint(credential)) || origin.secrets.includes(nameOf(credential) ?? ""),
     );
   }
 
@@ -84,16 +85,17 @@ export class ImageAccess {
   async #record(image: string, id: string, credential: Credential | undefined): Promise<void> {
     const path = this.#recordOf(id);
     const record = await readJson<ImageRecord>(path);
-    if (record === undefined && credential === undefined) return; // for everybody, as what was never recorded
+    const secret = credential === undefined ? undefined : nameOf(credential);
+    if (record === undefined && secret === undefined) return; // for everybody, as what was never recorded
     const repository = fullRepositoryOf(image);
     const { credentials = [], secrets = [], ...rest } = record?.origins[repository] ?? {};
     const origin: Origin =
-      credential === undefined
+      credential === undefined || secret === undefined
         ? { public: true, credentials, secrets }
         : {
             ...rest,
             credentials: [...new Set([...credentials, fingerprint(credential)])],
-            secrets: [...new Set([...secrets, nameOf(credential)])],
+            secrets: [...new Set([...secrets, secret])],
           };
     await this.#write(path, { image: id, origins: { ...record?.origins, [repository]: origin } });
   }

@@ -51,10 +51,18 @@ function hostMatches(pattern: string, host: string): boolean {
   );
 }
 
-/** A way into a registry, and the Secret that opened it. */
+/** Whether an entry such as "*.example.com:5000/team" speaks of the image. */
+export function imageMatches(entry: string, image: string): boolean {
+  const target = split(entry);
+  const host = registryOf(image);
+  const path = image.startsWith(`${host}/`) ? image.slice(host.length) : `/${image}`;
+  return hostMatches(target.host, host) && path.startsWith(target.path);
+}
+
+/** A way into a registry, and the Secret that it came from; without one it is the node's own, for all pods. */
 export interface Credential {
   readonly auth: AuthConfig;
-  readonly secret: { readonly namespace: string; readonly name: string; readonly uid: string };
+  readonly secret?: { readonly namespace: string; readonly name: string; readonly uid: string };
 }
 
 /**
@@ -66,8 +74,6 @@ export function credentialsFor(
   secrets: readonly Secret[],
   onBad: (secret: Secret, error: unknown) => void,
 ): Credential[] {
-  const host = registryOf(image);
-  const path = image.startsWith(`${host}/`) ? image.slice(host.length) : `/${image}`;
   const found: (Credential & { path: string })[] = [];
 
   for (const secret of secrets) {
@@ -75,7 +81,7 @@ export function credentialsFor(
     try {
       for (const [name, entry] of Object.entries(entriesOf(secret))) {
         const target = split(name);
-        if (!hostMatches(target.host, host) || !path.startsWith(target.path)) continue;
+        if (!imageMatches(name, image)) continue;
         const [user, ...rest] =
           entry.auth === undefined ? [] : Buffer.from(entry.auth, "base64").toString("utf8").split(":");
         found.push({

@@ -8,6 +8,7 @@ import { BackoffTable } from "../pod/backoff.ts";
 import type { ImageAccess } from "./access.ts";
 import { credentialsFor } from "./credentials.ts";
 import type { Credential } from "./credentials.ts";
+import type { CredentialProviders } from "./providers.ts";
 import { isImageReference, referenceProblem, withDefaultTag } from "./reference.ts";
 
 /** An image that cannot be had; `reason` is what the container's waiting state shows. */
@@ -46,17 +47,27 @@ export class ImagePuller {
   readonly #failures = new Map<string, { readonly at: number; readonly why: string }>();
   readonly #maxParallel: number;
   readonly #access: ImageAccess;
+  readonly #providers: Pick<CredentialProviders, "credentialsFor">;
   readonly #waiting: (() => void)[] = [];
   #active = 0;
   /** When each image was last used here, by the monotonic clock, for image garbage collection. */
   readonly lastUsed = new Map<string, number>();
 
-  constructor(deps: { runtime: Runtime; clock: Clock; log: Logger; maxParallelPulls: number; access: ImageAccess }) {
+  constructor(deps: {
+    runtime: Runtime;
+    clock: Clock;
+    log: Logger;
+    maxParallelPulls: number;
+    access: ImageAccess;
+    /** What the node itself knows of registries. */
+    providers: Pick<CredentialProviders, "credentialsFor">;
+  }) {
     this.#runtime = deps.runtime;
     this.#clock = deps.clock;
     this.#log = deps.log;
     this.#maxParallel = deps.maxParallelPulls;
     this.#access = deps.access;
+    this.#providers = deps.providers;
   }
 
   /** The image as the runtime knows it, pulled first when the policy says so. Rejects with ImageError. */
@@ -71,7 +82,7 @@ export class ImagePuller {
     }
     const name = withDefaultTag(written);
     const spec: ImageSpec = { image: name, userSpecifiedImage: written, runtimeHandler: request.runtimeHandler };
-    const credentials = this.#credentials(request, spec);
+    const credentials = await this.#credentials(request, spec);
     const present = await this.#inspect(spec, written, request);
     const policy = container.imagePullPolicy ?? (name.endsWith(":latest") ? "Always" : "IfNotPresent");
     const accessible = present !== undefined && (await this.#access.allows(name, present, credentials));
@@ -150,10 +161,12 @@ export class ImagePuller {
     }
   }
 
-  #credentials({ secrets }: PullRequest, { image }: ImageSpec): Credential[] {
-    return credentialsFor(image, secrets, ({ metadata: { name, namespace } }, err) =>
+  /** The pod's own come first. */
+  async #credentials({ secrets, signal }: PullRequest, { image }: ImageSpec): Promise<Credential[]> {
+    const own = credentialsFor(image, secrets, ({ metadata: { name, namespace } }, err) =>
       this.#log.warn({ err, secret: name, namespace }, "A pull secret could not be read"),
     );
+    return [...own, ...(await this.#providers.credentialsFor(image, signal))];
   }
 
   /** Pulls with the first credential that opens the registry, or with none where the pod has none. */

@@ -17,6 +17,8 @@ export interface MachineFacts {
   /** Go's name: amd64, arm64. */
   readonly architecture: string;
   readonly pidMax: number;
+  /** Whether the kernel enforces AppArmor profiles. */
+  readonly appArmor: boolean;
 }
 
 async function readOptional(path: string): Promise<string> {
@@ -73,6 +75,7 @@ export async function readMachine(hostname: string): Promise<MachineFacts> {
     kernelVersion: release(),
     osImage: /^PRETTY_NAME="?([^"\n]*)"?$/m.exec(osRelease)?.[1] ?? "Linux",
     architecture: goArchitecture(arch()),
+    appArmor: (await readOptional("/sys/module/apparmor/parameters/enabled")).startsWith("Y"),
     pidMax: Number(await readOptional("/proc/sys/kernel/pid_max")) || 32_768,
   };
 }

@@ -15,6 +15,7 @@ const machine: MachineFacts = {
   machineID: "m",
   systemUUID: "s",
   bootID: "b",
+  appArmor: false,
   kernelVersion: "6.1",
   osImage: "Debian",
   architecture: "amd64",
