@@ -57,6 +57,9 @@ oom_score = 0
 `;
 }
 
+/** Says that this layout's containerd was the first to need shared network namespaces. */
+export const netnsMarker = (layout: Layout): string => join(layout.runDir, "netns-shared");
+
 /** Starts a containerd of our own (idempotent) and answers its socket once CRI is up. */
 export async function startContainerd(
   layout: Layout,
@@ -64,10 +67,10 @@ export async function startContainerd(
   options: ContainerdOptions = {},
 ): Promise<string> {
   const socket = join(layout.runDir, "containerd.sock");
-  await shareNetns();
   mkdirSync(layout.containerdDir, { recursive: true, mode: 0o711 });
   mkdirSync(layout.cniConfDir, { recursive: true });
   mkdirSync(layout.runDir, { recursive: true });
+  await shareNetns(netnsMarker(layout));
   const certs = join(layout.containerdDir, "certs.d");
   for (const host of options.mirror === undefined ? [] : MIRRORED) {
     mkdirSync(join(certs, host), { recursive: true });

@@ -2,10 +2,11 @@ import { rmSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { resetNode } from "./cluster.ts";
 import { recall } from "./choices.ts";
-import { startContainerd } from "./containerd.ts";
+import { netnsMarker, startContainerd } from "./containerd.ts";
 import { Daemons } from "./daemons.ts";
 import { DEFAULT_DATA_DIR, layoutOf } from "./layout.ts";
 import { MoreNodes } from "./more-nodes.ts";
+import { unshareNetns } from "./netns.ts";
 
 const { values } = parseArgs({
   options: {
@@ -48,6 +49,7 @@ await stop("containerd");
 await stop("registry");
 if (values.purge) {
   if (choices?.network !== undefined) await more.removeNetwork();
+  await unshareNetns(netnsMarker(layout));
   const own = [
     layout.confDir,
     layout.kubeletDir,

@@ -1,5 +1,5 @@
 /** Takes back everything the kubelet made on a machine. Repeating it is harmless. */
-import { readFile, rm } from "node:fs/promises";
+import { readdir, readFile, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock, CommandRunner, Logger } from "#pkg/util/index.ts";
 import { CgroupManager, parseHierarchies } from "./cgroups/manager.ts";
@@ -8,6 +8,19 @@ import type { KubeletConfig } from "./config.ts";
 import type { Runtime } from "./cri/runtime.ts";
 import { HostMounts } from "./mounts.ts";
 import { MEMORY_VOLUMES } from "./volumes/manager.ts";
+
+/** What the kubelet and its runtimes keep below rootDirectory, but for certificates. */
+const OWN_DIRECTORIES = ["pods", MEMORY_VOLUMES, "plugins", "plugins_registry", "image_manager", "docker"];
+
+/** A directory that is a file system of its own stays, without what was in it. */
+async function removeDirectory(path: string): Promise<void> {
+  try {
+    for (const name of await readdir(path)) await rm(join(path, name), { recursive: true, force: true });
+    await rmdir(path);
+  } catch (error) {
+    if (!["ENOENT", "EBUSY"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error;
+  }
+}
 
 export interface ResetDeps {
   readonly runtime: Runtime;
@@ -41,10 +54,8 @@ export async function resetNode(deps: ResetDeps, signal: AbortSignal): Promise<v
   }
   const left = (await mounts.below(config.rootDirectory)).filter((point) => point !== config.rootDirectory);
   if (left.length > 0) throw new Error(`these mounts could not be removed: ${left.join(", ")}`);
-  for (const name of ["pods", MEMORY_VOLUMES, "plugins", "plugins_registry"])
-    await rm(join(config.rootDirectory, name), { recursive: true, force: true });
-  await rm(config.podLogsDir, { recursive: true, force: true });
-  await rm(config.containerLogsDir, { recursive: true, force: true });
+  for (const name of OWN_DIRECTORIES) await rm(join(config.rootDirectory, name), { recursive: true, force: true });
+  for (const directory of [config.podLogsDir, config.containerLogsDir]) await removeDirectory(directory);
   const cgroups = new CgroupManager({
     hierarchies: parseHierarchies(await readFile("/proc/self/mountinfo", "utf8")),
     driver: config.cgroupDriver,
