@@ -63,6 +63,11 @@ export class ReferencedObjects {
     this.#followers.clear();
   }
 
+  /** The object, if it is here already. */
+  peek({ kind, namespace, name }: Reference): ConfigMap | Secret | undefined {
+    return this.#followers.get(`${kind}/${namespace}/${name}`)?.current as ConfigMap | Secret | undefined;
+  }
+
   async configMap(namespace: string, name: string, signal?: AbortSignal): Promise<ConfigMap | undefined> {
     return (await this.#get({ kind: "configmaps", namespace, name }, signal)) as ConfigMap | undefined;
   }

@@ -44,11 +44,6 @@ const MERGED_LISTS = new Set<string>(["hostIPs", "podIPs"]);
 const RETRY_MS = 1000;
 const MAX_RETRY_MS = 30_000;
 
-/** Drops undefined members, as JSON would: two statuses are equal when their wire forms are. */
-function wire<T>(value: T): T {
-  return JSON.parse(JSON.stringify(value)) as T;
-}
-
 /** Keeps the times of what has not changed since it was last wanted, whether or not the API has it yet. Pure. */
 export function withTimesOf(before: PodStatus | undefined, next: PodStatus): PodStatus {
   if (before === undefined) return next;
@@ -66,9 +61,8 @@ export function withTimesOf(before: PodStatus | undefined, next: PodStatus): Pod
 }
 
 /** The strategic merge patch from one status to the next, or undefined when nothing changes. Pure. */
-export function statusPatch(current: PodStatus | undefined, next: PodStatus): Record<string, unknown> | undefined {
+export function statusPatch(current: PodStatus | undefined, after: PodStatus): Record<string, unknown> | undefined {
   const before: PodStatus = current ?? {};
-  const after = wire(next);
   const patch: Record<string, unknown> = {};
   for (const field of OWNED_FIELDS) {
     if (deepEqual(before[field], after[field])) continue;
@@ -94,11 +88,11 @@ export function statusPatch(current: PodStatus | undefined, next: PodStatus): Re
 }
 
 function comparable({ lastProbeTime: _probe, ...condition }: PodCondition): unknown {
-  return wire({
+  return {
     ...condition,
     reason: condition.reason === "" ? undefined : condition.reason,
     message: condition.message === "" ? undefined : condition.message,
-  });
+  };
 }
 
 interface Entry {

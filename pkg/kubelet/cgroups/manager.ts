@@ -41,6 +41,8 @@ const CONTROLLERS_V1 = [
 const CONTROLLERS_V2 = ["cpu", "cpuset", "memory", "pids", "io", "hugetlb"];
 const QOS_LEVELS = [["kubepods"], ["kubepods", "burstable"], ["kubepods", "besteffort"]];
 const CFS_PERIOD_US = 100_000;
+/** Version 1 shows a memory limit of -1 as the largest number of whole pages. */
+const UNLIMITED_BYTES = 2 ** 62;
 
 /** Reads from mountinfo where each controller lives. Pure. A hybrid machine counts as version 1. */
 export function parseHierarchies(mountinfo: string): CgroupHierarchies {
@@ -192,7 +194,7 @@ export class CgroupManager {
 
   /** Creates or updates the pod's cgroup; resolves to its name for the runtime. */
   async ensurePod(pod: Pod): Promise<string> {
-    if (this.#perQos) await this.#apply(this.#podNames(pod), this.podLimits(pod));
+    if (this.#perQos) await this.#apply(this.#podNames(pod), this.podLimits(pod), "limited");
     return this.podParent(pod);
   }
 
@@ -268,24 +270,29 @@ export class CgroupManager {
     return this.#hierarchies.mounts.get(this.version === 2 ? "" : controller);
   }
 
-  async #apply(names: readonly string[], limits: CgroupLimits): Promise<void> {
+  /** Of version 1, "limited" leaves hierarchies without a limit to the runtime, which makes what it misses. */
+  async #apply(names: readonly string[], limits: CgroupLimits, where: "all" | "limited" = "all"): Promise<void> {
     const path = this.path(names);
     if (this.#driver === "systemd") {
       await this.#applySystemd(path, limits);
       return;
     }
-    await Promise.all([...new Set(this.#hierarchies.mounts.values())].map((mount) => this.#create(mount, path)));
-    for (const { controller, file, value } of limitWrites(this.version, limits)) {
-      const mount = this.#mount(controller);
-      if (mount !== undefined) await this.#write(join(mount, path, file), value);
-    }
+    const writes = Map.groupBy(limitWrites(this.version, limits), ({ controller }) => this.#mount(controller));
+    const mounts = where === "limited" && this.version === 1 ? writes.keys() : this.#hierarchies.mounts.values();
+    await Promise.all(
+      [...new Set(mounts)].map(async (mount) => {
+        if (mount === undefined) return;
+        await this.#create(mount, path);
+        for (const { file, value } of writes.get(mount) ?? []) await this.#write(join(mount, path, file), value);
+      }),
+    );
   }
 
   /** Limits may be refused (usage already above a new memory limit, a controller not delegated): said, not fatal. */
   async #write(file: string, value: string): Promise<void> {
     try {
       const current = (await readFile(file, "utf8")).trim();
-      if (current !== value) await writeFile(file, value);
+      if (current !== value && !(value === "-1" && Number(current) >= UNLIMITED_BYTES)) await writeFile(file, value);
     } catch (err) {
       this.#log.warn({ err, file, value }, "Writing a cgroup limit failed");
     }

@@ -6,9 +6,12 @@
 import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { growingLru } from "#pkg/util/index.ts";
 import type { Image } from "../cri/runtime.ts";
 import type { Credential } from "./credentials.ts";
 import { fullRepositoryOf } from "./reference.ts";
+
+const KNOWN_FILES = 1024;
 
 /** How one repository's copy of an image came here. */
 interface Origin {
@@ -39,6 +42,10 @@ async function readJson<T>(path: string): Promise<T | undefined> {
 export class ImageAccess {
   readonly #pulled: string;
   readonly #pulling: string;
+  /** What the files say, by path: nobody else writes them while we run. */
+  readonly #known = growingLru<string, { readonly value: object | undefined }>(KNOWN_FILES);
+  /** Counts changes of files: what was read before one may be old. */
+  #changes = 0;
   /** Records are read, changed and written one at a time. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -53,8 +60,8 @@ export class ImageAccess {
     { id, repoTags, repoDigests }: Pick<Image, "id" | "repoTags" | "repoDigests">,
     credentials: readonly Credential[],
   ): Promise<boolean> {
-    const record = await readJson<ImageRecord>(this.#recordOf(id));
-    if (record === undefined) return (await readJson(this.#announcementOf(image))) === undefined;
+    const record = await this.#read<ImageRecord>(this.#recordOf(id));
+    if (record === undefined) return (await this.#read(this.#announcementOf(image))) === undefined;
     const repository = fullRepositoryOf(image);
     const origin = record.origins[repository];
     // The same image from elsewhere is for everybody; its bare id is nobody's way around a registry.
@@ -79,12 +86,12 @@ export class ImageAccess {
       this.#turn = recorded.catch(() => undefined); // who asked is told; the next one has its turn all the same
       await recorded;
     }
-    await rm(this.#announcementOf(image), { force: true });
+    await this.#remove(this.#announcementOf(image));
   }
 
   async #record(image: string, id: string, credential: Credential | undefined): Promise<void> {
     const path = this.#recordOf(id);
-    const record = await readJson<ImageRecord>(path);
+    const record = await this.#read<ImageRecord>(path);
     const secret = credential === undefined ? undefined : nameOf(credential);
     if (record === undefined && secret === undefined) return; // for everybody, as what was never recorded
     const repository = fullRepositoryOf(image);
@@ -110,7 +117,7 @@ export class ImageAccess {
       if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
       throw error;
     }
-    for (const name of names) if (!kept.has(name)) await rm(join(this.#pulled, name), { force: true });
+    for (const name of names) if (!kept.has(name)) await this.#remove(join(this.#pulled, name));
   }
 
   #recordOf(id: string): string {
@@ -120,9 +127,26 @@ export class ImageAccess {
     return join(this.#pulling, digest(image));
   }
 
+  async #read<T extends object>(path: string): Promise<T | undefined> {
+    const known = this.#known.get(path);
+    if (known !== undefined) return known.value as T | undefined;
+    const changes = this.#changes;
+    const value = await readJson<T>(path);
+    if (changes === this.#changes) this.#known.set(path, { value });
+    return value;
+  }
+
+  async #remove(path: string): Promise<void> {
+    await rm(path, { force: true });
+    this.#changes++;
+    this.#known.set(path, { value: undefined });
+  }
+
   async #write(path: string, value: object): Promise<void> {
     await mkdir(join(path, ".."), { recursive: true, mode: 0o700 });
     await writeFile(`${path}.new`, JSON.stringify(value), { mode: 0o600 });
     await rename(`${path}.new`, path);
+    this.#changes++;
+    this.#known.set(path, { value });
   }
 }

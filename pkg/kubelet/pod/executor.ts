@@ -10,6 +10,7 @@ import { StartError } from "./starter.ts";
 import type { StartContext } from "./starter.ts";
 import { earliest, messageOf } from "./subject.ts";
 import type { PodSubject } from "./subject.ts";
+import { volumesExpected } from "../volumes/expected.ts";
 import type { VolumesReady } from "../volumes/manager.ts";
 
 /** After a failed pull the next look says ImagePullBackOff, as upstream's next sync does. */
@@ -33,6 +34,12 @@ export class StepExecutor {
   /** False as long as containers could not be given their volumes. */
   get volumesReady(): boolean {
     return this.#volumes !== undefined;
+  }
+
+  /** True when the sandbox need not wait for the volumes. */
+  get volumesExpected(): boolean {
+    const { pod, deps } = this.#subject;
+    return volumesExpected(pod, (reference) => deps.objects.peek(reference));
   }
 
   /** Sets volumes up where that is due; resolves to when it is due again. */

@@ -17,11 +17,22 @@ import { Stopping } from "./stopping.ts";
 import { earliest, PodSubject } from "./subject.ts";
 import type { Verdict, WorkerDeps } from "./worker-deps.ts";
 
+/** Upstream's kubelet sees a sandbox with its next list: after up to a second. */
+const SANDBOX_ALONE_MS = 1000;
+
 type State =
   | { readonly name: "syncing" }
   | { readonly name: "terminating"; readonly stopping: Stopping }
   | { readonly name: "terminated"; readonly retirement: Retirement }
   | { readonly name: "finished" };
+
+/** What one round of steps has led to. */
+interface Pass {
+  readonly observed: ObservedPod;
+  readonly recheckAt?: number | undefined;
+  /** Are there more steps, or has the pod come to its end? */
+  readonly outcome: "more" | "done" | "ended";
+}
 
 export class PodWorker {
   readonly uid: string;
@@ -36,6 +47,8 @@ export class PodWorker {
   /** Monotonic time at which a pod was first seen that has not begun to run. */
   #startingSince: number | undefined;
   #resume: (() => void) | undefined;
+  /** Cancels telling the status later on. */
+  #unpublished: (() => void) | undefined;
   #syncAbort = new AbortController();
 
   constructor(deps: WorkerDeps, pod: Pod, onFinished: (worker: PodWorker) => void) {
@@ -107,6 +120,14 @@ export class PodWorker {
   }
 
   async run(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#run(signal);
+    } finally {
+      this.#unpublished?.();
+    }
+  }
+
+  async #run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       this.#wanted = false;
       let recheckAt: number | undefined;
@@ -155,7 +176,16 @@ export class PodWorker {
     }
   }
 
+  /** Containers that start at once are told of together with their sandbox; others do not keep it a secret. */
+  #publishSoon(): void {
+    this.#unpublished ??= this.#deps.clock.schedule(SANDBOX_ALONE_MS, () =>
+      this.#publish(this.#deps.pleg.get(this.uid)),
+    );
+  }
+
   #publish(observed: ObservedPod): PodStatus {
+    this.#unpublished?.();
+    this.#unpublished = undefined;
     const status = publishStatus(this.#subject, {
       observed,
       verdict: this.#verdict,
@@ -201,31 +231,47 @@ export class PodWorker {
 
   /** Plans and executes until nothing is left to do for now; resolves to when to look again. */
   async #converge(first: ObservedPod, signal: AbortSignal): Promise<number | undefined> {
+    const executor = this.#executor;
+    const { generation } = this.pod.metadata;
+    // Where nothing of the pod is there yet, its sandbox is made while its volumes are.
+    const together = first.sandboxes.length === 0 && executor.volumesExpected;
+    const [volumes, begun] = await Promise.allSettled([
+      executor.ensureVolumes(first, signal),
+      together ? this.#advance(first, signal) : undefined,
+    ]);
+    for (const result of [volumes, begun]) if (result.status === "rejected") throw result.reason;
+    let recheckAt = volumes.status === "fulfilled" ? volumes.value : undefined;
+    if (!executor.volumesReady) return earliest(recheckAt, this.#subject.retryAt());
+    let pass = (begun.status === "fulfilled" ? begun.value : undefined) ?? { observed: first, outcome: "more" };
+    recheckAt = earliest(recheckAt, pass.recheckAt);
+    // A spec that changes meanwhile is for the next pass: it is told as observed before a long step begins for it.
+    while (pass.outcome === "more" && this.pod.metadata.generation === generation) {
+      pass = await this.#advance(pass.observed, signal);
+      recheckAt = earliest(recheckAt, pass.recheckAt);
+    }
+    if (pass.outcome === "ended") {
+      this.#wanted = true;
+      return undefined;
+    }
+    await executor.removeOldContainers(pass.observed, signal);
+    return recheckAt;
+  }
+
+  /** Takes the steps that are due now. */
+  async #advance(before: ObservedPod, signal: AbortSignal): Promise<Pass> {
     const { probes, resources } = this.#deps;
     const executor = this.#executor;
-    let observed = first;
-    let recheckAt = await executor.ensureVolumes(observed, signal);
-    if (!executor.volumesReady) return earliest(recheckAt, this.#subject.retryAt());
-    const { generation } = this.pod.metadata;
-    // A spec that changes meanwhile is for the next pass: it is told as observed before a long step begins for it.
-    while (this.pod.metadata.generation === generation) {
-      const restart = await resources.actuate(this.pod, observed, signal);
-      const plan = planPod(executor.planInput(observed, restart));
-      executor.noteBackoff(plan.backingOff);
-      const done = await executor.execute(plan.steps, observed, signal);
-      const { retryAt } = done;
-      observed = done.observed;
-      recheckAt = earliest(earliest(recheckAt, plan.recheckAt), retryAt);
-      probes.update(this.pod, observed, this.#subject.podIP(observed));
-      if (isTerminal(this.#publish(observed).phase)) {
-        this.#wanted = true;
-        return undefined;
-      }
-      if (retryAt === undefined && plan.backingOff.length === 0) this.#subject.wentWell();
-      if (plan.steps.length === 0 || retryAt !== undefined) break;
-    }
-    await executor.removeOldContainers(observed, signal);
-    return recheckAt;
+    const restart = await resources.actuate(this.pod, before, signal);
+    const plan = planPod(executor.planInput(before, restart));
+    executor.noteBackoff(plan.backingOff);
+    const { observed, retryAt } = await executor.execute(plan.steps, before, signal);
+    probes.update(this.pod, observed, this.#subject.podIP(observed));
+    const recheckAt = earliest(plan.recheckAt, retryAt);
+    const sandboxAlone = plan.steps.length > 0 && plan.steps.every(({ type }) => type === "CreateSandbox");
+    if (sandboxAlone && retryAt === undefined) this.#publishSoon();
+    else if (isTerminal(this.#publish(observed).phase)) return { observed, recheckAt, outcome: "ended" };
+    if (retryAt === undefined && plan.backingOff.length === 0) this.#subject.wentWell();
+    return { observed, recheckAt, outcome: plan.steps.length > 0 && retryAt === undefined ? "more" : "done" };
   }
 
   /** Set when the pod must end; the grace it has. */

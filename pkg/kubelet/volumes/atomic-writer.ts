@@ -5,6 +5,7 @@
 import {
   chmod,
   chown,
+  lstat,
   mkdir,
   readdir,
   readFile,
@@ -113,23 +114,28 @@ export async function writeAtomically(
     await writeFile(full, file.data);
     await own(full, file.mode, file.uid);
   }
-  await rm(join(root, TEMP_LINK), { force: true });
-  await symlink(newName, join(root, TEMP_LINK));
+  await linkTo(newName, join(root, TEMP_LINK));
   await rename(join(root, TEMP_LINK), join(root, DATA_LINK));
   await linkNames(root, files);
   if (oldName !== undefined) await rm(join(root, oldName), { recursive: true, force: true });
   return true;
 }
 
+/** Makes a link, in place of whatever else has its name. */
+async function linkTo(target: string, path: string): Promise<void> {
+  try {
+    await symlink(target, path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    if ((await lstat(path)).isSymbolicLink() && (await readlink(path)) === target) return;
+    await rm(path, { force: true });
+    await symlink(target, path);
+  }
+}
+
 async function linkNames(root: string, payload: Payload): Promise<void> {
   const names = new Set([...payload.keys()].map((path) => path.split("/")[0]!));
-  for (const name of names) {
-    const target = `${DATA_LINK}/${name}`;
-    const current = await isNotFound(readlink(join(root, name)));
-    if (current === target) continue;
-    await rm(join(root, name), { force: true });
-    await symlink(target, join(root, name));
-  }
+  for (const name of names) await linkTo(`${DATA_LINK}/${name}`, join(root, name));
   for (const entry of await readdir(root, { withFileTypes: true })) {
     if (entry.isSymbolicLink() && !entry.name.startsWith("..") && !names.has(entry.name))
       await unlink(join(root, entry.name));
