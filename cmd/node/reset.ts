@@ -17,7 +17,7 @@ export async function reset(
 ): Promise<void> {
   const runner = new SpawnRunner();
   const clock = new RealClock();
-  const runtime = createRuntime(flags, { commands: runner, clock, log });
+  const runtime = await createRuntime(flags, { commands: runner, clock, log });
   await resetNode({ runtime, config, clock, commands: runner, log }, signal);
   await cleanupModes({ runner, clock, log }, signal);
   await removePodNetwork(

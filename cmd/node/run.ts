@@ -25,7 +25,7 @@ async function runNode(flags: Flags, log: Logger, signal: AbortSignal): Promise<
   if (nodeIP === "") throw new UsageError("this machine has no address besides loopback; give --node-ip");
   const kubeletApi = await connectNode({ flags, nodeName, clock, random, log }, signal);
   const proxyApi = await connectProxy(flags, kubeletApi, clock);
-  const runtime = createRuntime(flags, { commands: runner, clock, log });
+  const runtime = await createRuntime(flags, { commands: runner, clock, log });
   const kubelet = createKubelet({
     client: kubeletApi.client,
     runtime,

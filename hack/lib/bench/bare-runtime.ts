@@ -1,7 +1,11 @@
 /** Pods made by nothing but the runtime's own calls: what no kubelet can be faster than. */
-import { mkdirSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ContainerConfig, Runtime, SandboxConfig } from "#pkg/kubelet/index.ts";
+
+const BEST_EFFORT = { cpuShares: 2, oomScoreAdj: 1000 };
+const MASKED = ["asound", "acpi", "kcore", "keys", "latency_stats", "timer_list", "timer_stats", "sched_debug", "scsi"];
+const READ_ONLY = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
 
 function sandboxOf(name: string, directory: string, cgroupParent: string): SandboxConfig {
   return {
@@ -9,9 +13,9 @@ function sandboxOf(name: string, directory: string, cgroupParent: string): Sandb
     metadata: { name, uid: "", namespace: "bare", attempt: 0 },
     hostname: name,
     logDirectory: join(directory, name),
-    dns: { servers: ["10.96.0.10"], searches: [], options: [] },
+    dns: { servers: ["10.96.0.10"], searches: ["default.svc.cluster.local"], options: ["ndots:5"] },
     portMappings: [],
-    labels: {},
+    labels: { "io.kubernetes.pod.name": name, "io.kubernetes.pod.namespace": "bare" },
     annotations: {},
     cgroupParent,
     sysctls: {},
@@ -23,7 +27,14 @@ function sandboxOf(name: string, directory: string, cgroupParent: string): Sandb
   };
 }
 
-function containerOf(image: string): ContainerConfig {
+/** A container as a kubelet asks for it: with the files that every pod has, made here before the clock runs. */
+function containerOf(image: string, directory: string): ContainerConfig {
+  const file = (containerPath: string, readonly = false) => {
+    const hostPath = join(directory, containerPath.replaceAll("/", "_"));
+    if (readonly) mkdirSync(hostPath, { recursive: true });
+    else writeFileSync(hostPath, "");
+    return { containerPath, hostPath, readonly, propagation: "Private" as const };
+  };
   return {
     metadata: { name: "c", attempt: 0 },
     image: { image },
@@ -31,15 +42,19 @@ function containerOf(image: string): ContainerConfig {
     args: [],
     workingDir: "",
     envs: [],
-    mounts: [],
+    mounts: [
+      file("/etc/hosts"),
+      file("/dev/termination-log"),
+      file("/var/run/secrets/kubernetes.io/serviceaccount", true),
+    ],
     devices: [],
-    labels: {},
+    labels: { "io.kubernetes.container.name": "c" },
     annotations: {},
     logPath: "c.log",
     stdin: false,
     stdinOnce: false,
     tty: false,
-    resources: {},
+    resources: BEST_EFFORT,
     securityContext: {
       capabilities: { add: [], drop: [] },
       privileged: false,
@@ -47,8 +62,8 @@ function containerOf(image: string): ContainerConfig {
       readonlyRootfs: false,
       supplementalGroups: [],
       noNewPrivs: false,
-      maskedPaths: [],
-      readonlyPaths: [],
+      maskedPaths: MASKED.map((name) => `/proc/${name}`),
+      readonlyPaths: READ_ONLY.map((name) => `/proc/${name}`),
     },
   };
 }
@@ -64,12 +79,14 @@ export async function startBarePods(
   options: { count: number; prefix: string; image: string; directory: string; cgroupParent: string },
 ): Promise<BarePods> {
   const { count, prefix, image, directory, cgroupParent } = options;
-  const container = containerOf(image);
+  const wanted = Array.from({ length: count }, (_, index) => {
+    const sandbox = sandboxOf(`${prefix}-${index}`, directory, cgroupParent);
+    mkdirSync(sandbox.logDirectory, { recursive: true });
+    return { sandbox, container: containerOf(image, sandbox.logDirectory) };
+  });
   const begun = performance.now();
   const ids = await Promise.all(
-    Array.from({ length: count }, async (_, index) => {
-      const sandbox = sandboxOf(`${prefix}-${index}`, directory, cgroupParent);
-      mkdirSync(sandbox.logDirectory, { recursive: true });
+    wanted.map(async ({ sandbox, container }) => {
       const id = await runtime.runSandbox(sandbox, "");
       await runtime.startContainer(await runtime.createContainer(id, container, sandbox));
       return id;
@@ -79,10 +96,12 @@ export async function startBarePods(
   return {
     seconds,
     async remove() {
-      for (const id of ids) {
-        await runtime.stopSandbox(id);
-        await runtime.removeSandbox(id);
-      }
+      await Promise.all(
+        ids.map(async (id) => {
+          await runtime.stopSandbox(id);
+          await runtime.removeSandbox(id);
+        }),
+      );
     },
   };
 }

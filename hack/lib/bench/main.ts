@@ -10,15 +10,16 @@ import { measureFanOut, measureLists } from "./reads.ts";
 import { schedulingPhases } from "./scheduling.ts";
 import { type BenchServer, startServer } from "./server.ts";
 
-const HELP = `Usage: hack/bench [--n 2000] [--concurrency 16] [--pods 5000] [--watchers 100] [--nodes 1000] [--definitions 200] [--only api,master,node,definitions]
+const HELP = `Usage: hack/bench [--n 2000] [--concurrency 16] [--pods 5000] [--watchers 100] [--nodes 1000] [--definitions 200] [--runs 5] [--only api,master,node,definitions]
        hack/bench scheduler [nodes] [pods]
        hack/bench network [services]
 
 Measures kubits-master on an empty SQLite store: operations per second and the server's CPU time per operation, lists,
 watch fan-out at rising rates (api); start-up, memory, idle CPU, and pods from created to bound (master). The last column
 is what a bare node:http2 server does on the same machine in the same run: only ratios within one run mean something.
-With --only node (as root), kubits-node on a containerd: pods from created to Ready beside the runtime's own calls, and its
-memory and CPU with 100 pods.
+With --only node (as root), kubits-node on a containerd: pods from created to Ready beside a bare loop that makes the same
+pods by the runtime's calls alone, medians of --runs; what of one pod's start is not spent in the runtime; memory and CPU
+with 100 pods.
 With --only definitions, what many custom resource definitions cost, and one with a schema of a megabyte.
 The second form measures the scheduling cycle alone; the third what a change and a packet cost with many services, per mode
 of the service proxy, and how many queries cluster DNS answers.
@@ -32,6 +33,7 @@ const { values } = parseArgs({
     nodes: { type: "string", default: "1000" },
     definitions: { type: "string", default: "200" },
     only: { type: "string", default: "api,master" },
+    runs: { type: "string", default: "5" },
     help: { type: "boolean", default: false },
   },
 });
@@ -218,4 +220,4 @@ const parts = values.only.split(",");
 if (parts.includes("api")) await measureApi();
 if (parts.includes("master")) await measureMaster();
 if (parts.includes("definitions")) await measureDefinitions(Number(values.definitions));
-if (parts.includes("node")) await measureNode();
+if (parts.includes("node")) await measureNode(Number(values.runs));

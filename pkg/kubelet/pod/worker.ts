@@ -176,11 +176,12 @@ export class PodWorker {
     }
   }
 
-  /** Containers that start at once are told of together with their sandbox; others do not keep it a secret. */
-  #publishSoon(): void {
-    this.#unpublished ??= this.#deps.clock.schedule(SANDBOX_ALONE_MS, () =>
-      this.#publish(this.#deps.pleg.get(this.uid)),
-    );
+  /**
+   * Containers that start at once are told of together with their sandbox; others do not keep it a secret. What is told
+   * then is this: a container whose hook has not ended does not count yet.
+   */
+  #publishSoon(observed: ObservedPod): void {
+    this.#unpublished ??= this.#deps.clock.schedule(SANDBOX_ALONE_MS, () => this.#publish(observed));
   }
 
   #publish(observed: ObservedPod): PodStatus {
@@ -268,7 +269,7 @@ export class PodWorker {
     probes.update(this.pod, observed, this.#subject.podIP(observed));
     const recheckAt = earliest(plan.recheckAt, retryAt);
     const sandboxAlone = plan.steps.length > 0 && plan.steps.every(({ type }) => type === "CreateSandbox");
-    if (sandboxAlone && retryAt === undefined) this.#publishSoon();
+    if (sandboxAlone && retryAt === undefined) this.#publishSoon(observed);
     else if (isTerminal(this.#publish(observed).phase)) return { observed, recheckAt, outcome: "ended" };
     if (retryAt === undefined && plan.backingOff.length === 0) this.#subject.wentWell();
     return { observed, recheckAt, outcome: plan.steps.length > 0 && retryAt === undefined ? "more" : "done" };

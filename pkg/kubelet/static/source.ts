@@ -4,7 +4,6 @@ import { watch } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
-import { defaultPodSpec } from "#pkg/api/index.ts";
 import { decodeYaml } from "#pkg/apimachinery/index.ts";
 import { sleep } from "#pkg/util/index.ts";
 import type { Clock, Logger } from "#pkg/util/index.ts";
@@ -17,7 +16,13 @@ function uidFrom(hash: string): string {
 }
 
 /** The pod a manifest stands for on this node: named after it, placed on it, tolerating everything. Pure. */
-export function staticPod(manifest: unknown, file: string, text: string, nodeName: string, now: number): Pod {
+export async function staticPod(
+  manifest: unknown,
+  file: string,
+  text: string,
+  nodeName: string,
+  now: number,
+): Promise<Pod> {
   const given = manifest as Partial<Pod>;
   if (given?.kind !== "Pod" || given.spec === undefined || given.metadata?.name === undefined)
     throw new Error("it is not a Pod with a name and a spec");
@@ -47,6 +52,8 @@ export function staticPod(manifest: unknown, file: string, text: string, nodeNam
     },
     status: { phase: "Pending" },
   };
+  // Only a node that has static pods needs to know what the API is: that is much to keep in memory.
+  const { defaultPodSpec } = await import("#pkg/api/index.ts");
   defaultPodSpec(pod.spec);
   return pod;
 }
@@ -82,7 +89,7 @@ export class StaticPodSource {
         if (info.size > MAX_MANIFEST_BYTES) throw new Error("it is larger than 1 MiB");
         const text = await readFile(path, "utf8");
         const known = this.#known.get(name);
-        if (known?.text !== text) this.#known.set(name, { text, pod: this.#parse(path, text) });
+        if (known?.text !== text) this.#known.set(name, { text, pod: await this.#parse(path, text) });
         const pod = this.#known.get(name)?.pod;
         if (pod !== undefined) pods.push(pod);
       } catch (err) {
@@ -93,10 +100,10 @@ export class StaticPodSource {
     return pods;
   }
 
-  #parse(path: string, text: string): Pod | undefined {
+  async #parse(path: string, text: string): Promise<Pod | undefined> {
     const { nodeName, clock, log } = this.#deps;
     try {
-      return staticPod(decodeYaml(text).value, path, text, nodeName, clock.now());
+      return await staticPod(decodeYaml(text).value, path, text, nodeName, clock.now());
     } catch (err) {
       log.warn({ err, path }, "A static pod's manifest is not valid");
       return undefined;
