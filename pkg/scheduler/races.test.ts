@@ -4,7 +4,8 @@ import { nodes as nodesRef, pods as podsRef } from "#pkg/api/refs.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import { ConnectionError, createEventRecorder, createInformerFactory, waitFor } from "#pkg/client/index.ts";
 import type { Client } from "#pkg/client/index.ts";
-import { RealClock, SeededRandom, silentLogger } from "#pkg/util/index.ts";
+import { RealClock, SeededRandom, silentLogger, sleep } from "#pkg/util/index.ts";
+import { parseSchedulerConfiguration } from "./config.ts";
 import { createScheduler } from "./create.ts";
 import { startCluster } from "./testing/cluster.ts";
 import type { TestCluster } from "./testing/cluster.ts";
@@ -140,6 +141,48 @@ describe("races", () => {
       await cluster.bound(bound[0]!.metadata.name === "first" ? "second" : "first");
       assert.equal(lost, 1, "the binding that was written is not written again");
     } finally {
+      await cluster.close();
+    }
+  });
+
+  it("of a scheduler that stops and the next one do not give a place twice", async () => {
+    const idle = parseSchedulerConfiguration({
+      apiVersion: "kubescheduler.config.k8s.io/v1",
+      kind: "KubeSchedulerConfiguration",
+      profiles: [{ schedulerName: "nobody" }],
+    });
+    const onItsWay = Promise.withResolvers<void>();
+    const cluster = await startCluster({
+      config: idle,
+      // A network that takes its time with the first binding, and delivers it even when nobody waits for the answer.
+      wrap: (transport) => ({
+        ...transport,
+        stream: (request) => transport.stream(request),
+        close: () => transport.close(),
+        request: ({ signal, ...request }) => {
+          if (!request.path.endsWith("/first/binding")) return transport.request({ signal, ...request });
+          onItsWay.resolve();
+          const answer = sleep(clock, 500).then(() => transport.request(request));
+          const gone = new Promise<never>((_resolve, reject) => {
+            signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
+          });
+          return Promise.race([answer, gone]);
+        },
+      }),
+    });
+    let stop = rival(cluster, 1);
+    try {
+      await cluster.addNode("n0", { allocatable: { cpu: "1" } });
+      await cluster.addPod("first", {}, { cpu: "600m" });
+      await onItsWay.promise;
+      await stop();
+      // The next one would place this pod first.
+      await cluster.addPod("urgent", { priority: 10, preemptionPolicy: "Never" }, { cpu: "600m" });
+      stop = rival(cluster, 2);
+      assert.match(await cluster.refusal("urgent"), /1 Insufficient cpu/);
+      assert.equal((await cluster.bound("first")).spec.nodeName, "n0");
+    } finally {
+      await stop();
       await cluster.close();
     }
   });

@@ -8,9 +8,23 @@ import { failed } from "../framework/status.ts";
 import type { Plugin } from "../framework/types.ts";
 
 const ASK_AGAIN_MS = 1_000;
+/** Less than what is left of a leader's lease when it has to stop. */
+const LANDING_MS = 3_000;
 
 /** Binds through the pod's binding subresource. */
 export function defaultBinder(client: Client, clock: Clock): Plugin {
+  const landing = new WeakMap<AbortSignal, AbortSignal>();
+  /** Aborts some time after the other: whoever schedules next must find what was on its way, and not fill the place again. */
+  const late = (signal: AbortSignal): AbortSignal => {
+    let later = landing.get(signal);
+    if (later !== undefined) return later;
+    const abort = new AbortController();
+    signal.addEventListener("abort", () => void clock.schedule(LANDING_MS, () => abort.abort(signal.reason)), {
+      once: true,
+    });
+    landing.set(signal, (later = abort.signal));
+    return later;
+  };
   return {
     name: "DefaultBinder",
     bind: async ({ pod }, nodeName, _cycle, signal) => {
@@ -22,7 +36,7 @@ export function defaultBinder(client: Client, clock: Clock): Plugin {
         target: { kind: "Node", name: nodeName },
       };
       try {
-        await client.createSubresource(pods, keyOf(pod), "binding", binding, { signal });
+        await client.createSubresource(pods, keyOf(pod), "binding", binding, { signal: late(signal) });
         return undefined;
       } catch (error) {
         if (isStatusError(error) || signal.aborted) return failed(error);
