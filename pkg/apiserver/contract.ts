@@ -58,9 +58,15 @@ export interface ApiHandler {
   handle(request: ApiRequest, response: ApiResponse): Promise<void>;
 }
 
+/** What is told besides the answer: to the client in Warning headers, to the audit log in annotations. */
+export interface Remarks {
+  warn(text: string): void;
+  annotate(key: string, value: string): void;
+}
+
 /** Returns a user, or undefined when this method does not apply; throws StatusError 401 for a bad credential. */
 export interface Authenticator {
-  authenticate(request: ApiRequest): Promise<UserInfo | undefined>;
+  authenticate(request: ApiRequest, remarks?: Remarks): Promise<UserInfo | undefined>;
 }
 
 /** What RBAC and the other authorizers judge. */

@@ -7,6 +7,7 @@ import type {
   Authenticator,
   Authorizer,
   Decision,
+  Remarks,
 } from "./contract.ts";
 import type { Turn } from "./flowcontrol/index.ts";
 import { joinHeaders } from "./http/header-sets.ts";
@@ -75,7 +76,18 @@ export interface AuditSink {
   /** Undefined when the policy does not care for the request. */
   began(request: ApiRequest, target: RequestTarget, user: UserInfo): AuditedRequest | undefined;
   /** Somebody could not prove who they are. */
-  refused(request: ApiRequest, target: RequestTarget): void;
+  refused(request: ApiRequest, target: RequestTarget, annotations: ReadonlyMap<string, string>): void;
+}
+
+class CollectedRemarks implements Remarks {
+  readonly warnings: string[] = [];
+  readonly auditAnnotations = new Map<string, string>();
+  warn(text: string): void {
+    this.warnings.push(text);
+  }
+  annotate(key: string, value: string): void {
+    this.auditAnnotations.set(key, value);
+  }
 }
 
 const USER_AGENTS_FOR_PEOPLE = /^(curl|Wget|Mozilla\/5\.0)/;
@@ -94,12 +106,12 @@ export class Pipeline implements ApiHandler {
     let ended: ((code: number) => void) | undefined;
     let audited: AuditedRequest | undefined;
     let turn: Turn | undefined;
-    const warnings: string[] = [];
-    const auditAnnotations = new Map<string, string>();
+    const remarks = new CollectedRemarks();
+    const { warnings, auditAnnotations } = remarks;
     try {
       const target = parseTarget(request.method, request.url);
       ended = observer?.began(target);
-      const authenticated = (await this.#authenticate(request, target)) ?? ANONYMOUS;
+      const authenticated = (await this.#authenticate(request, target, remarks)) ?? ANONYMOUS;
       if (this.#deps.audit !== undefined) {
         audited = this.#deps.audit.began(request, target, authenticated);
         tracked.audited = audited;
@@ -132,11 +144,16 @@ export class Pipeline implements ApiHandler {
     }
   }
 
-  async #authenticate(request: ApiRequest, target: RequestTarget): Promise<UserInfo | undefined> {
+  async #authenticate(
+    request: ApiRequest,
+    target: RequestTarget,
+    remarks: CollectedRemarks,
+  ): Promise<UserInfo | undefined> {
     try {
-      return await this.#deps.authenticator.authenticate(request);
+      return await this.#deps.authenticator.authenticate(request, remarks);
     } catch (error) {
-      if (isStatusError(error) && error.code === 401) this.#deps.audit?.refused(request, target);
+      if (isStatusError(error) && error.code === 401)
+        this.#deps.audit?.refused(request, target, remarks.auditAnnotations);
       throw error;
     }
   }

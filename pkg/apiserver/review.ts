@@ -1,14 +1,14 @@
 import type { KubeObject } from "#pkg/apimachinery/index.ts";
 import type { UserInfo } from "#pkg/apimachinery/index.ts";
+import type { Remarks } from "./contract.ts";
 
 /** Who asks for a review, and about what. */
-export interface ReviewContext {
+export interface ReviewContext extends Remarks {
   readonly user: UserInfo;
   /** Namespace and name of the request's path; "" where there is none. */
   readonly namespace: string;
   readonly name: string;
   readonly signal: AbortSignal;
-  warn(text: string): void;
 }
 
 /**

@@ -175,6 +175,12 @@ test("a Secret made for an account's token is filled, used, and goes with the ac
     async () => (await secret()).metadata.labels?.["kubernetes.io/legacy-token-last-used"],
   );
   assert.match(used, /^\d{4}-\d{2}-\d{2}$/);
+  await api.ask(at("serviceaccounts/legacy"), { method: "PATCH", body: { secrets: [{ name: "legacy" }] } });
+  await eventually("a user of a token the account lists is warned", async () => {
+    const spec = { token: text("token") };
+    const { headers } = await api.ask("/apis/authentication.k8s.io/v1/tokenreviews", { body: { spec } });
+    return headers["warning"]?.includes("Use tokens from the TokenRequest API") === true ? true : undefined;
+  });
   await api.ask(at("serviceaccounts/legacy"), { method: "DELETE" });
   await eventually("the secret goes", async () =>
     (await api.ask(at("secrets/legacy"))).status === 404 ? true : undefined,

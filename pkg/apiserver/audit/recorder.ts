@@ -54,13 +54,16 @@ export class AuditRecorder implements AuditSink {
     return event;
   }
 
-  refused(request: ApiRequest, target: RequestTarget): void {
+  refused(request: ApiRequest, target: RequestTarget, annotations: ReadonlyMap<string, string>): void {
     const requirement = auditLevel(this.#deps.policy, NOBODY, target);
     if (requirement.level === "None") return;
     const tried = request.headers["authorization"]?.split(" ")[0]?.toLowerCase();
     const message = `Authentication failed, ${tried === undefined ? "no credentials provided" : `attempted: ${tried}`}`;
     const event = new AuditEvent(this.#deps, requirement, request, target, NOBODY);
-    event.emit("ResponseStarted", { responseStatus: { metadata: {}, status: "Failure", message, code: 401 } });
+    event.emit("ResponseStarted", {
+      responseStatus: { metadata: {}, status: "Failure", message, code: 401 },
+      ...(annotations.size === 0 ? {} : { annotations: Object.fromEntries(annotations) }),
+    });
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Secret } from "#pkg/api/types/core-v1.ts";
 import { isStatusError, type StatusError, unauthorized, type UserInfo } from "#pkg/apimachinery/index.ts";
 import type { Clock } from "#pkg/util/index.ts";
-import type { ApiRequest, Authenticator } from "../contract.ts";
+import type { ApiRequest, Authenticator, Remarks } from "../contract.ts";
 import type { ObjectSource } from "../source/index.ts";
 import { BootstrapTokenAuthenticator } from "./bootstrap-token.ts";
 import { ClientCertificateAuthenticator, type RequestHeaderOptions } from "./client-certificate.ts";
@@ -95,7 +95,7 @@ export class RequestAuthenticator implements Authenticator {
     this.#anonymousPaths = deps.anonymousPaths === undefined ? undefined : new Set(deps.anonymousPaths);
   }
 
-  async authenticate(request: ApiRequest): Promise<UserInfo> {
+  async authenticate(request: ApiRequest, remarks?: Remarks): Promise<UserInfo> {
     if (request.peer.user !== undefined) return this.#known(request.peer.user);
     let badCertificate: StatusError | undefined;
     try {
@@ -107,15 +107,15 @@ export class RequestAuthenticator implements Authenticator {
       badCertificate = error;
     }
     const token = bearerToken(request);
-    if (token !== undefined) return this.#byToken(token);
+    if (token !== undefined) return this.#byToken(token, remarks);
     if (badCertificate !== undefined) throw badCertificate;
     if (!this.#anonymous || this.#anonymousPaths?.has(pathOf(request.url)) === false) throw unauthorized();
     return ANONYMOUS_USER;
   }
 
-  async #byToken(token: string): Promise<UserInfo> {
+  async #byToken(token: string, remarks: Remarks | undefined): Promise<UserInfo> {
     try {
-      const result = await this.tokens.authenticateToken(token, undefined);
+      const result = await this.tokens.authenticateToken(token, undefined, remarks);
       if (result !== undefined) return result.user;
     } catch (error) {
       if (!(error instanceof InvalidTokenError)) throw error;

@@ -15,6 +15,7 @@ import type {
 } from "#pkg/api/types/authentication-v1.ts";
 import type { Node, Pod, Secret, ServiceAccount } from "#pkg/api/types/core-v1.ts";
 import { type Clock, formatTime } from "#pkg/util/index.ts";
+import type { Remarks } from "../contract.ts";
 import type { ReviewContext, ReviewHandler } from "../review.ts";
 import type { ServiceAccountSources } from "./service-account.ts";
 import type { TokenIssuer } from "./token-issuer.ts";
@@ -45,7 +46,7 @@ function wireUser(user: UserInfo): WireUser {
 /** Handlers of the authentication.k8s.io reviews and of serviceaccounts/token, by "group/plural[/subresource]". */
 export function createAuthnReviews(deps: AuthnReviewDeps): ReadonlyMap<string, ReviewHandler> {
   return new Map<string, ReviewHandler>([
-    ["authentication.k8s.io/tokenreviews", (object) => tokenReview(deps, object)],
+    ["authentication.k8s.io/tokenreviews", (object, context) => tokenReview(deps, object, context)],
     [
       "authentication.k8s.io/selfsubjectreviews",
       (object, { user }) => ({ ...object, status: { userInfo: wireUser(user) } }),
@@ -54,14 +55,18 @@ export function createAuthnReviews(deps: AuthnReviewDeps): ReadonlyMap<string, R
   ]);
 }
 
-async function tokenReview({ tokens, issuer }: AuthnReviewDeps, object: KubeObject): Promise<KubeObject> {
+async function tokenReview(
+  { tokens, issuer }: AuthnReviewDeps,
+  object: KubeObject,
+  remarks: Remarks,
+): Promise<KubeObject> {
   const spec = (object["spec"] ?? {}) as Partial<TokenReviewSpec>;
   if (spec.token === undefined || spec.token === "")
     throw badRequest("token is required for TokenReview in authentication");
   const audiences = spec.audiences === undefined || spec.audiences.length === 0 ? undefined : spec.audiences;
   let status: TokenReviewStatus;
   try {
-    const result = await tokens.authenticateToken(spec.token, audiences);
+    const result = await tokens.authenticateToken(spec.token, audiences, remarks);
     if (result === undefined) status = { authenticated: false, user: {}, error: "invalid bearer token" };
     else {
       // A method without audiences vouches for the API server's own only.
@@ -167,14 +172,17 @@ async function tokenRequest(deps: AuthnReviewDeps, object: KubeObject, context: 
     bound.pod !== undefined &&
     spec.expirationSeconds === WARN_ONLY_EXPIRATION_SECONDS &&
     forTheApi;
+  const tokenId = issuer.newTokenId();
   const token = await issuer.issue(
     { serviceAccount: account, ...bound },
     {
       audiences: spec.audiences,
+      tokenId,
       expirationSeconds: extend ? EXTENDED_EXPIRATION_SECONDS : spec.expirationSeconds,
       ...(extend ? { warnAfterSeconds: spec.expirationSeconds } : {}),
     },
   );
+  context.annotate("authentication.kubernetes.io/issued-credential-id", `JTI=${tokenId}`);
   return {
     ...object,
     metadata: { ...object.metadata, name, namespace, creationTimestamp: formatTime(clock.now()) },

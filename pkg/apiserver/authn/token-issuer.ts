@@ -27,6 +27,8 @@ export interface TokenSubject {
 export interface TokenOptions {
   readonly audiences: readonly string[];
   readonly expirationSeconds: number;
+  /** The token's "jti"; by default a new one. */
+  readonly tokenId?: string;
   /** Seconds after which use of the token counts as stale. */
   readonly warnAfterSeconds?: number;
 }
@@ -73,6 +75,10 @@ export class TokenIssuer {
     this.#jwksUri = options.jwksUri ?? `${issuer.replace(/\/$/, "")}/openid/v1/jwks`;
   }
 
+  newTokenId(): string {
+    return this.#random.uuid();
+  }
+
   /** A signed token (RFC 7519) with Kubernetes' private claims. */
   issue(subject: TokenSubject, options: TokenOptions): Promise<string> {
     const { serviceAccount, pod, secret, node } = subject;
@@ -91,7 +97,7 @@ export class TokenIssuer {
       exp: now + options.expirationSeconds,
       iat: now,
       iss: this.issuers[0],
-      jti: this.#random.uuid(),
+      jti: options.tokenId ?? this.#random.uuid(),
       "kubernetes.io": claims,
       nbf: now,
       sub: `system:serviceaccount:${namespace}:${serviceAccount.metadata.name}`,

@@ -1,4 +1,5 @@
 import type { UserInfo } from "#pkg/apimachinery/index.ts";
+import type { Remarks } from "../contract.ts";
 
 /** Longest bearer token looked at; anything bigger is not one of ours. */
 export const MAX_TOKEN_LENGTH = 16 * 1024;
@@ -20,6 +21,7 @@ export interface TokenAuthenticator {
   authenticateToken(
     token: string,
     audiences: readonly string[] | undefined,
+    remarks?: Remarks,
   ): TokenResult | undefined | Promise<TokenResult | undefined>;
 }
 
@@ -43,12 +45,16 @@ export class UnionTokenAuthenticator implements TokenAuthenticator {
   use(methods: readonly TokenAuthenticator[]): void {
     this.#methods = methods;
   }
-  async authenticateToken(token: string, audiences: readonly string[] | undefined): Promise<TokenResult | undefined> {
+  async authenticateToken(
+    token: string,
+    audiences: readonly string[] | undefined,
+    remarks?: Remarks,
+  ): Promise<TokenResult | undefined> {
     if (token.length > MAX_TOKEN_LENGTH) throw new InvalidTokenError("token is too long");
     const failures: string[] = [];
     for (const method of this.#methods) {
       try {
-        const result = await method.authenticateToken(token, audiences);
+        const result = await method.authenticateToken(token, audiences, remarks);
         if (result !== undefined) return result;
       } catch (error) {
         if (!(error instanceof InvalidTokenError)) throw error;

@@ -310,6 +310,7 @@ describe("reviews", () => {
     name: "",
     signal: new AbortController().signal,
     warn: () => undefined,
+    annotate: () => undefined,
   };
   const run = async (plural: string, spec: object): Promise<KubeObject> =>
     await reviews.get(`authorization.k8s.io/${plural}`)!({ metadata: {}, spec }, context);

@@ -39,6 +39,7 @@ export async function serveReview(
         name: target.name,
         signal: call.request.signal,
         warn: (text) => void call.warnings.push(text),
+        annotate: (key, value) => void call.auditAnnotations.set(key, value),
       }),
   );
   await sendBytes(call, 201, encoding, encodeObject(encoding, answer, message));
