@@ -1,6 +1,7 @@
 /** What volumes of one pod may ask of the cluster and of the node. */
 import type { Pod, ServiceAccount } from "#pkg/api/types/core-v1.ts";
 import { persistentVolumeClaims, persistentVolumes, serviceAccounts } from "#pkg/api/refs.ts";
+import { isNotFound } from "#pkg/apimachinery/index.ts";
 import type { Client } from "#pkg/client/index.ts";
 import type { Clock, CommandRunner, Random } from "#pkg/util/index.ts";
 import type { Mounts } from "../mounts.ts";
@@ -70,13 +71,14 @@ export function volumeContextFactory(deps: VolumeContextDeps): ContextFor {
         requestToken(client, pod, audience, expirationSeconds, inner),
       ),
     trustBundle: async (name) => {
-      const answer = await client.raw<{ spec?: { trustBundle?: string } }>(
-        "GET",
-        `/apis/certificates.k8s.io/v1beta1/clustertrustbundles/${encodeURIComponent(name)}`,
-        undefined,
-        { signal: inner },
-      );
-      return answer.spec?.trustBundle;
+      const path = `/apis/certificates.k8s.io/v1beta1/clustertrustbundles/${encodeURIComponent(name)}`;
+      try {
+        const answer = await client.raw<{ spec?: { trustBundle?: string } }>("GET", path, undefined, { signal: inner });
+        return answer.spec?.trustBundle;
+      } catch (error) {
+        if (isNotFound(error)) return undefined;
+        throw error;
+      }
     },
     claim: async (name) => {
       const claim = await client.get(
