@@ -134,6 +134,32 @@ describe("the node survives", () => {
     await node.delete("target");
   });
 
+  test("a pod that writes more than it may has to go, and only that", async () => {
+    const volume = (sizeLimit: string) => ({
+      container: busybox("head -c 5000000 /dev/zero > /data/x; exec sleep 1000", {
+        volumeMounts: [{ name: "data", mountPath: "/data" }],
+      }),
+      spec: { volumes: [{ name: "data", emptyDir: { sizeLimit } }] },
+    });
+    const [greedy, modest] = [volume("1Mi"), volume("10Mi")];
+    const chatter = "head -c 5000000 /dev/zero | tr '\\0' x; exec sleep 1000";
+    await node.create("modest", modest.container, modest.spec);
+    await node.create("greedy", greedy.container, greedy.spec);
+    await node.create("chatty", busybox(chatter, { resources: { limits: { "ephemeral-storage": "1Mi" } } }));
+    const gone = await Promise.all(
+      ["greedy", "chatty"].map((name) => node.wait(name, ({ status }) => status?.phase === "Failed", 120_000)),
+    );
+    assert.deepEqual(
+      gone.map(({ status }) => [status?.reason, status?.message]),
+      [
+        ["Evicted", 'Usage of EmptyDir volume "data" exceeds the limit "1Mi". '],
+        ["Evicted", 'Container c exceeded its local ephemeral storage limit "1Mi". '],
+      ],
+    );
+    assert.equal((await node.wait("modest", isReady)).status?.phase, "Running");
+    for (const name of ["modest", "greedy", "chatty"]) await node.delete(name);
+  });
+
   test("an image of a private registry needs the pod's own credentials, also once it is here", async () => {
     registry.credentials = { username: "robot", password: "s3cret" };
     const image = `${registry.host}/team/private:1`;
@@ -227,6 +253,7 @@ describe("a node whose disk is full", () => {
       return now === "False";
     });
     assert.ok(pressed, "the condition was seen");
+    assert.match((await node.get("/metrics")).body, /^kubelet_evictions\{eviction_signal="nodefs\.available"\} 1$/m);
     await node.create("late", busybox("exec sleep 1000"));
     await node.wait("late", isReady);
     assert.equal(statusOf(await node.wait("innocent", isReady))?.containerID, statusOf(innocent)?.containerID);

@@ -1,9 +1,11 @@
 /** What the kubelet does beside running pods: static pods, eviction, images, logs, leftovers. */
 import { stat } from "node:fs/promises";
+import type { Pod } from "#pkg/api/types/core-v1.ts";
 import { parseQuantity } from "#pkg/apimachinery/index.ts";
 import { sleep } from "#pkg/util/index.ts";
 import type { Runtime } from "./cri/runtime.ts";
 import { brokenLimit, hasStorageLimits } from "./eviction/limits.ts";
+import type { BrokenLimit } from "./eviction/limits.ts";
 import { EvictionManager } from "./eviction/manager.ts";
 import type { Pressure } from "./eviction/manager.ts";
 import type { PodUsage } from "./eviction/rank.ts";
@@ -128,13 +130,15 @@ export class Maintenance {
   }
 
   async evict(): Promise<void> {
-    const { manager, imageGc, stats, volumes, agent, pleg, event } = this.#parts;
+    const { manager, imageGc, stats, files, volumes, agent, pleg, event } = this.#parts;
     const config = this.#host.config;
     const { runtime } = this.#host;
-    const writable = async (signal: AbortSignal) => {
-      const usages = await stats.containers(signal);
+    // What containers have written to their layers and logs.
+    const writable = async (pods: readonly Pod[], signal: AbortSignal) => {
+      const [usages, found] = await Promise.all([stats.containers(signal), files.of(pods)]);
       return (uid: string, name: string) =>
-        usages.find((usage) => usage.podUid === uid && usage.name === name)?.rootfsUsedBytes ?? 0;
+        (usages.find((usage) => usage.podUid === uid && usage.name === name)?.rootfsUsedBytes ?? 0) +
+        (found.get(uid)?.logs.get(name)?.bytes ?? 0);
     };
     this.#eviction = new EvictionManager({
       clock: this.#host.clock,
@@ -166,9 +170,9 @@ export class Maintenance {
       },
       overLimit: async (signal) => {
         const limited = manager.activePods().filter(hasStorageLimits);
-        const broken = new Map<string, string>();
+        const broken = new Map<string, BrokenLimit>();
         if (limited.length === 0) return broken;
-        const written = await writable(signal);
+        const written = await writable(limited, signal);
         for (const pod of limited) {
           const why = await brokenLimit(pod, volumes.podDirectory(pod.metadata.uid), (name) =>
             written(pod.metadata.uid, name),
@@ -177,9 +181,10 @@ export class Maintenance {
         }
         return broken;
       },
-      evict: (pod, verdict) => {
+      evict: (pod, verdict, by) => {
         const worker = manager.get(pod.metadata.uid);
         if (worker === undefined) return;
+        this.#host.metrics.evictions.inc({ eviction_signal: by });
         event(pod, undefined, "Warning", "Evicted", verdict.message);
         worker.fail(verdict);
       },

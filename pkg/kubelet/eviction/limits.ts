@@ -2,7 +2,7 @@
 import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
-import { parseQuantity } from "#pkg/apimachinery/index.ts";
+import { canonicalQuantity, parseQuantity } from "#pkg/apimachinery/index.ts";
 
 export interface TreeUsage {
   readonly bytes: number;
@@ -36,19 +36,26 @@ export function hasStorageLimits({ spec }: Pod): boolean {
   );
 }
 
+/** Why a pod must go, and by which of its limits, as metrics name it. */
+export interface BrokenLimit {
+  readonly signal: "emptydirfs.limit" | "ephemeralcontainerfs.limit" | "ephemeralpodfs.limit";
+  readonly message: string;
+}
+
 /** Why the pod must go, or undefined. `writable` is what each container has written to its layer and log. */
 export async function brokenLimit(
   pod: Pod,
   podDirectory: string,
   writable: (container: string) => number,
-): Promise<string | undefined> {
+): Promise<BrokenLimit | undefined> {
   let emptyDirs = 0;
   for (const { name, emptyDir } of pod.spec.volumes ?? []) {
     if (emptyDir === undefined || (emptyDir.medium ?? "") !== "") continue;
     const used = (await treeUsage(join(podDirectory, "volumes/kubernetes.io~empty-dir", name))).bytes;
     emptyDirs += used;
     if (emptyDir.sizeLimit !== undefined && used > parseQuantity(emptyDir.sizeLimit).toNumber()) {
-      return `Usage of EmptyDir volume "${name}" exceeds the limit "${emptyDir.sizeLimit}". `;
+      const message = `Usage of EmptyDir volume "${name}" exceeds the limit "${emptyDir.sizeLimit}". `;
+      return { signal: "emptydirfs.limit", message };
     }
   }
   let limits = 0;
@@ -62,9 +69,13 @@ export async function brokenLimit(
     }
     limits += parseQuantity(limit).toNumber();
     if (writable(name) > parseQuantity(limit).toNumber())
-      return `Container ${name} exceeded its local ephemeral storage limit "${limit}". `;
+      return {
+        signal: "ephemeralcontainerfs.limit",
+        message: `Container ${name} exceeded its local ephemeral storage limit "${limit}". `,
+      };
   }
-  return used > limits
-    ? `Pod ephemeral local storage usage exceeds the total limit of containers ${limits}. `
-    : undefined;
+  if (used <= limits) return undefined;
+  const total = canonicalQuantity(String(limits));
+  const message = `Pod ephemeral local storage usage exceeds the total limit of containers ${total}. `;
+  return { signal: "ephemeralpodfs.limit", message };
 }

@@ -4,6 +4,7 @@ import { sleep } from "#pkg/util/index.ts";
 import type { Clock, Logger } from "#pkg/util/index.ts";
 import { isCriticalPod } from "../pod/spec.ts";
 import type { Verdict } from "../pod/worker-deps.ts";
+import type { BrokenLimit } from "./limits.ts";
 import { evictionMessage } from "./message.ts";
 import { rankForEviction } from "./rank.ts";
 import type { PodUsage } from "./rank.ts";
@@ -31,8 +32,9 @@ export interface EvictionDeps {
   /** Gives back what can be spared of what the signal speaks of. */
   readonly freeDisk: (of: SignalName, signal: AbortSignal) => Promise<void>;
   /** Pods that break a storage limit of their own, with why. */
-  readonly overLimit: (signal: AbortSignal) => Promise<ReadonlyMap<string, string>>;
-  readonly evict: (pod: Pod, verdict: Verdict) => void;
+  readonly overLimit: (signal: AbortSignal) => Promise<ReadonlyMap<string, BrokenLimit>>;
+  /** `by` is the signal, or the pod's own limit, that the pod has to go for. */
+  readonly evict: (pod: Pod, verdict: Verdict, by: string) => void;
   readonly onPressureChange: () => void;
 }
 
@@ -132,7 +134,7 @@ export class EvictionManager {
       { pod: victim.metadata.name, namespace: victim.metadata.namespace, signal: threshold.signal },
       "Evicting a pod",
     );
-    evict(victim, { reason: "Evicted", message, graceSeconds, condition: disruption(message) });
+    evict(victim, { reason: "Evicted", message, graceSeconds, condition: disruption(message) }, threshold.signal);
   }
 
   /** Whether any pod had to go for a limit of its own: what it leaves may be all that was wanted. */
@@ -141,9 +143,9 @@ export class EvictionManager {
     const broken = await overLimit(signal);
     const condemned = pods().filter((pod) => broken.has(pod.metadata.uid) && !isCriticalPod(pod));
     for (const pod of condemned) {
-      const message = broken.get(pod.metadata.uid)!;
+      const { message, signal: by } = broken.get(pod.metadata.uid)!;
       const graceSeconds = IMMEDIATE_GRACE_SECONDS;
-      evict(pod, { reason: "Evicted", message, graceSeconds, condition: disruption(message) });
+      evict(pod, { reason: "Evicted", message, graceSeconds, condition: disruption(message) }, by);
     }
     return condemned.length > 0;
   }

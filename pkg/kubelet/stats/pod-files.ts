@@ -58,17 +58,15 @@ export class PodFilesCache {
     this.#deps = deps;
   }
 
-  /** Counts anew what is older than a minute, and forgets pods that are not asked for. */
+  /** Counts anew what is older than a minute. */
   async of(pods: readonly Pod[]): Promise<ReadonlyMap<string, PodFiles>> {
     const now = this.#deps.clock.monotonic();
-    const wanted = new Set(pods.map(({ metadata }) => metadata.uid));
-    for (const uid of this.#kept.keys()) if (!wanted.has(uid)) this.#kept.delete(uid);
+    for (const [uid, { at }] of this.#kept) if (now - at >= KEPT_MS) this.#kept.delete(uid);
     const result = new Map<string, PodFiles>();
     for (const pod of pods) {
       const { uid } = pod.metadata;
       let kept = this.#kept.get(uid);
-      if (kept === undefined || now - kept.at >= KEPT_MS)
-        this.#kept.set(uid, (kept = { at: now, files: this.#count(pod) }));
+      if (kept === undefined) this.#kept.set(uid, (kept = { at: now, files: this.#count(pod) }));
       try {
         result.set(uid, await kept.files);
       } catch (error) {
