@@ -34,7 +34,10 @@ export async function buildApiServer(deps: BuildDeps): Promise<ApiServer> {
   // All at once: they share commits.
   await Promise.all([
     bootstrapSystemObjects(bootstrap),
-    bootstrapRbac(bootstrap, { podGroups: gatesOf(flags).GenericWorkload }),
+    bootstrapRbac(bootstrap, {
+      podGroups: gatesOf(flags).GenericWorkload,
+      storageMigration: gatesOf(flags).StorageVersionMigrator,
+    }),
     bootstrapFlowControl(bootstrap),
     bootstrapLegacyTokenTracking(bootstrap),
     bootstrapExtensionAuthentication(bootstrap, {
@@ -76,6 +79,12 @@ export async function buildApiServer(deps: BuildDeps): Promise<ApiServer> {
   return server;
 }
 
+/** Features whose controllers work on an API that is not served by default. */
+const NEEDS_API = [
+  ["GenericWorkload", "podgroups", "scheduling.k8s.io/v1alpha2"],
+  ["StorageVersionMigrator", "storageversionmigrations", "storagemigration.k8s.io/v1beta1"],
+] as const;
+
 /** What --runtime-config says. @throws UsageError, also for a feature whose API is not served. */
 function served(flags: BuildDeps["flags"]): { readonly runtimeConfig: Record<string, boolean> } {
   const runtimeConfig: Record<string, boolean> = {};
@@ -84,9 +93,10 @@ function served(flags: BuildDeps["flags"]): { readonly runtimeConfig: Record<str
       throw new UsageError(`--runtime-config: invalid value ${key}=${text}: must be true or false`);
     runtimeConfig[key] = text === "true";
   }
-  const known = builtinResources({ runtimeConfig });
-  if (gatesOf(flags).GenericWorkload && !known.some(({ plural }) => plural === "podgroups"))
-    throw new UsageError("--feature-gates=GenericWorkload=true needs --runtime-config=scheduling.k8s.io/v1alpha2=true");
+  const known = new Set(builtinResources({ runtimeConfig }).map(({ plural }) => plural));
+  for (const [gate, plural, groupVersion] of NEEDS_API)
+    if (gatesOf(flags)[gate] && !known.has(plural))
+      throw new UsageError(`--feature-gates=${gate}=true needs --runtime-config=${groupVersion}=true`);
   return { runtimeConfig };
 }
 

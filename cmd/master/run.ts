@@ -39,15 +39,22 @@ async function issueKubeconfig(flags: Flags): Promise<void> {
   });
 }
 
-const POD_GROUP_PROTECTION = "podgroup-protection-controller";
+/** Controllers that a feature gate switches on. */
+const GATED_CONTROLLERS = [
+  // Whoever holds groups of pods by a finalizer has to let them go.
+  ["GenericWorkload", "podgroup-protection-controller"],
+  ["StorageVersionMigrator", "storage-version-migrator-controller"],
+] as const;
 
 async function loopsConfig(flags: Flags, pki: ClusterPki | undefined): Promise<LoopsConfig> {
   const [range = "10.96.0.0/16"] = flags["service-cluster-ip-range"];
   return {
     scheduler: flags.components.includes("scheduler"),
     controllers: flags.components.includes("controllers"),
-    // Whoever holds groups of pods by a finalizer has to let them go.
-    selection: gatesOf(flags).GenericWorkload ? [...flags.controllers, POD_GROUP_PROTECTION] : flags.controllers,
+    selection: [
+      ...flags.controllers,
+      ...GATED_CONTROLLERS.flatMap(([gate, name]) => (gatesOf(flags)[gate] ? [name] : [])),
+    ],
     leaderElect: flags["leader-elect"],
     schedulerSettings: await readSchedulerSettings(flags["scheduler-config"], flags["scheduler-plugins"]),
     clusterDnsAddress: flags.addons.includes("cluster-dns")

@@ -18,6 +18,7 @@ import {
 import { createClusterRoleAggregationController } from "./rbacaggregation/rbacaggregation.ts";
 import { createResourceQuotaController } from "./resourcequota/resourcequota.ts";
 import { createLegacyTokenCleaner } from "./serviceaccounttoken/legacycleaner.ts";
+import { createStorageVersionMigrator } from "./storagemigration/storagemigration.ts";
 import { createServiceAccountTokenController } from "./serviceaccounttoken/serviceaccounttoken.ts";
 import { createServiceCidrController } from "./servicecidr/servicecidr.ts";
 import { createTtlController } from "./ttl/ttl.ts";
@@ -195,6 +196,13 @@ export const CONTROLLERS: readonly ControllerDeclaration[] = [
     "attachdetach",
     "attachdetach-controller",
     createAttachDetachController,
+  ),
+  declare(
+    "storage-version-migrator-controller",
+    "svm",
+    "storage-version-migrator-controller",
+    createStorageVersionMigrator,
+    false, // the feature gate StorageVersionMigrator is off by default
   ),
   declare("persistentvolume-expander-controller", "persistentvolume-expander", "expand-controller", createExpander),
   declare(

@@ -25,7 +25,6 @@ export const NOT_RUN: readonly ControllerNotRun[] = [
     alias: "storage-version-gc",
     why: gateOff("StorageVersionAPI"),
   },
-  { name: "storage-version-migrator-controller", alias: "svm", why: gateOff("StorageVersionMigrator") },
   {
     name: "selinux-warning-controller",
     alias: "",

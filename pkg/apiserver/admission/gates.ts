@@ -1,10 +1,11 @@
-/** Feature gates that decide about admission: name → [default at v1.36, whether it can be changed]. */
+/** Feature gates that are looked at: name → [default at v1.36, whether it can be changed]. */
 const GATES = {
   GenericWorkload: [false, true],
   InPlacePodVerticalScaling: [true, false],
   MutatingAdmissionPolicy: [true, true],
   NodeDeclaredFeatures: [true, true],
   PodTopologyLabelsAdmission: [true, true],
+  StorageVersionMigrator: [false, true],
   WorkloadWithJob: [false, true],
 } as const satisfies Readonly<Record<string, readonly [boolean, boolean]>>;
 

@@ -156,6 +156,16 @@ export function podGroupObjects(): ControllerRights {
   ]);
 }
 
+/** What the controller needs that has stored objects written anew; it is there with the feature StorageVersionMigrator. */
+export function storageMigrationObjects(): ControllerRights {
+  const group = ["storagemigration.k8s.io"];
+  return controllerRights("storage-version-migrator-controller", [
+    { apiGroups: group, resources: ["storageversionmigrations"], verbs: ["get", "list", "watch"] },
+    { apiGroups: group, resources: ["storageversionmigrations/status"], verbs: ["update"] },
+    { apiGroups: ["*"], resources: ["*"], verbs: ["get", "list", "patch"] },
+  ]);
+}
+
 /** Rules of the ClusterRole system:node, which the Node authorizer grants to every node. */
 export function systemNodeRules(): PolicyRule[] {
   const role = (table.clusterRoles as unknown as RoleEntry[]).find(({ name }) => name === "system:node");

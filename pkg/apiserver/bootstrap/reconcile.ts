@@ -11,6 +11,7 @@ import {
   type Draft,
   kubeadmBindings,
   podGroupObjects,
+  storageMigrationObjects,
 } from "./objects.ts";
 
 export type StoredCache = Pick<ResourceCache, "get" | "create" | "update" | "delete">;
@@ -126,11 +127,18 @@ const GROUP = "rbac.authorization.k8s.io";
  * Creates the default RBAC objects and adds what existing ones lack, unless they opted out with
  * `rbac.authorization.kubernetes.io/autoupdate=false`. Idempotent, safe with several servers at once.
  */
-export async function bootstrapRbac(deps: BootstrapDeps, features: { podGroups?: boolean } = {}): Promise<void> {
+export async function bootstrapRbac(
+  deps: BootstrapDeps,
+  features: { podGroups?: boolean; storageMigration?: boolean } = {},
+): Promise<void> {
   const objects = defaultRbacObjects();
   const role = (wanted: Draft<ClusterRole>) => (current: KubeObject) => mergeRole(current, wanted);
   const binding = (wanted: Draft<ClusterRoleBinding>) => (current: KubeObject) => mergeBinding(current, wanted);
-  const own = [clusterDnsObjects(), ...(features.podGroups === true ? [podGroupObjects()] : [])];
+  const own = [
+    clusterDnsObjects(),
+    ...(features.podGroups === true ? [podGroupObjects()] : []),
+    ...(features.storageMigration === true ? [storageMigrationObjects()] : []),
+  ];
   const clusterRoles = deps.cache(GROUP, "clusterroles");
   const clusterRoleBindings = deps.cache(GROUP, "clusterrolebindings");
   const roles = deps.cache(GROUP, "roles");

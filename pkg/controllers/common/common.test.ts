@@ -141,7 +141,7 @@ test("controllers are chosen as upstream's flag says", () => {
   assert.equal(names("*", "bootstrapsigner").includes("bootstrap-signer-controller"), true);
   assert.equal(names("*", "-job-controller").includes("job-controller"), false);
   assert.deepEqual(names("job", "cronjob-controller"), ["job-controller", "cronjob-controller"]);
-  assert.deepEqual(names("job", "svm", "-selinux-warning-controller"), ["job-controller"], "known, and not run");
+  assert.deepEqual(names("job", "route", "-selinux-warning-controller"), ["job-controller"], "known, and not run");
   assert.throws(() => names("nonsense"), UnknownControllerError);
   assert.throws(() => names(""), UnknownControllerError);
   const known = [...CONTROLLERS, ...NOT_RUN].map(({ name }) => name);

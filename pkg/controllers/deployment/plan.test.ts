@@ -44,6 +44,15 @@ test("a rolling update goes up by the surge, then takes away what can be spared"
   assert.deepEqual(sizes(plan(deployment, [replicaSetOf("old", 3, { image: "old" }), available])), { fresh: 2 });
 });
 
+test("a pod that could not be deleted yet is not given up a second time", () => {
+  const rolling = deploymentOf(4, {
+    strategy: { type: "RollingUpdate", rollingUpdate: { maxSurge: 2, maxUnavailable: 1 } },
+  });
+  const fresh = replicaSetOf("fresh", 3, { available: 2, annotations: { [REVISION]: "2" } });
+  const lagging = replicaSetOf("old", 3, { image: "old", status: 4, available: 4 });
+  assert.deepEqual(sizes(plan(rolling, [lagging, fresh])), { old: 1 });
+});
+
 test("nothing is spared on a count from before the last resize", () => {
   const old = replicaSetOf("old", 4, { image: "old" });
   const fresh = replicaSetOf("fresh", 1, { annotations: { [REVISION]: "2" } });

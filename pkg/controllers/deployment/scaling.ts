@@ -12,7 +12,6 @@ import {
   minAvailable,
   sizeOf,
   totalSize,
-  totalStatus,
 } from "./arithmetic.ts";
 
 /** New size by ReplicaSet name; sets that are not named keep theirs. */
@@ -152,7 +151,9 @@ function shrinkOld(deployment: Deployment, current: ReplicaSet, old: ReplicaSet[
     removed += count;
     sizes.set(replicaSet.metadata.name, sizeOf(replicaSet) - count);
   }
-  let rest = totalStatus([...old, current], "availableReplicas") - minAvailable(deployment);
+  // What a set has beyond its size is on its way out: counted as available it would be given up twice.
+  const staying = (set: ReplicaSet) => Math.min(set.status?.availableReplicas ?? 0, sizeOf(set));
+  let rest = [...old, current].reduce((sum, set) => sum + staying(set), 0) - minAvailable(deployment);
   for (const replicaSet of old) {
     const size = sizes.get(replicaSet.metadata.name) ?? sizeOf(replicaSet);
     const count = Math.min(rest, size);

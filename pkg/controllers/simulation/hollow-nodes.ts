@@ -48,6 +48,8 @@ export class HollowNodes {
       onUpdate: (pod) => this.#see(pod),
       onDelete: (pod) => this.#forget(pod.metadata.uid),
     });
+    const look = (node: Node) => this.#contradict(node);
+    this.#deps.informers.informer(nodes).addHandler({ onAdd: look, onUpdate: look });
     this.#heartbeat(signal);
     signal.addEventListener("abort", () => {
       for (const cancel of this.#timers.values()) cancel();
@@ -131,6 +133,14 @@ export class HollowNodes {
       clock.schedule(HEARTBEAT_MS, beat);
     };
     clock.schedule(HEARTBEAT_MS, beat);
+  }
+
+  /** A node that is well says so when it was taken to be lost, as a kubelet does with its next status. */
+  #contradict(node: Node): void {
+    const { name } = node.metadata;
+    const ready = node.status?.conditions?.find(({ type }) => type === "Ready")?.status;
+    if (ready !== undefined && ready !== "True" && this.isUp(name))
+      this.#later(`${name} report`, HEARTBEAT_MS, () => (this.isUp(name) ? this.#report(name) : Promise.resolve()));
   }
 
   #see(pod: Pod): void {

@@ -10,6 +10,7 @@ import {
   endpoints,
   endpointSlices,
   jobs,
+  nodes,
   podDisruptionBudgets,
   pods,
   replicaSets,
@@ -18,7 +19,7 @@ import {
 } from "#pkg/api/refs.ts";
 import type { Deployment, ReplicaSet, StatefulSet } from "#pkg/api/types/apps-v1.ts";
 import type { Job } from "#pkg/api/types/batch-v1.ts";
-import type { Pod, ReplicationController } from "#pkg/api/types/core-v1.ts";
+import type { Node, Pod, ReplicationController } from "#pkg/api/types/core-v1.ts";
 import { finishedStatus } from "../cronjob/plan.ts";
 import { isPodActive, isPodReady, isPodTerminal } from "../common/pods.ts";
 import type { Troubles } from "./actions.ts";
@@ -211,8 +212,10 @@ export class Invariants {
     if (active > most) throw new Error(`${metadata.name} has ${active} pods, and never asked for more than ${most}`);
   }
 
+  /** Silent, or taken to be because its heartbeats were not heard. */
   #someNodeIsAway(): boolean {
-    return this.#cluster.nodes.names.some((node) => !this.#cluster.nodes.isUp(node));
+    if (this.#cluster.nodes.names.some((node) => !this.#cluster.nodes.isUp(node))) return true;
+    return this.#cluster.list(nodes).some((node) => !isNodeReady(node));
   }
 
   /** Holds when everything has come to rest: what is not so yet, or undefined. */
@@ -333,6 +336,10 @@ export class Invariants {
     if ((uncounted.failed?.length ?? 0) + (uncounted.succeeded?.length ?? 0) > 0)
       throw new Error(`job ${name} has uncounted pods`);
   }
+}
+
+function isNodeReady({ status }: Node): boolean {
+  return status?.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True") === true;
 }
 
 /** The node a daemon pod is on or made for. */
