@@ -78,7 +78,8 @@ export function configuration(call: Call, patch: Patch, of: ExpectedKind): KubeO
     throw badRequest(`invalid object type: ${String(apiVersion)}, Kind=${String(kind)}`);
   }
   const object = { ...value, metadata: isRecord(value["metadata"]) ? value["metadata"] : {} } as KubeObject;
-  checkNames(call, { ...object, metadata: { ...object.metadata } }); // which would add the URL's namespace
+  // Whoever applies to what exists need not repeat its name. A copy, because the check adds the URL's namespace.
+  checkNames(call, { ...object, metadata: { ...object.metadata, name: object.metadata.name ?? call.target.name } });
   return object;
 }
 
@@ -101,6 +102,7 @@ export function merge(
   sharing = false,
 ): KubeObject {
   const { installed, now } = call;
+  if (live === undefined) checkNames(call, { ...applied, metadata: { ...applied.metadata } });
   try {
     const result = applyObject({
       schema: installed.definition.schema,
