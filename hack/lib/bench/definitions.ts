@@ -85,7 +85,7 @@ function published(server: BenchServer, plurals: readonly string[]): Promise<num
 
 /** What custom resource definitions cost: many of them, and a huge one. */
 export async function measureDefinitions(count: number): Promise<void> {
-  const server = await startServer("apiserver");
+  const server = await startServer({ components: "apiserver" });
   const say = (what: string, text: string): void => console.log(`${what.padEnd(50)}${text}`);
   const openApi = async (title: string): Promise<void> => {
     for (const path of ["/openapi/v2", `/openapi/v3/apis/${GROUP}/v1`]) {

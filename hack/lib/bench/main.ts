@@ -10,13 +10,15 @@ import { measureFanOut, measureLists } from "./reads.ts";
 import { schedulingPhases } from "./scheduling.ts";
 import { type BenchServer, startServer } from "./server.ts";
 
-const HELP = `Usage: hack/bench [--n 2000] [--concurrency 16] [--pods 5000] [--watchers 100] [--nodes 1000] [--definitions 200] [--runs 5] [--only api,master,node,definitions]
+const HELP = `Usage: hack/bench [--store sqlite|etcd] [--only api,master,node,definitions] [--n 2000] [--concurrency 16] [--pods 5000]
+                  [--watchers 100] [--nodes 1000] [--definitions 200] [--runs 5]
        hack/bench scheduler [nodes] [pods]
        hack/bench network [services]
 
-Measures kubits-master on an empty SQLite store: operations per second and the server's CPU time per operation, lists,
-watch fan-out at rising rates (api); start-up, memory, idle CPU, and pods from created to bound (master). The last column
+Measures kubits-master on an empty store: operations per second and the server's CPU time per operation, lists, watch
+fan-out at rising rates (api); start-up, memory, idle CPU, and pods from created to bound (master). The last column
 is what a bare node:http2 server does on the same machine in the same run: only ratios within one run mean something.
+With --store etcd the store is an etcd that is started for it (Debian package etcd-server), and its CPU and memory count.
 With --only node (as root), kubits-node on a containerd: pods from created to Ready beside a bare loop that makes the same
 pods by the runtime's calls alone, medians of --runs; what of one pod's start is not spent in the runtime; memory and CPU
 with 100 pods.
@@ -32,6 +34,7 @@ const { values } = parseArgs({
     watchers: { type: "string", default: "100" },
     nodes: { type: "string", default: "1000" },
     definitions: { type: "string", default: "200" },
+    store: { type: "string", default: "sqlite" },
     only: { type: "string", default: "api,master" },
     runs: { type: "string", default: "5" },
     help: { type: "boolean", default: false },
@@ -41,6 +44,8 @@ if (values.help) {
   console.log(HELP);
   process.exit(0);
 }
+const { store } = values;
+if (store !== "sqlite" && store !== "etcd") throw new Error(`--store: ${store} is neither sqlite nor etcd`);
 const n = Number(values.n);
 const concurrency = Number(values.concurrency);
 const NAMESPACE = "default";
@@ -184,7 +189,7 @@ async function apiPhases(server: BenchServer, bare: BareServer): Promise<void> {
 
 async function measureApi(): Promise<void> {
   const bare = await BareServer.start();
-  const api = await startServer("apiserver");
+  const api = await startServer({ components: "apiserver", store });
   try {
     await apiPhases(api, bare);
   } finally {
@@ -194,7 +199,7 @@ async function measureApi(): Promise<void> {
 }
 
 async function measureMaster(): Promise<void> {
-  const whole = await startServer("apiserver,scheduler,controllers");
+  const whole = await startServer({ components: "apiserver,scheduler,controllers", store });
   try {
     await new Promise((resolve) => setTimeout(resolve, 20_000));
     const cpu = whole.cpuSeconds();
@@ -207,7 +212,11 @@ async function measureMaster(): Promise<void> {
     await whole.stop();
   }
   // Nobody renews the leases of nodes that are names only, so nobody may look at them either.
-  const loops = await startServer("apiserver,scheduler,controllers", "--controllers=*,-node-lifecycle-controller");
+  const loops = await startServer({
+    components: "apiserver,scheduler,controllers",
+    store,
+    flags: ["--controllers=*,-node-lifecycle-controller"],
+  });
   try {
     await schedulingPhases(loops, Number(values.nodes), n);
   } finally {

@@ -1,6 +1,5 @@
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -8,6 +7,8 @@ import { type Client, createClient, http2Transport, loadKubeconfig } from "#pkg/
 import { RealClock } from "#pkg/util/index.ts";
 import { program } from "../cluster.ts";
 import { type Connection, connectTo } from "./connection.ts";
+import { startEtcd } from "./etcd.ts";
+import { freePort } from "./free-port.ts";
 
 /** USER_HZ of Linux on every architecture that Node runs on. */
 const TICKS_PER_SECOND = 100;
@@ -17,24 +18,13 @@ export interface BenchServer {
   readonly pid: number;
   /** A further connection, as the same user. */
   connect(): Promise<Connection>;
-  /** CPU seconds that the process has used so far. */
+  /** CPU seconds that the process has used so far; etcd's are counted, too, where it is the store. */
   cpuSeconds(): number;
-  /** Proportional set size in MiB. */
+  /** Proportional set size in MiB, with etcd's. */
   memoryMiB(): number;
   /** Milliseconds from start to the first answer of /readyz. */
   readonly readyMs: number;
   stop(): Promise<void>;
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const probe = createServer();
-    probe.once("error", reject);
-    probe.listen(0, "127.0.0.1", () => {
-      const { port } = probe.address() as { port: number };
-      probe.close(() => resolve(port));
-    });
-  });
 }
 
 export function cpuSecondsOf(pid: number): number {
@@ -48,8 +38,19 @@ export function memoryMiBOf(pid: number): number {
   return Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))![1]) / 1024;
 }
 
-/** Starts kubits-master on an empty store of its own. */
-export async function startServer(components: string, ...more: readonly string[]): Promise<BenchServer> {
+export interface ServerOptions {
+  readonly components: string;
+  readonly store?: string;
+  readonly flags?: readonly string[];
+}
+
+/** Starts kubits-master on an empty store of its own: "sqlite", or an etcd that is started for it. */
+export async function startServer({
+  components,
+  store = "sqlite",
+  flags: more = [],
+}: ServerOptions): Promise<BenchServer> {
+  const etcd = store === "etcd" ? await startEtcd() : undefined;
   const dir = mkdtempSync(join(tmpdir(), "kubits-bench-"));
   const port = await freePort();
   const kubeconfig = join(dir, "admin.conf");
@@ -60,6 +61,7 @@ export async function startServer(components: string, ...more: readonly string[]
     "--advertise-address=127.0.0.1",
     `--secure-port=${port}`,
     `--components=${components}`,
+    ...(etcd === undefined ? [] : [`--etcd-servers=${etcd.endpoint}`]),
     ...more,
   ];
   // Keys are made once, before the clock runs: a cluster starts with keys every time but the first.
@@ -79,11 +81,12 @@ export async function startServer(components: string, ...more: readonly string[]
       return connectTo(server, { ca, cert, key });
     },
     readyMs: performance.now() - begun,
-    cpuSeconds: () => cpuSecondsOf(child.pid!),
-    memoryMiB: () => memoryMiBOf(child.pid!),
+    cpuSeconds: () => cpuSecondsOf(child.pid!) + (etcd === undefined ? 0 : cpuSecondsOf(etcd.pid)),
+    memoryMiB: () => memoryMiBOf(child.pid!) + (etcd === undefined ? 0 : memoryMiBOf(etcd.pid)),
     stop: async () => {
       client.close();
       await ended(child);
+      await etcd?.stop();
       rmSync(dir, { recursive: true, force: true });
     },
   };
