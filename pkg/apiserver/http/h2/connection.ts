@@ -2,7 +2,7 @@ import type { TLSSocket } from "node:tls";
 import type { Clock } from "#pkg/util/index.ts";
 import type { ApiRequest } from "../../contract.ts";
 import type { LiveRequests } from "../live-requests.ts";
-import { Exchange } from "./exchange.ts";
+import { Exchange, type RequestHead } from "./exchange.ts";
 import { FrameReader, type FrameSink } from "./frame-reader.ts";
 import { encodeHeaders } from "./hpack-encoder.ts";
 import { FrameWriter } from "./frame-writer.ts";
@@ -23,7 +23,7 @@ import {
   writeFrameHead,
 } from "./protocol.ts";
 import { type Impatient, type Observed, Patience } from "./patience.ts";
-import { type Malformed, RequestHeads } from "./request-head.ts";
+import { type Malformed, RequestHeads, TOO_LARGE } from "./request-head.ts";
 
 export interface Http2Limits {
   readonly maxStreams: number;
@@ -55,6 +55,11 @@ const MAX_CUT_SHORT = 4096;
 /** Frames in a row that carry nothing. */
 const MAX_EMPTY_FRAMES = 1000;
 const DEFAULT_TABLE_BYTES = 4096;
+/** A block of this many times the largest head is not even read to its end. */
+const MAX_BLOCK_HEADS = 4;
+const UNREAD_HEAD: RequestHead = { method: "GET", path: "/", headers: {} };
+const PLAIN_TEXT = Object.freeze({ "content-type": "text/plain; charset=utf-8" });
+const HEAD_TOO_LARGE = Buffer.from("431 Request Header Fields Too Large");
 /** HPACK's "the dynamic table has no room". */
 const EMPTY_TABLE = 0x20;
 /** For a last word to reach the peer. */
@@ -92,7 +97,7 @@ export class Http2Connection implements FrameSink, Impatient {
     this.remoteAddress = socket.remoteAddress ?? "";
     this.#heads = new RequestHeads(limits.maxHeaderBytes);
     this.#receiveWindow = limits.connectionWindowBytes;
-    this.#reader = new FrameReader(this, limits.maxHeaderBytes);
+    this.#reader = new FrameReader(this, MAX_BLOCK_HEADS * limits.maxHeaderBytes);
     this.#writer = new FrameWriter(socket, (exchange) => this.#answered(exchange));
     this.#writer.control(
       settingsFrame([
@@ -194,22 +199,16 @@ export class Http2Connection implements FrameSink, Impatient {
     if (this.#running >= 2 * this.#deps.limits.maxStreams) {
       throw new Http2Error(ErrorCode.EnhanceYourCalm, "too many requests have been abandoned");
     }
+    if (head === TOO_LARGE) {
+      this.#open(streamId, UNREAD_HEAD, endStream).send(431, PLAIN_TEXT, HEAD_TOO_LARGE);
+      return;
+    }
     // A body that was announced and does not follow would be taken for an empty one.
     if (isMalformed(head) || (endStream && Number(head.headers["content-length"] ?? 0) !== 0)) {
       this.#resetStream(streamId, ErrorCode.Protocol, endStream);
       return;
     }
-    const { live, limits } = this.#deps;
-    const exchange = new Exchange(
-      this,
-      live,
-      streamId,
-      head,
-      this.#peerStreamWindow,
-      limits.streamWindowBytes,
-      endStream,
-    );
-    this.#streams.set(streamId, exchange);
+    const exchange = this.#open(streamId, head, endStream);
     this.#running++;
     void this.#deps.serve(exchange).finally(() => this.#running--);
   }
@@ -311,6 +310,13 @@ export class Http2Connection implements FrameSink, Impatient {
     }
   }
 
+  #open(streamId: number, head: RequestHead, endStream: boolean): Exchange {
+    const { live, limits } = this.#deps;
+    const sendWindow = this.#peerStreamWindow;
+    const exchange = new Exchange(this, live, streamId, head, sendWindow, limits.streamWindowBytes, endStream);
+    this.#streams.set(streamId, exchange);
+    return exchange;
+  }
   #receive(chunk: Buffer): void {
     if (this.#closed) return;
     try {
@@ -400,6 +406,6 @@ export class Http2Connection implements FrameSink, Impatient {
 
 const EMPTY = Buffer.alloc(0);
 
-function isMalformed(head: ReturnType<RequestHeads["read"]>): head is Malformed {
+function isMalformed(head: RequestHead | Malformed): head is Malformed {
   return "malformed" in head;
 }

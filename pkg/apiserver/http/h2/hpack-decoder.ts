@@ -40,8 +40,11 @@ export class HpackDecoder {
   constructor(maxListBytes: number) {
     this.#maxListBytes = maxListBytes;
   }
-  /** Visits the fields of one whole block in order. @throws Http2Error, after which the connection is unusable */
-  decode(block: Buffer, visit: (name: string, value: string, field: Field) => void): void {
+  /**
+   * Visits the fields of one whole block in order, as far as they do not exceed the bound; returns whether that was all.
+   * @throws Http2Error, after which the connection is unusable
+   */
+  decode(block: Buffer, visit: (name: string, value: string, field: Field) => void): boolean {
     this.#block = block;
     this.#at = 0;
     let size = 0;
@@ -54,9 +57,10 @@ export class HpackDecoder {
       }
       const field = (first & 0x80) === 0 ? this.#literal(first) : this.#indexed(this.#integer(7));
       size += field.size;
-      if (size > this.#maxListBytes) throw new Http2Error(ErrorCode.EnhanceYourCalm, "the header list is too large");
-      visit(field.name, field.value, field);
+      // The rest has to be read nevertheless, because later blocks may refer to it.
+      if (size <= this.#maxListBytes) visit(field.name, field.value, field);
     }
+    return size <= this.#maxListBytes;
   }
 
   #literal(first: number): Field {

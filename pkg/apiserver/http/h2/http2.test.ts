@@ -132,6 +132,20 @@ describe("HTTP/2 beside Node's client", () => {
     session.close();
   });
 
+  test("refuses a head that is too large, and goes on with the next request", async () => {
+    routes.set("/ok", async (_request, response) => response.send(200, {}, Buffer.from("ok")));
+    const session = open({ maxSendHeaderBlockLength: 1024 * 1024 });
+    for (let round = 0; round < 3; round++) {
+      // Remembered in the table of compression, also from a head that is refused.
+      const fields = { [`x-round-${round}`]: "remembered", "x-large": "v".repeat(round === 1 ? 1000 : 70_000) };
+      const stream = session.request({ ":path": "/ok", ...fields });
+      const [headers] = await once(stream, "response");
+      assert.equal(headers[":status"], round === 1 ? 200 : 431);
+      assert.equal((await bytesOf(stream)).toString(), round === 1 ? "ok" : "431 Request Header Fields Too Large");
+    }
+    session.close();
+  });
+
   test("tells the handler when the client goes away, and cuts off one that does not read", async () => {
     const { promise: aborted, resolve } = Promise.withResolvers<unknown>();
     routes.set("/watch", async (request, response) => {
@@ -255,23 +269,7 @@ describe("HTTP/2 beside clients that break it", () => {
       ErrorCode.FlowControl,
     ],
     "a header block without an end": [
-      [...hello, headers(1, 0), many(8000, () => frame(FrameType.Continuation, 0, 1, empty))],
-      ErrorCode.EnhanceYourCalm,
-    ],
-    "a header list that grows when it is read": [
-      // One field of 4,000 bytes is remembered and then named a hundred times.
-      [
-        ...hello,
-        headers(
-          1,
-          5,
-          Buffer.concat([
-            Buffer.from([0x40, 0x01, 0x61, 0x7f, 0xa1, 0x1e]),
-            Buffer.alloc(4000, "x"),
-            Buffer.alloc(100, 0xbe),
-          ]),
-        ),
-      ],
+      [...hello, headers(1, 0), many(30_000, () => frame(FrameType.Continuation, 0, 1, empty))],
       ErrorCode.EnhanceYourCalm,
     ],
     "empty frames without end": [

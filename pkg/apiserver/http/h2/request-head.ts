@@ -6,6 +6,8 @@ export interface Malformed {
   readonly malformed: true;
 }
 const MALFORMED: Malformed = { malformed: true };
+/** A request whose head is beyond the bound; the client is told (RFC 9113, section 10.5.1). */
+export const TOO_LARGE = Symbol("too large");
 
 /** Fields of HTTP/1 connections (section 8.2.2). */
 const CONNECTION_FIELDS = new Set(["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"]);
@@ -37,8 +39,9 @@ export class RequestHeads {
     this.#decoder = new HpackDecoder(maxHeaderBytes);
   }
   /** @throws Http2Error when the block cannot be decoded. */
-  read(block: Buffer): RequestHead | Malformed {
+  read(block: Buffer): RequestHead | Malformed | typeof TOO_LARGE {
     const headers = this.#decode(block, false);
+    if (headers === undefined) return TOO_LARGE;
     const length = headers["content-length"];
     if (this.#malformed || this.#method === "" || this.#path === "" || this.#scheme === "") return MALFORMED;
     if (length !== undefined && !DIGITS.test(length)) return MALFORMED;
@@ -50,19 +53,19 @@ export class RequestHeads {
   }
   /** Reads fields behind a body, of which only the form matters. @throws Http2Error when the block cannot be decoded. */
   readTrailers(block: Buffer): Malformed | undefined {
-    this.#decode(block, true);
-    return this.#malformed ? MALFORMED : undefined;
+    const fields = this.#decode(block, true);
+    return this.#malformed || fields === undefined ? MALFORMED : undefined;
   }
 
-  #decode(block: Buffer, pseudoOver: boolean): Record<string, string | undefined> {
+  /** undefined when there are more fields than the bound allows. */
+  #decode(block: Buffer, pseudoOver: boolean): Record<string, string | undefined> | undefined {
     this.#method = this.#path = this.#scheme = this.#authority = "";
     this.#pseudoOver = pseudoOver;
     this.#malformed = false;
     this.#repeated = undefined;
     const headers: Record<string, string | undefined> = Object.create(null) as Record<string, string | undefined>;
     this.#headers = headers;
-    this.#decoder.decode(block, this.#visit);
-    return headers;
+    return this.#decoder.decode(block, this.#visit) ? headers : undefined;
   }
   #field(name: string, value: string, field: Field): void {
     if (!(field.fit ??= isFit(name, value))) this.#malformed = true;

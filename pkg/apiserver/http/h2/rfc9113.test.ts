@@ -384,6 +384,17 @@ test("what is written at once arrives in one frame, where it fits", async () => 
   client.close();
 });
 
+test("a header list that grows when it is read is refused, and the connection goes on", async () => {
+  // One field of 4,000 bytes is remembered and then named a hundred times.
+  const remembered = Buffer.concat([Buffer.from([0x40, 0x01, 0x61, 0x7f, 0xa1, 0x1e]), Buffer.alloc(4000, "x")]);
+  const bomb = Buffer.concat([block(GET), remembered, Buffer.alloc(100, 0xbe)]);
+  const all = Flag.EndHeaders | Flag.EndStream;
+  const client = new RawClient(...hello, frame(FrameType.Headers, all, 1, bomb), whole(3, GET));
+  await client.sees(":status 1 431");
+  await client.sees(":status 3 200");
+  client.close();
+});
+
 test("an idle connection is told goodbye", async () => {
   const client = new RawClient(...hello, whole(1, GET));
   await client.sees(":status 1 200");
