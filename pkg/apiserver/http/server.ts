@@ -36,7 +36,7 @@ export interface Listener {
 }
 
 const DEFAULT_GRACE_MS = 5000;
-/** For what has been written to reach its readers. */
+/** How often it is looked whether everything has been sent, and for the last of it to reach its readers. */
 const FLUSH_MS = 250;
 /** As servers written in Go allow: a command to execute travels in the URL, with every argument. */
 const MAX_HEADER_BYTES = 1024 * 1024;
@@ -135,22 +135,33 @@ export async function listenHttp(
       if ("setSecureContext" in opened) opened.setSecureContext(tlsContext(tls));
     },
     close: async (graceMs = DEFAULT_GRACE_MS) => {
+      const deadline = clock.monotonic() + graceMs;
       const closed = new Promise<void>((resolve) => opened.close(() => resolve()));
       live.abortAll();
       for (const connection of connections) connection.close();
       opened.closeIdleConnections();
       await live.drained(graceMs);
-      // Answers are on their way out; who has not read them by now is gone or does not want to.
-      const cancel = clock.schedule(FLUSH_MS, () => {
+      // Answers are on their way out; who has not read them by the deadline is gone or does not want to.
+      const look = (): void => {
+        const sending = [...connections].some((connection) => connection.sending) || [...sockets].some(isSending);
+        if (sending && clock.monotonic() < deadline) {
+          cancel = clock.schedule(FLUSH_MS, look);
+          return;
+        }
         for (const connection of connections) connection.destroy();
         for (const socket of sockets) socket.destroy();
-      });
+      };
+      let cancel = clock.schedule(FLUSH_MS, look);
       // Idle HTTP/1.1 connections of the secure server know no other end.
       if (connections.size === 0) for (const socket of sockets) socket.destroySoon();
       await closed;
       cancel();
     },
   };
+}
+
+function isSending(socket: Socket): boolean {
+  return socket.writableLength > 0;
 }
 
 /** AES-128 is as good as any and the cheapest: encryption is most of what a large answer costs. */

@@ -113,6 +113,10 @@ export class Http2Connection implements FrameSink, Impatient {
     socket.on("error", (error) => this.destroy(error));
     socket.on("close", () => this.destroy());
   }
+  /** Whether an answer, or a part of one, has not left yet. */
+  get sending(): boolean {
+    return this.#streams.size > 0 || this.#deps.socket.writableLength > 0;
+  }
   /** Takes no more requests; ends when those under way have been answered. */
   close(): void {
     if (this.#closing || this.#closed) return;

@@ -181,6 +181,23 @@ describe("HTTP/2 beside Node's client", () => {
     session.close();
   });
 
+  test("sends an answer whole to a client that reads slowly while it closes", async () => {
+    const own = await listen();
+    const large = Buffer.alloc(8_000_000, "0123456789");
+    routes.set("/slowly", async (_request, response) => response.send(200, {}, large));
+    const session = connect(`https://localhost:${own.port}`, { ca });
+    session.on("error", () => undefined); // seen by the stream
+    const stream = session.request({ ":path": "/slowly" });
+    stream.pause();
+    await once(stream, "response");
+    const closed = own.close(60_000);
+    // Longer than a server waits for one that has read everything.
+    await new Promise((resolve) => setTimeout(resolve, 600));
+    assert.equal((await bytesOf(stream)).length, large.length);
+    session.close();
+    await closed;
+  });
+
   test("lets requests under way end when it closes, and takes no more", async () => {
     const own = listener;
     listener = await listen();
