@@ -1,7 +1,7 @@
 /**
- * How Node.js is started for each program. In the master a request's garbage has to be gone before the young generation
- * is full, or it is copied, and copied again into the old one: with 32 MiB instead of 16 a write costs a third less, and
- * idle the master is 2 MiB larger. A node agent shares its machine with pods and is idle most of the time: with
+ * How Node.js is started for each program. In the master what a request leaves behind should be gone before the young
+ * generation is full, or it is copied, and copied again into the old one: with 32 MiB a write with a large body costs a
+ * tenth less, and the idle master has 2 MiB more. A node agent shares its machine with pods and is idle most of the time: with
  * a small young generation, and an old one that cannot grow far before it is collected, what a burst of pods leaves
  * behind does not stay (about half the memory, for a little more work during the burst).
  */
