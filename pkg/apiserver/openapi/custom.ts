@@ -7,6 +7,10 @@ const API_VERSION_ABOUT =
   "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the latest internal value, and may reject unrecognized values. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources";
 const KIND_ABOUT =
   "Kind is a string value representing the REST resource this object represents. Servers may infer this from the endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds";
+const EMBEDDED_API_VERSION_ABOUT =
+  "apiVersion defines the versioned schema of this representation of an object. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources";
+const EMBEDDED_KIND_ABOUT =
+  "kind is a string value representing the type of this object. In CamelCase. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds";
 const METADATA_ABOUT =
   "Standard object's metadata. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata";
 const LIST_METADATA_ABOUT =
@@ -67,7 +71,7 @@ export function customDefinitions(dialect: Dialect, definition: ResourceDefiniti
 function publishedKind(dialect: Dialect, raw: Json): Json {
   // A kind whose fields are unknown is published without any, so that clients of version 2 do not check them.
   if (dialect === "v2" && raw["x-kubernetes-preserve-unknown-fields"] === true) return { type: "object" };
-  const published = withEmbedded(dialect, dialect === "v2" ? downgrade(raw) : raw);
+  const published = withEmbedded(dialect, dialect === "v2" ? downgrade(raw) : withAlternatives(raw));
   return {
     ...published,
     type: "object",
@@ -96,7 +100,21 @@ function withEmbedded(dialect: Dialect, node: Json): Json {
   if (mapped["x-kubernetes-embedded-resource"] !== true) return mapped;
   // Clients of version 2 take any property as the end of what is allowed.
   if (dialect === "v2" && mapped["x-kubernetes-preserve-unknown-fields"] === true) return mapped;
-  return { ...mapped, properties: { ...(mapped["properties"] as Json | undefined), ...commonProperties(dialect) } };
+  const common: Json = {
+    ...commonProperties(dialect),
+    apiVersion: { type: "string", description: EMBEDDED_API_VERSION_ABOUT },
+    kind: { type: "string", description: EMBEDDED_KIND_ABOUT },
+  };
+  const required = new Set([...((mapped["required"] as string[] | undefined) ?? []), "kind", "apiVersion"]);
+  const properties = { ...(mapped["properties"] as Json | undefined), ...common };
+  return { ...mapped, properties, required: [...required] };
+}
+
+/** Version 3 says in its own words, too, what an integer or a string is. */
+function withAlternatives(node: Json): Json {
+  const mapped = mapChildren(node, withAlternatives);
+  if (mapped["x-kubernetes-int-or-string"] !== true || mapped["anyOf"] !== undefined) return mapped;
+  return { ...mapped, anyOf: [{ type: "integer" }, { type: "string" }] };
 }
 
 /** Words of version 3 that version 2 does not know, or that old clients misread. */
@@ -106,7 +124,7 @@ const DROPPED = ["oneOf", "anyOf", "allOf", "not", "nullable", "example"];
 function downgrade(node: Json): Json {
   const result: Json = { ...node };
   if (result["nullable"] === true || result["x-kubernetes-preserve-unknown-fields"] === true) {
-    if (result["nullable"] === true) delete result["type"];
+    delete result["type"];
     delete result["properties"];
     delete result["items"];
     delete result["additionalProperties"];
@@ -114,7 +132,6 @@ function downgrade(node: Json): Json {
   }
   if (result["x-kubernetes-int-or-string"] === true) delete result["type"];
   for (const word of DROPPED) delete result[word];
-  delete result["x-kubernetes-validations"];
   const { required, properties = {} } = result as { required?: string[]; properties?: Record<string, Json> };
   if (required !== undefined) {
     const present = required.filter((name) => properties[name]?.["nullable"] !== true);

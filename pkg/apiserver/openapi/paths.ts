@@ -250,28 +250,24 @@ function upper(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
+/** rbacAuthorization for rbac.authorization.k8s.io. */
 function groupWord({ group }: ResourceDefinition): string {
-  return group === ""
-    ? "core"
-    : (group
-        .replace(/\.k8s\.io$/, "")
-        .split(".")
-        .at(0) ?? group);
+  const [first = "", ...others] = group.replace(/\.k8s\.io$/, "").split(/[.-]/);
+  return group === "" ? "core" : first + others.map(upper).join("");
 }
 
 function tagOf(definition: ResourceDefinition): string {
-  return definition.custom
-    ? `${definition.group.replaceAll(".", "_")}_${definition.version}`
-    : `${groupWord(definition)}_${definition.version}`;
+  return `${groupWord(definition)}_${definition.version}`;
 }
 
 function operationId({ verb, definition, subresource, allNamespaces }: Operation): string {
-  const { namespaced, kind, version, group, custom } = definition;
-  const word = (WORDS[verb] ?? verb)
-    .replaceAll(/ (\w)/g, (_match, letter: string) => letter.toUpperCase())
-    .replace("collectionOf", "collection");
-  const names = custom ? group.split(".").map(upper).join("") : upper(groupWord(definition));
+  const { namespaced, kind, version } = definition;
+  const many = verb === "deletecollection";
+  const word = many
+    ? "delete"
+    : (WORDS[verb] ?? verb).replaceAll(/ (\w)/g, (_match, letter: string) => letter.toUpperCase());
+  const names = upper(groupWord(definition));
   const scope = namespaced && allNamespaces !== true ? "Namespaced" : "";
   const sub = subresource === undefined ? "" : upper(subresource.name);
-  return `${word}${names}${upper(version)}${scope}${kind}${sub}${allNamespaces === true ? "ForAllNamespaces" : ""}`;
+  return `${word}${names}${upper(version)}${many ? "Collection" : ""}${scope}${kind}${sub}${allNamespaces === true ? "ForAllNamespaces" : ""}`;
 }
