@@ -141,8 +141,10 @@ function completeKind(value: Record<string, unknown>, expected: ExpectedKind, by
     throw unrecognized(expected, `couldn't get version/kind; json parse error: ${why}`, bytes);
   }
   if (expected.custom) assertNamesKind(value, expected, apiVersion, bytes);
-  value["apiVersion"] ||= apiVersion;
-  value["kind"] ||= expected.kind;
+  else {
+    value["apiVersion"] ||= apiVersion;
+    value["kind"] ||= expected.kind;
+  }
   if (value["kind"] !== expected.kind) {
     const given = String(value["kind"]);
     throw badRequest(
@@ -151,18 +153,22 @@ function completeKind(value: Record<string, unknown>, expected: ExpectedKind, by
   }
   if (value["apiVersion"] !== apiVersion) {
     throw badRequest(
-      `the API version in the data (${String(value["apiVersion"])}) does not match the expected API version (${apiVersion})`,
+      `the API version in the data (${String(value["apiVersion"] ?? "")}) does not match the expected API version (${apiVersion})`,
     );
   }
   const { metadata = null } = value;
   if (metadata !== null && !isRecord(metadata)) {
-    const where = expected.custom ? "value" : `struct field ${expected.kind}.metadata`;
-    const why = `json: cannot unmarshal ${jsonTypeOf(metadata)} into Go ${where} of type v1.ObjectMeta`;
-    throw badRequest(cannotBeHandled(expected.kind, expected.version, why));
+    throw badRequest(cannotBeHandled(expected.kind, expected.version, noMetadata(metadata, expected)));
   }
   // In place: an object of a hundred thousand members costs as much to copy as to parse.
   value["metadata"] ??= {};
   return value as unknown as KubeObject;
+}
+
+/** What a decoder says of metadata that is no object. */
+export function noMetadata(metadata: unknown, { custom, kind }: ExpectedKind): string {
+  const where = custom ? "value" : `struct field ${kind}.metadata`;
+  return `json: cannot unmarshal ${jsonTypeOf(metadata)} into Go ${where} of type v1.ObjectMeta`;
 }
 
 /** A custom resource says itself what it is. */

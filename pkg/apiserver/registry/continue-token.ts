@@ -21,20 +21,26 @@ export function decodeContinue(token: string): ContinueToken {
   try {
     value = JSON.parse(Buffer.from(token, "base64url").toString()) as typeof value;
   } catch {
-    throw badRequest("continue key is not valid: encoded data is not JSON");
+    throw badRequest("invalid continue token: continue key is not valid: encoded data is not JSON");
   }
   const { v, rv, start } = value ?? {};
   if (v !== VERSION)
-    throw badRequest(`continue key is not valid: server does not recognize this encoded version ${JSON.stringify(v)}`);
+    throw badRequest(
+      `invalid continue token: continue key is not valid: server does not recognize this encoded version ${JSON.stringify(v)}`,
+    );
   if (typeof rv !== "number" || !Number.isSafeInteger(rv) || rv === 0) {
-    throw badRequest("continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)");
+    throw badRequest(
+      "invalid continue token: continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)",
+    );
   }
   if (typeof start !== "string" || start === "") {
-    throw badRequest("continue key is not valid: encoded start key empty (version meta.k8s.io/v1)");
+    throw badRequest(
+      "invalid continue token: continue key is not valid: encoded start key empty (version meta.k8s.io/v1)",
+    );
   }
   // A key must not lead out of the list's own prefix.
   if (start.startsWith("/") || start.split("/").includes("..")) {
-    throw badRequest(`continue key is not valid: ${JSON.stringify(start)}`);
+    throw badRequest(`invalid continue token: continue key is not valid: ${JSON.stringify(start)}`);
   }
   return { revision: rv, startAfter: start.endsWith("\0") ? start.slice(0, -1) : start };
 }

@@ -39,13 +39,16 @@ export function parseWriteOptions(kind: string, query: URLSearchParams): WriteOp
     const detail = `may not be more than ${MAX_FIELD_MANAGER_BYTES} bytes`;
     errors.push({ type: "FieldValueTooLong", field: "fieldManager", message: `Too long: ${detail}` });
   }
-  if (/[^\P{C}]/u.test(fieldManager)) {
-    errors.push(fieldInvalid("fieldManager", fieldManager, "should only contain printable characters"));
+  const unprintable = /\p{C}/u.exec(fieldManager);
+  if (unprintable !== null) {
+    const code = unprintable[0].codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0");
+    const at = Buffer.byteLength(fieldManager.slice(0, unprintable.index));
+    errors.push(fieldInvalid("fieldManager", fieldManager, `invalid character U+${code} (at position ${at})`));
   }
   const dryRun = parseDryRun(query.getAll("dryRun"), errors);
   const fieldValidation = query.get("fieldValidation") ?? "";
   if (fieldValidation !== "" && !FIELD_VALIDATIONS.includes(fieldValidation)) {
-    errors.push(fieldNotSupported("fieldValidation", fieldValidation, FIELD_VALIDATIONS));
+    errors.push(fieldNotSupported("fieldValidation", fieldValidation, ["", ...FIELD_VALIDATIONS]));
   }
   if (errors.length > 0) throw invalid({ group: "meta.k8s.io", kind }, "", errors);
   return {
@@ -65,7 +68,7 @@ const PLAIN_WRITE: WriteOptions = Object.freeze({
 
 export function parseDryRun(values: readonly string[], errors: FieldError[]): boolean {
   const given = values.filter((value) => value !== "");
-  for (const value of given) if (value !== "All") errors.push(fieldNotSupported("dryRun", value, ["All"]));
+  if (given.some((value) => value !== "All")) errors.push(fieldNotSupported("dryRun", given, ["All"]));
   return given.length > 0;
 }
 
@@ -105,9 +108,9 @@ export function parseListOptions(query: URLSearchParams, watch: boolean): ListOp
     fieldSelector: fieldSelector?.empty === true ? undefined : fieldSelector,
     resourceVersion: query.get("resourceVersion") ?? "",
     resourceVersionMatch: (query.get("resourceVersionMatch") ?? "") as ListOptions["resourceVersionMatch"],
-    limit: parseInteger("limit", query.get("limit")) ?? 0,
+    limit: parseInteger(query.get("limit")) ?? 0,
     continue: query.get("continue") ?? "",
-    timeoutSeconds: parseInteger("timeoutSeconds", query.get("timeoutSeconds")),
+    timeoutSeconds: parseInteger(query.get("timeoutSeconds")),
     allowWatchBookmarks: isTrue(query.get("allowWatchBookmarks")),
     sendInitialEvents: sendInitialEvents === null ? undefined : isTrue(sendInitialEvents),
   };
@@ -126,11 +129,11 @@ function parseSelector<T>(text: string | null, parse: (text: string) => T): T | 
   }
 }
 
-function parseInteger(name: string, text: string | null): number | undefined {
+function parseInteger(text: string | null): number | undefined {
   if (text === null || text === "") return undefined;
   const value = Number(text);
   if (!/^-?\d+$/.test(text) || !Number.isSafeInteger(value)) {
-    throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax (parameter ${name})`);
+    throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
   }
   return value;
 }

@@ -20,7 +20,7 @@ import {
 } from "#pkg/apimachinery/index.ts";
 import { parseMediaType } from "../http/negotiate.ts";
 import { MODIFIED } from "../http/status.ts";
-import { type ExpectedKind, validateFields } from "./body.ts";
+import { type ExpectedKind, noMetadata, validateFields } from "./body.ts";
 import type { Call } from "./call.ts";
 import { type Written, sendWritten } from "./create.ts";
 import { parseWriteOptions, type WriteOptions } from "./options.ts";
@@ -35,7 +35,7 @@ import {
   unmentionedByMerge,
   withUnchanged,
 } from "./unchanged.ts";
-import { guaranteedUpdate, mainView, sharesUnchanged, type WriteView } from "./update.ts";
+import { checkNames, guaranteedUpdate, mainView, sharesUnchanged, type WriteView } from "./update.ts";
 
 /** Races a patch without resourceVersion may lose before the client is told (upstream's limit). */
 const PATCH_ATTEMPTS = 6;
@@ -160,6 +160,7 @@ export function patchOnto(
   const patched = applyPatch(expected, patch, changedPart(old, unchanged));
   if (!isRecord(patched)) throw badRequest("the patch does not leave an object");
   const apiVersion = apiVersionOf(expected);
+  if (expected.custom) assertStillOfKind(patched, expected);
   if (patched["kind"] !== expected.kind || patched["apiVersion"] !== apiVersion) {
     throw badRequest(
       `the API version in the data (${String(patched["apiVersion"])}, Kind=${String(patched["kind"])}) does not match the expected API version (${apiVersion}, Kind=${expected.kind})`,
@@ -168,13 +169,35 @@ export function patchOnto(
   const { metadata } = patched;
   const { apiVersion: _a, kind: _k, metadata: _m, ...rest } = patched;
   const object: KubeObject = { apiVersion, kind: expected.kind, metadata: isRecord(metadata) ? metadata : {}, ...rest };
-  validateFields(call, expected, object, patch.repeated, options.fieldValidation, (why) => {
+  const refuse = (why: string): StatusError => {
     const result = patch.type === "strategic" ? goText(patch.value) : JSON.stringify(applyPatch(expected, patch, old));
     return invalid({ group: "", kind: "" }, "", [fieldInvalid("patch", result, why)]);
-  });
+  };
+  if (metadata !== undefined && metadata !== null && !isRecord(metadata)) throw refuse(noMetadata(metadata, expected));
+  validateFields(call, expected, object, patch.repeated, options.fieldValidation, refuse);
+  checkNames(call, object);
   expected.applyDefaults?.(object);
   assertRevision(call, object, old);
   return withUnchanged(object, old, unchanged);
+}
+
+/** A custom resource says itself what it is, and a patch may make it say something else. */
+function assertStillOfKind(patched: Record<string, unknown>, expected: ExpectedKind): void {
+  const { apiVersion = "", kind = "" } = patched;
+  const { name = "" } = isRecord(patched["metadata"]) ? patched["metadata"] : {};
+  const { group } = expected;
+  if (kind === "") {
+    const text = JSON.stringify(patched);
+    const error = fieldInvalid("patch", text, `Object 'Kind' is missing in '${text}'`);
+    throw invalid({ group: "", kind: "" }, "", [error]);
+  }
+  const wanted = apiVersionOf(expected);
+  const error =
+    apiVersion !== wanted
+      ? fieldInvalid("apiVersion", apiVersion, `must be ${wanted}`)
+      : fieldInvalid("kind", kind, `must be ${expected.kind}`);
+  const given = { group: apiVersion === wanted ? group : "", kind: String(kind) };
+  if (apiVersion !== wanted || kind !== expected.kind) throw invalid(given, String(name), [error]);
 }
 
 function unmentioned({ type, value }: Patch, old: Readonly<KubeObject>): Unchanged {

@@ -125,7 +125,25 @@ test("generates names, tries nothing for a dry run", async () => {
   assert.equal((await server.request(`${maps}/dry`)).status, 404);
   const bad = await server.request(`${maps}?dryRun=Some`, { body: map({ name: "dry" }) });
   assert.equal(bad.status, 422);
-  assert.match(String(bad.json["message"]), /dryRun: Unsupported value: "Some": supported values: "All"/);
+  assert.match(String(bad.json["message"]), /dryRun: Unsupported value: \["Some"\]: supported values: "All"/);
+});
+
+test("a patch leaves an object its name, namespace and uid", async () => {
+  await server.request(maps, { body: map({ name: "stays" }) });
+  const table: [object, number, string][] = [
+    [{ name: "goes" }, 400, "the name of the object (goes) does not match the name on the URL (stays)"],
+    [
+      { namespace: "other" },
+      400,
+      "the namespace of the provided object does not match the namespace sent on the request",
+    ],
+    [{ uid: "other" }, 422, 'ConfigMap "stays" is invalid: metadata.uid: Invalid value: "other": field is immutable'],
+  ];
+  for (const [metadata, status, message] of table) {
+    const refused = await server.request(`${maps}/stays`, { method: "PATCH", headers: MERGE, body: { metadata } });
+    assert.equal(refused.status, status);
+    assert.equal(refused.json["message"], message);
+  }
 });
 
 test("reports unknown and repeated fields as asked", async () => {

@@ -233,14 +233,16 @@ async function checkPreconditions(
   const { installed } = call;
   const { resourceVersion } = metadata;
   const before = entry.object.metadata;
-  if (metadata.uid !== undefined && metadata.uid !== "" && metadata.uid !== before.uid) {
+  // A patch may not change it; an update says by it which object it means.
+  const isUpdate = call.request.method === "PUT";
+  if (isUpdate && metadata.uid !== undefined && metadata.uid !== "" && metadata.uid !== before.uid) {
     const why = `Precondition failed: UID in precondition: ${metadata.uid}, UID in object meta: ${before.uid}`;
     throw conflict(installed.subject, entry.name, why);
   }
   if (resourceVersion === undefined || resourceVersion === "" || resourceVersion === "0") {
     if (installed.definition.strategy.allowUnconditionalUpdate !== false) return undefined;
-    const { group, kind } = installed.definition;
-    throw invalid({ group, kind }, entry.name, [
+    const { group, plural } = installed.definition;
+    throw invalid({ group, kind: plural }, entry.name, [
       fieldInvalid("metadata.resourceVersion", 0, "must be specified for an update"),
     ]);
   }
