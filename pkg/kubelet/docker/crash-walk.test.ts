@@ -9,9 +9,9 @@ describe("a pod on Docker survives the death of its kubelet, and of dockerd", ()
   });
   after(() => crashes.end());
 
-  for (const when of ["before", "after"] as const)
-    test(`killed ${when} each call that changes the runtime: nothing restarted, nothing leaked`, () =>
-      crashes.walk((step) => crashes.live(`walk-${when}-${step}`, { step, when })));
+  // Before a call is after the one before it: what differs is the kubelet's own business, and shown on containerd.
+  test("killed after each call that changes the runtime: nothing restarted, nothing leaked", () =>
+    crashes.walk((step) => crashes.live(`walk-${step}`, { step, when: "after" })));
 
   test("dockerd killed at each of these calls: nothing restarted, nothing leaked", () =>
     crashes.walk((step) => crashes.liveWithOutage(`outage-${step}`, { step, when: "after" })));
