@@ -87,7 +87,7 @@ export async function buildGatekeepers(
     ],
     ...buildAudit(deps),
   };
-  const measured = [flow, authentication.reloader, authorization.reloader];
+  const measured = [flow, authenticator, authentication.reloader, authorization.reloader];
   return { gatekeepers, issuer, metrics: () => measured.map((own) => own?.metrics() ?? "").join("") };
 }
 

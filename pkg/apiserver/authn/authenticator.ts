@@ -74,6 +74,7 @@ function bearerToken({ headers }: ApiRequest): string | undefined {
 export class RequestAuthenticator implements Authenticator {
   readonly #certificates: ClientCertificateAuthenticator | undefined;
   readonly tokens: TokenAuthenticator;
+  readonly #serviceAccounts: ServiceAccountAuthenticator | undefined;
   readonly #anonymous: boolean;
   readonly #anonymousPaths: ReadonlySet<string> | undefined;
   readonly #inProcess = new WeakMap<UserInfo, UserInfo>();
@@ -86,7 +87,8 @@ export class RequestAuthenticator implements Authenticator {
     if (deps.staticTokens !== undefined) methods.push(new StaticTokenAuthenticator(deps.staticTokens));
     if (deps.serviceAccounts !== undefined) {
       const { issuer, sources, noteLegacyUse } = deps.serviceAccounts;
-      methods.push(new ServiceAccountAuthenticator(issuer, sources, deps.clock, noteLegacyUse));
+      this.#serviceAccounts = new ServiceAccountAuthenticator(issuer, sources, deps.clock, noteLegacyUse);
+      methods.push(this.#serviceAccounts);
     }
     if (deps.bootstrapTokens !== undefined)
       methods.push(new BootstrapTokenAuthenticator(deps.bootstrapTokens.secrets, deps.clock));
@@ -111,6 +113,11 @@ export class RequestAuthenticator implements Authenticator {
     if (badCertificate !== undefined) throw badCertificate;
     if (!this.#anonymous || this.#anonymousPaths?.has(pathOf(request.url)) === false) throw unauthorized();
     return ANONYMOUS_USER;
+  }
+
+  /** Prometheus text. */
+  metrics(): string {
+    return this.#serviceAccounts?.uses.metrics() ?? "";
   }
 
   async #byToken(token: string, remarks: Remarks | undefined): Promise<UserInfo> {
