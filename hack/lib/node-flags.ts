@@ -3,9 +3,10 @@
  * generation is full, or it is copied, and copied again into the old one: with 32 MiB a write with a large body costs a
  * tenth less, and the idle master has 2 MiB more. A node agent shares its machine with pods and is idle most of the time: with
  * a small young generation, and an old one that cannot grow far before it is collected, what a burst of pods leaves
- * behind does not stay (about half the memory, for a little more work during the burst).
+ * behind does not stay (about half the memory, for a little more work during the burst). Optimizing for size, V8 gives
+ * back pages that a collection has emptied instead of keeping them: another 12 MiB.
  */
 export const NODE_FLAGS: Readonly<Record<"kubits-master" | "kubits-node", readonly string[]>> = {
   "kubits-master": ["--max-semi-space-size=32"],
-  "kubits-node": ["--max-semi-space-size=2", "--max-old-space-size=512"],
+  "kubits-node": ["--max-semi-space-size=2", "--max-old-space-size=512", "--optimize-for-size"],
 };
