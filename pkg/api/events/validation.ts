@@ -52,17 +52,18 @@ export function validateEvent(event: Event, core: CoreEvent): FieldError[] {
   return errors;
 }
 
+/** Fields that an update may not change, with the names that core/v1 has for them. */
 const IMMUTABLE = [
-  "regarding",
-  "related",
-  "reason",
-  "action",
-  "type",
-  "reportingController",
-  "reportingInstance",
-  "note",
+  ["regarding", "involvedObject"],
+  ["related", "related"],
+  ["reason", "reason"],
+  ["action", "action"],
+  ["type", "type"],
+  ["reportingController", "reportingController"],
+  ["reportingInstance", "reportingInstance"],
+  ["note", "message"],
 ] as const;
 
 export function validateEventUpdate(event: Event, old: Readonly<Event>): FieldError[] {
-  return IMMUTABLE.flatMap((field) => immutable(event[field], old[field], field));
+  return IMMUTABLE.flatMap(([field, name]) => immutable(event[field], old[field], name));
 }

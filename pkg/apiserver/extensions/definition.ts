@@ -82,10 +82,23 @@ function strategyOf(validate: Validator): Strategy {
   return {
     validate: (object) => validate(object, undefined),
     validateUpdate: (object, old) => validate(object, old),
+    warnings: (object, old) => unqualifiedFinalizers(object, old),
     allowUnconditionalUpdate: false,
     // Custom resources have always been left to the owner's garbage collection.
     defaultGarbageCollection: "background",
   };
+}
+
+/** Finalizers that the API server itself knows. */
+const STANDARD_FINALIZERS = ["kubernetes", "orphan", "foregroundDeletion"];
+
+/** Warns of new finalizers that another writer may hit upon, too. */
+function unqualifiedFinalizers({ metadata }: KubeObject, old: Readonly<KubeObject> | undefined): string[] {
+  const known = [...STANDARD_FINALIZERS, ...(old?.metadata.finalizers ?? [])];
+  const advice = "prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers";
+  return (metadata.finalizers ?? [])
+    .filter((finalizer) => !finalizer.includes("/") && !known.includes(finalizer))
+    .map((finalizer) => `metadata.finalizers: ${JSON.stringify(finalizer)}: ${advice}`);
 }
 
 type Validator = (object: KubeObject, old: Readonly<KubeObject> | undefined) => FieldError[];

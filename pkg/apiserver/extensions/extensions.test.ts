@@ -227,6 +227,36 @@ test("waits for finalizers of instances before a definition goes", async () => {
   await until(async () => (await server.request(`${CRDS}/holders.example.com`)).status === 404);
 });
 
+test("custom resources say what they are, keep long integers and warn of bare finalizers", async () => {
+  const open = { type: "object", "x-kubernetes-preserve-unknown-fields": true };
+  await define("plains", "Plain", [version("v1", { schema: { openAPIV3Schema: open } })]);
+  const body = (more: string) => `{"metadata":{"name":"a","finalizers":["bare"]},${more}}`;
+  const version = '"apiVersion":"example.com/v1"';
+  const silent = await server.request(path("plains"), { body: body(version) });
+  assert.match(String(silent.json["message"]), /unrecognized \(must be of type Plain\): Object 'Kind' is missing in /);
+  const other = await server.request(path("plains"), { body: body(`${version},"kind":"X"`) });
+  assert.equal(other.json["message"], 'X.example.com "a" is invalid: kind: Invalid value: "X": must be Plain');
+  const large = '"spec":{"n":9223372036854775807}';
+  const made = await server.request(path("plains"), { body: body(`${version},"kind":"Plain",${large}`) });
+  assert.equal(made.status, 201, made.text);
+  assert.match(made.text, /"n":9223372036854775807/);
+  assert.match(String(made.headers["warning"]), /"bare\\": prefer a domain-qualified finalizer name/);
+  const patched = await server.request(`${path("plains")}/a`, {
+    method: "PATCH",
+    headers: { "content-type": "application/merge-patch+json" },
+    body: { metadata: { finalizers: null }, spec: { m: 1 } },
+  });
+  assert.match(patched.text, /"n":9223372036854775807/);
+  const unconditional = await server.request(`${path("plains")}/a`, {
+    method: "PUT",
+    body: { apiVersion: "example.com/v1", kind: "Plain", metadata: { name: "a" } },
+  });
+  assert.equal(
+    unconditional.json["message"],
+    'plains.example.com "a" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update',
+  );
+});
+
 test("refuses a name that another definition holds, until it is free", async () => {
   await define("firsts", "Clash");
   const second = await server.request(CRDS, {
