@@ -230,14 +230,14 @@ test("waits for finalizers of instances before a definition goes", async () => {
 test("custom resources say what they are, keep long integers and warn of bare finalizers", async () => {
   const open = { type: "object", "x-kubernetes-preserve-unknown-fields": true };
   await define("plains", "Plain", [version("v1", { schema: { openAPIV3Schema: open } })]);
-  const body = (more: string) => `{"metadata":{"name":"a","finalizers":["bare"]},${more}}`;
-  const version = '"apiVersion":"example.com/v1"';
-  const silent = await server.request(path("plains"), { body: body(version) });
+  const text = (more: string) => `{"metadata":{"name":"a","finalizers":["bare"]},${more}}`;
+  const apiVersion = '"apiVersion":"example.com/v1"';
+  const silent = await server.request(path("plains"), { body: text(apiVersion) });
   assert.match(String(silent.json["message"]), /unrecognized \(must be of type Plain\): Object 'Kind' is missing in /);
-  const other = await server.request(path("plains"), { body: body(`${version},"kind":"X"`) });
+  const other = await server.request(path("plains"), { body: text(`${apiVersion},"kind":"X"`) });
   assert.equal(other.json["message"], 'X.example.com "a" is invalid: kind: Invalid value: "X": must be Plain');
   const large = '"spec":{"n":9223372036854775807}';
-  const made = await server.request(path("plains"), { body: body(`${version},"kind":"Plain",${large}`) });
+  const made = await server.request(path("plains"), { body: text(`${apiVersion},"kind":"Plain",${large}`) });
   assert.equal(made.status, 201, made.text);
   assert.match(made.text, /"n":9223372036854775807/);
   assert.match(String(made.headers["warning"]), /"bare\\": prefer a domain-qualified finalizer name/);
