@@ -2,6 +2,12 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { eventually, useCluster } from "../framework/lab.ts";
 
+after(async () => {
+  const { cluster } = context;
+  for (const kind of ["validatingadmissionpolicy", "mutatingadmissionpolicy"])
+    for (const resource of [kind, `${kind}binding`])
+      await cluster.kubectl(["delete", resource, ...Object.values(names), "--ignore-not-found"]);
+});
 const context = useCluster("admission");
 const limit = { timeout: 60_000 };
 const suffix = `${Math.random().toString(36).slice(2, 8)}.example.com`;
@@ -19,13 +25,6 @@ const matches = (apiGroup: string, resource: string) => ({
   resourceRules: [
     { apiGroups: [apiGroup], apiVersions: ["v1"], operations: ["CREATE", "UPDATE"], resources: [resource] },
   ],
-});
-
-after(async () => {
-  const { cluster } = context;
-  for (const kind of ["validatingadmissionpolicy", "mutatingadmissionpolicy"])
-    for (const resource of [kind, `${kind}binding`])
-      await cluster.kubectl(["delete", resource, ...Object.values(names), "--ignore-not-found"]);
 });
 
 test("a ValidatingAdmissionPolicy refuses with its own message", limit, async () => {

@@ -2,6 +2,9 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { eventually, useCluster } from "../framework/lab.ts";
 
+after(async () => {
+  await context.cluster.kubectl(["delete", "crd", crdName, "--ignore-not-found", "--timeout=60s"]);
+});
 const context = useCluster("crd");
 const limit = { timeout: 60_000 };
 
@@ -79,10 +82,6 @@ async function refusal(spec: object): Promise<string> {
   assert.equal(exitCode, 1);
   return stderr;
 }
-
-after(async () => {
-  await context.cluster.kubectl(["delete", "crd", crdName, "--ignore-not-found", "--timeout=60s"]);
-});
 
 test("a definition is established, found and explained", limit, async () => {
   const { cluster } = context;

@@ -4,6 +4,7 @@ import { after, test } from "node:test";
 import { eventually, useCluster } from "../framework/lab.ts";
 import { pod } from "../framework/manifests.ts";
 
+after(() => context.cluster.kubectl(["delete", "csr", request, "--ignore-not-found"]));
 const context = useCluster("auth");
 const limit = { timeout: 60_000 };
 const run = Math.random().toString(36).slice(2, 8);
@@ -11,8 +12,6 @@ const request = `e2e-csr-${run}`;
 
 const from = (object: object) => ({ stdin: JSON.stringify(object) });
 const create = (object: object, ...more: string[]) => context.cluster.try(["create", ...more, "-f", "-"], from(object));
-
-after(() => context.cluster.kubectl(["delete", "csr", request, "--ignore-not-found"]));
 
 test("can-i and --as follow the role bindings", limit, async () => {
   const { cluster } = context;

@@ -117,7 +117,8 @@ export async function installedKubectls(): Promise<Array<{ path: string; minor: 
 
 /**
  * Gives a test file its cluster: the lab that the whole run shares (KUBITS_LAB names its directory), or one of its own
- * when the file is run alone. The namespace is removed afterwards.
+ * when the file is run alone. The namespace is removed afterwards. Hooks run in the order in which they are registered: a file's
+ * own `after` that needs the cluster stands before this call.
  */
 export function useCluster(name: string): { readonly cluster: TestCluster } {
   const holder: { cluster?: TestCluster } = {};

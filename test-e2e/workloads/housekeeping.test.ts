@@ -3,9 +3,6 @@ import { after, test } from "node:test";
 import { eventually as within, useCluster } from "../framework/lab.ts";
 import { BUSYBOX } from "../framework/manifests.ts";
 
-const context = useCluster("housekeeping");
-/** Objects without a namespace; this file's namespace makes their names its own. */
-const own = (name: string) => `${context.cluster.namespace}-${name}`;
 after(() =>
   context.cluster.try([
     "delete",
@@ -18,7 +15,9 @@ after(() =>
     "--wait=false",
   ]),
 );
-
+const context = useCluster("housekeeping");
+/** Objects without a namespace; this file's namespace makes their names its own. */
+const own = (name: string) => `${context.cluster.namespace}-${name}`;
 const eventually = <T>(what: string, probe: () => Promise<T | undefined>) => within(what, probe, 90_000);
 
 const sleeper = { name: "main", image: BUSYBOX, command: ["sleep", "3600"] };
