@@ -1,8 +1,11 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { configMaps, events, nodes, pods } from "#pkg/api/refs.ts";
-import type { Container, Pod, PodSpec } from "#pkg/api/types/core-v1.ts";
+import type { Container, Pod, PodSpec, SeccompProfile } from "#pkg/api/types/core-v1.ts";
 import { RealClock, silentLogger } from "#pkg/util/index.ts";
 import { createKubelet } from "./index.ts";
 import { configBelow, podOf, startCluster, waitForPod } from "./testing/cluster.ts";
@@ -107,6 +110,44 @@ describe("what pods can count on", { concurrency: 8 }, () => {
       pod.status?.containerStatuses?.[0]?.state?.waiting?.message ?? "",
       /^container has runAsNonRoot and image will run as root/,
     );
+  });
+
+  test("seccomp: none, the runtime's profile, one of the node's own", async () => {
+    const root = join(containerd.directory, "kubelet/seccomp/profiles");
+    await mkdir(root, { recursive: true });
+    const syscalls = [{ names: ["mkdir", "mkdirat"], action: "SCMP_ACT_ERRNO" }];
+    await writeFile(join(root, "no-mkdir.json"), JSON.stringify({ defaultAction: "SCMP_ACT_ALLOW", syscalls }));
+    const script = "grep ^Seccomp: /proc/self/status; mkdir /x && echo made";
+    const under = (name: string, seccompProfile: SeccompProfile) =>
+      outcome(name, says(script, { securityContext: { seccompProfile } }));
+    const [unconfined, byRuntime, ownProfile, missing] = await Promise.all([
+      under("seccomp-none", { type: "Unconfined" }),
+      under("seccomp-runtime", { type: "RuntimeDefault" }),
+      under("seccomp-own", { type: "Localhost", localhostProfile: "profiles/no-mkdir.json" }),
+      create(
+        "seccomp-missing",
+        says("true", { securityContext: { seccompProfile: { type: "Localhost", localhostProfile: "none.json" } } }),
+      ).then(() => wait("seccomp-missing", (pod) => waitingReason(pod) === "CreateContainerError")),
+    ]);
+    assert.match(unconfined.said, /^Seccomp:\s+0\nmade$/m);
+    assert.match(byRuntime.said, /^Seccomp:\s+2\nmade$/m);
+    assert.match(ownProfile.said, /^Seccomp:\s+2\nmkdir: .*Operation not permitted$/m);
+    assert.match(missing.status?.containerStatuses?.[0]?.state?.waiting?.message ?? "", /none\.json/);
+  });
+
+  test("mounts reach into a container as their propagation says", async () => {
+    const path = join(containerd.directory, "propagating");
+    await mkdir(path);
+    execFileSync("mount", ["--bind", path, path]);
+    execFileSync("mount", ["--make-shared", path]);
+    const hostPath = { path };
+    const mount = (mountPath: string, mountPropagation?: string) => ({ name: "host", mountPath, mountPropagation });
+    const script =
+      'for d in /private /slave; do grep " $d " /proc/self/mountinfo | grep -o \'master:[0-9]*\\|shared:[0-9]*\' | cut -d: -f1 | sed "s|^|$d |"; done; true';
+    const container = says(script, { volumeMounts: [mount("/private"), mount("/slave", "HostToContainer")] });
+    const { said } = await outcome("propagation", container, { volumes: [{ name: "host", hostPath }] });
+    assert.doesNotMatch(said, /\/private/);
+    assert.match(said, /^\/slave master$/m);
   });
 
   test("privileged and unprivileged differ", async () => {
