@@ -6,9 +6,11 @@ type Fields = { readonly [name: string]: true | Fields | readonly [Fields] };
 const any = (...names: string[]): Fields => Object.fromEntries(names.map((name) => [name, true] as const));
 const NAMED: readonly [Fields] = [any("name", "weight")];
 const PLUGIN_SET: Fields = { enabled: NAMED, disabled: NAMED };
-const POINTS = [
-  "preEnqueue",
+/** The members of a profile's `plugins`: the points at which plugins extend a scheduling cycle, and all of them at once. */
+export const PLUGIN_SETS = [
+  "multiPoint",
   "queueSort",
+  "preEnqueue",
   "preFilter",
   "filter",
   "postFilter",
@@ -19,8 +21,7 @@ const POINTS = [
   "preBind",
   "bind",
   "postBind",
-  "multiPoint",
-];
+] as const;
 
 /** Arguments of the default plugins; what others take is their own affair. */
 const ARGS: Readonly<Record<string, Fields>> = {
@@ -54,7 +55,7 @@ const CONFIGURATION: Fields = {
   profiles: [
     {
       ...any("schedulerName", "percentageOfNodesToScore"),
-      plugins: Object.fromEntries(POINTS.map((point) => [point, PLUGIN_SET])),
+      plugins: Object.fromEntries(PLUGIN_SETS.map((point) => [point, PLUGIN_SET])),
       pluginConfig: [any("name", "args")],
     },
   ],

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { isRecord } from "#pkg/apimachinery/index.ts";
 import type { EnabledPlugin, ExtensionPoint } from "./framework/profile.ts";
-import { unknownArgs, unknownFields } from "./config-fields.ts";
+import { PLUGIN_SETS, unknownArgs, unknownFields } from "./config-fields.ts";
 import { problemOfArgs } from "./plugin-args.ts";
 import { DEFAULT_PLUGINS } from "./plugins/registry.ts";
 import type { PluginFactory, PluginHandle } from "./plugins/registry.ts";
@@ -66,21 +66,6 @@ export const DEFAULT_CONFIGURATION: SchedulerConfiguration = {
 
 /** The plugin that compares what pods request with what nodes have. */
 const FIT = "NodeResourcesFit";
-const POINTS: readonly PluginSetName[] = [
-  "multiPoint",
-  "queueSort",
-  "preEnqueue",
-  "preFilter",
-  "filter",
-  "postFilter",
-  "preScore",
-  "score",
-  "reserve",
-  "permit",
-  "preBind",
-  "bind",
-  "postBind",
-];
 
 /** Reads a KubeSchedulerConfiguration object (decoded YAML or JSON). @throws ConfigurationError */
 export function parseSchedulerConfiguration(value: unknown): SchedulerConfiguration {
@@ -155,7 +140,7 @@ function parseProfile(value: unknown, path: string, profiles: unknown): ProfileC
   const sets = object["plugins"] === undefined ? {} : record(object["plugins"], `${path}.plugins`);
   const plugins: Partial<Record<PluginSetName, PluginSet>> = {};
   for (const [name, set] of Object.entries(sets)) {
-    const point = POINTS.find((known) => known === name);
+    const point = PLUGIN_SETS.find((known) => known === name);
     if (point !== undefined) plugins[point] = parsePluginSet(set, `${path}.plugins.${name}`);
   }
   const pluginConfig = new Map<string, unknown>();
@@ -352,4 +337,4 @@ export function pluginsOf(
   });
 }
 
-const ALL_POINTS = POINTS.filter((point): point is ExtensionPoint => point !== "multiPoint");
+const ALL_POINTS = PLUGIN_SETS.filter((point): point is ExtensionPoint => point !== "multiPoint");
