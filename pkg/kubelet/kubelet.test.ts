@@ -164,6 +164,25 @@ describe("kubelet on containerd", () => {
     for await (const chunk of error) report += String(chunk);
     session.close();
     assert.equal(JSON.parse(report).details.causes[0].message, "7");
+
+    // The same inside of WebSocket's messages, as kubectl port-forward prefers it: a ping comes back.
+    const tunnel = connect({ host: "127.0.0.1", port, rejectUnauthorized: false });
+    tunnel.write(
+      "GET /portForward/default/spdy HTTP/1.1\r\nhost: n1\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\nsec-websocket-protocol: SPDY/3.1+portforward.k8s.io\r\n\r\n",
+    );
+    const accepted = await new Promise<Buffer>((resolve) => tunnel.once("data", resolve));
+    assert.match(
+      accepted.toString("latin1"),
+      /^HTTP\/1.1 101 [^]*\r\nSec-WebSocket-Protocol: SPDY\/3\.1\+portforward\.k8s\.io\r\n/i,
+    );
+    const ping = Buffer.from([0x80, 3, 0, 6, 0, 0, 0, 4, 0, 0, 0, 1]);
+    tunnel.write(Buffer.concat([Buffer.from([0x82, 0x80 | ping.length, 0, 0, 0, 0]), ping]));
+    let answer = Buffer.alloc(0);
+    for await (const chunk of tunnel) {
+      answer = Buffer.concat([answer, chunk as Buffer]);
+      if (answer.includes(ping)) break;
+    }
+    assert.ok(answer.includes(ping), answer.toString("hex"));
     await cluster.client.delete(pods, { namespace: "default", name: "spdy" }, { gracePeriodSeconds: 0 });
     await gone("spdy");
   });

@@ -30,11 +30,22 @@ function webSockets(protocols: readonly string[]): WebSocketServer {
   });
 }
 
+/**
+ * Accepts tunnels. Their protocol's name has a slash, which the library takes for no name of a protocol and refuses;
+ * so the library sees no protocols at all, and the client is told of its one beside it.
+ */
+function tunnels(): WebSocketServer {
+  const server = new WebSocketServer({ noServer: true });
+  server.on("headers", (headers) => headers.push(`Sec-WebSocket-Protocol: ${TUNNEL_PROTOCOL}`));
+  return server;
+}
+
 export class Streams {
   readonly #runtime: Runtime;
   readonly #log: Logger;
   readonly #commands = webSockets(REMOTE_COMMAND_PROTOCOLS);
-  readonly #forwards = webSockets([TUNNEL_PROTOCOL, ...PORT_FORWARD_PROTOCOLS]);
+  readonly #forwards = webSockets(PORT_FORWARD_PROTOCOLS);
+  readonly #tunnels = tunnels();
 
   constructor(runtime: Runtime, log: Logger) {
     this.#runtime = runtime;
@@ -95,7 +106,8 @@ export class Streams {
     }
     const headers = { ...SPDY_HEADERS, "x-stream-protocol-version": "portforward.k8s.io" };
     const upgraded = await dialUpgrade(runtimeUrl, headers, signal);
-    this.#accept(this.#forwards, upgrade, (ws) => {
+    delete request.headers["sec-websocket-protocol"];
+    this.#accept(this.#tunnels, upgrade, (ws) => {
       // The messages are nothing but SPDY's bytes.
       const stream = createWebSocketStream(ws);
       if (upgraded.head.length > 0) stream.write(upgraded.head);
