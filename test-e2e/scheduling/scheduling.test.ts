@@ -151,7 +151,8 @@ test("a higher priority preempts a lower one", { timeout: 150_000 }, async () =>
     pod(podName, {
       finalizers,
       container: { resources: { requests: { [resource]: "1" }, limits: { [resource]: "1" } } },
-      spec: { priorityClassName },
+      // What dies without grace leaves the API before it leaves the node; who comes instead must be let in all the same.
+      spec: { priorityClassName, terminationGracePeriodSeconds: podName === "high" ? 0 : 1 },
     });
   try {
     await eventually("the kubelet makes it allocatable", async () =>

@@ -1,3 +1,4 @@
+import { X509Certificate } from "node:crypto";
 import { isDns1123Label, isDns1123Subdomain } from "#pkg/apimachinery/index.ts";
 import type { CertificateSigningRequest } from "../types/certificates-v1.ts";
 import {
@@ -5,7 +6,6 @@ import {
   each,
   type FieldError,
   forbidden,
-  immutable,
   invalid,
   isEmpty,
   notSupported,
@@ -37,6 +37,7 @@ const USAGES = [
   "signing",
   "timestamping",
 ];
+const PEM_BLOCK = /^-----BEGIN ([^\n]*?)-----[ \t]*\r?\n([^-]*)-----END \1-----/gm;
 const MIN_EXPIRATION_SECONDS = 600;
 const LEGACY_SIGNER = "kubernetes.io/legacy-unknown";
 const MAX_SIGNER_LENGTH = 571;
@@ -163,15 +164,30 @@ export function validateRequestStatus(
   old: Readonly<CertificateSigningRequest>,
 ): FieldError[] {
   const errors = [...validateConditions(request), ...validateFinal(request, old, ["Failed"])];
-  if (!isEmpty(old.status?.certificate)) {
-    errors.push(...immutable(request.status?.certificate, old.status?.certificate, "status.certificate"));
-  } else if (!isEmpty(request.status?.certificate)) {
-    const pem = Buffer.from(request.status!.certificate!, "base64").toString("latin1");
-    if (!pem.includes("-----BEGIN CERTIFICATE-----")) {
-      errors.push(
-        invalid("status.certificate", "<certificate data>", "must contain at least one CERTIFICATE PEM block"),
-      );
-    }
-  }
+  const [before, after] = [old.status?.certificate ?? "", request.status?.certificate ?? ""];
+  if (before === after) return errors;
+  const problem = certificateProblem(Buffer.from(after, "base64").toString("latin1"));
+  if (problem !== undefined) errors.push(invalid("status.certificate", "<certificate data>", problem));
+  if (before !== "")
+    errors.push(forbidden("status.certificate", "updates may not modify existing certificate content"));
   return errors;
+}
+
+/** What keeps the text from being one or more certificates in PEM and nothing else; text around the blocks is allowed. */
+function certificateProblem(pem: string): string | undefined {
+  if (pem === "") return undefined;
+  let blocks = 0;
+  for (const [, type, body = ""] of pem.matchAll(PEM_BLOCK)) {
+    if (type !== "CERTIFICATE") return `only CERTIFICATE PEM blocks are allowed, found ${JSON.stringify(type)}`;
+    if (body.includes(":")) return "no PEM block headers are permitted";
+    const der = Buffer.from(body, "base64");
+    if (der.length === 0) return "found CERTIFICATE PEM block containing 0 certificates";
+    try {
+      new X509Certificate(der);
+    } catch (err) {
+      return `x509: malformed certificate: ${err instanceof Error ? err.message : String(err)}`;
+    }
+    blocks++;
+  }
+  return blocks === 0 ? "must contain at least one CERTIFICATE PEM block" : undefined;
 }

@@ -82,6 +82,15 @@ export class PodManager {
       .filter(({ active }) => active)
       .map(({ pod }) => pod);
   }
+  /**
+   * Pods whose claims stand against a new one's. What was deleted without grace claims nothing: for the scheduler its
+   * place is free at once, and a pod that failed here in its stead would not come back.
+   */
+  #claimants(): Pod[] {
+    return this.workers()
+      .filter(({ active, removed }) => active && !removed)
+      .map(({ pod }) => pod);
+  }
   wakeAll(): void {
     for (const worker of this.#workers.values()) worker.wake();
   }
@@ -146,7 +155,7 @@ export class PodManager {
       for (const waiting of this.#deps.worker.resources.deferred()) this.#workers.get(waiting)?.wake();
       if (this.#static.delete(uid)) this.setStatic(this.#foundStatic);
     });
-    const verdict = this.#isNew(pod) ? this.#deps.admit(pod, this.activePods()) : undefined;
+    const verdict = this.#isNew(pod) ? this.#deps.admit(pod, this.#claimants()) : undefined;
     this.#workers.set(worker.uid, worker);
     if (verdict !== undefined) {
       this.#deps.worker.event(pod, undefined, "Warning", verdict.reason, verdict.message);

@@ -75,6 +75,10 @@ export class PodWorker {
   get active(): boolean {
     return !this.#rejected && (this.#state.name === "syncing" || this.#state.name === "terminating");
   }
+  /** True once no source wants the pod any more, however much of it still runs. */
+  get removed(): boolean {
+    return this.#subject.removed;
+  }
 
   update(pod: Pod): void {
     const old = this.pod;
