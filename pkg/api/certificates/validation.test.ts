@@ -11,7 +11,7 @@ function refused(pem: string, before = ""): string[] {
   const request = (text: string): CertificateSigningRequest => ({
     apiVersion: "certificates.k8s.io/v1",
     kind: "CertificateSigningRequest",
-    metadata: { name: "x" },
+    metadata: { name: "x", uid: "u", resourceVersion: "1", creationTimestamp: "2026-01-01T00:00:00Z" },
     spec: { request: "", signerName: "example.com/x" },
     status: { certificate: Buffer.from(text).toString("base64") },
   });
