@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
 import { after, test } from "node:test";
 import { eventually as within, useCluster } from "../framework/lab.ts";
 import { BUSYBOX } from "../framework/manifests.ts";
@@ -11,6 +12,9 @@ after(() =>
     `clusterrole/${own("role")}`,
     `deviceclass/${own("class")}`,
     `storageclass/${own("growing")}`,
+    `resourceslice/${own("slice")}`,
+    `persistentvolume/${own("volume")}`,
+    `volumeattributesclass/${own("gold")}`,
     "--ignore-not-found",
     "--wait=false",
   ]),
@@ -169,4 +173,131 @@ test("the loops that keep what is used and remove what is not", { timeout: 400_0
   await eventually("it goes with its pod", async () => ((await cluster.kubectl(claims)) === "" ? true : undefined));
   await cluster.kubectl(["wait", "--for=delete", "job/short", "--timeout=60s"]);
   await cluster.kubectl(["wait", "--for=delete", "pod/ghost", "--timeout=150s"], { timeoutMs: 160_000 });
+});
+
+test("the loops that attach, guard and evict", { timeout: 400_000 }, async () => {
+  const { cluster } = context;
+  const driver = `${own("driver")}.example.com`;
+  const onNode = { nodeName: "node-1", terminationGracePeriodSeconds: 0, containers: [sleeper] };
+  const gold = own("gold");
+  const volume = { ...claimSpec, storageClassName: "", volumeAttributesClassName: gold };
+  const pool = { name: own("pool"), generation: 1, resourceSliceCount: 1 };
+  await cluster.apply([
+    {
+      apiVersion: "storage.k8s.io/v1",
+      kind: "VolumeAttributesClass",
+      metadata: { name: gold },
+      driverName: driver,
+      parameters: { tier: "1" },
+    },
+    {
+      apiVersion: "v1",
+      kind: "PersistentVolume",
+      metadata: { name: own("volume") },
+      spec: {
+        capacity: { storage: "16Mi" },
+        accessModes: ["ReadWriteOnce"],
+        persistentVolumeReclaimPolicy: "Retain",
+        volumeAttributesClassName: gold,
+        csi: { driver, volumeHandle: "handle" },
+      },
+    },
+    {
+      apiVersion: "v1",
+      kind: "PersistentVolumeClaim",
+      metadata: { name: "driven" },
+      spec: { ...volume, volumeName: own("volume") },
+    },
+    {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name: "driven" },
+      spec: { ...onNode, volumes: [{ name: "data", persistentVolumeClaim: { claimName: "driven" } }] },
+    },
+    {
+      apiVersion: "resource.k8s.io/v1",
+      kind: "ResourceSlice",
+      metadata: { name: own("slice") },
+      spec: { driver, pool, allNodes: true, devices: [{ name: "gpu" }] },
+    },
+    {
+      apiVersion: "resource.k8s.io/v1",
+      kind: "ResourceClaim",
+      metadata: { name: "device" },
+      spec: { devices: { requests: [{ name: "one", exactly: { deviceClassName: own("class") } }] } },
+    },
+    {
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name: "computing" },
+      spec: { ...onNode, resourceClaims: [{ name: "gpu", resourceClaimName: "device" }] },
+    },
+  ]);
+
+  const results = [{ request: "one", driver, pool: own("pool"), device: "gpu" }];
+  const allocated = JSON.stringify({ status: { allocation: { devices: { results } } } });
+  await cluster.kubectl(["patch", "resourceclaim/device", "--subresource=status", "--type=merge", "-p", allocated]);
+  await eventually("its pod has it", () => is("{.status.reservedFor[*].name}", "resourceclaim/device", /^computing$/));
+
+  // No attacher runs here; asking for the attachment is what the loop does.
+  const attached = `jsonpath={.items[?(@.spec.attacher=="${driver}")].spec['nodeName','source.persistentVolumeName']}`;
+  const attachment = () => cluster.kubectl(["get", "volumeattachments", "-o", attached]);
+  await eventually("an attachment", async () =>
+    (await attachment()) === `node-1 ${own("volume")}` ? true : undefined,
+  );
+  const guarded = [`pv/${own("volume")}`, `volumeattributesclass/${gold}`] as const;
+  const finalizers = [/kubernetes\.io\/pv-protection/, /kubernetes\.io\/vac-protection/];
+  for (const [index, object] of guarded.entries())
+    await eventually("it is guarded", () => is("{.metadata.finalizers}", object, finalizers[index]!));
+  await cluster.kubectl(["delete", ...guarded, "--wait=false"]);
+  for (const object of guarded) assert.notEqual(await cluster.jsonpath(object, "{.metadata.deletionTimestamp}"), "");
+
+  const taints = [{ key: "example.com/sick", effect: "NoExecute" }];
+  const tainted = JSON.stringify({ spec: { devices: [{ name: "gpu", taints }] } });
+  await cluster.kubectl(["patch", `resourceslice/${own("slice")}`, "--type=merge", "-p", tainted]);
+  await cluster.kubectl(["wait", "--for=delete", "pod/computing", "--timeout=90s"]);
+
+  await cluster.kubectl(["delete", "pod/driven", "--timeout=90s"]);
+  await eventually("nothing attached", async () => ((await attachment()) === "" ? true : undefined));
+  await cluster.kubectl(["delete", "pvc/driven", "--timeout=60s"]);
+  await cluster.kubectl(["wait", "--for=delete", ...guarded, "--timeout=60s"]);
+});
+
+test("bootstrap tokens sign where the cluster is, until they end", { timeout: 200_000 }, async () => {
+  const { cluster } = context;
+  const letters = cluster.namespace.slice(-5);
+  const secret = "0123456789abcdef";
+  const inSystem = (args: readonly string[], stdin = "") => cluster.kubectl(["-n", "kube-system", ...args], { stdin });
+  const create = (id: string, data: object) => {
+    const manifest = {
+      apiVersion: "v1",
+      kind: "Secret",
+      metadata: { name: `bootstrap-token-${id}` },
+      type: "bootstrap.kubernetes.io/token",
+      stringData: { "token-id": id, "token-secret": secret, "usage-bootstrap-signing": "true", ...data },
+    };
+    return inSystem(["create", "-f", "-"], JSON.stringify(manifest));
+  };
+  const signer = `a${letters}`;
+  const ended = `b${letters}`;
+  await create(signer, {});
+  await create(ended, { expiration: "2020-01-01T00:00:00Z" });
+  const read = async () => {
+    const { data } = await cluster.get<{ data: Record<string, string> }>("-n", "kube-public", "configmap/cluster-info");
+    return data;
+  };
+  const signed = await eventually("a signature", async () => {
+    const data = await read();
+    return data[`jws-kubeconfig-${signer}`] === undefined ? undefined : data;
+  });
+  const [header, , signature] = signed[`jws-kubeconfig-${signer}`]!.split(".");
+  const content = Buffer.from(signed["kubeconfig"]!).toString("base64url");
+  assert.equal(signature, createHmac("sha256", secret).update(`${header}.${content}`).digest("base64url"));
+  assert.equal(signed[`jws-kubeconfig-${ended}`], undefined);
+
+  await inSystem(["wait", "--for=delete", `secret/bootstrap-token-${ended}`, "--timeout=60s"]);
+  await inSystem(["delete", `secret/bootstrap-token-${signer}`]);
+  await eventually("its signature goes too", async () =>
+    (await read())[`jws-kubeconfig-${signer}`] === undefined ? true : undefined,
+  );
 });
