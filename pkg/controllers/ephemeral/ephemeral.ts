@@ -1,6 +1,6 @@
 /** Makes the claims of pods' ephemeral volumes. */
 import { controllerOf, isAlreadyExists, keyOf, keyString, type ObjectKey } from "#pkg/apimachinery/index.ts";
-import { type Controller, DONE, type ReconcileContext, type Result } from "#pkg/client/index.ts";
+import { type Controller, DONE, type Draft, type ReconcileContext, type Result } from "#pkg/client/index.ts";
 import { persistentVolumeClaims } from "#pkg/api/refs.ts";
 import type { PersistentVolumeClaim, Pod, Volume } from "#pkg/api/types/core-v1.ts";
 import type { ControllerEnv } from "../common/env.ts";
@@ -45,6 +45,26 @@ async function reconcile(env: ControllerEnv, key: ObjectKey, { signal }: Reconci
   return DONE;
 }
 
+/** Made for this very pod, not for one that had its name before, nor by hand. Pure. */
+export function isClaimOf(claim: PersistentVolumeClaim, pod: Pod): boolean {
+  return controllerOf(claim)?.uid === pod.metadata.uid;
+}
+
+/** The claim that a volume of a pod asks for; undefined when it asks for none. Pure. */
+export function claimFor(pod: Pod, { name, ephemeral }: Volume): Draft<PersistentVolumeClaim> | undefined {
+  const template = ephemeral?.volumeClaimTemplate;
+  if (template === undefined) return undefined;
+  const { labels, annotations } = template.metadata ?? {};
+  const metadata = {
+    namespace: pod.metadata.namespace ?? "",
+    name: `${pod.metadata.name}-${name}`,
+    ...(labels === undefined ? {} : { labels: { ...labels } }),
+    ...(annotations === undefined ? {} : { annotations: { ...annotations } }),
+    ownerReferences: [controllerRef(pod, { apiVersion: "v1", kind: "Pod" })],
+  };
+  return { apiVersion: "v1", kind: "PersistentVolumeClaim", metadata, spec: template.spec };
+}
+
 async function ensureClaim(env: ControllerEnv, pod: Pod, volume: Volume, signal: AbortSignal): Promise<void> {
   const { client, informers, recorder } = env;
   const key = { namespace: pod.metadata.namespace ?? "", name: `${pod.metadata.name}-${volume.name}` };
@@ -52,25 +72,15 @@ async function ensureClaim(env: ControllerEnv, pod: Pod, volume: Volume, signal:
   const fail = (why: string) =>
     recorder.event(pod, "Warning", "EphemeralVolumeCreationFailed", `ephemeral volume ${volume.name}: ${why}`);
   if (present !== undefined) {
-    if (controllerOf(present)?.uid === pod.metadata.uid) return;
+    if (isClaimOf(present, pod)) return;
     const why = `PVC ${keyString(key)} was not created for pod ${key.namespace}/${pod.metadata.name} (pod is not owner)`;
     fail(why);
     throw new Error(why);
   }
-  const template = volume.ephemeral?.volumeClaimTemplate;
-  if (template === undefined) return;
+  const claim = claimFor(pod, volume);
+  if (claim === undefined) return;
   try {
-    const metadata = {
-      ...key,
-      ...(template.metadata?.labels === undefined ? {} : { labels: { ...template.metadata.labels } }),
-      ...(template.metadata?.annotations === undefined ? {} : { annotations: { ...template.metadata.annotations } }),
-      ownerReferences: [controllerRef(pod, { apiVersion: "v1", kind: "Pod" })],
-    };
-    await client.create(
-      persistentVolumeClaims,
-      { apiVersion: "v1", kind: "PersistentVolumeClaim", metadata, spec: template.spec },
-      { signal },
-    );
+    await client.create(persistentVolumeClaims, claim, { signal });
   } catch (error) {
     if (isAlreadyExists(error)) throw error; // the cache will show whose it is
     if (isNamespaceTerminating(error)) return;

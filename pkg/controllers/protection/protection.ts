@@ -4,6 +4,7 @@ import { type Controller, DONE, type EventHandler, type ReconcileContext, type R
 import type { ResourceRef } from "#pkg/api/resource-ref.ts";
 import { persistentVolumeClaims, persistentVolumes, pods, volumeAttributesClasses } from "#pkg/api/refs.ts";
 import type { PersistentVolume, PersistentVolumeClaim, Pod } from "#pkg/api/types/core-v1.ts";
+import type { ObjectMeta } from "#pkg/api/types/meta-v1.ts";
 import type { PodGroup } from "#pkg/api/types/scheduling-v1alpha2.ts";
 import type { VolumeAttributesClass } from "#pkg/api/types/storage-v1.ts";
 import type { ControllerEnv } from "../common/env.ts";
@@ -92,22 +93,29 @@ export function createPvProtectionController(env: ControllerEnv): Controller {
   });
 }
 
-export function createVacProtectionController(env: ControllerEnv): Controller {
-  const { clock, log, informers, name } = env;
-  const queue = createQueue(clock);
-  const claimClasses = ({ spec, status }: PersistentVolumeClaim) => [
+/** Volume attributes classes that a claim needs: the wanted one, the present one and the one it is being changed to. */
+export function classesOf({ spec, status }: PersistentVolumeClaim): string[] {
+  return [
     spec?.volumeAttributesClassName,
     status?.currentVolumeAttributesClassName,
     status?.modifyVolumeStatus?.targetVolumeAttributesClassName,
-  ];
-  const addAll = (names: readonly (string | undefined)[]) => {
-    for (const className of names) if (className !== undefined && className !== "") queue.add(className);
+  ].filter((name): name is string => name !== undefined && name !== "");
+}
+
+export function createVacProtectionController(env: ControllerEnv): Controller {
+  const { clock, log, informers, name } = env;
+  const queue = createQueue(clock);
+  const addClasses = (claim: PersistentVolumeClaim) => {
+    for (const className of classesOf(claim)) queue.add(className);
+  };
+  const addClass = ({ spec }: PersistentVolume) => {
+    if ((spec?.volumeAttributesClassName ?? "") !== "") queue.add(spec.volumeAttributesClassName!);
   };
   const isUsed = (className: string) =>
     informers
       .of(persistentVolumeClaims)
       .lister.list()
-      .some((claim) => claimClasses(claim).includes(className)) ||
+      .some((claim) => classesOf(claim).includes(className)) ||
     informers
       .of(persistentVolumes)
       .lister.list()
@@ -121,12 +129,12 @@ export function createVacProtectionController(env: ControllerEnv): Controller {
     sources: [
       watching(informers.of(volumeAttributesClasses), enqueueSelf<VolumeAttributesClass>(queue)),
       watching(informers.of(persistentVolumeClaims), {
-        onUpdate: (_claim, old) => addAll(claimClasses(old)),
-        onDelete: (claim) => addAll(claimClasses(claim)),
+        onUpdate: (_claim, old) => addClasses(old),
+        onDelete: addClasses,
       }),
       watching(informers.of(persistentVolumes), {
-        onUpdate: (_volume, old) => addAll([old.spec?.volumeAttributesClassName]),
-        onDelete: (volume) => addAll([volume.spec?.volumeAttributesClassName]),
+        onUpdate: (_volume, old) => addClass(old),
+        onDelete: addClass,
       }),
     ],
     reconcile: (key, context) =>
@@ -167,6 +175,16 @@ export function createPodGroupProtectionController(env: ControllerEnv): Controll
   });
 }
 
+/** The finalizers that an object should have when nothing uses it; undefined when it has them. Pure. */
+export function planFinalizers(
+  { deletionTimestamp, finalizers = [] }: ObjectMeta,
+  finalizer: string,
+): string[] | undefined {
+  const isProtected = finalizers.includes(finalizer);
+  if (deletionTimestamp === undefined) return isProtected ? undefined : [...finalizers, finalizer];
+  return isProtected ? finalizers.filter((other) => other !== finalizer) : undefined;
+}
+
 /** Adds the finalizer to objects that live, takes it from deleted ones that nothing uses. */
 async function protect<T extends AnyObject>(
   { client, informers }: ControllerEnv,
@@ -178,15 +196,12 @@ async function protect<T extends AnyObject>(
 ): Promise<Result> {
   const object = informers.of(resource).lister.get(key);
   if (object === undefined) return DONE;
-  const finalizers = object.metadata.finalizers ?? [];
-  const present = finalizers.includes(finalizer);
-  const deleted = object.metadata.deletionTimestamp !== undefined;
-  if (present !== deleted) return DONE; // protected and alive, or unprotected and going
-  if (deleted && (await isUsed())) {
+  const next = planFinalizers(object.metadata, finalizer);
+  if (next === undefined) return DONE;
+  if (object.metadata.deletionTimestamp !== undefined && (await isUsed())) {
     log.debug({ object: keyString(keyOf(object)) }, "Still in use");
     return DONE;
   }
-  const next = deleted ? finalizers.filter((other) => other !== finalizer) : [...finalizers, finalizer];
   try {
     await client.update(resource, { ...object, metadata: { ...object.metadata, finalizers: next } }, { signal });
   } catch (error) {

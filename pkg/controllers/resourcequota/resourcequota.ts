@@ -24,6 +24,7 @@ import { persistentVolumeClaims, resourceClaims, resourceQuotas, services } from
 import type { Pod, ResourceQuota } from "#pkg/api/types/core-v1.ts";
 import type { ControllerEnv } from "../common/env.ts";
 import { createLoop, createQueue, enqueueSelf, type KeyQueue, watching } from "../common/loop.ts";
+import type { Clock } from "#pkg/util/index.ts";
 import { every } from "../common/periodic.ts";
 import { isPodTerminal } from "../common/pods.ts";
 
@@ -123,10 +124,8 @@ class QuotaController {
     const { client, informers } = this.#env;
     const quota = informers.of(resourceQuotas).lister.get(key);
     if (quota === undefined) return DONE;
-    const hard = quota.spec?.hard ?? {};
-    const used = await this.#usage(quota, Object.keys(hard), signal);
-    if (deepEqual(quota.status?.hard ?? {}, hard) && sameQuantities(quota.status?.used ?? {}, used)) return DONE;
-    const status = { hard: { ...hard }, used };
+    const status = planStatus(quota, await this.#objectsFor(quota, signal), this.#env.clock);
+    if (status === undefined) return DONE;
     try {
       await client.updateStatus(resourceQuotas, { ...quota, status }, { signal });
     } catch (error) {
@@ -135,21 +134,15 @@ class QuotaController {
     return DONE;
   }
 
-  async #usage(quota: ResourceQuota, names: readonly string[], signal: AbortSignal): Promise<Record<string, string>> {
-    const sums = new Map<string, Quantity>(names.map((name) => [name, parseQuantity("0")]));
-    const namespace = quota.metadata.namespace ?? "";
-    for (const ref of await this.#relevant(names, signal)) {
-      const informer = await this.#informerOf(ref, signal);
-      for (const object of informer.lister.list(namespace)) {
-        const counted = object as KubeObject;
-        if (!inScope(quota, ref.group, ref.plural, counted)) continue;
-        for (const [name, amount] of usageOf(ref.group, ref.plural, counted, this.#env.clock)) {
-          const sum = sums.get(name);
-          if (sum !== undefined) sums.set(name, sum.add(amount));
-        }
-      }
+  /** Everything in the quota's namespace that may count towards it. */
+  async #objectsFor({ metadata, spec }: ResourceQuota, signal: AbortSignal): Promise<Counted[]> {
+    const counted: Counted[] = [];
+    for (const ref of await this.#relevant(Object.keys(spec?.hard ?? {}), signal)) {
+      const { group, plural } = ref;
+      const { lister } = await this.#informerOf(ref, signal);
+      counted.push({ group, plural, objects: lister.list(metadata.namespace ?? "") as KubeObject[] });
     }
-    return Object.fromEntries([...sums].map(([name, sum]) => [name, sum.toString()]));
+    return counted;
   }
 
   /** Resources that consume any of these names. */
@@ -178,6 +171,34 @@ class QuotaController {
     await entry.informer.synced(signal);
     return entry.informer;
   }
+}
+
+/** Objects of one resource in a quota's namespace. */
+export interface Counted {
+  readonly group: string;
+  readonly plural: string;
+  readonly objects: readonly KubeObject[];
+}
+
+/** The status that a quota should have for what there is; undefined when it has it. Pure. */
+export function planStatus(
+  quota: ResourceQuota,
+  counted: readonly Counted[],
+  clock: Clock,
+): ResourceQuota["status"] | undefined {
+  const hard = quota.spec?.hard ?? {};
+  const sums = new Map<string, Quantity>(Object.keys(hard).map((name) => [name, parseQuantity("0")]));
+  for (const { group, plural, objects } of counted)
+    for (const object of objects) {
+      if (!inScope(quota, group, plural, object)) continue;
+      for (const [name, amount] of usageOf(group, plural, object, clock)) {
+        const sum = sums.get(name);
+        if (sum !== undefined) sums.set(name, sum.add(amount));
+      }
+    }
+  const used = Object.fromEntries([...sums].map(([name, sum]) => [name, sum.toString()]));
+  if (deepEqual(quota.status?.hard ?? {}, hard) && sameQuantities(quota.status?.used ?? {}, used)) return undefined;
+  return { hard: { ...hard }, used };
 }
 
 function sameQuantities(a: Record<string, string | number>, b: Record<string, string | number>): boolean {

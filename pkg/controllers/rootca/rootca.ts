@@ -1,6 +1,13 @@
 /** Publishes the cluster's CA as ConfigMap kube-root-ca.crt in every namespace, and repairs what others do to it. */
 import { isAlreadyExists, isNotFound, type ObjectKey } from "#pkg/apimachinery/index.ts";
-import { type Controller, DONE, type EventHandler, type ReconcileContext, type Result } from "#pkg/client/index.ts";
+import {
+  type Controller,
+  DONE,
+  type Draft,
+  type EventHandler,
+  type ReconcileContext,
+  type Result,
+} from "#pkg/client/index.ts";
 import { configMaps, namespaces } from "#pkg/api/refs.ts";
 import type { ConfigMap, Namespace } from "#pkg/api/types/core-v1.ts";
 import type { ControllerEnv } from "../common/env.ts";
@@ -40,15 +47,13 @@ async function reconcile(env: ControllerEnv, { name }: ObjectKey, { signal }: Re
   const namespace = informers.of(namespaces).lister.get({ namespace: "", name });
   if (namespace === undefined || namespace.metadata.deletionTimestamp !== undefined) return DONE;
   const current = informers.of(configMaps).lister.get({ namespace: name, name: NAME });
-  const data = { "ca.crt": options.rootCa };
   try {
     if (current === undefined) {
-      const metadata = { name: NAME, namespace: name, annotations: { [DESCRIPTION]: TEXT } };
-      await client.create(configMaps, { apiVersion: "v1", kind: "ConfigMap", metadata, data }, { signal });
-    } else if (!isRight(current, options.rootCa)) {
-      const annotations = { ...current.metadata.annotations, [DESCRIPTION]: TEXT };
-      await client.update(configMaps, { ...current, metadata: { ...current.metadata, annotations }, data }, { signal });
-    }
+      const metadata = { name: NAME, namespace: name };
+      const draft = { apiVersion: "v1", kind: "ConfigMap", ...published({ metadata }, options.rootCa) };
+      await client.create(configMaps, draft, { signal });
+    } else if (!isRight(current, options.rootCa))
+      await client.update(configMaps, published(current, options.rootCa), { signal });
   } catch (error) {
     // Already there: the cache is about to show it, and will bring us back if it is wrong.
     if (isAlreadyExists(error) || isNotFound(error) || isNamespaceTerminating(error)) return DONE;
@@ -57,7 +62,14 @@ async function reconcile(env: ControllerEnv, { name }: ObjectKey, { signal }: Re
   return DONE;
 }
 
-function isRight(current: ConfigMap, rootCa: string): boolean {
+/** The map as it should be: nothing but the certificates, with what others noted about it left in place. Pure. */
+export function published<T extends Draft<ConfigMap>>(current: T, rootCa: string): T {
+  const annotations = { ...current.metadata.annotations, [DESCRIPTION]: TEXT };
+  return { ...current, metadata: { ...current.metadata, annotations }, data: { "ca.crt": rootCa } };
+}
+
+/** Is there nothing to repair? A description of somebody's own is left alone. Pure. */
+export function isRight(current: ConfigMap, rootCa: string): boolean {
   const data = current.data ?? {};
   return (
     data["ca.crt"] === rootCa &&

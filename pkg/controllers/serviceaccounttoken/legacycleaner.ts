@@ -2,12 +2,13 @@
 import { isNotFound, keyOf } from "#pkg/apimachinery/index.ts";
 import type { Controller } from "#pkg/client/index.ts";
 import { configMaps, secrets, serviceAccounts } from "#pkg/api/refs.ts";
-import type { Pod, Secret } from "#pkg/api/types/core-v1.ts";
+import type { Pod, Secret, ServiceAccount } from "#pkg/api/types/core-v1.ts";
 import type { ControllerEnv } from "../common/env.ts";
 import { watching } from "../common/loop.ts";
 import { createPeriodic } from "../common/periodic.ts";
 
 const TYPE = "kubernetes.io/service-account-token";
+const ACCOUNT_NAME = "kubernetes.io/service-account.name";
 const LAST_USED = "kubernetes.io/legacy-token-last-used";
 const INVALID_SINCE = "kubernetes.io/legacy-token-invalid-since";
 const TRACKING = { namespace: "kube-system", name: "kube-apiserver-legacy-service-account-token-tracking" };
@@ -42,10 +43,13 @@ async function clean(env: ControllerEnv, signal: AbortSignal): Promise<void> {
   const limit = clock.now() - options.legacyServiceAccountTokenCleanUpPeriodMs;
   if (Date.parse(since) > limit) return;
   for (const secret of informers.of(secrets).lister.list()) {
-    if (secret.type !== TYPE || !isUnused(env, secret, limit)) continue;
-    const invalidSince = secret.metadata.labels?.[INVALID_SINCE];
+    if (secret.type !== TYPE) continue;
+    const namespace = secret.metadata.namespace ?? "";
+    const name = secret.metadata.annotations?.[ACCOUNT_NAME] ?? "";
+    const account = informers.of(serviceAccounts).lister.get({ namespace, name });
+    const plan = planToken(secret, account, () => informers.pods().lister.list(namespace), limit);
     try {
-      if (invalidSince === undefined) {
+      if (plan === "invalidate") {
         const labels = { [INVALID_SINCE]: new Date(clock.now()).toISOString().slice(0, 10) };
         await client.patch(
           secrets,
@@ -54,7 +58,7 @@ async function clean(env: ControllerEnv, signal: AbortSignal): Promise<void> {
           { metadata: { uid: secret.metadata.uid, labels } },
           { signal },
         );
-      } else if (Date.parse(invalidSince) < limit)
+      } else if (plan === "remove")
         await client.delete(secrets, keyOf(secret), { preconditions: { uid: secret.metadata.uid }, signal });
     } catch (error) {
       if (!isNotFound(error)) throw error;
@@ -62,18 +66,23 @@ async function clean(env: ControllerEnv, signal: AbortSignal): Promise<void> {
   }
 }
 
-function isUnused({ informers }: ControllerEnv, { metadata }: Secret, limit: number): boolean {
-  const namespace = metadata.namespace ?? "";
+/**
+ * What becomes of a token secret: one that was not used since `limit` is made invalid, and removed when it has been invalid
+ * since then. Pure.
+ */
+export function planToken(
+  { metadata }: Secret,
+  account: ServiceAccount | undefined,
+  podsOf: () => readonly Pod[],
+  limit: number,
+): "keep" | "invalidate" | "remove" {
   const lastUsed = metadata.labels?.[LAST_USED];
-  if (lastUsed !== undefined && Date.parse(lastUsed) >= limit) return false;
-  if (Date.parse(metadata.creationTimestamp) >= limit) return false;
-  const account = informers
-    .of(serviceAccounts)
-    .lister.get({ namespace, name: metadata.annotations?.["kubernetes.io/service-account.name"] ?? "" });
+  if (lastUsed !== undefined && Date.parse(lastUsed) >= limit) return "keep";
+  if (Date.parse(metadata.creationTimestamp) >= limit) return "keep";
   // Only secrets that were made automatically are listed by their account; hand-made ones are their makers' affair.
-  if (account?.secrets?.some(({ name }) => name === metadata.name) !== true) return false;
-  return !informers
-    .pods()
-    .lister.list(namespace)
-    .some((pod) => isMounted(pod, metadata.name));
+  if (account?.secrets?.some(({ name }) => name === metadata.name) !== true) return "keep";
+  if (podsOf().some((pod) => isMounted(pod, metadata.name))) return "keep";
+  const invalidSince = Date.parse(metadata.labels?.[INVALID_SINCE] ?? "");
+  if (Number.isNaN(invalidSince)) return "invalidate"; // not marked yet, or with something that is no date
+  return invalidSince < limit ? "remove" : "keep";
 }

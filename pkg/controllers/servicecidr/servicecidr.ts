@@ -42,6 +42,26 @@ export function orphanedAddresses(
   );
 }
 
+export type RangePlan =
+  /** Deleted by somebody, and not held by us. */
+  | { readonly type: "leave" }
+  | { readonly type: "ready"; readonly protect: boolean }
+  /** Somebody has addresses that only this range covers. */
+  | { readonly type: "hold" }
+  | { readonly type: "release" };
+
+/** What a range needs: protection and readiness while it lives; when it goes, to be held while it is used. Pure. */
+export function planRange(
+  cidr: ServiceCIDR,
+  others: readonly ServiceCIDR[],
+  addresses: readonly IPAddress[],
+): RangePlan {
+  const isProtected = cidr.metadata.finalizers?.includes(FINALIZER) === true;
+  if (cidr.metadata.deletionTimestamp === undefined) return { type: "ready", protect: !isProtected };
+  if (!isProtected) return { type: "leave" };
+  return { type: orphanedAddresses(cidr, others, addresses).length > 0 ? "hold" : "release" };
+}
+
 export function createServiceCidrController(env: ControllerEnv): Controller {
   const { clock, log, informers, name } = env;
   const queue = createQueue(clock);
@@ -72,28 +92,23 @@ async function reconcile(env: ControllerEnv, key: ObjectKey, { signal }: Reconci
   const { client, informers, clock } = env;
   const cidr = informers.of(serviceCIDRs).lister.get(key);
   if (cidr === undefined) return DONE;
+  const ranges = informers.of(serviceCIDRs).lister.list();
+  const others = ranges.filter(({ metadata }) => metadata.uid !== cidr.metadata.uid);
+  const plan = planRange(cidr, others, informers.of(iPAddresses).lister.list());
   const finalizers = cidr.metadata.finalizers ?? [];
   const withFinalizers = (next: string[]) => ({ ...cidr, metadata: { ...cidr.metadata, finalizers: next } });
   try {
-    if (cidr.metadata.deletionTimestamp === undefined) {
+    if (plan.type === "ready") {
       let current = cidr;
-      if (!finalizers.includes(FINALIZER))
+      if (plan.protect)
         current = await client.update(serviceCIDRs, withFinalizers([...finalizers, FINALIZER]), { signal });
       await setReady(env, current, "True", "", "Kubernetes Service CIDR is ready", clock.now(), signal);
-      return DONE;
-    }
-    if (!finalizers.includes(FINALIZER)) return DONE;
-    const others = informers
-      .of(serviceCIDRs)
-      .lister.list()
-      .filter(({ metadata }) => metadata.uid !== cidr.metadata.uid);
-    if (orphanedAddresses(cidr, others, informers.of(iPAddresses).lister.list()).length > 0) {
+    } else if (plan.type === "hold") {
       const message =
         "There are still IPAddresses referencing the ServiceCIDR, please remove them or create a new ServiceCIDR";
       await setReady(env, cidr, "False", "Terminating", message, clock.now(), signal);
-      return DONE;
-    }
-    await client.update(serviceCIDRs, withFinalizers(finalizers.filter((other) => other !== FINALIZER)), { signal });
+    } else if (plan.type === "release")
+      await client.update(serviceCIDRs, withFinalizers(finalizers.filter((other) => other !== FINALIZER)), { signal });
   } catch (error) {
     if (!isNotFound(error)) throw error;
   }

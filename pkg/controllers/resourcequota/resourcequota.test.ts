@@ -1,0 +1,58 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { ResourceQuota } from "#pkg/api/types/core-v1.ts";
+import type { KubeObject } from "#pkg/apimachinery/index.ts";
+import { FakeClock } from "#pkg/util/index.ts";
+import { meta, podOf, type PodOptions } from "../testing/objects.ts";
+import { type Counted, planStatus } from "./resourcequota.ts";
+
+const clock = new FakeClock();
+const quota = (hard: Record<string, string>, extra: Partial<ResourceQuota> = {}): ResourceQuota => ({
+  ...extra,
+  metadata: meta("quota"),
+  spec: { hard, ...extra.spec },
+});
+function pod(name: string, cpu: string, options: PodOptions = {}): KubeObject {
+  const made = podOf(name, options);
+  const resources = cpu === "" ? {} : { requests: { cpu } };
+  return { ...made, spec: { ...made.spec, containers: [{ name: "main", image: "image", resources }] } } as KubeObject;
+}
+const pods = (...objects: KubeObject[]): Counted => ({ group: "", plural: "pods", objects });
+const sets: Counted = {
+  group: "apps",
+  plural: "replicasets",
+  objects: [{ metadata: meta("a") }, { metadata: meta("b") }] as unknown as KubeObject[],
+};
+const used = (of: ResourceQuota, ...counted: Counted[]) => planStatus(of, counted, clock)?.used;
+
+test("what is limited is summed over everything there, and nothing else", () => {
+  const hard = { pods: "5", "requests.cpu": "2", "count/replicasets.apps": "3", secrets: "1" };
+  assert.deepEqual(used(quota(hard), pods(pod("a", "250m"), pod("b", "1")), sets), {
+    pods: "2",
+    "requests.cpu": "1250m",
+    "count/replicasets.apps": "2",
+    secrets: "0",
+  });
+});
+
+test("pods that are over use nothing but their place", () => {
+  const over = [pod("a", "1", { phase: "Succeeded" }), pod("b", "1", { phase: "Failed" })];
+  const hard = { pods: "5", "requests.cpu": "2", "count/pods": "9" };
+  assert.deepEqual(used(quota(hard), pods(...over)), { pods: "0", "requests.cpu": "0", "count/pods": "2" });
+});
+
+test("a scope leaves out what is not in it", () => {
+  const spec = { scopes: ["BestEffort"], hard: { pods: "5" } };
+  assert.deepEqual(used(quota({}, { spec }), pods(pod("a", "1"), pod("b", ""))), { pods: "1" });
+});
+
+test("a status that says the same in other words is left alone, one for other limits is not", () => {
+  const status = { hard: { "requests.cpu": "2" }, used: { "requests.cpu": "1.0" } };
+  const one = pods(pod("a", "1000m"));
+  assert.equal(planStatus(quota({ "requests.cpu": "2" }, { status }), [one], clock), undefined);
+  assert.deepEqual(planStatus(quota({ "requests.cpu": "3" }, { status }), [one], clock), {
+    hard: { "requests.cpu": "3" },
+    used: { "requests.cpu": "1" },
+  });
+  assert.deepEqual(used(quota({}, { status }), one), {}, "nothing is limited any more");
+});
