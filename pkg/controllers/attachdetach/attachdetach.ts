@@ -19,9 +19,11 @@ export function createAttachDetachController(env: ControllerEnv): Controller {
     if ((pod.spec.nodeName ?? "") !== "" && claimsOf(pod).length > 0) queue.add(pod.spec.nodeName!);
   };
   const addAttachment = ({ spec }: VolumeAttachment) => queue.add(spec.nodeName);
-  const addUsers = (claim: PersistentVolumeClaim) => {
-    for (const pod of informers.pods().lister.list(claim.metadata.namespace))
-      if (claimsOf(pod).includes(claim.metadata.name)) addNode(pod);
+  const addUsers = (namespace: string | undefined, claim: string) => {
+    for (const pod of informers.pods().lister.list(namespace)) if (claimsOf(pod).includes(claim)) addNode(pod);
+  };
+  const addUsersOf = ({ spec: { csi, claimRef } }: PersistentVolume) => {
+    if (csi !== undefined && claimRef?.name !== undefined) addUsers(claimRef.namespace, claimRef.name);
   };
   return createLoop({
     name,
@@ -48,10 +50,18 @@ export function createAttachDetachController(env: ControllerEnv): Controller {
       ),
       watching(informers.of(persistentVolumeClaims), {
         onUpdate(claim, old) {
-          if (claim.spec.volumeName !== old.spec.volumeName) addUsers(claim);
+          if (claim.spec.volumeName !== old.spec.volumeName) addUsers(claim.metadata.namespace, claim.metadata.name);
         },
       }),
-      watching(informers.of(persistentVolumes)),
+      // Its cache may be behind that of claims.
+      watching(informers.of(persistentVolumes), {
+        onAdd(volume, initial) {
+          if (!initial) addUsersOf(volume);
+        },
+        onUpdate(volume, old) {
+          if (volume.spec.claimRef?.uid !== old.spec.claimRef?.uid) addUsersOf(volume);
+        },
+      }),
       watching(informers.of(cSIDrivers)),
     ],
     reconcile: (key, context) => reconcile(env, key, context),

@@ -32,6 +32,10 @@ export function planExpansion(claim: PersistentVolumeClaim, volume: PersistentVo
 export function createExpander(env: ControllerEnv): Controller {
   const { clock, log, informers, name } = env;
   const queue = createQueue(clock);
+  const addClaim = ({ spec }: PersistentVolume) => {
+    const claim = spec.claimRef;
+    if (claim?.name !== undefined) queue.add(`${claim.namespace}/${claim.name}`);
+  };
   return createLoop({
     name,
     workers: 2,
@@ -40,7 +44,8 @@ export function createExpander(env: ControllerEnv): Controller {
     queue,
     sources: [
       watching(informers.of(persistentVolumeClaims), enqueueSelf<PersistentVolumeClaim>(queue)),
-      watching(informers.of(persistentVolumes)),
+      // Its cache may be behind that of claims.
+      watching(informers.of(persistentVolumes), { onAdd: addClaim, onUpdate: addClaim }),
     ],
     reconcile: (key, context) => reconcile(env, key, context),
   });

@@ -31,7 +31,7 @@ const find = <T extends AnyObject>(list: readonly T[], name: string) =>
 let cluster: SimulatedCluster;
 before(async () => {
   cluster = await SimulatedCluster.start({
-    seed: 7,
+    seed: 6,
     controllers: ["*", "bootstrapsigner", "tokencleaner"],
     controllerOptions: { legacyServiceAccountTokenCleanUpPeriodMs: KEEP_DAYS * DAY_MS },
   });
