@@ -2,7 +2,7 @@
 import { isAlreadyExists, isNotFound, type ObjectKey } from "#pkg/apimachinery/index.ts";
 import { type Controller, DONE, type ReconcileContext, type Result } from "#pkg/client/index.ts";
 import { cSIDrivers, nodes, persistentVolumeClaims, persistentVolumes, volumeAttachments } from "#pkg/api/refs.ts";
-import type { PersistentVolume, PersistentVolumeClaim, Pod } from "#pkg/api/types/core-v1.ts";
+import type { PersistentVolume, Pod } from "#pkg/api/types/core-v1.ts";
 import type { VolumeAttachment } from "#pkg/api/types/storage-v1.ts";
 import type { ControllerEnv } from "../common/env.ts";
 import { createLoop, createQueue, watching } from "../common/loop.ts";

@@ -106,6 +106,19 @@ test("a budget that selects everything covers owned pods and stray ones", async 
   await cluster.admin.delete(podDisruptionBudgets, { namespace: NAMESPACE, name: "all" });
 });
 
+test("a selector that matches nobody guards nothing, and says so", async () => {
+  await cluster.admin.create(podDisruptionBudgets, {
+    metadata: { namespace: NAMESPACE, name: "nobody" },
+    spec: { selector: { matchLabels: { app: "nobody" } }, minAvailable: 1 },
+  });
+  const status = () => cluster.list(podDisruptionBudgets, NAMESPACE)[0]?.status;
+  await cluster.until("counted", () => status()?.observedGeneration === 1);
+  assert.deepEqual([status()?.expectedPods, status()?.disruptionsAllowed], [0, 0]);
+  assert.equal(status()?.conditions?.find(({ type }) => type === "DisruptionAllowed")?.status, "False");
+  await assertQuiet();
+  await cluster.admin.delete(podDisruptionBudgets, { namespace: NAMESPACE, name: "nobody" });
+});
+
 test("percentages over 100 are refused where they make no sense, and work where they do", async () => {
   const rolling = (rollingUpdate: object) => ({ strategy: { type: "RollingUpdate", rollingUpdate } });
   const tooMuch = /must not be greater than 100%/;

@@ -221,6 +221,7 @@ test("finished pods beyond the threshold go, and those of a node that has gone",
   await cluster.until("it is gone", () => podNamed("lost") === undefined, 600_000);
 });
 
+/** Real clusters wait for a day here, which is why only this clock sees it. */
 test("a request nobody answers is cleaned away after a day", async () => {
   const pem = await createCertificateRequest(generateEcKey(), { commonName: "jane", organizations: ["devs"] });
   const spec = { signerName: "example.com/own", usages: ["client auth"], request: base64(pem) };
