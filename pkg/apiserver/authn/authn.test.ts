@@ -1,49 +1,18 @@
 import assert from "node:assert/strict";
-import { createHmac, generateKeyPairSync, sign, X509Certificate } from "node:crypto";
-import { before, beforeEach, describe, test } from "node:test";
+import { createHmac, generateKeyPairSync, sign } from "node:crypto";
+import { beforeEach, describe, test } from "node:test";
 import fc from "fast-check";
 import type { Node, Pod, Secret, ServiceAccount } from "#pkg/api/types/core-v1.ts";
-import type { KubeObject, UserInfo } from "#pkg/apimachinery/index.ts";
-import { createCa, generateServiceAccountKey, issueCertificate, type KeyPair } from "#pkg/pki/index.ts";
-import { FakeClock, SeededRandom } from "#pkg/util/index.ts";
-import type { ApiRequest, Attributes, Authorizer } from "../contract.ts";
+import type { KubeObject } from "#pkg/apimachinery/index.ts";
+import { generateServiceAccountKey } from "#pkg/pki/index.ts";
+import { SeededRandom } from "#pkg/util/index.ts";
 import { MemorySource } from "../source/index.ts";
-import {
-  createAuthenticator,
-  createAuthnReviews,
-  DEFAULT_REQUEST_HEADERS,
-  Impersonator,
-  type RequestAuthenticator,
-  type ReviewContext,
-  TokenIssuer,
-} from "./index.ts";
+import { createAuthenticator, createAuthnReviews, type ReviewContext, TokenIssuer } from "./index.ts";
 import { decodeJwt } from "./jwt.ts";
+import { bearer, clock, request, unauthorized } from "./testing.ts";
 
 const ISSUER = "https://kubernetes.default.svc.cluster.local";
 const keys = generateServiceAccountKey();
-const clock = new FakeClock(Date.now());
-
-/** A list of values is a header sent as often. */
-function request(values: Record<string, string | string[]> = {}, peer: ApiRequest["peer"] = {}): ApiRequest {
-  const headers: Record<string, string> = {};
-  const repeated = new Map<string, string[]>();
-  for (const [name, value] of Object.entries(values)) {
-    headers[name] = typeof value === "string" ? value : value.join(", ");
-    if (typeof value !== "string") repeated.set(name, value);
-  }
-  return {
-    method: "GET",
-    url: "/api",
-    headers,
-    repeated,
-    body: async () => Buffer.alloc(0),
-    remoteAddress: "127.0.0.1",
-    peer,
-    signal: new AbortController().signal,
-  };
-}
-const bearer = (token: string): ApiRequest => request({ authorization: `Bearer ${token}` });
-const unauthorized = { name: "StatusError", message: "Unauthorized" };
 
 function world() {
   const put = <T extends ServiceAccount | Pod | Secret | Node>(...objects: object[]): MemorySource<T> =>
@@ -385,162 +354,5 @@ describe("other bearer tokens", () => {
     });
     await assert.rejects(w.authenticator.authenticate(bearer("bad")), unauthorized);
     await assert.rejects(createAuthenticator({ clock, anonymous: false }).authenticate(request()), unauthorized);
-  });
-});
-
-describe("client certificates and front proxies", () => {
-  let ca: KeyPair;
-  let proxyCa: KeyPair;
-  let authenticator: RequestAuthenticator;
-  const der = (pair: KeyPair): ApiRequest["peer"] => ({ certificate: new X509Certificate(pair.cert).raw });
-  const issue = (
-    authority: KeyPair,
-    commonName: string,
-    organizations: string[] = [],
-    validityDays = 1,
-  ): Promise<KeyPair> =>
-    issueCertificate(authority, { commonName, organizations, usages: ["client"], validityDays, now: clock.now() });
-
-  before(async () => {
-    ca = await createCa({ commonName: "kubernetes", validityDays: 10, now: clock.now() });
-    proxyCa = await createCa({ commonName: "front-proxy-ca", validityDays: 10, now: clock.now() });
-    authenticator = createAuthenticator({
-      clock,
-      clientCa: ca.cert,
-      requestHeader: { ...DEFAULT_REQUEST_HEADERS, ca: proxyCa.cert, allowedNames: ["front-proxy-client"] },
-    });
-  });
-
-  test("CN and O become name and groups, once per certificate", async () => {
-    const peer = der(await issue(ca, "admin", ["system:masters", "ops"]));
-    const user = await authenticator.authenticate(request({}, peer));
-    assert.equal(user.name, "admin");
-    assert.deepEqual(user.groups, ["system:masters", "ops", "system:authenticated"]);
-    assert.match(user.extra!["authentication.kubernetes.io/credential-id"]![0]!, /^X509SHA256=[0-9a-f]{64}$/);
-    assert.equal(await authenticator.authenticate(request({}, peer)), user);
-    assert.equal(
-      await authenticator.authenticate(request({}, { certificate: Uint8Array.from(peer.certificate!) })),
-      user,
-    );
-  });
-
-  test("a certificate of another authority, an expired one and garbage are 401", async () => {
-    const impostor = await createCa({ commonName: "kubernetes", validityDays: 10, now: clock.now() });
-    await assert.rejects(
-      authenticator.authenticate(request({}, der(await issue(impostor, "admin", ["system:masters"])))),
-      unauthorized,
-    );
-    await assert.rejects(
-      authenticator.authenticate(request({}, { certificate: Uint8Array.of(1, 2, 3) })),
-      unauthorized,
-    );
-    const short = der(await issue(ca, "admin"));
-    await authenticator.authenticate(request({}, short));
-    await clock.advance(86_400_000 + 1000);
-    await assert.rejects(authenticator.authenticate(request({}, short)), unauthorized);
-  });
-
-  test("a front proxy speaks for others; nobody else's headers count", async () => {
-    const headers = {
-      "x-remote-user": "alice",
-      "x-remote-group": ["dev", "ops, and more"],
-      "x-remote-extra-scope%2fa": "x, y",
-      "x-remote-uid": "7",
-    };
-    const proxied = await authenticator.authenticate(request(headers, der(await issue(proxyCa, "front-proxy-client"))));
-    assert.deepEqual(proxied, {
-      name: "alice",
-      uid: "7",
-      groups: ["dev", "ops, and more", "system:authenticated"],
-      extra: { "scope/a": ["x, y"] },
-    });
-    const admin = await authenticator.authenticate(request(headers, der(await issue(ca, "admin"))));
-    assert.equal(admin.name, "admin");
-    await assert.rejects(
-      authenticator.authenticate(request(headers, der(await issue(proxyCa, "mallory")))),
-      unauthorized,
-    );
-    assert.equal((await authenticator.authenticate(request(headers))).name, "system:anonymous");
-  });
-
-  test("a certificate meant for somebody else does not spoil a good token", async () => {
-    const withTokens = createAuthenticator({ clock, clientCa: ca.cert, staticTokens: "t,carol,1\n" });
-    const foreign = der(
-      await issue(await createCa({ commonName: "mesh", validityDays: 10, now: clock.now() }), "sidecar"),
-    );
-    assert.equal((await withTokens.authenticate(request({ authorization: "Bearer t" }, foreign))).name, "carol");
-    await assert.rejects(withTokens.authenticate(request({ authorization: "Bearer x" }, foreign)), unauthorized);
-    await assert.rejects(withTokens.authenticate(request({}, foreign)), unauthorized);
-  });
-
-  test("in-process callers are who they are", async () => {
-    const user: UserInfo = { name: "system:kube-scheduler", groups: [] };
-    const first = await authenticator.authenticate(request({ authorization: "Bearer x" }, { user }));
-    assert.deepEqual(first.groups, ["system:authenticated"]);
-    assert.equal(await authenticator.authenticate(request({}, { user })), first);
-  });
-});
-
-describe("impersonation", () => {
-  const admin: UserInfo = { name: "admin", groups: ["system:authenticated"] };
-  const asked: Attributes[] = [];
-  const authorizer: Authorizer = {
-    authorize: (attributes) => {
-      asked.push(attributes);
-      if (attributes.verb.includes(":")) return { decision: "no-opinion", reason: "" };
-      const refused = attributes.resourceRequest && attributes.name === "system:masters";
-      return { decision: refused ? "no-opinion" : "allow", reason: "" };
-    },
-  };
-  const impersonator = new Impersonator(authorizer);
-  const run = (headers: Record<string, string | string[]>): Promise<UserInfo> =>
-    impersonator.impersonate(request(headers), admin);
-
-  test("without headers one stays oneself", async () => {
-    assert.equal(impersonator.requested(request({ accept: "x" })), false);
-    assert.equal(await run({}), admin);
-  });
-  test("every part is authorized", async () => {
-    asked.length = 0;
-    const user = await run({
-      "impersonate-user": "bob",
-      "impersonate-group": ["dev", "ops, and more"],
-      "impersonate-uid": "7",
-      "impersonate-extra-example.com%2freason": ["x", "y"],
-    });
-    assert.deepEqual(user, {
-      name: "bob",
-      uid: "7",
-      groups: ["dev", "ops, and more", "system:authenticated"],
-      extra: { "example.com/reason": ["x", "y"] },
-    });
-    assert.deepEqual(
-      asked
-        .filter(({ verb }) => verb === "impersonate")
-        .map((a) => (a.resourceRequest ? [a.verb, a.apiGroup, a.resource, a.subresource, a.name] : [])),
-      [
-        ["impersonate", "", "users", "", "bob"],
-        ["impersonate", "", "groups", "", "dev"],
-        ["impersonate", "", "groups", "", "ops, and more"],
-        ["impersonate", "authentication.k8s.io", "userextras", "example.com/reason", "x"],
-        ["impersonate", "authentication.k8s.io", "userextras", "example.com/reason", "y"],
-        ["impersonate", "authentication.k8s.io", "uids", "", "7"],
-      ],
-    );
-  });
-  test("service accounts bring their groups, anonymous its own", async () => {
-    assert.deepEqual((await run({ "impersonate-user": "system:serviceaccount:ns:robot" })).groups, [
-      "system:serviceaccounts",
-      "system:serviceaccounts:ns",
-      "system:authenticated",
-    ]);
-    assert.deepEqual((await run({ "impersonate-user": "system:anonymous" })).groups, ["system:unauthenticated"]);
-  });
-  test("refusals read like upstream's", async () => {
-    await assert.rejects(run({ "impersonate-user": "bob", "impersonate-group": "system:masters" }), {
-      message:
-        'groups "system:masters" is forbidden: User "admin" cannot impersonate resource "groups" in API group "" at the cluster scope',
-    });
-    await assert.rejects(run({ "impersonate-group": "dev" }), /without impersonating a user/);
   });
 });
