@@ -65,3 +65,9 @@ export function joinErrors(errors: readonly string[]): string {
 }
 
 export const MIRROR_POD_ANNOTATION = "kubernetes.io/config.mirror";
+
+/** A new object that a finalizer holds until nobody needs it any more. */
+export function holdBy(finalizer: string, { object }: AdmissionAttributes): void {
+  if (object === undefined || object.metadata.finalizers?.includes(finalizer)) return;
+  (object.metadata.finalizers ??= []).push(finalizer);
+}

@@ -30,6 +30,15 @@ export const NO_FAULTS: Faults = {
   delayWatch: 0,
   expireWatch: 0,
 };
+/** Bad enough for each kind of fault to happen in a short test, and good enough for it to come to its end. */
+export const BAD_NETWORK: Faults = {
+  dropRequest: 0.1,
+  dropResponse: 0.05,
+  conflict: 0.1,
+  dropWatch: 0.03,
+  delayWatch: 0.1,
+  expireWatch: 0.5,
+};
 
 /** What all transports of a simulation share: faults in force, and a count of everything that happens. */
 export interface Wire {

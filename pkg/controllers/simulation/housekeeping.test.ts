@@ -16,14 +16,13 @@ import {
   validatingAdmissionPolicies,
   volumeAttributesClasses,
 } from "#pkg/api/refs.ts";
-import type { AnyObject } from "#pkg/apimachinery/index.ts";
 import type { Draft } from "#pkg/client/index.ts";
 import { createCertificateRequest, generateEcKey } from "#pkg/pki/index.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import { SimulatedCluster } from "./cluster.ts";
-import { NO_FAULTS } from "./faulty-transport.ts";
+import { BAD_NETWORK, NO_FAULTS } from "./faulty-transport.ts";
 import { EXIT_CODE } from "./hollow-nodes.ts";
-import { template } from "./objects.ts";
+import { named, template } from "./objects.ts";
 
 const ns = "h";
 const HOUR_MS = 3600_000;
@@ -46,14 +45,7 @@ before(async () => {
   await cluster.observe(secrets, serviceCIDRs, jobs, validatingAdmissionPolicies, certificateSigningRequests);
   await cluster.admin.create(namespaces, { metadata: { name: ns }, spec: {} });
   await cluster.until("the account is there", () => cluster.list(serviceAccounts, ns).length === 1);
-  cluster.faults = {
-    dropRequest: 0.1,
-    dropResponse: 0.05,
-    conflict: 0.1,
-    dropWatch: 0.03,
-    delayWatch: 0.1,
-    expireWatch: 0.5,
-  };
+  cluster.faults = BAD_NETWORK;
 });
 after(async () => {
   await cluster.close();
@@ -63,10 +55,8 @@ function pod(name: string, spec: object = {}, annotations?: Record<string, strin
   const made = template({ app: name }, annotations);
   return { metadata: { ...key(name), ...made.metadata }, spec: { ...made.spec!, ...spec } };
 }
-const find = <T extends AnyObject>(list: readonly T[], name: string) =>
-  list.find(({ metadata }) => metadata.name === name);
-const claim = (name: string) => find(cluster.list(persistentVolumeClaims, ns), name);
-const podNamed = (name: string) => find(cluster.list(pods, ns), name);
+const claim = (name: string) => named(cluster.list(persistentVolumeClaims, ns), name);
+const podNamed = (name: string) => named(cluster.list(pods, ns), name);
 
 test("a claim in use stays until its last pod is gone", async () => {
   await cluster.admin.create(persistentVolumeClaims, {
@@ -97,8 +87,8 @@ test("a volume goes only when its claim has gone, a class only when nobody names
     driverName: "csi.example.com",
     parameters: { tier: "1" },
   });
-  const volume = () => find(cluster.list(persistentVolumes), "pv");
-  const gold = () => find(cluster.list(volumeAttributesClasses), "gold");
+  const volume = () => named(cluster.list(persistentVolumes), "pv");
+  const gold = () => named(cluster.list(volumeAttributesClasses), "gold");
   await cluster.until("protected", () => gold()?.metadata.finalizers?.length === 1);
   await cluster.admin.create(persistentVolumeClaims, {
     metadata: key("bound"),
@@ -140,7 +130,7 @@ test("a token secret is filled, and goes with its account", async () => {
     metadata: { ...key("token"), annotations },
     type: "kubernetes.io/service-account-token",
   });
-  const token = () => find(cluster.list(secrets, ns), "token");
+  const token = () => named(cluster.list(secrets, ns), "token");
   await cluster.until("filled", () => token()?.data?.["token"] !== undefined);
   assert.equal(token()?.data?.["ca.crt"], base64("test root"));
   await cluster.admin.delete(serviceAccounts, key("robot"));
@@ -160,7 +150,7 @@ test("an expired bootstrap token is cleaned away, one without an end stays", asy
     });
   await make("aaaaaa", new Date(cluster.clock.now() + 60_000).toISOString());
   await make("bbbbbb");
-  const token = (id: string) => find(cluster.list(secrets, "kube-system"), `bootstrap-token-${id}`);
+  const token = (id: string) => named(cluster.list(secrets, "kube-system"), `bootstrap-token-${id}`);
   await cluster.until("cleaned", () => token("aaaaaa") === undefined, 300_000);
   assert.ok(token("bbbbbb") !== undefined);
 });
@@ -171,7 +161,7 @@ test("a finished Job goes after its time, with its pods", async () => {
     metadata: key("ttl"),
     spec: { ttlSecondsAfterFinished: 30, template: { ...done, spec: { ...done.spec!, restartPolicy: "Never" } } },
   });
-  const job = () => find(cluster.list(jobs, ns), "ttl");
+  const job = () => named(cluster.list(jobs, ns), "ttl");
   await cluster.until("complete", () => job()?.status?.succeeded === 1);
   await cluster.advance(20_000);
   assert.ok(job() !== undefined, "not yet");
@@ -182,7 +172,7 @@ test("a finished Job goes after its time, with its pods", async () => {
 });
 
 test("an admission policy is type-checked once per version", async () => {
-  const policy = () => find(cluster.list(validatingAdmissionPolicies), "typed");
+  const policy = () => named(cluster.list(validatingAdmissionPolicies), "typed");
   await cluster.admin.create(validatingAdmissionPolicies, {
     metadata: { name: "typed" },
     spec: {
@@ -199,7 +189,7 @@ test("an admission policy is type-checked once per version", async () => {
 });
 
 test("a range of service addresses is ready, and free to go while nobody has an address of it", async () => {
-  const range = () => find(cluster.list(serviceCIDRs), "extra");
+  const range = () => named(cluster.list(serviceCIDRs), "extra");
   await cluster.admin.create(serviceCIDRs, { metadata: { name: "extra" }, spec: { cidrs: ["10.99.0.0/24"] } });
   await cluster.until("ready", () => range()?.status?.conditions?.[0]?.status === "True");
   assert.deepEqual(range()?.metadata.finalizers, ["networking.k8s.io/service-cidr-finalizer"]);
@@ -226,7 +216,7 @@ test("a request nobody answers is cleaned away after a day", async () => {
   const pem = await createCertificateRequest(generateEcKey(), { commonName: "jane", organizations: ["devs"] });
   const spec = { signerName: "example.com/own", usages: ["client auth"], request: base64(pem) };
   await cluster.admin.create(certificateSigningRequests, { metadata: { name: "stale" }, spec });
-  const request = () => find(cluster.list(certificateSigningRequests), "stale");
+  const request = () => named(cluster.list(certificateSigningRequests), "stale");
   await cluster.advance(600_000);
   assert.ok(request() !== undefined);
   cluster.clock.set(cluster.clock.now() + 24 * HOUR_MS);

@@ -1,3 +1,4 @@
+import type { AnyObject } from "#pkg/apimachinery/index.ts";
 import type { Draft } from "#pkg/client/index.ts";
 import type { Deployment } from "#pkg/api/types/apps-v1.ts";
 import type { PodTemplateSpec } from "#pkg/api/types/core-v1.ts";
@@ -16,4 +17,9 @@ export function deployment(namespace: string, name: string, replicas: number, sp
     metadata: { namespace, name },
     spec: { replicas, selector: { matchLabels: { app: name } }, template: template({ app: name }), ...spec },
   };
+}
+
+/** The object of that name in a list of one namespace, or of a kind without namespaces. */
+export function named<T extends AnyObject>(list: readonly T[], name: string): T | undefined {
+  return list.find(({ metadata }) => metadata.name === name);
 }

@@ -12,21 +12,18 @@ import {
   storageClasses,
   volumeAttachments,
 } from "#pkg/api/refs.ts";
-import type { AnyObject } from "#pkg/apimachinery/index.ts";
 import { attachmentName } from "../attachdetach/plan.ts";
 import { LOCAL_PATH_PROVISIONER } from "../localpath/provisioner.ts";
 import { PROVISIONED_BY } from "../persistentvolume/matching.ts";
 import { SimulatedCluster } from "./cluster.ts";
-import { NO_FAULTS } from "./faulty-transport.ts";
-import { template } from "./objects.ts";
+import { BAD_NETWORK, NO_FAULTS } from "./faulty-transport.ts";
+import { named, template } from "./objects.ts";
 
 const ns = "o";
 const DAY_MS = 24 * 3600_000;
 const KEEP_DAYS = 3;
 const key = (name: string) => ({ namespace: ns, name });
 const base64 = (text: string) => Buffer.from(text).toString("base64");
-const find = <T extends AnyObject>(list: readonly T[], name: string) =>
-  list.find(({ metadata }) => metadata.name === name);
 
 let cluster: SimulatedCluster;
 before(async () => {
@@ -39,19 +36,12 @@ before(async () => {
   await cluster.observe(volumeAttachments, namespaces);
   await cluster.admin.create(namespaces, { metadata: { name: ns }, spec: {} });
   await cluster.until("the account is there", () => cluster.list(serviceAccounts, ns).length > 0);
-  cluster.faults = {
-    dropRequest: 0.1,
-    dropResponse: 0.05,
-    conflict: 0.1,
-    dropWatch: 0.03,
-    delayWatch: 0.1,
-    expireWatch: 0.5,
-  };
+  cluster.faults = BAD_NETWORK;
 });
 after(() => cluster.close());
 
-const claim = (name: string) => find(cluster.list(persistentVolumeClaims, ns), name);
-const podNamed = (name: string) => find(cluster.list(pods, ns), name);
+const claim = (name: string) => named(cluster.list(persistentVolumeClaims, ns), name);
+const podNamed = (name: string) => named(cluster.list(pods, ns), name);
 
 /** A volume and the claim that is bound to it. */
 async function bind(name: string, volume: object, annotations: Record<string, string> = {}): Promise<void> {
@@ -115,7 +105,7 @@ test("a claim that asks for more has it where volumes can just grow, and waits f
   for (const name of ["ours", "driven"])
     await cluster.admin.patch(persistentVolumeClaims, key(name), "merge", { spec: { resources: { requests } } });
   await cluster.until("grown", () => claim("ours")?.status?.capacity?.["storage"] === "2Gi");
-  assert.equal(find(cluster.list(persistentVolumes), "ours")?.spec.capacity?.["storage"], "2Gi");
+  assert.equal(named(cluster.list(persistentVolumes), "ours")?.spec.capacity?.["storage"], "2Gi");
   await cluster.advance(10_000);
   assert.equal(claim("driven")?.status?.capacity?.["storage"], "1Gi");
 });
@@ -134,7 +124,7 @@ test("cluster-info carries a signature for every bootstrap token that is valid",
     });
   const info = { namespace: "kube-public", name: "cluster-info" };
   const signers = () =>
-    Object.keys(find(cluster.list(configMaps, info.namespace), info.name)?.data ?? {})
+    Object.keys(named(cluster.list(configMaps, info.namespace), info.name)?.data ?? {})
       .filter((name) => name.startsWith("jws-kubeconfig-"))
       .toSorted()
       .map((name) => name.slice(-6))
@@ -143,7 +133,7 @@ test("cluster-info carries a signature for every bootstrap token that is valid",
   await make("bbbbbb", new Date(cluster.clock.now() + 60_000).toISOString());
   await cluster.admin.create(configMaps, { metadata: info, data: { kubeconfig: "content" } });
   await cluster.until("signed by both", () => signers() === "aaaaaa,bbbbbb");
-  const signature = () => find(cluster.list(configMaps, info.namespace), info.name)?.data?.["jws-kubeconfig-aaaaaa"];
+  const signature = () => named(cluster.list(configMaps, info.namespace), info.name)?.data?.["jws-kubeconfig-aaaaaa"];
   const before = signature();
   await cluster.admin.patch(configMaps, info, "merge", { data: { kubeconfig: "moved" } });
   await cluster.until("signed anew", () => signature() !== before && signature() !== undefined);
@@ -165,7 +155,7 @@ test("an old token that nobody uses is made invalid, then removed; one made by h
   await cluster.admin.create(serviceAccounts, { metadata: key("robot"), secrets: [{ name: "old" }] });
   await made("old", "robot");
   await made("by-hand", "robot");
-  const secret = (name: string) => find(cluster.list(secrets, ns), name);
+  const secret = (name: string) => named(cluster.list(secrets, ns), name);
   const invalidSince = () => secret("old")?.metadata.labels?.["kubernetes.io/legacy-token-invalid-since"];
   await cluster.advance(60_000);
   assert.equal(invalidSince(), undefined);

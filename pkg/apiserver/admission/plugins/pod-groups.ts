@@ -2,7 +2,7 @@ import type { Job } from "#pkg/api/types/batch-v1.ts";
 import type { PodGroup, Workload } from "#pkg/api/types/scheduling-v1alpha2.ts";
 import type { AdmissionAttributes, AdmissionPlugin } from "../../contract.ts";
 import type { ObjectSource } from "../../source/index.ts";
-import { isOn, objectAs, oldObjectAs, refusal } from "../attributes.ts";
+import { holdBy, isOn, objectAs, oldObjectAs, refusal } from "../attributes.ts";
 
 const GROUP = "scheduling.k8s.io";
 const FINALIZER = "scheduling.k8s.io/podgroup-protection";
@@ -13,9 +13,8 @@ export class PodGroupProtection implements AdmissionPlugin {
   handles(attributes: AdmissionAttributes): boolean {
     return isOn(attributes, GROUP, "podgroups", "CREATE");
   }
-  admit({ object }: AdmissionAttributes): void {
-    if (object === undefined || object.metadata.finalizers?.includes(FINALIZER)) return;
-    (object.metadata.finalizers ??= []).push(FINALIZER);
+  admit(attributes: AdmissionAttributes): void {
+    holdBy(FINALIZER, attributes);
   }
 }
 

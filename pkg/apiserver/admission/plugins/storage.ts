@@ -4,7 +4,7 @@ import type { StorageClass } from "#pkg/api/types/storage-v1.ts";
 import { type AnyObject, parseQuantity } from "#pkg/apimachinery/index.ts";
 import type { AdmissionAttributes, AdmissionPlugin } from "../../contract.ts";
 import type { ObjectSource } from "../../source/index.ts";
-import { isOn, objectAs, oldObjectAs, refusal } from "../attributes.ts";
+import { holdBy, isOn, objectAs, oldObjectAs, refusal } from "../attributes.ts";
 
 const DEFAULT_CLASS_ANNOTATIONS = [
   "storageclass.kubernetes.io/is-default-class",
@@ -57,10 +57,9 @@ export class StorageObjectInUseProtection implements AdmissionPlugin {
       operation === "CREATE" && subresource === "" && PROTECTION[`${resource.group}/${resource.plural}`] !== undefined
     );
   }
-  admit({ resource, object }: AdmissionAttributes): void {
-    const finalizer = PROTECTION[`${resource.group}/${resource.plural}`]!;
-    if (object === undefined || object.metadata.finalizers?.includes(finalizer)) return;
-    (object.metadata.finalizers ??= []).push(finalizer);
+  admit(attributes: AdmissionAttributes): void {
+    const { group, plural } = attributes.resource;
+    holdBy(PROTECTION[`${group}/${plural}`]!, attributes);
   }
 }
 
