@@ -94,6 +94,7 @@ export {
   endOfObject,
   fieldsInTextOrder,
   isTopLevel,
+  jsonKind,
   MAX_JSON_DEPTH,
   memberPath,
   parseJson,

@@ -135,6 +135,13 @@ function survey(bytes: Buffer): { keys: number; longIntegers: boolean } {
   return { keys, longIntegers: longest >= LONG_INTEGER_DIGITS };
 }
 
+/** How Go's decoder names a JSON value. */
+export function jsonKind(value: unknown): string {
+  if (Array.isArray(value)) return "array";
+  if (typeof value === "bigint") return "number";
+  return typeof value === "boolean" ? "bool" : typeof value;
+}
+
 /** Where the object of a valid JSON text that opens at `start` ends. */
 export function endOfObject(json: Uint8Array, start: number): number {
   let depth = 0;

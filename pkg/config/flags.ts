@@ -44,6 +44,11 @@ export function defineFlags<const S extends Record<string, { [K in keyof FlagTyp
 const TRUE = ["true", "1", "t", "T", "TRUE", "True"];
 const FALSE = ["false", "0", "f", "F", "FALSE", "False"];
 
+/** A boolean as Go's strconv.ParseBool reads it; undefined: it is none. */
+export function parseBool(text: string): boolean | undefined {
+  return TRUE.includes(text) ? true : FALSE.includes(text) ? false : undefined;
+}
+
 function parseValue(name: string, spec: FlagSpec, text: string, previous: unknown): unknown {
   const refuse = (why: string): never => {
     throw new UsageError(`invalid argument ${JSON.stringify(text)} for "--${name}" flag: ${why}`);
@@ -55,7 +60,7 @@ function parseValue(name: string, spec: FlagSpec, text: string, previous: unknow
     case "string":
       return text;
     case "boolean":
-      return TRUE.includes(text) || (!FALSE.includes(text) && refuse("must be true or false"));
+      return parseBool(text) ?? refuse("must be true or false");
     case "integer":
       return /^[+-]?\d+$/.test(text) && Number.isSafeInteger(Number(text))
         ? Number(text)

@@ -12,5 +12,6 @@ export {
   UsageError,
   defineFlags,
   describeFlags,
+  parseBool,
   parseFlags,
 } from "./flags.ts";

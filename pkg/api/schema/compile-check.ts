@@ -1,4 +1,4 @@
-import { parseQuantity } from "#pkg/apimachinery/index.ts";
+import { jsonKind, parseQuantity } from "#pkg/apimachinery/index.ts";
 import type { FieldSchema } from "#pkg/apimachinery/index.ts";
 import { goTypeOf, namedTypeOf } from "./go-types.ts";
 
@@ -29,13 +29,6 @@ export function pathText(path: readonly (string | number)[]): string {
 
 function report(state: CheckState, message: string): void {
   if (state.errors.length < MAX_FINDINGS) state.errors.push(message);
-}
-
-/** How Go's decoder names a JSON value. */
-function jsonKind(value: unknown): string {
-  if (Array.isArray(value)) return "array";
-  if (typeof value === "bigint") return "number";
-  return typeof value === "boolean" ? "bool" : typeof value;
 }
 
 function mismatch(state: CheckState, found: string, goType: string): void {

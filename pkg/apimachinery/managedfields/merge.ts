@@ -1,5 +1,5 @@
 import { deepCopy, isRecord, setMember } from "../deep.ts";
-import { DEDUCED, type Node } from "./nodes.ts";
+import { DEDUCED, memberNode, type Node } from "./nodes.ts";
 
 type Json = Record<string, unknown>;
 
@@ -21,11 +21,6 @@ export function mergeObjects(node: Node, live: unknown, applied: unknown): unkno
       if (Array.isArray(live) && Array.isArray(applied)) return mergeLists(node, live, applied);
   }
   return deepCopy(applied);
-}
-
-function memberNode(node: Node, key: string): Node {
-  if (node.kind === "map") return node.items;
-  return (node.kind === "struct" ? node.field(key)?.node : undefined) ?? DEDUCED;
 }
 
 /** The same of two objects. Members that `applied` does not have and `keeps` names are not copied. */

@@ -132,3 +132,9 @@ function remembered(name: string, textOf: (item: unknown) => string): (item: unk
     return text;
   };
 }
+
+/** What describes a member of an object that `node` describes. */
+export function memberNode(node: Node, key: string): Node {
+  if (node.kind === "map") return node.items;
+  return (node.kind === "struct" ? node.field(key)?.node : undefined) ?? DEDUCED;
+}

@@ -1,7 +1,7 @@
 import { isRecord, setMember } from "../deep.ts";
 import { fieldsPresent } from "./field-set.ts";
 import { difference, type Fields, intersection, isEmpty, isMember, LEAF, type MutableFields, union } from "./fields.ts";
-import { DEDUCED, type Node } from "./nodes.ts";
+import { DEDUCED, memberNode, type Node } from "./nodes.ts";
 
 type Json = Record<string, unknown>;
 
@@ -18,11 +18,6 @@ export function prunedObject(node: Node, merged: Json, last: Fields, owned: Fiel
   const ownerless = difference(present, union(left, withNamed(node, owned)));
   const kept = withNamed(node, fieldsPresent(node, without(node, merged, ownerless)));
   return without(node, merged, intersection(difference(present, kept), before)) as Json;
-}
-
-function memberNode(node: Node, key: string): Node {
-  if (node.kind === "map") return node.items;
-  return (node.kind === "struct" ? node.field(key)?.node : undefined) ?? DEDUCED;
 }
 
 function isNamed(node: Node, element: string): boolean {

@@ -1,5 +1,6 @@
 /** JSON Patch (RFC 6902) with the behaviour and messages of evanphx/json-patch v4, which the API server exposes. */
 import { deepCopy, deepEqual, isRecord, setMember } from "../deep.ts";
+import { jsonKind } from "../json.ts";
 import { PatchError } from "./patch-error.ts";
 
 /** Operations that do not apply are answered with 422. */
@@ -196,13 +197,8 @@ const LACK = {
   value: "operation, missing value field",
 };
 
-function jsonType(value: unknown): string {
-  if (Array.isArray(value)) return "array";
-  return typeof value === "boolean" ? "bool" : typeof value === "bigint" ? "number" : typeof value;
-}
-
 function undecodable(value: unknown, into: string): PatchError {
-  return new PatchError(`error decoding patch: json: cannot unmarshal ${jsonType(value)} into Go ${into}`, 400);
+  return new PatchError(`error decoding patch: json: cannot unmarshal ${jsonKind(value)} into Go ${into}`, 400);
 }
 
 /** The operations, each with all it needs. @throws PatchError 400 */

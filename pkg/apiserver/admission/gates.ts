@@ -1,3 +1,5 @@
+import { parseBool } from "#pkg/config/index.ts";
+
 /** Feature gates that are looked at: name → [default at v1.36, whether it can be changed]. */
 const GATES = {
   GenericWorkload: [false, true],
@@ -12,17 +14,14 @@ const GATES = {
 export type AdmissionGate = keyof typeof GATES;
 export type FeatureGates = Readonly<Record<AdmissionGate, boolean>>;
 
-const TRUE: readonly string[] = ["1", "t", "T", "true", "TRUE", "True"];
-const FALSE: readonly string[] = ["0", "f", "F", "false", "FALSE", "False"];
-
 /** The gates with what `--feature-gates` changes of them. @throws TypeError in upstream's words. */
 export function featureGates(changes: Readonly<Record<string, string>> = {}): FeatureGates {
   const gates = Object.fromEntries(Object.entries(GATES).map(([name, [on]]) => [name, on]));
   for (const [name, text] of Object.entries(changes)) {
     const gate = Object.hasOwn(GATES, name) ? GATES[name as AdmissionGate] : undefined;
     if (gate === undefined) throw new TypeError(`unrecognized feature gate: ${name}`);
-    const value = TRUE.includes(text);
-    if (!value && !FALSE.includes(text))
+    const value = parseBool(text);
+    if (value === undefined)
       throw new TypeError(
         `invalid value of ${name}=${text}, err: strconv.ParseBool: parsing ${JSON.stringify(text)}: invalid syntax`,
       );

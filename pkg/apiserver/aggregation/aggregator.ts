@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { etagOf } from "../http/etag.ts";
 import type { APIGroup, APIResourceList } from "#pkg/api/types/meta-v1.ts";
 import type { APIService, APIServiceCondition } from "#pkg/api/types/apiregistration-v1.ts";
 import { apiVersionOf, isNotFound, isRecord, type KubeObject } from "#pkg/apimachinery/index.ts";
@@ -281,7 +281,7 @@ export class Aggregator implements ExternalGroups, ExternalOpenApi {
 
 function documentOf(document: object): NonNullable<Remote["converted"]> {
   const bytes = Buffer.from(JSON.stringify(document));
-  return { bytes, hash: createHash("sha512").update(bytes).digest("hex").toUpperCase() };
+  return { bytes, hash: etagOf(bytes) };
 }
 
 /** The hash in the address under which an index shows a group version. */

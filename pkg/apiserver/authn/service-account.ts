@@ -19,7 +19,7 @@ export interface ServiceAccountSources {
 
 /** Writes down on which day the token of a legacy Secret was used last. */
 export type NoteLegacyUse = (secret: { readonly namespace: string; readonly name: string }, label: LastUsed) => void;
-export type LastUsed = Readonly<Record<typeof LAST_USED, string>>;
+type LastUsed = Readonly<Record<typeof LAST_USED, string>>;
 
 const LAST_USED = "kubernetes.io/legacy-token-last-used";
 const INVALID_SINCE = "kubernetes.io/legacy-token-invalid-since";
@@ -168,14 +168,16 @@ export class ServiceAccountAuthenticator implements TokenAuthenticator {
     );
   }
   #noteDay({ name = "", namespace = "", labels }: ObjectMeta): void {
+    if (this.#noteUse === undefined) return;
     const now = this.#clock.now();
     const day = (time: number): string => new Date(time).toISOString().slice(0, 10);
     const today = day(now);
-    const noted = labels?.[LAST_USED] ?? this.#noted.get(`${namespace}/${name}`);
+    const key = `${namespace}/${name}`;
+    const own = this.#noted.get(key);
+    const noted = labels?.[LAST_USED] ?? own;
     // Clocks of several servers may differ around midnight.
-    if (this.#noteUse === undefined || noted === today || noted === day(now + DAY_MS)) return;
-    if (this.#noted.get(`${namespace}/${name}`) === today) return;
-    this.#noted.set(`${namespace}/${name}`, today);
+    if (own === today || noted === today || noted === day(now + DAY_MS)) return;
+    this.#noted.set(key, today);
     this.#noteUse({ namespace, name }, { [LAST_USED]: today });
   }
 

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { etagOf } from "../http/etag.ts";
 import type { APIGroup } from "#pkg/api/types/meta-v1.ts";
 import { apiVersionOf } from "#pkg/apimachinery/index.ts";
 import { hasMessage } from "#pkg/apimachinery/protobuf/index.ts";
@@ -113,7 +113,7 @@ export class Discovery {
       if (prefix === "apis") items.push(...(this.#external?.groups() ?? []).map(({ discovery }) => discovery));
       const list = { kind: "APIGroupDiscoveryList", apiVersion: "apidiscovery.k8s.io/v2", metadata: {}, items };
       const bytes = encodeObject(encoding, list, AGGREGATED_MESSAGE);
-      document = { bytes, etag: createHash("sha512").update(bytes).digest("hex").toUpperCase() };
+      document = { bytes, etag: etagOf(bytes) };
       this.#documents.set(key, document);
     }
     return document;

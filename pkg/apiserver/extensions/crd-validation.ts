@@ -131,7 +131,8 @@ function validateVersions(
   const versions = spec.versions ?? [];
   const seen = new Set<string>();
   const before = new Map((old?.versions ?? []).map((version) => [version.name, version]));
-  const shared = sharedFields(versions);
+  let changed: CustomResourceDefinitionVersion | undefined;
+  let shared: ReadonlySet<Part> = new Set();
   for (const [index, version] of versions.entries()) {
     const path = `spec.versions[${index}]`;
     for (const message of isDns1035Label(version.name ?? ""))
@@ -140,11 +141,12 @@ function validateVersions(
     seen.add(version.name);
     // What has been accepted once stays acceptable.
     if (deepEqual(version, before.get(version.name))) continue;
+    if (changed === undefined) shared = sharedFields(versions);
+    changed ??= version;
     if (version.schema?.openAPIV3Schema === undefined)
       errors.push(fieldRequired(`${path}.schema.openAPIV3Schema`, "schemas are required"));
     for (const [field, validate] of PARTS) if (!shared.has(field)) errors.push(...validate(version, path));
   }
-  const changed = versions.find((version) => !deepEqual(version, before.get(version.name)));
   if (changed !== undefined)
     for (const [field, validate] of PARTS) if (shared.has(field)) errors.push(...validate(changed, "spec"));
   const storage = versions.filter((version) => version.storage).length;

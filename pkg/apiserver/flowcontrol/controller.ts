@@ -25,7 +25,6 @@ export interface FlowControlDeps {
 
 /** Where requests of one schema go. */
 interface Route {
-  readonly schema: FlowSchema | undefined;
   readonly level: Level;
   readonly traffic: Traffic;
   readonly retryAfter: RetryAfter;
@@ -118,7 +117,6 @@ export class FlowController {
     if (level === undefined) return undefined;
     const schemaName = schema?.metadata.name ?? CATCH_ALL;
     return {
-      schema,
       level,
       traffic: kept(this.#traffic, `${schemaName}\0${level.name}`, () => new Traffic(schemaName, level.name)),
       retryAfter: kept(this.#retryAfter, level.name, () => new RetryAfter()),

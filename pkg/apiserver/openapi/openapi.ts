@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { etagOf } from "../http/etag.ts";
 import { definitionNameOf } from "#pkg/api/index.ts";
 import type { ResourceDefinition } from "#pkg/api/index.ts";
 import { notAcceptable } from "#pkg/apimachinery/index.ts";
@@ -301,10 +302,6 @@ function digestOf({ plural, kind, custom, schema, subresources, verbs }: Resourc
   const hash = createHash("sha512").update(names);
   if (custom) hash.update(JSON.stringify(schema.raw ?? {}));
   return hash.digest("base64");
-}
-
-function etagOf(bytes: Buffer): string {
-  return createHash("sha512").update(bytes).digest("hex").toUpperCase();
 }
 
 async function send(

@@ -20,6 +20,7 @@ import {
   type KubeObject,
   type StatusError,
   unsupportedMediaType,
+  jsonKind,
 } from "#pkg/apimachinery/index.ts";
 import { decodeEnvelope, hasProtobufMagic, ProtobufError } from "#pkg/apimachinery/protobuf/index.ts";
 import { bodyEncoding, CONTENT_TYPES } from "../http/negotiate.ts";
@@ -109,15 +110,9 @@ function unrecognized(expected: Partial<ExpectedKind>, why: string, body: Buffer
   return badRequest(`the object provided is unrecognized (must be of type ${kind}): ${why} (${summary(body)})`);
 }
 
-function jsonTypeOf(value: unknown): string {
-  if (Array.isArray(value)) return "array";
-  if (typeof value === "boolean") return "bool";
-  return typeof value === "bigint" ? "number" : typeof value;
-}
-
 /** Go's complaint about a document that is no object. */
 function noStruct(value: unknown): string {
-  const found = jsonTypeOf(value);
+  const found = jsonKind(value);
   const fields = String.raw`APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\""`;
   return `couldn't get version/kind; json parse error: json: cannot unmarshal ${found} into Go value of type struct { ${fields} }`;
 }
@@ -137,7 +132,7 @@ function completeKind(value: Record<string, unknown>, expected: ExpectedKind, by
   for (const name of ["apiVersion", "kind"]) {
     const text = value[name] ?? "";
     if (typeof text === "string") continue;
-    const why = `json: cannot unmarshal ${jsonTypeOf(text)} into Go struct field .${name} of type string`;
+    const why = `json: cannot unmarshal ${jsonKind(text)} into Go struct field .${name} of type string`;
     throw unrecognized(expected, `couldn't get version/kind; json parse error: ${why}`, bytes);
   }
   if (expected.custom) assertNamesKind(value, expected, apiVersion, bytes);
@@ -168,7 +163,7 @@ function completeKind(value: Record<string, unknown>, expected: ExpectedKind, by
 /** What a decoder says of metadata that is no object. */
 export function noMetadata(metadata: unknown, { custom, kind }: ExpectedKind): string {
   const where = custom ? "value" : `struct field ${kind}.metadata`;
-  return `json: cannot unmarshal ${jsonTypeOf(metadata)} into Go ${where} of type v1.ObjectMeta`;
+  return `json: cannot unmarshal ${jsonKind(metadata)} into Go ${where} of type v1.ObjectMeta`;
 }
 
 /** A custom resource says itself what it is. */

@@ -1,4 +1,4 @@
-import { badRequest } from "#pkg/apimachinery/index.ts";
+import { badRequest, type StatusError } from "#pkg/apimachinery/index.ts";
 
 /** Where a chunked list goes on: upstream's token, so that one made by either server reads the same. */
 export interface ContinueToken {
@@ -15,32 +15,29 @@ export function encodeContinue({ revision, startAfter }: ContinueToken): string 
   return Buffer.from(JSON.stringify({ v: VERSION, rv: revision, start: `${startAfter}\0` })).toString("base64url");
 }
 
+function invalidToken(why: string): StatusError {
+  return badRequest(`invalid continue token: continue key is not valid: ${why}`);
+}
+
 /** @throws StatusError 400 */
 export function decodeContinue(token: string): ContinueToken {
   let value: { v?: unknown; rv?: unknown; start?: unknown };
   try {
     value = JSON.parse(Buffer.from(token, "base64url").toString()) as typeof value;
   } catch {
-    throw badRequest("invalid continue token: continue key is not valid: encoded data is not JSON");
+    throw invalidToken("encoded data is not JSON");
   }
   const { v, rv, start } = value ?? {};
-  if (v !== VERSION)
-    throw badRequest(
-      `invalid continue token: continue key is not valid: server does not recognize this encoded version ${JSON.stringify(v)}`,
-    );
+  if (v !== VERSION) throw invalidToken(`server does not recognize this encoded version ${JSON.stringify(v)}`);
   if (typeof rv !== "number" || !Number.isSafeInteger(rv) || rv === 0) {
-    throw badRequest(
-      "invalid continue token: continue key is not valid: incorrect encoded start resourceVersion (version meta.k8s.io/v1)",
-    );
+    throw invalidToken("incorrect encoded start resourceVersion (version meta.k8s.io/v1)");
   }
   if (typeof start !== "string" || start === "") {
-    throw badRequest(
-      "invalid continue token: continue key is not valid: encoded start key empty (version meta.k8s.io/v1)",
-    );
+    throw invalidToken("encoded start key empty (version meta.k8s.io/v1)");
   }
   // A key must not lead out of the list's own prefix.
   if (start.startsWith("/") || start.split("/").includes("..")) {
-    throw badRequest(`invalid continue token: continue key is not valid: ${JSON.stringify(start)}`);
+    throw invalidToken(JSON.stringify(start));
   }
   return { revision: rv, startAfter: start.endsWith("\0") ? start.slice(0, -1) : start };
 }

@@ -17,6 +17,7 @@ import {
   PatchError,
   StatusError,
   unsupportedMediaType,
+  jsonKind,
 } from "#pkg/apimachinery/index.ts";
 import { parseMediaType } from "../http/negotiate.ts";
 import { MODIFIED } from "../http/status.ts";
@@ -131,8 +132,7 @@ export async function readPatch(call: Call, custom: boolean): Promise<Patch> {
 }
 
 function noObject(value: unknown): string {
-  const found = Array.isArray(value) ? "array" : typeof value === "boolean" ? "bool" : typeof value;
-  return `json: cannot unmarshal ${found} into Go value of type map[string]interface {}`;
+  return `json: cannot unmarshal ${jsonKind(value)} into Go value of type map[string]interface {}`;
 }
 
 function fromJson(bytes: Buffer, type: PatchType): { value: unknown; repeated: Repetitions } {

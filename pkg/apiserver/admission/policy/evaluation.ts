@@ -17,16 +17,12 @@ export interface PolicyDeps {
 
 /** A reason why a policy could not be applied to a request; its failurePolicy decides what that means. */
 export class PolicyError extends Error {}
-/** The policy itself cannot be applied, whatever its bindings say. */
-export class PolicyConfigurationError extends PolicyError {}
 
-/** @throws PolicyConfigurationError when the kind of the policy's parameters is not served. */
-export function checkParamKind(deps: PolicyDeps, paramKind: ParamKind | undefined): void {
-  if (paramKind === undefined || deps.params.definitionOf(paramKind) !== undefined) return;
+/** Why a policy cannot be applied, whatever its bindings say: the kind of its parameters is not served. */
+export function paramKindProblem(deps: PolicyDeps, paramKind: ParamKind | undefined): string | undefined {
+  if (paramKind === undefined || deps.params.definitionOf(paramKind) !== undefined) return undefined;
   const { group, version } = parseApiVersion(paramKind.apiVersion ?? "");
-  throw new PolicyConfigurationError(
-    `failed to configure policy: failed to find resource referenced by paramKind: '${group}/${version}, Kind=${paramKind.kind}'`,
-  );
+  return `failed to configure policy: failed to find resource referenced by paramKind: '${group}/${version}, Kind=${paramKind.kind}'`;
 }
 
 /**

@@ -22,7 +22,7 @@ import { isExempt, type MatchedResource } from "../rules.ts";
 import type { Versioned } from "../webhook/review.ts";
 import { CompiledConditions } from "./conditions.ts";
 import { compileAdmission, type Scope } from "./environment.ts";
-import { activation, bindingConcerns, checkParamKind, paramsOf, type PolicyDeps } from "./evaluation.ts";
+import { activation, bindingConcerns, paramKindProblem, paramsOf, type PolicyDeps } from "./evaluation.ts";
 import { ResourceMatcher, versionedFor } from "./matching.ts";
 import { mergeApplied } from "./merge.ts";
 import { type BoundPolicy, PolicyRegistry, type PreparedBinding } from "./registry.ts";
@@ -159,14 +159,11 @@ export class MutatingAdmissionPolicy implements AdmissionPlugin, ReinvokingPlugi
 
   #isUsable({ name, compiled }: BoundPolicy<CompiledPolicy, Binding>, failures: Failure[]): boolean {
     const { paramKind, failurePolicy } = compiled.policy.spec;
-    try {
-      checkParamKind(this.#deps, paramKind);
-    } catch (error) {
-      const message = `policy ${JSON.stringify(name)} denied request: ${(error as Error).message}`;
-      failures.push({ message, reason: undefined, failsOpen: failurePolicy === "Ignore" });
-      return false;
-    }
-    return true;
+    const problem = paramKindProblem(this.#deps, paramKind);
+    if (problem === undefined) return true;
+    const message = `policy ${JSON.stringify(name)} denied request: ${problem}`;
+    failures.push({ message, reason: undefined, failsOpen: failurePolicy === "Ignore" });
+    return false;
   }
 
   /** Applies all mutations of a policy for one binding, past those that fail. True when the object changed. */

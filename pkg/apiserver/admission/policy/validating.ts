@@ -11,7 +11,7 @@ import { refusal } from "../attributes.ts";
 import { isExempt } from "../rules.ts";
 import { CompiledConditions } from "./conditions.ts";
 import { compileAdmission, type Scope } from "./environment.ts";
-import { activation, bindingConcerns, checkParamKind, paramsOf, type PolicyDeps, PolicyError } from "./evaluation.ts";
+import { activation, bindingConcerns, paramKindProblem, paramsOf, type PolicyDeps, PolicyError } from "./evaluation.ts";
 import { ResourceMatcher, versionedFor } from "./matching.ts";
 import { type BoundPolicy, PolicyRegistry } from "./registry.ts";
 import { PolicyVariables, type VariableScope } from "./variables.ts";
@@ -45,11 +45,7 @@ interface Denial {
 }
 
 const failsOpen = ({ policy }: CompiledPolicy): boolean => policy.spec.failurePolicy === "Ignore";
-const failureOf = (error: unknown): Failure => ({
-  message: (error as Error).message,
-  reason: undefined,
-  expressionIndex: -1,
-});
+const failureOf = (message: string): Failure => ({ message, reason: undefined, expressionIndex: -1 });
 
 function tryCompile(expression: string, scope: Scope): Compiled {
   try {
@@ -118,9 +114,9 @@ export class ValidatingAdmissionPolicy implements AdmissionPlugin {
     const audited: object[] = [];
     let denied: Denial | undefined;
     for (const { name, compiled, bindings } of policies) {
-      const broken = this.#brokenPolicy(compiled);
-      if (broken !== undefined) {
-        if (!failsOpen(compiled)) denied ??= { policy: name, binding: undefined, failure: broken };
+      const problem = paramKindProblem(this.#deps, compiled.policy.spec.paramKind);
+      if (problem !== undefined) {
+        if (!failsOpen(compiled)) denied ??= { policy: name, binding: undefined, failure: failureOf(problem) };
         continue;
       }
       const annotations = new AuditAnnotations();
@@ -150,15 +146,6 @@ export class ValidatingAdmissionPolicy implements AdmissionPlugin {
     if (denied !== undefined) throw denial(attributes, denied);
   }
 
-  #brokenPolicy({ policy }: CompiledPolicy): Failure | undefined {
-    try {
-      checkParamKind(this.#deps, policy.spec.paramKind);
-    } catch (error) {
-      return failureOf(error);
-    }
-    return undefined;
-  }
-
   /** All failures of one binding. `error`: it could not be evaluated, and the policy fails closed. */
   async #evaluate(
     compiled: CompiledPolicy,
@@ -183,7 +170,7 @@ export class ValidatingAdmissionPolicy implements AdmissionPlugin {
       }
     } catch (error) {
       if (error instanceof StatusError) throw error;
-      return open ? { failures } : { failures, error: failureOf(error) };
+      return open ? { failures } : { failures, error: failureOf((error as Error).message) };
     }
     return { failures };
   }
