@@ -79,9 +79,8 @@ export function parseSchedulerConfiguration(value: unknown): SchedulerConfigurat
     throw new ConfigurationError(
       invalidValue("parallelism", parallelism, "should be an integer value greater than zero"),
     );
-  const profiles = list(object["profiles"], "profiles").map((one, i) =>
-    parseProfile(one, `profiles[${i}]`, object["profiles"]),
-  );
+  const listed = list(object["profiles"], "profiles");
+  const profiles = listed.map((one, i) => parseProfile(one, `profiles[${i}]`, listed.length === 1));
   checkTogether(profiles);
   const initial = number(object["podInitialBackoffSeconds"], "podInitialBackoffSeconds", 1);
   const max = number(object["podMaxBackoffSeconds"], "podMaxBackoffSeconds", 10);
@@ -135,7 +134,7 @@ function checkTogether(profiles: readonly ProfileConfiguration[]): void {
   }
 }
 
-function parseProfile(value: unknown, path: string, profiles: unknown): ProfileConfiguration {
+function parseProfile(value: unknown, path: string, isOnly: boolean): ProfileConfiguration {
   const object = record(value, path);
   const sets = object["plugins"] === undefined ? {} : record(object["plugins"], `${path}.plugins`);
   const plugins: Partial<Record<PluginSetName, PluginSet>> = {};
@@ -156,10 +155,7 @@ function parseProfile(value: unknown, path: string, profiles: unknown): ProfileC
   }
   return {
     // Only where there is no other to tell it from may a profile do without a name.
-    schedulerName: text(
-      object["schedulerName"] ?? (Array.isArray(profiles) && profiles.length === 1 ? "default-scheduler" : undefined),
-      `${path}.schedulerName`,
-    ),
+    schedulerName: text(object["schedulerName"] ?? (isOnly ? "default-scheduler" : undefined), `${path}.schedulerName`),
     percentageOfNodesToScore: percentage(object["percentageOfNodesToScore"], `${path}.percentageOfNodesToScore`),
     plugins,
     pluginConfig,

@@ -18,6 +18,7 @@ const command = async (...args: string[]) => (await promisify(execFile)(file, [.
 
 let admin: Client;
 let scheduler: Client;
+let stranger: Client;
 const open: { close(): void }[] = [];
 
 async function clientOf(kubeconfig: string, server?: { url: string; ca: string }): Promise<Client> {
@@ -53,10 +54,8 @@ before(async () => {
     return url === undefined || ca === undefined ? undefined : { url, ca };
   });
   scheduler = await clientOf(master.adminConf, served);
-  const nobody = await clientOf(await kubeconfigFor("nobody"), served);
-  stranger = nobody;
+  stranger = await clientOf(await kubeconfigFor("nobody"), served);
 });
-let stranger: Client;
 after(async () => {
   for (const transport of open) transport.close();
   await daemons.stop("scheduler");

@@ -36,6 +36,7 @@ interface GroupDiscoveryList {
   }[];
 }
 
+const MAX_AGE_MS = 30_000;
 const AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 /** Reads aggregated discovery: every resource of every served version, in two requests. */
@@ -90,18 +91,16 @@ function idOf({ ref }: ServedResource): string {
 export class DiscoveryCache {
   readonly #client: Client;
   readonly #now: () => number;
-  readonly #maxAgeMs: number;
   #known: { readonly at: number; readonly result: Promise<Discovered> } | undefined;
 
-  constructor(client: Client, now: () => number, maxAgeMs = 30_000) {
+  constructor(client: Client, now: () => number) {
     this.#client = client;
     this.#now = now;
-    this.#maxAgeMs = maxAgeMs;
   }
 
   get(signal: AbortSignal): Promise<Discovered> {
     const now = this.#now();
-    if (this.#known === undefined || now - this.#known.at > this.#maxAgeMs) {
+    if (this.#known === undefined || now - this.#known.at > MAX_AGE_MS) {
       const result = discover(this.#client, signal);
       const known = { at: now, result };
       this.#known = known;

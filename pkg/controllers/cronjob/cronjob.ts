@@ -22,7 +22,7 @@ import type { ObjectReference } from "#pkg/api/types/core-v1.ts";
 import { formatTime } from "#pkg/util/index.ts";
 import type { ControllerEnv } from "../common/env.ts";
 import { errorMessage, isNamespaceTerminating } from "../common/errors.ts";
-import { createLoop, createQueue, enqueueSelf, type KeyQueue, watching } from "../common/loop.ts";
+import { again, createLoop, createQueue, enqueueSelf, type KeyQueue, watching } from "../common/loop.ts";
 import { controllerRef } from "../common/pod-template.ts";
 import { OWNER_INDEX } from "../common/shared-informers.ts";
 import { WriteBarrier } from "../common/write-barrier.ts";
@@ -107,7 +107,7 @@ class CronJobReconciler {
       lastScheduleTime = formatTime(plan.start);
     }
     await this.#writeStatus(cronJob, active, lastScheduleTime, plan.lastSuccessfulTime, signal);
-    return plan.requeueAfterMs === undefined ? DONE : { requeueAfterMs: plan.requeueAfterMs };
+    return again(plan.requeueAfterMs);
   }
 
   /** The cache of Jobs may be behind our own status: what is active there and not here is asked for. */

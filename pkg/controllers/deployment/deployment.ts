@@ -17,7 +17,7 @@ import { claim, planClaims, selects } from "../common/claim.ts";
 import { withCondition } from "../common/conditions.ts";
 import type { ControllerEnv } from "../common/env.ts";
 import { errorMessage, isNamespaceTerminating } from "../common/errors.ts";
-import { createLoop, createQueue, enqueueSelf, type KeyQueue, watching } from "../common/loop.ts";
+import { again, createLoop, createQueue, enqueueSelf, type KeyQueue, watching } from "../common/loop.ts";
 import { sameLabels } from "../common/owned-pods.ts";
 import { controllerRef } from "../common/pod-template.ts";
 import { OWNER_INDEX, ownedOrOrphaned } from "../common/shared-informers.ts";
@@ -148,7 +148,7 @@ class DeploymentReconciler {
     if (this.#isBehind(deployment, owned)) return { requeueAfterMs: 1000 };
     const plan = planDeployment(deployment, owned, pods, clock.now());
     await this.#apply(deployment, plan, signal);
-    return plan.requeueAfterMs === undefined ? DONE : { requeueAfterMs: plan.requeueAfterMs };
+    return again(plan.requeueAfterMs);
   }
 
   #isBehind(deployment: Deployment, owned: readonly ReplicaSet[]): boolean {

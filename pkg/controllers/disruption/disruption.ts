@@ -32,7 +32,7 @@ import type { Scale as ScaleObject } from "#pkg/api/types/autoscaling-v1.ts";
 import { formatTime } from "#pkg/util/index.ts";
 import type { ControllerEnv } from "../common/env.ts";
 import { errorMessage } from "../common/errors.ts";
-import { createLoop, createQueue, enqueueSelf, type KeyQueue, watching } from "../common/loop.ts";
+import { again, createLoop, createQueue, enqueueSelf, type KeyQueue, watching } from "../common/loop.ts";
 import { isPodReady, isPodTerminal, podCondition } from "../common/pods.ts";
 import { planBudget, type Scale, selectorOf } from "./plan.ts";
 
@@ -141,7 +141,7 @@ class DisruptionReconciler {
         if (!isNotFound(error)) throw error;
       }
     }
-    return requeueAfterMs === undefined ? DONE : { requeueAfterMs };
+    return again(requeueAfterMs);
   }
 
   /** Sum of the sizes of all controllers that own the pods, each counted once. */

@@ -7,6 +7,7 @@ import type { ControllerEnv } from "../common/env.ts";
 import { errorMessage, isNamespaceTerminating } from "../common/errors.ts";
 import { createLoop, createQueue, watching } from "../common/loop.ts";
 import { controllerRef } from "../common/pod-template.ts";
+import { claimNameOf } from "../protection/protection.ts";
 
 export function createEphemeralVolumeController(env: ControllerEnv): Controller {
   const { clock, log, informers, name } = env;
@@ -57,7 +58,7 @@ export function claimFor(pod: Pod, { name, ephemeral }: Volume): Draft<Persisten
   const { labels, annotations } = template.metadata ?? {};
   const metadata = {
     namespace: pod.metadata.namespace ?? "",
-    name: `${pod.metadata.name}-${name}`,
+    name: claimNameOf(pod, name),
     ...(labels === undefined ? {} : { labels: { ...labels } }),
     ...(annotations === undefined ? {} : { annotations: { ...annotations } }),
     ownerReferences: [controllerRef(pod, { apiVersion: "v1", kind: "Pod" })],
@@ -67,7 +68,7 @@ export function claimFor(pod: Pod, { name, ephemeral }: Volume): Draft<Persisten
 
 async function ensureClaim(env: ControllerEnv, pod: Pod, volume: Volume, signal: AbortSignal): Promise<void> {
   const { client, informers, recorder } = env;
-  const key = { namespace: pod.metadata.namespace ?? "", name: `${pod.metadata.name}-${volume.name}` };
+  const key = { namespace: pod.metadata.namespace ?? "", name: claimNameOf(pod, volume.name) };
   const present = informers.of(persistentVolumeClaims).lister.get(key);
   const fail = (why: string) =>
     recorder.event(pod, "Warning", "EphemeralVolumeCreationFailed", `ephemeral volume ${volume.name}: ${why}`);

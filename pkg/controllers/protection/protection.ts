@@ -24,11 +24,16 @@ const podGroups: ResourceRef<PodGroup> = {
   namespaced: true,
 };
 
+/** The claim that is made for a pod's ephemeral volume. */
+export function claimNameOf({ metadata }: Pod, volume: string): string {
+  return `${metadata.name}-${volume}`;
+}
+
 /** Claims that a pod uses, by name: named ones and those made for its ephemeral volumes. */
 export function claimsOf(pod: Pod): string[] {
   return (pod.spec.volumes ?? []).flatMap(({ name, persistentVolumeClaim, ephemeral }) => {
     if (persistentVolumeClaim !== undefined) return [persistentVolumeClaim.claimName];
-    return ephemeral === undefined ? [] : [`${pod.metadata.name}-${name}`];
+    return ephemeral === undefined ? [] : [claimNameOf(pod, name)];
   });
 }
 
@@ -40,12 +45,6 @@ export function holdsClaims(pod: Pod): boolean {
 export function createPvcProtectionController(env: ControllerEnv): Controller {
   const { clock, log, informers, name } = env;
   const queue = createQueue(clock);
-  const release: EventHandler<Pod> = {
-    onUpdate(pod, old) {
-      if (!holdsClaims(pod) && holdsClaims(old)) addClaims(pod);
-    },
-    onDelete: (pod) => addClaims(pod),
-  };
   const addClaims = (pod: Pod) => {
     for (const claim of claimsOf(pod)) queue.add(`${pod.metadata.namespace}/${claim}`);
   };
@@ -57,20 +56,34 @@ export function createPvcProtectionController(env: ControllerEnv): Controller {
     queue,
     sources: [
       watching(informers.of(persistentVolumeClaims), enqueueSelf<PersistentVolumeClaim>(queue)),
-      watching(informers.pods(), release),
+      watching(informers.pods(), whenReleased(holdsClaims, addClaims)),
     ],
-    reconcile: (key, context) =>
-      protect(env, persistentVolumeClaims, PVC_FINALIZER, key, context, () => isClaimUsed(env, key, context.signal)),
+    reconcile: (key, context) => {
+      const uses = (pod: Pod) => holdsClaims(pod) && claimsOf(pod).includes(key.name);
+      return protect(env, persistentVolumeClaims, PVC_FINALIZER, key, context, () =>
+        isUsedByPod(env, key.namespace, uses, context.signal),
+      );
+    },
   });
 }
 
-/** The cache first; only the server's own list may set a claim free. */
-async function isClaimUsed(
+/** Told of pods that need what they name no longer. */
+function whenReleased(holds: (pod: Pod) => boolean, add: (pod: Pod) => void): EventHandler<Pod> {
+  return {
+    onUpdate(pod, old) {
+      if (!holds(pod) && holds(old)) add(pod);
+    },
+    onDelete: add,
+  };
+}
+
+/** The cache first; only the server's own list may set free what pods use. */
+async function isUsedByPod(
   { client, informers }: ControllerEnv,
-  { namespace, name }: ObjectKey,
+  namespace: string,
+  uses: (pod: Pod) => boolean,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const uses = (pod: Pod) => holdsClaims(pod) && claimsOf(pod).includes(name);
   if (informers.pods().lister.list(namespace).some(uses)) return true;
   const { items } = await client.list(pods, { namespace, signal });
   return items.some(uses);
@@ -158,20 +171,17 @@ export function createPodGroupProtectionController(env: ControllerEnv): Controll
     queue,
     sources: [
       watching(informers.of(podGroups), enqueueSelf<PodGroup>(queue)),
-      watching(informers.pods(), {
-        onUpdate: (pod, old) => {
-          if (isPodTerminal(pod) && !isPodTerminal(old)) addGroup(pod);
-        },
-        onDelete: addGroup,
-      }),
+      watching(
+        informers.pods(),
+        whenReleased((pod) => !isPodTerminal(pod), addGroup),
+      ),
     ],
-    reconcile: (key, context) =>
-      protect(env, podGroups, POD_GROUP_FINALIZER, key, context, async () => {
-        const uses = (pod: Pod) => !isPodTerminal(pod) && pod.spec.schedulingGroup?.podGroupName === key.name;
-        if (informers.pods().lister.list(key.namespace).some(uses)) return true;
-        const { items } = await env.client.list(pods, { namespace: key.namespace, signal: context.signal });
-        return items.some(uses);
-      }),
+    reconcile: (key, context) => {
+      const uses = (pod: Pod) => !isPodTerminal(pod) && pod.spec.schedulingGroup?.podGroupName === key.name;
+      return protect(env, podGroups, POD_GROUP_FINALIZER, key, context, () =>
+        isUsedByPod(env, key.namespace, uses, context.signal),
+      );
+    },
   });
 }
 

@@ -6,6 +6,7 @@ import type { Node, Pod } from "#pkg/api/types/core-v1.ts";
 import { type Clock, formatMicroTime, formatTime, type Random } from "#pkg/util/index.ts";
 
 import { isPodReady } from "../common/pods.ts";
+import { readyCondition } from "../nodelifecycle/health.ts";
 
 /** Half of what a kubelet does: a lease renewed every 20 s is never close to being missed, and costs half as much. */
 const HEARTBEAT_MS = 20_000;
@@ -138,7 +139,7 @@ export class HollowNodes {
   /** A node that is well says so when it was taken to be lost, as a kubelet does with its next status. */
   #contradict(node: Node): void {
     const { name } = node.metadata;
-    const ready = node.status?.conditions?.find(({ type }) => type === "Ready")?.status;
+    const ready = readyCondition(node)?.status;
     if (ready !== undefined && ready !== "True" && this.isUp(name))
       this.#later(`${name} report`, HEARTBEAT_MS, () => (this.isUp(name) ? this.#report(name) : Promise.resolve()));
   }

@@ -19,9 +19,10 @@ import {
 } from "#pkg/api/refs.ts";
 import type { Deployment, ReplicaSet, StatefulSet } from "#pkg/api/types/apps-v1.ts";
 import type { Job } from "#pkg/api/types/batch-v1.ts";
-import type { Node, Pod, ReplicationController } from "#pkg/api/types/core-v1.ts";
+import type { Pod, ReplicationController } from "#pkg/api/types/core-v1.ts";
 import { finishedStatus } from "../cronjob/plan.ts";
 import { isPodActive, isPodReady, isPodTerminal } from "../common/pods.ts";
+import { readyCondition } from "../nodelifecycle/health.ts";
 import type { Troubles } from "./actions.ts";
 import type { SimulatedCluster } from "./cluster.ts";
 
@@ -215,7 +216,7 @@ export class Invariants {
   /** Silent, or taken to be because its heartbeats were not heard. */
   #someNodeIsAway(): boolean {
     if (this.#cluster.nodes.names.some((node) => !this.#cluster.nodes.isUp(node))) return true;
-    return this.#cluster.list(nodes).some((node) => !isNodeReady(node));
+    return this.#cluster.list(nodes).some((node) => readyCondition(node)?.status !== "True");
   }
 
   /** Holds when everything has come to rest: what is not so yet, or undefined. */
@@ -336,10 +337,6 @@ export class Invariants {
     if ((uncounted.failed?.length ?? 0) + (uncounted.succeeded?.length ?? 0) > 0)
       throw new Error(`job ${name} has uncounted pods`);
   }
-}
-
-function isNodeReady({ status }: Node): boolean {
-  return status?.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True") === true;
 }
 
 /** The node a daemon pod is on or made for. */

@@ -2,9 +2,8 @@
  * Has every object of a resource written anew in its present storage version, when a StorageVersionMigration asks for it.
  * Behind the feature gate StorageVersionMigrator, like the API group that holds the requests.
  */
-import { isConflict, isNotFound, type ObjectKey } from "#pkg/apimachinery/index.ts";
+import { type AnyObject, apiVersionOf, isConflict, isNotFound, type ObjectKey } from "#pkg/apimachinery/index.ts";
 import { type Controller, DONE, type ReconcileContext, type Result } from "#pkg/client/index.ts";
-import type { AnyObject } from "#pkg/apimachinery/index.ts";
 import type { ResourceRef } from "#pkg/api/resource-ref.ts";
 import type { StorageVersionMigration } from "#pkg/api/types/storagemigration-v1beta1.ts";
 import type { ControllerEnv } from "../common/env.ts";
@@ -90,7 +89,7 @@ async function rewriteAll(
   ref: ResourceRef<AnyObject>,
   signal: AbortSignal,
 ): Promise<unknown> {
-  const apiVersion = ref.group === "" ? ref.version : `${ref.group}/${ref.version}`;
+  const apiVersion = apiVersionOf(ref);
   let next: string | undefined;
   do {
     const page = await client.list(ref, { limit: PAGE, metadataOnly: true, continue: next, signal });
