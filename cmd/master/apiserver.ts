@@ -26,7 +26,8 @@ import { buildGatekeepers, gatesOf, serviceRouting } from "./security.ts";
 /** Puts the API server together: storage first, then who may do what, then the server around them. */
 export async function buildApiServer(deps: BuildDeps): Promise<ApiServer> {
   const { flags, store, pki, clock, random, log } = deps;
-  const registry = createResourceRegistry({ store, clock, log, resources: builtinResources(served(flags)) });
+  const gates = gatesOf(flags);
+  const registry = createResourceRegistry({ store, clock, log, resources: served(flags, gates) });
   // The server closes it, too; a start that fails midway leaves nothing running that would keep the process alive.
   deps.cleanup.defer(() => registry.close());
   await registry.ready();
@@ -35,8 +36,8 @@ export async function buildApiServer(deps: BuildDeps): Promise<ApiServer> {
   await Promise.all([
     bootstrapSystemObjects(bootstrap),
     bootstrapRbac(bootstrap, {
-      podGroups: gatesOf(flags).GenericWorkload,
-      storageMigration: gatesOf(flags).StorageVersionMigrator,
+      podGroups: gates.GenericWorkload,
+      storageMigration: gates.StorageVersionMigrator,
     }),
     bootstrapFlowControl(bootstrap),
     bootstrapLegacyTokenTracking(bootstrap),
@@ -85,19 +86,19 @@ const NEEDS_API = [
   ["StorageVersionMigrator", "storageversionmigrations", "storagemigration.k8s.io/v1beta1"],
 ] as const;
 
-/** What --runtime-config says. @throws UsageError, also for a feature whose API is not served. */
-function served(flags: BuildDeps["flags"]): { readonly runtimeConfig: Record<string, boolean> } {
+/** The resources that --runtime-config leaves. @throws UsageError, also for a feature whose API is not served. */
+function served(flags: BuildDeps["flags"], gates: ReturnType<typeof gatesOf>): ReturnType<typeof builtinResources> {
   const runtimeConfig: Record<string, boolean> = {};
   for (const [key, text] of Object.entries(flags["runtime-config"])) {
     if (text !== "true" && text !== "false")
       throw new UsageError(`--runtime-config: invalid value ${key}=${text}: must be true or false`);
     runtimeConfig[key] = text === "true";
   }
-  const known = new Set(builtinResources({ runtimeConfig }).map(({ plural }) => plural));
+  const resources = builtinResources({ runtimeConfig });
   for (const [gate, plural, groupVersion] of NEEDS_API)
-    if (gatesOf(flags)[gate] && !known.has(plural))
+    if (gates[gate] && !resources.some((resource) => resource.plural === plural))
       throw new UsageError(`--feature-gates=${gate}=true needs --runtime-config=${groupVersion}=true`);
-  return { runtimeConfig };
+  return resources;
 }
 
 /** "30000-32767" → its ends. @throws UsageError */

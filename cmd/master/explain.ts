@@ -6,7 +6,6 @@ import { UsageError } from "#pkg/config/index.ts";
 import type { Explanation } from "#pkg/scheduler/index.ts";
 import { type Clock, RealClock, formatTime } from "#pkg/util/index.ts";
 import { VERSION } from "../common/program.ts";
-import type { LoopsThread } from "./loops-thread.ts";
 
 /** A scheduler with a server of its own says in its Lease where that is and which CA vouches for it. */
 export const SCHEDULER_LEASE = { namespace: "kube-system", name: "kube-scheduler" };
@@ -28,16 +27,18 @@ export interface Explained {
 /** GET PREFIX/<namespace>/<pod>; RBAC's nonResourceURLs decide who may. */
 const PREFIX = "/debug/scheduling/";
 
+type Answer = Explanation | "elsewhere" | undefined;
+
 /** Serves what the scheduler of this process says of a pod. */
 export function serveExplanations(
-  loops: () => Pick<LoopsThread, "explain"> | undefined,
+  scheduler: () => { explain(pod: string): Answer | Promise<Answer> } | undefined,
 ): (context: Explained) => Promise<boolean> {
   return async ({ request, response, target }) => {
     if (request.method !== "GET" || !target.path.startsWith(PREFIX)) return false;
     const words = target.path.slice(PREFIX.length).split("/");
     if (words.length !== 2 || words.includes("")) throw badRequest(`expected ${PREFIX}<namespace>/<pod>`);
-    const thread = loops();
-    const explanation = thread === undefined ? "elsewhere" : await thread.explain(words.join("/"));
+    const running = scheduler();
+    const explanation = running === undefined ? "elsewhere" : await running.explain(words.join("/"));
     if (explanation === "elsewhere") {
       throw serviceUnavailable("the scheduler of this process is not the leading one");
     }

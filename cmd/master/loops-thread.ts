@@ -37,21 +37,22 @@ export function startLoopsThread(handler: ApiHandler, input: Omit<WorkerInput, "
   const worker = new Worker(workerEntry(), { workerData, transferList: [port2], name: "loops" });
   const stopServing = servePort(handler, port1, identityOf);
   let running = true;
-  const asked = new Map<number, (answer: WorkerReply["answer"]) => void>();
+  const asked = new Map<number, { resolve: (answer: WorkerReply["answer"]) => void; gone: WorkerReply["answer"] }>();
   let questions = 0;
   const command = (message: WorkerCommand) => worker.postMessage(message);
   worker.on("message", ({ id, answer }: WorkerReply) => {
-    asked.get(id)?.(answer);
+    asked.get(id)?.resolve(answer);
     asked.delete(id);
   });
-  const ask = (question: (id: number) => WorkerCommand) =>
+  /** `gone` is the answer of a thread that has ended. */
+  const ask = (question: (id: number) => WorkerCommand, gone: WorkerReply["answer"]) =>
     new Promise<WorkerReply["answer"]>((resolve) => {
       if (!running) {
-        resolve(undefined);
+        resolve(gone);
         return;
       }
       const id = questions++;
-      asked.set(id, resolve);
+      asked.set(id, { resolve, gone });
       command(question(id));
     });
   const ended = new Promise<void>((resolve, reject) => {
@@ -61,7 +62,7 @@ export function startLoopsThread(handler: ApiHandler, input: Omit<WorkerInput, "
     });
     worker.on("exit", () => {
       running = false;
-      for (const answer of asked.values()) answer(undefined);
+      for (const { resolve: answer, gone } of asked.values()) answer(gone);
       asked.clear();
       stopServing();
       resolve();
@@ -73,10 +74,8 @@ export function startLoopsThread(handler: ApiHandler, input: Omit<WorkerInput, "
     },
     ended,
     explain: async (pod) =>
-      running
-        ? ((await ask((id) => ({ type: "explain", id, pod }))) as Explanation | "elsewhere" | undefined)
-        : "elsewhere",
-    metrics: async () => String((await ask((id) => ({ type: "metrics", id }))) ?? ""),
+      (await ask((id) => ({ type: "explain", id, pod }), "elsewhere")) as Explanation | "elsewhere" | undefined,
+    metrics: async () => (await ask((id) => ({ type: "metrics", id }), "")) as string,
     stop: () => command({ type: "stop" }),
     terminate: async () => void (await worker.terminate()),
   };

@@ -3,7 +3,7 @@ import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
 import type { AddressInfo } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { configMaps } from "#pkg/api/refs.ts";
-import { isStatusError, unauthorized } from "#pkg/apimachinery/index.ts";
+import { isStatusError, StatusError, unauthorized } from "#pkg/apimachinery/index.ts";
 import { forbiddenError } from "#pkg/apiserver/authz/index.ts";
 import { type Client, DelegatedAuth } from "#pkg/client/index.ts";
 import { createCa, issueCertificate } from "#pkg/pki/index.ts";
@@ -62,9 +62,8 @@ export async function serveScheduler(deps: SchedulerServerDeps, signal: AbortSig
       if (!served) send(404, { "content-type": "text/plain; charset=utf-8" }, Buffer.from("404 page not found\n"));
     } catch (error) {
       if (!isStatusError(error)) log.error({ err: error, url: request.url }, "Request failed");
-      const status = isStatusError(error) ? error.status : { code: 500, message: "internal error" };
-      const body = { kind: "Status", apiVersion: "v1", metadata: {}, ...status };
-      send(status.code ?? 500, { "content-type": "application/json" }, Buffer.from(JSON.stringify(body)));
+      const { code, status } = isStatusError(error) ? error : new StatusError({ code: 500, message: "internal error" });
+      send(code, { "content-type": "application/json" }, Buffer.from(JSON.stringify(status)));
     }
   };
   await new Promise<void>((resolve, reject) => {
@@ -108,12 +107,7 @@ async function serve(deps: SchedulerServerDeps, context: Explained): Promise<boo
     case "/configz":
       return text("application/json", JSON.stringify({ componentconfig: deps.configuration }));
     default:
-      return serveExplanations(() => ({
-        explain: (pod) => {
-          const scheduler = deps.scheduler();
-          return Promise.resolve(scheduler === undefined ? ("elsewhere" as const) : scheduler.explain(pod));
-        },
-      }))(context);
+      return serveExplanations(deps.scheduler)(context);
   }
 }
 

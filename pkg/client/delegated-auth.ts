@@ -8,33 +8,12 @@ import type { SubjectAccessReview, SubjectAccessReviewSpec } from "#pkg/api/type
 import type { TokenReview } from "#pkg/api/types/authentication-v1.ts";
 import { subjectAccessReviews, tokenReviews } from "#pkg/api/refs.ts";
 import type { UserInfo } from "#pkg/apimachinery/index.ts";
-import type { Clock } from "#pkg/util/index.ts";
+import { type Clock, ExpiringMap } from "#pkg/util/index.ts";
 import type { Client, Draft } from "./contract.ts";
 
 const TOKEN_TTL_MS = 120_000;
 const ALLOWED_TTL_MS = 300_000;
 const DENIED_TTL_MS = 30_000;
-const MAX_CACHED = 1024;
-
-/** Answers that stay true for a while; the oldest go first when there are too many. */
-class ExpiringMap<V> {
-  readonly #clock: Clock;
-  readonly #entries = new Map<string, { value: V; until: number }>();
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
-  get(key: string): V | undefined {
-    const entry = this.#entries.get(key);
-    if (entry === undefined || entry.until <= this.#clock.monotonic()) return undefined;
-    return entry.value;
-  }
-  set(key: string, value: V, ttlMs: number): void {
-    this.#entries.delete(key);
-    this.#entries.set(key, { value, until: this.#clock.monotonic() + ttlMs });
-    const [oldest] = this.#entries.keys();
-    if (this.#entries.size > MAX_CACHED && oldest !== undefined) this.#entries.delete(oldest);
-  }
-}
 
 export interface DelegatedAuthDeps {
   readonly client: Client;

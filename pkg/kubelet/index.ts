@@ -8,7 +8,7 @@
 export { createKubelet, type Kubelet, type KubeletDeps } from "./kubelet.ts";
 export { DEFAULT_CONFIG, type KubeletConfig } from "./config.ts";
 export { GrpcRuntime } from "./cri/grpc-runtime.ts";
-export { createDockerRuntime, type DockerRuntimeOptions } from "./docker/create.ts";
+export { createDockerRuntime, type DockerRuntimeOptions } from "./docker/index.ts";
 export { type ContainerConfig, isRuntimeError, type Runtime, RuntimeError, type SandboxConfig } from "./cri/runtime.ts";
 export { KUBELET_VERSION } from "./node/status.ts";
 export { resetNode, type ResetDeps } from "./reset.ts";

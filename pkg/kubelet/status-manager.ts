@@ -125,13 +125,13 @@ export class StatusManager {
     clock: Clock;
     log: Logger;
     signal: AbortSignal;
-    onWritten?: (seconds: number) => void;
+    onWritten: (seconds: number) => void;
   }) {
     this.#client = deps.client;
     this.#clock = deps.clock;
     this.#log = deps.log;
     this.#signal = deps.signal;
-    this.#onWritten = deps.onWritten ?? (() => undefined);
+    this.#onWritten = deps.onWritten;
   }
 
   /** The newest object known for the pod: ours when it is newer than the watch's. */

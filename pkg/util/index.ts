@@ -3,6 +3,7 @@ export { type Clock, RealClock, sleep, formatTime, formatMicroTime } from "./clo
 export { Wakeup } from "./wakeup.ts";
 export { FakeClock } from "./fake-clock.ts";
 export { type Random, SecureRandom, SeededRandom } from "./random.ts";
+export { ExpiringMap } from "./expiring-map.ts";
 export { growingLru } from "./lru.ts";
 export { type Logger, silentLogger } from "./logger.ts";
 export { type CommandRunner, type CommandResult, CommandError, SpawnRunner } from "./command.ts";

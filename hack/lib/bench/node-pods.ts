@@ -36,7 +36,7 @@ export class BenchPods {
   /** So many pods of one Deployment. */
   deployment(name: string, replicas: number): Promise<PodTimes> {
     const labels = { app: name };
-    const template = { metadata: { labels }, spec: { containers: spec.containers, terminationGracePeriodSeconds: 0 } };
+    const template = { metadata: { labels }, spec };
     const draft = {
       metadata: { name, namespace: NAMESPACE },
       spec: { replicas, selector: { matchLabels: labels }, template },

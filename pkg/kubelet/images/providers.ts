@@ -6,7 +6,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { decodeYaml } from "#pkg/apimachinery/index.ts";
 import { parseDuration } from "#pkg/config/index.ts";
-import type { Clock, CommandRunner, Logger } from "#pkg/util/index.ts";
+import { type Clock, type CommandRunner, ExpiringMap, type Logger } from "#pkg/util/index.ts";
 import { imageMatches } from "./credentials.ts";
 import type { Credential } from "./credentials.ts";
 import { registryOf } from "./reference.ts";
@@ -15,7 +15,6 @@ const EXEC_API = "credentialprovider.kubelet.k8s.io/v1";
 const CONFIG_API = "kubelet.config.k8s.io/v1";
 /** Upstream's limit for one answer. */
 const TIMEOUT_MS = 60_000;
-const MAX_CACHED = 1024;
 
 interface Provider {
   readonly name: string;
@@ -31,11 +30,6 @@ interface Answer {
   readonly cacheKeyType?: string;
   readonly cacheDuration?: string;
   readonly auth?: Readonly<Record<string, { readonly username: string; readonly password: string }>>;
-}
-interface Cached {
-  readonly credentials: readonly Credential[];
-  /** Monotonic milliseconds. */
-  readonly until: number;
 }
 
 export interface CredentialProvidersDeps {
@@ -74,10 +68,11 @@ export async function loadProviders(path: string, deps: Omit<CredentialProviders
 
 export class CredentialProviders {
   readonly #deps: CredentialProvidersDeps;
-  readonly #cache = new Map<string, Cached>();
+  readonly #cache: ExpiringMap<readonly Credential[]>;
 
   constructor(deps: CredentialProvidersDeps) {
     this.#deps = deps;
+    this.#cache = new ExpiringMap(deps.clock);
   }
 
   /** What the providers know for the image. One that fails is logged and passed over. */
@@ -96,11 +91,10 @@ export class CredentialProviders {
   }
 
   async #of(provider: Provider, image: string, signal: AbortSignal): Promise<readonly Credential[]> {
-    const now = this.#deps.clock.monotonic();
     const keys = { Image: image, Registry: registryOf(image), Global: "" };
     for (const [type, key] of Object.entries(keys)) {
       const cached = this.#cache.get(`${provider.name}/${type}/${key}`);
-      if (cached !== undefined && cached.until > now) return cached.credentials;
+      if (cached !== undefined) return cached;
     }
     const answer = await this.#ask(provider, image, signal);
     const { cacheKeyType = "", auth = {} } = answer;
@@ -110,19 +104,9 @@ export class CredentialProviders {
       .sort(([a], [b]) => b.length - a.length)
       .map(([, { username, password }]): Credential => ({ auth: { username, password } }));
     const keptMs = parseDuration(answer.cacheDuration ?? provider.defaultCacheDuration) ?? 0;
-    if (keptMs > 0)
-      this.#keep(`${provider.name}/${cacheKeyType}/${keys[cacheKeyType as keyof typeof keys]}`, {
-        credentials,
-        until: now + keptMs,
-      });
+    const key = `${provider.name}/${cacheKeyType}/${keys[cacheKeyType as keyof typeof keys]}`;
+    if (keptMs > 0) this.#cache.set(key, credentials, keptMs);
     return credentials;
-  }
-
-  #keep(key: string, cached: Cached): void {
-    this.#cache.delete(key);
-    this.#cache.set(key, cached);
-    const [oldest] = this.#cache.keys();
-    if (this.#cache.size > MAX_CACHED && oldest !== undefined) this.#cache.delete(oldest);
   }
 
   async #ask({ name, args = [], env = [] }: Provider, image: string, signal: AbortSignal): Promise<Answer> {

@@ -1,14 +1,8 @@
 /** /configz: the kubelet's configuration under the names of kubelet.config.k8s.io/v1beta1. Pure. */
+import { formatDuration } from "#pkg/config/index.ts";
 import type { KubeletConfig } from "../config.ts";
 
-/** As Go prints durations: 1m0s, 20s, 4h0m0s. */
-export function goDuration(seconds: number): string {
-  const whole = Math.floor(seconds);
-  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60)];
-  const rest = `${Math.round((seconds - hours * 3600 - minutes * 60) * 1000) / 1000}s`;
-  if (hours > 0) return `${hours}h${minutes}m${rest}`;
-  return minutes > 0 ? `${minutes}m${rest}` : rest;
-}
+const seconds = (count: number): string => formatDuration(count * 1000);
 
 /** What can be set here, and of the rest what holds here in any case. */
 export function kubeletConfiguration(config: KubeletConfig): Record<string, unknown> {
@@ -17,8 +11,8 @@ export function kubeletConfiguration(config: KubeletConfig): Record<string, unkn
     enableServer: true,
     ...(config.staticPodPath === "" ? {} : { staticPodPath: config.staticPodPath }),
     podLogsDir: config.podLogsDir,
-    syncFrequency: goDuration(config.syncFrequencySeconds),
-    fileCheckFrequency: goDuration(config.fileCheckFrequencySeconds),
+    syncFrequency: seconds(config.syncFrequencySeconds),
+    fileCheckFrequency: seconds(config.fileCheckFrequencySeconds),
     address: config.address,
     port: config.port,
     ...(config.tlsCertFile === "" ? {} : { tlsCertFile: config.tlsCertFile }),
@@ -40,10 +34,10 @@ export function kubeletConfiguration(config: KubeletConfig): Record<string, unkn
     healthzBindAddress: config.healthzBindAddress,
     clusterDomain: config.clusterDomain,
     clusterDNS: [...config.clusterDNS],
-    nodeStatusUpdateFrequency: goDuration(config.nodeStatusUpdateFrequencySeconds),
-    nodeStatusReportFrequency: goDuration(config.nodeStatusReportFrequencySeconds),
+    nodeStatusUpdateFrequency: seconds(config.nodeStatusUpdateFrequencySeconds),
+    nodeStatusReportFrequency: seconds(config.nodeStatusReportFrequencySeconds),
     nodeLeaseDurationSeconds: config.nodeLeaseDurationSeconds,
-    imageMinimumGCAge: goDuration(config.imageMinimumGCAgeSeconds),
+    imageMinimumGCAge: seconds(config.imageMinimumGCAgeSeconds),
     imageMaximumGCAge: "0s",
     imageGCHighThresholdPercent: config.imageGCHighThresholdPercent,
     imageGCLowThresholdPercent: config.imageGCLowThresholdPercent,
@@ -65,12 +59,12 @@ export function kubeletConfiguration(config: KubeletConfig): Record<string, unkn
     maxParallelImagePulls: config.serializeImagePulls ? 1 : config.maxParallelImagePulls,
     evictionHard: { ...config.evictionHard },
     evictionSoft: { ...config.evictionSoft },
-    evictionSoftGracePeriod: Object.fromEntries(soft.map(([signal, seconds]) => [signal, goDuration(seconds)])),
-    evictionPressureTransitionPeriod: goDuration(config.evictionPressureTransitionSeconds),
+    evictionSoftGracePeriod: Object.fromEntries(soft.map(([signal, grace]) => [signal, seconds(grace)])),
+    evictionPressureTransitionPeriod: seconds(config.evictionPressureTransitionSeconds),
     evictionMaxPodGracePeriod: config.evictionMaxPodGracePeriodSeconds,
     evictionMinimumReclaim: { ...config.evictionMinimumReclaim },
     failSwapOn: config.failSwapOn,
-    crashLoopBackOff: { maxContainerRestartPeriod: goDuration(config.crashLoopMaxSeconds) },
+    crashLoopBackOff: { maxContainerRestartPeriod: seconds(config.crashLoopMaxSeconds) },
     containerLogMaxSize: config.containerLogMaxSize,
     containerLogMaxFiles: config.containerLogMaxFiles,
     configMapAndSecretChangeDetectionStrategy: "Watch",

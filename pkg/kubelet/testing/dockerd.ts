@@ -15,7 +15,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { RealClock, silentLogger, SpawnRunner } from "#pkg/util/index.ts";
-import { DockerRuntime } from "../docker/index.ts";
+import { DockerRuntime } from "../docker/docker-runtime.ts";
 import { archiveOf, cniConfiguration, IMAGES, removeCgroups } from "./containerd.ts";
 
 const PACKAGES = "/var/cache/kubits/debs";
