@@ -155,6 +155,17 @@ const hasReason =
     error instanceof StatusError && reasons.includes(error.reason);
 
 export const isNotFound = hasReason("NotFound");
+
+/** What the request answers, or undefined when the object is not there (any more); other errors are thrown on. */
+export async function ignoreNotFound<T>(request: Promise<T>): Promise<T | undefined> {
+  try {
+    return await request;
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+    return undefined;
+  }
+}
+
 export const isAlreadyExists = hasReason("AlreadyExists");
 export const isConflict = hasReason("Conflict");
 export const isForbidden = hasReason("Forbidden");

@@ -34,6 +34,7 @@ export {
   isExpired,
   isForbidden,
   isInvalid,
+  ignoreNotFound,
   isNotFound,
   isStatusError,
   isTooManyRequests,

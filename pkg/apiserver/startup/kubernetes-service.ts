@@ -3,7 +3,14 @@ import { endpointSlices, endpoints, leases, services } from "#pkg/api/refs.ts";
 import type { Lease } from "#pkg/api/types/coordination-v1.ts";
 import type { EndpointSlice } from "#pkg/api/types/discovery-v1.ts";
 import type { Endpoints, Service } from "#pkg/api/types/core-v1.ts";
-import { type AnyObject, deepEqual, isAlreadyExists, isConflict, isNotFound } from "#pkg/apimachinery/index.ts";
+import {
+  type AnyObject,
+  deepEqual,
+  isAlreadyExists,
+  isConflict,
+  ignoreNotFound,
+  isNotFound,
+} from "#pkg/apimachinery/index.ts";
 import type { ResourceRef } from "#pkg/api/resource-ref.ts";
 import type { Client, Draft } from "#pkg/client/index.ts";
 import { type Clock, formatMicroTime, type Logger, sleep } from "#pkg/util/index.ts";
@@ -118,7 +125,7 @@ export class KubernetesServicePublisher {
       const address = metadata?.annotations?.[ADDRESS_ANNOTATION];
       if (address === undefined) continue;
       if (clock.now() - Date.parse(spec?.renewTime ?? "") < EXPIRY_MS) addresses.add(address);
-      else await ignoreAbsent(client.delete(leases, { namespace: LEASE_NAMESPACE, name: metadata?.name ?? "" }));
+      else await ignoreNotFound(client.delete(leases, { namespace: LEASE_NAMESPACE, name: metadata?.name ?? "" }));
     }
     return [...addresses].sort();
   }
@@ -145,7 +152,7 @@ export class KubernetesServicePublisher {
   /** Others remain endpoints; the last one stays, as there is nobody who could tell otherwise. */
   async #withdraw(): Promise<void> {
     const { client, advertiseAddress } = this.#options;
-    await ignoreAbsent(client.delete(leases, { namespace: LEASE_NAMESPACE, name: this.#leaseName }));
+    await ignoreNotFound(client.delete(leases, { namespace: LEASE_NAMESPACE, name: this.#leaseName }));
     const others = (await this.#liveAddresses()).filter((address) => address !== advertiseAddress);
     if (others.length > 0) await this.#reconcile(others);
   }
@@ -187,12 +194,5 @@ async function ifAbsent(promise: Promise<unknown>): Promise<void> {
     await promise;
   } catch (error) {
     if (!isAlreadyExists(error)) throw error;
-  }
-}
-async function ignoreAbsent(promise: Promise<unknown>): Promise<void> {
-  try {
-    await promise;
-  } catch (error) {
-    if (!isNotFound(error)) throw error;
   }
 }

@@ -1,5 +1,5 @@
 /** Keeps VolumeAttachments for the CSI volumes of pods; attaching itself is the driver's own attacher's work. */
-import { isAlreadyExists, isNotFound, type ObjectKey } from "#pkg/apimachinery/index.ts";
+import { isAlreadyExists, ignoreNotFound, type ObjectKey } from "#pkg/apimachinery/index.ts";
 import { type Controller, DONE, type ReconcileContext, type Result } from "#pkg/client/index.ts";
 import { cSIDrivers, nodes, persistentVolumeClaims, persistentVolumes, volumeAttachments } from "#pkg/api/refs.ts";
 import type { PersistentVolume, Pod } from "#pkg/api/types/core-v1.ts";
@@ -88,15 +88,13 @@ async function reconcile(env: ControllerEnv, { name }: ObjectKey, { signal }: Re
     }
   }
   for (const { metadata } of plan.detach) {
-    try {
-      await client.delete(
+    await ignoreNotFound(
+      client.delete(
         volumeAttachments,
         { namespace: "", name: metadata.name },
         { preconditions: { uid: metadata.uid }, signal },
-      );
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-    }
+      ),
+    );
   }
   return DONE;
 }

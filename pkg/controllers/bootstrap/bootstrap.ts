@@ -1,6 +1,6 @@
 /** Bootstrap tokens: signs kube-public/cluster-info with each, and removes those that have expired. Off by default. */
 import { timingSafeEqual } from "node:crypto";
-import { deepEqual, isNotFound, keyOf, type ObjectKey } from "#pkg/apimachinery/index.ts";
+import { deepEqual, ignoreNotFound, keyOf, type ObjectKey } from "#pkg/apimachinery/index.ts";
 import { type Controller, DONE, type ReconcileContext, type Result } from "#pkg/client/index.ts";
 import { configMaps, secrets } from "#pkg/api/refs.ts";
 import type { ConfigMap, Secret } from "#pkg/api/types/core-v1.ts";
@@ -112,11 +112,9 @@ export function createTokenCleaner(env: ControllerEnv): Controller {
       const left = expiryOf(secret) - clock.now();
       if (left === Infinity) return DONE;
       if (left > 0) return { requeueAfterMs: left };
-      try {
-        await client.delete(secrets, keyOf(secret), { preconditions: { uid: secret.metadata.uid }, signal });
-      } catch (error) {
-        if (!isNotFound(error)) throw error;
-      }
+      await ignoreNotFound(
+        client.delete(secrets, keyOf(secret), { preconditions: { uid: secret.metadata.uid }, signal }),
+      );
       return DONE;
     },
   });

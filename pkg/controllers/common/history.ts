@@ -3,7 +3,7 @@ import {
   type AnyObject,
   deepEqual,
   isAlreadyExists,
-  isNotFound,
+  ignoreNotFound,
   isRecord,
   keyOf,
   type OwnerReference,
@@ -154,13 +154,11 @@ export async function deleteRevisions(
   signal: AbortSignal,
 ): Promise<void> {
   for (const revision of revisions) {
-    try {
-      await client.delete(controllerRevisions, keyOf(revision), {
+    await ignoreNotFound(
+      client.delete(controllerRevisions, keyOf(revision), {
         preconditions: { uid: revision.metadata.uid },
         signal,
-      });
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-    }
+      }),
+    );
   }
 }

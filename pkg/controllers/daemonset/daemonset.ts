@@ -1,7 +1,7 @@
 import {
   controllerOf,
   deepEqual,
-  isNotFound,
+  ignoreNotFound,
   keyOf,
   keyString,
   labelSelectorAsSelector,
@@ -20,13 +20,12 @@ import type { ControllerRevision, DaemonSet, DaemonSetStatus } from "#pkg/api/ty
 import type { Node, Pod } from "#pkg/api/types/core-v1.ts";
 import { claim, planClaims, selects } from "../common/claim.ts";
 import type { ControllerEnv } from "../common/env.ts";
-import { errorMessage, isNamespaceTerminating } from "../common/errors.ts";
 import { deleteRevisions, planRevision, REVISION_LABEL, surplusRevisions, writeRevision } from "../common/history.ts";
 import { again, createLoop, createQueue, enqueueSelf, type KeyQueue, watching } from "../common/loop.ts";
-import { ownedPodsHandler, podId } from "../common/owned-pods.ts";
+import { ownedPodsHandler } from "../common/owned-pods.ts";
+import { PodControl } from "../common/pod-control.ts";
 import { controllerRef } from "../common/pod-template.ts";
 import { ownedOrOrphaned } from "../common/shared-informers.ts";
-import { inParallel, slowStartBatch } from "../common/slow-start.ts";
 import { safeSelector } from "../replicaset/plan.ts";
 import { FailedPodBackoff } from "./backoff.ts";
 import { type DaemonPlan, planDaemonSet } from "./plan.ts";
@@ -96,11 +95,13 @@ function revisionHandler({ informers }: ControllerEnv, queue: KeyQueue): EventHa
 class DaemonSetReconciler {
   readonly #env: ControllerEnv;
   readonly #expectations: Expectations;
+  readonly #podControl: PodControl;
   readonly #backoff = new FailedPodBackoff();
 
   constructor(env: ControllerEnv, expectations: Expectations) {
     this.#env = env;
     this.#expectations = expectations;
+    this.#podControl = new PodControl(env, expectations);
   }
 
   async reconcile(key: ObjectKey, { signal }: ReconcileContext): Promise<Result> {
@@ -146,7 +147,7 @@ class DaemonSetReconciler {
         this.#backoff.next(backoffKey(node), clock.monotonic());
         this.#reportFinished(set, pod, node);
       }
-      failure = await this.#apply(set, id, plan, hash, signal);
+      failure = await this.#apply(set, plan, hash, signal);
     }
     await this.#writeStatus(set, plan.status, signal);
     if (failure !== undefined) throw failure;
@@ -200,54 +201,11 @@ class DaemonSetReconciler {
     return { history, current: revision, collisionCount };
   }
 
-  async #apply(set: DaemonSet, id: string, plan: DaemonPlan, hash: string, signal: AbortSignal): Promise<unknown> {
-    const createError =
-      plan.create.length === 0 ? undefined : await this.#createPods(set, id, plan.create, hash, signal);
-    const deleteError = plan.delete.length === 0 ? undefined : await this.#deletePods(set, id, plan.delete, signal);
-    return createError ?? deleteError;
-  }
-
-  async #createPods(
-    set: DaemonSet,
-    id: string,
-    names: readonly string[],
-    hash: string,
-    signal: AbortSignal,
-  ): Promise<unknown> {
-    const { client, recorder } = this.#env;
-    this.#expectations.expectCreations(id, names.length);
-    let attempted = 0;
-    let terminating = false;
-    const { error } = await slowStartBatch(names.length, async (index) => {
-      attempted++;
-      try {
-        const pod = await client.create(pods, draftDaemonPod(set, names[index]!, hash), { signal });
-        recorder.event(set, "Normal", "SuccessfulCreate", `Created pod: ${pod.metadata.name}`);
-      } catch (error) {
-        this.#expectations.creationObserved(id);
-        terminating = isNamespaceTerminating(error);
-        if (!terminating) recorder.event(set, "Warning", "FailedCreate", `Error creating: ${errorMessage(error)}`);
-        throw error;
-      }
-    });
-    for (; attempted < names.length; attempted++) this.#expectations.creationObserved(id);
-    return terminating ? undefined : error;
-  }
-
-  async #deletePods(set: DaemonSet, id: string, doomed: readonly Pod[], signal: AbortSignal): Promise<unknown> {
-    const { client, recorder } = this.#env;
-    this.#expectations.expectDeletions(id, doomed.map(podId));
-    return inParallel(doomed, async (pod) => {
-      try {
-        await client.delete(pods, keyOf(pod), { preconditions: { uid: pod.metadata.uid }, signal });
-        recorder.event(set, "Normal", "SuccessfulDelete", `Deleted pod: ${pod.metadata.name}`);
-      } catch (error) {
-        this.#expectations.deletionObserved(id, podId(pod));
-        if (isNotFound(error)) return;
-        recorder.event(set, "Warning", "FailedDelete", `Error deleting: ${errorMessage(error)}`);
-        throw error;
-      }
-    });
+  async #apply(set: DaemonSet, plan: DaemonPlan, hash: string, signal: AbortSignal): Promise<unknown> {
+    const draft = (index: number) => draftDaemonPod(set, plan.create[index]!, hash);
+    const created = await this.#podControl.create(set, plan.create.length, draft, signal);
+    const deleted = await this.#podControl.delete(set, plan.delete, signal);
+    return created.error ?? deleted.error;
   }
 
   async #truncate(
@@ -273,11 +231,7 @@ class DaemonSetReconciler {
 
   async #writeStatus(set: DaemonSet, status: DaemonSetStatus, signal: AbortSignal): Promise<void> {
     if (deepEqual(normalised(set.status), normalised(status))) return;
-    try {
-      await this.#env.client.updateStatus(daemonSets, { ...set, status }, { signal });
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-    }
+    await ignoreNotFound(this.#env.client.updateStatus(daemonSets, { ...set, status }, { signal }));
   }
 }
 

@@ -3,6 +3,7 @@ import {
   controllerOf,
   deepEqual,
   isAlreadyExists,
+  ignoreNotFound,
   isNotFound,
   keyOf,
   keyString,
@@ -239,11 +240,7 @@ class DeploymentReconciler {
     const annotations =
       revision === undefined ? {} : { annotations: { ...deployment.metadata.annotations, [REVISION]: revision } };
     const written = { ...deployment, metadata: { ...deployment.metadata, ...annotations }, status };
-    try {
-      await this.#env.client.updateStatus(deployments, written, { signal });
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-    }
+    await ignoreNotFound(this.#env.client.updateStatus(deployments, written, { signal }));
   }
 }
 

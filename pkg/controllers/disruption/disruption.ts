@@ -1,6 +1,7 @@
 import {
   controllerOf,
   deepEqual,
+  ignoreNotFound,
   isNotFound,
   keyOf,
   keyString,
@@ -135,11 +136,7 @@ class DisruptionReconciler {
       );
     }
     if (!deepEqual(normalised(budget.status), normalised(status))) {
-      try {
-        await client.updateStatus(podDisruptionBudgets, { ...budget, status }, { signal });
-      } catch (error) {
-        if (!isNotFound(error)) throw error;
-      }
+      await ignoreNotFound(client.updateStatus(podDisruptionBudgets, { ...budget, status }, { signal }));
     }
     return again(requeueAfterMs);
   }
@@ -245,11 +242,7 @@ async function resetDisruption(env: ControllerEnv, key: ObjectKey, { signal }: R
   if (left > 0) return { requeueAfterMs: left };
   const conditions = [{ type: "DisruptionTarget", status: "False", lastTransitionTime: formatTime(clock.now()) }];
   const patch = { metadata: { uid: pod.metadata.uid }, status: { conditions } };
-  try {
-    await client.patch(pods, key, "strategic", patch, { subresource: "status", signal });
-  } catch (error) {
-    if (!isNotFound(error)) throw error;
-  }
+  await ignoreNotFound(client.patch(pods, key, "strategic", patch, { subresource: "status", signal }));
   return DONE;
 }
 

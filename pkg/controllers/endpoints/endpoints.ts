@@ -1,4 +1,4 @@
-import { isAlreadyExists, isNotFound, keyOf, keyString, type ObjectKey } from "#pkg/apimachinery/index.ts";
+import { isAlreadyExists, ignoreNotFound, keyOf, keyString, type ObjectKey } from "#pkg/apimachinery/index.ts";
 import { type Controller, DONE, type EventHandler, type ReconcileContext, type Result } from "#pkg/client/index.ts";
 import { endpoints, services } from "#pkg/api/refs.ts";
 import type { Endpoints, Service } from "#pkg/api/types/core-v1.ts";
@@ -90,9 +90,5 @@ function isOurs(current: Endpoints): boolean {
 }
 
 async function removeEndpoints({ client }: ControllerEnv, key: ObjectKey, signal: AbortSignal): Promise<void> {
-  try {
-    await client.delete(endpoints, key, { signal });
-  } catch (error) {
-    if (!isNotFound(error)) throw error;
-  }
+  await ignoreNotFound(client.delete(endpoints, key, { signal }));
 }

@@ -2,7 +2,14 @@
  * Removes what has lost all its owners: in the background (owners first), in the foreground (dependents first), or sets
  * dependents free (orphan). Works over every kind that discovery shows, custom resources included.
  */
-import { type AnyObject, isConflict, isNotFound, type OwnerReference, StatusError } from "#pkg/apimachinery/index.ts";
+import {
+  type AnyObject,
+  isConflict,
+  ignoreNotFound,
+  isNotFound,
+  type OwnerReference,
+  StatusError,
+} from "#pkg/apimachinery/index.ts";
 import {
   type Controller,
   DONE,
@@ -139,11 +146,7 @@ class GarbageCollector {
     if (!node.beingDeleted)
       for (const reference of node.owners) states.set(reference.uid, await this.#stateOf(node, reference, signal));
     const action = planCollection(node, (reference) => states.get(reference.uid) ?? "unknown");
-    try {
-      await this.#carryOut(node, node.ref, action, signal);
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-    }
+    await ignoreNotFound(this.#carryOut(node, node.ref, action, signal));
     return [...states.values()].includes("unknown") ? { requeueAfterMs: UNKNOWN_OWNER_MS } : DONE;
   }
 
@@ -233,16 +236,14 @@ class GarbageCollector {
   async #orphanDependents(owner: GraphNode, signal: AbortSignal): Promise<void> {
     const error = await inParallel([...owner.dependents], async (dependent) => {
       if (dependent.ref === undefined || dependent.virtual) return;
-      try {
-        await this.#patchOwners(
+      await ignoreNotFound(
+        this.#patchOwners(
           dependent,
           dependent.ref,
           (reference) => (reference.uid === owner.uid ? undefined : reference),
           signal,
-        );
-      } catch (error) {
-        if (!isNotFound(error)) throw error;
-      }
+        ),
+      );
     });
     if (error !== undefined) throw error;
   }

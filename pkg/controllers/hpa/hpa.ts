@@ -1,6 +1,7 @@
 /** Resizes targets by the resource use of their pods, as the metrics API reports it. */
 import {
   deepEqual,
+  ignoreNotFound,
   isNotFound,
   keyString,
   type ObjectKey,
@@ -391,11 +392,7 @@ class Autoscaler {
     signal: AbortSignal,
   ): Promise<void> {
     if (deepEqual(hpa.status, status)) return;
-    try {
-      await this.#env.client.updateStatus(horizontalPodAutoscalers, { ...hpa, status }, { signal });
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-    }
+    await ignoreNotFound(this.#env.client.updateStatus(horizontalPodAutoscalers, { ...hpa, status }, { signal }));
   }
 }
 

@@ -2,6 +2,7 @@ import {
   type AnyObject,
   controllerOf,
   deepEqual,
+  ignoreNotFound,
   isNotFound,
   keyOf,
   keyString,
@@ -23,12 +24,12 @@ import type { Job, JobStatus } from "#pkg/api/types/batch-v1.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import { claim, planClaims, selects } from "../common/claim.ts";
 import type { ControllerEnv } from "../common/env.ts";
-import { errorMessage, isNamespaceTerminating } from "../common/errors.ts";
 import { again, createLoop, createQueue, enqueueSelf, watching } from "../common/loop.ts";
 import { ownedPodsHandler, podId } from "../common/owned-pods.ts";
+import { PodControl } from "../common/pod-control.ts";
 import { controllerRef } from "../common/pod-template.ts";
 import { OWNER_INDEX, ownedOrOrphaned } from "../common/shared-informers.ts";
-import { inParallel, slowStartBatch } from "../common/slow-start.ts";
+import { inParallel } from "../common/slow-start.ts";
 import { WriteBarrier } from "../common/write-barrier.ts";
 import { safeSelector } from "../replicaset/plan.ts";
 import { type Applied, jobStatus, type JobPlan, type JobView, planJob } from "./plan.ts";
@@ -139,16 +140,13 @@ async function removeFinalizer({ client }: ControllerEnv, pod: Pod, signal: Abor
   const patch = {
     metadata: { uid: pod.metadata.uid, "$deleteFromPrimitiveList/finalizers": [TRACKING_FINALIZER] },
   };
-  try {
-    await client.patch(pods, keyOf(pod), "strategic", patch, { signal });
-  } catch (error) {
-    if (!isNotFound(error)) throw error;
-  }
+  await ignoreNotFound(client.patch(pods, keyOf(pod), "strategic", patch, { signal }));
 }
 
 class JobReconciler {
   readonly #env: ControllerEnv;
   readonly #expectations: Expectations;
+  readonly #podControl: PodControl;
   readonly #barrier = new WriteBarrier();
   /** Pods whose finalizer we have taken off, until the cache shows it. */
   readonly #finalized = new Set<string>();
@@ -156,6 +154,7 @@ class JobReconciler {
   constructor(env: ControllerEnv, expectations: Expectations) {
     this.#env = env;
     this.#expectations = expectations;
+    this.#podControl = new PodControl(env, expectations);
   }
   finalizerGone({ metadata }: AnyObject): void {
     this.#finalized.delete(metadata.uid ?? "");
@@ -187,7 +186,7 @@ class JobReconciler {
     });
     const view: JobView = { job, pods: ours, cacheIsCurrent, finalized: this.#finalized, now: clock.now() };
     const plan = planJob(view);
-    const { applied, error } = await this.#apply(job, id, plan, signal);
+    const { applied, error } = await this.#apply(job, plan, signal);
     const { status, finished } = jobStatus(view, plan, applied);
     await this.#writeStatus(job, status, signal);
     this.#report(job, plan, finished);
@@ -197,67 +196,11 @@ class JobReconciler {
     return again(plan.requeueAfterMs, this.#expectations.expiresInMs(id));
   }
 
-  async #apply(
-    job: Job,
-    id: string,
-    plan: JobPlan,
-    signal: AbortSignal,
-  ): Promise<{ applied: Applied; error: unknown }> {
-    let error: unknown;
-    let deleted = 0;
-    if (plan.delete.length > 0) {
-      this.#expectations.expectDeletions(id, plan.delete.map(podId));
-      error = await inParallel(plan.delete, async (pod) => {
-        await this.#deletePod(job, id, pod, signal);
-        deleted++;
-      });
-    }
-    let created = 0;
-    if (plan.create.length > 0) {
-      this.#expectations.expectCreations(id, plan.create.length);
-      const result = await this.#createPods(job, id, plan.create, signal);
-      created = result.created;
-      error ??= result.error;
-    }
-    return { applied: { created, deleted }, error };
-  }
-
-  async #deletePod(job: Job, id: string, pod: Pod, signal: AbortSignal): Promise<void> {
-    const { client, recorder } = this.#env;
-    try {
-      await client.delete(pods, keyOf(pod), { preconditions: { uid: pod.metadata.uid }, signal });
-      recorder.event(job, "Normal", "SuccessfulDelete", `Deleted pod: ${pod.metadata.name}`);
-    } catch (error) {
-      this.#expectations.deletionObserved(id, podId(pod));
-      if (isNotFound(error)) return;
-      recorder.event(job, "Warning", "FailedDelete", `Error deleting: ${errorMessage(error)}`);
-      throw error;
-    }
-  }
-
-  async #createPods(
-    job: Job,
-    id: string,
-    wanted: JobPlan["create"],
-    signal: AbortSignal,
-  ): Promise<{ created: number; error: unknown }> {
-    const { client, recorder } = this.#env;
-    let attempted = 0;
-    let terminating = false;
-    const { succeeded, error } = await slowStartBatch(wanted.length, async (index) => {
-      attempted++;
-      try {
-        const pod = await client.create(pods, draftJobPod(job, wanted[index]), { signal });
-        recorder.event(job, "Normal", "SuccessfulCreate", `Created pod: ${pod.metadata.name}`);
-      } catch (error) {
-        this.#expectations.creationObserved(id);
-        terminating = isNamespaceTerminating(error);
-        if (!terminating) recorder.event(job, "Warning", "FailedCreate", `Error creating: ${errorMessage(error)}`);
-        throw error;
-      }
-    });
-    for (; attempted < wanted.length; attempted++) this.#expectations.creationObserved(id);
-    return { created: succeeded, error: terminating ? undefined : error };
+  async #apply(job: Job, plan: JobPlan, signal: AbortSignal): Promise<{ applied: Applied; error: unknown }> {
+    const { deleted, error: deleteError } = await this.#podControl.delete(job, plan.delete, signal);
+    const draft = (index: number) => draftJobPod(job, plan.create[index]);
+    const { created, error: createError } = await this.#podControl.create(job, plan.create.length, draft, signal);
+    return { applied: { created, deleted }, error: deleteError ?? createError };
   }
 
   /** Only after the status that names these pods has been written may they lose what holds them. */

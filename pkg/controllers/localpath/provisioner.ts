@@ -2,7 +2,7 @@
  * Directories on nodes as volumes: makes a PersistentVolume for each claim of a class with this provisioner once the
  * scheduler has chosen a node, and has the directory removed when the volume is released.
  */
-import { isAlreadyExists, isNotFound, type ObjectKey } from "#pkg/apimachinery/index.ts";
+import { isAlreadyExists, ignoreNotFound, isNotFound, type ObjectKey } from "#pkg/apimachinery/index.ts";
 import {
   type Controller,
   DONE,
@@ -162,11 +162,7 @@ async function remove(env: ControllerEnv, name: string, { signal, log }: Reconci
 }
 
 async function deleteVolume({ client }: ControllerEnv, volume: PersistentVolume, signal: AbortSignal): Promise<void> {
-  try {
-    await client.delete(persistentVolumes, { namespace: "", name: volume.metadata.name }, { signal });
-  } catch (error) {
-    if (!isNotFound(error)) throw error;
-  }
+  await ignoreNotFound(client.delete(persistentVolumes, { namespace: "", name: volume.metadata.name }, { signal }));
 }
 
 function helperPod({ options }: ControllerEnv, name: string, nodeName: string, child: string): Draft<Pod> {

@@ -1,4 +1,4 @@
-import { type AnyObject, isNotFound, isStatusError } from "#pkg/apimachinery/index.ts";
+import { type AnyObject, ignoreNotFound, isNotFound, isStatusError } from "#pkg/apimachinery/index.ts";
 import type { Client } from "#pkg/client/index.ts";
 import type { ResourceRef } from "#pkg/api/resource-ref.ts";
 import type { Discovered, ServedResource } from "../common/discovery.ts";
@@ -97,11 +97,9 @@ async function deleteAll(
     }
   }
   const failure = await inParallel(firstPage, async ({ metadata }) => {
-    try {
-      await client.delete(ref, { namespace, name: metadata.name ?? "" }, { propagationPolicy: "Background", signal });
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-    }
+    await ignoreNotFound(
+      client.delete(ref, { namespace, name: metadata.name ?? "" }, { propagationPolicy: "Background", signal }),
+    );
   });
   if (failure !== undefined) throw failure;
 }

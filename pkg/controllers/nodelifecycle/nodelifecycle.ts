@@ -2,7 +2,7 @@
  * Watches over nodes: marks silent ones Unknown, expresses their conditions as taints, and rations by zone how many nodes
  * are tainted NoExecute at a time, so that a broken network does not empty a whole cluster.
  */
-import { isNotFound, type ObjectKey } from "#pkg/apimachinery/index.ts";
+import { ignoreNotFound, isNotFound, type ObjectKey } from "#pkg/apimachinery/index.ts";
 import { type Controller, DONE, type EventHandler, type ReconcileContext, type Result } from "#pkg/client/index.ts";
 import { leases, nodes, pods } from "#pkg/api/refs.ts";
 import type { Node, Pod, Taint } from "#pkg/api/types/core-v1.ts";
@@ -208,11 +208,7 @@ class NodeLifecycle {
     if (taints === undefined) return;
     const { name, resourceVersion, uid } = node.metadata;
     const patch = { metadata: { resourceVersion, uid }, spec: { taints: taints.length === 0 ? null : taints } };
-    try {
-      await this.#env.client.patch(nodes, { namespace: "", name }, "merge", patch, { signal });
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-    }
+    await ignoreNotFound(this.#env.client.patch(nodes, { namespace: "", name }, "merge", patch, { signal }));
   }
 
   /** The beta labels follow the stable ones. */

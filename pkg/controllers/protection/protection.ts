@@ -1,5 +1,5 @@
 /** Keeps storage objects that are in use: their finalizer goes only when nothing uses them any more. */
-import { type AnyObject, isNotFound, keyOf, keyString, type ObjectKey } from "#pkg/apimachinery/index.ts";
+import { type AnyObject, ignoreNotFound, keyOf, keyString, type ObjectKey } from "#pkg/apimachinery/index.ts";
 import { type Controller, DONE, type EventHandler, type ReconcileContext, type Result } from "#pkg/client/index.ts";
 import type { ResourceRef } from "#pkg/api/resource-ref.ts";
 import { persistentVolumeClaims, persistentVolumes, pods, volumeAttributesClasses } from "#pkg/api/refs.ts";
@@ -212,10 +212,8 @@ async function protect<T extends AnyObject>(
     log.debug({ object: keyString(keyOf(object)) }, "Still in use");
     return DONE;
   }
-  try {
-    await client.update(resource, { ...object, metadata: { ...object.metadata, finalizers: next } }, { signal });
-  } catch (error) {
-    if (!isNotFound(error)) throw error;
-  }
+  await ignoreNotFound(
+    client.update(resource, { ...object, metadata: { ...object.metadata, finalizers: next } }, { signal }),
+  );
   return DONE;
 }

@@ -1,5 +1,5 @@
 /** Fills ClusterRoles that have an aggregationRule with the rules of the roles it selects. */
-import { deepEqual, isNotFound, labelSelectorAsSelector, type ObjectKey } from "#pkg/apimachinery/index.ts";
+import { deepEqual, ignoreNotFound, labelSelectorAsSelector, type ObjectKey } from "#pkg/apimachinery/index.ts";
 import { type Controller, DONE, type ReconcileContext, type Result } from "#pkg/client/index.ts";
 import { clusterRoles } from "#pkg/api/refs.ts";
 import type { ClusterRole, PolicyRule } from "#pkg/api/types/rbac-v1.ts";
@@ -49,10 +49,6 @@ async function reconcile(
   if (role?.aggregationRule === undefined) return DONE;
   const rules = aggregate(role, lister.list());
   if (deepEqual(role.rules ?? [], rules)) return DONE;
-  try {
-    await client.update(clusterRoles, { ...role, rules }, { signal });
-  } catch (error) {
-    if (!isNotFound(error)) throw error;
-  }
+  await ignoreNotFound(client.update(clusterRoles, { ...role, rules }, { signal }));
   return DONE;
 }

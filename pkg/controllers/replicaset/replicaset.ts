@@ -2,23 +2,22 @@ import {
   type AnyObject,
   controllerOf,
   deepEqual,
-  isNotFound,
+  ignoreNotFound,
   keyString,
   type ObjectKey,
 } from "#pkg/apimachinery/index.ts";
 import { type Controller, DONE, Expectations, type ReconcileContext, type Result } from "#pkg/client/index.ts";
 import { pods } from "#pkg/api/refs.ts";
 import type { ReplicaSetStatus } from "#pkg/api/types/apps-v1.ts";
-import type { Pod } from "#pkg/api/types/core-v1.ts";
 import { claim, planClaims, selects } from "../common/claim.ts";
 import type { ControllerEnv } from "../common/env.ts";
-import { errorMessage, isNamespaceTerminating } from "../common/errors.ts";
+import { errorMessage } from "../common/errors.ts";
 import { again, createLoop, createQueue, enqueueSelf, watching } from "../common/loop.ts";
-import { ownedPodsHandler, podId } from "../common/owned-pods.ts";
+import { ownedPodsHandler } from "../common/owned-pods.ts";
+import { PodControl } from "../common/pod-control.ts";
 import { controllerRef, podFromTemplate } from "../common/pod-template.ts";
 import { isPodActive, isPodTerminating } from "../common/pods.ts";
 import { OWNER_INDEX, ownedOrOrphaned } from "../common/shared-informers.ts";
-import { inParallel, slowStartBatch } from "../common/slow-start.ts";
 import { type Flavor, replicaSetFlavor, replicationControllerFlavor } from "./flavor.ts";
 import { planReplicas, planStatus, type ReplicaFailure, type ReplicaOwner, type ReplicaPlan } from "./plan.ts";
 
@@ -68,6 +67,7 @@ class ReplicaReconciler<T extends AnyObject> {
   readonly #env: ControllerEnv;
   readonly #flavor: Flavor<T>;
   readonly #expectations: Expectations;
+  readonly #podControl: PodControl;
   /** Owners whose own writes the cache has not shown yet, since when. */
   readonly #behindSince = new Map<string, number>();
 
@@ -75,6 +75,7 @@ class ReplicaReconciler<T extends AnyObject> {
     this.#env = env;
     this.#flavor = flavor;
     this.#expectations = expectations;
+    this.#podControl = new PodControl(env, expectations);
   }
 
   async reconcile(key: ObjectKey, { signal }: ReconcileContext): Promise<Result> {
@@ -160,66 +161,23 @@ class ReplicaReconciler<T extends AnyObject> {
     signal: AbortSignal,
   ): Promise<{ error: unknown; report: ReplicaFailure } | undefined> {
     if (plan.create > 0) {
-      const error = await this.#createPods(object, owner, plan.create, signal);
+      const reference = controllerRef(object, this.#flavor);
+      const draft = () => podFromTemplate(owner.template, object, reference);
+      const { error } = await this.#podControl.create(object, plan.create, draft, signal);
       if (error !== undefined) return { error, report: { reason: "FailedCreate", message: errorMessage(error) } };
     }
     if (plan.delete.length > 0) {
-      const error = await this.#deletePods(object, plan.delete, signal);
+      const { error } = await this.#podControl.delete(object, plan.delete, signal);
       if (error !== undefined) return { error, report: { reason: "FailedDelete", message: errorMessage(error) } };
     }
     return undefined;
   }
 
-  async #createPods(object: T, owner: ReplicaOwner, count: number, signal: AbortSignal): Promise<unknown> {
-    const { client, recorder } = this.#env;
-    const { apiVersion, kind } = this.#flavor;
-    const id = keyString({ namespace: object.metadata.namespace ?? "", name: object.metadata.name ?? "" });
-    const reference = controllerRef(object, { apiVersion, kind });
-    this.#expectations.expectCreations(id, count);
-    let attempted = 0;
-    let terminating = false;
-    const { error } = await slowStartBatch(count, async () => {
-      attempted++;
-      try {
-        const pod = await client.create(pods, podFromTemplate(owner.template, object, reference), { signal });
-        recorder.event(object, "Normal", "SuccessfulCreate", `Created pod: ${pod.metadata.name}`);
-      } catch (error) {
-        this.#expectations.creationObserved(id);
-        terminating = isNamespaceTerminating(error);
-        if (terminating) throw error; // ends the batches; no failure of ours
-        recorder.event(object, "Warning", "FailedCreate", `Error creating: ${errorMessage(error)}`);
-        throw error;
-      }
-    });
-    for (; attempted < count; attempted++) this.#expectations.creationObserved(id);
-    return terminating ? undefined : error;
-  }
-
-  async #deletePods(object: T, doomed: readonly Pod[], signal: AbortSignal): Promise<unknown> {
-    const { client, recorder } = this.#env;
-    const id = keyString({ namespace: object.metadata.namespace ?? "", name: object.metadata.name ?? "" });
-    this.#expectations.expectDeletions(id, doomed.map(podId));
-    return inParallel(doomed, async (pod) => {
-      try {
-        const key = { namespace: pod.metadata.namespace ?? "", name: pod.metadata.name };
-        await client.delete(pods, key, { preconditions: { uid: pod.metadata.uid }, signal });
-        recorder.event(object, "Normal", "SuccessfulDelete", `Deleted pod: ${pod.metadata.name}`);
-      } catch (error) {
-        this.#expectations.deletionObserved(id, podId(pod));
-        if (isNotFound(error)) return;
-        recorder.event(object, "Warning", "FailedDelete", `Error deleting: ${errorMessage(error)}`);
-        throw error;
-      }
-    });
-  }
-
   async #writeStatus(object: T, owner: ReplicaOwner, status: ReplicaSetStatus, signal: AbortSignal): Promise<void> {
     if (deepEqual(normalised(owner.status), normalised(status))) return;
-    try {
-      await this.#env.client.updateStatus(this.#flavor.resource, this.#flavor.withStatus(object, status), { signal });
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-    }
+    await ignoreNotFound(
+      this.#env.client.updateStatus(this.#flavor.resource, this.#flavor.withStatus(object, status), { signal }),
+    );
   }
 }
 

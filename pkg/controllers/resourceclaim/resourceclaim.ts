@@ -2,7 +2,7 @@
  * Resource claims of pods (KEP-4381): makes them from templates, reserves them for pods that were bound without the
  * scheduler, and gives them up when the pods that used them are done.
  */
-import { controllerOf, isNotFound, keyOf, keyString, type ObjectKey } from "#pkg/apimachinery/index.ts";
+import { controllerOf, ignoreNotFound, isNotFound, keyOf, keyString, type ObjectKey } from "#pkg/apimachinery/index.ts";
 import { type Controller, DONE, type ReconcileContext, type Result } from "#pkg/client/index.ts";
 import { pods, resourceClaims, resourceClaimTemplates } from "#pkg/api/refs.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
@@ -158,11 +158,7 @@ class ClaimReconciler {
       status: { resourceClaimStatuses: statuses },
     };
     const options = { subresource: "status", fieldManager: FIELD_MANAGER, force: true, signal };
-    try {
-      await this.#env.client.patch(pods, keyOf(pod), "apply", patch, options);
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-    }
+    await ignoreNotFound(this.#env.client.patch(pods, keyOf(pod), "apply", patch, options));
   }
 
   async reconcileClaim(key: ObjectKey, { signal }: ReconcileContext): Promise<Result> {

@@ -2,7 +2,7 @@
 import {
   type AnyObject,
   deepEqual,
-  isNotFound,
+  ignoreNotFound,
   keyOf,
   keyString,
   type KubeObject,
@@ -126,11 +126,7 @@ class QuotaController {
     if (quota === undefined) return DONE;
     const status = planStatus(quota, await this.#objectsFor(quota, signal), this.#env.clock);
     if (status === undefined) return DONE;
-    try {
-      await client.updateStatus(resourceQuotas, { ...quota, status }, { signal });
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-    }
+    await ignoreNotFound(client.updateStatus(resourceQuotas, { ...quota, status }, { signal }));
     return DONE;
   }
 

@@ -1,6 +1,7 @@
 import {
   deepEqual,
   isAlreadyExists,
+  ignoreNotFound,
   isNotFound,
   keyOf,
   keyString,
@@ -352,11 +353,7 @@ class StatefulSetReconciler {
 
   async #writeStatus(set: StatefulSet, status: StatefulSetStatus, signal: AbortSignal): Promise<void> {
     if (deepEqual(normalised(set.status), normalised(status))) return;
-    try {
-      await this.#env.client.updateStatus(statefulSets, { ...set, status }, { signal });
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-    }
+    await ignoreNotFound(this.#env.client.updateStatus(statefulSets, { ...set, status }, { signal }));
   }
 }
 

@@ -1,5 +1,5 @@
 /** Tells kubelets by an annotation how long they may cache secrets and config maps: the longer, the larger the cluster. */
-import { isNotFound, type ObjectKey } from "#pkg/apimachinery/index.ts";
+import { ignoreNotFound, type ObjectKey } from "#pkg/apimachinery/index.ts";
 import { type Controller, DONE, type ReconcileContext, type Result } from "#pkg/client/index.ts";
 import { nodes } from "#pkg/api/refs.ts";
 import type { ControllerEnv } from "../common/env.ts";
@@ -65,10 +65,8 @@ async function reconcile(
 ): Promise<Result> {
   const node = informers.of(nodes).lister.get(key);
   if (node === undefined || node.metadata.annotations?.[ANNOTATION] === ttl) return DONE;
-  try {
-    await client.patch(nodes, key, "merge", { metadata: { annotations: { [ANNOTATION]: ttl } } }, { signal });
-  } catch (error) {
-    if (!isNotFound(error)) throw error;
-  }
+  await ignoreNotFound(
+    client.patch(nodes, key, "merge", { metadata: { annotations: { [ANNOTATION]: ttl } } }, { signal }),
+  );
   return DONE;
 }

@@ -1,5 +1,5 @@
 /** Notes in the status of ValidatingAdmissionPolicies which generation has been looked at. */
-import { isNotFound, type ObjectKey } from "#pkg/apimachinery/index.ts";
+import { ignoreNotFound, type ObjectKey } from "#pkg/apimachinery/index.ts";
 import { type Controller, DONE, type ReconcileContext, type Result } from "#pkg/client/index.ts";
 import { validatingAdmissionPolicies } from "#pkg/api/refs.ts";
 import type { ValidatingAdmissionPolicy } from "#pkg/api/types/admissionregistration-v1.ts";
@@ -32,10 +32,6 @@ async function reconcile(
   const expressionWarnings = typeCheck(policy);
   const typeChecking = expressionWarnings.length === 0 ? {} : { expressionWarnings };
   const status = { ...policy.status, observedGeneration: generation, typeChecking };
-  try {
-    await client.updateStatus(validatingAdmissionPolicies, { ...policy, status }, { signal });
-  } catch (error) {
-    if (!isNotFound(error)) throw error;
-  }
+  await ignoreNotFound(client.updateStatus(validatingAdmissionPolicies, { ...policy, status }, { signal }));
   return DONE;
 }

@@ -1,7 +1,7 @@
 /** Keeps one mirror pod in the API for each static pod, so that `kubectl get pods` shows it. */
 import type { Node, Pod } from "#pkg/api/types/core-v1.ts";
 import { pods } from "#pkg/api/refs.ts";
-import { isAlreadyExists, isNotFound, keyOf } from "#pkg/apimachinery/index.ts";
+import { isAlreadyExists, ignoreNotFound, keyOf } from "#pkg/apimachinery/index.ts";
 import type { Client, Draft } from "#pkg/client/index.ts";
 
 const HASH = "kubernetes.io/config.hash";
@@ -50,15 +50,13 @@ export async function reconcileMirrors(
       current.add(name);
       continue;
     }
-    try {
-      await client.delete(pods, keyOf(mirror), {
+    await ignoreNotFound(
+      client.delete(pods, keyOf(mirror), {
         gracePeriodSeconds: 0,
         preconditions: { uid: mirror.metadata.uid },
         signal,
-      });
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-    }
+      }),
+    );
   }
   if (node === undefined) return;
   for (const [name, pod] of byName) {
