@@ -25,8 +25,13 @@ export function annotationNumber(replicaSet: ReplicaSet, name: string): number |
   return text !== undefined && /^-?[0-9]{1,15}$/.test(text) ? Number(text) : undefined;
 }
 
-export function revisionOf(replicaSet: ReplicaSet): number {
-  return annotationNumber(replicaSet, REVISION) ?? 0;
+/** Which revision a ReplicaSet is; 0 when it does not say. Revisions are 64-bit numbers, beyond what a double holds exactly. */
+export function revisionOf(replicaSet: ReplicaSet): bigint {
+  return revisionFrom(replicaSet.metadata.annotations?.[REVISION]);
+}
+
+function revisionFrom(text: string | undefined): bigint {
+  return text !== undefined && /^[0-9]{1,19}$/.test(text) ? BigInt(text) : 0n;
 }
 
 /** The sizes that a later proportional scaling compares with. */
@@ -39,14 +44,13 @@ export function sizeAnnotations(deployment: Deployment): Annotations {
 export function newReplicaSetAnnotations(
   deployment: Deployment,
   present: Annotations | undefined,
-  revision: number,
+  revision: bigint,
 ): Annotations {
   const annotations: Annotations = { ...present };
   for (const [name, value] of Object.entries(deployment.metadata.annotations ?? {}))
     if (!NOT_COPIED.has(name)) annotations[name] = value;
   const oldText = present?.[REVISION];
-  const old = oldText !== undefined && /^[0-9]{1,15}$/.test(oldText) ? Number(oldText) : 0;
-  if (old < revision) {
+  if (revisionFrom(oldText) < revision) {
     annotations[REVISION] = String(revision);
     if (oldText !== undefined && oldText !== "")
       annotations[REVISION_HISTORY] = appendHistory(annotations[REVISION_HISTORY], oldText);

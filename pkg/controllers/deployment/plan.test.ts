@@ -107,6 +107,13 @@ test("a rollback takes the old ReplicaSet up again under a new revision, and rem
   assert.equal(result.revision, "3");
 });
 
+test("revisions that a double cannot hold go on exactly", () => {
+  const adopted = replicaSetOf("adopted", 1, { image: "old", annotations: { [REVISION]: "3546343826724305832" } });
+  const result = plan(deploymentOf(1), [adopted]);
+  assert.equal(result.create?.metadata.annotations?.[REVISION], "3546343826724305833");
+  assert.equal(result.revision, "3546343826724305833");
+});
+
 test("history beyond the limit goes, oldest revision first, once the roll-out is complete", () => {
   const old = [1, 2, 3].map((revision) =>
     replicaSetOf(`old${revision}`, 0, { image: `old${revision}`, annotations: { [REVISION]: String(revision) } }),

@@ -65,7 +65,7 @@ export function splitReplicaSets(deployment: Deployment, owned: readonly Replica
   return { current, old: sorted.filter((replicaSet) => replicaSet !== current) };
 }
 
-function draftReplicaSet(deployment: Deployment, old: readonly ReplicaSet[], revision: number): Draft<ReplicaSet> {
+function draftReplicaSet(deployment: Deployment, old: readonly ReplicaSet[], revision: bigint): Draft<ReplicaSet> {
   const hash = hashOf(withoutHash(deployment.spec.template), deployment.status?.collisionCount);
   const template = deepCopy(deployment.spec.template);
   const labels = { ...template.metadata?.labels, [POD_TEMPLATE_HASH]: hash };
@@ -132,8 +132,8 @@ function pausedConditions(deployment: Deployment, now: number): DeploymentCondit
   return [...conditions];
 }
 
-function nextRevision(old: readonly ReplicaSet[]): number {
-  return old.reduce((highest, replicaSet) => Math.max(highest, revisionOf(replicaSet)), 0) + 1;
+function nextRevision(old: readonly ReplicaSet[]): bigint {
+  return old.map(revisionOf).reduce((highest, revision) => (revision > highest ? revision : highest), 0n) + 1n;
 }
 
 /** The sets with the current ReplicaSet's revision, annotations and minReadySeconds brought up to date. */
@@ -308,6 +308,11 @@ function oldPodsRunning({ current }: Sets, pods: readonly Pod[]): boolean {
   );
 }
 
+function byRevisionAndAge(a: ReplicaSet, b: ReplicaSet): number {
+  const [first, second] = [revisionOf(a), revisionOf(b)];
+  return first === second ? byAge(a, b) : first < second ? -1 : 1;
+}
+
 /** Old ReplicaSets beyond the history limit, oldest revision first. */
 function expired(deployment: Deployment, old: readonly ReplicaSet[]): ReplicaSet[] {
   if (!hasHistoryLimit(deployment)) return [];
@@ -315,7 +320,7 @@ function expired(deployment: Deployment, old: readonly ReplicaSet[]): ReplicaSet
   const surplus = cleanable.length - (deployment.spec.revisionHistoryLimit ?? 10);
   if (surplus <= 0) return [];
   return cleanable
-    .sort((a, b) => revisionOf(a) - revisionOf(b) || byAge(a, b))
+    .sort(byRevisionAndAge)
     .slice(0, surplus)
     .filter(
       (replicaSet) =>
