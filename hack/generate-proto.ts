@@ -6,6 +6,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { hasCode } from "#pkg/util/index.ts";
 
 type Field = readonly [number: number, type: string, label: "single" | "repeated" | "map"];
 interface Table {
@@ -88,7 +89,7 @@ for (const [file, text] of Object.entries(outputs)) {
   try {
     current = readFileSync(path, "utf8");
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    if (!hasCode(error, "ENOENT")) throw error;
   }
   if (current === text) continue;
   stale++;

@@ -4,6 +4,7 @@
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { hasCode } from "#pkg/util/index.ts";
 
 interface Definition {
   gvk?: string[];
@@ -147,7 +148,7 @@ for (const [file, text] of outputs) {
   try {
     current = readFileSync(path, "utf8");
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    if (!hasCode(error, "ENOENT")) throw error;
   }
   if (current === text) continue;
   stale++;

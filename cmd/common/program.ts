@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { hasCode } from "#pkg/util/index.ts";
 import { load } from "js-yaml";
 import {
   type FlagSet,
@@ -104,7 +105,7 @@ function readConfigFile(path: string, required: boolean): Record<string, unknown
   try {
     text = readFileSync(path, "utf8");
   } catch (error) {
-    if (!required && (error as NodeJS.ErrnoException).code === "ENOENT") return {};
+    if (!required && hasCode(error, "ENOENT")) return {};
     throw new UsageError(`cannot read the configuration file: ${(error as Error).message}`);
   }
   const value = load(text) ?? {};

@@ -1,5 +1,6 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { hasCode } from "#pkg/util/index.ts";
 import type { Layout } from "./layout.ts";
 
 /** What a run of hack/up chose, so that the next one goes on with it and hack/down undoes exactly that. */
@@ -28,7 +29,7 @@ export function recall(layout: Layout): Choices | undefined {
   try {
     return JSON.parse(readFileSync(fileOf(layout), "utf8")) as Choices;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    if (hasCode(error, "ENOENT")) return undefined;
     throw error;
   }
 }

@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { hasCode } from "#pkg/util/index.ts";
 
 /** Field 22 of /proc/PID/stat: with the pid it names one process for as long as the machine is up. */
 export function startTime(pid: number): string | undefined {
@@ -36,7 +37,7 @@ export class Daemons {
         .split(" ");
       return startTime(Number(pid)) === started ? Number(pid) : undefined;
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+      if (hasCode(error, "ENOENT")) return undefined;
       throw error;
     }
   }
@@ -89,7 +90,7 @@ export class Daemons {
     try {
       return readFileSync(this.logFile(name), "utf8").trimEnd().split("\n").slice(-lines).join("\n");
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return "";
+      if (hasCode(error, "ENOENT")) return "";
       throw error;
     }
   }

@@ -1,6 +1,7 @@
 import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { randomBytes } from "node:crypto";
+import { hasCode } from "#pkg/util/index.ts";
 
 /** Replaces a file atomically and durably: a crash leaves the old content or the new, never a part. */
 export async function writeFileAtomic(path: string, content: string, mode: number): Promise<void> {
@@ -28,7 +29,7 @@ export async function readIfPresent(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, "utf8");
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    if (hasCode(error, "ENOENT")) return undefined;
     throw error;
   }
 }

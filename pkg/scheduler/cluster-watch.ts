@@ -2,7 +2,7 @@ import type { Node, Pod } from "#pkg/api/types/core-v1.ts";
 import type { SharedInformer } from "#pkg/client/index.ts";
 import type { AnyObject } from "#pkg/apimachinery/index.ts";
 import type { SchedulerCache } from "./cache/cache.ts";
-import { PodInfo } from "./cache/pod-info.ts";
+import { PodInfo, schedulerNameOf } from "./cache/pod-info.ts";
 import {
   assignedPodAdded,
   assignedPodDeleted,
@@ -138,7 +138,7 @@ export class ClusterWatch {
   }
   #await(pod: Pod): void {
     const { queue, nominator, isOurs } = this.#deps;
-    if (!isOurs(pod.spec.schedulerName ?? "default-scheduler")) return;
+    if (!isOurs(schedulerNameOf(pod))) return;
     const info = new PodInfo(pod);
     const nominated = pod.status?.nominatedNodeName;
     if (nominated !== undefined && nominated !== "") nominator.nominate(info, nominated);

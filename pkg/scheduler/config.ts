@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { isRecord } from "#pkg/apimachinery/index.ts";
+import { DEFAULT_SCHEDULER } from "./cache/pod-info.ts";
 import type { EnabledPlugin, ExtensionPoint } from "./framework/profile.ts";
 import { PLUGIN_SETS, unknownArgs, unknownFields } from "./config-fields.ts";
 import { problemOfArgs } from "./plugin-args.ts";
@@ -56,7 +57,7 @@ export class ConfigurationError extends Error {}
 
 export const DEFAULT_CONFIGURATION: SchedulerConfiguration = {
   profiles: [
-    { schedulerName: "default-scheduler", percentageOfNodesToScore: undefined, plugins: {}, pluginConfig: new Map() },
+    { schedulerName: DEFAULT_SCHEDULER, percentageOfNodesToScore: undefined, plugins: {}, pluginConfig: new Map() },
   ],
   percentageOfNodesToScore: 0,
   podInitialBackoffSeconds: 1,
@@ -155,7 +156,7 @@ function parseProfile(value: unknown, path: string, isOnly: boolean): ProfileCon
   }
   return {
     // Only where there is no other to tell it from may a profile do without a name.
-    schedulerName: text(object["schedulerName"] ?? (isOnly ? "default-scheduler" : undefined), `${path}.schedulerName`),
+    schedulerName: text(object["schedulerName"] ?? (isOnly ? DEFAULT_SCHEDULER : undefined), `${path}.schedulerName`),
     percentageOfNodesToScore: percentage(object["percentageOfNodesToScore"], `${path}.percentageOfNodesToScore`),
     plugins,
     pluginConfig,

@@ -13,6 +13,7 @@ import type { Namespace } from "#pkg/api/types/core-v1.ts";
 import type { Client, EventRecorder, InformerFactory, Lister, SharedInformer } from "#pkg/client/index.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
 import { SchedulerCache } from "./cache/cache.ts";
+import type { PodInfo } from "./cache/pod-info.ts";
 import { NO_LABELS } from "./cache/selectors.ts";
 import { ClusterWatch } from "./cluster-watch.ts";
 import type { WatchedInformers } from "./cluster-watch.ts";
@@ -92,15 +93,15 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     profiles.set(profile.schedulerName, makeProfile(profile.schedulerName, enabled, percentage));
   }
   const first = profiles.values().next().value!;
-  const profileOf = (schedulerName: string | undefined) => profiles.get(schedulerName ?? "default-scheduler") ?? first;
+  const profileOf = ({ schedulerName }: PodInfo) => profiles.get(schedulerName) ?? first;
   const queue = new SchedulingQueue({
     clock,
     initialBackoffMs: config.podInitialBackoffSeconds * 1000,
     maxBackoffMs: config.podMaxBackoffSeconds * 1000,
     compare: first.compare,
-    preEnqueue: (pod) => preEnqueue(profileOf(pod.pod.spec.schedulerName), pod),
+    preEnqueue: (pod) => preEnqueue(profileOf(pod), pod),
     awaits: awaitedBy([...profiles.values()]),
-    registrationsOf: (pod) => profileOf(pod.pod.spec.schedulerName).registrations,
+    registrationsOf: (pod) => profileOf(pod).registrations,
     onQueued: (name, event) => metrics.queued(name, event),
   });
   metrics.observe(cache, queue);

@@ -73,8 +73,7 @@ export class SchedulerMetrics {
     this.#gauge("unschedulable_pods", help, ["plugin", "profile"], (gauge) => {
       gauge.reset();
       for (const { info, unschedulablePlugins } of queue.unschedulable())
-        for (const plugin of unschedulablePlugins)
-          gauge.inc({ plugin, profile: info.pod.spec.schedulerName ?? "default-scheduler" });
+        for (const plugin of unschedulablePlugins) gauge.inc({ plugin, profile: info.schedulerName });
     });
   }
   attempted(profile: string, result: AttemptResult, ms: number): void {

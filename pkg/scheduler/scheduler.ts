@@ -120,7 +120,7 @@ export class Scheduler implements Controller {
   #schedule(waiting: WaitingPod, signal: AbortSignal): void {
     const { cache, queue, profiles, extenders } = this.#parts;
     const { info } = waiting;
-    const profile = profiles.get(info.pod.spec.schedulerName ?? "default-scheduler");
+    const profile = profiles.get(info.schedulerName);
     const isPointless = info.pod.metadata.deletionTimestamp !== undefined || cache.placement(info.uid) !== undefined;
     if (profile === undefined || isPointless) {
       queue.done(info.uid);
@@ -283,7 +283,7 @@ export class Scheduler implements Controller {
 
   #count({ info, attemptedAt }: WaitingPod, result: AttemptResult): void {
     const { metrics, clock } = this.#parts;
-    const profile = info.pod.spec.schedulerName ?? "default-scheduler";
+    const profile = info.schedulerName;
     metrics.attempted(profile, result, clock.monotonic() - attemptedAt);
   }
 

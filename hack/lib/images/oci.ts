@@ -4,6 +4,7 @@ import { mkdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/p
 import { basename, dirname, join } from "node:path";
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
+import { hasCode } from "#pkg/util/index.ts";
 import type { ImageRecipe } from "./catalogue.ts";
 
 const exec = promisify(execFile);
@@ -56,7 +57,7 @@ export async function fetchPackage(name: string, cache: string): Promise<string>
     await stat(path);
     return path;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    if (!hasCode(error, "ENOENT")) throw error;
   }
   const staging = `${folder}.${process.pid}`;
   await mkdir(staging, { recursive: true });

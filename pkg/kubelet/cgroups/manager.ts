@@ -4,6 +4,7 @@
  */
 import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { hasCode } from "#pkg/util/index.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { CommandRunner, Logger } from "#pkg/util/index.ts";
 import { qosClass } from "../pod/spec.ts";
@@ -110,10 +111,6 @@ export function limitWrites(
   if (pidsLimit !== undefined)
     writes.push({ controller: "pids", file: "pids.max", value: bounded(pidsLimit) ? String(pidsLimit) : "max" });
   return writes;
-}
-
-function hasCode(error: unknown, ...codes: string[]): boolean {
-  return codes.includes((error as NodeJS.ErrnoException).code ?? "");
 }
 
 export class CgroupManager {

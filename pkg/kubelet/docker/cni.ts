@@ -1,6 +1,7 @@
 /** Runs CNI plugins for runtimes that leave the pod's network to us. Source: the CNI specification, 0.4.0 to 1.0.0. */
 import { access, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { hasCode } from "#pkg/util/index.ts";
 import type { CommandRunner } from "#pkg/util/index.ts";
 import type { PortMapping } from "../cri/runtime.ts";
 
@@ -80,7 +81,7 @@ export class Cni {
     try {
       names = (await readdir(confDir)).filter((name) => /\.(conflist|conf|json)$/.test(name)).sort();
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+      if (hasCode(error, "ENOENT")) return undefined;
       throw error;
     }
     const [first] = names;
@@ -200,7 +201,7 @@ export class Cni {
     try {
       return JSON.parse(await readFile(this.#file(id), "utf8")) as Attachment;
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+      if (hasCode(error, "ENOENT")) return undefined;
       throw error;
     }
   }

@@ -1,5 +1,6 @@
 /** What eviction looks at: how much of each resource the node has left. */
 import { readFile, statfs } from "node:fs/promises";
+import { hasCode } from "#pkg/util/index.ts";
 import { parseQuantity } from "#pkg/apimachinery/index.ts";
 import type { EvictedResource } from "./rank.ts";
 
@@ -117,7 +118,7 @@ async function fileSystem(path: string): Promise<{ bytes: Observation; inodes: O
       inodes: { available: info.ffree, capacity: info.files },
     };
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    if (hasCode(error, "ENOENT")) return undefined;
     throw error;
   }
 }

@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { growingLru } from "#pkg/util/index.ts";
+import { hasCode, growingLru } from "#pkg/util/index.ts";
 import type { Image } from "../cri/runtime.ts";
 import type { Credential } from "./credentials.ts";
 import { fullRepositoryOf } from "./reference.ts";
@@ -34,7 +34,7 @@ async function readJson<T>(path: string): Promise<T | undefined> {
   try {
     return JSON.parse(await readFile(path, "utf8")) as T;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    if (hasCode(error, "ENOENT")) return undefined;
     throw error;
   }
 }
@@ -114,7 +114,7 @@ export class ImageAccess {
     try {
       names = await readdir(this.#pulled);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
+      if (hasCode(error, "ENOENT")) return;
       throw error;
     }
     for (const name of names) if (!kept.has(name)) await this.#remove(join(this.#pulled, name));

@@ -4,6 +4,7 @@ import { lstat, mkdir, readdir, readlink, rename, rm, stat, symlink } from "node
 import { basename, dirname, join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
+import { hasCode } from "#pkg/util/index.ts";
 import type { Clock, Logger } from "#pkg/util/index.ts";
 import type { Runtime } from "../cri/runtime.ts";
 import type { ObservedContainer } from "../pod/observed.ts";
@@ -20,10 +21,6 @@ export interface RotationDeps {
 
 /** Linux's limit for one name of a path. */
 const MAX_NAME = 255;
-
-function hasCode(error: unknown, code: string): boolean {
-  return (error as NodeJS.ErrnoException).code === code;
-}
 
 export class LogRotation {
   readonly #deps: RotationDeps;

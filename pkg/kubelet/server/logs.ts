@@ -3,7 +3,7 @@ import { constants, watch } from "node:fs";
 import { open } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { basename, dirname } from "node:path";
-import { sleep } from "#pkg/util/index.ts";
+import { hasCode, sleep } from "#pkg/util/index.ts";
 import type { Clock } from "#pkg/util/index.ts";
 import { type LogLine, parseLine } from "../logs/line.ts";
 
@@ -146,7 +146,7 @@ async function openUnlinked(path: string): Promise<FileHandle | undefined> {
   try {
     return await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ELOOP") return undefined;
+    if (hasCode(error, "ELOOP")) return undefined;
     throw error;
   }
 }
@@ -157,7 +157,7 @@ async function reopen(path: string, current: FileHandle): Promise<FileHandle | u
   try {
     next = await openLog(path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    if (hasCode(error, "ENOENT")) return undefined;
     throw error;
   }
   if ((await next.stat()).ino !== (await current.stat()).ino) return next;

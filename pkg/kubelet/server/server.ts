@@ -5,6 +5,7 @@ import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
+import { hasCode } from "#pkg/util/index.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { Clock, Logger } from "#pkg/util/index.ts";
 import type { KubeletConfig } from "../config.ts";
@@ -248,7 +249,7 @@ export class KubeletServer {
           });
       }
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT" || begun) throw error;
+      if (!hasCode(error, "ENOENT") || begun) throw error;
       // A container that was created and has not started has no log yet.
     }
     response.end();

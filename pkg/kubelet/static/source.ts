@@ -5,7 +5,7 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import { decodeYaml } from "#pkg/apimachinery/index.ts";
-import { sleep } from "#pkg/util/index.ts";
+import { hasCode, sleep } from "#pkg/util/index.ts";
 import type { Clock, Logger } from "#pkg/util/index.ts";
 
 const MAX_MANIFEST_BYTES = 1024 * 1024;
@@ -93,7 +93,7 @@ export class StaticPodSource {
         const pod = this.#known.get(name)?.pod;
         if (pod !== undefined) pods.push(pod);
       } catch (err) {
-        if ((err as NodeJS.ErrnoException).code === "ENOENT") continue;
+        if (hasCode(err, "ENOENT")) continue;
         log.warn({ err, path }, "A static pod's manifest could not be read");
       }
     }
@@ -146,7 +146,7 @@ async function listManifests(directory: string): Promise<string[]> {
       .filter((name) => !name.startsWith(".") && /\.(ya?ml|json|manifest)$/.test(name))
       .sort();
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+    if (hasCode(error, "ENOENT")) return [];
     throw error;
   }
 }

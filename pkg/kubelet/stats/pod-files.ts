@@ -1,6 +1,7 @@
 /** What pods have on the node's disk: logs and volumes. Counting walks directories, so counts are kept for a while. */
 import { statfs } from "node:fs/promises";
 import { join } from "node:path";
+import { hasCode } from "#pkg/util/index.ts";
 import type { Pod, Volume } from "#pkg/api/types/core-v1.ts";
 import type { Clock } from "#pkg/util/index.ts";
 import { treeUsage } from "../eviction/limits.ts";
@@ -45,7 +46,7 @@ export async function fileSystemStats(path: string): Promise<FileSystemStats | u
       inodesUsed: files - ffree,
     };
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    if (hasCode(error, "ENOENT")) return undefined;
     throw error;
   }
 }

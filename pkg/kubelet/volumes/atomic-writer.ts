@@ -18,6 +18,7 @@ import {
   writeFile,
 } from "node:fs/promises";
 import { dirname, join, normalize } from "node:path";
+import { hasCode } from "#pkg/util/index.ts";
 import type { Clock, Random } from "#pkg/util/index.ts";
 
 export interface PayloadFile {
@@ -47,7 +48,7 @@ async function isNotFound<T>(promise: Promise<T>): Promise<T | undefined> {
   try {
     return await promise;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    if (hasCode(error, "ENOENT")) return undefined;
     throw error;
   }
 }
@@ -126,7 +127,7 @@ async function linkTo(target: string, path: string): Promise<void> {
   try {
     await symlink(target, path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    if (!hasCode(error, "EEXIST")) throw error;
     if ((await lstat(path)).isSymbolicLink() && (await readlink(path)) === target) return;
     await rm(path, { force: true });
     await symlink(target, path);

@@ -1,5 +1,6 @@
 /** Volumes that are directories of this node: emptyDir, hostPath, and claims bound to hostPath, local or NFS volumes. */
 import { chmod, mkdir, open, stat } from "node:fs/promises";
+import { hasCode } from "#pkg/util/index.ts";
 import type { HostPathVolumeSource, PersistentVolume, Volume } from "#pkg/api/types/core-v1.ts";
 import { parseQuantity } from "#pkg/apimachinery/index.ts";
 import { setFsGroup } from "./ownership.ts";
@@ -59,7 +60,7 @@ async function exists(path: string) {
   try {
     return await stat(path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    if (hasCode(error, "ENOENT")) return undefined;
     throw error;
   }
 }

@@ -1,6 +1,7 @@
 /** Sets up and takes down the volumes of pods under <root>/pods/<uid>/volumes. */
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { hasCode } from "#pkg/util/index.ts";
 import type { Pod, Volume } from "#pkg/api/types/core-v1.ts";
 import type { Mounts } from "../mounts.ts";
 import type { Reference } from "../objects.ts";
@@ -157,7 +158,7 @@ export class VolumeManager {
     try {
       found.push(...(await readdir(join(this.#root, "pods"))));
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+      if (!hasCode(error, "ENOENT")) throw error;
     }
     return [...new Set(found)];
   }

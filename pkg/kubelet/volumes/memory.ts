@@ -4,14 +4,11 @@
  */
 import { chmod, lstat, mkdir, readdir, readlink, rm, statfs, symlink } from "node:fs/promises";
 import { join } from "node:path";
+import { hasCode } from "#pkg/util/index.ts";
 import type { Mounts } from "../mounts.ts";
 
 /** What statfs(2) says of a tmpfs. */
 const TMPFS_MAGIC = 0x01021994;
-
-function hasCode(error: unknown, code: string): boolean {
-  return (error as NodeJS.ErrnoException).code === code;
-}
 
 export class MemoryDirectories {
   readonly #root: string;

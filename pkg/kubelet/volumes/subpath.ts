@@ -6,6 +6,7 @@ import { constants } from "node:fs";
 import { mkdir, open, readFile, readlink, realpath, rmdir, stat, unlink, writeFile } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
+import { hasCode } from "#pkg/util/index.ts";
 import type { Mounts } from "../mounts.ts";
 import { VolumeError } from "./volume.ts";
 
@@ -39,7 +40,7 @@ async function makeMissing(root: string, path: string): Promise<void> {
       try {
         await mkdir(child, { mode: mode & 0o777 });
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+        if (!hasCode(error, "EEXIST")) throw error;
       }
       const next = await openChild(current, name);
       await current.close();
@@ -84,7 +85,7 @@ export async function readInside(volume: string, path: string, maxBytes: number)
   try {
     place = await openInside(volume, await resolveInside(volume, path));
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    if (hasCode(error, "ENOENT")) return undefined;
     throw error;
   }
   try {
@@ -119,7 +120,7 @@ export async function bindSubPath(mounts: Mounts, volume: string, subPath: strin
   try {
     inside = await resolveInside(volume, subPath);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    if (!hasCode(error, "ENOENT")) throw error;
     await makeMissing(volume, subPath);
     inside = await resolveInside(volume, subPath);
   }

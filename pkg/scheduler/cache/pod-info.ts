@@ -55,6 +55,13 @@ function countTerms({ spec }: Pod): number {
   return lists.reduce<number>((sum, list) => sum + (list?.length ?? 0), spread);
 }
 
+/** The scheduler, and the profile, of pods that name none. */
+export const DEFAULT_SCHEDULER = "default-scheduler";
+
+export function schedulerNameOf({ spec }: Pod): string {
+  return spec.schedulerName ?? DEFAULT_SCHEDULER;
+}
+
 /** One version of a pod with what scheduling asks about it, worked out once (on first use where it is rare). */
 export class PodInfo {
   readonly pod: Pod;
@@ -62,6 +69,7 @@ export class PodInfo {
   readonly key: string;
   readonly uid: string;
   readonly namespace: string;
+  readonly schedulerName: string;
   readonly labels: Labels;
   readonly priority: number;
   readonly requests: Resources;
@@ -83,6 +91,7 @@ export class PodInfo {
     this.key = keyString({ namespace, name });
     this.uid = uid;
     this.namespace = namespace;
+    this.schedulerName = schedulerNameOf(pod);
     this.labels = labels ?? NO_LABELS;
     this.priority = pod.spec.priority ?? 0;
     let problem: string | undefined;

@@ -159,7 +159,7 @@ class Preemption {
       type: "DisruptionTarget",
       status: "True",
       reason: "PreemptionByScheduler",
-      message: `${preemptor.pod.spec.schedulerName ?? "default-scheduler"}: preempting to accommodate a higher priority pod`,
+      message: `${preemptor.schedulerName}: preempting to accommodate a higher priority pod`,
       lastTransitionTime: formatTime(clock.now()),
       ...(pod.metadata.generation === undefined ? {} : { observedGeneration: pod.metadata.generation }),
     };
