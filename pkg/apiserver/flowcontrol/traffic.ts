@@ -1,3 +1,5 @@
+import { Histogram } from "../metrics/histogram.ts";
+
 /** Upper bounds of the histogram of waiting times in seconds (upstream's). */
 const WAIT_BUCKETS = [0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30];
 
@@ -14,7 +16,7 @@ export class Traffic {
   waiting = 0;
   waitingSeats = 0;
   readonly rejected = new Map<RejectReason, number>();
-  readonly #waits = { executed: new Waits(), refused: new Waits() };
+  readonly #waits = { executed: new Histogram(WAIT_BUCKETS), refused: new Histogram(WAIT_BUCKETS) };
 
   constructor(schema: string, level: string) {
     this.schema = schema;
@@ -40,32 +42,6 @@ export class Traffic {
     return [
       ...this.#waits.executed.lines(name, `execute="true",${labels}`),
       ...this.#waits.refused.lines(name, `execute="false",${labels}`),
-    ];
-  }
-}
-
-class Waits {
-  readonly #buckets = new Float64Array(WAIT_BUCKETS.length);
-  #sum = 0;
-  #count = 0;
-
-  add(seconds: number): void {
-    this.#sum += seconds;
-    this.#count++;
-    let index = 0;
-    while (index < WAIT_BUCKETS.length && seconds > WAIT_BUCKETS[index]!) index++;
-    if (index < WAIT_BUCKETS.length) this.#buckets[index]!++;
-  }
-  lines(name: string, labels: string): string[] {
-    if (this.#count === 0) return [];
-    let below = 0;
-    return [
-      ...WAIT_BUCKETS.map(
-        (bound, index) => `${name}_bucket{${labels},le="${bound}"} ${(below += this.#buckets[index]!)}`,
-      ),
-      `${name}_bucket{${labels},le="+Inf"} ${this.#count}`,
-      `${name}_sum{${labels}} ${this.#sum}`,
-      `${name}_count{${labels}} ${this.#count}`,
     ];
   }
 }

@@ -1,5 +1,6 @@
 import type { RequestTarget } from "../http/target.ts";
 import type { ResourceRegistry } from "../registry/resource-registry.ts";
+import { Histogram } from "./histogram.ts";
 
 /** Upper bounds of the duration histogram in seconds (upstream's). */
 const DURATION_BUCKETS = [
@@ -23,9 +24,8 @@ interface Series {
   /** Labels that durations and counts share, as text. */
   readonly labels: string;
   readonly codes: Map<number, number>;
-  readonly buckets: Float64Array;
-  sum: number;
-  count: number;
+  /** In seconds. */
+  readonly durations: Histogram;
 }
 
 /** Counts and durations of requests under upstream's names. One look-up per request; text is made on demand. */
@@ -68,19 +68,7 @@ export class RequestMetrics {
     }
     const name = "apiserver_request_duration_seconds";
     lines.push(`# HELP ${name} Response latency distribution in seconds.`, `# TYPE ${name} histogram`);
-    for (const { labels, buckets, sum, count } of this.#series.values()) {
-      if (count === 0) continue;
-      let below = 0;
-      for (const [index, bound] of DURATION_BUCKETS.entries()) {
-        below += buckets[index]!;
-        lines.push(`${name}_bucket{${labels},le="${bound}"} ${below}`);
-      }
-      lines.push(
-        `${name}_bucket{${labels},le="+Inf"} ${count}`,
-        `${name}_sum{${labels}} ${sum}`,
-        `${name}_count{${labels}} ${count}`,
-      );
-    }
+    for (const { labels, durations } of this.#series.values()) lines.push(...durations.lines(name, labels));
     lines.push(
       "# HELP apiserver_current_inflight_requests Number of requests being served at the moment.",
       "# TYPE apiserver_current_inflight_requests gauge",
@@ -97,12 +85,7 @@ export class RequestMetrics {
   #record(target: RequestTarget, code: number, seconds: number | undefined): void {
     const series = this.#seriesOf(target);
     series.codes.set(code, (series.codes.get(code) ?? 0) + 1);
-    if (seconds === undefined) return;
-    series.sum += seconds;
-    series.count++;
-    let index = 0;
-    while (index < DURATION_BUCKETS.length && seconds > DURATION_BUCKETS[index]!) index++;
-    if (index < DURATION_BUCKETS.length) series.buckets[index]!++;
+    if (seconds !== undefined) series.durations.add(seconds);
   }
   #seriesOf(target: RequestTarget): Series {
     const { verb, group, version, resource, subresource, name, namespace } = target;
@@ -119,7 +102,7 @@ export class RequestMetrics {
       const labels = Object.entries({ component: "apiserver", dry_run: "", ...values, verb: shownVerb })
         .map(([label, value]) => `${label}=${JSON.stringify(value)}`)
         .join(",");
-      series = { labels, codes: new Map(), buckets: new Float64Array(DURATION_BUCKETS.length), sum: 0, count: 0 };
+      series = { labels, codes: new Map(), durations: new Histogram(DURATION_BUCKETS) };
       this.#series.set(key, series);
     }
     return series;
