@@ -21,9 +21,10 @@ import { LogRotation } from "./logs/rotation.ts";
 import type { KubeletMetrics } from "./metrics.ts";
 import { HostMounts } from "./mounts.ts";
 import { NodeAgent } from "./node/agent.ts";
-import { minimumOomScoreAdj } from "./node/machine.ts";
+import { minimumOomScoreAdj, outOfMemoryKills } from "./node/machine.ts";
 import type { MachineFacts } from "./node/machine.ts";
 import { ReferencedObjects } from "./objects.ts";
+import { OutOfMemory } from "./oom.ts";
 import { PodLifecycleEvents } from "./pleg.ts";
 import { BackoffTable } from "./pod/backoff.ts";
 import { Lifecycle } from "./pod/lifecycle.ts";
@@ -119,6 +120,7 @@ async function buildObservers(host: Host, link: ManagerLink, event: WorkerDeps["
       log,
       onChange: (uid) => link.manager?.onRuntimeChange(uid),
       onRelist: (seconds) => metrics.relistSeconds.observe(seconds),
+      outOfMemory: await OutOfMemory.watch(clock, outOfMemoryKills),
     }),
     objects: new ReferencedObjects({ client, clock, log, onChange: (uid) => link.manager?.get(uid)?.volumesChanged() }),
     probes: new ProbeManager({

@@ -7,6 +7,7 @@ import { sleep } from "#pkg/util/index.ts";
 import type { Clock, Logger } from "#pkg/util/index.ts";
 import { isRuntimeError } from "./cri/runtime.ts";
 import type { Runtime, RuntimeContainer, RuntimeContainerStatus, Sandbox, SandboxStatus } from "./cri/runtime.ts";
+import type { OutOfMemory } from "./oom.ts";
 import { nothingObserved } from "./pod/observed.ts";
 import type { ObservedContainer, ObservedPod } from "./pod/observed.ts";
 
@@ -39,6 +40,7 @@ export class PodLifecycleEvents {
   readonly #log: Logger;
   readonly #onChange: (uid: string) => void;
   readonly #onRelist: (seconds: number) => void;
+  readonly #outOfMemory: Pick<OutOfMemory, "settled">;
   readonly #entries = new Map<string, Entry>();
   readonly #containers = new Map<string, { state: string; status: RuntimeContainerStatus }>();
   readonly #sandboxes = new Map<string, { state: string; status: SandboxStatus }>();
@@ -53,12 +55,14 @@ export class PodLifecycleEvents {
     log: Logger;
     onChange: (uid: string) => void;
     onRelist: (seconds: number) => void;
+    outOfMemory: Pick<OutOfMemory, "settled">;
   }) {
     this.#runtime = deps.runtime;
     this.#clock = deps.clock;
     this.#log = deps.log;
     this.#onChange = deps.onChange;
     this.#onRelist = deps.onRelist;
+    this.#outOfMemory = deps.outOfMemory;
   }
 
   get(uid: string): ObservedPod {
@@ -138,16 +142,20 @@ export class PodLifecycleEvents {
     for (const sandbox of sandboxes) podOf(sandbox.metadata.uid)?.sandboxes.push(sandbox);
     for (const container of containers) podOf(container.labels[UID_LABEL])?.containers.push(container);
     for (const uid of this.#entries.keys()) if (!pods.has(uid)) pods.set(uid, { sandboxes: [], containers: [] });
-    for (const [uid, pod] of pods) {
-      const before = this.#entries.get(uid)?.observed;
-      try {
-        await this.#store(uid, pod.sandboxes, pod.containers, lookedAt, signal);
-      } catch (err) {
-        if (signal?.aborted === true) return;
-        this.#log.warn({ err, podUid: uid }, "Looking at a pod failed; the next relist tries again");
-      }
-      if (this.#entries.get(uid)?.observed !== before) this.#onChange(uid);
-    }
+    // One pod's details may take their time (see OutOfMemory): no other pod waits for them.
+    await Promise.all(
+      [...pods].map(async ([uid, pod]) => {
+        const before = this.#entries.get(uid)?.observed;
+        try {
+          await this.#store(uid, pod.sandboxes, pod.containers, lookedAt, signal);
+        } catch (err) {
+          if (signal?.aborted === true) return;
+          this.#log.warn({ err, podUid: uid }, "Looking at a pod failed; the next relist tries again");
+        }
+        if (this.#entries.get(uid)?.observed !== before) this.#onChange(uid);
+      }),
+    );
+    if (signal?.aborted === true) return;
     this.#forgetGone(sandboxes, containers);
     this.#lastRelist = this.#clock.monotonic();
     this.#onRelist((this.#lastRelist - lookedAt) / 1000);
@@ -240,7 +248,8 @@ export class PodLifecycleEvents {
 
   async #fetchContainer(id: string, sandboxId: string, signal?: AbortSignal): Promise<ObservedContainer | undefined> {
     try {
-      const status = await this.#runtime.containerStatus(id, { signal });
+      const ask = () => this.#runtime.containerStatus(id, { signal });
+      const status = await this.#outOfMemory.settled(await ask(), ask);
       this.#containers.set(id, { state: status.state, status });
       return { ...status, sandboxId };
     } catch (error) {

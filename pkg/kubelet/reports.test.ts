@@ -1,10 +1,8 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { startCluster } from "./testing/cluster.ts";
-import type { TestCluster } from "./testing/cluster.ts";
 import { startContainerd } from "./testing/containerd.ts";
-import type { TestContainerd } from "./testing/containerd.ts";
-import { busybox, isReady, TestNode } from "./testing/node.ts";
+import { busybox, isReady, startTestBed } from "./testing/node.ts";
+import type { TestBed, TestNode } from "./testing/node.ts";
 
 interface FileSystem {
   capacityBytes: number;
@@ -28,14 +26,11 @@ interface Summary {
 }
 
 describe("what the kubelet's server tells", () => {
-  let containerd: TestContainerd;
-  let cluster: TestCluster;
+  let bed: TestBed;
   let node: TestNode;
   before(async () => {
-    containerd = await startContainerd("10.211.7");
-    cluster = await startCluster();
-    node = new TestNode({ name: "r1", client: cluster.client, daemon: containerd, config: { maxPods: 42 } });
-    await node.start();
+    bed = await startTestBed(startContainerd("10.211.7"), { name: "r1", config: () => ({ maxPods: 42 }) });
+    node = bed.node;
     const script =
       "head -c 300000 /dev/zero > /data/file; head -c 200000 /dev/zero | tr '\\0' x; echo; touch /tmp/done; exec sleep 1000";
     const readinessProbe = { exec: { command: ["test", "-e", "/tmp/done"] }, periodSeconds: 1 };
@@ -45,14 +40,7 @@ describe("what the kubelet's server tells", () => {
     });
     await node.wait("busy", isReady);
   });
-  after(async () => {
-    await node.stop();
-    try {
-      await cluster.stop();
-    } finally {
-      await containerd.stop();
-    }
-  });
+  after(() => bed?.stop());
 
   test("stats/summary has every part of a pod and of the node", async () => {
     const text = (await node.get("/stats/summary")).body;

@@ -3,17 +3,12 @@ import { execFileSync } from "node:child_process";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
-import { configMaps, events, nodes, pods } from "#pkg/api/refs.ts";
+import { configMaps, pods } from "#pkg/api/refs.ts";
 import type { Container, Pod, PodSpec, SeccompProfile } from "#pkg/api/types/core-v1.ts";
-import { RealClock, silentLogger } from "#pkg/util/index.ts";
-import { createKubelet } from "./index.ts";
-import { configBelow, podOf, startCluster, waitForPod } from "./testing/cluster.ts";
-import type { TestCluster } from "./testing/cluster.ts";
 import { startContainerd } from "./testing/containerd.ts";
-import type { TestContainerd } from "./testing/containerd.ts";
+import { isReady, startTestBed } from "./testing/node.ts";
+import type { TestBed, TestNode } from "./testing/node.ts";
 
-const ready = (pod: Pod) => pod.status?.conditions?.find(({ type }) => type === "Ready")?.status === "True";
 const ended = (pod: Pod) => pod.status?.phase === "Succeeded" || pod.status?.phase === "Failed";
 
 /** A container whose last words are its termination message, so that tests need no log. */
@@ -28,50 +23,17 @@ function says(command: string, more: Partial<Container> = {}): Container {
 }
 
 describe("what pods can count on", { concurrency: 8 }, () => {
-  let containerd: TestContainerd;
-  let cluster: TestCluster;
-  const abort = new AbortController();
-  let running: Promise<void>;
-
+  let bed: TestBed;
+  let node: TestNode;
   before(async () => {
-    containerd = await startContainerd("10.211.8");
-    cluster = await startCluster();
-    const { directory, cgroupRoot, runtime } = containerd;
-    const config = {
-      ...configBelow(directory, cgroupRoot),
-      clusterDNS: ["10.96.0.10"],
-    };
-    running = createKubelet({
-      client: cluster.client,
-      runtime,
-      nodeName: "s1",
-      clock: new RealClock(),
-      log: silentLogger,
-      config,
-    }).run(abort.signal);
-    for (
-      let i = 0;
-      i < 1200 &&
-      (await cluster.client.list(nodes)).items[0]?.status?.conditions?.find(({ type }) => type === "Ready")?.status !==
-        "True";
-      i++
-    )
-      await delay(50);
+    bed = await startTestBed(startContainerd("10.211.8"), {
+      name: "s1",
+      config: () => ({ clusterDNS: ["10.96.0.10"] }),
+    });
+    node = bed.node;
   });
-  after(async () => {
-    abort.abort();
-    await running;
-    await cluster.stop();
-    await containerd.stop();
-  });
+  after(() => bed?.stop());
 
-  const create = (
-    name: string,
-    container: Container,
-    spec: Partial<PodSpec> = {},
-    metadata: Partial<Pod["metadata"]> = {},
-  ) => cluster.client.create(pods, podOf(name, "s1", { containers: [container], ...spec }, metadata));
-  const wait = (name: string, condition: (pod: Pod) => boolean) => waitForPod(cluster.client, name, condition);
   /** Runs the pod to its end; resolves to what its container said. */
   async function outcome(
     name: string,
@@ -79,8 +41,8 @@ describe("what pods can count on", { concurrency: 8 }, () => {
     spec: Partial<PodSpec> = {},
     metadata: Partial<Pod["metadata"]> = {},
   ): Promise<{ pod: Pod; said: string; exitCode: number | undefined }> {
-    await create(name, container, { restartPolicy: "Never", ...spec }, metadata);
-    const pod = await wait(name, ended);
+    await node.create(name, container, { restartPolicy: "Never", ...spec }, metadata);
+    const pod = await node.wait(name, ended);
     const terminated = pod.status?.containerStatuses?.[0]?.state?.terminated;
     return { pod, said: terminated?.message ?? "", exitCode: terminated?.exitCode };
   }
@@ -104,8 +66,8 @@ describe("what pods can count on", { concurrency: 8 }, () => {
   });
 
   test("runAsNonRoot keeps an image that would run as root from starting", async () => {
-    await create("nonroot", says("true", { securityContext: { runAsNonRoot: true } }));
-    const pod = await wait("nonroot", (p) => waitingReason(p) === "CreateContainerConfigError");
+    await node.create("nonroot", says("true", { securityContext: { runAsNonRoot: true } }));
+    const pod = await node.wait("nonroot", (p) => waitingReason(p) === "CreateContainerConfigError");
     assert.match(
       pod.status?.containerStatuses?.[0]?.state?.waiting?.message ?? "",
       /^container has runAsNonRoot and image will run as root/,
@@ -113,7 +75,7 @@ describe("what pods can count on", { concurrency: 8 }, () => {
   });
 
   test("seccomp: none, the runtime's profile, one of the node's own", async () => {
-    const root = join(containerd.directory, "kubelet/seccomp/profiles");
+    const root = join(bed.daemon.directory, "kubelet/seccomp/profiles");
     await mkdir(root, { recursive: true });
     const syscalls = [{ names: ["mkdir", "mkdirat"], action: "SCMP_ACT_ERRNO" }];
     await writeFile(join(root, "no-mkdir.json"), JSON.stringify({ defaultAction: "SCMP_ACT_ALLOW", syscalls }));
@@ -124,10 +86,12 @@ describe("what pods can count on", { concurrency: 8 }, () => {
       under("seccomp-none", { type: "Unconfined" }),
       under("seccomp-runtime", { type: "RuntimeDefault" }),
       under("seccomp-own", { type: "Localhost", localhostProfile: "profiles/no-mkdir.json" }),
-      create(
-        "seccomp-missing",
-        says("true", { securityContext: { seccompProfile: { type: "Localhost", localhostProfile: "none.json" } } }),
-      ).then(() => wait("seccomp-missing", (pod) => waitingReason(pod) === "CreateContainerError")),
+      node
+        .create(
+          "seccomp-missing",
+          says("true", { securityContext: { seccompProfile: { type: "Localhost", localhostProfile: "none.json" } } }),
+        )
+        .then(() => node.wait("seccomp-missing", (pod) => waitingReason(pod) === "CreateContainerError")),
     ]);
     assert.match(unconfined.said, /^Seccomp:\s+0\nmade$/m);
     assert.match(byRuntime.said, /^Seccomp:\s+2\nmade$/m);
@@ -136,7 +100,7 @@ describe("what pods can count on", { concurrency: 8 }, () => {
   });
 
   test("mounts reach into a container as their propagation says", async () => {
-    const path = join(containerd.directory, "propagating");
+    const path = join(bed.daemon.directory, "propagating");
     await mkdir(path);
     execFileSync("mount", ["--bind", path, path]);
     execFileSync("mount", ["--make-shared", path]);
@@ -184,7 +148,7 @@ describe("what pods can count on", { concurrency: 8 }, () => {
   });
 
   test("subPath mounts one file over an existing one, and expressions name directories", async () => {
-    await cluster.client.create(configMaps, {
+    await bed.client.create(configMaps, {
       apiVersion: "v1",
       kind: "ConfigMap",
       metadata: { name: "files", namespace: "default" },
@@ -212,13 +176,13 @@ describe("what pods can count on", { concurrency: 8 }, () => {
       env: [{ name: "WHERE", valueFrom: { fieldRef: { fieldPath: "metadata.annotations['where']" } } }],
       volumeMounts: [{ name: "data", mountPath: "/data", subPathExpr: "$(WHERE)" }],
     });
-    await create("mended", container, { volumes: [{ name: "data", emptyDir: {} }] });
-    await wait("mended", (p) => waitingReason(p) === "CreateContainerConfigError");
-    await cluster.client.patch(pods, { namespace: "default", name: "mended" }, "merge", {
+    await node.create("mended", container, { volumes: [{ name: "data", emptyDir: {} }] });
+    await node.wait("mended", (p) => waitingReason(p) === "CreateContainerConfigError");
+    await bed.client.patch(pods, { namespace: "default", name: "mended" }, "merge", {
       metadata: { annotations: { where: "here" } },
     });
-    await wait("mended", ready);
-    await cluster.client.delete(pods, { namespace: "default", name: "mended" }, { gracePeriodSeconds: 0 });
+    await node.wait("mended", isReady);
+    await bed.client.delete(pods, { namespace: "default", name: "mended" }, { gracePeriodSeconds: 0 });
   });
 
   test("names: host name, domain, hosts file with aliases, resolv.conf", async () => {
@@ -304,19 +268,22 @@ describe("what pods can count on", { concurrency: 8 }, () => {
       },
       volumeMounts: [{ name: "data", mountPath: "/data" }],
     });
-    await create(
+    await node.create(
       "hooks",
       container,
       { terminationGracePeriodSeconds: 20, volumes: [{ name: "data", emptyDir: {} }] },
       { finalizers: ["example.com/hold"] },
     );
-    await wait("hooks", ready);
+    await node.wait("hooks", isReady);
     const begun = performance.now();
-    await cluster.client.delete(pods, { namespace: "default", name: "hooks" });
-    const pod = await wait("hooks", ({ status }) => status?.containerStatuses?.[0]?.state?.terminated !== undefined);
+    await bed.client.delete(pods, { namespace: "default", name: "hooks" });
+    const pod = await node.wait(
+      "hooks",
+      ({ status }) => status?.containerStatuses?.[0]?.state?.terminated !== undefined,
+    );
     assert.ok(performance.now() - begun < 10_000, "the container ended by itself, long before the grace period did");
     assert.equal(pod.status?.containerStatuses?.[0]?.state?.terminated?.message, "post\npre\n");
-    await cluster.client.patch(pods, { namespace: "default", name: "hooks" }, "merge", {
+    await bed.client.patch(pods, { namespace: "default", name: "hooks" }, "merge", {
       metadata: { finalizers: null },
     });
   });
@@ -332,49 +299,45 @@ describe("what pods can count on", { concurrency: 8 }, () => {
   });
 
   test("an ephemeral container joins a running pod and shares its target's processes", async () => {
-    await create("debugged", says("exec sleep 12345"));
-    const pod = await wait("debugged", ready);
+    await node.create("debugged", says("exec sleep 12345"));
+    const pod = await node.wait("debugged", isReady);
     const debug = {
       ...says("ps; sleep 1"),
       name: "debug",
       targetContainerName: "c",
       terminationMessagePath: "/dev/termination-log",
     };
-    await cluster.client.updateSubresource(pods, { namespace: "default", name: "debugged" }, "ephemeralcontainers", {
+    await bed.client.updateSubresource(pods, { namespace: "default", name: "debugged" }, "ephemeralcontainers", {
       ...pod,
       spec: { ...pod.spec, ephemeralContainers: [debug] },
     });
-    const after = await wait(
+    const after = await node.wait(
       "debugged",
       ({ status }) => status?.ephemeralContainerStatuses?.[0]?.state?.terminated !== undefined,
     );
     assert.match(after.status?.ephemeralContainerStatuses?.[0]?.state?.terminated?.message ?? "", /sleep 12345/);
-    await cluster.client.delete(pods, { namespace: "default", name: "debugged" }, { gracePeriodSeconds: 0 });
+    await bed.client.delete(pods, { namespace: "default", name: "debugged" }, { gracePeriodSeconds: 0 });
   });
 
   test("a pod the node cannot take is failed with the reason, without being started", async () => {
-    await create("toobig", says("true", { resources: { requests: { cpu: "1000" } } }));
-    const pod = await wait("toobig", ended);
+    await node.create("toobig", says("true", { resources: { requests: { cpu: "1000" } } }));
+    const pod = await node.wait("toobig", ended);
     assert.deepEqual([pod.status?.phase, pod.status?.reason], ["Failed", "OutOfcpu"]);
-    // Events are written in the background.
-    for (let i = 0; ; i++) {
-      const seen = (await cluster.client.list(events, { fieldSelector: "involvedObject.name=toobig" })).items;
-      if (seen.some(({ reason }) => reason === "OutOfcpu")) break;
-      assert.ok(i < 600, "no event says so");
-      await delay(50);
-    }
+    await node.eventually("an event says so", async () =>
+      (await node.events("toobig")).some((text) => text.startsWith("OutOfcpu: ")),
+    );
   });
 
   test("images: names that are none, policies that forbid pulling, registries that are away", async () => {
     await Promise.all([
-      create("badname", says("true", { image: "UPPER" })),
-      create("never", says("true", { image: "none:1", imagePullPolicy: "Never" })),
-      create("away", says("true", { image: "127.0.0.1:9/none:1" })),
+      node.create("badname", says("true", { image: "UPPER" })),
+      node.create("never", says("true", { image: "none:1", imagePullPolicy: "Never" })),
+      node.create("away", says("true", { image: "127.0.0.1:9/none:1" })),
     ]);
     const [badname, never, away] = await Promise.all([
-      wait("badname", (p) => waitingReason(p) === "InvalidImageName"),
-      wait("never", (p) => waitingReason(p) === "ErrImageNeverPull"),
-      wait("away", (p) => waitingReason(p) === "ImagePullBackOff"),
+      node.wait("badname", (p) => waitingReason(p) === "InvalidImageName"),
+      node.wait("never", (p) => waitingReason(p) === "ErrImageNeverPull"),
+      node.wait("away", (p) => waitingReason(p) === "ImagePullBackOff"),
     ]);
     assert.deepEqual(
       [badname.status?.phase, never.status?.phase, away.status?.phase],

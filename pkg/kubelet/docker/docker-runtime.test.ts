@@ -1,78 +1,33 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import { nodes, pods } from "#pkg/api/refs.ts";
-import type { Pod } from "#pkg/api/types/core-v1.ts";
-import { RealClock, silentLogger } from "#pkg/util/index.ts";
-import { createKubelet } from "../index.ts";
+import { RealClock } from "#pkg/util/index.ts";
 import { readLog } from "../server/logs.ts";
 import { dialUpgrade, SPDY_HEADERS } from "../streaming/dial.ts";
 import { SpdySession } from "../streaming/spdy.ts";
-import { configBelow, podOf, startCluster, waitForPod } from "../testing/cluster.ts";
-import type { TestCluster } from "../testing/cluster.ts";
 import { startDockerd } from "../testing/dockerd.ts";
-import type { TestDockerd } from "../testing/dockerd.ts";
-
-const ready = (pod: Pod) => pod.status?.conditions?.find(({ type }) => type === "Ready")?.status === "True";
+import { busybox, isReady, startTestBed } from "../testing/node.ts";
+import type { TestBed, TestNode } from "../testing/node.ts";
 
 describe("kubelet on Docker", () => {
-  let docker: TestDockerd;
-  let cluster: TestCluster;
-  const abort = new AbortController();
-  let running: Promise<void>;
-
+  let bed: TestBed;
+  let node: TestNode;
   before(async () => {
-    docker = await startDockerd("10.212.9");
-    cluster = await startCluster();
-    const { directory, runtime, cgroupRoot } = docker;
-    const config = {
-      ...configBelow(directory, cgroupRoot),
-    };
-    running = createKubelet({
-      client: cluster.client,
-      runtime,
-      nodeName: "d1",
-      clock: new RealClock(),
-      log: silentLogger,
-      config,
-    }).run(abort.signal);
-    for (let i = 0; i < 1200; i++) {
-      await delay(50);
-      const [node] = (await cluster.client.list(nodes)).items;
-      if (node?.status?.conditions?.find(({ type }) => type === "Ready")?.status === "True") return;
-    }
-    assert.fail("the node did not become ready");
+    bed = await startTestBed(startDockerd("10.212.9"), { name: "d1" });
+    node = bed.node;
   });
-  after(async () => {
-    abort.abort();
-    try {
-      await running;
-      await cluster.stop();
-    } finally {
-      await docker.stop();
-    }
-  });
+  after(() => bed?.stop());
 
   test("runs a pod with volumes, network, limits and environment; logs, executes, stops", async () => {
-    const { runtime } = docker;
-    await cluster.client.create(
-      pods,
-      podOf("web", "d1", {
-        volumes: [{ name: "data", emptyDir: {} }],
-        containers: [
-          {
-            name: "c",
-            image: "busybox:1.35",
-            imagePullPolicy: "IfNotPresent",
-            command: ["sh", "-c", 'echo "$GREETING" > /data/file; cat /data/file; hostname; exec sleep 1000'],
-            env: [{ name: "GREETING", value: "hello" }],
-            resources: { limits: { cpu: "100m", memory: "32Mi" } },
-            volumeMounts: [{ name: "data", mountPath: "/data" }],
-          },
-        ],
-      }),
-    );
-    const pod = await waitForPod(cluster.client, "web", ready);
+    const { runtime } = bed.daemon;
+    const script = 'echo "$GREETING" > /data/file; cat /data/file; hostname; exec sleep 1000';
+    const spec = busybox(script, {
+      env: [{ name: "GREETING", value: "hello" }],
+      resources: { limits: { cpu: "100m", memory: "32Mi" } },
+      volumeMounts: [{ name: "data", mountPath: "/data" }],
+    });
+    await node.create("web", spec, { volumes: [{ name: "data", emptyDir: {} }] });
+    const pod = await node.wait("web", isReady);
     assert.match(pod.status?.podIP ?? "", /^10\.212\.9\./);
     assert.match(pod.status?.containerStatuses?.[0]?.containerID ?? "", /^docker:\/\//);
     const [container] = await runtime.listContainers({ podUid: pod.metadata.uid });
@@ -123,24 +78,13 @@ describe("kubelet on Docker", () => {
     assert.equal(JSON.parse(status).status, "Success");
     session.close();
 
-    await cluster.client.delete(pods, { namespace: "default", name: "web" });
-    for (let i = 0; i < 1200 && (await cluster.client.list(pods)).items.length > 0; i++) await delay(50);
-    assert.deepEqual((await cluster.client.list(pods)).items, []);
-    for (let i = 0; i < 1200 && (await runtime.listSandboxes()).length > 0; i++) await delay(50);
-    assert.deepEqual(await runtime.listSandboxes(), []);
+    await node.delete("web");
+    await node.eventually("nothing of it is left", async () => (await runtime.listSandboxes()).length === 0);
   });
 
   test("restarts what crashes and tells why", async () => {
-    await cluster.client.create(
-      pods,
-      podOf("crash", "d1", {
-        containers: [
-          { name: "c", image: "busybox:1.35", imagePullPolicy: "IfNotPresent", command: ["sh", "-c", "exit 5"] },
-        ],
-      }),
-    );
-    const pod = await waitForPod(
-      cluster.client,
+    await node.create("crash", busybox("exit 5"));
+    const pod = await node.wait(
       "crash",
       ({ status }) => status?.containerStatuses?.[0]?.state?.waiting?.reason === "CrashLoopBackOff",
     );

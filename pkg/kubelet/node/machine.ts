@@ -104,3 +104,8 @@ export async function minimumOomScoreAdj(): Promise<number> {
   if ((effective >> 24n) & 1n) return -1000;
   return Number(await readOptional("/proc/self/oom_score_adj")) || 0;
 }
+
+/** Processes that the kernel has killed for want of memory, of a cgroup or of the machine, since it started. */
+export async function outOfMemoryKills(): Promise<number> {
+  return Number(/^oom_kill (\d+)$/m.exec(await readOptional("/proc/vmstat"))?.[1] ?? 0);
+}

@@ -47,7 +47,10 @@ export async function startCluster(): Promise<TestCluster> {
   };
 }
 
-/** Configuration of a test's kubelet: everything below one directory and one cgroup, on ports that nobody else has. */
+/**
+ * Configuration of a test's kubelet: everything below one directory and one cgroup, on ports that nobody else has, with a
+ * server that is open to all.
+ */
 export function configBelow(directory: string, cgroupRoot: string) {
   return {
     rootDirectory: join(directory, "kubelet"),
@@ -57,6 +60,8 @@ export function configBelow(directory: string, cgroupRoot: string) {
     port: 0,
     address: "127.0.0.1",
     healthzPort: 0,
+    anonymousAuth: true,
+    authorizationMode: "AlwaysAllow" as const,
   };
 }
 

@@ -1,29 +1,14 @@
 /** A containerd of a test's own: root, state, socket, CNI network and cgroup parent below one temporary directory. */
 import { execFileSync, spawn } from "node:child_process";
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { GrpcRuntime } from "../cri/grpc-runtime.ts";
+import type { TestDaemon } from "./node.ts";
+import { claimTraces, removeTraces } from "./traces.ts";
 
-export interface TestContainerd {
-  readonly directory: string;
-  readonly runtime: GrpcRuntime;
+export interface TestContainerd extends TestDaemon {
   readonly socket: string;
-  readonly cgroupRoot: string;
-  /** Kills the daemon; containers go on under their shims. */
-  kill(): Promise<void>;
-  start(): Promise<void>;
-  stop(): Promise<void>;
 }
 
 const ROOT = join(import.meta.dirname, "../../..");
@@ -84,8 +69,8 @@ export function cniConfiguration(directory: string, bridge: string, subnet: stri
 
 /** `subnet` is three octets of a /24 nobody else uses. */
 export async function startContainerd(subnet: string): Promise<TestContainerd> {
-  const directory = mkdtempSync(join(tmpdir(), "kubelet-test-"));
-  const bridge = `kt${subnet.split(".").slice(1).join("x")}`;
+  const traces = claimTraces("kt", subnet);
+  const { directory, bridge, cgroupRoot } = traces;
   mkdirSync(join(directory, "cni"));
   writeFileSync(join(directory, "cni", "10-test.conflist"), cniConfiguration(directory, bridge, subnet));
   writeFileSync(join(directory, "config.toml"), configFor(directory));
@@ -127,7 +112,6 @@ export async function startContainerd(subnet: string): Promise<TestContainerd> {
   for (const reference of Object.values(IMAGES)) {
     execFileSync("ctr", ["-a", socket, "-n", "k8s.io", "images", "import", archiveOf(reference)], { stdio: "ignore" });
   }
-  const cgroupRoot = `/kubelet-test-${process.pid}-${subnet.replaceAll(".", "-")}`;
   return {
     directory,
     runtime,
@@ -145,39 +129,7 @@ export async function startContainerd(subnet: string): Promise<TestContainerd> {
         runtime.close();
         await exit("SIGTERM");
       }
-      const mounts = readFileSync("/proc/self/mountinfo", "utf8")
-        .split("\n")
-        .map((line) => line.split(" ")[4] ?? "");
-      for (const point of mounts.filter((path) => path.startsWith(`${directory}/`)).sort((a, b) => b.length - a.length))
-        execFileSync("umount", ["-l", point]);
-      // The bridge exists only if a pod had a network.
-      if (existsSync(`/sys/class/net/${bridge}`)) execFileSync("ip", ["link", "del", bridge], { stdio: "ignore" });
-      removeCgroups(cgroupRoot);
-      rmSync(directory, { recursive: true, force: true });
+      removeTraces(traces);
     },
   };
-}
-
-/** The directory of that path in each hierarchy. */
-function cgroupDirectories(path: string): string[] {
-  return readFileSync("/proc/self/mountinfo", "utf8")
-    .split("\n")
-    .map((line) => line.split(" - "))
-    .filter(([, after = ""]) => after.startsWith("cgroup"))
-    .map(([before = ""]) => `${before.split(" ")[4]}${path}`)
-    .filter((directory) => existsSync(directory));
-}
-
-/** Cgroups of that name below the path. */
-export function cgroupsNamed(path: string, name: string): string[] {
-  return cgroupDirectories(path).flatMap((directory) =>
-    readdirSync(directory, { recursive: true, encoding: "utf8" })
-      .filter((found) => basename(found) === name)
-      .map((found) => join(directory, found)),
-  );
-}
-
-export function removeCgroups(path: string): void {
-  for (const directory of cgroupDirectories(path))
-    execFileSync("find", [directory, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"], { stdio: "ignore" });
 }

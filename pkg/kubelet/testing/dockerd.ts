@@ -16,7 +16,9 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { RealClock, silentLogger, SpawnRunner } from "#pkg/util/index.ts";
 import { DockerRuntime } from "../docker/docker-runtime.ts";
-import { archiveOf, cniConfiguration, IMAGES, removeCgroups } from "./containerd.ts";
+import { archiveOf, cniConfiguration, IMAGES } from "./containerd.ts";
+import type { TestDaemon } from "./node.ts";
+import { claimTraces, removeTraces } from "./traces.ts";
 
 const PACKAGES = "/var/cache/kubits/debs";
 
@@ -34,26 +36,16 @@ function dockerBinaries(): string {
   return unpacked;
 }
 
-export interface TestDockerd {
-  readonly directory: string;
-  readonly runtime: DockerRuntime;
-  readonly cgroupRoot: string;
-  /** Kills dockerd; containers go on. */
-  kill(): Promise<void>;
-  start(): Promise<void>;
-  stop(): Promise<void>;
-}
-
 async function ended(child: ChildProcess, signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
   const exit = new Promise((resolve) => child.once("exit", resolve));
   child.kill(signal);
   await exit;
 }
 
-export async function startDockerd(subnet: string): Promise<TestDockerd> {
-  const directory = mkdtempSync(join(tmpdir(), "kubelet-docker-"));
+export async function startDockerd(subnet: string): Promise<TestDaemon> {
+  const traces = claimTraces("kd", subnet);
+  const { directory, bridge, cgroupRoot } = traces;
   const binaries = dockerBinaries();
-  const bridge = `kd${subnet.split(".").slice(1).join("x")}`;
   mkdirSync(join(directory, "cni"));
   writeFileSync(join(directory, "cni", "10-test.conflist"), cniConfiguration(directory, bridge, subnet));
   writeFileSync(
@@ -105,7 +97,6 @@ export async function startDockerd(subnet: string): Promise<TestDockerd> {
   };
   await answering();
   for (const reference of Object.values(IMAGES)) await loadImage(binaries, socketPath, archiveOf(reference), reference);
-  const cgroupRoot = `/kubelet-docker-${process.pid}`;
   return {
     directory,
     runtime,
@@ -125,14 +116,7 @@ export async function startDockerd(subnet: string): Promise<TestDockerd> {
       runtime.close();
       await ended(dockerd);
       await ended(containerd);
-      const points = readFileSync("/proc/self/mountinfo", "utf8")
-        .split("\n")
-        .map((line) => line.split(" ")[4] ?? "");
-      for (const point of points.filter((path) => path.startsWith(`${directory}/`)).sort((a, b) => b.length - a.length))
-        execFileSync("umount", ["-l", point]);
-      if (existsSync(`/sys/class/net/${bridge}`)) execFileSync("ip", ["link", "del", bridge]);
-      removeCgroups(cgroupRoot);
-      rmSync(directory, { recursive: true, force: true });
+      removeTraces(traces);
     },
   };
 }

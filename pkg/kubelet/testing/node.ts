@@ -2,14 +2,14 @@
 import { request } from "node:https";
 import { setTimeout as delay } from "node:timers/promises";
 import { events, nodes, pods } from "#pkg/api/refs.ts";
-import type { Container, Pod, PodSpec } from "#pkg/api/types/core-v1.ts";
+import type { Container, Node, Pod, PodSpec } from "#pkg/api/types/core-v1.ts";
 import type { Client } from "#pkg/client/index.ts";
 import { RealClock, silentLogger } from "#pkg/util/index.ts";
 import type { Clock } from "#pkg/util/index.ts";
 import type { KubeletConfig } from "../config.ts";
 import type { Runtime } from "../cri/runtime.ts";
 import { createKubelet } from "../index.ts";
-import { configBelow, podOf, waitForPod } from "./cluster.ts";
+import { configBelow, podOf, startCluster, waitForPod } from "./cluster.ts";
 
 export const isReady = (pod: Pod): boolean =>
   pod.status?.conditions?.find(({ type }) => type === "Ready")?.status === "True";
@@ -18,12 +18,24 @@ export function busybox(command: string, more: Partial<Container> = {}): Contain
   return { name: "c", image: "busybox:1.35", imagePullPolicy: "IfNotPresent", command: ["sh", "-c", command], ...more };
 }
 
+/** A container runtime of a test's own. */
+export interface TestDaemon {
+  readonly directory: string;
+  readonly cgroupRoot: string;
+  readonly runtime: Runtime;
+  /** Kills the daemon; containers go on. */
+  kill(): Promise<void>;
+  /** Resolves when it answers. */
+  start(): Promise<void>;
+  stop(): Promise<void>;
+}
+
 export interface TestNodeOptions {
   readonly name: string;
   /** Sees everything, whatever the kubelet's own client may reach. */
   readonly client: Client;
   readonly kubeletClient?: Client;
-  readonly daemon: { readonly directory: string; readonly cgroupRoot: string; readonly runtime: Runtime };
+  readonly daemon: Pick<TestDaemon, "directory" | "cgroupRoot" | "runtime">;
   readonly config?: Partial<KubeletConfig>;
   readonly clock?: Clock;
 }
@@ -50,12 +62,17 @@ export class TestNode {
       log: silentLogger,
       config: {
         ...configBelow(directory, cgroupRoot),
-        anonymousAuth: true,
-        authorizationMode: "AlwaysAllow" as const,
         ...config,
       },
     }).run(this.#abort.signal);
     await this.eventually("the node is ready", async () => (await this.condition("Ready")) === "True");
+    // What the API says of the port may be from before a restart.
+    await this.eventually("its server answers", async () =>
+      this.get("/healthz").then(
+        ({ status }) => status === 200,
+        () => false,
+      ),
+    );
   }
   /** Containers go on. */
   async stop(): Promise<void> {
@@ -63,24 +80,38 @@ export class TestNode {
     await this.#running;
   }
 
+  /** The node's object, once it has registered. */
+  async object(): Promise<Node | undefined> {
+    return (await this.#options.client.list(nodes)).items.find(({ metadata }) => metadata.name === this.#options.name);
+  }
   async condition(type: string): Promise<string | undefined> {
-    const found = (await this.#options.client.list(nodes)).items.find(
-      ({ metadata }) => metadata.name === this.#options.name,
-    );
+    const found = await this.object();
     return found?.status?.conditions?.find((condition) => condition.type === type)?.status;
   }
+  /** Of the kubelet's server, which gets another with each start. */
+  async port(): Promise<number> {
+    return (await this.object())?.status?.daemonEndpoints?.kubeletEndpoint?.Port ?? 0;
+  }
 
-  create(name: string, container: Container, spec: Partial<PodSpec> = {}): Promise<Pod> {
+  create(
+    name: string,
+    container: Container,
+    spec: Partial<PodSpec> = {},
+    metadata: Partial<Pod["metadata"]> = {},
+  ): Promise<Pod> {
     const { client, name: nodeName } = this.#options;
-    return client.create(pods, podOf(name, nodeName, { containers: [container], ...spec }));
+    return client.create(pods, podOf(name, nodeName, { containers: [container], ...spec }, metadata));
   }
   wait(name: string, condition: (pod: Pod) => boolean, timeoutMs?: number): Promise<Pod> {
     return waitForPod(this.#options.client, name, condition, timeoutMs);
   }
   /** Deletes the pod and waits until its object is gone. */
-  async delete(name: string): Promise<void> {
+  async delete(name: string, options: { readonly gracePeriodSeconds?: number } = {}): Promise<void> {
+    await this.#options.client.delete(pods, { namespace: "default", name }, options);
+    await this.gone(name);
+  }
+  async gone(name: string): Promise<void> {
     const { client } = this.#options;
-    await client.delete(pods, { namespace: "default", name });
     await this.eventually(`pod ${name} is gone`, async () => {
       const { items } = await client.list(pods, { fieldSelector: `metadata.name=${name}` });
       return items.length === 0;
@@ -102,10 +133,7 @@ export class TestNode {
 
   /** What the kubelet's server answers. */
   async get(path: string): Promise<{ status: number; body: string }> {
-    const node = (await this.#options.client.list(nodes)).items.find(
-      ({ metadata }) => metadata.name === this.#options.name,
-    );
-    const port = node?.status?.daemonEndpoints?.kubeletEndpoint?.Port;
+    const port = await this.port();
     return new Promise((resolve, reject) => {
       const call = request({ host: "127.0.0.1", port, path, rejectUnauthorized: false, agent: false }, (response) => {
         let body = "";
@@ -117,4 +145,51 @@ export class TestNode {
       call.end();
     });
   }
+}
+
+export interface TestBed<Daemon extends TestDaemon = TestDaemon> {
+  /** Sees everything. */
+  readonly client: Client;
+  readonly daemon: Daemon;
+  readonly node: TestNode;
+  stop(): Promise<void>;
+}
+
+/** A ready node on the given runtime, in a cluster of its own. `prepare` is run before the kubelet starts. */
+export async function startTestBed<Daemon extends TestDaemon>(
+  starting: Promise<Daemon>,
+  options: {
+    readonly name: string;
+    readonly config?: (daemon: Daemon) => Partial<KubeletConfig>;
+    readonly kubeletClient?: (client: Client) => Client;
+    readonly prepare?: (daemon: Daemon) => void;
+  },
+): Promise<TestBed<Daemon>> {
+  const daemon = await starting;
+  const cluster = await startCluster();
+  const { client } = cluster;
+  const { name, config, kubeletClient, prepare } = options;
+  const node = new TestNode({
+    name,
+    client,
+    daemon,
+    ...(kubeletClient === undefined ? {} : { kubeletClient: kubeletClient(client) }),
+    ...(config === undefined ? {} : { config: config(daemon) }),
+  });
+  const stop = async () => {
+    try {
+      await node.stop();
+      await cluster.stop();
+    } finally {
+      await daemon.stop();
+    }
+  };
+  try {
+    prepare?.(daemon);
+    await node.start();
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { client, daemon, node, stop };
 }

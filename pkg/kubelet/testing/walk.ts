@@ -12,10 +12,11 @@ import type { Runtime } from "../cri/runtime.ts";
 import { createKubelet } from "../index.ts";
 import { configBelow, podOf, startCluster, waitForPod } from "./cluster.ts";
 import type { TestCluster } from "./cluster.ts";
-import { cgroupsNamed } from "./containerd.ts";
 import { Crash, withOutage } from "./crash.ts";
 import type { CrashPoint } from "./crash.ts";
 import { isReady } from "./node.ts";
+import type { TestDaemon } from "./node.ts";
+import { cgroupsNamed } from "./traces.ts";
 
 const NODE = "walk";
 const IMAGE = "busybox:1.35";
@@ -23,18 +24,6 @@ const IMAGE = "busybox:1.35";
 const LIMIT_MS = 120_000;
 /** Far more than a pod has; a walk that never ends is a fault of its own. */
 const MAX_STEPS = 40;
-
-/** A container runtime of a test's own. */
-export interface TestDaemon {
-  readonly directory: string;
-  readonly cgroupRoot: string;
-  readonly runtime: Runtime;
-  /** Kills the daemon; containers go on. */
-  kill(): Promise<void>;
-  /** Resolves when it answers. */
-  start(): Promise<void>;
-  stop(): Promise<void>;
-}
 
 interface RunningKubelet {
   stop(): Promise<void>;
@@ -83,11 +72,7 @@ export class CrashWalk {
   #startKubelet(runtime: Runtime, client: Client): RunningKubelet {
     const { directory, cgroupRoot } = this.#daemon;
     const abort = new AbortController();
-    const config = {
-      ...configBelow(directory, cgroupRoot),
-      anonymousAuth: true,
-      authorizationMode: "AlwaysAllow" as const,
-    };
+    const config = configBelow(directory, cgroupRoot);
     const clock = new RealClock();
     const deps = { client, runtime, nodeName: NODE, clock, log: silentLogger, config };
     const running = createKubelet(deps).run(abort.signal);

@@ -1,0 +1,159 @@
+/**
+ * What a test's runtime leaves on the machine: processes, mounts, network namespaces, a bridge, cgroups, a directory. A test
+ * that ends removes it; of one that was killed, the next to start does.
+ */
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+
+const PREFIX = "kubelet-test-";
+const OWNER_FILE = "owner.json";
+const NETWORK_NAMESPACES = "/run/netns";
+
+/** Whose the traces are, and where they lie. */
+interface Owner {
+  readonly pid: number;
+  /** In ticks since boot: numbers of processes are given again. */
+  readonly startedAt: string;
+  readonly directory: string;
+  /** Three octets of a /24. */
+  readonly subnet: string;
+  readonly bridge: string;
+  readonly cgroupRoot: string;
+}
+
+function startTimeOf(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    // The name of the program, in parentheses, may hold spaces: what follows counts from field 3.
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+  } catch (error) {
+    if (["ENOENT", "ESRCH"].includes((error as NodeJS.ErrnoException).code ?? "")) return undefined;
+    throw error;
+  }
+}
+
+/** Removes what killed tests have left, then makes a directory and names for one of this process. */
+export function claimTraces(kind: string, subnet: string): Owner {
+  removeLeftovers();
+  const directory = mkdtempSync(join(tmpdir(), PREFIX));
+  const octets = subnet.split(".");
+  const owner: Owner = {
+    pid: process.pid,
+    startedAt: startTimeOf(process.pid) ?? "",
+    directory,
+    subnet,
+    bridge: `${kind}${octets.slice(1).join("x")}`,
+    cgroupRoot: `/${PREFIX}${process.pid}-${octets.join("-")}`,
+  };
+  writeFileSync(join(directory, OWNER_FILE), JSON.stringify(owner));
+  return owner;
+}
+
+function owners(): Owner[] {
+  return (
+    readdirSync(tmpdir())
+      .filter((name) => name.startsWith(PREFIX))
+      .map((name) => join(tmpdir(), name, OWNER_FILE))
+      // In a directory that all may write to, what others put there decides nothing.
+      .filter((file) => existsSync(file) && statSync(file).uid === process.getuid?.())
+      .map((file) => JSON.parse(readFileSync(file, "utf8")) as Owner)
+  );
+}
+
+function removeLeftovers(): void {
+  const all = owners();
+  const alive = all.filter(({ pid, startedAt }) => startTimeOf(pid) === startedAt);
+  for (const owner of all) {
+    if (alive.includes(owner)) continue;
+    killProcesses(owner);
+    // One that runs may have taken the network over.
+    removeTraces(owner, { network: alive.every(({ subnet }) => subnet !== owner.subnet) });
+  }
+}
+
+/** The runtime and its shims name the directory in their arguments; containers are found by their cgroups. */
+function killProcesses({ directory, cgroupRoot }: Owner): void {
+  const pids = new Set(cgroupDirectories(cgroupRoot).flatMap(processesBelow));
+  for (const name of readdirSync("/proc").filter((entry) => /^\d+$/.test(entry)))
+    if (optional(`/proc/${name}/cmdline`).includes(`${directory}/`)) pids.add(Number(name));
+  for (const pid of pids) {
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+    }
+  }
+}
+
+function processesBelow(cgroup: string): number[] {
+  return [".", ...readdirSync(cgroup, { recursive: true, encoding: "utf8" })]
+    .filter((name) => existsSync(join(cgroup, name, "cgroup.procs")))
+    .flatMap((name) => optional(join(cgroup, name, "cgroup.procs")).split("\n"))
+    .filter((line) => line !== "")
+    .map(Number);
+}
+
+function optional(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return ""; // whatever it belonged to is gone
+  }
+}
+
+/** Everything but processes, of which none may be left. */
+export function removeTraces(owner: Owner, { network } = { network: true }): void {
+  const { directory, bridge, cgroupRoot } = owner;
+  const points = readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .map((line) => line.split(" ")[4] ?? "");
+  for (const point of points.filter((path) => path.startsWith(`${directory}/`)).sort((a, b) => b.length - a.length))
+    execFileSync("umount", ["-l", point]);
+  if (network) {
+    removeNamespaces(owner);
+    // The bridge exists only if a pod had a network.
+    if (existsSync(`/sys/class/net/${bridge}`)) execFileSync("ip", ["link", "del", bridge], { stdio: "ignore" });
+  }
+  removeCgroups(cgroupRoot);
+  rmSync(directory, { recursive: true, force: true });
+}
+
+/** Those of pods that nobody stopped: they have an address of the test's. */
+function removeNamespaces({ subnet }: Owner): void {
+  if (!existsSync(NETWORK_NAMESPACES)) return;
+  for (const name of readdirSync(NETWORK_NAMESPACES).filter((entry) => entry.startsWith("cni-"))) {
+    let addresses: string;
+    try {
+      addresses = execFileSync("ip", ["-n", name, "-brief", "address"], { encoding: "utf8", stdio: "pipe" });
+    } catch {
+      continue; // somebody removes it, or has only begun to make it
+    }
+    if (addresses.includes(` ${subnet}.`)) execFileSync("ip", ["netns", "del", name], { stdio: "ignore" });
+  }
+}
+
+/** The directory of that path in each hierarchy. */
+function cgroupDirectories(path: string): string[] {
+  return readFileSync("/proc/self/mountinfo", "utf8")
+    .split("\n")
+    .map((line) => line.split(" - "))
+    .filter(([, after = ""]) => after.startsWith("cgroup"))
+    .map(([before = ""]) => `${before.split(" ")[4]}${path}`)
+    .filter((directory) => existsSync(directory));
+}
+
+/** Cgroups of that name below the path. */
+export function cgroupsNamed(path: string, name: string): string[] {
+  return cgroupDirectories(path).flatMap((directory) =>
+    readdirSync(directory, { recursive: true, encoding: "utf8" })
+      .filter((found) => basename(found) === name)
+      .map((found) => join(directory, found)),
+  );
+}
+
+function removeCgroups(path: string): void {
+  for (const directory of cgroupDirectories(path))
+    execFileSync("find", [directory, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"], { stdio: "ignore" });
+}
