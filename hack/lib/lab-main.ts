@@ -1,10 +1,12 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, globSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { constants, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { buildPrograms } from "./cluster.ts";
 import { Lab } from "./lab.ts";
-import { withPlainErrors } from "./plain-errors.ts";
+import { PlainError, withPlainErrors } from "./plain-errors.ts";
 import { containerdBinaries } from "./sid.ts";
 import { VmLab } from "./vm/vm-lab.ts";
 
@@ -14,7 +16,7 @@ A cluster of several nodes on this machine: a network namespace per node, each w
 kubits-node; the first node also runs kubits-master.
   up     starts a lab and prints its directory
   down   stops a lab, or with --all every lab of this machine, and removes every trace
-  exec   runs a command on a node, e.g. hack/lab exec DIR 1 kubectl get nodes
+  exec   runs a command (or a shell) on a node in this terminal, e.g. hack/lab exec DIR 1 kubectl get nodes
 
 Options of up:
   --nodes N              how many nodes (default 2)
@@ -57,27 +59,28 @@ const isLab = (path: string): boolean => existsSync(join(path, "nodes")) || isVm
 
 const quoted = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`;
 
-/** Runs a command on the n-th machine of a lab of either kind. */
-function runOn(dir: string, number: number, command: readonly string[]) {
-  const options = { allowFailure: true, timeoutMs: 600_000 };
+/** The command line that runs a command on the n-th machine of a lab of either kind. */
+function commandLine(dir: string, number: number, command: readonly string[]): string[] {
+  if (!isLab(dir)) throw new PlainError(`${dir} is no directory of a lab; "hack/lab up" prints one`);
   const lab = isVmLab(dir) ? VmLab.attach(dir) : Lab.attach(dir);
   const count = lab instanceof VmLab ? lab.machines.length : lab.nodes.length;
-  if (!(number >= 1 && number <= count)) throw new Error(`${dir} has ${count} nodes`);
-  if (lab instanceof VmLab) return lab.machines[number - 1]!.run(command.map(quoted).join(" "), options);
-  return lab.run(lab.nodes[number - 1]!, "env", [`KUBECONFIG=${lab.adminConf}`, ...command], options);
+  if (!(number >= 1 && number <= count)) throw new PlainError(`${dir} has nodes 1 to ${count}`);
+  if (lab instanceof VmLab) return lab.machines[number - 1]!.commandFor(command.map(quoted).join(" "));
+  return lab.commandOn(lab.nodes[number - 1]!, command);
 }
 
-async function execute(dir: string, number: number, command: readonly string[]): Promise<number> {
-  const { exitCode, stdout, stderr } = await runOn(dir, number, command.length === 0 ? ["sh"] : command);
-  process.stdout.write(stdout);
-  process.stderr.write(stderr);
-  return exitCode;
+/** Runs a command on a machine with this terminal as its own, and ends as it ends. */
+async function execute(dir: string, number: number, command: readonly string[]): Promise<void> {
+  const [file, ...args] = commandLine(dir, number, command.length === 0 ? ["sh"] : command);
+  const child = spawn(file!, args, { stdio: "inherit" });
+  const [code, signal] = (await once(child, "exit")) as [number | null, NodeJS.Signals | null];
+  process.exitCode = code ?? 128 + constants.signals[signal!];
 }
 
 /** Starts a lab of either kind and prints where it is. */
 async function up(): Promise<void> {
   const nodes = Number(values.nodes);
-  if (!Number.isInteger(nodes) || nodes < 1 || nodes > 50) throw new Error("--nodes must be between 1 and 50");
+  if (!Number.isInteger(nodes) || nodes < 1 || nodes > 50) throw new PlainError("--nodes must be between 1 and 50");
   const cacheDir = resolve(values.cache);
   const containerd =
     values.containerd === undefined ? undefined : await containerdBinaries(values.containerd, cacheDir);
@@ -103,23 +106,32 @@ async function up(): Promise<void> {
   console.log(lab.dir);
 }
 
-const [command, dir] = positionals;
+async function down(): Promise<void> {
+  const dir = positionals[1];
+  if (dir === undefined && !values.all) throw new PlainError("down needs a lab's directory, or --all");
+  if (dir !== undefined && !isLab(dir)) throw new PlainError(`${dir} is no directory of a lab`);
+  const dirs = dir === undefined ? globSync(join(tmpdir(), "klab{,vm}-*")).filter(isLab) : [dir];
+  for (const each of dirs) {
+    await (isVmLab(each) ? VmLab : Lab).attach(each).destroy();
+    console.log(`removed ${each}`);
+  }
+}
+
+const [command] = positionals;
 if (values.help || command === undefined) {
   console.log(HELP);
   process.exitCode = values.help ? 0 : 2;
 } else if (command === "up") {
   await withPlainErrors("hack/lab", up);
 } else if (command === "down") {
-  if (dir === undefined && !values.all) throw new Error("down needs the lab's directory, or --all");
-  const dirs = values.all ? globSync(join(tmpdir(), "klab{,vm}-*")) : [dir!];
-  for (const each of dirs.filter(isLab)) {
-    await (isVmLab(each) ? VmLab : Lab).attach(each).destroy();
-    console.log(`removed ${each}`);
-  }
+  await withPlainErrors("hack/lab", down);
 } else if (command === "exec") {
   const [, , , where, number, ...rest] = process.argv;
-  if (where === undefined || number === undefined) throw new Error("exec needs a directory and the number of a node");
-  process.exitCode = await execute(where, Number(number), rest);
+  await withPlainErrors("hack/lab", async () => {
+    if (where === undefined || number === undefined)
+      throw new PlainError("exec needs a lab's directory and the number of a node");
+    await execute(where, Number(number), rest);
+  });
 } else {
   console.error(HELP);
   process.exitCode = 2;

@@ -182,6 +182,11 @@ export class Lab {
     return runner.run(enter!, [...rest, file, ...args], options);
   }
 
+  /** The command line that runs a command on a node with the administrator's kubeconfig. */
+  commandOn(node: LabNode, command: readonly string[]): string[] {
+    return [...node.enter, "env", `KUBECONFIG=${this.adminConf}`, ...command];
+  }
+
   /** kubectl with the administrator's kubeconfig, from the first node. */
   async kubectl(...args: string[]): Promise<string> {
     return (await this.run(this.master, "kubectl", ["--kubeconfig", this.adminConf, ...args], { timeoutMs: 180_000 }))

@@ -5,6 +5,7 @@ import { basename, dirname, join } from "node:path";
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { hasCode } from "#pkg/util/index.ts";
+import { PlainError } from "../plain-errors.ts";
 import type { ImageRecipe } from "./catalogue.ts";
 
 const exec = promisify(execFile);
@@ -37,7 +38,7 @@ const APT_OPTIONS = ["APT::Sandbox::User=root", "Acquire::http::Timeout=20", "Ac
 const DOWNLOAD_TIMEOUT_MS = 120_000;
 
 /** A package that Debian's mirror does not give. */
-export class PackageError extends Error {
+export class PackageError extends PlainError {
   constructor(name: string, cause: unknown) {
     const { stderr = "", message = String(cause) } = cause as Partial<{ stderr: string; message: string }>;
     const why = stderr.trim() === "" ? message : stderr.trim();

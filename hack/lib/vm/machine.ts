@@ -77,11 +77,15 @@ export class Machine {
 
   /** Runs a command line as root on the machine. */
   run(command: string, options: { timeoutMs?: number; allowFailure?: boolean; stdin?: string } = {}) {
-    const [file, ...enter] = this.#enter;
+    const [file, ...args] = this.commandFor(command);
+    return runner.run(file!, args, options);
+  }
+
+  /** The command line here that runs a command line as root on the machine. */
+  commandFor(command: string): string[] {
     const key = join(this.#options.dir, "ssh-key");
     const settings = SSH_SETTINGS.flatMap((setting) => ["-o", setting]);
-    const ssh = ["ssh", "-i", key, ...settings, `root@${this.address}`, command];
-    return runner.run(file!, [...enter, ...ssh], options);
+    return [...this.#enter, "ssh", "-i", key, ...settings, `root@${this.address}`, command];
   }
 
   /** Waits until the machine lets us in; explains with the end of its console when it does not. */
