@@ -4,13 +4,14 @@ import { eventually, useCluster } from "../framework/lab.ts";
 import { NETTOOLS, pod, service } from "../framework/manifests.ts";
 
 const context = useCluster("proxy");
+const PAGE = `echo '<a href="/next">on</a><a href="//elsewhere/">off</a>'`;
 const ANSWER = "printf '#!/bin/sh\\necho Content-type: text/plain\\necho\\necho did $REQUEST_METHOD\\n'";
 
 test("every method reaches pods and services through the API server", { timeout: 120_000 }, async () => {
   const { cluster } = context;
   const { namespace, lab } = cluster;
   // A CGI program ends its headers with bare line feeds, which clients and probes are expected to understand.
-  const script = `mkdir -p /w/cgi-bin; ${ANSWER} > /w/cgi-bin/m; chmod +x /w/cgi-bin/m; exec httpd -f -p 8080 -h /w`;
+  const script = `mkdir -p /w/cgi-bin; ${ANSWER} > /w/cgi-bin/m; chmod +x /w/cgi-bin/m; ${PAGE} > /w/page.html; exec httpd -f -p 8080 -h /w`;
   const readinessProbe = { httpGet: { path: "/cgi-bin/m", port: 8080 }, periodSeconds: 1 };
   await cluster.apply([
     pod("web", {
@@ -54,6 +55,11 @@ test("every method reaches pods and services through the API server", { timeout:
     await curl("services/web:80/proxy", "-i"),
     /location: \/api\/v1\/\S+\/services\/web:80\/proxy\/ .* 301$/,
   );
+  for (const way of ways) {
+    const page = `<a href="/api/v1/namespaces/${namespace}/${way}/proxy/next">on</a><a href="//elsewhere/">off</a>`;
+    assert.equal(await curl(`${way}/proxy/page.html`), `${page} 200`);
+    assert.match(await curl(`${way}/proxy/page.html`, "-I"), /^HTTP\/2 200 .*content-type: text\/html/);
+  }
   const refused = await curl("services/web:99/proxy/");
   assert.match(refused, /"message":"no service port 99 found for service \\"web\\"".* 503$/);
 });

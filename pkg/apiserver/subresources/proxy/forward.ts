@@ -1,9 +1,12 @@
 import { type IncomingMessage, request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
+import { pipeline } from "node:stream";
+import { createUnzip } from "node:zlib";
 import { badRequest, internalError, serviceUnavailable, StatusError } from "#pkg/apimachinery/index.ts";
 import type { Call } from "../../registry/call.ts";
 import { asksForMessages, relayAsMessages } from "./messages.ts";
 import { type Backend, authority, endToEndHeaders, requestHeaders } from "./backend.ts";
+import { PageLinks, type RewriteLink } from "./links.ts";
 
 /** What forwarding needs to know of a request. */
 export type ForwardCall = Pick<Call, "request" | "response" | "target"> & {
@@ -13,14 +16,18 @@ export type ForwardCall = Pick<Call, "request" | "response" | "target"> & {
 export interface ForwardOptions {
   /** Headers of our own for the backend; the client's headers of these names, and of their x-remote- family, are dropped. */
   readonly headers?: Record<string, string | string[]>;
-  /** Changes the headers of the answer, e.g. redirects back through the proxy. */
-  readonly rewrite?: (headers: Record<string, string | string[]>) => void;
+  /** Sends redirects of the backend, and the links of its pages, back through the proxy. */
+  readonly links?: RewriteLink;
+  /** The path that the client asked for: what the backend may put before links of its own. */
+  readonly forwardedUri?: string;
   /** The backend cannot upgrade: a client that asks for a WebSocket gets the ordinary answer in messages. */
   readonly messages?: boolean;
   /** Turns refusals of the backend (400 and above, plain text) into Status errors, for answers of the API itself. */
   readonly refusalsAsStatus?: boolean;
 }
 
+const CORS_HEADERS = ["credentials", "headers", "methods", "origin"].map((what) => `access-control-allow-${what}`);
+const BODILESS = new Set([204, 304]);
 const MAX_REFUSAL_BYTES = 10 * 1024;
 
 async function refusal(call: ForwardCall, incoming: IncomingMessage): Promise<Error> {
@@ -64,6 +71,7 @@ function outgoingHeaders(
   options: ForwardOptions,
 ): Record<string, string | string[]> {
   const headers = requestHeaders(call.request.headers, backend, call.request.remoteAddress);
+  if (options.forwardedUri !== undefined) headers["x-forwarded-uri"] = options.forwardedUri;
   if (options.headers === undefined) return headers;
   for (const name of Object.keys(headers)) if (name.startsWith("x-remote-")) delete headers[name];
   return { ...headers, ...options.headers };
@@ -103,17 +111,42 @@ async function sendBody(call: ForwardCall, outgoing: ReturnType<typeof open>): P
   outgoing.end();
 }
 
+/** A redirect or a page with its links rewritten; other answers keep their body. Changes `headers` to match. */
+function leadBack(
+  request: ForwardCall["request"],
+  incoming: IncomingMessage,
+  headers: Record<string, string | string[]>,
+  links: RewriteLink,
+): AsyncIterable<Buffer> {
+  // Whom else a page may be shown by is for us to say, not for the backend.
+  for (const name of CORS_HEADERS) delete headers[name];
+  const { location, "content-type": type = "", "content-encoding": encoding = "" } = incoming.headers;
+  if (location !== undefined) headers["location"] = links(location);
+  const isPage = type.split(";", 1)[0]!.trim() === "text/html";
+  if (location !== undefined || !isPage || !["", "gzip", "deflate"].includes(encoding)) return incoming;
+  delete headers["content-length"];
+  delete headers["content-encoding"];
+  if (request.method === "HEAD" || BODILESS.has(incoming.statusCode ?? 0)) return incoming;
+  return rewritten(encoding === "" ? incoming : pipeline(incoming, createUnzip(), () => undefined), links);
+}
+
+async function* rewritten(body: AsyncIterable<Buffer>, links: RewriteLink): AsyncGenerator<Buffer> {
+  const page = new PageLinks(links);
+  for await (const chunk of body) yield page.push(chunk);
+  yield page.end();
+}
+
 async function relay(
   call: ForwardCall,
   incoming: IncomingMessage,
-  { rewrite, refusalsAsStatus }: ForwardOptions,
+  { links, refusalsAsStatus }: ForwardOptions,
 ): Promise<void> {
   if (refusalsAsStatus === true && (incoming.statusCode ?? 500) >= 400) throw await refusal(call, incoming);
   const headers = endToEndHeaders(incoming.headers);
-  rewrite?.(headers);
+  const body = links === undefined ? incoming : leadBack(call.request, incoming, headers, links);
   const stream = call.response.stream(incoming.statusCode ?? 502, headers as Record<string, string>);
   try {
-    for await (const chunk of incoming) {
+    for await (const chunk of body) {
       if (!stream.write(chunk as Buffer)) await stream.drained();
       if (call.request.signal.aborted) break;
     }

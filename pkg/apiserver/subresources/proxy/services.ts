@@ -4,9 +4,10 @@ import type { EndpointSlice } from "#pkg/api/types/discovery-v1.ts";
 import { badRequest, notFound, serviceUnavailable, type StatusError } from "#pkg/apimachinery/index.ts";
 import type { Call } from "../../registry/call.ts";
 import type { ConnectHandler } from "../../registry/dispatch.ts";
-import type { Backend, BackendTls } from "./backend.ts";
+import { authority, type Backend, type BackendTls } from "./backend.ts";
 import { forward } from "./forward.ts";
 import { admitConnect, kubeletOf, type KubeletClientOptions } from "./kubelet.ts";
+import { linksThrough } from "./links.ts";
 
 /** "https:name:port" → its parts; every part but the name may be absent (upstream's SplitSchemeNamePort). */
 export function splitProxyName(text: string): { scheme: string; name: string; port: string } | undefined {
@@ -111,16 +112,6 @@ async function nodeBackend(
   return { host: kubelet.host, port: Number(port), tls: undefined };
 }
 
-/** Redirects of the backend within itself are sent back through the proxy. */
-function rewriteLocation(headers: Record<string, string | string[]>, backend: Backend, prefix: string): void {
-  const location = headers["location"];
-  if (typeof location !== "string") return;
-  const base = `${backend.tls === undefined ? "http" : "https"}://${backend.host.includes(":") ? `[${backend.host}]` : backend.host}:${backend.port}`;
-  const target = URL.parse(location, `${base}${backend.path}`);
-  if (target === null || target.origin !== new URL(base).origin) return;
-  headers["location"] = `${prefix}${target.pathname}${target.search}${target.hash}`;
-}
-
 type Locate = (call: Call, name: { scheme: string; name: string; port: string }) => Promise<Omit<Backend, "path">>;
 
 function serveProxy(kind: string, locate: Locate): ConnectHandler {
@@ -144,7 +135,8 @@ function serveProxy(kind: string, locate: Locate): ConnectHandler {
       path: `${tail}${target.rawQuery === "" ? "" : `?${target.rawQuery}`}`,
     };
     const prefix = target.tail === "" ? path : path.slice(0, path.length - target.tail.length);
-    await forward(call, backend, { rewrite: (headers) => rewriteLocation(headers, backend, prefix) });
+    const hosts = [authority(backend), request.headers["host"] ?? ""];
+    await forward(call, backend, { links: linksThrough(prefix, hosts), forwardedUri: `${prefix}${tail}` });
   };
 }
 
