@@ -2,13 +2,8 @@ import { defineResource } from "../define.ts";
 import { defaultPodTemplate } from "../core/pod-defaults.ts";
 import type { CronJob, Job } from "../types/batch-v1.ts";
 import { podSpecWarnings } from "../core/validation/pod-warnings.ts";
-import {
-  validateCronJob,
-  validateCronJobUpdate,
-  validateJob,
-  validateJobStatusUpdate,
-  validateJobUpdate,
-} from "./validation.ts";
+import { validateCronJob, validateCronJobUpdate, validateJob, validateJobUpdate } from "./validation.ts";
+import { validateJobStatusUpdate } from "./job-status.ts";
 import { printCronJob, printJob } from "./print.ts";
 
 const DEFAULT_BACKOFF_LIMIT = 6;

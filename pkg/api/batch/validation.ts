@@ -91,13 +91,23 @@ function validateFailurePolicy(spec: JobSpec, path: string): FieldError[] {
 
 const INDEXES = /^(?:0|[1-9][0-9]*)(?:-(?:0|[1-9][0-9]*))?$/;
 
-/** Largest index a text such as "0,2-4" names; undefined when it is no such text. */
-function countIndexes(text: string, completions: number): { readonly total: number } | { readonly why: string } {
+/** The parts of a text such as "0,2-4"; those that are no such thing are left out. */
+export function indexRanges(text: string): { readonly first: number; readonly last: number }[] {
+  return text.split(",").flatMap((part) => {
+    if (!INDEXES.test(part)) return [];
+    const [first, last = first] = part.split("-").map(Number) as [number, number?];
+    return [{ first, last }];
+  });
+}
+
+/** How many indexes below `completions` a text such as "0,2-4" names, or what is wrong with it. */
+export function countIndexes(text: string, completions: number): { readonly total: number } | { readonly why: string } {
   let total = 0;
   let last = -1;
   for (const part of text.split(",")) {
-    if (!INDEXES.test(part)) return { why: `cannot convert string to integer for index: ${JSON.stringify(part)}` };
-    const [first, end = first] = part.split("-").map(Number) as [number, number?];
+    const [range] = indexRanges(part);
+    if (range === undefined) return { why: `cannot convert string to integer for index: ${JSON.stringify(part)}` };
+    const { first, last: end } = range;
     if (first <= last || end < first) return { why: `non-increasing order, previous: ${last}, current: ${first}` };
     if (end >= completions) return { why: `too large index: ${JSON.stringify(String(end))}` };
     total += end - first + 1;
@@ -307,36 +317,6 @@ export function validateJobUpdate(job: Job, old: Readonly<Job>): FieldError[] {
     "successPolicy",
   ] as const) {
     errors.push(...immutable(spec[field], before[field], `spec.${field}`));
-  }
-  return errors;
-}
-
-function conditionIs(job: Readonly<Job>, type: string): boolean {
-  return job.status?.conditions?.some((condition) => condition.type === type && condition.status === "True") === true;
-}
-
-export function validateJobStatusUpdate(job: Job, old: Readonly<Job>): FieldError[] {
-  const status = job.status ?? {};
-  const errors = (["active", "succeeded", "failed", "ready", "terminating"] as const).flatMap((field) =>
-    nonNegative(status[field], `status.${field}`),
-  );
-  for (const type of ["Failed", "Complete", "FailureTarget", "SuccessCriteriaMet"]) {
-    if (conditionIs(old, type) && !conditionIs(job, type)) {
-      errors.push(invalid("status.conditions", "", `cannot disable the terminal ${type}=True condition`));
-    }
-  }
-  if (conditionIs(job, "Complete") && conditionIs(job, "Failed")) {
-    errors.push(invalid("status.conditions", "", "cannot set Complete=True and Failed=true conditions"));
-  }
-  const uncounted = status.uncountedTerminatedPods;
-  const seen = new Set<string>();
-  for (const list of ["succeeded", "failed"] as const) {
-    for (const [index, uid] of (uncounted?.[list] ?? []).entries()) {
-      const at = `status.uncountedTerminatedPods.${list}[${index}]`;
-      if (isEmpty(uid)) errors.push(invalid(at, uid, "must not be empty"));
-      else if (seen.has(uid)) errors.push(duplicate(at, uid));
-      seen.add(uid);
-    }
   }
   return errors;
 }

@@ -75,7 +75,11 @@ test("the end comes in steps: criteria first, the last condition when all pods a
 test("a pod whose finalizer we removed is not counted again from an old cache", () => {
   const pod = worker("a", "Failed");
   const counted = { failed: 1 };
-  const tally = tallyPods(jobOf({}, counted), [pod], { finalized: new Set(["uid-a"]), jobFailed: false, over: false });
+  const tally = tallyPods(jobOf({}, counted), [pod], {
+    finalized: new Set(["uid-a"]),
+    outcome: undefined,
+    over: false,
+  });
   assert.deepEqual([tally.failed, tally.finalize.length], [1, 0]);
 });
 
@@ -178,17 +182,45 @@ test("a success policy ends a Job early", () => {
     ["b"],
   );
   assert.equal(status.completedIndexes, "0,3");
+  // The pod that is cut short is let go at once, so that its end does not count as a failure.
+  assert.deepEqual(
+    plan.tally.finalize.map(({ metadata }) => metadata.name),
+    ["a", "b", "c"],
+  );
+  assert.deepEqual(plan.tally.uncounted.failed, []);
+});
+
+test("an Indexed Job that is made smaller forgets the indexes beyond its end", () => {
+  const job = jobOf(
+    { completionMode: "Indexed", parallelism: 1, completions: 1 },
+    { succeeded: 1, completedIndexes: "2" },
+  );
+  const { status } = apply(viewOf(job, [worker("a", "Running", 0)]));
+  assert.deepEqual([status.succeeded, status.completedIndexes], [undefined, undefined]);
 });
 
 test("suspending removes pods and the start time, resuming starts anew", () => {
   const suspended = apply(viewOf(jobOf({ suspend: true }), [worker("a", "Running")]));
   assert.equal(suspended.plan.delete.length, 1);
   assert.equal(suspended.status.startTime, undefined);
+  assert.deepEqual([suspended.status.active, suspended.status.ready], [undefined, 0]);
   assert.deepEqual(conditions(suspended.status), ["Suspended=True JobSuspended"]);
   const resumed = apply(viewOf({ ...jobOf({}), status: suspended.status }, []));
   assert.deepEqual(conditions(resumed.status), ["Suspended=False JobResumed"]);
   assert.equal(resumed.status.startTime, "2026-01-01T00:00:00Z");
   assert.equal(resumed.plan.create.length, 1);
+});
+
+test("a suspended Job that has all it wants ends", () => {
+  const empty = apply(viewOf(jobOf({ suspend: true, completions: 0 }, { startTime: undefined }), []));
+  assert.equal(empty.plan.outcome?.success, true);
+  const last = jobOf(
+    { suspend: true },
+    { startTime: undefined, succeeded: 1, conditions: [{ type: "SuccessCriteriaMet", status: "True" }] },
+  );
+  const end = apply(viewOf(last, []));
+  assert.equal(end.finished, true);
+  assert.equal(end.status.startTime, new Date(NOW).toISOString().replace(".000Z", "Z"));
 });
 
 test("pods know their index in every way programs ask for it", () => {

@@ -49,7 +49,7 @@ export function planJob(view: JobView): JobPlan {
   const deleted = job.metadata.deletionTimestamp !== undefined;
   const first = tallyPods(job, pods, {
     finalized,
-    jobFailed: decided?.success === false,
+    outcome: decided,
     over: decided !== undefined || deleted,
   });
   const early = decided ?? decideEarly(job, pods, first, now);
@@ -61,12 +61,10 @@ export function planJob(view: JobView): JobPlan {
         ? NO_WORK
         : planWork(job, pods, active, first, now);
   const activeAfter = active.length - work.delete.length + work.create.length;
-  const outcome = early ?? (suspended(job) ? undefined : decideCompletion(job, first, activeAfter));
+  const outcome = early ?? decideCompletion(job, first, activeAfter);
   // Deciding changes what may be counted: the tally is taken again under the outcome.
   const tally =
-    outcome === undefined || decided !== undefined
-      ? first
-      : tallyPods(job, pods, { finalized, jobFailed: !outcome.success, over: true });
+    outcome === undefined || decided !== undefined ? first : tallyPods(job, pods, { finalized, outcome, over: true });
   const suspension = planSuspension(job, outcome, view.cacheIsCurrent && !deleted, now, events);
   const waits = [work.requeueAfterMs, deadlineInMs(job, now)].filter((ms) => ms !== undefined && ms > 0) as number[];
   return {
@@ -247,15 +245,25 @@ export function jobStatus(view: JobView, plan: JobPlan, applied: Applied): { sta
   const { tally, outcome } = plan;
   const active = plan.active + applied.created - applied.deleted;
   const terminating = pods.filter(isPodTerminating).length + applied.deleted;
+  const doomed = new Set(plan.delete);
+  const ready = pods.filter((pod) => isPodActive(pod) && isPodReady(pod) && !doomed.has(pod)).length;
   const base: JobStatus = { ...job.status };
-  for (const field of ["active", "ready", "terminating", "succeeded", "failed", "startTime"] as const)
+  for (const field of [
+    "active",
+    "ready",
+    "terminating",
+    "succeeded",
+    "failed",
+    "startTime",
+    "completedIndexes",
+  ] as const)
     delete base[field];
   const status: JobStatus = {
     ...base,
     ...(plan.startTime === undefined ? {} : { startTime: plan.startTime }),
     ...(active > 0 ? { active } : {}),
     terminating,
-    ready: pods.filter((pod) => isPodActive(pod) && isPodReady(pod)).length,
+    ready: Math.min(ready, active),
     ...(tally.countedSucceeded > 0 ? { succeeded: tally.countedSucceeded } : {}),
     ...(tally.countedFailed > 0 ? { failed: tally.countedFailed } : {}),
     uncountedTerminatedPods: {
@@ -284,6 +292,8 @@ export function jobStatus(view: JobView, plan: JobPlan, applied: Applied): { sta
       conditions = replaced(conditions, success ? "Complete" : "Failed", "True", reason, message, now);
       if (success) status.completionTime = formatTime(now);
       status.ready = 0;
+      // A suspended Job may end too, by pods that ended as it was suspended.
+      if (job.spec.completions !== 0 || !suspended(job)) status.startTime ??= formatTime(now);
     }
   }
   if (conditions.length > 0) status.conditions = [...conditions];

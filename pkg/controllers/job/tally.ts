@@ -30,8 +30,8 @@ export interface Tally {
 export interface TallyOptions {
   /** Uids whose finalizer we have removed, though the cache still shows it. */
   readonly finalized: ReadonlySet<string>;
-  /** The Job has failed: every pod that has not ended counts as failed. */
-  readonly jobFailed: boolean;
+  /** How the Job has ended: a failed one counts every pod that has not ended as failed, a successful one lets it go. */
+  readonly outcome: { readonly success: boolean } | undefined;
   /** The Job is over (or going): failed pods need not wait for replacements. */
   readonly over: boolean;
 }
@@ -76,7 +76,11 @@ export function tallyPods(job: Job, pods: readonly Pod[], options: TallyOptions)
       continue;
     }
     const failed = isFailed(job, pod);
-    if (!failed && !options.jobFailed) continue;
+    if (!failed && options.outcome === undefined) continue;
+    if (!failed && options.outcome?.success === true) {
+      finalize.push(pod); // about to be deleted, but not for any failure
+      continue;
+    }
     if (failed && index !== undefined && limitsPerIndex(job) && hasFailedIndex(job, pod)) failedNow.push(index);
     else if (failed && index !== undefined && lastFailures.get(index) === pod) continue; // its replacement needs it
     const counts = !indexed || index !== undefined;
