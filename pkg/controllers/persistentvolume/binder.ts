@@ -338,12 +338,13 @@ class Binder {
     signal: AbortSignal,
   ): Promise<PersistentVolume> {
     const { client, clock } = this.#env;
-    if (volume.status?.phase === phase && (volume.status.message ?? "") === message) return volume;
+    // Within a phase the message is whoever's set it last.
+    if (volume.status?.phase === phase) return volume;
     const status: PersistentVolumeStatus = {
       ...volume.status,
       phase,
       message,
-      ...(volume.status?.phase === phase ? {} : { lastPhaseTransitionTime: formatTime(clock.now()) }),
+      lastPhaseTransitionTime: formatTime(clock.now()),
     };
     if (message === "") delete status.message;
     const written = await client.updateStatus(persistentVolumes, { ...volume, status }, { signal });

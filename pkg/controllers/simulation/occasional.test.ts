@@ -110,6 +110,18 @@ test("a claim that asks for more has it where volumes can just grow, and waits f
   assert.equal(claim("driven")?.status?.capacity?.["storage"], "1Gi");
 });
 
+test("what somebody says about a bound volume stays until its phase changes", async () => {
+  const message = "seen by its administrator";
+  const ours = { namespace: "", name: "ours" };
+  await cluster.admin.patch(persistentVolumes, ours, "merge", { status: { message } }, { subresource: "status" });
+  await cluster.advance(10_000);
+  assert.equal(named(cluster.list(persistentVolumes), "ours")?.status?.message, message);
+  await cluster.admin.delete(persistentVolumeClaims, key("ours"));
+  const status = () => named(cluster.list(persistentVolumes), "ours")?.status;
+  await cluster.until("released", () => status() === undefined || status()?.phase === "Released");
+  assert.equal(status()?.message, undefined);
+});
+
 test("cluster-info carries a signature for every bootstrap token that is valid", async () => {
   const make = (id: string, expiration: string) =>
     cluster.admin.create(secrets, {
