@@ -77,6 +77,7 @@ export function kubeletConfig(flags: FlagValues<typeof nodeFlags>, nodeIP: strin
     containerLogMaxSize: flags["container-log-max-size"],
     containerLogMaxFiles: flags["container-log-max-files"],
     allowedUnsafeSysctls: flags["allowed-unsafe-sysctls"],
+    enableSystemLogHandler: flags["enable-system-log-handler"],
     seccompDefault: flags["seccomp-default"],
   };
 }

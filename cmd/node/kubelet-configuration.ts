@@ -44,6 +44,7 @@ const FLAG_OF_FIELD: Readonly<Record<string, string>> = {
   kubeReserved: "kube-reserved",
   allowedUnsafeSysctls: "allowed-unsafe-sysctls",
   seccompDefault: "seccomp-default",
+  enableSystemLogHandler: "enable-system-log-handler",
   registerNode: "register-node",
   registerWithTaints: "register-with-taints",
   providerID: "provider-id",

@@ -227,6 +227,12 @@ export const kubeletFlags = defineFlags({
     help: "Address of the kubelet's /healthz.",
     section: "Kubelet server",
   },
+  "enable-system-log-handler": {
+    type: "boolean",
+    default: true,
+    help: "Shows the log files of the machine (/var/log) at /logs/.",
+    section: "Kubelet server",
+  },
   "tls-cert-file": {
     type: "string",
     default: "",

@@ -21,6 +21,7 @@ function reason(input: Partial<AdmissionInput> & Pick<AdmissionInput, "pod">): s
     allocatable: { cpu: "2", memory: "1Gi", pods: "3" },
     config: DEFAULT_CONFIG,
     appArmor: false,
+    supplementalGroupsPolicy: false,
     allocated: (p) => p,
     ...input,
   })?.reason;
@@ -52,6 +53,24 @@ const cases: [name: string, input: Parameters<typeof reason>[0], expected: strin
   [
     "an AppArmor profile that the kernel knows",
     { pod: pod({ containers: [], securityContext: { appArmorProfile: { type: "RuntimeDefault" } } }), appArmor: true },
+    undefined,
+  ],
+  [
+    "groups that only a runtime which can keep them apart may give",
+    { pod: pod({ containers: [], securityContext: { supplementalGroupsPolicy: "Strict" } }) },
+    "SupplementalGroupsPolicyNotSupported",
+  ],
+  [
+    "the same where the runtime can",
+    {
+      pod: pod({ containers: [], securityContext: { supplementalGroupsPolicy: "Strict" } }),
+      supplementalGroupsPolicy: true,
+    },
+    undefined,
+  ],
+  [
+    "groups that are merged",
+    { pod: pod({ containers: [], securityContext: { supplementalGroupsPolicy: "Merge" } }) },
     undefined,
   ],
   [

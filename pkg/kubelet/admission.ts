@@ -30,6 +30,8 @@ export interface AdmissionInput {
   readonly config: KubeletConfig;
   /** Whether the kernel enforces AppArmor profiles. */
   readonly appArmor: boolean;
+  /** Whether the runtime can keep a container's groups to those that the pod names. */
+  readonly supplementalGroupsPolicy: boolean;
   readonly pressure?: { readonly memory: boolean; readonly disk: boolean; readonly pid: boolean };
   /** The pod with the resources it was granted, for pods being resized. */
   readonly allocated: (pod: Pod) => Pod;
@@ -40,6 +42,7 @@ export function admitPod(input: AdmissionInput): Verdict | undefined {
     admitPressure(input) ??
     admitSysctls(input) ??
     admitAppArmor(input) ??
+    admitSupplementalGroups(input) ??
     admitNodeAffinity(input) ??
     admitPorts(input) ??
     admitResources(input)
@@ -92,6 +95,15 @@ function admitAppArmor({ pod, appArmor }: AdmissionInput): Verdict | undefined {
   return wanted
     ? { reason: "AppArmor", message: "Cannot enforce AppArmor: AppArmor is not enabled on the host" }
     : undefined;
+}
+
+/** Merged groups would give the pod's processes more than it asked for. */
+function admitSupplementalGroups({ pod, supplementalGroupsPolicy }: AdmissionInput): Verdict | undefined {
+  if (supplementalGroupsPolicy || pod.spec.securityContext?.supplementalGroupsPolicy !== "Strict") return undefined;
+  return {
+    reason: "SupplementalGroupsPolicyNotSupported",
+    message: "SupplementalGroupsPolicy=Strict is not supported in this node",
+  };
 }
 
 function termMatches(term: NodeSelectorTerm, node: Node): boolean {

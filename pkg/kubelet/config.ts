@@ -18,6 +18,9 @@ export interface KubeletConfig {
   readonly providerID: string;
   readonly maxPods: number;
   readonly podPidsLimit: number;
+  /** Whether the server shows the node's log files. */
+  readonly enableSystemLogHandler: boolean;
+  readonly systemLogsDir: string;
   readonly address: string;
   readonly port: number;
   readonly healthzBindAddress: string;
@@ -83,6 +86,8 @@ export const DEFAULT_CONFIG: KubeletConfig = Object.freeze({
   providerID: "",
   maxPods: 110,
   podPidsLimit: -1,
+  enableSystemLogHandler: true,
+  systemLogsDir: "/var/log",
   address: "0.0.0.0",
   port: 10250,
   healthzBindAddress: "127.0.0.1",

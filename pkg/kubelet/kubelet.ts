@@ -180,6 +180,7 @@ class KubeletProcess {
       setNode: (node) => this.#setNode(node),
       runtimeName: () => this.#runtimeInfo.name,
       runtimeHandlers: () => this.#runtimeStatus?.handlers ?? [],
+      supplementalGroupsPolicy: () => this.#runtimeStatus?.supplementalGroupsPolicy ?? false,
       networkProblem: () => this.#networkProblem(),
       pressure: () => this.#maintenance?.pressure(),
       computeStatus: (node, signal) => this.#computeStatus(node, signal),

@@ -64,6 +64,7 @@ export interface Host {
   readonly setNode: (node: Node) => void;
   readonly runtimeName: () => string;
   readonly runtimeHandlers: () => readonly RuntimeHandlerInfo[];
+  readonly supplementalGroupsPolicy: () => boolean;
   /** Why the pod network cannot be used, if so. */
   readonly networkProblem: () => string | undefined;
   readonly pressure: () => Pressure | undefined;
@@ -244,6 +245,7 @@ async function buildPodManager(
         allocatable: node.allocatable(),
         config,
         appArmor: host.machine.appArmor,
+        supplementalGroupsPolicy: host.supplementalGroupsPolicy(),
         pressure: host.pressure(),
         allocated,
       }),

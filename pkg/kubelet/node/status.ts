@@ -149,8 +149,12 @@ function imagesOf(images: readonly Image[], max: number): ContainerImage[] {
   }));
 }
 
-/** Features of version skew that this kubelet has, sorted: resizes need them (KEP-5328). */
-const DECLARED_FEATURES = ["GuaranteedQoSPodCPUResize", "InPlacePodLevelResourcesVerticalScaling"];
+/** Features of version skew that this kubelet has, sorted: resizes and restarts of all containers need them (KEP-5328). */
+const DECLARED_FEATURES = [
+  "GuaranteedQoSPodCPUResize",
+  "InPlacePodLevelResourcesVerticalScaling",
+  "RestartAllContainersOnContainerExits",
+];
 
 export function nodeStatus(input: NodeStatusInput): NodeStatus {
   const { machine, config, node } = input;

@@ -14,25 +14,11 @@ import type {
   SandboxConfig,
   SecurityProfile,
 } from "../cri/runtime.ts";
+import { ANNOTATIONS, LABELS } from "./annotations.ts";
 import { ContainerConfigError } from "./env-error.ts";
 import { expand } from "./expansion.ts";
 import type { DnsSettings } from "./network.ts";
 import { containerHash, podFullName } from "./spec.ts";
-
-export const LABELS = {
-  podName: "io.kubernetes.pod.name",
-  podNamespace: "io.kubernetes.pod.namespace",
-  podUid: "io.kubernetes.pod.uid",
-  containerName: "io.kubernetes.container.name",
-} as const;
-export const ANNOTATIONS = {
-  hash: "io.kubernetes.container.hash",
-  restartCount: "io.kubernetes.container.restartCount",
-  terminationMessagePath: "io.kubernetes.container.terminationMessagePath",
-  terminationMessagePolicy: "io.kubernetes.container.terminationMessagePolicy",
-  podTerminationGracePeriod: "io.kubernetes.pod.terminationGracePeriod",
-  preStopHandler: "io.kubernetes.container.preStopHandler",
-} as const;
 
 /** What a container must not see or change unless it is privileged or asks for procMount Unmasked. */
 const MASKED_PATHS = [
@@ -173,6 +159,8 @@ export interface ContainerInput {
   readonly seccompDefault: boolean;
   /** Container id of an ephemeral container's target. */
   readonly targetId?: string;
+  /** Id of the container after whose end all were restarted. */
+  readonly restartedAfter?: string;
 }
 
 /** Enforces runAsNonRoot before anything runs; an image's user name cannot be judged from outside it. */
@@ -237,6 +225,7 @@ export function containerConfig(input: ContainerInput): ContainerConfig {
       ...(container.lifecycle?.preStop === undefined
         ? {}
         : { [ANNOTATIONS.preStopHandler]: JSON.stringify(container.lifecycle.preStop) }),
+      ...(input.restartedAfter === undefined ? {} : { [ANNOTATIONS.restartedAfter]: input.restartedAfter }),
     },
     logPath: `${container.name}/${input.restartCount}.log`,
     stdin: container.stdin ?? false,

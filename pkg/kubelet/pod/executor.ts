@@ -4,6 +4,7 @@ import { rpcText } from "../cri/runtime.ts";
 import { formatSeconds } from "./backoff.ts";
 import { newestContainer } from "./observed.ts";
 import type { ObservedPod } from "./observed.ts";
+import { awaitingRestart, restartTrigger } from "./restart-all.ts";
 import type { PlanInput, Step, Waiting } from "./plan.ts";
 import { findContainer, podFullName, terminationGraceSeconds } from "./spec.ts";
 import { StartError } from "./starter.ts";
@@ -185,7 +186,10 @@ export class StepExecutor {
     const spec = this.#subject.spec(container);
     const probe =
       reason === "LivenessFailed" ? spec?.livenessProbe : reason === "StartupFailed" ? spec?.startupProbe : undefined;
-    const grace = probe?.terminationGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds ?? 30;
+    const grace =
+      reason === "RestartAll"
+        ? 0 // without hooks either: whatever runs has lost what it ran for
+        : (probe?.terminationGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds ?? 30);
     event(container.metadata.name, "Normal", "Killing", message);
     await deps.lifecycle.stopContainer(pod, container, grace, this.#subject.podIP(observed), event, signal);
   }
@@ -217,13 +221,16 @@ export class StepExecutor {
 
   /** Of each container the runtime keeps the newest instance and the one before it (logs --previous). */
   async removeOldContainers(observed: ObservedPod, signal: AbortSignal): Promise<void> {
-    const { runtime } = this.#subject.deps;
+    const { pod, deps } = this.#subject;
+    const { runtime } = deps;
+    // As long as others wait to be restarted because of it, one that asked for that must be remembered.
+    const trigger = awaitingRestart(pod, observed).size > 0 ? restartTrigger(pod, observed)?.id : undefined;
     const seen = new Map<string, number>();
     const sandboxesInUse = new Set<string>();
     for (const container of observed.containers) {
       const count = (seen.get(container.metadata.name) ?? 0) + 1;
       seen.set(container.metadata.name, count);
-      if (count <= 2 || container.state === "Running") {
+      if (count <= 2 || container.state === "Running" || container.id === trigger) {
         sandboxesInUse.add(container.sandboxId);
         continue;
       }

@@ -6,7 +6,7 @@ import { isRuntimeError } from "../cri/runtime.ts";
 import type { Runtime } from "../cri/runtime.ts";
 import { checkHttp } from "../probes/net.ts";
 import { resolvePort } from "../probes/prober.ts";
-import { ANNOTATIONS } from "./configs.ts";
+import { ANNOTATIONS } from "./annotations.ts";
 import { expand } from "./expansion.ts";
 import { runningContainers } from "./observed.ts";
 import type { ObservedContainer, ObservedPod } from "./observed.ts";

@@ -1,6 +1,9 @@
 /** Follows the pods of this node and gives each a worker; looks after pods the runtime has but nobody wants. */
+import { readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { SharedInformer } from "#pkg/client/index.ts";
+import { hasCode } from "#pkg/util/index.ts";
 import type { Logger } from "#pkg/util/index.ts";
 import type { VolumeManager } from "../volumes/manager.ts";
 import { removeRuntimePod } from "./retirement.ts";
@@ -207,15 +210,37 @@ export class PodManager {
     }
   }
 
-  /** Removes pod directories that belong to nothing. */
+  /** Removes pods' directories and logs that belong to nothing. */
   async cleanDirectories(volumes: VolumeManager): Promise<void> {
-    for (const uid of await volumes.podsOnDisk()) {
-      if (this.#workers.has(uid) || this.#deps.worker.pleg.get(uid).sandboxes.length > 0) continue;
+    const known = (uid: string) => this.#workers.has(uid) || this.#deps.worker.pleg.get(uid).sandboxes.length > 0;
+    const attempt = async (uid: string, what: string, removal: () => Promise<void>) => {
       try {
-        await volumes.tearDown(uid);
+        await removal();
       } catch (err) {
-        this.#deps.log.warn({ err, podUid: uid }, "Removing an orphaned pod directory failed");
+        this.#deps.log.warn({ err, podUid: uid }, what);
       }
+    };
+    for (const uid of await volumes.podsOnDisk())
+      if (!known(uid)) await attempt(uid, "Removing an orphaned pod directory failed", () => volumes.tearDown(uid));
+    const { podLogsDir } = this.#deps.worker.config;
+    for (const [uid, name] of await podsWithLogs(podLogsDir)) {
+      const path = join(podLogsDir, name);
+      if (!known(uid)) await attempt(uid, "Removing orphaned logs failed", () => rm(path, { recursive: true }));
     }
   }
+}
+
+/** Uids and names of the directories <namespace>_<name>_<uid>; neither of the three has an underscore. */
+async function podsWithLogs(directory: string): Promise<[uid: string, name: string][]> {
+  let found: string[];
+  try {
+    found = await readdir(directory);
+  } catch (error) {
+    if (hasCode(error, "ENOENT")) return [];
+    throw error;
+  }
+  return found.flatMap((name): [string, string][] => {
+    const uid = /^[^_]+_[^_]+_([^_]+)$/.exec(name)?.[1];
+    return uid === undefined ? [] : [[uid, name]];
+  });
 }

@@ -244,6 +244,38 @@ test("a crashed container waits for its backoff and says until when", () => {
   assert.deepEqual(result, { steps: [], backingOff: [{ name: "a", delayMs: 10_000 }], recheckAt: 12_000 });
 });
 
+const asking = container("asking", {
+  restartPolicy: "Never",
+  restartPolicyRules: [{ action: "RestartAllContainers", exitCodes: { operator: "In", values: [88] } }],
+});
+
+test("an exit code that asks for it restarts all containers, in order and once", () => {
+  const p = pod({ restartPolicy: "Never", initContainers: [init, sidecar], containers: [a, asking] });
+  const old = [exited(init, "s", 0), ran(sidecar, "s"), ran(a, "s")];
+  const end = exited(asking, "s", 88, { id: "end" });
+  const after = { annotations: { "kubits.io/restarted-after": "end", "io.kubernetes.container.restartCount": "1" } };
+  const killed = old.map((c) => (c.state === "Running" ? { ...c, state: "Exited" as const, exitCode: 137 } : c));
+  const next = (...containers: ReturnType<typeof ran>[]) => plan({ pod: p, observed: observed([s], containers) });
+  assert.deepEqual(next(end, ...old), ["kill sidecar RestartAll", "kill a RestartAll"]);
+  assert.deepEqual(next(end, ...killed), ["start init#1"]);
+  const first = ran(init, "s", { id: "i1", ...after });
+  assert.deepEqual(next(first, end, ...killed), []);
+  const done = { ...first, state: "Exited" as const, exitCode: 0 };
+  assert.deepEqual(next(done, end, ...killed), ["start sidecar#1"]);
+  const all = [sidecar, a, asking].map((spec) => ran(spec, "s", { id: `${spec.name}-1`, ...after }));
+  assert.deepEqual(next(all[0]!, done, end, ...killed), ["start a#1", "start asking#1"]);
+  assert.deepEqual(next(...all, done, end, ...killed), []);
+  // Its second end with that code asks again, another does not.
+  const again = (exitCode: number) => all.map((c) => (c.id === "asking-1" ? { ...c, ...ended(exitCode) } : c));
+  assert.deepEqual(next(...again(88), done, end), ["kill sidecar RestartAll", "kill a RestartAll"]);
+  assert.deepEqual(next(...again(1), done, end), []);
+  // A pod that is being deleted restarts nothing.
+  const metadata = { deletionTimestamp: "2026-01-01T00:00:00Z" };
+  const leaving = pod({ containers: [a, asking] }, {}, metadata);
+  assert.deepEqual(plan({ pod: leaving, observed: observed([s], [end, ran(a, "s")]) }), []);
+});
+const ended = (exitCode: number) => ({ state: "Exited" as const, exitCode });
+
 test("carrying out a plan always leads to a state with nothing left to do", () => {
   const policy = fc.constantFrom("Always", "OnFailure", "Never");
   const kinds = fc.array(fc.boolean(), { maxLength: 4 });

@@ -5,6 +5,7 @@
 import type { Container, EphemeralContainer, Pod } from "#pkg/api/types/core-v1.ts";
 import { newestContainer, readySandbox, restartCountOf, runningContainers } from "./observed.ts";
 import type { ObservedContainer, ObservedPod } from "./observed.ts";
+import { isOutdated, restartTrigger } from "./restart-all.ts";
 import { containerHash, isSidecar, restartsAfter } from "./spec.ts";
 import type { ContainerKind } from "./spec.ts";
 
@@ -14,7 +15,13 @@ export type Step =
   | {
       readonly type: "KillContainer";
       readonly container: ObservedContainer;
-      readonly reason: "LivenessFailed" | "StartupFailed" | "SpecChanged" | "Orphaned" | "RestartForResize";
+      readonly reason:
+        | "LivenessFailed"
+        | "StartupFailed"
+        | "SpecChanged"
+        | "Orphaned"
+        | "RestartForResize"
+        | "RestartAll";
       readonly message: string;
     }
   | {
@@ -23,6 +30,8 @@ export type Step =
       readonly name: string;
       readonly restartCount: number;
       readonly sandboxId: string;
+      /** Id of the container after whose end all were restarted. */
+      readonly restartedAfter?: string;
     };
 
 export interface Waiting {
@@ -57,6 +66,12 @@ export interface PlanInput {
   readonly restartForResize?: ReadonlySet<string>;
 }
 
+/** What there is of the pod since all of its containers were last restarted, beside all there is. */
+interface Round extends PlanInput {
+  readonly current: ObservedPod;
+  readonly restartedAfter: string | undefined;
+}
+
 interface Draft {
   readonly steps: Step[];
   readonly backingOff: Waiting[];
@@ -86,6 +101,16 @@ export function planPod(input: PlanInput): PodPlan {
   }
   if (stale.length > 0) return finish(draft);
 
+  const trigger = restartTrigger(pod, observed);
+  const outdated = runningContainers(observed).filter((container) => isOutdated(container, trigger));
+  for (const container of outdated) {
+    const message = `Container ${container.metadata.name} will be restarted with all others of its pod`;
+    draft.steps.push({ type: "KillContainer", container, reason: "RestartAll", message });
+  }
+  if (outdated.length > 0) return finish(draft);
+  const fresh = observed.containers.filter((container) => !isOutdated(container, trigger));
+  const round: Round = { ...input, current: { ...observed, containers: fresh }, restartedAfter: trigger?.id };
+
   for (const container of pod.spec.ephemeralContainers ?? []) {
     if (newestContainer(observed, container.name) === undefined) {
       draft.steps.push({
@@ -97,9 +122,9 @@ export function planPod(input: PlanInput): PodPlan {
       });
     }
   }
-  const initialized = planInitContainers(input, sandbox.id, draft);
+  const initialized = planInitContainers(round, sandbox.id, draft);
   if (initialized)
-    for (const container of pod.spec.containers) planContainer(input, "regular", container, sandbox.id, draft);
+    for (const container of pod.spec.containers) planContainer(round, "regular", container, sandbox.id, draft);
   return finish(draft);
 }
 
@@ -108,13 +133,13 @@ function finish({ steps, backingOff, recheckAt }: Draft): PodPlan {
 }
 
 /** Plans init containers in their order; true when the regular containers may run. */
-function planInitContainers(input: PlanInput, sandboxId: string, draft: Draft): boolean {
-  const { pod, observed, probes } = input;
+function planInitContainers(input: Round, sandboxId: string, draft: Draft): boolean {
+  const { pod, probes } = input;
   const alreadyInitialized = pod.spec.containers.some(
-    ({ name }) => newestContainer(observed, name, sandboxId) !== undefined,
+    ({ name }) => newestContainer(input.current, name, sandboxId) !== undefined,
   );
   for (const container of pod.spec.initContainers ?? []) {
-    const current = newestContainer(observed, container.name, sandboxId);
+    const current = newestContainer(input.current, container.name, sandboxId);
     if (isSidecar(container)) {
       planContainer(input, "init", container, sandboxId, draft);
       const started = current?.state === "Running" && probes.started(current);
@@ -131,15 +156,9 @@ function planInitContainers(input: PlanInput, sandboxId: string, draft: Draft): 
   return true;
 }
 
-function planContainer(
-  input: PlanInput,
-  kind: ContainerKind,
-  container: Container,
-  sandboxId: string,
-  draft: Draft,
-): void {
-  const { pod, observed, probes } = input;
-  const current = newestContainer(observed, container.name);
+function planContainer(input: Round, kind: ContainerKind, container: Container, sandboxId: string, draft: Draft): void {
+  const { pod, probes } = input;
+  const current = newestContainer(input.current, container.name);
   if (current?.state === "Running" && current.sandboxId === sandboxId) {
     const kill = (reason: Extract<Step, { type: "KillContainer" }>["reason"], message: string) => {
       draft.steps.push({ type: "KillContainer", container: current, reason, message });
@@ -167,7 +186,7 @@ function planContainer(
   start(input, kind, container, sandboxId, draft);
 }
 
-function start(input: PlanInput, kind: ContainerKind, container: Container, sandboxId: string, draft: Draft): void {
+function start(input: Round, kind: ContainerKind, container: Container, sandboxId: string, draft: Draft): void {
   const previous = newestContainer(input.observed, container.name);
   if (previous?.state === "Exited") {
     const waiting = input.backoff(container, previous.finishedAt);
@@ -187,13 +206,7 @@ function start(input: PlanInput, kind: ContainerKind, container: Container, sand
   pushStart(input, kind, container, sandboxId, draft);
 }
 
-function pushStart(
-  input: PlanInput,
-  kind: ContainerKind,
-  { name }: Container,
-  sandboxId: string,
-  { steps }: Draft,
-): void {
+function pushStart(input: Round, kind: ContainerKind, { name }: Container, sandboxId: string, { steps }: Draft): void {
   const previous = newestContainer(input.observed, name);
   steps.push({
     type: "StartContainer",
@@ -201,6 +214,7 @@ function pushStart(
     name,
     restartCount: nextRestartCount(input, name, previous),
     sandboxId,
+    ...(input.restartedAfter === undefined ? {} : { restartedAfter: input.restartedAfter }),
   });
 }
 

@@ -83,6 +83,14 @@ export function terminationGraceSeconds(pod: Pod): number {
   return pod.metadata.deletionGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds ?? 30;
 }
 
+/** What the first of a container's rules that fits its exit code asks for: each of them lets it run again. */
+export function matchingAction(container: Container | EphemeralContainer, code: number): string | undefined {
+  return container.restartPolicyRules?.find(({ exitCodes }) => {
+    const found = exitCodes?.values?.includes(code) === true;
+    return exitCodes?.operator === "NotIn" ? !found : found;
+  })?.action;
+}
+
 export interface Ended {
   readonly exitCode: number;
 }
@@ -99,11 +107,7 @@ export function restartsAfter(
 ): boolean {
   if (kind === "ephemeral" || pod.metadata.deletionTimestamp !== undefined) return false;
   const code = ended?.exitCode ?? 137;
-  for (const rule of container.restartPolicyRules ?? []) {
-    const values = rule.exitCodes?.values ?? [];
-    const matches = rule.exitCodes?.operator === "NotIn" ? !values.includes(code) : values.includes(code);
-    if (matches && rule.action === "Restart") return true;
-  }
+  if (matchingAction(container, code) !== undefined) return true;
   const policy = container.restartPolicy ?? pod.spec.restartPolicy ?? "Always";
   if (kind === "init" && container.restartPolicy !== "Always") return policy !== "Never" && code !== 0;
   if (policy === "Always") return true;

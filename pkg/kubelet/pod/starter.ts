@@ -317,6 +317,7 @@ export class Starter {
       seccompRoot: join(config.rootDirectory, "seccomp"),
       seccompDefault: config.seccompDefault,
       ...(target === undefined ? {} : { targetId: target.id }),
+      ...(step.restartedAfter === undefined ? {} : { restartedAfter: step.restartedAfter }),
     });
   }
 }

@@ -203,3 +203,24 @@ test("pods on the host's network have the node's addresses", () => {
   );
   assert.equal(status.podIP, "192.0.2.1");
 });
+
+test("a pod all of whose containers restart is not over, and says what happens", () => {
+  const asking = container("watcher", {
+    restartPolicy: "Always",
+    restartPolicyRules: [{ action: "RestartAllContainers", exitCodes: { operator: "NotIn", values: [0] } }],
+  });
+  const p = pod({ restartPolicy: "Never", initContainers: [asking], containers: [a] });
+  const end = exited(asking, "s", 1, { id: "end" });
+  const restarting = statusOf(p, observed([s], [end, exited(a, "s", 0)]));
+  assert.deepEqual(
+    [restarting.phase, conditions(restarting)["AllContainersRestarting"]],
+    ["Running", "True RestartAllContainersStarted"],
+  );
+  const after = { annotations: { "kubits.io/restarted-after": "end" } };
+  const again = statusOf(p, observed([s], [ran(asking, "s", { id: "1", ...after }), end, exited(a, "s", 0)]));
+  assert.deepEqual([again.phase, conditions(again)["AllContainersRestarting"]], ["Running", "False"]);
+  const over = statusOf(p, observed([s], [exited(a, "s", 0, { id: "2", ...after }), exited(asking, "s", 0)]));
+  assert.deepEqual([over.phase, conditions(over)["AllContainersRestarting"]], ["Succeeded", "False PodCompleted"]);
+  const plain = statusOf(pod({ containers: [a] }), observed([s], [ran(a, "s")]));
+  assert.equal(conditions(plain)["AllContainersRestarting"], undefined);
+});

@@ -11,6 +11,7 @@ import type {
 import { formatTime } from "#pkg/util/index.ts";
 import { newestContainer, readySandbox, restartCountOf } from "./observed.ts";
 import type { ObservedContainer, ObservedPod } from "./observed.ts";
+import { awaitingRestart, restartingCondition } from "./restart-all.ts";
 import { containersOf, isSidecar, qosClass, restartsAfter } from "./spec.ts";
 import type { ContainerKind } from "./spec.ts";
 
@@ -172,14 +173,22 @@ export interface PhaseInput {
   readonly init: readonly ContainerStatus[];
   readonly regular: readonly ContainerStatus[];
   readonly terminal: boolean;
+  /** Containers that run again whatever they ended with, because all are restarted. */
+  readonly restarting?: ReadonlySet<string>;
 }
 
 /** Source: the pod lifecycle documentation; sidecars do not count. */
-export function phaseOf({ pod, init, regular, terminal }: PhaseInput): "Pending" | "Running" | "Succeeded" | "Failed" {
+export function phaseOf({
+  pod,
+  init,
+  regular,
+  terminal,
+  restarting,
+}: PhaseInput): "Pending" | "Running" | "Succeeded" | "Failed" {
   const sidecars = new Set((pod.spec.initContainers ?? []).filter(isSidecar).map(({ name }) => name));
   let pendingInit = 0;
   for (const status of init) {
-    if (sidecars.has(status.name)) continue;
+    if (sidecars.has(status.name) || (!terminal && restarting?.has(status.name) === true)) continue;
     const ended =
       status.state?.terminated ?? (status.state?.waiting === undefined ? undefined : status.lastState?.terminated);
     if (ended === undefined || status.state?.running !== undefined) pendingInit++;
@@ -200,6 +209,7 @@ export function phaseOf({ pod, init, regular, terminal }: PhaseInput): "Pending"
       status.state?.terminated ?? (status.state?.waiting === undefined ? undefined : status.lastState?.terminated);
     if (status.state?.running !== undefined) running++;
     else if (ended === undefined) waiting++;
+    else if (!terminal && restarting?.has(status.name) === true) willRestart = true;
     else {
       if (ended.exitCode === 0) succeeded++;
       else failed++;
@@ -345,7 +355,13 @@ export function podStatus(input: StatusInput, runtimeName: string): PodStatus {
       ? "Failed"
       : keepTerminalPhase(
           pod,
-          phaseOf({ pod, init: statuses.init, regular: statuses.regular, terminal: input.terminal }),
+          phaseOf({
+            pod,
+            init: statuses.init,
+            regular: statuses.regular,
+            terminal: input.terminal,
+            restarting: awaitingRestart(pod, observed),
+          }),
         );
   const containersReady = containersReadyCondition(pod, statuses.init, statuses.regular, phase);
   const networkReady = sandbox !== undefined && (pod.spec.hostNetwork === true || sandbox.ips.length > 0);
@@ -356,7 +372,9 @@ export function podStatus(input: StatusInput, runtimeName: string): PodStatus {
     condition("Ready", readyCondition(pod, containersReady)),
     condition("ContainersReady", containersReady),
     condition("PodScheduled", { status: "True" }),
-    ...(input.extraConditions ?? []).map(({ type, ...rest }) => condition(type, rest)),
+    ...[restartingCondition(pod, observed, phase), ...(input.extraConditions ?? [])]
+      .filter((extra) => extra !== undefined)
+      .map(({ type, ...rest }) => condition(type, rest)),
   ];
   const ips =
     pod.spec.hostNetwork === true

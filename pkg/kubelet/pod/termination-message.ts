@@ -2,7 +2,7 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import type { ObservedContainer } from "./observed.ts";
 import { parseLine } from "../logs/line.ts";
-import { ANNOTATIONS } from "./configs.ts";
+import { ANNOTATIONS } from "./annotations.ts";
 
 const MAX_FILE_BYTES = 4096;
 const MAX_LOG_BYTES = 2048;

@@ -30,6 +30,8 @@ export function kubeletConfiguration(config: KubeletConfig): Record<string, unkn
     },
     imagePullCredentialsVerificationPolicy: "NeverVerifyPreloadedImages",
     enableDebuggingHandlers: true,
+    enableSystemLogHandler: config.enableSystemLogHandler,
+    enableSystemLogQuery: false,
     healthzPort: config.healthzPort,
     healthzBindAddress: config.healthzBindAddress,
     clusterDomain: config.clusterDomain,

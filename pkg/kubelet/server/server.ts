@@ -19,6 +19,7 @@ import { kubeletConfiguration } from "./configz.ts";
 import { HttpError } from "./http-error.ts";
 import { readLog } from "./logs.ts";
 import type { LogOptions } from "./logs.ts";
+import { serveNodeLogs } from "./node-logs.ts";
 import type { ServingCert } from "./serving-cert.ts";
 import { Streams } from "./streams.ts";
 
@@ -52,6 +53,7 @@ const PATHS = new Set([
   "configz",
   "stats",
   "metrics",
+  "logs",
   "containerLogs",
   "run",
   "exec",
@@ -177,6 +179,9 @@ export class KubeletServer {
         response.setHeader("content-type", "text/plain; version=0.0.4; charset=utf-8");
         return respond(response, 200, await this.#deps.metrics(which, signal));
       }
+      case "logs":
+        if (!this.#deps.config.enableSystemLogHandler) break;
+        return serveNodeLogs(this.#deps.config.systemLogsDir, url.pathname, request, response, signal);
       case "containerLogs":
         return this.#containerLogs(parts, url.searchParams, response, signal);
       case "run":

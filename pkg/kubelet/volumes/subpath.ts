@@ -78,12 +78,17 @@ async function openInside(volume: string, inside: string): Promise<FileHandle> {
   }
 }
 
+/** A handle that marks the place of a path below the root. A link may lead anywhere, but not out of the root. */
+export async function openPlace(root: string, path: string): Promise<FileHandle> {
+  names(path);
+  return openInside(root, await resolveInside(root, path));
+}
+
 /** The text of a file of a volume, undefined when there is none. A link may lead anywhere, but not out of the volume. */
 export async function readInside(volume: string, path: string, maxBytes: number): Promise<string | undefined> {
-  names(path);
   let place: FileHandle;
   try {
-    place = await openInside(volume, await resolveInside(volume, path));
+    place = await openPlace(volume, path);
   } catch (error) {
     if (hasCode(error, "ENOENT")) return undefined;
     throw error;
