@@ -214,7 +214,7 @@ export class Maintenance {
     const orphans = this.#every(ORPHAN_PERIOD_MS, "Removing orphaned pods failed", async () => manager.cleanOrphans());
     const leftovers = this.#every(HOUSEKEEPING_PERIOD_MS, "Housekeeping failed", async () => {
       await manager.cleanDirectories(volumes);
-      await cgroups.removeOrphans(new Set([...manager.workers().map(({ uid }) => uid), ...pleg.uids()]));
+      await cgroups.removeOrphans((uid) => manager.get(uid) !== undefined || pleg.uids().includes(uid));
     });
     await Promise.all([orphans, leftovers]);
   }

@@ -1,26 +1,10 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { mkdir, writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { configMaps, pods } from "#pkg/api/refs.ts";
-import type { Container, Pod, PodSpec, SeccompProfile } from "#pkg/api/types/core-v1.ts";
+import type { Container } from "#pkg/api/types/core-v1.ts";
 import { startContainerd } from "./testing/containerd.ts";
-import { isReady, startTestBed } from "./testing/node.ts";
+import { hasEnded, isReady, says, startTestBed, waitingReason } from "./testing/node.ts";
 import type { TestBed, TestNode } from "./testing/node.ts";
-
-const ended = (pod: Pod) => pod.status?.phase === "Succeeded" || pod.status?.phase === "Failed";
-
-/** A container whose last words are its termination message, so that tests need no log. */
-function says(command: string, more: Partial<Container> = {}): Container {
-  return {
-    name: "c",
-    image: "busybox:1.35",
-    imagePullPolicy: "IfNotPresent",
-    command: ["sh", "-c", `(${command}) > /dev/termination-log 2>&1`],
-    ...more,
-  };
-}
 
 describe("what pods can count on", { concurrency: 8 }, () => {
   let bed: TestBed;
@@ -34,20 +18,6 @@ describe("what pods can count on", { concurrency: 8 }, () => {
   });
   after(() => bed?.stop());
 
-  /** Runs the pod to its end; resolves to what its container said. */
-  async function outcome(
-    name: string,
-    container: Container,
-    spec: Partial<PodSpec> = {},
-    metadata: Partial<Pod["metadata"]> = {},
-  ): Promise<{ pod: Pod; said: string; exitCode: number | undefined }> {
-    await node.create(name, container, { restartPolicy: "Never", ...spec }, metadata);
-    const pod = await node.wait(name, ended);
-    const terminated = pod.status?.containerStatuses?.[0]?.state?.terminated;
-    return { pod, said: terminated?.message ?? "", exitCode: terminated?.exitCode };
-  }
-  const waitingReason = (pod: Pod) => pod.status?.containerStatuses?.[0]?.state?.waiting?.reason;
-
   test("identity: user, groups, capabilities, no new privileges, read-only root", async () => {
     const container = says("id -u; id -g; id -G; grep NoNewPrivs /proc/self/status; touch /x || echo read-only", {
       securityContext: {
@@ -57,7 +27,7 @@ describe("what pods can count on", { concurrency: 8 }, () => {
         readOnlyRootFilesystem: true,
       },
     });
-    const { said } = await outcome("identity", container, {
+    const { said } = await node.outcome("identity", container, {
       securityContext: { supplementalGroups: [3003], fsGroup: 4004 },
     });
     assert.deepEqual(said.trim().split("\n").slice(0, 3), ["1001", "2002", "2002 3003 4004"]);
@@ -74,58 +44,6 @@ describe("what pods can count on", { concurrency: 8 }, () => {
     );
   });
 
-  test("seccomp: none, the runtime's profile, one of the node's own", async () => {
-    const root = join(bed.daemon.directory, "kubelet/seccomp/profiles");
-    await mkdir(root, { recursive: true });
-    const syscalls = [{ names: ["mkdir", "mkdirat"], action: "SCMP_ACT_ERRNO" }];
-    await writeFile(join(root, "no-mkdir.json"), JSON.stringify({ defaultAction: "SCMP_ACT_ALLOW", syscalls }));
-    const script = "grep ^Seccomp: /proc/self/status; mkdir /x && echo made";
-    const under = (name: string, seccompProfile: SeccompProfile) =>
-      outcome(name, says(script, { securityContext: { seccompProfile } }));
-    const [unconfined, byRuntime, ownProfile, missing] = await Promise.all([
-      under("seccomp-none", { type: "Unconfined" }),
-      under("seccomp-runtime", { type: "RuntimeDefault" }),
-      under("seccomp-own", { type: "Localhost", localhostProfile: "profiles/no-mkdir.json" }),
-      node
-        .create(
-          "seccomp-missing",
-          says("true", { securityContext: { seccompProfile: { type: "Localhost", localhostProfile: "none.json" } } }),
-        )
-        .then(() => node.wait("seccomp-missing", (pod) => waitingReason(pod) === "CreateContainerError")),
-    ]);
-    assert.match(unconfined.said, /^Seccomp:\s+0\nmade$/m);
-    assert.match(byRuntime.said, /^Seccomp:\s+2\nmade$/m);
-    assert.match(ownProfile.said, /^Seccomp:\s+2\nmkdir: .*Operation not permitted$/m);
-    assert.match(missing.status?.containerStatuses?.[0]?.state?.waiting?.message ?? "", /none\.json/);
-  });
-
-  test("mounts reach into a container as their propagation says", async () => {
-    const path = join(bed.daemon.directory, "propagating");
-    await mkdir(path);
-    execFileSync("mount", ["--bind", path, path]);
-    execFileSync("mount", ["--make-shared", path]);
-    const hostPath = { path };
-    const mount = (mountPath: string, mountPropagation?: string) => ({ name: "host", mountPath, mountPropagation });
-    const script =
-      'for d in /private /slave; do grep " $d " /proc/self/mountinfo | grep -o \'master:[0-9]*\\|shared:[0-9]*\' | cut -d: -f1 | sed "s|^|$d |"; done; true';
-    const container = says(script, { volumeMounts: [mount("/private"), mount("/slave", "HostToContainer")] });
-    const { said } = await outcome("propagation", container, { volumes: [{ name: "host", hostPath }] });
-    assert.doesNotMatch(said, /\/private/);
-    assert.match(said, /^\/slave master$/m);
-  });
-
-  test("privileged and unprivileged differ", async () => {
-    const [plain, privileged] = await Promise.all([
-      outcome("plain", says("mkdir /m; mount -t tmpfs x /m && echo mounted")),
-      outcome(
-        "privileged",
-        says("mkdir /m; mount -t tmpfs x /m && echo mounted", { securityContext: { privileged: true } }),
-      ),
-    ]);
-    assert.doesNotMatch(plain.said, /mounted/);
-    assert.match(privileged.said, /mounted/);
-  });
-
   test("emptyDir: open to all, in memory when asked, owned by fsGroup", async () => {
     const container = says(
       "stat -c %a /disk; grep ' /memory ' /proc/mounts | cut -d' ' -f3; stat -c %g /disk; touch /disk/f; stat -c %g /disk/f",
@@ -137,7 +55,7 @@ describe("what pods can count on", { concurrency: 8 }, () => {
         ],
       },
     );
-    const { said } = await outcome("empty", container, {
+    const { said } = await node.outcome("empty", container, {
       securityContext: { fsGroup: 123 },
       volumes: [
         { name: "disk", emptyDir: {} },
@@ -162,7 +80,7 @@ describe("what pods can count on", { concurrency: 8 }, () => {
         { name: "data", mountPath: "/all" },
       ],
     });
-    const { said } = await outcome("subpath", container, {
+    const { said } = await node.outcome("subpath", container, {
       volumes: [
         { name: "files", configMap: { name: "files" } },
         { name: "data", emptyDir: {} },
@@ -187,7 +105,7 @@ describe("what pods can count on", { concurrency: 8 }, () => {
 
   test("names: host name, domain, hosts file with aliases, resolv.conf", async () => {
     const container = says("hostname; cat /etc/hosts; cat /etc/resolv.conf");
-    const { said } = await outcome("names", container, {
+    const { said } = await node.outcome("names", container, {
       hostname: "alpha",
       subdomain: "beta",
       hostAliases: [{ ip: "1.2.3.4", hostnames: ["foo", "bar"] }],
@@ -200,7 +118,9 @@ describe("what pods can count on", { concurrency: 8 }, () => {
   });
 
   test("the host's network and hosts file, without our header", async () => {
-    const { pod, said } = await outcome("hostnet", says("cat /etc/hosts; ls /sys/class/net"), { hostNetwork: true });
+    const { pod, said } = await node.outcome("hostnet", says("cat /etc/hosts; ls /sys/class/net"), {
+      hostNetwork: true,
+    });
     assert.equal(said.includes("# Kubernetes-managed hosts file.\n"), false);
     assert.match(said, /eth0/);
     assert.equal(pod.status?.podIP, pod.status?.hostIP);
@@ -216,7 +136,7 @@ describe("what pods can count on", { concurrency: 8 }, () => {
       resources: { limits: { memory: "32Mi" } },
       volumeMounts: [{ name: "info", mountPath: "/info" }],
     });
-    const { said } = await outcome(
+    const { said } = await node.outcome(
       "downward",
       container,
       {
@@ -239,9 +159,9 @@ describe("what pods can count on", { concurrency: 8 }, () => {
     });
     const fallback = { terminationMessagePolicy: "FallbackToLogsOnError" };
     const [failed, fine, own] = await Promise.all([
-      outcome("message-failed", plain("echo from the log; exit 1", fallback)),
-      outcome("message-fine", plain("echo from the log", fallback)),
-      outcome(
+      node.outcome("message-failed", plain("echo from the log; exit 1", fallback)),
+      node.outcome("message-fine", plain("echo from the log", fallback)),
+      node.outcome(
         "message-own",
         plain("echo -n own > /dev/my-log", {
           terminationMessagePath: "/dev/my-log",
@@ -253,7 +173,7 @@ describe("what pods can count on", { concurrency: 8 }, () => {
   });
 
   test("a deadline ends the pod with its reason", async () => {
-    const { pod } = await outcome("deadline", says("exec sleep 1000"), {
+    const { pod } = await node.outcome("deadline", says("exec sleep 1000"), {
       activeDeadlineSeconds: 1,
       restartPolicy: "Always",
     });
@@ -289,7 +209,9 @@ describe("what pods can count on", { concurrency: 8 }, () => {
   });
 
   test("an init container that fails for good fails the pod", async () => {
-    const { pod } = await outcome("init-fails", says("true"), { initContainers: [says("exit 1", { name: "init" })] });
+    const { pod } = await node.outcome("init-fails", says("true"), {
+      initContainers: [says("exit 1", { name: "init" })],
+    });
     assert.equal(pod.status?.phase, "Failed");
     assert.equal(
       pod.status?.conditions?.find(({ type }) => type === "Initialized")?.message,
@@ -321,7 +243,7 @@ describe("what pods can count on", { concurrency: 8 }, () => {
 
   test("a pod the node cannot take is failed with the reason, without being started", async () => {
     await node.create("toobig", says("true", { resources: { requests: { cpu: "1000" } } }));
-    const pod = await node.wait("toobig", ended);
+    const pod = await node.wait("toobig", hasEnded);
     assert.deepEqual([pod.status?.phase, pod.status?.reason], ["Failed", "OutOfcpu"]);
     await node.eventually("an event says so", async () =>
       (await node.events("toobig")).some((text) => text.startsWith("OutOfcpu: ")),
@@ -345,20 +267,6 @@ describe("what pods can count on", { concurrency: 8 }, () => {
     );
   });
 
-  test("sysctls of the pod, and limits in its cgroup", async () => {
-    const { said, pod } = await outcome(
-      "limits",
-      says(
-        "cat /proc/sys/kernel/shm_rmid_forced; cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || cat /sys/fs/cgroup/memory.max",
-        { resources: { limits: { memory: "64Mi", cpu: "500m" } } },
-      ),
-      {
-        securityContext: { sysctls: [{ name: "kernel.shm_rmid_forced", value: "1" }] },
-      },
-    );
-    assert.deepEqual(said.trim().split("\n"), ["1", String(64 * 2 ** 20)], JSON.stringify(pod.status));
-  });
-
   test("a container that takes too much memory is reported as killed for it", async () => {
     const container: Container = {
       name: "c",
@@ -367,7 +275,7 @@ describe("what pods can count on", { concurrency: 8 }, () => {
       command: ["sh", "-c", "dd if=/dev/zero of=/dev/shm/x bs=1M count=64 & exec tail /dev/zero"],
       resources: { limits: { memory: "16Mi" } },
     };
-    const { pod } = await outcome("oom", container);
+    const { pod } = await node.outcome("oom", container);
     assert.equal(pod.status?.containerStatuses?.[0]?.state?.terminated?.reason, "OOMKilled");
   });
 });

@@ -18,6 +18,7 @@ const OWNED = new Set([
   "PodScheduled",
   "PodResizePending",
   "PodResizeInProgress",
+  "AllContainersRestarting",
   "DisruptionTarget",
 ]);
 /** Always present while the pod is on a node; the rest of ours come and go. */

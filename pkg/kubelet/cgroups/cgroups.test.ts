@@ -1,4 +1,7 @@
 import assert from "node:assert/strict";
+import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { SpawnRunner, silentLogger } from "#pkg/util/index.ts";
 import { container, pod } from "../testing/observed.ts";
@@ -106,4 +109,27 @@ test("paths: nested directories, or slices as systemd nests them", () => {
     "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod1_2.slice",
   );
   assert.equal(make("systemd", "").podParent(subject), "kubepods-besteffort-pod1_2.slice");
+});
+
+test("orphans go; a pod that began while they were looked for does not", async () => {
+  const root = await mkdtemp(join(tmpdir(), "cgroups-"));
+  const manager = new CgroupManager({
+    hierarchies: { version: 1, mounts: new Map([["memory", root]]) },
+    driver: "cgroupfs",
+    cgroupRoot: "",
+    perQos: true,
+    podPidsLimit: -1,
+    commands: new SpawnRunner(),
+    log: silentLogger,
+  });
+  for (const name of ["pod1/container", "burstable/pod2", "besteffort/pod3"])
+    await mkdir(join(root, "kubepods", name), { recursive: true });
+  const known = new Set<string>();
+  const orphans = manager.removeOrphans((uid) => known.has(uid));
+  known.add("2");
+  await orphans;
+  assert.deepEqual((await readdir(join(root, "kubepods"))).sort(), ["besteffort", "burstable"]);
+  assert.deepEqual(await readdir(join(root, "kubepods/burstable")), ["pod2"]);
+  assert.deepEqual(await readdir(join(root, "kubepods/besteffort")), []);
+  await rm(root, { recursive: true });
 });

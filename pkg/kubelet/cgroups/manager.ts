@@ -216,8 +216,11 @@ export class CgroupManager {
     for (const level of QOS_LEVELS) await this.#remove(this.path([...level, `pod${uid}`]));
   }
 
-  /** Removes cgroups of pods that are not in `uids`, left over from an earlier life. */
-  async removeOrphans(uids: ReadonlySet<string>): Promise<void> {
+  /**
+   * Removes cgroups of pods that are not known, left over from an earlier life. It is asked of each once its cgroup has been
+   * seen: a pod that begins meanwhile was known before it had one.
+   */
+  async removeOrphans(known: (uid: string) => boolean): Promise<void> {
     if (!this.#perQos || this.#driver === "systemd") return;
     for (const level of QOS_LEVELS) {
       const names = new Set<string>();
@@ -225,7 +228,7 @@ export class CgroupManager {
         for (const name of await listDirectories(join(mount, this.path(level))))
           if (name.startsWith("pod")) names.add(name);
       }
-      for (const name of names) if (!uids.has(name.slice(3))) await this.#remove(this.path([...level, name]));
+      for (const name of names) if (!known(name.slice("pod".length))) await this.#remove(this.path([...level, name]));
     }
   }
 

@@ -68,9 +68,20 @@ export function cniConfiguration(directory: string, bridge: string, subnet: stri
 }
 
 /** `subnet` is three octets of a /24 nobody else uses. */
-export async function startContainerd(subnet: string): Promise<TestContainerd> {
-  const traces = claimTraces("kt", subnet);
+export async function startContainerd(
+  subnet: string,
+  options: {
+    /** Gives the runtime, and with it images and containers' layers, a file system of its own of this size. */
+    readonly diskSize?: string;
+  } = {},
+): Promise<TestContainerd> {
+  const traces = await claimTraces("kt", subnet);
   const { directory, bridge, cgroupRoot } = traces;
+  const { diskSize } = options;
+  if (diskSize !== undefined) {
+    mkdirSync(join(directory, "root"));
+    execFileSync("mount", ["-t", "tmpfs", "-o", `size=${diskSize}`, "tmpfs", join(directory, "root")]);
+  }
   mkdirSync(join(directory, "cni"));
   writeFileSync(join(directory, "cni", "10-test.conflist"), cniConfiguration(directory, bridge, subnet));
   writeFileSync(join(directory, "config.toml"), configFor(directory));

@@ -43,7 +43,7 @@ async function ended(child: ChildProcess, signal: NodeJS.Signals = "SIGTERM"): P
 }
 
 export async function startDockerd(subnet: string): Promise<TestDaemon> {
-  const traces = claimTraces("kd", subnet);
+  const traces = await claimTraces("kd", subnet);
   const { directory, bridge, cgroupRoot } = traces;
   const binaries = dockerBinaries();
   mkdirSync(join(directory, "cni"));

@@ -30,6 +30,20 @@ export interface TestDaemon {
   stop(): Promise<void>;
 }
 
+/** A container whose last words are its termination message, so that tests need no log. */
+export function says(command: string, more: Partial<Container> = {}): Container {
+  return busybox(`(${command}) > /dev/termination-log 2>&1`, more);
+}
+export const hasEnded = (pod: Pod): boolean => ["Succeeded", "Failed"].includes(pod.status?.phase ?? "");
+export const waitingReason = (pod: Pod): string | undefined =>
+  pod.status?.containerStatuses?.[0]?.state?.waiting?.reason;
+
+export interface Outcome {
+  readonly pod: Pod;
+  /** Last words of the first container. */
+  readonly said: string;
+}
+
 export interface TestNodeOptions {
   readonly name: string;
   /** Sees everything, whatever the kubelet's own client may reach. */
@@ -49,8 +63,8 @@ export class TestNode {
     this.#options = options;
   }
 
-  /** Resolves when the node is ready. */
-  async start(): Promise<void> {
+  /** Resolves when the node is ready. `changed` is told to the kubelet beside what it was told before. */
+  async start(changed: Partial<KubeletConfig> = {}): Promise<void> {
     const { name, client, kubeletClient, daemon, config, clock } = this.#options;
     this.#abort = new AbortController();
     const { directory, cgroupRoot, runtime } = daemon;
@@ -63,6 +77,7 @@ export class TestNode {
       config: {
         ...configBelow(directory, cgroupRoot),
         ...config,
+        ...changed,
       },
     }).run(this.#abort.signal);
     await this.eventually("the node is ready", async () => (await this.condition("Ready")) === "True");
@@ -101,6 +116,12 @@ export class TestNode {
   ): Promise<Pod> {
     const { client, name: nodeName } = this.#options;
     return client.create(pods, podOf(name, nodeName, { containers: [container], ...spec }, metadata));
+  }
+  /** Runs the pod to its end. */
+  async outcome(...[name, container, spec, metadata]: Parameters<TestNode["create"]>): Promise<Outcome> {
+    await this.create(name, container, { restartPolicy: "Never", ...spec }, metadata);
+    const pod = await this.wait(name, hasEnded);
+    return { pod, said: pod.status?.containerStatuses?.[0]?.state?.terminated?.message ?? "" };
   }
   wait(name: string, condition: (pod: Pod) => boolean, timeoutMs?: number): Promise<Pod> {
     return waitForPod(this.#options.client, name, condition, timeoutMs);

@@ -1,7 +1,7 @@
 /** A registry of one image for tests, over plain HTTP on loopback: it can ask for a password, and serve broken layers. */
 import { execFileSync } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -16,6 +16,10 @@ export interface TestRegistry {
   credentials: { readonly username: string; readonly password: string } | undefined;
   /** A layer comes with a byte changed, as from a disk that rots. */
   broken: boolean;
+  /** Requests are answered only once it resolves. */
+  gate: Promise<void> | undefined;
+  /** Repositories of which something was asked for. */
+  readonly asked: Set<string>;
   stop(): Promise<void>;
 }
 
@@ -29,11 +33,16 @@ interface Manifest {
   readonly config: Descriptor;
   readonly layers: readonly Descriptor[];
 }
+/** A group that the image alone makes its user nobody (65534) a member of. */
+export const IMAGE_GROUP = 50_000;
 const LAYER = "application/vnd.oci.image.layer.v1.tar+gzip";
 const digestOf = (data: Buffer) => `sha256:${createHash("sha256").update(data).digest("hex")}`;
 
 /** The image with one more layer that no runtime has yet, so that it has to be fetched. */
-function withOwnLayer(reference: string): { blobs: Map<string, Buffer>; manifest: Buffer; own: string } {
+function withOwnLayer(
+  reference: string,
+  layerBytes: number,
+): { blobs: Map<string, Buffer>; manifest: Buffer; own: string } {
   const folder = mkdtempSync(join(tmpdir(), "kubelet-registry-"));
   try {
     execFileSync("tar", ["-xf", archiveOf(reference), "-C", folder]);
@@ -45,8 +54,11 @@ function withOwnLayer(reference: string): { blobs: Map<string, Buffer>; manifest
     let index: object = JSON.parse(readFileSync(join(folder, "index.json"), "utf8")) as object;
     while ("manifests" in index) index = read((index.manifests as Descriptor[])[0]!.digest);
     const manifest = index as Manifest;
-    writeFileSync(join(folder, "marker"), randomBytes(4096));
-    const tar = execFileSync("tar", ["-cf", "-", "-C", folder, "marker"]);
+    const files = join(folder, "layer");
+    mkdirSync(join(files, "etc"), { recursive: true });
+    writeFileSync(join(files, "marker"), randomBytes(layerBytes));
+    writeFileSync(join(files, "etc/group"), `root:x:0:\nnogroup:x:65534:\nimage:x:${IMAGE_GROUP}:nobody\n`);
+    const tar = execFileSync("tar", ["-cf", "-", "-C", files, "."], { maxBuffer: 2 * layerBytes + 1024 ** 2 });
     const layer = gzipSync(tar);
     const config = read(manifest.config.digest) as { rootfs: { diff_ids: string[] }; history?: object[] };
     config.rootfs.diff_ids.push(digestOf(tar));
@@ -70,11 +82,17 @@ function withOwnLayer(reference: string): { blobs: Map<string, Buffer>; manifest
 }
 
 /** Serves the image under any repository's name and tag. */
-export async function startTestRegistry(reference: string): Promise<TestRegistry> {
-  const { blobs, manifest, own } = withOwnLayer(reference);
+export async function startTestRegistry(reference: string, { layerBytes = 4096 } = {}): Promise<TestRegistry> {
+  const { blobs, manifest, own } = withOwnLayer(reference, layerBytes);
   const { mediaType = "application/vnd.oci.image.manifest.v1+json" } = JSON.parse(manifest.toString()) as Manifest;
-  const registry = { host: "", credentials: undefined as TestRegistry["credentials"], broken: false };
-  const server = createServer((request, response) => {
+  const registry = {
+    host: "",
+    credentials: undefined as TestRegistry["credentials"],
+    broken: false,
+    gate: undefined as TestRegistry["gate"],
+    asked: new Set<string>(),
+  };
+  const server = createServer(async (request, response) => {
     const { credentials } = registry;
     const wanted =
       credentials === undefined
@@ -86,6 +104,8 @@ export async function startTestRegistry(reference: string): Promise<TestRegistry
       return;
     }
     const path = request.url ?? "";
+    registry.asked.add(/^\/v2\/(.+)\/(?:manifests|blobs)\//.exec(path)?.[1] ?? "");
+    await registry.gate;
     const digest = /\/blobs\/(sha256:[0-9a-f]{64})$/.exec(path)?.[1];
     let body = /\/manifests\/[^/]+$/.test(path)
       ? manifest

@@ -6,6 +6,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 
 const PREFIX = "kubelet-test-";
 const OWNER_FILE = "owner.json";
@@ -35,8 +36,8 @@ function startTimeOf(pid: number): string | undefined {
 }
 
 /** Removes what killed tests have left, then makes a directory and names for one of this process. */
-export function claimTraces(kind: string, subnet: string): Owner {
-  removeLeftovers();
+export async function claimTraces(kind: string, subnet: string): Promise<Owner> {
+  await removeLeftovers();
   const directory = mkdtempSync(join(tmpdir(), PREFIX));
   const octets = subnet.split(".");
   const owner: Owner = {
@@ -62,29 +63,38 @@ function owners(): Owner[] {
   );
 }
 
-function removeLeftovers(): void {
+async function removeLeftovers(): Promise<void> {
   const all = owners();
   const alive = all.filter(({ pid, startedAt }) => startTimeOf(pid) === startedAt);
   for (const owner of all) {
     if (alive.includes(owner)) continue;
-    killProcesses(owner);
+    await killProcesses(owner);
     // One that runs may have taken the network over.
     removeTraces(owner, { network: alive.every(({ subnet }) => subnet !== owner.subnet) });
   }
 }
 
 /** The runtime and its shims name the directory in their arguments; containers are found by their cgroups. */
-function killProcesses({ directory, cgroupRoot }: Owner): void {
+async function killProcesses(owner: Owner): Promise<void> {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    const pids = processesOf(owner);
+    if (pids.size === 0) return;
+    for (const pid of pids) {
+      try {
+        process.kill(pid, "SIGKILL");
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+      }
+    }
+    await delay(50);
+  }
+}
+
+function processesOf({ directory, cgroupRoot }: Owner): Set<number> {
   const pids = new Set(cgroupDirectories(cgroupRoot).flatMap(processesBelow));
   for (const name of readdirSync("/proc").filter((entry) => /^\d+$/.test(entry)))
     if (optional(`/proc/${name}/cmdline`).includes(`${directory}/`)) pids.add(Number(name));
-  for (const pid of pids) {
-    try {
-      process.kill(pid, "SIGKILL");
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
-    }
-  }
+  return pids;
 }
 
 function processesBelow(cgroup: string): number[] {
