@@ -16,6 +16,7 @@ import { isSidecar } from "./pod/spec.ts";
 import type { ContainerKind } from "./pod/spec.ts";
 import type { Starter } from "./pod/starter.ts";
 import type { ResourceKeeper, WorkerDeps } from "./pod/worker-deps.ts";
+import { resizeMessage } from "./resize-message.ts";
 
 type Grant = ReadonlyMap<string, ResourceRequirements>;
 interface Entry {
@@ -181,7 +182,7 @@ export class Resizer implements ResourceKeeper {
     for (const id of entry.applied.keys()) if (!live.has(id)) entry.applied.delete(id);
     if (entry.inProgress && !changed && restart.size === 0 && entry.error === undefined) {
       entry.inProgress = false;
-      this.#deps.event(pod, undefined, "Normal", "ResizeCompleted", "Pod resize completed");
+      this.#deps.event(pod, undefined, "Normal", "ResizeCompleted", resizeMessage("completed", granted));
     }
     return restart;
   }
@@ -213,7 +214,7 @@ export class Resizer implements ResourceKeeper {
     } catch (error) {
       if (signal.aborted) throw error;
       entry.error = error instanceof Error ? error.message : String(error);
-      this.#deps.event(pod, running.metadata.name, "Warning", "ResizeError", `Pod resize failed: ${entry.error}`);
+      this.#deps.event(pod, running.metadata.name, "Warning", "ResizeError", resizeMessage("error", pod, entry.error));
       throw error;
     }
   }
@@ -270,16 +271,11 @@ export class Resizer implements ResourceKeeper {
       entry.pending = undefined;
       entry.inProgress = true;
       entry.error = undefined;
-      this.#deps.event(pod, undefined, "Normal", "ResizeStarted", "Pod resize started");
+      this.#deps.event(pod, undefined, "Normal", "ResizeStarted", resizeMessage("started", pod));
     }
     if (entry.pending !== undefined && before?.reason !== entry.pending.reason) {
-      this.#deps.event(
-        pod,
-        undefined,
-        "Warning",
-        entry.pending.reason === "Deferred" ? "ResizeDeferred" : "ResizeInfeasible",
-        `Pod resize ${entry.pending.reason}: ${entry.pending.message}`,
-      );
+      const { reason, message } = entry.pending;
+      this.#deps.event(pod, undefined, "Warning", `Resize${reason}`, resizeMessage(reason, pod, message));
     }
   }
 

@@ -141,6 +141,12 @@ test("resources are resized in place, without a restart, and the generation is o
   assert.equal(await limits(), `30000 100000\n${96 * 1024 * 1024}\n`);
   assert.deepEqual(JSON.parse(await field("resized", "{.status.containerStatuses[0].resources}")), wanted);
   assert.equal((await status("resized")).restartCount, 0);
+  await eventually("an event says what the pod has now", async () => {
+    const of = "--field-selector=involvedObject.name=resized,reason=ResizeCompleted";
+    const said = await cluster.kubectl(["get", "events", of, "-o", "jsonpath={.items[*].message}"]);
+    const summary = { containers: [{ name: "main", resources: { limits: wanted.limits, requests: wanted.requests } }] };
+    return said === `Pod resize completed: ${JSON.stringify({ ...summary, generation: 2 })}` ? true : undefined;
+  });
   const refused = await cluster.try(["patch", "pod", "resized", "-p", patch.replace("150m", "160m")]);
   assert.match(refused.stderr, /pod updates may not change fields other than/);
 });
