@@ -4,7 +4,7 @@ import type { Pod } from "#pkg/api/types/core-v1.ts";
 import { resizeMessage } from "./resize-message.ts";
 
 const pod: Pod = {
-  metadata: { name: "web", namespace: "default", uid: "u1", generation: 2 },
+  metadata: { name: "web", uid: "u1", resourceVersion: "1", creationTimestamp: "2026-01-01T00:00:00Z", generation: 2 },
   spec: {
     containers: [
       { name: "app", image: "i", resources: { requests: { memory: "1Gi", cpu: "1" }, limits: { cpu: "2" } } },
