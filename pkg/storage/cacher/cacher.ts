@@ -162,7 +162,7 @@ export class Cacher {
   }
   #tick(): void {
     this.#cancelTick = this.clock.schedule(this.#progressIntervalMs, () => {
-      for (const resource of this.#resources.values()) resource.reportProgress();
+      for (const resource of this.#resources.values()) resource.tick();
       this.#tick();
     });
   }

@@ -14,7 +14,7 @@ export interface EventRingLimits {
   readonly maxBytes: number;
 }
 
-/** The latest events of one resource, bounded in number and bytes, for watches that start in the recent past. */
+/** The latest events of one resource, bounded in number, bytes and age, for watches that start in the recent past. */
 export class EventRing {
   readonly #limits: EventRingLimits;
   #events: EntryEvent[] = [];
@@ -24,11 +24,14 @@ export class EventRing {
   #evicted = false;
   /** Of the latest event. */
   #sequence: number;
+  /** Of the latest event at the last call of `age`. */
+  #aged: number;
 
   /** `start` and `sequence`: of the state before the first event. */
   constructor(start: number, sequence: number, limits: EventRingLimits) {
     this.#start = start;
     this.#sequence = sequence;
+    this.#aged = sequence;
     this.#limits = limits;
   }
   /** Every event of the resource with a greater revision is here. */
@@ -45,6 +48,14 @@ export class EventRing {
     this.#bytes += event.entry.json.length;
     while (this.#events.length - this.#head > this.#limits.maxEvents || this.#bytes > this.#limits.maxBytes)
       this.#evict();
+  }
+  /**
+   * Drops what was here at the last call already. Called now and then, it lets every event stay for the time between two
+   * calls at least; whoever comes later reads the store's own history.
+   */
+  age(): void {
+    while (this.#head < this.#events.length && this.#events[this.#head]!.sequence <= this.#aged) this.#evict();
+    this.#aged = this.#sequence;
   }
   /** Events with a revision greater than `revision` (which is not below `start`), oldest first. */
   after(revision: number): readonly EntryEvent[] {

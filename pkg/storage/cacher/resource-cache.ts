@@ -184,8 +184,9 @@ export class CachedResource implements ResourceCache {
     this.#state.watchers.forEach((watcher) => watcher.end("expired"));
     this.#loading = this.#load(this.#generation);
   }
-  /** Called by the cacher now and then. */
-  reportProgress(): void {
+  /** Called by the cacher now and then: watchers learn how far they are, and old events are let go. */
+  tick(): void {
+    this.#state.ring.age();
     if (this.#arrived !== undefined) return;
     const revision = this.#revision();
     this.#state.watchers.forEach((watcher) => watcher.look(revision, this.#state.ring));

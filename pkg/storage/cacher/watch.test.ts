@@ -43,6 +43,22 @@ describe("watches", () => {
     const gone = follow(pods, { fromRevision: a.revision });
     assert.equal(await gone.ended, "expired");
   });
+  it("find events in memory for a minute or two, then only what the store still has", async (t) => {
+    const { pods, store, clock } = open(t);
+    const a = await pods.create(pod("a"));
+    const moved = await pods.update(a, pod("a", "n1"));
+    await store.compact(moved.revision);
+    await clock.advance(60_000);
+    const recent = follow(pods, { fromRevision: a.revision });
+    await recent.until(() => recent.events.length === 1);
+    await clock.advance(60_000);
+    const late = follow(pods, { fromRevision: a.revision });
+    assert.equal(await late.ended, "expired");
+    const current = follow(pods, { fromRevision: moved.revision });
+    await pods.create(pod("b"));
+    await current.until(() => current.events.length === 1);
+    assert.deepEqual(current.texts(), ["ADDED b"]);
+  });
   it("start before the cache itself did", async (t) => {
     const store = openMemoryStore();
     const write = (name: string) =>
