@@ -5,13 +5,28 @@
 import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
-import { build } from "esbuild";
+import { type Plugin, build } from "esbuild";
 
 const root = join(import.meta.dirname, "../..");
 const staging = join(root, "dist.new");
 const dist = join(root, "dist");
 rmSync(staging, { recursive: true, force: true });
 mkdirSync(staging);
+
+/**
+ * Whoever imports node:http gets all its exports read, and some of them load a whole HTTP client of Node.js's own that we do not use
+ * (6 MiB of memory). What is required is read when it is used.
+ */
+const lazyHttp: Plugin = {
+  name: "lazy-http",
+  setup({ onResolve, onLoad }) {
+    const namespace = "required";
+    onResolve({ filter: /^node:http$/ }, ({ path, namespace: from }) =>
+      from === namespace ? { path, external: true } : { path, namespace },
+    );
+    onLoad({ filter: /.*/, namespace }, ({ path }) => ({ contents: `module.exports = require("${path}");` }));
+  },
+};
 const { metafile } = await build({
   entryPoints: {
     "kubits-master": join(root, "cmd/master/main.ts"),
@@ -33,6 +48,7 @@ const { metafile } = await build({
   legalComments: "linked",
   metafile: true,
   logLevel: "warning",
+  plugins: [lazyHttp],
   // These read files beside themselves, or carry optional native parts.
   external: ["etcd3", "dockerode", "cpu-features"],
   banner: {

@@ -4,14 +4,14 @@ import { setTimeout as delay } from "node:timers/promises";
 import { SpawnRunner } from "#pkg/util/index.ts";
 import type { Daemons } from "./daemons.ts";
 import type { Layout } from "./layout.ts";
-import { NODE_FLAGS } from "./node-flags.ts";
+import { type ProgramName, startCommand } from "./node-flags.ts";
 
 const root = join(import.meta.dirname, "../..");
 const runner = new SpawnRunner();
 
 /** The pinned Node and a bundle that hack/build made, as an argument array. */
-export function program(name: "kubits-master" | "kubits-node"): string[] {
-  return [join(root, "hack/node"), ...NODE_FLAGS[name], join(root, "dist", `${name}.js`)];
+export function program(name: ProgramName): string[] {
+  return startCommand(name, join(root, "hack/node"), join(root, "dist", `${name}.js`));
 }
 
 /** Bundles the programs from what the checkout holds now. */

@@ -34,7 +34,8 @@ describe("kubelet on containerd", () => {
     assert.equal(pod.status?.phase, "Running");
     assert.equal(pod.status?.podIPs?.length, 1);
     assert.equal(pod.status?.observedGeneration, pod.metadata.generation);
-    assert.equal((await node.get("/containerLogs/default/web/c?tailLines=1")).body, "two\n");
+    const last = async () => (await node.get("/containerLogs/default/web/c?tailLines=1")).body;
+    await node.eventually("what the container says is in its log", async () => (await last()) === "two\n");
     assert.match((await node.get("/containerLogs/default/web/c?timestamps=true")).body, /^\d{4}-\d\d-\d\dT\S+ one\n/);
     assert.equal((await node.get("/containerLogs/default/web/c?previous=true")).status, 400);
 

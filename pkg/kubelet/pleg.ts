@@ -14,9 +14,12 @@ import type { ObservedContainer, ObservedPod } from "./pod/observed.ts";
 const RELIST_PERIOD_MS = 1000;
 /** With the runtime's event stream the list is only a safety net, against events that were lost. */
 const RELIST_PERIOD_WITH_EVENTS_MS = 30_000;
-/** Docker tells of a container's end a moment before its own list knows: look once more after this. */
-const SECOND_LOOK_MS = 150;
+/** A runtime that has no event stream says so at once: one that has been silent for so long has one. */
+const EVENTS_STAND_MS = 3000;
 const EVENTS_RETRY_MS = 5000;
+/** Runtimes tell of a container's end a moment before their own answers show it: look again until they do. */
+const LOOK_AGAIN_MS = 10;
+const MAX_LOOK_AGAIN_MS = 1000;
 /** Upstream's threshold: a relist that has not succeeded for so long makes the node NotReady. */
 const HEALTHY_MS = 180_000;
 const UID_LABEL = "io.kubernetes.pod.uid";
@@ -46,6 +49,11 @@ export class PodLifecycleEvents {
   readonly #sandboxes = new Map<string, { state: string; status: SandboxStatus }>();
   /** Pods being looked at because of an event; true when another event came meanwhile. */
   readonly #looking = new Map<string, boolean>();
+  /** What events have told the end of and no look has shown ended yet, with the monotonic time of the event. */
+  readonly #ended = new Map<string, number>();
+  /** Pods that another look is due at in a moment. */
+  readonly #lookingAgain = new Set<string>();
+  #running: AbortSignal | undefined;
   #lastRelist: number | undefined;
   #eventsWork = false;
 
@@ -88,7 +96,7 @@ export class PodLifecycleEvents {
   }
 
   /**
-   * Looks only at what the caller has just made for the pod: runtimes walk through all they have to answer a list,
+   * Looks only at what the caller has just made for the pod, or knows to have ended: runtimes walk through all they have to answer a list,
    * which many pods that start together would pay for each other.
    */
   async add(uid: string, { sandboxIds, containers }: Made, signal?: AbortSignal): Promise<ObservedPod> {
@@ -97,6 +105,8 @@ export class PodLifecycleEvents {
       Promise.all(sandboxIds.map((id) => this.#fetchSandbox(id, signal))),
       Promise.all(containers.map(({ id, sandboxId }) => this.#fetchContainer(id, sandboxId, signal))),
     ]);
+    // What is gone already shows in a list only.
+    if ([...newSandboxes, ...newContainers].includes(undefined)) return this.refresh(uid, signal);
     const current = this.#entries.get(uid);
     // A list that began later has them too.
     if (current !== undefined && current.lookedAt > lookedAt) return current.observed;
@@ -111,6 +121,7 @@ export class PodLifecycleEvents {
   }
 
   async run(signal: AbortSignal): Promise<void> {
+    this.#running = signal;
     void this.#followEvents(signal);
     while (!signal.aborted) {
       const age = this.#lastRelist === undefined ? Infinity : this.#clock.monotonic() - this.#lastRelist;
@@ -168,6 +179,9 @@ export class PodLifecycleEvents {
     }
     for (const id of this.#containers.keys()) if (!live.has(id)) this.#containers.delete(id);
     for (const id of this.#sandboxes.keys()) if (!live.has(id)) this.#sandboxes.delete(id);
+    // What is being made just now may have ended before it was seen for the first time.
+    const forgetBefore = this.#clock.monotonic() - RELIST_PERIOD_WITH_EVENTS_MS;
+    for (const [id, at] of this.#ended) if (!live.has(id) && at < forgetBefore) this.#ended.delete(id);
   }
 
   async #store(
@@ -185,6 +199,7 @@ export class PodLifecycleEvents {
       .join(" ");
     if (old !== undefined && old.signature === signature) {
       old.lookedAt = lookedAt;
+      this.#lookUntilEnded(old.observed);
       return;
     }
     const [sandboxStatuses, containerStatuses] = await Promise.all([
@@ -219,6 +234,24 @@ export class PodLifecycleEvents {
       .sort()
       .join(" ");
     this.#entries.set(uid, { observed, signature, lookedAt });
+    this.#lookUntilEnded(observed);
+  }
+
+  /** Where an event has told the end of something that still shows as running, another look follows. */
+  #lookUntilEnded({ uid, sandboxes, containers }: ObservedPod): void {
+    let toldAt: number | undefined;
+    for (const { id, state } of [...sandboxes, ...containers]) {
+      if (state === "NotReady" || state === "Exited" || state === "Unknown") this.#ended.delete(id);
+      else toldAt = this.#ended.get(id) ?? toldAt;
+    }
+    if (toldAt === undefined || this.#lookingAgain.has(uid)) return;
+    this.#lookingAgain.add(uid);
+    // The longer it has taken already, the longer it may take.
+    const waitMs = Math.min(MAX_LOOK_AGAIN_MS, Math.max(LOOK_AGAIN_MS, this.#clock.monotonic() - toldAt));
+    this.#clock.schedule(waitMs, () => {
+      this.#lookingAgain.delete(uid);
+      this.#lookSoon(uid);
+    });
   }
 
   async #sandboxStatus(sandbox: Sandbox, signal?: AbortSignal): Promise<SandboxStatus | undefined> {
@@ -260,34 +293,44 @@ export class PodLifecycleEvents {
 
   async #followEvents(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
+      const stands = this.#clock.schedule(EVENTS_STAND_MS, () => {
+        this.#eventsWork = true;
+      });
       try {
-        for await (const event of this.#runtime.events(signal)) {
+        for await (const { type, containerId, podUid } of this.#runtime.events(signal)) {
           this.#eventsWork = true;
-          const { podUid } = event;
-          if (podUid === undefined) continue;
-          this.#lookSoon(podUid, signal);
-          this.#clock.schedule(SECOND_LOOK_MS, () => {
-            if (!signal.aborted) this.#lookSoon(podUid, signal);
-          });
+          if (type === "Stopped") this.#ended.set(containerId, this.#clock.monotonic());
+          const uid = podUid ?? this.#podOf(containerId);
+          if (uid !== undefined) this.#lookSoon(uid);
         }
       } catch (err) {
         if (signal.aborted || isRuntimeError(err, "Unimplemented")) return;
         this.#log.debug({ err }, "The runtime's event stream ended; listing continues");
+      } finally {
+        stands();
       }
       this.#eventsWork = false;
       await sleep(this.#clock, EVENTS_RETRY_MS, signal).catch(() => undefined); // aborted: the loop's condition ends it
     }
   }
 
+  #podOf(id: string): string | undefined {
+    for (const [uid, { observed }] of this.#entries)
+      if ([...observed.sandboxes, ...observed.containers].some((known) => known.id === id)) return uid;
+    return undefined;
+  }
+
   /** One look per pod at a time; an event that comes during a look makes another follow. */
-  #lookSoon(uid: string, signal: AbortSignal): void {
+  #lookSoon(uid: string): void {
+    const signal = this.#running;
+    if (signal === undefined || signal.aborted) return;
     if (this.#looking.has(uid)) {
       this.#looking.set(uid, true);
       return;
     }
     this.#looking.set(uid, false);
     const before = this.#entries.get(uid)?.observed;
-    this.refresh(uid, signal)
+    this.#look(uid, signal)
       .catch((err: unknown) => {
         if (!signal.aborted) this.#log.debug({ err, podUid: uid }, "Looking at a pod after an event failed");
         this.#eventsWork = false; // the next list makes up for it
@@ -296,8 +339,17 @@ export class PodLifecycleEvents {
         const again = this.#looking.get(uid) === true;
         this.#looking.delete(uid);
         if (this.#entries.get(uid)?.observed !== before) this.#onChange(uid);
-        if (again) this.#lookSoon(uid, signal);
+        if (again) this.#lookSoon(uid);
       });
+  }
+
+  /** Looks at what events have told the end of, or where they told nothing else at all of the pod. */
+  #look(uid: string, signal: AbortSignal): Promise<ObservedPod> {
+    const { sandboxes, containers } = this.get(uid);
+    const told = ({ id }: { readonly id: string }) => this.#ended.has(id);
+    const ended = { sandboxIds: sandboxes.filter(told).map(({ id }) => id), containers: containers.filter(told) };
+    const nothing = ended.sandboxIds.length + ended.containers.length === 0;
+    return nothing ? this.refresh(uid, signal) : this.add(uid, ended, signal);
   }
 }
 

@@ -20,7 +20,7 @@ export interface Proxier {
     change: ModelChange | undefined,
     signal: AbortSignal,
   ): Promise<SyncStats>;
-  /** Have our tables been flushed? Cheap: called every few seconds. */
+  /** Have our tables been flushed? Cheap: called every few seconds where `verify` would cost too much. */
   intact(signal: AbortSignal): Promise<boolean>;
   /** Is every chain and rule of ours still there? Reads the whole ruleset, so its cost grows with the cluster. */
   verify(signal: AbortSignal): Promise<boolean>;

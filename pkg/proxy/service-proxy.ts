@@ -30,7 +30,7 @@ export interface ServiceProxyDeps {
   readonly proxiers: ReadonlyMap<Family, Proxier>;
   /** Changes within this many milliseconds share a transaction. Default 50. */
   readonly batchMs?: number;
-  /** How often the rules are checked for interference by others. Default 3000. */
+  /** How often the rules are checked for interference by others. Default 10,000. */
   readonly checkMs?: number;
   /** Address and port of /healthz and /livez; undefined: none. */
   readonly healthz?: ListenAddress;
@@ -177,7 +177,7 @@ export class ServiceProxy {
   }
 
   async #loop(family: Family, proxier: Proxier, signal: AbortSignal): Promise<void> {
-    const { clock, log, batchMs = 50, checkMs = 3000 } = this.#deps;
+    const { clock, log, batchMs = 50, checkMs = 10_000 } = this.#deps;
     const tracker = this.#trackers.get(family)!;
     let full = true;
     let verifyAt = 0;

@@ -15,7 +15,7 @@ import { tmpdir } from "node:os";
 import { basename, join, relative } from "node:path";
 import { parseArgs } from "node:util";
 import packageJson from "../../../package.json" with { type: "json" };
-import { NODE_FLAGS } from "../node-flags.ts";
+import { type ProgramName, startCommand } from "../node-flags.ts";
 import { packageClosure } from "./modules.ts";
 
 const root = join(import.meta.dirname, "../../..");
@@ -57,8 +57,8 @@ fi
 rm -rf /usr/lib/kubits/compile-cache
 `;
 
-const launcher = (name: keyof typeof NODE_FLAGS) => `#!/bin/sh
-exec ${["/usr/lib/kubits/node", ...NODE_FLAGS[name]].join(" ")} /usr/lib/kubits/${name}.js "$@"
+const launcher = (name: ProgramName) => `#!/bin/sh
+exec ${startCommand(name, "/usr/lib/kubits/node", `/usr/lib/kubits/${name}.js`).join(" ")} "$@"
 `;
 
 function write(path: string, text: string, mode = 0o644): void {

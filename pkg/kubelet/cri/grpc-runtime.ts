@@ -15,6 +15,7 @@ import {
   toResources,
   toSandboxConfig,
 } from "./convert.ts";
+import * as containerd from "./generated/containerd-events_pb.ts";
 import * as pb from "./generated/cri_pb.ts";
 import { assertExecutable, isRuntimeError, RuntimeError } from "./runtime.ts";
 import type { CallOptions, ContainerEvent, ListFilter, Runtime, RuntimeErrorCode } from "./runtime.ts";
@@ -59,6 +60,8 @@ function method<I extends DescMessage, O extends DescMessage>(descriptor: {
 }): Method<I, O> {
   return descriptor;
 }
+/** Of all that containerd can tell: the ends of processes of what was made through the CRI. */
+const EXITS = { filters: ['namespace==k8s.io,topic=="/tasks/exit"'] };
 const runtime = pb.RuntimeService.method;
 const images = pb.ImageService.method;
 
@@ -289,24 +292,42 @@ export class GrpcRuntime implements Runtime {
   }
 
   async *events(signal: AbortSignal): AsyncIterable<ContainerEvent> {
-    const rpc = runtime.getContainerEvents;
+    const types = ["Created", "Started", "Stopped", "Deleted"] as const;
+    try {
+      for await (const event of this.#stream(method(runtime.getContainerEvents), {}, signal)) {
+        const podUid = event.podSandboxStatus?.metadata?.uid;
+        yield { type: types[event.containerEventType] ?? "Stopped", containerId: event.containerId, podUid };
+      }
+    } catch (error) {
+      if (!isRuntimeError(error, "Unimplemented")) throw error;
+      yield* this.#containerdEvents(signal);
+    }
+  }
+
+  /** Versions of containerd that do not tell of containers through the CRI tell of their processes in a way of their own. */
+  async *#containerdEvents(signal: AbortSignal): AsyncIterable<ContainerEvent> {
+    for await (const { event } of this.#stream(method(containerd.Events.method.subscribe), EXITS, signal)) {
+      const { containerId, id } = fromBinary(containerd.TaskExitSchema, event?.value ?? new Uint8Array());
+      // Others than the container's own process were executed in it.
+      if (id === containerId) yield { type: "Stopped", containerId, podUid: undefined };
+    }
+  }
+
+  async *#stream<I extends DescMessage, O extends DescMessage>(
+    rpc: Method<I, O>,
+    request: MessageInitShape<I>,
+    signal: AbortSignal,
+  ): AsyncIterable<MessageShape<O>> {
     const stream = this.#client.makeServerStreamRequest(
       `/${rpc.parent.typeName}/${rpc.name}`,
-      (message: pb.GetEventsRequest) => Buffer.from(toBinary(pb.GetEventsRequestSchema, message)),
-      (bytes: Buffer) => fromBinary(pb.ContainerEventResponseSchema, bytes),
-      create(pb.GetEventsRequestSchema, {}),
+      (message: MessageShape<I>) => Buffer.from(toBinary(rpc.input, message)),
+      (bytes: Buffer) => fromBinary(rpc.output, bytes),
+      create(rpc.input, request),
     );
     const onAbort = () => stream.cancel();
     signal.addEventListener("abort", onAbort, { once: true });
-    const types = ["Created", "Started", "Stopped", "Deleted"] as const;
     try {
-      for await (const event of stream as AsyncIterable<pb.ContainerEventResponse>) {
-        yield {
-          type: types[event.containerEventType] ?? "Stopped",
-          containerId: event.containerId,
-          podUid: event.podSandboxStatus?.metadata?.uid,
-        };
-      }
+      yield* stream as AsyncIterable<MessageShape<O>>;
     } catch (error) {
       if (signal.aborted) return;
       throw translate(error as grpc.ServiceError);
