@@ -261,7 +261,10 @@ export function isValidPathSegmentName(value: string, prefix = false): string[] 
 /** Errors of a label map at `path`, e.g. metadata.labels, in the order of its keys. */
 export function validateLabels(labels: Readonly<Record<string, string>> | undefined, path: string): FieldError[] {
   const errors: FieldError[] = [];
-  for (const key of Object.keys(labels ?? {}).sort()) {
+  const keys = Object.keys(labels ?? {});
+  // Nearly always nothing is wrong, and then the order is of no interest.
+  if (keys.every((key) => isKnownName(key) && isValidLabelValue(labels![key]!).length === 0)) return errors;
+  for (const key of keys.sort()) {
     for (const message of isQualifiedName(key)) errors.push(fieldInvalid(path, key, message));
     for (const message of isValidLabelValue(labels![key]!)) errors.push(fieldInvalid(path, labels![key], message));
   }
@@ -274,11 +277,26 @@ export function validateAnnotations(
   path: string,
 ): FieldError[] {
   const errors: FieldError[] = [];
+  const keys = Object.keys(annotations ?? {});
   let size = 0;
-  for (const key of Object.keys(annotations ?? {}).sort()) {
-    for (const message of isQualifiedName(key.toLowerCase())) errors.push(fieldInvalid(path, key, message));
-    size += utf8Length(key) + utf8Length(annotations![key]!);
+  for (const key of keys) size += utf8Length(key) + utf8Length(annotations![key]!);
+  if (!keys.every(isKnownName)) {
+    for (const key of keys.sort()) {
+      for (const message of isQualifiedName(key.toLowerCase())) errors.push(fieldInvalid(path, key, message));
+    }
   }
   if (size > TOTAL_ANNOTATION_SIZE_LIMIT_BYTES) errors.push(fieldTooLong(path, TOTAL_ANNOTATION_SIZE_LIMIT_BYTES));
   return errors;
+}
+
+/** Memo: qualified names that have been found to be valid. All objects of a cluster use the same few keys. */
+const knownNames = new Set<string>();
+const MAX_KNOWN_NAMES = 1024;
+const MAX_KNOWN_LENGTH = 128;
+
+function isKnownName(key: string): boolean {
+  if (knownNames.has(key)) return true;
+  if (isQualifiedName(key).length > 0) return false;
+  if (knownNames.size < MAX_KNOWN_NAMES && key.length <= MAX_KNOWN_LENGTH) knownNames.add(key);
+  return true;
 }

@@ -5,7 +5,7 @@ import { builtinResources } from "#pkg/api/index.ts";
 import { SeededRandom } from "#pkg/util/index.ts";
 import { decodeProtobuf, encodeProtobuf } from "../protobuf/index.ts";
 import { randomObject } from "../protobuf/random-object.ts";
-import { textOfAdded } from "./added.ts";
+import { fieldsOfNew } from "./added.ts";
 import { compareObjects } from "./compare.ts";
 import { textOfEntries } from "./managers.ts";
 import { type Fields, union } from "./fields.ts";
@@ -13,6 +13,7 @@ import { type Node, nodeOf } from "./nodes.ts";
 import { trackedFields } from "./strip.ts";
 import { updateManagedFields } from "./update.ts";
 import type { KubeObject } from "../object.ts";
+import { share } from "../shared.ts";
 
 const kinds = builtinResources().filter(({ protobufMessage }) => protobufMessage !== undefined);
 
@@ -20,6 +21,10 @@ const kinds = builtinResources().filter(({ protobufMessage }) => protobufMessage
 function goneWith(node: Node, object: object): Fields {
   const { changed, removed } = compareObjects(node, object, {});
   return union(changed, removed);
+}
+
+function treeOfNew(node: Node, object: Record<string, unknown>, resetFields: readonly string[]): Fields {
+  return fieldsOfNew(node, object, resetFields)?.tree ?? {};
 }
 
 test("the fields of a new object are what comparing it with nothing says, for every kind", () => {
@@ -30,9 +35,8 @@ test("the fields of a new object are what comparing it with nothing says, for ev
       const node = nodeOf(schema);
       const whole = { apiVersion: "v1", kind, ...object };
       for (const reset of [[], ["status"], ["status", "spec"]]) {
-        const text = textOfAdded(node, whole, reset);
         const expected = trackedFields(goneWith(node, whole), reset);
-        assert.deepEqual(text === "" ? {} : JSON.parse(text), expected, kind);
+        assert.deepEqual(treeOfNew(node, whole, reset), expected, kind);
         assert.deepEqual(trackedFields(compareObjects(node, {}, whole).changed, reset), expected, kind);
       }
     };
@@ -58,9 +62,31 @@ test("what is empty, null, repeated or unknown is owned as by comparison", () =>
     { status: { conditions: [{ type: "Ready" }], phase: undefined } },
   ];
   for (const object of objects) {
-    const text = textOfAdded(pod, object, []);
     const expected = trackedFields(goneWith(pod, object), []);
-    assert.deepEqual(text === "" ? {} : JSON.parse(text), expected, JSON.stringify(object));
+    assert.deepEqual(treeOfNew(pod, object, []), expected, JSON.stringify(object));
+  }
+});
+
+test("objects that share a member have the fields that each would have alone", () => {
+  const pod = nodeOf(kinds.find(({ kind }) => kind === "Pod")!.schema);
+  const spec = { containers: [{ name: "a", image: "i" }] };
+  const shared = share(structuredClone(spec));
+  const rests: Record<string, unknown>[] = [
+    {},
+    { metadata: { name: "a" } },
+    { metadata: { labels: { a: "b" } } },
+    { metadata: { labels: { c: "b" } }, status: { phase: "Pending" } },
+    { metadata: { labels: { a: "c" } } },
+  ];
+  for (const rest of [...rests, ...rests]) {
+    for (const reset of [[], ["status"], ["spec"]]) {
+      const expected = fieldsOfNew(pod, { ...rest, spec }, reset);
+      assert.equal(fieldsOfNew(pod, { ...rest, spec: shared }, reset), expected);
+      assert.equal(
+        fieldsOfNew(pod, { spec: shared, ...rest }, reset)?.text,
+        fieldsOfNew(pod, { spec, ...rest }, reset)?.text,
+      );
+    }
   }
 });
 
@@ -80,5 +106,8 @@ test("entries are written as JSON.stringify writes them, and shared sets cannot 
   assert.equal(textOfEntries(entries), JSON.stringify(entries));
   assert.equal(entries[0]!.fieldsV1, entries[1]!.fieldsV1);
   assert.throws(() => Object.assign(entries[0]!.fieldsV1!, { "f:x": {} }), TypeError);
+  assert.throws(() => Object.assign(entries[0]!, { time: "" }), TypeError);
+  assert.equal(create("b")[0], entries[1]);
+  assert.notEqual(create('a"')[0], create("b")[0]);
   assert.deepEqual(structuredClone(entries), JSON.parse(JSON.stringify(entries)));
 });

@@ -1,11 +1,11 @@
 /**
- * What a new object brings with it, as the text of FieldsV1. Creating is what servers do most, and a text written in
+ * What a new object brings with it, found as the text of FieldsV1. Creating is what servers do most, and a text written in
  * one walk costs a fraction of a tree that is built, stripped, stored and then written.
  */
 import { deepEqual, isRecord } from "../deep.ts";
 import { findOnce, isShared } from "../shared.ts";
 import { type Fields, isEmpty, LEAF } from "./fields.ts";
-import { knownFields } from "./known-fields.ts";
+import { type KnownFields, knownFields } from "./known-fields.ts";
 import { DEDUCED, type Node, type StructField } from "./nodes.ts";
 import { UNTRACKED_METADATA, UNTRACKED_ROOT } from "./strip.ts";
 
@@ -14,23 +14,51 @@ const ITSELF = '".":{}';
 
 /**
  * The fields that the maker of `object` owns: what `trackedFields(compareObjects(node, {}, object).changed, resetFields)`
- * says, written down. "" when there are none. `resetFields` are names of members of the object.
+ * says. undefined when there are none. `resetFields` are names of members of the object.
  */
-export function textOfAdded(
+export function fieldsOfNew(
   node: Node,
   object: Readonly<Record<string, unknown>>,
   resetFields: readonly string[],
-): string {
+): KnownFields | undefined {
   let text = "";
+  let around = "";
+  let shared: SharedMember | undefined;
   for (const key in object) {
     if (UNTRACKED_ROOT.has(key) || resetFields.includes(key)) continue;
     const value = object[key];
     const field = node.kind === "struct" ? node.field(key) : undefined;
-    const member =
-      key === "metadata" && field !== undefined ? withoutUntracked(field, value) : rootMember(node, field, value);
-    if (member !== "") text += (text === "" ? "" : ",") + elementText(field, key) + member;
+    const isMetadata = key === "metadata" && field !== undefined;
+    const one = isMetadata || shared !== undefined ? undefined : sharedMember(field, value);
+    const member = one?.text ?? (isMetadata ? withoutUntracked(field, value) : memberOf(node, field, value, true));
+    if (member === "") continue;
+    const element = (text === "" ? "" : ",") + elementText(field, key);
+    text += element + member;
+    around += one === undefined ? element + member : element;
+    shared ??= one;
   }
-  return text === "" ? "" : `{${text}}`;
+  if (text === "") return undefined;
+  const found = shared?.sets.get(around);
+  if (found !== undefined) return found;
+  const known = knownFields(`{${text}}`);
+  if (shared !== undefined && shared.sets.size < MAX_SETS) shared.sets.set(around, known);
+  return known;
+}
+
+/** What a shared value brings with it each time. */
+interface SharedMember {
+  readonly text: string;
+  /** The sets it is part of, by what stands around it: that is short, and finding a set by its whole text is not free. */
+  readonly sets: Map<string, KnownFields>;
+}
+const MAX_SETS = 64;
+
+function sharedMember(field: StructField | undefined, value: unknown): SharedMember | undefined {
+  if (field === undefined || !isShared(value)) return undefined;
+  return findOnce(value as object, field, () => ({
+    text: added(field.node, value, field.alwaysThere),
+    sets: new Map(),
+  }));
 }
 
 /** Nobody owns metadata itself. */
@@ -61,12 +89,6 @@ function elementText(field: StructField | undefined, key: string): string {
 export function treeOfAdded(node: Node, value: unknown): Fields {
   const text = added(node, value, false);
   return text === LEAF_TEXT ? LEAF : knownFields(text).tree;
-}
-
-/** A shared value brings the same with it each time. */
-function rootMember(node: Node, field: StructField | undefined, value: unknown): string {
-  if (field === undefined || !isShared(value)) return memberOf(node, field, value, true);
-  return findOnce(value as object, field, () => memberOf(node, field, value, true));
 }
 
 /** "" when the member is not there, or adds nothing to what a Go struct holds anyway (`parentThere`). */

@@ -4,6 +4,8 @@ import type { Fields } from "./fields.ts";
 
 export class KnownFields {
   readonly text: string;
+  /** The last entry made with it: objects that are written in the same second by the same program share it. */
+  entry: ManagedFieldsEntry | undefined;
   #tree: Fields | undefined;
 
   constructor(text: string, tree?: Fields) {
@@ -70,20 +72,20 @@ export function knownFields(text: string, tree?: Fields): KnownFields {
   return found;
 }
 
-/** Where an entry keeps its known fields; invisible to whoever walks over the entry. */
-const FIELDS = Symbol("known fields");
+/** Where an entry keeps its text; invisible to whoever walks over the entry. */
+const TEXT = Symbol("text");
 
-interface WithFields extends ManagedFieldsEntry {
-  readonly [FIELDS]?: KnownFields;
+interface WithText extends ManagedFieldsEntry {
+  readonly [TEXT]?: string;
 }
 
-/** Gives an entry its `fieldsV1`. */
-export function attachFields(entry: ManagedFieldsEntry, fields: KnownFields): ManagedFieldsEntry {
-  Object.defineProperty(entry, FIELDS, { value: fields });
-  return Object.defineProperty(entry, "fieldsV1", { get: () => fields.tree, enumerable: true });
+/** Gives an entry its `fieldsV1` and its own text. */
+export function attachFields(entry: ManagedFieldsEntry, fields: KnownFields, text: string): void {
+  Object.defineProperty(entry, TEXT, { value: text });
+  Object.defineProperty(entry, "fieldsV1", { get: () => fields.tree, enumerable: true });
 }
 
-/** The text of an entry's `fieldsV1`, if it is known without writing it. */
-export function knownTextOf(entry: WithFields): string | undefined {
-  return entry[FIELDS]?.text;
+/** What JSON.stringify makes of an entry, if it is known. */
+export function knownTextOf(entry: WithText): string | undefined {
+  return entry[TEXT];
 }

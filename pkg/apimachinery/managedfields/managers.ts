@@ -74,34 +74,42 @@ function encodeManager({ name, operation, apiVersion, subresource, time, fields,
   return entryOf({ name, operation, apiVersion, subresource, time }, knownTree(fields));
 }
 
-/** An entry whose `fieldsV1` is made when it is asked for. */
-export function entryOf(
+/** An entry whose `fieldsV1` is made when it is asked for. It may be many objects' own, and cannot be changed. */
+export function entryOf(manager: Omit<Manager, "fields" | "entry">, fields: KnownFields): ManagedFieldsEntry {
+  const { entry } = fields;
+  if (entry !== undefined && isOf(manager, entry)) return entry;
+  return (fields.entry = newEntry(manager, fields));
+}
+
+function isOf(manager: Omit<Manager, "fields" | "entry">, entry: ManagedFieldsEntry): boolean {
+  return (
+    entry.time === manager.time &&
+    entry.manager === manager.name &&
+    entry.operation === manager.operation &&
+    entry.apiVersion === manager.apiVersion &&
+    (entry.subresource ?? "") === manager.subresource
+  );
+}
+
+function newEntry(
   { name, operation, apiVersion, subresource, time }: Omit<Manager, "fields" | "entry">,
   fields: KnownFields,
 ): ManagedFieldsEntry {
   const entry: ManagedFieldsEntry = { manager: name, operation, apiVersion };
   if (time !== undefined) entry.time = time;
   entry.fieldsType = "FieldsV1";
-  attachFields(entry, fields);
+  const head = JSON.stringify(entry).slice(0, -1);
+  const where = subresource === "" ? "" : `,"subresource":${JSON.stringify(subresource)}`;
+  attachFields(entry, fields, `${head},"fieldsV1":${fields.text}${where}}`);
   if (subresource !== "") entry.subresource = subresource;
-  return entry;
+  return Object.freeze(entry);
 }
 
 /** `JSON.stringify(entries)`, sparing what has been written before. */
 export function textOfEntries(entries: readonly ManagedFieldsEntry[]): string {
   let text = "[";
-  for (const entry of entries) text += (text === "[" ? "" : ",") + textOfEntry(entry);
+  for (const entry of entries) text += (text === "[" ? "" : ",") + (knownTextOf(entry) ?? JSON.stringify(entry));
   return `${text}]`;
-}
-
-function textOfEntry(entry: ManagedFieldsEntry): string {
-  const text = knownTextOf(entry);
-  if (text === undefined) return JSON.stringify(entry);
-  const { manager, operation, apiVersion, time, subresource } = entry;
-  const head = `{"manager":${JSON.stringify(manager)},"operation":"${operation}","apiVersion":${JSON.stringify(apiVersion)}`;
-  const when = time === undefined ? "" : `,"time":${JSON.stringify(time)}`;
-  const where = subresource === undefined ? "" : `,"subresource":${JSON.stringify(subresource)}`;
-  return `${head}${when},"fieldsType":"FieldsV1","fieldsV1":${text}${where}}`;
 }
 
 /** Merges the oldest updaters, per API version, into one called "ancient-changes" until at most ten are left. */

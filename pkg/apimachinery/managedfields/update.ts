@@ -1,10 +1,9 @@
 import { isRecord } from "../deep.ts";
 import type { AnyObject, ManagedFieldsEntry } from "../object.ts";
 import type { FieldSchema } from "../schema.ts";
-import { textOfAdded } from "./added.ts";
+import { fieldsOfNew } from "./added.ts";
 import { compareObjects } from "./compare.ts";
 import { difference, type Fields, isEmpty, union } from "./fields.ts";
-import { knownFields } from "./known-fields.ts";
 import { capManagers, decodeManagers, encodeManagers, entryOf, identityOf, type Manager } from "./managers.ts";
 import { nodeOf } from "./nodes.ts";
 import { trackedFields, writableFields } from "./strip.ts";
@@ -67,9 +66,9 @@ export function updateManagedFields(request: UpdateRequest): ManagedFieldsEntry[
   if (before.length === 0) {
     if (live !== undefined) return [];
     if (resetFields === undefined || resetFields.every((path) => !path.includes("."))) {
-      const text = textOfAdded(nodeOf(schema), { ...updated }, resetFields ?? []);
-      if (text === "") return [];
-      return [entryOf({ name: manager, operation: "Update", apiVersion, subresource, time }, knownFields(text))];
+      const fields = fieldsOfNew(nodeOf(schema), updated as object as Record<string, unknown>, resetFields ?? []);
+      if (fields === undefined) return [];
+      return [entryOf({ name: manager, operation: "Update", apiVersion, subresource, time }, fields)];
     }
   }
   // Where both have the same list, comparing finds nothing there anyway.

@@ -92,12 +92,13 @@ export interface Expiries {
   readonly numbers: Float64Array<ArrayBuffer>;
 }
 
-function joinValues(values: readonly (Uint8Array | undefined)[]): Uint8Array<ArrayBuffer> {
+function joinValues(rows: readonly Pick<Row, "value">[]): Uint8Array<ArrayBuffer> {
   let length = 0;
-  for (const value of values) length += value?.length ?? 0;
-  const joined = new Uint8Array(length);
+  for (const { value } of rows) length += value?.length ?? 0;
+  // Filled to the last byte, so nothing has to be there before.
+  const joined = Buffer.allocUnsafeSlow(length);
   let at = 0;
-  for (const value of values) {
+  for (const { value } of rows) {
     if (value === undefined) continue;
     joined.set(value, at);
     at += value.length;
@@ -106,24 +107,27 @@ function joinValues(values: readonly (Uint8Array | undefined)[]): Uint8Array<Arr
 }
 
 export function packRows(rows: readonly Row[]): PackedRows {
-  const numbers = new Float64Array(rows.length * ROW_NUMBERS);
-  for (const [index, row] of rows.entries()) {
-    numbers[index * ROW_NUMBERS] = row.createRevision;
-    numbers[index * ROW_NUMBERS + 1] = row.modRevision;
-    numbers[index * ROW_NUMBERS + 2] = row.value?.length ?? -1;
-  }
-  return { keys: rows.map((row) => row.key), numbers, values: joinValues(rows.map((row) => row.value)) };
+  return pack(rows, "createRevision", "modRevision");
 }
 
 export function packOperations(operations: readonly Operation[]): PackedOperations {
-  return packRows(
-    operations.map(({ key, value, expectedModRevision, expiresAt }) => ({
-      key,
-      value,
-      createRevision: expectedModRevision,
-      modRevision: expiresAt,
-    })),
-  );
+  return pack(operations, "expectedModRevision", "expiresAt");
+}
+
+function pack<F extends string, S extends string>(
+  rows: readonly (Pick<Row, "key" | "value"> & Readonly<Record<F | S, number>>)[],
+  first: F,
+  second: S,
+): PackedRows {
+  const numbers = new Float64Array(rows.length * ROW_NUMBERS);
+  let at = 0;
+  for (const row of rows) {
+    numbers[at] = row[first];
+    numbers[at + 1] = row[second];
+    numbers[at + 2] = row.value?.length ?? -1;
+    at += ROW_NUMBERS;
+  }
+  return { keys: rows.map((row) => row.key), numbers, values: joinValues(rows) };
 }
 
 export function unpackRows({ keys, numbers, values }: PackedRows): Row[] {

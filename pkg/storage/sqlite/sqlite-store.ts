@@ -204,17 +204,19 @@ class SqliteStore implements Store {
     const events: StoreEvent[] = [];
     const results = writes.map(({ key, value, expiresAt }, index): WriteResult => {
       const at = index * OUTCOME_NUMBERS;
-      const [status, createRevision, modRevision, hasCurrent] = outcomes.subarray(at, at + OUTCOME_NUMBERS);
+      const status = outcomes[at];
+      const createRevision = outcomes[at + 1]!;
+      const modRevision = outcomes[at + 2]!;
       if (status === FAILED) {
-        const row = hasCurrent === 1 ? current.next().value : undefined;
-        return { ok: false, current: row === undefined ? undefined : keyValueOf(row), revision: modRevision! };
+        const row = outcomes[at + 3] === 1 ? current.next().value : undefined;
+        return { ok: false, current: row === undefined ? undefined : keyValueOf(row), revision: modRevision };
       }
       if (status === APPLIED) {
-        events.push(eventOf({ key, value, createRevision: createRevision!, modRevision: modRevision! }));
+        events.push(eventOf({ key, value, createRevision, modRevision }));
         if (expiresAt === 0) this.#expiry.clear(key);
-        else this.#expiry.set(key, modRevision!, expiresAt);
+        else this.#expiry.set(key, modRevision, expiresAt);
       }
-      return { ok: true, revision: modRevision! };
+      return { ok: true, revision: modRevision };
     });
     // Watchers first: a write that resolves has been published.
     if (revision > this.#watches.revision) this.#watches.publish(events, revision);
