@@ -25,6 +25,24 @@ export class RealClock implements Clock {
   }
 }
 
+/** A process that was kept from running counts no more than this of the time it missed. */
+const LIMIT_STEP_MS = 100;
+
+/**
+ * Like `schedule`, for limits on the time that others take to answer. On a busy machine this process may be kept from
+ * running until the limit has passed, and would call it before it reads an answer that has long been there: so the time
+ * is counted in short steps, between which answers are read.
+ */
+export function scheduleLimit(clock: Clock, limitMs: number, callback: () => void): () => void {
+  let cancel: () => void;
+  const step = (leftMs: number): void => {
+    const takeMs = Math.min(leftMs, LIMIT_STEP_MS);
+    cancel = clock.schedule(takeMs, () => (leftMs > takeMs ? step(leftMs - takeMs) : callback()));
+  };
+  step(limitMs);
+  return () => cancel();
+}
+
 /** Resolves after `delayMs`; rejects with the signal's reason when aborted first, leaving no timer behind. */
 export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {

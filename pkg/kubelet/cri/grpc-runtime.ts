@@ -240,8 +240,9 @@ export class GrpcRuntime implements Runtime {
   }
   async execSync(...[containerId, cmd, timeoutSeconds, options]: Parameters<Runtime["execSync"]>) {
     assertExecutable(cmd);
-    // The runtime's own timer kills the process; ours only covers a runtime that hangs.
-    const timeoutMs = timeoutSeconds === 0 ? DEFAULT_TIMEOUT_MS : timeoutSeconds * 1000 + 2000;
+    // The runtime's own timer kills the process, and runs from its start, which takes seconds on a busy machine; ours
+    // only covers a runtime that hangs: a probe must not fail for what the container has no part in.
+    const timeoutMs = timeoutSeconds * 1000 + DEFAULT_TIMEOUT_MS;
     const request = { containerId, cmd: [...cmd], timeout: BigInt(Math.trunc(timeoutSeconds)) };
     const { exitCode, stdout, stderr } = await this.#call(method(runtime.execSync), request, { timeoutMs, ...options });
     return { exitCode, stdout, stderr };

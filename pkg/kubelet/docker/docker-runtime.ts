@@ -3,6 +3,7 @@ import { dirname, join } from "node:path";
 import type { Duplex } from "node:stream";
 import Docker from "dockerode";
 import type { ContainerInspectInfo, ContainerStats as DockerStats } from "dockerode";
+import { scheduleLimit } from "#pkg/util/index.ts";
 import type { Clock, CommandRunner, Logger } from "#pkg/util/index.ts";
 import { assertExecutable, RuntimeError } from "../cri/runtime.ts";
 import type {
@@ -288,7 +289,7 @@ export class DockerRuntime implements Runtime {
     const cancel =
       timeoutSeconds === 0
         ? () => undefined
-        : this.#options.clock.schedule(timeoutSeconds * 1000, () => {
+        : scheduleLimit(this.#options.clock, timeoutSeconds * 1000, () => {
             timedOut = true;
             kill().catch((err: unknown) =>
               this.#options.log.warn({ err }, "A command that took too long could not be killed"),

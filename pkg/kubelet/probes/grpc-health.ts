@@ -1,6 +1,6 @@
 /** The gRPC health checking protocol (grpc.health.v1): one string in, one enum out, so the messages are coded by hand. */
 import * as grpc from "@grpc/grpc-js";
-import { RealClock } from "#pkg/util/index.ts";
+import { limited } from "./limited.ts";
 import type { Verdict } from "./net.ts";
 
 const SERVING = 1;
@@ -25,8 +25,6 @@ function decodeResponse(bytes: Buffer): number {
   return bytes.length >= 2 && bytes[0] === 0x08 ? bytes[1]! : 0;
 }
 
-const WALL_CLOCK = new RealClock();
-
 export function checkGrpc(
   host: string,
   port: number,
@@ -35,6 +33,18 @@ export function checkGrpc(
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<Verdict> {
+  const late = `timeout: health rpc did not complete within ${timeoutMs / 1000}s`;
+  return limited(timeoutMs, signal, (bounded) => ask(host, port, service, userAgent, late, bounded));
+}
+
+function ask(
+  host: string,
+  port: number,
+  service: string,
+  userAgent: string,
+  late: string,
+  bounded: AbortSignal,
+): Promise<Verdict> {
   return new Promise((resolve) => {
     const target = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
     const client = new grpc.Client(target, grpc.credentials.createInsecure(), {
@@ -42,25 +52,22 @@ export function checkGrpc(
       "grpc.enable_http_proxy": 0,
     });
     const done = (verdict: Verdict) => {
-      signal.removeEventListener("abort", onAbort);
+      bounded.removeEventListener("abort", onAbort);
       client.close();
       resolve(verdict);
     };
-    // By the wall clock, which grpc-js compares it with at once: a clock that was set must not end every call.
-    const deadline = WALL_CLOCK.now() + timeoutMs;
     const call = client.makeUnaryRequest(
       "/grpc.health.v1.Health/Check",
       encodeRequest,
       decodeResponse,
       service,
-      { deadline },
       (error, status) => {
         if (error !== null) {
           const output =
             error.code === grpc.status.UNIMPLEMENTED
               ? "error: this server does not implement the grpc health protocol (grpc.health.v1.Health)"
-              : error.code === grpc.status.DEADLINE_EXCEEDED
-                ? `timeout: health rpc did not complete within ${timeoutMs / 1000}s`
+              : bounded.aborted
+                ? late
                 : `error: health rpc probe failed: ${error.details === "" ? error.message : error.details}`;
           done({ result: "Failure", output });
         } else if (status === SERVING) done({ result: "Success", output: "service healthy" });
@@ -72,6 +79,6 @@ export function checkGrpc(
       },
     );
     const onAbort = () => call.cancel();
-    signal.addEventListener("abort", onAbort, { once: true });
+    bounded.addEventListener("abort", onAbort, { once: true });
   });
 }

@@ -2,6 +2,7 @@
 import { request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { connect } from "node:net";
+import { limited } from "./limited.ts";
 
 const BODY_LIMIT_BYTES = 10_240;
 const MAX_REDIRECTS = 10;
@@ -69,8 +70,11 @@ function get(url: URL, check: HttpCheck, signal: AbortSignal): Promise<Answer> {
 const isIPv6 = (host: string) => host.includes(":") && !host.startsWith("[");
 
 /** 200 to 399 is success. Redirects are followed on the same host; elsewhere they count as success with a warning. */
-export async function checkHttp(check: HttpCheck, signal: AbortSignal): Promise<Verdict> {
-  const bounded = AbortSignal.any([signal, AbortSignal.timeout(check.timeoutMs)]);
+export function checkHttp(check: HttpCheck, signal: AbortSignal): Promise<Verdict> {
+  return limited(check.timeoutMs, signal, (bounded) => checkHttpWithin(bounded, check, signal));
+}
+
+async function checkHttpWithin(bounded: AbortSignal, check: HttpCheck, signal: AbortSignal): Promise<Verdict> {
   const host = isIPv6(check.host) ? `[${check.host}]` : check.host;
   let url: URL;
   try {
@@ -118,17 +122,18 @@ function describe(error: unknown): string {
 }
 
 export function checkTcp(host: string, port: number, timeoutMs: number, signal: AbortSignal): Promise<Verdict> {
-  return new Promise((resolve) => {
-    const bounded = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
-    const socket = connect({ host, port, signal: bounded });
-    socket.on("connect", () => {
-      socket.destroy();
-      resolve({ result: "Success", output: "" });
+  const dial = (bounded: AbortSignal) =>
+    new Promise<Verdict>((resolve) => {
+      const socket = connect({ host, port, signal: bounded });
+      socket.on("connect", () => {
+        socket.destroy();
+        resolve({ result: "Success", output: "" });
+      });
+      socket.on("error", (error) => {
+        socket.destroy();
+        const output = bounded.aborted && !signal.aborted ? `dial tcp ${host}:${port}: i/o timeout` : describe(error);
+        resolve({ result: "Failure", output });
+      });
     });
-    socket.on("error", (error) => {
-      socket.destroy();
-      const output = bounded.aborted && !signal.aborted ? `dial tcp ${host}:${port}: i/o timeout` : describe(error);
-      resolve({ result: "Failure", output });
-    });
-  });
+  return limited(timeoutMs, signal, dial);
 }
