@@ -228,7 +228,7 @@ async function buildPodManager(
     node,
     crashBackoff: new BackoffTable(10_000, config.crashLoopMaxSeconds * 1000),
     networkReady: () => host.networkProblem(),
-    removeCgroup: (pod) => metrics.cgroup("destroy", clock, () => cgroups.removePod(pod)),
+    removeCgroup: (pod, stragglers) => metrics.cgroup("destroy", clock, () => cgroups.removePod(pod, stragglers)),
     removeOrphanedCgroup: (uid) => cgroups.removePodOf(uid),
     event,
     apiPod: (pod) => (link.manager?.isStatic(pod.metadata.uid) === true ? link.manager.mirrorOf(pod) : pod),

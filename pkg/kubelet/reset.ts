@@ -1,6 +1,7 @@
 /** Takes back everything the kubelet made on a machine. Repeating it is harmless. */
 import { readdir, readFile, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
+import { sleep } from "#pkg/util/index.ts";
 import type { Clock, CommandRunner, Logger } from "#pkg/util/index.ts";
 import { CgroupManager, parseHierarchies } from "./cgroups/manager.ts";
 import { DEFAULT_CONFIG } from "./config.ts";
@@ -11,6 +12,9 @@ import { MEMORY_VOLUMES } from "./volumes/manager.ts";
 
 /** What the kubelet and its runtimes keep below rootDirectory, but for certificates. */
 const OWN_DIRECTORIES = ["pods", MEMORY_VOLUMES, "plugins", "plugins_registry", "image_manager", "docker"];
+
+/** Killed processes take a moment to end, on a busy machine some more. */
+const REMOVE_ATTEMPTS = 300;
 
 /** A directory that is a file system of its own stays, without what was in it. */
 async function removeDirectory(path: string): Promise<void> {
@@ -65,6 +69,9 @@ export async function resetNode(deps: ResetDeps, signal: AbortSignal): Promise<v
     commands,
     log,
   });
-  await cgroups.removeAll();
+  for (let attempt = 1; !(await cgroups.removeAll()); attempt++) {
+    if (attempt === REMOVE_ATTEMPTS) throw new Error("processes of pods could not be killed");
+    await sleep(deps.clock, 100, signal);
+  }
   log.info({ containers: containers.length, sandboxes: sandboxes.length }, "Removed all pods of this node");
 }

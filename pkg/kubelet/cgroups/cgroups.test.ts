@@ -1,8 +1,12 @@
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, readdir, readFile, rm, rmdir, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { SpawnRunner, silentLogger } from "#pkg/util/index.ts";
 import { container, pod } from "../testing/observed.ts";
 import { CgroupManager, limitWrites, parseHierarchies, weightOf } from "./manager.ts";
@@ -132,4 +136,39 @@ test("orphans go; a pod that began while they were looked for does not", async (
   assert.deepEqual(await readdir(join(root, "kubepods/burstable")), ["pod2"]);
   assert.deepEqual(await readdir(join(root, "kubepods/besteffort")), []);
   await rm(root, { recursive: true });
+});
+
+test("what the runtime has lost in a pod's cgroup is killed when the pod goes, not before", async () => {
+  const hierarchies = parseHierarchies(await readFile("/proc/self/mountinfo", "utf8"));
+  const manager = new CgroupManager({
+    hierarchies,
+    driver: "cgroupfs",
+    cgroupRoot: `/kubits-test-${process.pid}`,
+    perQos: true,
+    podPidsLimit: -1,
+    commands: new SpawnRunner(),
+    log: silentLogger,
+  });
+  const subject = pod({ containers: [container("c")] });
+  await manager.ensurePod(subject);
+  const lost = spawn("sleep", ["600"]);
+  const ended = once(lost, "exit");
+  const mount = hierarchies.mounts.get(hierarchies.version === 2 ? "" : "memory")!;
+  const inner = join(mount, manager.podPath(subject), "container");
+  await mkdir(inner);
+  await writeFile(join(inner, "cgroup.procs"), String(lost.pid));
+  try {
+    assert.equal(await manager.removePod(subject, "wait"), false);
+    assert.equal(lost.exitCode ?? lost.signalCode, null);
+    await manager.removePod(subject, "kill");
+    assert.deepEqual(await ended, [null, "SIGKILL"]);
+    // The kernel may need a moment to let go of a process that has been waited for.
+    while (!(await manager.removePod(subject, "kill"))) await setImmediate();
+    assert.equal(existsSync(join(mount, manager.podPath(subject))), false);
+  } finally {
+    lost.kill("SIGKILL");
+    await manager.removeAll();
+    for (const each of [...hierarchies.mounts.values(), hierarchies.unified ?? mount])
+      await rmdir(join(each, `kubits-test-${process.pid}`)).catch(() => undefined);
+  }
 });

@@ -11,6 +11,12 @@ import { qosClass } from "../pod/spec.ts";
 import type { QosClass } from "../pod/spec.ts";
 import { podSums, quotaOf, sharesOf } from "./resources.ts";
 
+/**
+ * What to do with processes that are still in a cgroup that is to go. The runtime may have lost one, as when it was told to
+ * forget a container while it started it: once it says that a pod has none left, nobody else will end it.
+ */
+export type Stragglers = "wait" | "kill";
+
 export interface CgroupLimits {
   readonly cpuShares?: number;
   /** Microseconds per 100 ms; -1 or undefined for none. */
@@ -206,14 +212,14 @@ export class CgroupManager {
   }
 
   /** False when a process of the pod is still on its way out. */
-  async removePod(pod: Pod): Promise<boolean> {
-    return !this.#perQos || (await this.#remove(this.podPath(pod)));
+  async removePod(pod: Pod, stragglers: Stragglers = "wait"): Promise<boolean> {
+    return !this.#perQos || (await this.#remove(this.podPath(pod), stragglers));
   }
 
   /** Of a pod of which nothing but its uid is known: whatever its class was. */
   async removePodOf(uid: string): Promise<void> {
     if (!this.#perQos) return;
-    for (const level of QOS_LEVELS) await this.#remove(this.path([...level, `pod${uid}`]));
+    for (const level of QOS_LEVELS) await this.#remove(this.path([...level, `pod${uid}`]), "kill");
   }
 
   /**
@@ -228,13 +234,14 @@ export class CgroupManager {
         for (const name of await listDirectories(join(mount, this.path(level))))
           if (name.startsWith("pod")) names.add(name);
       }
-      for (const name of names) if (!known(name.slice("pod".length))) await this.#remove(this.path([...level, name]));
+      for (const name of names)
+        if (!known(name.slice("pod".length))) await this.#remove(this.path([...level, name]), "wait");
     }
   }
 
-  /** Removes kubepods and everything in it. */
-  async removeAll(): Promise<void> {
-    if (this.#perQos) await this.#remove(this.path(["kubepods"]));
+  /** Removes kubepods and everything in it. False when a process in it is still on its way out. */
+  async removeAll(): Promise<boolean> {
+    return !this.#perQos || (await this.#remove(this.path(["kubepods"]), "kill"));
   }
 
   /** A value below the pod's cgroup, or undefined when it does not exist. */
@@ -360,7 +367,7 @@ export class CgroupManager {
   }
 
   /** False when something of it is still in use. */
-  async #remove(path: string): Promise<boolean> {
+  async #remove(path: string, stragglers: Stragglers): Promise<boolean> {
     if (this.#driver === "systemd") {
       const unit = path.slice(path.lastIndexOf("/") + 1);
       await this.#commands.run("systemctl", ["stop", unit], { allowFailure: true });
@@ -368,21 +375,31 @@ export class CgroupManager {
       return true;
     }
     let gone = true;
-    for (const mount of this.#allMounts()) gone = (await this.#removeTree(join(mount, path))) && gone;
+    for (const mount of this.#allMounts()) gone = (await this.#removeTree(join(mount, path), stragglers)) && gone;
     return gone;
   }
 
-  async #removeTree(directory: string): Promise<boolean> {
-    for (const name of await listDirectories(directory)) await this.#removeTree(join(directory, name));
+  async #removeTree(directory: string, stragglers: Stragglers): Promise<boolean> {
+    for (const name of await listDirectories(directory)) await this.#removeTree(join(directory, name), stragglers);
     try {
       await rmdir(directory);
       return true;
     } catch (error) {
       if (hasCode(error, "ENOENT")) return true;
+      if (!hasCode(error, "EBUSY")) throw error;
       // Busy: a process is still on its way out; the pod's worker or the next orphan sweep comes back.
-      if (hasCode(error, "EBUSY")) return false;
-      throw error;
+      if (stragglers === "kill") await this.#killIn(directory);
+      return false;
     }
+  }
+
+  async #killIn(directory: string): Promise<void> {
+    const processes = await readFile(join(directory, "cgroup.procs"), "utf8");
+    // 0 stands for a process of another PID namespace, and would mean our own process group.
+    const ids = processes.split("\n").filter((id) => Number(id) > 1);
+    if (ids.length === 0) return;
+    this.#log.warn({ directory, processes: ids }, "Killing processes that the runtime has lost");
+    await this.#commands.run("kill", ["-KILL", ...ids], { allowFailure: true });
   }
 }
 

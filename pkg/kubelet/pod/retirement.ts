@@ -25,7 +25,7 @@ export class Retirement {
     if (!this.#cleaned) {
       deps.probes.forget(uid);
       await deps.metrics.volumes("volume_unmount", deps.clock, () => deps.volumes.tearDown(uid));
-      await deps.removeCgroup(pod);
+      await deps.removeCgroup(pod, "wait");
       deps.objects.release(uid);
       this.#cleaned = true;
     }
@@ -36,7 +36,7 @@ export class Retirement {
     await removeRuntimePod(deps, uid, signal);
     await rm(podLogDirectory(deps.config.podLogsDir, pod), { recursive: true, force: true });
     // The runtime has let go of it only now.
-    if (!(await deps.removeCgroup(pod))) throw new Error("the pod's cgroup is still in use");
+    if (!(await deps.removeCgroup(pod, "kill"))) throw new Error("the pod's cgroup is still in use");
     if (!this.#subject.removed) return false;
     for (const part of [deps.puller, deps.crashBackoff, deps.resources, deps.status]) part.forget(uid);
     return true;

@@ -2,6 +2,7 @@
 import type { ContainerStatus, Pod, PodCondition, PodStatus } from "#pkg/api/types/core-v1.ts";
 import type { Client } from "#pkg/client/index.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
+import type { Stragglers } from "../cgroups/manager.ts";
 import type { KubeletConfig } from "../config.ts";
 import type { Runtime } from "../cri/runtime.ts";
 import type { ImagePuller } from "../images/puller.ts";
@@ -76,7 +77,7 @@ export interface WorkerDeps {
   readonly crashBackoff: BackoffTable;
   readonly networkReady: () => string | undefined;
   /** Resolves to false when a process of the pod is still on its way out. */
-  readonly removeCgroup: (pod: Pod) => Promise<boolean>;
+  readonly removeCgroup: (pod: Pod, stragglers: Stragglers) => Promise<boolean>;
   /** Of a pod of which nothing but its uid is known. */
   readonly removeOrphanedCgroup: (uid: string) => Promise<void>;
   readonly event: (
