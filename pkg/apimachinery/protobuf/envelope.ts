@@ -25,11 +25,9 @@ export function wrapUnknown({ apiVersion, kind, raw, contentEncoding = "", conte
   return Buffer.concat([envelopeHead(apiVersion, kind, raw.length), raw, envelopeTail(contentEncoding, contentType)]);
 }
 
-/** The envelope around a message that consists of many parts, which are not copied. */
-export function wrapParts(apiVersion: string, kind: string, parts: readonly Buffer[]): Buffer[] {
-  let length = 0;
-  for (const part of parts) length += part.length;
-  return [envelopeHead(apiVersion, kind, length), ...parts, envelopeTail("", "")];
+/** What comes before and behind a message of that length that is written elsewhere. */
+export function envelopeAround(apiVersion: string, kind: string, length: number): { head: Buffer; tail: Buffer } {
+  return { head: envelopeHead(apiVersion, kind, length), tail: envelopeTail("", "") };
 }
 
 /** Everything up to the raw message. */

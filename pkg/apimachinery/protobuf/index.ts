@@ -15,7 +15,7 @@ export {
   hasProtobufMagic,
   type Unknown,
   unwrapUnknown,
-  wrapParts,
+  envelopeAround,
   wrapUnknown,
 } from "./envelope.ts";
 export { BYTES, ProtobufError, Reader, VARINT } from "./reader.ts";

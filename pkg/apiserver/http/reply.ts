@@ -3,11 +3,12 @@ import type { Status } from "#pkg/api/types/meta-v1.ts";
 import { encodeYaml, type StatusError } from "#pkg/apimachinery/index.ts";
 import { encodeEnvelope } from "#pkg/apimachinery/protobuf/index.ts";
 import type { ApiRequest, ApiResponse } from "../contract.ts";
+import { gzipBody, type GzipSegment, storedSegment } from "./gzip-segments.ts";
 import { CONTENT_TYPES, type Encoding, parseAccept } from "./negotiate.ts";
 
 const NEWLINE = Buffer.from("\n");
 /** Smaller bodies are not worth compressing (upstream's threshold). */
-const GZIP_FROM_BYTES = 128 * 1024;
+export const GZIP_FROM_BYTES = 128 * 1024;
 const STATUS_MESSAGE = "k8s.io.apimachinery.pkg.apis.meta.v1.Status";
 
 export interface ReplyContext {
@@ -62,18 +63,35 @@ export function sendBytes(
     response.send(code, headers, body);
     return undefined;
   }
-  return compressed.then((bytes) => {
-    response.send(code, { ...headers, "content-encoding": "gzip", vary: "Accept-Encoding" }, bytes);
-  });
+  return compressed.then((bytes) => response.send(code, gzipHeaders(headers), bytes));
+}
+
+/** Sends a body that is compressed already. */
+export function sendGzip(
+  { response, warnings }: ReplyContext,
+  code: number,
+  encoding: Encoding,
+  segments: readonly GzipSegment[],
+): void {
+  const whole = encoding === "json" ? [...segments, storedSegment(NEWLINE)] : segments;
+  response.send(code, gzipHeaders(baseHeaders(encoding, warnings)), gzipBody(whole));
+}
+
+function gzipHeaders(headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  return { ...headers, "content-encoding": "gzip", vary: "Accept-Encoding" };
+}
+
+/** Whether the client reads bodies that are compressed. */
+export function acceptsGzip(request: ApiRequest): boolean {
+  const header = request.headers["accept-encoding"];
+  return header !== undefined && parseAccept(header).some(({ type }) => type === "gzip");
 }
 
 /** A large body compressed, when the client reads that; undefined when it is to be sent as it is. */
 export function gzipFor(request: ApiRequest, body: readonly Buffer[]): Promise<Buffer> | undefined {
   let size = 0;
   for (const chunk of body) size += chunk.length;
-  if (size < GZIP_FROM_BYTES) return undefined;
-  const header = request.headers["accept-encoding"];
-  if (header === undefined || !parseAccept(header).some(({ type }) => type === "gzip")) return undefined;
+  if (size < GZIP_FROM_BYTES || !acceptsGzip(request)) return undefined;
   return new Promise((resolve, reject) =>
     gzip(Buffer.concat(body), { level: 1 }, (error, result) => (error === null ? resolve(result) : reject(error))),
   );

@@ -1,12 +1,14 @@
 import { badRequest, expired, encodeYaml, notAcceptable, StatusError } from "#pkg/apimachinery/index.ts";
 import type { KubeObject } from "#pkg/apimachinery/index.ts";
-import { encodeProtobuf, wrapParts } from "#pkg/apimachinery/protobuf/index.ts";
+import { encodeProtobuf, envelopeAround } from "#pkg/apimachinery/protobuf/index.ts";
 import type { ListMeta } from "#pkg/api/types/meta-v1.ts";
 import { CompactedError, FutureRevisionError } from "#pkg/storage/index.ts";
 import type { CacheEntry, CacheListOptions, CacheListResult } from "#pkg/storage/cacher/index.ts";
-import { encodeObject, sendBytes } from "../http/reply.ts";
+import { acceptsGzip, encodeObject, GZIP_FROM_BYTES, sendBytes, sendGzip } from "../http/reply.ts";
+import type { Encoding } from "../http/negotiate.ts";
 import { resourceVersionTooLarge } from "../http/status.ts";
 import type { Call } from "./call.ts";
+import { gzipList, type ListForm } from "./compressed-list.ts";
 import { type ContinueToken, decodeContinue, encodeContinue } from "./continue-token.ts";
 import type { InstalledResource } from "./installed.ts";
 import { type ListOptions, parseListOptions, parseRevision } from "./options.ts";
@@ -26,6 +28,7 @@ export async function listObjects(call: Call): Promise<void> {
   const { installed } = call;
   const page = await listPage(call, options);
   if (transform === "none") {
+    if (await sendCompressed(call, page, options, encoding)) return;
     await sendBytes(call, 200, encoding, encodeList(installed, page, encoding));
     return;
   }
@@ -51,6 +54,32 @@ export async function listObjects(call: Call): Promise<void> {
   const items = objectsOf(installed, page).map(partialOf);
   const partial = { ...list, items };
   await sendBytes(call, 200, encoding, encodePartial(encoding, partial));
+}
+
+/** Sends a large list compressed, where that is wanted and parts of it may be asked for again. Returns whether it did. */
+async function sendCompressed(
+  call: Call,
+  page: ListedPage,
+  options: ListOptions,
+  encoding: Encoding,
+): Promise<boolean> {
+  if (encoding === "yaml" || call.pretty || !acceptsGzip(call.request)) return false;
+  // What a selector leaves has other neighbours for each selector.
+  if (options.labelSelector !== undefined || options.fieldSelector !== undefined) return false;
+  const { entries, metadata } = page;
+  const form = formOf(call.installed, page, encoding);
+  if (!isLarge(form, entries)) return false;
+  sendGzip(call, 200, encoding, await gzipList(form, entries, metadata.continue !== undefined));
+  return true;
+}
+
+function isLarge(form: ListForm, entries: readonly CacheEntry[]): boolean {
+  let size = form.head(0).length + form.tail.length;
+  return entries.some((entry, at) => {
+    const chunks: Buffer[] = [];
+    form.append(chunks, entry, at === 0);
+    return (size += sizeOf(chunks)) >= GZIP_FROM_BYTES;
+  });
 }
 
 function objectsOf(installed: InstalledResource, { entries }: ListedPage): Readonly<KubeObject>[] {
@@ -155,25 +184,33 @@ function listError(error: unknown, options: ListOptions, token: ContinueToken | 
   return new StatusError({ ...status, metadata: { continue: inconsistent } });
 }
 
-const COMMA_OPEN = Buffer.from(",{");
-const OPEN = Buffer.from("{");
-const COMMA = Buffer.from(",");
-const LIST_END = Buffer.from("]}");
-
 /** The whole list, by joining the items' own bytes. */
 export function encodeList(
   installed: InstalledResource,
-  { entries, metadata }: ListedPage,
+  page: ListedPage,
   encoding: "json" | "yaml" | "protobuf",
 ): Buffer | Buffer[] {
-  const { definition, apiVersion } = installed;
-  const { listKind: kind } = definition;
-  if (encoding === "json") return joinJson(installed, entries, { kind, apiVersion, metadata });
+  const { entries, metadata } = page;
   if (encoding === "yaml") {
     const items = entries.map((entry) => itemOf(installed, entry));
-    return Buffer.from(encodeYaml({ apiVersion, items, kind, metadata }));
+    return Buffer.from(
+      encodeYaml({ apiVersion: installed.apiVersion, items, kind: installed.definition.listKind, metadata }),
+    );
   }
-  return wrapParts(apiVersion, kind, joinProtobuf(installed, entries, metadata));
+  const form = formOf(installed, page, encoding);
+  const items: Buffer[] = [];
+  for (let i = 0; i < entries.length; i++) form.append(items, entries[i]!, i === 0);
+  return [form.head(sizeOf(items)), ...items, form.tail];
+}
+
+function formOf(installed: InstalledResource, { metadata }: ListedPage, encoding: "json" | "protobuf"): ListForm {
+  return encoding === "json" ? jsonForm(installed, metadata) : protobufForm(installed, metadata);
+}
+
+function sizeOf(chunks: readonly Buffer[]): number {
+  let size = 0;
+  for (const chunk of chunks) size += chunk.length;
+  return size;
 }
 
 /** Items of typed lists carry no apiVersion and kind: their list says it. Custom resources do. */
@@ -184,29 +221,42 @@ function itemOf(installed: InstalledResource, entry: CacheEntry): unknown {
   return item;
 }
 
-function joinJson(installed: InstalledResource, entries: readonly CacheEntry[], list: object): Buffer[] {
-  const head = JSON.stringify(list).slice(0, -1);
-  const chunks: Buffer[] = [Buffer.from(`${head},"items":[`)];
-  const typed = !installed.definition.custom;
+const COMMA_OPEN = Buffer.from(",{");
+const OPEN = Buffer.from("{");
+const COMMA = Buffer.from(",");
+const LIST_END = Buffer.from("]}");
+const NOTHING = Buffer.alloc(0);
+
+function jsonForm(installed: InstalledResource, metadata: ListMeta): ListForm {
+  const { apiVersion, definition } = installed;
+  const typed = !definition.custom;
   const typeFields = Buffer.from(
-    `{"apiVersion":${JSON.stringify(installed.apiVersion)},"kind":${JSON.stringify(installed.definition.kind)},`,
+    `{"apiVersion":${JSON.stringify(apiVersion)},"kind":${JSON.stringify(definition.kind)},`,
   );
-  for (let i = 0; i < entries.length; i++) {
-    const json = installed.json(entries[i]!);
-    // Stored bytes always open with the type, in this order.
-    if (typed && json.compare(typeFields, 0, typeFields.length, 0, typeFields.length) === 0) {
-      chunks.push(i === 0 ? OPEN : COMMA_OPEN, json.subarray(typeFields.length));
-    } else {
-      if (i > 0) chunks.push(COMMA);
+  return {
+    name: `${installed.variant}:item`,
+    head: () => jsonHead({ kind: definition.listKind, apiVersion, metadata }),
+    append(chunks, entry, first) {
+      const json = installed.json(entry);
+      // Stored bytes always open with the type, in this order.
+      if (typed && json.compare(typeFields, 0, typeFields.length, 0, typeFields.length) === 0) {
+        chunks.push(first ? OPEN : COMMA_OPEN, json.subarray(typeFields.length));
+        return;
+      }
+      if (!first) chunks.push(COMMA);
       chunks.push(json);
-    }
-  }
-  chunks.push(LIST_END);
-  return chunks;
+    },
+    separator: COMMA,
+    tail: LIST_END,
+  };
+}
+
+function jsonHead(list: object): Buffer {
+  return Buffer.from(`${JSON.stringify(list).slice(0, -1)},"items":[`);
 }
 
 function joinPartial(installed: InstalledResource, entries: readonly CacheEntry[], list: object): Buffer[] {
-  const chunks: Buffer[] = [Buffer.from(`${JSON.stringify(list).slice(0, -1)},"items":[`)];
+  const chunks: Buffer[] = [jsonHead(list)];
   for (let i = 0; i < entries.length; i++) {
     if (i > 0) chunks.push(COMMA);
     chunks.push(...partialJson(installed, entries[i]!));
@@ -219,14 +269,20 @@ const TAG_METADATA = 0x0a;
 const TAG_ITEMS = 0x12;
 
 /** Every list message has its metadata in field 1 and its items in field 2. */
-function joinProtobuf(installed: InstalledResource, entries: readonly CacheEntry[], metadata: ListMeta): Buffer[] {
+function protobufForm(installed: InstalledResource, metadata: ListMeta): ListForm {
   const meta = encodeProtobuf("k8s.io.apimachinery.pkg.apis.meta.v1.ListMeta", metadata);
-  const chunks: Buffer[] = [lengthPrefix(TAG_METADATA, meta.length), meta];
-  for (const entry of entries) {
-    const item = protobufOf(installed, entry);
-    chunks.push(lengthPrefix(TAG_ITEMS, item.length), item);
-  }
-  return chunks;
+  const metaField = Buffer.concat([lengthPrefix(TAG_METADATA, meta.length), meta]);
+  const around = (length: number) => envelopeAround(installed.apiVersion, installed.definition.listKind, length);
+  return {
+    name: `${installed.variant}:protobuf-item`,
+    head: (itemBytes) => Buffer.concat([around(metaField.length + itemBytes).head, metaField]),
+    append(chunks, entry) {
+      const item = protobufOf(installed, entry);
+      chunks.push(lengthPrefix(TAG_ITEMS, item.length), item);
+    },
+    separator: NOTHING,
+    tail: around(0).tail,
+  };
 }
 
 function lengthPrefix(tag: number, length: number): Buffer {
