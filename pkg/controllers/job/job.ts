@@ -109,6 +109,14 @@ function isLeft({ informers }: ControllerEnv, pod: Pod): boolean {
   return job?.metadata.uid !== owner.uid;
 }
 
+function adopts(job: Job): boolean {
+  return job.metadata.deletionTimestamp === undefined && !isFinished(job) && isOurs(job);
+}
+
+function isOurs({ spec: { managedBy } }: Job): boolean {
+  return managedBy === undefined || managedBy === MANAGER;
+}
+
 async function releaseOrphan(env: ControllerEnv, id: string, { signal }: ReconcileContext): Promise<Result> {
   const slash = id.indexOf("/");
   const key = { namespace: id.slice(0, slash), name: id.slice(slash + 1) };
@@ -120,9 +128,9 @@ async function releaseOrphan(env: ControllerEnv, id: string, { signal }: Reconci
     env.informers
       .of(jobs)
       .lister.list(key.namespace)
-      .some((job) => safeSelector(job.spec.selector).matches(pod.metadata.labels))
+      .some((job) => adopts(job) && safeSelector(job.spec.selector).matches(pod.metadata.labels))
   )
-    return DONE; // about to be adopted
+    return { requeueAfterMs: 1000 }; // about to be adopted, unless the cache has not seen yet that the Job is going
   if (owner !== undefined) {
     // The cache of Jobs may be behind the cache of pods.
     try {
@@ -168,7 +176,7 @@ class JobReconciler {
       this.#expectations.forget(id);
       return DONE;
     }
-    if (job.spec.managedBy !== undefined && job.spec.managedBy !== MANAGER) return DONE;
+    if (!isOurs(job)) return DONE;
     if (!this.#barrier.isCurrent(job)) return DONE; // its event is on its way
     const candidates = ownedOrOrphaned(informers.pods().lister, job.metadata.uid, key.namespace);
     if (isFinished(job)) {
@@ -176,6 +184,8 @@ class JobReconciler {
       return DONE;
     }
     const cacheIsCurrent = this.#expectations.satisfied(id);
+    // Of the same moment as the pods: the cache goes on while pods are claimed, and then forgets what it has seen.
+    const finalized = new Set(candidates.map(({ metadata }) => metadata.uid).filter((uid) => this.#finalized.has(uid)));
     const ours = await claim(planClaims(job, candidates, selects(labelSelectorAsSelector(job.spec.selector))), {
       client,
       resource: pods,
@@ -184,7 +194,7 @@ class JobReconciler {
       finalizers: [TRACKING_FINALIZER],
       signal,
     });
-    const view: JobView = { job, pods: ours, cacheIsCurrent, finalized: this.#finalized, now: clock.now() };
+    const view: JobView = { job, pods: ours, cacheIsCurrent, finalized, now: clock.now() };
     const plan = planJob(view);
     const { applied, error } = await this.#apply(job, plan, signal);
     const { status, finished } = jobStatus(view, plan, applied);

@@ -229,3 +229,18 @@ test("a service gets endpoints and slices, and an empty slice when nobody is the
   await cluster.until("empty", () => slices().length === 1 && (slices()[0]?.endpoints ?? []).length === 0);
   await assertQuiet();
 });
+
+test("the pods of a job that is deleted without them are held no longer", async () => {
+  const spec = { ...template({ job: "left" }).spec!, restartPolicy: "Never" };
+  const endless = { ...template({ job: "left" }), spec };
+  const metadata = { namespace: "w", name: "left", finalizers: ["example.com/hold"] };
+  await cluster.admin.create(jobs, { metadata, spec: { template: endless } });
+  const left = () => cluster.list(pods, "w").filter(({ metadata }) => metadata.labels?.["job"] === "left");
+  await cluster.until("made", () => left().length === 1);
+  await cluster.admin.delete(jobs, metadata, { propagationPolicy: "Orphan" });
+  // The Job is still there, but it will not take them back.
+  await cluster.until("released", () =>
+    left().every(({ metadata }) => metadata.finalizers === undefined && metadata.ownerReferences === undefined),
+  );
+  assert.equal(left().length, 1);
+});
