@@ -21,6 +21,7 @@ import type {
   Verb,
 } from "./resource.ts";
 import { definitionNameOf, protobufMessageOf } from "./schema/definitions.ts";
+import { fillerOf } from "./schema/fill.ts";
 import { schemaOf } from "./schema/schema-of.ts";
 import { selectableFieldsOf } from "./selectable-fields.ts";
 
@@ -174,13 +175,18 @@ function columnsOf({ group, kind }: ResourceRow): PrinterColumn[] {
 }
 
 /** A client cannot set the status of a new object where status has a subresource of its own. */
-function withInitialStatus(row: ResourceRow, { strategy = {}, initialStatus = {} }: KindDeclaration): Strategy {
+function withInitialStatus(
+  row: ResourceRow,
+  { strategy = {}, initialStatus = {} }: KindDeclaration,
+  fill: (object: Record<string, unknown>) => void,
+): Strategy {
   if (row.subresources?.["status"] === undefined || initialStatus === "keep") return strategy;
   return {
     ...strategy,
     prepareForCreate(object, info) {
       object["status"] = deepCopy(initialStatus);
       strategy.prepareForCreate?.(object, info);
+      fill(object);
     },
   };
 }
@@ -207,13 +213,13 @@ function conversions(
 /** A definition from its row of the table and its declaration. */
 export function buildDefinition(row: ResourceRow, declaration: KindDeclaration): ResourceDefinition {
   const { group, version, kind } = row;
-  const strategy = withInitialStatus(row, declaration);
   const definition = definitionNameOf(group, version, kind);
   if (definition === undefined) throw new Error(`No definition describes ${kind} in ${apiVersionOf(row)}`);
+  const fill = fillerOf(definition);
+  const strategy = withInitialStatus(row, declaration, fill);
   const columns = columnsOf(row);
   const storage = declaration.storage ?? row.storage ?? { group, version };
   const schema = schemaOf(definition);
-  const hasSpec = schema.properties?.get("spec")?.type === "object";
   let applyRows: Defaulter | undefined;
   return {
     group,
@@ -237,13 +243,14 @@ export function buildDefinition(row: ResourceRow, declaration: KindDeclaration):
     printRow: declaration.printRow ?? ((object) => printGeneric(columns, object)),
     applyDefaults(object) {
       object.metadata ??= {};
+      // First: defaults go into structs that are always there.
+      fill(object);
       // Where a spec may be shared nothing else has defaults, and those of a shared one have been filled in.
-      if (isShared(object["spec"])) return;
-      // A spec is a struct upstream: it is there even when nothing is in it.
-      if (hasSpec) object["spec"] ??= {};
-      applyRows ??= compileDefaults(defaultRows(group, version, kind));
-      applyRows(object);
-      strategy.defaults?.(object);
+      if (!isShared(object["spec"])) {
+        applyRows ??= compileDefaults(defaultRows(group, version, kind));
+        applyRows(object);
+        strategy.defaults?.(object);
+      }
     },
     ...conversions(row, declaration, storage),
     ...(declaration.deprecationWarning === undefined ? {} : { deprecationWarning: declaration.deprecationWarning }),

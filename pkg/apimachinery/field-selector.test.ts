@@ -9,7 +9,7 @@ test("field selectors compare exactly, absent fields being empty", () => {
   assert.equal(selector.matches(fields({ "spec.nodeName": "n1", "status.phase": "Failed" })), false);
   assert.equal(selector.exactValue("spec.nodeName"), "n1");
   assert.equal(selector.exactValue("status.phase"), undefined);
-  assert.equal(parseFieldSelector("").empty, true);
+  for (const everything of ["", "=", "!=", ","]) assert.equal(parseFieldSelector(everything).empty, true);
   assert.equal(parseFieldSelector("a==b\\,c\\=d").toString(), "a=b\\,c\\=d");
 });
 

@@ -77,11 +77,10 @@ export function parseFieldSelector(text: string): FieldSelector {
     if (term === "") continue;
     const match = /!=|==|=/.exec(term);
     if (match === null) throw new SelectorError(`invalid selector: '${text}'; can't understand '${term}'`);
-    requirements.push({
-      field: term.slice(0, match.index),
-      operator: match[0] === "!=" ? "!=" : "=",
-      value: unescape(term.slice(match.index + match[0].length)),
-    });
+    const field = term.slice(0, match.index);
+    const value = unescape(term.slice(match.index + match[0].length));
+    // Nothing compared with nothing selects everything.
+    if (field !== "" || value !== "") requirements.push({ field, operator: match[0] === "!=" ? "!=" : "=", value });
   }
   return new FieldSelector(requirements);
 }

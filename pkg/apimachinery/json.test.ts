@@ -23,7 +23,15 @@ test("any JSON value decodes to itself without duplicates", () => {
 });
 
 test("integers of 64 bits keep their digits, in JSON and YAML", () => {
-  const exact = ["9223372036854775807", "-9223372036854775808", "9007199254740993", "-9007199254740993", "42", "-7"];
+  const exact = [
+    "9223372036854775807",
+    "-9223372036854775808",
+    "9007199254740993",
+    "-9007199254740993",
+    "51742664297848260",
+    "42",
+    "-7",
+  ];
   for (const digits of exact) {
     const text = `{"a":[${digits},{"b":${digits}}]}`;
     assert.equal(JSON.stringify(decodeJson(text).value), text);

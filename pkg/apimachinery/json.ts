@@ -38,8 +38,10 @@ function parseExactly(text: string): unknown {
 /** The value of decimal digits: a number where that is exact or 64 bits are too few for it, as Go's decoders have it. */
 export function exactInteger(digits: string): number | bigint {
   const number = Number(digits);
-  if (Number.isSafeInteger(number) || String(number) === digits) return number;
+  if (Number.isSafeInteger(number)) return number;
   const exact = BigInt(digits);
+  // A double is printed with the fewest digits that tell it from others, which may be another integer's.
+  if (String(number) === digits && BigInt(number) === exact) return number;
   return BigInt.asIntN(64, exact) === exact ? exact : number;
 }
 

@@ -133,7 +133,7 @@ class Parser {
     const { token, literal } = this.#peek();
     if (token === ")") {
       this.#position++;
-      return [];
+      return [""];
     }
     if (token !== "identifier" && token !== ",")
       throw new SelectorError(`found '${literal}', expected: ',', ')' or identifier`);

@@ -8,7 +8,13 @@ export type SelectorOperator = "in" | "notin" | "=" | "==" | "!=" | "exists" | "
 export type Labels = Readonly<Record<string, string>>;
 
 const OPERATORS: readonly SelectorOperator[] = ["in", "notin", "=", "==", "!=", "exists", "!", "gt", "lt"];
-const INT64 = /^[+-]?[0-9]+$/;
+
+/** The number that a text is, where 64 bits hold it. */
+function int64Of(text: string | undefined): bigint | undefined {
+  if (text === undefined || !/^[+-]?[0-9]+$/.test(text)) return undefined;
+  const value = BigInt(text.replace(/^\+/, ""));
+  return BigInt.asIntN(64, value) === value ? value : undefined;
+}
 
 /** One condition of a selector. Immutable; made by `newRequirement`, which checks it. */
 export class Requirement {
@@ -40,9 +46,9 @@ export class Requirement {
         return value === undefined;
       case "gt":
       case "lt": {
-        if (value === undefined || !INT64.test(value)) return false;
-        const left = BigInt(value.replace(/^\+/, ""));
-        const right = BigInt(values[0]!.replace(/^\+/, ""));
+        const left = int64Of(value);
+        const right = int64Of(values[0]);
+        if (left === undefined || right === undefined) return false;
         return this.operator === "gt" ? left > right : left < right;
       }
     }
@@ -156,7 +162,7 @@ export function newRequirement(key: string, operator: SelectorOperator, values: 
     case "lt":
       if (unique.length !== 1) bad("for 'Gt', 'Lt' operators, exactly one value is required");
       unique.forEach((value, index) => {
-        if (!INT64.test(value))
+        if (int64Of(value) === undefined)
           errors.push(
             fieldInvalid(`values[${index}]`, value, "for 'Gt', 'Lt' operators, the value must be an integer"),
           );

@@ -40,7 +40,7 @@ test("bad names get upstream's messages", () => {
   assert.equal(isQualifiedName("/a")[0], "prefix part must be non-empty");
   assert.equal(isQualifiedName("a/b/c").length, 1);
   assert.match(isQualifiedName("")[0]!, /^name part must be non-empty$/);
-  assert.equal(isValidLabelValue("a".repeat(64))[0], "must be no more than 63 characters");
+  assert.equal(isValidLabelValue("a".repeat(64))[0], "must be no more than 63 bytes");
   assert.deepEqual(isConfigMapKey("..a"), ["must not start with '..'"]);
   assert.deepEqual(isEnvVarName("a=b"), [
     "a valid environment variable name must consist only of printable ASCII characters other than '='",

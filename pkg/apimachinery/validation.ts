@@ -28,6 +28,8 @@ const SUBDOMAIN_MAX_LENGTH = 253;
 export const TOTAL_ANNOTATION_SIZE_LIMIT_BYTES = 256 * 1024;
 
 export const maxLengthMessage = (length: number): string => `must be no more than ${length} characters`;
+/** What is said of the parts of label keys and of label values, which are measured alike. */
+const maxBytesMessage = (length: number): string => `must be no more than ${length} bytes`;
 export const emptyMessage = (): string => "must be non-empty";
 export const rangeMessage = (low: number, high: number): string => `must be between ${low} and ${high}, inclusive`;
 
@@ -71,9 +73,13 @@ function isDns1123SubdomainSyntax(value: string): boolean {
 
 /** Labels joined with dots, at most 253 characters. */
 export function isDns1123Subdomain(value: string): string[] {
+  return subdomainMessages(value, maxLengthMessage);
+}
+
+function subdomainMessages(value: string, tooLong: (length: number) => string): string[] {
   const messages: string[] = [];
   if (value.length > SUBDOMAIN_MAX_LENGTH && utf8Length(value) > SUBDOMAIN_MAX_LENGTH) {
-    messages.push(maxLengthMessage(SUBDOMAIN_MAX_LENGTH));
+    messages.push(tooLong(SUBDOMAIN_MAX_LENGTH));
   }
   if (!SUBDOMAIN.test(value)) {
     messages.push(
@@ -133,18 +139,18 @@ export function isQualifiedName(value: string): string[] {
   const slash = value.indexOf("/");
   if (slash >= 0 && value.includes("/", slash + 1)) {
     return [
-      `a qualified name ${QUALIFIED_NAME_MESSAGE} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')`,
+      `a valid label key ${QUALIFIED_NAME_MESSAGE} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')`,
     ];
   }
   const messages: string[] = [];
   if (slash >= 0) {
     const prefix = value.slice(0, slash);
     if (prefix === "") messages.push(`prefix part ${emptyMessage()}`);
-    else for (const message of isDns1123Subdomain(prefix)) messages.push(`prefix part ${message}`);
+    else for (const message of subdomainMessages(prefix, maxBytesMessage)) messages.push(`prefix part ${message}`);
   }
   const name = value.slice(slash + 1);
   if (name === "") messages.push(`name part ${emptyMessage()}`);
-  else if (utf8Length(name) > LABEL_MAX_LENGTH) messages.push(`name part ${maxLengthMessage(LABEL_MAX_LENGTH)}`);
+  else if (utf8Length(name) > LABEL_MAX_LENGTH) messages.push(`name part ${maxBytesMessage(LABEL_MAX_LENGTH)}`);
   if (!QUALIFIED_NAME.test(name)) messages.push(`name part ${QUALIFIED_NAME_MESSAGE}`);
   return messages;
 }
@@ -153,7 +159,7 @@ export function isQualifiedName(value: string): string[] {
 export function isValidLabelValue(value: string): string[] {
   const messages: string[] = [];
   if (value.length > LABEL_MAX_LENGTH || utf8Length(value) > LABEL_MAX_LENGTH)
-    messages.push(maxLengthMessage(LABEL_MAX_LENGTH));
+    messages.push(maxBytesMessage(LABEL_MAX_LENGTH));
   if (value !== "" && !QUALIFIED_NAME.test(value)) {
     messages.push(
       regexMessage(

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { decodeYaml, encodeYaml } from "./index.ts";
+import { decodeYaml, encodeYaml, parseJson } from "./index.ts";
 
 test("plain scalars mean what sigs.k8s.io/yaml takes them for", () => {
   const table: [string, unknown][] = [
@@ -92,7 +92,7 @@ test("only the first document is read, and errors name the line", () => {
 test("what is written reads back", () => {
   fc.assert(
     fc.property(fc.jsonValue({ maxDepth: 3 }), (value) => {
-      const plain: unknown = JSON.parse(JSON.stringify({ value }));
+      const plain: unknown = parseJson(JSON.stringify({ value }));
       assert.deepEqual(decodeYaml(encodeYaml(plain)).value, plain);
     }),
   );

@@ -77,7 +77,8 @@ export function autoscalerFromV1(from: Readonly<AutoscalerV1>): HorizontalPodAut
 export function autoscalerToV1(from: Readonly<HorizontalPodAutoscaler>): AutoscalerV1 {
   const { spec, status, metadata } = deepCopy(from) as HorizontalPodAutoscaler;
   const { metrics = [], behavior, ...common } = spec;
-  const { currentMetrics = [], conditions, ...statusRest } = status ?? { desiredReplicas: 0 };
+  const { currentMetrics: metricsNow, conditions, ...statusRest } = status ?? { desiredReplicas: 0 };
+  const currentMetrics = metricsNow ?? [];
   const cpu = metrics.find(isCpu);
   const others = metrics.filter((metric) => metric !== cpu);
   const usage = currentMetrics.find((metric) => metric.resource?.name === "cpu")?.resource?.current.averageUtilization;

@@ -10,8 +10,8 @@ interface Tally {
 
 function countRestart(tally: Tally, status: ContainerStatus): void {
   tally.restarts += status.restartCount;
-  const finished = status.lastState?.terminated?.finishedAt;
-  if (finished !== undefined && finished > tally.lastRestart) tally.lastRestart = finished;
+  const finished = status.lastState?.terminated?.finishedAt ?? "";
+  if (finished > tally.lastRestart) tally.lastRestart = finished;
 }
 
 function terminatedReason({

@@ -43,7 +43,7 @@ export function validateEvent(event: Event, core: CoreEvent): FieldError[] {
     ["deprecatedLastTimestamp", "lastTimestamp"],
   ];
   for (const [field, name] of legacy)
-    if (event[field] !== undefined) errors.push(invalid(name, "", "needs to be unset"));
+    if ((event[field] ?? undefined) !== undefined) errors.push(invalid(name, "", "needs to be unset"));
   if (event.deprecatedCount) errors.push(invalid("count", "", "needs to be unset"));
   if (event.series !== undefined) {
     if ((event.series.count ?? 0) < 2) errors.push(invalid("series.count", "", "should be at least 2"));

@@ -46,7 +46,7 @@ const MAX_RESERVATIONS = 256;
 const MAX_EXPRESSION_BYTES = 10 * 1024;
 const MAX_PARAMETER_BYTES = 10 * 1024;
 
-function bounded(items: readonly unknown[] | undefined, most: number, path: string): FieldError[] {
+function bounded(items: readonly unknown[] | null | undefined, most: number, path: string): FieldError[] {
   const count = (items ?? []).length;
   return count > most ? [tooMany(path, count, most)] : [];
 }

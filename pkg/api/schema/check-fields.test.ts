@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { cannotBeHandled, checkFields } from "./check-fields.ts";
+import { doubtfulMembers } from "./compile-fine.ts";
+import { fillerOf } from "./fill.ts";
 import { prune } from "./prune.ts";
 import { schemaOf } from "./schema-of.ts";
 
@@ -67,7 +69,40 @@ const wrong: readonly [what: string, pod: object, error: string][] = [
     'parsing time "today" as "2006-01-02T15:04:05Z07:00": cannot parse "today" as "2006"',
   ],
 ];
-for (const [what, pod, error] of wrong) {
+const parsing = (text: string): string => `parsing time "${text}"`;
+const alsoWrong: typeof wrong = [
+  [
+    "a date without a time",
+    { metadata: { creationTimestamp: "2026-01-01" } },
+    `${parsing("2026-01-01")} as "2006-01-02T15:04:05Z07:00": cannot parse "" as "T"`,
+  ],
+  [
+    "a month there is not",
+    { metadata: { creationTimestamp: "2026-13-01T00:00:00Z" } },
+    `${parsing("2026-13-01T00:00:00Z")}: month out of range`,
+  ],
+  [
+    "a day there is not",
+    { metadata: { creationTimestamp: "2026-02-30T00:00:00Z" } },
+    `${parsing("2026-02-30T00:00:00Z")}: day out of range`,
+  ],
+  [
+    "a field of an embedded struct",
+    { spec: { volumes: [{ name: "v", configMap: { name: 1 } }] } },
+    "json: cannot unmarshal number into Go struct field ConfigMapVolumeSource.spec.volumes.VolumeSource.configMap.LocalObjectReference.name of type string",
+  ],
+  [
+    "an element of a list whose elements have a type of their own",
+    { spec: { containers: [{ securityContext: { capabilities: { add: [1] } } }] } },
+    "json: cannot unmarshal number into Go struct field Capabilities.spec.containers.securityContext.capabilities.add of type v1.Capability",
+  ],
+  [
+    "a quantity ends the decoding, and",
+    { metadata: { name: 1 }, spec: { overhead: { cpu: [] } } },
+    "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
+  ],
+];
+for (const [what, pod, error] of [...wrong, ...alsoWrong]) {
   test(`${what} is refused in Go's words`, () => assert.equal(checkFields(podSchema, pod).errors[0], error));
 }
 
@@ -130,8 +165,32 @@ test("empty values that upstream leaves out are left out", () => {
       containers: [{ name: "", env: [{ name: "A" }], securityContext: { runAsUser: 0 } }],
       volumes: [{ name: "v", emptyDir: {} }],
     },
-    status: { observedGeneration: 0, conditions: [] },
+    status: {},
   });
+});
+
+test("where upstream writes null, null and nothing in it are null", () => {
+  const slice = schemaOf("io.k8s.api.discovery.v1.EndpointSlice");
+  assert.deepEqual(prune(slice, { ports: [], endpoints: null }), { ports: null, endpoints: null });
+  assert.equal(doubtfulMembers(slice, { ports: null, endpoints: null }), undefined);
+  assert.deepEqual(doubtfulMembers(slice, { ports: [], addressType: "IPv4" }), { ports: [] });
+});
+
+test("what upstream always writes is filled in", () => {
+  const filled = (definition: string, object: Record<string, unknown>) => {
+    fillerOf(definition)(object);
+    return object;
+  };
+  assert.deepEqual(filled("io.k8s.api.core.v1.Service", { spec: { ports: [{ port: 80 }] } }), {
+    metadata: {},
+    spec: { ports: [{ port: 80, targetPort: 0 }] },
+    status: { loadBalancer: {} },
+  });
+  assert.deepEqual(filled("io.k8s.api.core.v1.PodStatus", { conditions: [{ type: "Ready" }] }), {
+    conditions: [{ type: "Ready", status: "", lastProbeTime: null, lastTransitionTime: null }],
+  });
+  assert.deepEqual(filled("io.k8s.api.rbac.v1.Role", {}), { metadata: {}, rules: null });
+  assert.deepEqual(filled("io.k8s.api.core.v1.ResourceFieldSelector", {}), { resource: "", divisor: "0" });
 });
 
 test("list markers come with the field", () => {

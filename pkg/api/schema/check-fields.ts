@@ -12,7 +12,7 @@ const NOTHING_WRONG: FieldCheck = { unknown: [], errors: [] };
 
 /** Compares an object's fields with its schema. Never changes the object. */
 export function checkFields(schema: FieldSchema, object: unknown): FieldCheck {
-  const state = { path: [], mapKeys: [], unknown: [], errors: [], struct: "" };
+  const state = { path: [], mapKeys: [], embedded: new Map(), unknown: [], errors: [], ended: false, struct: "" };
   compileChecker(schema)(object, state);
   return state.unknown.length === 0 && state.errors.length === 0 ? NOTHING_WRONG : state;
 }

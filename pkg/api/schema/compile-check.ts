@@ -1,6 +1,7 @@
 import { jsonKind, parseQuantity } from "#pkg/apimachinery/index.ts";
 import type { FieldSchema } from "#pkg/apimachinery/index.ts";
-import { goTypeOf, namedTypeOf } from "./go-types.ts";
+import { isTime, whyNoTime } from "./times.ts";
+import { embeddedStructsOf, goTypeOf, namedTypeOf } from "./go-types.ts";
 
 /** Progress of one check. Closures are shared between requests, so all that varies lives here. */
 export interface CheckState {
@@ -8,8 +9,12 @@ export interface CheckState {
   readonly path: (string | number)[];
   /** Where in the path there are keys of maps; Go's messages leave them out. */
   readonly mapKeys: number[];
+  /** Structs that stand in the path in Go alone, by the position of the field that comes from them. */
+  readonly embedded: Map<number, string>;
   readonly unknown: string[];
   readonly errors: string[];
+  /** What a type says that decodes itself ends the decoding, and counts before what was found until then. */
+  ended: boolean;
   /** Go name of the innermost struct, for messages. */
   struct: string;
 }
@@ -28,15 +33,22 @@ export function pathText(path: readonly (string | number)[]): string {
 }
 
 function report(state: CheckState, message: string): void {
-  if (state.errors.length < MAX_FINDINGS) state.errors.push(message);
+  if (!state.ended && state.errors.length < MAX_FINDINGS) state.errors.push(message);
 }
 
-function mismatch(state: CheckState, found: string, goType: string): void {
+function reportEnd(state: CheckState, message: string): void {
+  if (state.ended) return;
+  state.errors.unshift(message);
+  state.ended = true;
+}
+
+function mismatch(state: CheckState, found: string, goType: string, tell = report): void {
   // Go leaves array indices and the keys of maps out of the field path.
   const isField = (part: string | number, at: number) => typeof part === "string" && !state.mapKeys.includes(at);
-  const field = state.path.filter(isField).join(".");
+  const named = state.path.map((part, at) => (state.embedded.has(at) ? `${state.embedded.get(at)}.${part}` : part));
+  const field = named.filter(isField).join(".");
   const where = field === "" ? "value" : `struct field ${state.struct}.${field}`;
-  report(state, `json: cannot unmarshal ${found} into Go ${where} of type ${goType}`);
+  tell(state, `json: cannot unmarshal ${found} into Go ${where} of type ${goType}`);
 }
 
 /** Memo: a checker depends on its schema alone. */
@@ -75,6 +87,7 @@ function objectChecker(schema: FieldSchema, goType: string): Checker {
     const named = namedTypeOf(struct, name);
     members.set(name, named === undefined ? compileChecker(member) : build(member, named));
   }
+  const embedded = embeddedStructsOf(schema.definition);
   const open = schema.preserveUnknownFields === true || (schema.properties === undefined && schema.items === undefined);
   const additional = schema.items === undefined ? undefined : compileChecker(schema.items);
   return (value, state) => {
@@ -96,16 +109,20 @@ function objectChecker(schema: FieldSchema, goType: string): Checker {
         path.pop();
         continue;
       }
+      const within = embedded.get(name);
+      if (within !== undefined) state.embedded.set(path.length, within);
       path.push(name);
       member(object[name], state);
       path.pop();
+      if (within !== undefined) state.embedded.delete(path.length);
     }
     state.struct = outer;
   };
 }
 
 function arrayChecker(schema: FieldSchema, goType: string): Checker {
-  const element = compileChecker(schema.items ?? { type: "any" });
+  const items: FieldSchema = schema.items ?? { type: "any" };
+  const element = items.type === "string" ? build(items, goType.replace("[]", "")) : compileChecker(items);
   return (value, state) => {
     if (value === null || value === undefined) return;
     if (!Array.isArray(value)) {
@@ -142,7 +159,6 @@ function mapChecker(schema: FieldSchema, goType: string): Checker {
 }
 
 const LIMITS: Readonly<Record<string, number>> = { int32: 2 ** 31, int64: 2 ** 63 };
-const RFC3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})$/;
 
 function scalarChecker(schema: FieldSchema, goType: string): Checker {
   const expect =
@@ -165,9 +181,10 @@ function scalarChecker(schema: FieldSchema, goType: string): Checker {
     case "int-or-string":
       return (value, state) => {
         if (value === null || value === undefined || typeof value === "string") return;
-        if (typeof value === "bigint") mismatch(state, `number ${value}`, "int32");
-        else if (typeof value !== "number") mismatch(state, jsonKind(value), "int32");
-        else if (!Number.isInteger(value) || Math.abs(value) > 2 ** 31) mismatch(state, `number ${value}`, "int32");
+        if (typeof value === "bigint") mismatch(state, `number ${value}`, "int32", reportEnd);
+        else if (typeof value !== "number") mismatch(state, jsonKind(value), "int32", reportEnd);
+        else if (!Number.isInteger(value) || value < -(2 ** 31) || value >= 2 ** 31)
+          mismatch(state, `number ${value}`, "int32", reportEnd);
       };
     case "quantity":
       return quantityChecker;
@@ -194,13 +211,13 @@ const quantityChecker: Checker = (value, state) => {
   if (value === null || value === undefined) return;
   if (typeof value === "bigint") return;
   if (typeof value !== "string" && typeof value !== "number") {
-    report(state, "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
+    reportEnd(state, "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
     return;
   }
   try {
     parseQuantity(value);
   } catch (error) {
-    report(state, (error as Error).message);
+    reportEnd(state, (error as Error).message);
   }
 };
 
@@ -221,13 +238,10 @@ function timeChecker(layout: string): Checker {
   return (value, state) => {
     if (value === null || value === undefined) return;
     if (typeof value !== "string") {
-      mismatch(state, jsonKind(value), "string");
+      mismatch(state, jsonKind(value), "string", reportEnd);
       return;
     }
-    if (RFC3339.test(value) && !Number.isNaN(Date.parse(value))) return;
-    report(
-      state,
-      `parsing time ${JSON.stringify(value)} as "${layout}": cannot parse ${JSON.stringify(value)} as "2006"`,
-    );
+    if (isTime(value)) return;
+    reportEnd(state, `parsing time ${JSON.stringify(value)}${whyNoTime(value, layout)}`);
   };
 }

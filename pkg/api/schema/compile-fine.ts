@@ -1,13 +1,14 @@
 import { canonicalQuantity, type FieldSchema, isRecord, isShared } from "#pkg/apimachinery/index.ts";
 import { checkFields } from "./check-fields.ts";
-import { isZero, plainFieldsOf } from "./plain-fields.ts";
-import { dropsZeros, type Mode, WIRE_TIME } from "./prune.ts";
+import { isZero } from "./plain-fields.ts";
+import { plainFields, WIRE_TIME } from "./prune.ts";
+import { isTime } from "./times.ts";
 
 /** Is there nothing to report of a value, and nothing to prune? */
 type Test = (value: unknown) => boolean;
 
-/** Memo: a test depends on its schema and mode alone. */
-const tests = { "drop-zeros": new WeakMap<FieldSchema, Test>(), "keep-zeros": new WeakMap<FieldSchema, Test>() };
+/** Memo: a test depends on its schema alone. */
+const tests = new WeakMap<FieldSchema, Test>();
 
 /** No kind has more members: with more doubtful ones, the object is not worth taking apart. */
 const MAX_DOUBTFUL = 64;
@@ -35,33 +36,33 @@ const roots = new WeakMap<FieldSchema, ReadonlyMap<string, Test>>();
 
 function membersOf(schema: FieldSchema): ReadonlyMap<string, Test> {
   let members = roots.get(schema);
-  if (members === undefined) roots.set(schema, (members = memberTests(schema, "drop-zeros")));
+  if (members === undefined) roots.set(schema, (members = memberTests(schema)));
   return members;
 }
 
-function compile(schema: FieldSchema, mode: Mode): Test {
-  const known = tests[mode].get(schema);
+function compile(schema: FieldSchema): Test {
+  const known = tests.get(schema);
   if (known !== undefined) return known;
   let compiled: Test | undefined;
-  const test: Test = (value) => (compiled ??= build(schema, mode))(value);
-  tests[mode].set(schema, test);
+  const test: Test = (value) => (compiled ??= build(schema))(value);
+  tests.set(schema, test);
   return test;
 }
 
 const never: Test = () => false;
 
-function build(schema: FieldSchema, mode: Mode): Test {
+function build(schema: FieldSchema): Test {
   switch (schema.type) {
     case "object":
-      return objectTest(schema, mode);
+      return objectTest(schema);
     case "array": {
       if (schema.items === undefined) return never;
-      const element = compile(schema.items, mode);
+      const element = compile(schema.items);
       return (value) => Array.isArray(value) && value.every((item) => item !== null && element(item));
     }
     case "map": {
       if (schema.items === undefined) return never;
-      const element = compile(schema.items, mode);
+      const element = compile(schema.items);
       return (value) => {
         if (!isRecord(value)) return false;
         for (const key in value) if (!element(value[key])) return false;
@@ -79,7 +80,7 @@ function build(schema: FieldSchema, mode: Mode): Test {
     case "quantity":
       return isCanonical;
     case "time":
-      return (value) => typeof value === "string" && WIRE_TIME.test(value) && !Number.isNaN(Date.parse(value));
+      return (value) => typeof value === "string" && WIRE_TIME.test(value) && isTime(value);
     case "any":
       return (value) => value !== null && value !== undefined;
     default:
@@ -88,24 +89,24 @@ function build(schema: FieldSchema, mode: Mode): Test {
   }
 }
 
-function memberTests(schema: FieldSchema, mode: Mode): ReadonlyMap<string, Test> {
+function memberTests(schema: FieldSchema): ReadonlyMap<string, Test> {
   const members = new Map<string, Test>();
   const { properties } = schema;
   if (properties === undefined || schema.items !== undefined || schema.embeddedResource === true) return members;
   if (schema.preserveUnknownFields === true || schema.raw !== undefined) return members;
-  const isObject = properties.has("metadata");
-  const plain = dropsZeros(schema, mode) ? plainFieldsOf(schema.definition!) : undefined;
+  const { dropped, nullable, emptyIsNull } = plainFields(schema);
   for (const [name, member] of properties) {
-    const test = compile(member, isObject && name === "status" ? "keep-zeros" : mode);
-    members.set(name, plain?.has(name) === true ? (value) => !isZero(value) && test(value) : test);
+    const test = compile(member);
+    const ofFull: Test = dropped.has(name) || emptyIsNull.has(name) ? (value) => !isZero(value) && test(value) : test;
+    members.set(name, nullable.has(name) ? (value) => value === null || ofFull(value) : ofFull);
   }
   return members;
 }
 
-function objectTest(schema: FieldSchema, mode: Mode): Test {
+function objectTest(schema: FieldSchema): Test {
   if (schema.properties === undefined && schema.items === undefined && schema.embeddedResource !== true)
     return isRecord;
-  const members = memberTests(schema, mode);
+  const members = memberTests(schema);
   return (value) => {
     if (!isRecord(value)) return false;
     for (const name in value) if (members.get(name)?.(value[name]) !== true) return false;

@@ -1,4 +1,7 @@
 import type { FieldSchema } from "#pkg/apimachinery/index.ts";
+import { hasMessage, messageFields } from "#pkg/apimachinery/protobuf/index.ts";
+import data from "../data/go-types.json" with { type: "json" };
+import { protobufMessageOf } from "./definitions.ts";
 
 /** Package and name as Go prints a type: v1.Container, resource.Quantity, intstr.IntOrString. */
 function structName(definition: string): string {
@@ -29,44 +32,24 @@ export function goTypeOf(schema: FieldSchema): string {
   return SCALARS[schema.type] ?? schema.type;
 }
 
-/** Fields whose Go type has a name that the schema does not know; a list gives its whole type. */
-const NAMED_TYPES: Readonly<Record<string, string>> = {
-  "Container.imagePullPolicy": "v1.PullPolicy",
-  "Container.terminationMessagePolicy": "v1.TerminationMessagePolicy",
-  "ContainerPort.protocol": "v1.Protocol",
-  "DaemonSetUpdateStrategy.type": "v1.DaemonSetUpdateStrategyType",
-  "DeploymentStrategy.type": "v1.DeploymentStrategyType",
-  "EphemeralContainer.imagePullPolicy": "v1.PullPolicy",
-  "HTTPGetAction.scheme": "v1.URIScheme",
-  "NamespaceStatus.phase": "v1.NamespacePhase",
-  "ObjectMeta.uid": "types.UID",
-  "OwnerReference.uid": "types.UID",
-  "PersistentVolumeClaimSpec.accessModes": "[]v1.PersistentVolumeAccessMode",
-  "PersistentVolumeClaimSpec.volumeMode": "v1.PersistentVolumeMode",
-  "PersistentVolumeSpec.accessModes": "[]v1.PersistentVolumeAccessMode",
-  "PersistentVolumeSpec.capacity": "v1.ResourceList",
-  "PersistentVolumeSpec.persistentVolumeReclaimPolicy": "v1.PersistentVolumeReclaimPolicy",
-  "PodSpec.dnsPolicy": "v1.DNSPolicy",
-  "PodSpec.overhead": "v1.ResourceList",
-  "PodSpec.preemptionPolicy": "v1.PreemptionPolicy",
-  "PodSpec.restartPolicy": "v1.RestartPolicy",
-  "PodStatus.phase": "v1.PodPhase",
-  "ResourceQuotaSpec.hard": "v1.ResourceList",
-  "ResourceRequirements.limits": "v1.ResourceList",
-  "ResourceRequirements.requests": "v1.ResourceList",
-  "Secret.type": "v1.SecretType",
-  "ServicePort.protocol": "v1.Protocol",
-  "ServiceSpec.sessionAffinity": "v1.ServiceAffinity",
-  "ServiceSpec.type": "v1.ServiceType",
-  "StatefulSetSpec.podManagementPolicy": "v1.PodManagementPolicyType",
-  "Taint.effect": "v1.TaintEffect",
-  "Toleration.effect": "v1.TaintEffect",
-  "Toleration.operator": "v1.TolerationOperator",
-  "VolumeResourceRequirements.limits": "v1.ResourceList",
-  "VolumeResourceRequirements.requests": "v1.ResourceList",
-};
+const NAMED_TYPES: Readonly<Record<string, Readonly<Record<string, string>>>> = data.types;
 
 /** The name of a field's Go type where it has one of its own. */
 export function namedTypeOf(struct: string, field: string): string | undefined {
-  return NAMED_TYPES[`${struct}.${field}`];
+  return NAMED_TYPES[struct]?.[field];
+}
+
+/** The structs that a definition's type embeds, by the fields that come from them: Go names them in the paths of errors. */
+export function embeddedStructsOf(definition: string | undefined): ReadonlyMap<string, string> {
+  const embedded = new Map<string, string>();
+  const message = definition === undefined ? "" : protobufMessageOf(definition);
+  const collect = (type: string, within: string): void => {
+    for (const field of messageFields(type)) {
+      const struct = field.type.slice(field.type.lastIndexOf(".") + 1);
+      if (field.inline) collect(field.type, within === "" ? struct : `${within}.${struct}`);
+      else if (within !== "") embedded.set(field.name, within);
+    }
+  };
+  if (hasMessage(message)) collect(message, "");
+  return embedded;
 }

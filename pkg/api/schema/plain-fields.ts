@@ -1,24 +1,38 @@
 import { type FieldEntry, hasMessage, messageFields } from "#pkg/apimachinery/protobuf/index.ts";
-import { definitions, protobufMessageOf } from "./definitions.ts";
+import { protobufMessageOf } from "./definitions.ts";
 
-function collect(fields: readonly FieldEntry[], required: ReadonlySet<string>, plain: Set<string>): void {
-  for (const field of fields) {
-    if (field.inline) collect(messageFields(field.type), required, plain);
-    else if (field.label !== "optional") {
-      if (!required.has(field.name)) plain.add(field.name);
-    } else if (!field.isMessage && !field.keepsZero) plain.add(field.name);
-  }
+export interface PlainFields {
+  /** Fields whose empty value is the same as none, and is left out. */
+  readonly dropped: ReadonlySet<string>;
+  /** Lists, maps, pointers and times that JSON has as null where there are none. */
+  readonly nullable: ReadonlySet<string>;
+  /** Those of them whose empty value is none. */
+  readonly emptyIsNull: ReadonlySet<string>;
 }
 
-/**
- * Fields of a definition whose empty value is the same as none: plain scalars, lists and maps that upstream leaves out
- * of JSON when they are empty. Pointers and required fields are not among them.
- */
-export function plainFieldsOf(definition: string): ReadonlySet<string> {
-  const plain = new Set<string>();
+interface Collected {
+  readonly dropped: Set<string>;
+  readonly nullable: Set<string>;
+  readonly emptyIsNull: Set<string>;
+}
+
+function collect(fields: readonly FieldEntry[], into: Collected): Collected {
+  for (const field of fields) {
+    const { name, label, type } = field;
+    if (field.inline) collect(messageFields(type), into);
+    else if (field.absent === "null") {
+      into.nullable.add(name);
+      if (label !== "optional" || type === "bytes") into.emptyIsNull.add(name);
+    } else if (label !== "optional" || (!field.isMessage && !field.keepsZero)) into.dropped.add(name);
+  }
+  return into;
+}
+
+/** How upstream writes the empty values of a definition's fields: plain scalars, lists and maps. */
+export function plainFieldsOf(definition: string): PlainFields {
   const message = protobufMessageOf(definition);
-  if (hasMessage(message)) collect(messageFields(message), new Set(definitions[definition]?.required), plain);
-  return plain;
+  const fields = hasMessage(message) ? messageFields(message) : [];
+  return collect(fields, { dropped: new Set(), nullable: new Set(), emptyIsNull: new Set() });
 }
 
 /** "", 0, false, and lists and maps without elements. */

@@ -1,44 +1,43 @@
 import { canonicalQuantity } from "#pkg/apimachinery/index.ts";
 import type { FieldSchema } from "#pkg/apimachinery/index.ts";
-import { isZero, plainFieldsOf } from "./plain-fields.ts";
+import { isZero, type PlainFields, plainFieldsOf } from "./plain-fields.ts";
 import { schemaOf } from "./schema-of.ts";
 
 /** Changes a value in place and returns it, or returns what stands for it. */
 type Pruner = (value: unknown) => unknown;
 
-/** A status keeps the zeros that whoever reports it has written: to its readers they say more than nothing. */
-export type Mode = "drop-zeros" | "keep-zeros";
-const pruners = { "drop-zeros": new WeakMap<FieldSchema, Pruner>(), "keep-zeros": new WeakMap<FieldSchema, Pruner>() };
+const pruners = new WeakMap<FieldSchema, Pruner>();
 
 /**
- * Brings an object into the form in which it is stored, in place: fields the schema does not know and nulls go, so do
- * empty values that say nothing, and quantities and times are written canonically. Fields below
+ * Brings an object into the form in which it is stored, in place: fields the schema does not know go, so do nulls and
+ * empty values that upstream does not write, and quantities and times are written canonically. Fields below
  * `preserveUnknownFields` stay as they are.
  */
 export function prune<T>(schema: FieldSchema, object: T): T {
-  return compile(schema, "drop-zeros")(object) as T;
+  return compile(schema)(object) as T;
 }
 
-function compile(schema: FieldSchema, mode: Mode): Pruner {
-  const known = pruners[mode].get(schema);
+function compile(schema: FieldSchema): Pruner {
+  const known = pruners.get(schema);
   if (known !== undefined) return known;
   let compiled: Pruner | undefined;
-  const pruner: Pruner = (value) => (compiled ??= build(schema, mode))(value);
-  pruners[mode].set(schema, pruner);
+  const pruner: Pruner = (value) => (compiled ??= build(schema))(value);
+  pruners.set(schema, pruner);
   return pruner;
 }
 
-const NO_FIELDS: ReadonlySet<string> = new Set();
+const NONE: ReadonlySet<string> = new Set();
+const NO_FIELDS: PlainFields = { dropped: NONE, nullable: NONE, emptyIsNull: NONE };
 const keep: Pruner = (value) => value;
 
-function build(schema: FieldSchema, mode: Mode): Pruner {
+function build(schema: FieldSchema): Pruner {
   switch (schema.type) {
     case "object":
-      return objectPruner(schema, mode);
+      return objectPruner(schema);
     case "array":
-      return arrayPruner(schema, mode);
+      return arrayPruner(schema);
     case "map":
-      return mapPruner(schema, mode);
+      return mapPruner(schema);
     case "quantity":
       return pruneQuantity;
     case "time":
@@ -57,33 +56,33 @@ function embeddedMembers(): readonly [string, FieldSchema][] {
   ];
 }
 
-function objectPruner(schema: FieldSchema, mode: Mode): Pruner {
+function objectPruner(schema: FieldSchema): Pruner {
   const open = schema.preserveUnknownFields === true || (schema.properties === undefined && schema.items === undefined);
   if (open && schema.properties === undefined && schema.embeddedResource !== true) return keep;
-  const isObject = schema.properties?.has("metadata") === true;
   const members = new Map<string, Pruner>();
   if (schema.embeddedResource === true) {
-    for (const [name, member] of embeddedMembers()) members.set(name, compile(member, mode));
+    for (const [name, member] of embeddedMembers()) members.set(name, compile(member));
   }
   for (const [name, member] of schema.properties ?? []) {
-    if (schema.embeddedResource !== true || !members.has(name))
-      members.set(name, compile(member, isObject && name === "status" ? "keep-zeros" : mode));
+    if (schema.embeddedResource !== true || !members.has(name)) members.set(name, compile(member));
   }
-  const additional = schema.items === undefined ? undefined : compile(schema.items, mode);
+  const additional = schema.items === undefined ? undefined : compile(schema.items);
   const keepsNulls = schema.raw !== undefined;
-  const plain = dropsZeros(schema, mode) ? plainFieldsOf(schema.definition!) : NO_FIELDS;
+  const { dropped, nullable, emptyIsNull } = plainFields(schema);
   return (value) => {
     if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
     const object = value as Record<string, unknown>;
     for (const name in object) {
       const member = members.get(name) ?? additional;
       const before = object[name];
-      if (before === null && !keepsNulls) delete object[name];
-      else if (member === undefined) {
+      if (before === null && !keepsNulls) {
+        if (!nullable.has(name)) delete object[name];
+      } else if (member === undefined) {
         if (!open) delete object[name];
       } else {
         const after = member(before);
-        if (plain.has(name) && isZero(after)) delete object[name];
+        if (dropped.has(name) && isZero(after)) delete object[name];
+        else if (emptyIsNull.has(name) && isZero(after)) object[name] = null;
         else if (after !== before) object[name] = after;
       }
     }
@@ -91,9 +90,9 @@ function objectPruner(schema: FieldSchema, mode: Mode): Pruner {
   };
 }
 
-/** Are there fields in it whose zero says no more than absence? */
-export function dropsZeros(schema: FieldSchema, mode: Mode): boolean {
-  return mode === "drop-zeros" && schema.definition !== undefined;
+/** How empty values of the schema's fields are written; custom resources keep theirs. */
+export function plainFields({ definition }: FieldSchema): PlainFields {
+  return definition === undefined ? NO_FIELDS : plainFieldsOf(definition);
 }
 
 function zeroOf(type: FieldSchema["type"] | undefined): () => unknown {
@@ -122,8 +121,8 @@ function zeroElement(schema: FieldSchema): () => unknown {
   return schema.raw === undefined ? zeroOf(schema.items?.type) : () => null;
 }
 
-function arrayPruner(schema: FieldSchema, mode: Mode): Pruner {
-  const element = compile(schema.items ?? { type: "any" }, mode);
+function arrayPruner(schema: FieldSchema): Pruner {
+  const element = compile(schema.items ?? { type: "any" });
   const zero = zeroElement(schema);
   return (value) => {
     if (!Array.isArray(value)) return value;
@@ -136,8 +135,8 @@ function arrayPruner(schema: FieldSchema, mode: Mode): Pruner {
   };
 }
 
-function mapPruner(schema: FieldSchema, mode: Mode): Pruner {
-  const element = compile(schema.items ?? { type: "any" }, mode);
+function mapPruner(schema: FieldSchema): Pruner {
+  const element = compile(schema.items ?? { type: "any" });
   const zero = zeroElement(schema);
   return (value) => {
     if (typeof value !== "object" || value === null || Array.isArray(value)) return value;

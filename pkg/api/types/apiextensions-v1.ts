@@ -25,7 +25,7 @@ export interface CustomResourceDefinition {
 }
 
 export interface CustomResourceDefinitionCondition {
-  lastTransitionTime?: Time;
+  lastTransitionTime?: Time | null;
   message?: string;
   observedGeneration?: number;
   reason?: string;
@@ -60,9 +60,9 @@ export interface CustomResourceDefinitionSpec {
 
 export interface CustomResourceDefinitionStatus {
   acceptedNames?: CustomResourceDefinitionNames;
-  conditions?: CustomResourceDefinitionCondition[];
+  conditions?: CustomResourceDefinitionCondition[] | null;
   observedGeneration?: number;
-  storedVersions?: string[];
+  storedVersions?: string[] | null;
 }
 
 export interface CustomResourceDefinitionVersion {

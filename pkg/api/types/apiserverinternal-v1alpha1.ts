@@ -18,7 +18,7 @@ export interface StorageVersion {
 }
 
 export interface StorageVersionCondition {
-  lastTransitionTime?: Time;
+  lastTransitionTime?: Time | null;
   message: string;
   observedGeneration?: number;
   reason: string;

@@ -7,7 +7,7 @@ import type { IntOrString } from "./intstr.ts";
 
 export interface ControllerRevision {
   apiVersion?: string;
-  data?: RawExtension;
+  data?: RawExtension | null;
   kind?: string;
   metadata: Metadata;
   revision: number;
@@ -29,7 +29,7 @@ export interface DaemonSet {
 }
 
 export interface DaemonSetCondition {
-  lastTransitionTime?: Time;
+  lastTransitionTime?: Time | null;
   message?: string;
   reason?: string;
   status: string;
@@ -78,8 +78,8 @@ export interface Deployment {
 }
 
 export interface DeploymentCondition {
-  lastTransitionTime?: Time;
-  lastUpdateTime?: Time;
+  lastTransitionTime?: Time | null;
+  lastUpdateTime?: Time | null;
   message?: string;
   reason?: string;
   status: string;
@@ -130,7 +130,7 @@ export interface ReplicaSet {
 }
 
 export interface ReplicaSetCondition {
-  lastTransitionTime?: Time;
+  lastTransitionTime?: Time | null;
   message?: string;
   reason?: string;
   status: string;
@@ -185,7 +185,7 @@ export interface StatefulSet {
 }
 
 export interface StatefulSetCondition {
-  lastTransitionTime?: Time;
+  lastTransitionTime?: Time | null;
   message?: string;
   reason?: string;
   status: string;

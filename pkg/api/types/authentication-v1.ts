@@ -30,12 +30,12 @@ export interface TokenRequest {
 
 export interface TokenRequestSpec {
   audiences?: string[];
-  boundObjectRef?: BoundObjectReference;
+  boundObjectRef?: BoundObjectReference | null;
   expirationSeconds?: number;
 }
 
 export interface TokenRequestStatus {
-  expirationTimestamp?: Time;
+  expirationTimestamp?: Time | null;
   token?: string;
 }
 

@@ -101,6 +101,6 @@ export interface SubjectAccessReviewStatus {
 export interface SubjectRulesReviewStatus {
   evaluationError?: string;
   incomplete: boolean;
-  nonResourceRules: NonResourceRule[];
-  resourceRules: ResourceRule[];
+  nonResourceRules: NonResourceRule[] | null;
+  resourceRules: ResourceRule[] | null;
 }

@@ -44,8 +44,8 @@ export interface Job {
 }
 
 export interface JobCondition {
-  lastProbeTime?: Time;
-  lastTransitionTime?: Time;
+  lastProbeTime?: Time | null;
+  lastTransitionTime?: Time | null;
   message?: string;
   reason?: string;
   status: string;
@@ -98,7 +98,7 @@ export interface JobTemplateSpec {
 }
 
 export interface PodFailurePolicy {
-  rules: PodFailurePolicyRule[];
+  rules: PodFailurePolicyRule[] | null;
 }
 
 export interface PodFailurePolicyOnExitCodesRequirement {

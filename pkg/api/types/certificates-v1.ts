@@ -11,8 +11,8 @@ export interface CertificateSigningRequest {
 }
 
 export interface CertificateSigningRequestCondition {
-  lastTransitionTime?: Time;
-  lastUpdateTime?: Time;
+  lastTransitionTime?: Time | null;
+  lastUpdateTime?: Time | null;
   message?: string;
   reason?: string;
   status: string;

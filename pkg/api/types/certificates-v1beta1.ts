@@ -40,14 +40,14 @@ export interface PodCertificateRequestSpec {
   maxExpirationSeconds?: number;
   nodeName: string;
   nodeUID: string;
-  pkixPublicKey?: string;
+  pkixPublicKey?: string | null;
   podName: string;
   podUID: string;
-  proofOfPossession?: string;
+  proofOfPossession?: string | null;
   serviceAccountName: string;
   serviceAccountUID: string;
   signerName: string;
-  stubPKCS10Request: string;
+  stubPKCS10Request: string | null;
   unverifiedUserAnnotations?: Record<string, string>;
 }
 

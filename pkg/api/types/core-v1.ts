@@ -39,7 +39,7 @@ export interface AzureDiskVolumeSource {
 export interface AzureFilePersistentVolumeSource {
   readOnly?: boolean;
   secretName: string;
-  secretNamespace?: string;
+  secretNamespace?: string | null;
   shareName: string;
 }
 
@@ -230,7 +230,7 @@ export interface ContainerExtendedResourceRequest {
 }
 
 export interface ContainerImage {
-  names?: string[];
+  names?: string[] | null;
   sizeBytes?: number;
 }
 
@@ -264,17 +264,17 @@ export interface ContainerState {
 }
 
 export interface ContainerStateRunning {
-  startedAt?: Time;
+  startedAt?: Time | null;
 }
 
 export interface ContainerStateTerminated {
   containerID?: string;
   exitCode: number;
-  finishedAt?: Time;
+  finishedAt?: Time | null;
   message?: string;
   reason?: string;
   signal?: number;
-  startedAt?: Time;
+  startedAt?: Time | null;
 }
 
 export interface ContainerStateWaiting {
@@ -420,11 +420,11 @@ export interface Event {
   action?: string;
   apiVersion?: string;
   count?: number;
-  eventTime?: MicroTime;
-  firstTimestamp?: Time;
+  eventTime?: MicroTime | null;
+  firstTimestamp?: Time | null;
   involvedObject: ObjectReference;
   kind?: string;
-  lastTimestamp?: Time;
+  lastTimestamp?: Time | null;
   message?: string;
   metadata: Metadata;
   reason?: string;
@@ -445,7 +445,7 @@ export interface EventList {
 
 export interface EventSeries {
   count?: number;
-  lastObservedTime?: MicroTime;
+  lastObservedTime?: MicroTime | null;
 }
 
 export interface EventSource {
@@ -631,7 +631,7 @@ export interface LimitRangeList {
 }
 
 export interface LimitRangeSpec {
-  limits: LimitRangeItem[];
+  limits: LimitRangeItem[] | null;
 }
 
 export interface LinuxContainerUser {
@@ -680,7 +680,7 @@ export interface Namespace {
 }
 
 export interface NamespaceCondition {
-  lastTransitionTime?: Time;
+  lastTransitionTime?: Time | null;
   message?: string;
   reason?: string;
   status: string;
@@ -724,12 +724,12 @@ export interface NodeAffinity {
 export interface NodeAllocatableResourceClaimStatus {
   containers?: string[];
   resourceClaimName: string;
-  resources: Record<string, Quantity>;
+  resources: Record<string, Quantity> | null;
 }
 
 export interface NodeCondition {
-  lastHeartbeatTime?: Time;
-  lastTransitionTime?: Time;
+  lastHeartbeatTime?: Time | null;
+  lastTransitionTime?: Time | null;
   message?: string;
   reason?: string;
   status: string;
@@ -864,8 +864,8 @@ export interface PersistentVolumeClaim {
 }
 
 export interface PersistentVolumeClaimCondition {
-  lastProbeTime?: Time;
-  lastTransitionTime?: Time;
+  lastProbeTime?: Time | null;
+  lastTransitionTime?: Time | null;
   message?: string;
   reason?: string;
   status: string;
@@ -1003,8 +1003,8 @@ export interface PodCertificateProjection {
 }
 
 export interface PodCondition {
-  lastProbeTime?: Time;
-  lastTransitionTime?: Time;
+  lastProbeTime?: Time | null;
+  lastTransitionTime?: Time | null;
   message?: string;
   observedGeneration?: number;
   reason?: string;
@@ -1024,7 +1024,7 @@ export interface PodDNSConfigOption {
 }
 
 export interface PodExtendedResourceClaimStatus {
-  requestMappings: ContainerExtendedResourceRequest[];
+  requestMappings: ContainerExtendedResourceRequest[] | null;
   resourceClaimName: string;
 }
 
@@ -1202,7 +1202,7 @@ export interface Probe {
 
 export interface ProjectedVolumeSource {
   defaultMode?: number;
-  sources?: VolumeProjection[];
+  sources?: VolumeProjection[] | null;
 }
 
 export interface QuobyteVolumeSource {
@@ -1245,7 +1245,7 @@ export interface ReplicationController {
 }
 
 export interface ReplicationControllerCondition {
-  lastTransitionTime?: Time;
+  lastTransitionTime?: Time | null;
   message?: string;
   reason?: string;
   status: string;
@@ -1582,13 +1582,13 @@ export interface TopologySpreadConstraint {
 }
 
 export interface TypedLocalObjectReference {
-  apiGroup?: string;
+  apiGroup?: string | null;
   kind: string;
   name: string;
 }
 
 export interface TypedObjectReference {
-  apiGroup?: string;
+  apiGroup?: string | null;
   kind: string;
   name: string;
   namespace?: string;

@@ -7,10 +7,10 @@ export interface Event {
   action?: string;
   apiVersion?: string;
   deprecatedCount?: number;
-  deprecatedFirstTimestamp?: Time;
-  deprecatedLastTimestamp?: Time;
+  deprecatedFirstTimestamp?: Time | null;
+  deprecatedLastTimestamp?: Time | null;
   deprecatedSource?: EventSource;
-  eventTime: MicroTime;
+  eventTime: MicroTime | null;
   kind?: string;
   metadata: Metadata;
   note?: string;
@@ -32,5 +32,5 @@ export interface EventList {
 
 export interface EventSeries {
   count: number;
-  lastObservedTime: MicroTime;
+  lastObservedTime: MicroTime | null;
 }

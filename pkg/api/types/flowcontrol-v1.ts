@@ -20,7 +20,7 @@ export interface FlowSchema {
 }
 
 export interface FlowSchemaCondition {
-  lastTransitionTime?: Time;
+  lastTransitionTime?: Time | null;
   message?: string;
   reason?: string;
   status?: string;
@@ -81,7 +81,7 @@ export interface PriorityLevelConfiguration {
 }
 
 export interface PriorityLevelConfigurationCondition {
-  lastTransitionTime?: Time;
+  lastTransitionTime?: Time | null;
   message?: string;
   reason?: string;
   status?: string;
@@ -118,7 +118,7 @@ export interface QueuingConfiguration {
 export interface ResourcePolicyRule {
   apiGroups: string[];
   clusterScope?: boolean;
-  namespaces?: string[];
+  namespaces?: string[] | null;
   resources: string[];
   verbs: string[];
 }

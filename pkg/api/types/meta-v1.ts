@@ -12,7 +12,7 @@ export interface APIGroup {
 
 export interface APIGroupList {
   apiVersion?: string;
-  groups: APIGroup[];
+  groups: APIGroup[] | null;
   kind?: string;
 }
 
@@ -33,18 +33,18 @@ export interface APIResourceList {
   apiVersion?: string;
   groupVersion: string;
   kind?: string;
-  resources: APIResource[];
+  resources: APIResource[] | null;
 }
 
 export interface APIVersions {
   apiVersion?: string;
   kind?: string;
-  serverAddressByClientCIDRs: ServerAddressByClientCIDR[];
+  serverAddressByClientCIDRs: ServerAddressByClientCIDR[] | null;
   versions: string[];
 }
 
 export interface Condition {
-  lastTransitionTime: Time;
+  lastTransitionTime: Time | null;
   message: string;
   observedGeneration?: number;
   reason: string;
@@ -184,6 +184,6 @@ export interface StatusDetails {
 export type Time = string;
 
 export interface WatchEvent {
-  object: RawExtension;
+  object: RawExtension | null;
   type: string;
 }

@@ -11,7 +11,7 @@ export interface ClusterRole {
   apiVersion?: string;
   kind?: string;
   metadata: Metadata;
-  rules?: PolicyRule[];
+  rules?: PolicyRule[] | null;
 }
 
 export interface ClusterRoleBinding {
@@ -48,7 +48,7 @@ export interface Role {
   apiVersion?: string;
   kind?: string;
   metadata: Metadata;
-  rules?: PolicyRule[];
+  rules?: PolicyRule[] | null;
 }
 
 export interface RoleBinding {

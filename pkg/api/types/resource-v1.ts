@@ -6,7 +6,7 @@ import type { Quantity } from "./quantity.ts";
 import type { Metadata } from "./meta.ts";
 
 export interface AllocatedDeviceStatus {
-  conditions?: Condition[];
+  conditions?: Condition[] | null;
   data?: RawExtension;
   device: string;
   driver: string;
@@ -26,7 +26,7 @@ export interface CELDeviceSelector {
 }
 
 export interface CapacityRequestPolicy {
-  default?: Quantity;
+  default?: Quantity | null;
   validRange?: CapacityRequestPolicyRange;
   validValues?: Quantity[];
 }
@@ -96,7 +96,7 @@ export interface DeviceCapacity {
 export interface DeviceClaim {
   config?: DeviceClaimConfiguration[];
   constraints?: DeviceConstraint[];
-  requests?: DeviceRequest[];
+  requests?: DeviceRequest[] | null;
 }
 
 export interface DeviceClaimConfiguration {
@@ -210,7 +210,7 @@ export interface NodeAllocatableResourceMapping {
 
 export interface OpaqueDeviceConfiguration {
   driver: string;
-  parameters: RawExtension;
+  parameters: RawExtension | null;
 }
 
 export interface ResourceClaim {

@@ -45,7 +45,7 @@ export interface PodGroupSchedulingPolicy {
 
 export interface PodGroupSpec {
   disruptionMode?: string;
-  podGroupTemplateRef?: PodGroupTemplateReference;
+  podGroupTemplateRef?: PodGroupTemplateReference | null;
   priority?: number;
   priorityClassName?: string;
   resourceClaims?: PodGroupResourceClaim[];
@@ -64,12 +64,12 @@ export interface PodGroupTemplate {
   priority?: number;
   priorityClassName?: string;
   resourceClaims?: PodGroupResourceClaim[];
-  schedulingConstraints?: PodGroupSchedulingConstraints;
+  schedulingConstraints?: PodGroupSchedulingConstraints | null;
   schedulingPolicy: PodGroupSchedulingPolicy;
 }
 
 export interface PodGroupTemplateReference {
-  workload?: WorkloadPodGroupTemplateReference;
+  workload?: WorkloadPodGroupTemplateReference | null;
 }
 
 export interface TopologyConstraint {
@@ -103,5 +103,5 @@ export interface WorkloadPodGroupTemplateReference {
 
 export interface WorkloadSpec {
   controllerRef?: TypedLocalObjectReference;
-  podGroupTemplates: PodGroupTemplate[];
+  podGroupTemplates: PodGroupTemplate[] | null;
 }

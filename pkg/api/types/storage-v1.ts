@@ -43,7 +43,7 @@ export interface CSINodeDriver {
   allocatable?: VolumeNodeResources;
   name: string;
   nodeID: string;
-  topologyKeys?: string[];
+  topologyKeys?: string[] | null;
 }
 
 export interface CSINodeList {
@@ -54,7 +54,7 @@ export interface CSINodeList {
 }
 
 export interface CSINodeSpec {
-  drivers: CSINodeDriver[];
+  drivers: CSINodeDriver[] | null;
 }
 
 export interface CSIStorageCapacity {
@@ -150,7 +150,7 @@ export interface VolumeAttributesClassList {
 export interface VolumeError {
   errorCode?: number;
   message?: string;
-  time?: Time;
+  time?: Time | null;
 }
 
 export interface VolumeNodeResources {

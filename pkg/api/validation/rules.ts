@@ -155,11 +155,11 @@ export function nonNegativeQuantity(value: string | number, path: string): Field
 
 /** Errors of every element of a list, each with its own path. */
 export function each<T>(
-  items: readonly T[] | undefined,
+  items: readonly T[] | null | undefined,
   path: string,
   check: (item: T, path: string, index: number) => FieldError[],
 ): FieldError[] {
-  if (items === undefined) return [];
+  if (items === undefined || items === null) return [];
   const errors: FieldError[] = [];
   for (let index = 0; index < items.length; index++) {
     const found = check(items[index]!, `${path}[${index}]`, index);

@@ -187,10 +187,10 @@ function mergeList(
 ): unknown[] {
   if (original.length === 0 && patch.length === 0) return original;
   const kinds = new Set(
-    [...original, ...patch].map((item) => (isRecord(item) ? "map" : Array.isArray(item) ? "slice" : "scalar")),
+    [...original, ...patch].map((item) => (isRecord(item) ? "map" : Array.isArray(item) ? "slice" : typeof item)),
   );
   if (kinds.has("slice")) throw new PatchError("lists of lists are not supported", 422);
-  if (kinds.size > 1) throw new PatchError("list element types are not identical");
+  if (kinds.size > 1) throw new PatchError(`list element types are not identical: ${goValue([original, patch])}`);
   const maps = kinds.has("map");
   let merged: unknown[];
   let changes = patch;

@@ -13,6 +13,8 @@ export interface FieldEntry {
   readonly inline: boolean;
   /** The zero value is written to JSON. */
   readonly keepsZero: boolean;
+  /** What JSON has where there is none: the zero value of its type, null, or nothing. */
+  readonly absent: "zero" | "null" | "nothing";
 }
 
 const packages = data.packages as Readonly<Record<string, Readonly<Record<string, Readonly<Record<string, string>>>>>>;
@@ -34,9 +36,9 @@ export function messageNames(): string[] {
 }
 
 function parseField(pack: string, key: string, notation: string): FieldEntry {
-  const match = /^(\d+) (\[\]|map<string,)?([\w.]+)>?( =)?$/.exec(notation);
+  const match = /^(\d+) (\[\]|map<string,)?([\w.]+)>?( =)?( [!?])?$/.exec(notation);
   if (match === null) throw new Error(`The protobuf tables hold an unknown notation ${notation}`);
-  const [, number, container, element, keepsZero] = match;
+  const [, number, container, element, keepsZero, always] = match;
   const isMessage = !SCALARS.has(element!);
   return {
     name: key.startsWith("@") ? key.slice(1) : key,
@@ -45,7 +47,8 @@ function parseField(pack: string, key: string, notation: string): FieldEntry {
     type: isMessage && !element!.includes(".") ? `${pack}.${element}` : element!,
     isMessage,
     inline: key.startsWith("@"),
-    keepsZero: keepsZero !== undefined,
+    keepsZero: keepsZero !== undefined || always === " !",
+    absent: always === undefined ? "nothing" : always === " !" ? "zero" : "null",
   };
 }
 

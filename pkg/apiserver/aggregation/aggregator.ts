@@ -30,7 +30,7 @@ export interface AggregatorDeps {
 interface Remote {
   readonly service: APIService;
   available: boolean;
-  resources: APIResourceList["resources"];
+  resources: NonNullable<APIResourceList["resources"]>;
   openApiHash: string | undefined;
   /** What its version 2 document says of this group version. */
   openApi: OpenApiPart | undefined;

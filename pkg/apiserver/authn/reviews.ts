@@ -160,7 +160,9 @@ async function tokenRequest(deps: AuthnReviewDeps, object: KubeObject, context: 
     throw conflict({ group: "", resource: "serviceaccounts" }, name, why);
   }
   if (spec.audiences === undefined || spec.audiences.length === 0) spec.audiences = [...issuer.apiAudiences];
-  const bound = spec.boundObjectRef === undefined ? {} : boundObject(deps, account, spec.boundObjectRef);
+  const { boundObjectRef } = spec;
+  const isBound = boundObjectRef !== undefined && boundObjectRef !== null;
+  const bound = isBound ? boundObject(deps, account, boundObjectRef) : {};
   const limit = deps.maxTokenExpirationSeconds;
   if (limit !== undefined && limit > 0 && spec.expirationSeconds > limit) {
     context.warn(`requested expiration of ${spec.expirationSeconds} seconds shortened to ${limit} seconds`);

@@ -31,7 +31,7 @@ function subjectMatches({ kind, user, group, serviceAccount }: Subject, who: Use
   );
 }
 
-const listed = (values: readonly string[] | undefined, value: string): boolean =>
+const listed = (values: readonly string[] | null | undefined, value: string): boolean =>
   values?.some((own) => own === "*" || own === value) === true;
 
 function resourceRuleMatches(rule: ResourcePolicyRule, request: FlowRequest): boolean {

@@ -6,7 +6,7 @@ export interface AnyCondition {
   readonly status: string;
   readonly reason?: string;
   readonly message?: string;
-  readonly lastTransitionTime?: string;
+  readonly lastTransitionTime?: string | null;
 }
 
 export function findCondition<C extends AnyCondition>(

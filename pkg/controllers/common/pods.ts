@@ -32,7 +32,7 @@ export function availableInMs(pod: Pod, minReadySeconds: number, now: number): n
   const ready = podCondition(pod, "Ready");
   if (ready?.status !== "True") return undefined;
   if (minReadySeconds <= 0) return 0;
-  if (ready.lastTransitionTime === undefined) return undefined;
+  if (ready.lastTransitionTime === undefined || ready.lastTransitionTime === null) return undefined;
   return Math.max(0, Date.parse(ready.lastTransitionTime) + minReadySeconds * 1000 - now);
 }
 
@@ -45,8 +45,10 @@ function deletionCost(pod: Pod): number {
 }
 
 /** Time on a logarithmic scale: among old pods small differences in age must not decide. */
-function logarithmicAge(time: string | undefined, now: number): number {
-  return time === undefined ? 0 : Math.floor(Math.log2(Math.max(1, now * 1e6 - Date.parse(time) * 1e6)));
+function logarithmicAge(time: string | null | undefined, now: number): number {
+  return time === undefined || time === null
+    ? 0
+    : Math.floor(Math.log2(Math.max(1, now * 1e6 - Date.parse(time) * 1e6)));
 }
 
 function maxRestarts(pod: Pod): { regular: number; sidecar: number } {

@@ -70,7 +70,7 @@ const HOUR_MS = 3600_000;
 
 interface Dated {
   readonly type: string;
-  readonly lastUpdateTime?: string;
+  readonly lastUpdateTime?: string | null;
 }
 
 /** May a CertificateSigningRequest be removed: settled for an hour, pending for a day, or its certificate expired? */
@@ -84,7 +84,7 @@ export function isStale(
 ): boolean {
   const { conditions = [], certificate = "" } = csr.status ?? {};
   const older = (time: string | undefined, ms: number) => time !== undefined && now - Date.parse(time) > ms;
-  const since = (type: string) => conditions.find((condition) => condition.type === type)?.lastUpdateTime;
+  const since = (type: string) => conditions.find((condition) => condition.type === type)?.lastUpdateTime ?? undefined;
   if (older(since("Denied"), HOUR_MS) || older(since("Failed"), HOUR_MS)) return true;
   if (certificate !== "") return certificateExpired || older(since("Approved"), HOUR_MS);
   return older(csr.metadata.creationTimestamp, 24 * HOUR_MS);

@@ -80,7 +80,8 @@ function isProgressing(before: DeploymentStatus, after: DeploymentStatus): boole
 }
 
 function deadlineOf(deployment: Deployment, progressing: DeploymentCondition): number {
-  const since = progressing.lastUpdateTime === undefined ? 0 : Date.parse(progressing.lastUpdateTime);
+  const { lastUpdateTime } = progressing;
+  const since = lastUpdateTime === undefined || lastUpdateTime === null ? 0 : Date.parse(lastUpdateTime);
   return since + (deployment.spec.progressDeadlineSeconds ?? 0) * 1000;
 }
 

@@ -237,7 +237,7 @@ async function resetDisruption(env: ControllerEnv, key: ObjectKey, { signal }: R
   const { client, clock, informers } = env;
   const pod = informers.pods().lister.get(key);
   if (pod === undefined || !isDisrupted(pod)) return DONE;
-  const since = podCondition(pod, "DisruptionTarget")?.lastTransitionTime;
+  const since = podCondition(pod, "DisruptionTarget")?.lastTransitionTime ?? undefined;
   const left = since === undefined ? 0 : Date.parse(since) + STALE_DISRUPTION_MS - clock.now();
   if (left > 0) return { requeueAfterMs: left };
   const conditions = [{ type: "DisruptionTarget", status: "False", lastTransitionTime: formatTime(clock.now()) }];

@@ -53,7 +53,7 @@ export function sliceLabels(service: Service): Record<string, string> {
   return labels;
 }
 
-function groupKey(addressType: string, ports: readonly EndpointPort[] | undefined): string {
+function groupKey(addressType: string, ports: readonly EndpointPort[] | null | undefined): string {
   const normal = (ports ?? []).map(({ name, port, protocol, appProtocol }) => ({
     name: name ?? "",
     port,

@@ -49,7 +49,9 @@ function isStarting(pod: Pod, sample: Sample, tuning: Tuning, now: number): bool
   const condition = podCondition(pod, "Ready");
   const started = pod.status?.startTime === undefined ? undefined : Date.parse(pod.status.startTime);
   if (condition === undefined || started === undefined) return true;
-  const changed = condition.lastTransitionTime === undefined ? started : Date.parse(condition.lastTransitionTime);
+  const { lastTransitionTime } = condition;
+  const changed =
+    lastTransitionTime === undefined || lastTransitionTime === null ? started : Date.parse(lastTransitionTime);
   if (started + tuning.cpuInitializationPeriodMs > now)
     return condition.status === "False" || sample.at < changed + sample.windowMs;
   return condition.status === "False" && started + tuning.initialReadinessDelayMs > changed;

@@ -55,11 +55,11 @@ export function finishedAt(pod: Pod): number {
   let latest = 0;
   for (const { state } of pod.status?.containerStatuses ?? []) {
     const time = state?.terminated?.finishedAt;
-    if (time !== undefined) latest = Math.max(latest, Date.parse(time));
+    if (time !== undefined && time !== null) latest = Math.max(latest, Date.parse(time));
   }
   if (latest > 0) return latest;
-  const ready = pod.status?.conditions?.find(({ type }) => type === "Ready");
-  if (isPodTerminal(pod) && ready?.lastTransitionTime !== undefined) return Date.parse(ready.lastTransitionTime);
+  const ready = pod.status?.conditions?.find(({ type }) => type === "Ready")?.lastTransitionTime ?? undefined;
+  if (isPodTerminal(pod) && ready !== undefined) return Date.parse(ready);
   const { deletionTimestamp, deletionGracePeriodSeconds = 0, creationTimestamp } = pod.metadata;
   if (deletionTimestamp !== undefined) return Date.parse(deletionTimestamp) - deletionGracePeriodSeconds * 1000;
   return Date.parse(creationTimestamp);

@@ -28,7 +28,7 @@ export function observe(
   monotonic: number,
 ): NodeHealth {
   const ready = readyCondition(node);
-  const heartbeat = ready?.lastHeartbeatTime;
+  const heartbeat = ready?.lastHeartbeatTime ?? undefined;
   const seen = { renewTime, heartbeat, readyStatus: ready?.status };
   if (before === undefined) return { probedAt: monotonic, ...seen };
   // "Unknown" is what we write ourselves: no sign of life.

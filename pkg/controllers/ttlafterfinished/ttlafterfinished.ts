@@ -27,8 +27,8 @@ export function expiresInMs(job: Job, now: number): number | undefined {
   const finished = job.status?.conditions?.find(
     ({ type, status }) => (type === "Complete" || type === "Failed") && status === "True",
   );
-  if (finished?.lastTransitionTime === undefined) return undefined;
-  return Math.max(0, Date.parse(finished.lastTransitionTime) + ttl * 1000 - now);
+  const since = finished?.lastTransitionTime ?? undefined;
+  return since === undefined ? undefined : Math.max(0, Date.parse(since) + ttl * 1000 - now);
 }
 
 async function reconcile(env: ControllerEnv, key: ObjectKey, { signal }: ReconcileContext): Promise<Result> {

@@ -84,9 +84,10 @@ export class StatsProvider {
 
   #usage({ id, labels, metadata, cpu, memory, writableLayer }: ContainerStats, pod: Pod | undefined): ContainerUsage {
     const { containerStatuses = [], initContainerStatuses = [], ephemeralContainerStatuses = [] } = pod?.status ?? {};
-    const started = [...containerStatuses, ...initContainerStatuses, ...ephemeralContainerStatuses].find(
-      ({ name }) => name === metadata.name,
-    )?.state?.running?.startedAt;
+    const started =
+      [...containerStatuses, ...initContainerStatuses, ...ephemeralContainerStatuses].find(
+        ({ name }) => name === metadata.name,
+      )?.state?.running?.startedAt ?? undefined;
     const time = (at: number | undefined) => new Date(at ?? this.#deps.clock.now()).toISOString();
     const rate =
       cpu === undefined ? undefined : (cpu.usageNanoCores ?? this.#rate(id, cpu.timestamp, cpu.usageCoreNanoSeconds));

@@ -12,7 +12,7 @@ export class ImageIndex {
   /** Takes in a node's images (none: the node has gone) and returns their sizes in bytes by name. */
   update(nodeName: string, images: readonly ContainerImage[]): ReadonlyMap<string, number> {
     const sizes = new Map<string, number>();
-    for (const { names = [], sizeBytes = 0 } of images) for (const name of names) sizes.set(name, sizeBytes);
+    for (const { names, sizeBytes = 0 } of images) for (const name of names ?? []) sizes.set(name, sizeBytes);
     for (const name of this.#byNode.get(nodeName)?.keys() ?? []) {
       if (sizes.has(name)) continue;
       const nodes = this.#nodesByImage.get(name);

@@ -59,7 +59,7 @@ function driverVolumes(world: World, pod: Pod): string[] {
 }
 function limitsHold(world: World, pod: Pod, node: Node): boolean {
   const csiNode = world.storage.csiNodes.find(({ metadata }) => metadata.name === node.metadata.name);
-  const limit = csiNode?.spec.drivers.find(({ name }) => name === DRIVER)?.allocatable?.count;
+  const limit = csiNode?.spec.drivers?.find(({ name }) => name === DRIVER)?.allocatable?.count;
   const present = new Set(on(world, node).flatMap((other) => driverVolumes(world, other)));
   const wanted = driverVolumes(world, pod);
   if (limit === undefined || wanted.every((volume) => present.has(volume))) return true;

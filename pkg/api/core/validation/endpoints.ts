@@ -146,7 +146,8 @@ function validateSlicePorts(slice: EndpointSlice): FieldError[] {
 }
 
 export function validateEndpointSlice(slice: EndpointSlice): FieldError[] {
-  const { addressType = "", endpoints = [] } = slice;
+  const { addressType = "" } = slice;
+  const endpoints = slice.endpoints ?? [];
   const errors: FieldError[] = [];
   if (addressType === "") errors.push(required("addressType"));
   else if (!ADDRESS_TYPES.includes(addressType)) errors.push(notSupported("addressType", addressType, ADDRESS_TYPES));

@@ -173,7 +173,7 @@ export class NodeRestriction implements AdmissionPlugin {
   #token(attributes: AdmissionAttributes): void {
     const node = nodeNameOf(attributes.user);
     const { spec } = objectAs<TokenRequest>(attributes);
-    const ref = spec?.boundObjectRef;
+    const ref = spec?.boundObjectRef ?? undefined;
     if (ref === undefined || ref.apiVersion !== "v1" || ref.kind !== "Pod" || (ref.name ?? "") === "") {
       throw refusal(attributes, "node requested token not bound to a pod");
     }

@@ -30,13 +30,13 @@ export class PodGroupWorkloadExists implements AdmissionPlugin {
   }
   validate(attributes: AdmissionAttributes): void {
     const reference = objectAs<PodGroup>(attributes).spec?.podGroupTemplateRef?.workload;
-    if (reference === undefined) return;
+    if (reference === undefined || reference === null) return;
     const workload = this.#workloads.get(attributes.namespace, reference.workloadName);
     const shown = `Workload ${JSON.stringify(reference.workloadName)}`;
     if (workload === undefined) throw refusal(attributes, `PodGroup rejected: ${shown} not found`);
     if (workload.metadata.deletionTimestamp !== undefined)
       throw refusal(attributes, `PodGroup rejected: ${shown} is being deleted`);
-    if (workload.spec.podGroupTemplates.some(({ name }) => name === reference.podGroupTemplateName)) return;
+    if (workload.spec.podGroupTemplates?.some(({ name }) => name === reference.podGroupTemplateName)) return;
     const template = `PodGroupTemplate ${JSON.stringify(reference.podGroupTemplateName)}`;
     throw refusal(attributes, `PodGroup rejected: ${template} not found in ${shown}`);
   }
