@@ -25,6 +25,11 @@ const WALL_CLOCK = new RealClock();
 const DEFAULT_TIMEOUT_MS = 120_000;
 /** An image pull is bounded by its own progress inside the runtime; this only ends a forgotten call. */
 const PULL_TIMEOUT_MS = 3_600_000;
+/**
+ * How long a call that makes or starts something may go on when nobody wants its result any more. Told to stop in the middle of
+ * it, containerd forgets what it has made by then: processes, shims and cgroups stay behind that it does not know.
+ */
+const LINGER_MS = 10_000;
 /** Nodes with many images and pods answer lists far above grpc's default of 4 MiB. */
 const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
 const POD_UID_LABEL = "io.kubernetes.pod.uid";
@@ -89,6 +94,7 @@ export class GrpcRuntime implements Runtime {
     rpc: Method<I, O>,
     request: MessageInitShape<I>,
     options: CallOptions = {},
+    lingerMs = 0,
   ): Promise<MessageShape<O>> {
     return new Promise((resolve, reject) => {
       const { signal } = options;
@@ -97,7 +103,11 @@ export class GrpcRuntime implements Runtime {
         return;
       }
       const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
-      const onAbort = () => call.cancel();
+      let forgetLinger: (() => void) | undefined;
+      const onAbort = () => {
+        if (lingerMs > 0) forgetLinger = WALL_CLOCK.schedule(lingerMs, () => call.cancel());
+        else call.cancel();
+      };
       const call = this.#client.makeUnaryRequest(
         `/${rpc.parent.typeName}/${rpc.name}`,
         (message: MessageShape<I>) => Buffer.from(toBinary(rpc.input, message)),
@@ -107,6 +117,7 @@ export class GrpcRuntime implements Runtime {
         { deadline: WALL_CLOCK.now() + timeoutMs },
         (error, response) => {
           signal?.removeEventListener("abort", onAbort);
+          forgetLinger?.();
           if (error !== null) reject(translate(error));
           else if (response === undefined)
             reject(new RuntimeError("Unknown", `${rpc.name} answered without a message`));
@@ -169,6 +180,7 @@ export class GrpcRuntime implements Runtime {
       method(runtime.runPodSandbox),
       { config: toSandboxConfig(config), runtimeHandler },
       { timeoutMs: 2 * DEFAULT_TIMEOUT_MS, ...options },
+      LINGER_MS,
     );
     return answer.podSandboxId;
   }
@@ -204,10 +216,10 @@ export class GrpcRuntime implements Runtime {
 
   async createContainer(...[podSandboxId, config, sandbox, options]: Parameters<Runtime["createContainer"]>) {
     const request = { podSandboxId, config: toContainerConfig(config), sandboxConfig: toSandboxConfig(sandbox) };
-    return (await this.#call(method(runtime.createContainer), request, options)).containerId;
+    return (await this.#call(method(runtime.createContainer), request, options, LINGER_MS)).containerId;
   }
   async startContainer(containerId: string, options?: CallOptions) {
-    await this.#call(method(runtime.startContainer), { containerId }, options);
+    await this.#call(method(runtime.startContainer), { containerId }, options, LINGER_MS);
   }
   stopContainer(containerId: string, graceSeconds: number, options?: CallOptions) {
     const timeoutMs = DEFAULT_TIMEOUT_MS + graceSeconds * 1000;
