@@ -248,12 +248,7 @@ export class CgroupManager {
   async read(path: string, controller: string, file: string): Promise<string | undefined> {
     const mount = this.#mount(controller);
     if (mount === undefined) return undefined;
-    try {
-      return (await readFile(join(mount, path, file), "utf8")).trim();
-    } catch (error) {
-      if (hasCode(error, "ENOENT", "ENODEV", "EOPNOTSUPP")) return undefined;
-      throw error;
-    }
+    return contentOf(join(mount, path, file));
   }
 
   /** A process of one of the cgroups below, as a way into the namespaces that they share. */
@@ -375,31 +370,36 @@ export class CgroupManager {
       return true;
     }
     let gone = true;
-    for (const mount of this.#allMounts()) gone = (await this.#removeTree(join(mount, path), stragglers)) && gone;
+    for (const mount of this.#allMounts()) gone = (await this.#removeTree(join(mount, path))) && gone;
+    if (!gone && stragglers === "kill") await this.#killIn(path);
     return gone;
   }
 
-  async #removeTree(directory: string, stragglers: Stragglers): Promise<boolean> {
-    for (const name of await listDirectories(directory)) await this.#removeTree(join(directory, name), stragglers);
+  async #removeTree(directory: string): Promise<boolean> {
+    for (const name of await listDirectories(directory)) await this.#removeTree(join(directory, name));
     try {
       await rmdir(directory);
       return true;
     } catch (error) {
       if (hasCode(error, "ENOENT")) return true;
-      if (!hasCode(error, "EBUSY")) throw error;
       // Busy: a process is still on its way out; the pod's worker or the next orphan sweep comes back.
-      if (stragglers === "kill") await this.#killIn(directory);
-      return false;
+      if (hasCode(error, "EBUSY")) return false;
+      throw error;
     }
   }
 
-  async #killIn(directory: string): Promise<void> {
-    const processes = await readFile(join(directory, "cgroup.procs"), "utf8");
-    // 0 stands for a process of another PID namespace, and would mean our own process group.
-    const ids = processes.split("\n").filter((id) => Number(id) > 1);
-    if (ids.length === 0) return;
-    this.#log.warn({ directory, processes: ids }, "Killing processes that the runtime has lost");
-    await this.#commands.run("kill", ["-KILL", ...ids], { allowFailure: true });
+  async #killIn(path: string): Promise<void> {
+    const processes = new Set<string>();
+    const gather = async (directory: string): Promise<void> => {
+      const listed = (await contentOf(join(directory, "cgroup.procs"))) ?? "";
+      // 0 stands for a process of another PID namespace, and would mean our own process group.
+      for (const id of listed.split("\n")) if (Number(id) > 1) processes.add(id);
+      for (const name of await listDirectories(directory)) await gather(join(directory, name));
+    };
+    for (const mount of this.#allMounts()) await gather(join(mount, path));
+    if (processes.size === 0) return;
+    this.#log.warn({ path, processes: [...processes] }, "Killing processes that the runtime has lost");
+    await this.#commands.run("kill", ["-KILL", ...processes], { allowFailure: true });
   }
 }
 
@@ -409,6 +409,16 @@ async function copyCpuset(directory: string): Promise<void> {
     const own = (await readFile(join(directory, file), "utf8")).trim();
     if (own === "")
       await writeFile(join(directory, file), (await readFile(join(dirname(directory), file), "utf8")).trim());
+  }
+}
+
+/** undefined where there is no such file, or no more. */
+async function contentOf(file: string): Promise<string | undefined> {
+  try {
+    return (await readFile(file, "utf8")).trim();
+  } catch (error) {
+    if (hasCode(error, "ENOENT", "ENODEV", "EOPNOTSUPP")) return undefined;
+    throw error;
   }
 }
 
