@@ -8,6 +8,7 @@ import { errorMessage, isNamespaceTerminating } from "../common/errors.ts";
 import { createLoop, createQueue, enqueueSelf, type KeyQueue, watching } from "../common/loop.ts";
 import { servicePodsHandler } from "../common/service-pods.ts";
 import { serviceSelector } from "../common/services.ts";
+import { WriteBarrier } from "../common/write-barrier.ts";
 import { planEndpoints } from "./plan.ts";
 
 export function createEndpointsController(env: ControllerEnv): Controller {
@@ -16,6 +17,7 @@ export function createEndpointsController(env: ControllerEnv): Controller {
   const serviceInformer = informers.of(services);
   /** Services seen to go: their Endpoints go too, whoever made them. */
   const gone = new Set<string>();
+  const barrier = new WriteBarrier();
   return createLoop({
     name,
     workers: 5,
@@ -36,7 +38,7 @@ export function createEndpointsController(env: ControllerEnv): Controller {
       ),
       watching(informers.of(endpoints), repairHandler(queue)),
     ],
-    reconcile: (key, context) => reconcile(env, gone, key, context),
+    reconcile: (key, context) => reconcile(env, { gone, barrier }, key, context),
   });
 }
 
@@ -48,7 +50,7 @@ function repairHandler(queue: KeyQueue): EventHandler<Endpoints> {
 
 async function reconcile(
   env: ControllerEnv,
-  gone: Set<string>,
+  { gone, barrier }: { readonly gone: Set<string>; readonly barrier: WriteBarrier },
   key: ObjectKey,
   { signal }: ReconcileContext,
 ): Promise<Result> {
@@ -64,6 +66,8 @@ async function reconcile(
   }
   const selector = serviceSelector(service);
   if (selector === undefined) return DONE;
+  // Written over an older version our own last write would be refused; the cache will show it.
+  if (current !== undefined && !barrier.isCurrent(current)) return DONE;
   const selected = informers
     .pods()
     .lister.list(key.namespace)
@@ -72,7 +76,7 @@ async function reconcile(
   if (plan.action === "none") return DONE;
   try {
     if (plan.action === "create") await client.create(endpoints, plan.endpoints, { signal });
-    else await client.update(endpoints, plan.endpoints as Endpoints, { signal });
+    else barrier.wrote(await client.update(endpoints, plan.endpoints as Endpoints, { signal }));
   } catch (error) {
     if (isNamespaceTerminating(error)) return DONE;
     if (plan.action === "create" && isAlreadyExists(error)) throw error; // the cache will show it

@@ -1,12 +1,5 @@
 import { keyOf, keyString, type ObjectKey } from "#pkg/apimachinery/index.ts";
-import {
-  type Controller,
-  DONE,
-  type EventHandler,
-  Expectations,
-  type ReconcileContext,
-  type Result,
-} from "#pkg/client/index.ts";
+import { type Controller, DONE, type EventHandler, type ReconcileContext, type Result } from "#pkg/client/index.ts";
 import { endpoints, endpointSlices, services } from "#pkg/api/refs.ts";
 import type { Endpoints, Service } from "#pkg/api/types/core-v1.ts";
 import type { EndpointSlice } from "#pkg/api/types/discovery-v1.ts";
@@ -15,15 +8,16 @@ import type { ControllerEnv } from "../common/env.ts";
 import { isNamespaceTerminating } from "../common/errors.ts";
 import { createLoop, createQueue, enqueueSelf, type KeyQueue, watching } from "../common/loop.ts";
 import { serviceSelector } from "../common/services.ts";
-import { applySlices, SERVICE_INDEX, serviceKeys } from "../endpointslice/endpointslice.ts";
+import { SERVICE_INDEX, serviceKeys } from "../endpointslice/endpointslice.ts";
 import { MANAGED_BY_LABEL } from "../endpointslice/plan.ts";
+import { SliceWriter } from "../endpointslice/writer.ts";
 import { isMirrored, MIRRORED_BY, planMirror } from "./plan.ts";
 
 /** Mirrors Endpoints of services without selectors into EndpointSlices. */
 export function createEndpointSliceMirroringController(env: ControllerEnv): Controller {
   const { clock, log, informers, name } = env;
   const queue = createQueue(clock);
-  const expectations = new Expectations(clock);
+  const writer = new SliceWriter(env);
   return createLoop({
     name,
     workers: 5,
@@ -33,9 +27,9 @@ export function createEndpointSliceMirroringController(env: ControllerEnv): Cont
     sources: [
       watching(informers.of(endpoints), enqueueSelf<Endpoints>(queue)),
       watching(informers.of(services), serviceHandler(queue)),
-      watching(informers.index(endpointSlices, SERVICE_INDEX, serviceKeys), sliceHandler(queue, expectations)),
+      watching(informers.index(endpointSlices, SERVICE_INDEX, serviceKeys), sliceHandler(queue, writer)),
     ],
-    reconcile: (key, context) => reconcile(env, expectations, key, context),
+    reconcile: (key, context) => reconcile(env, writer, key, context),
   });
 }
 
@@ -48,16 +42,20 @@ function isOurs(slice: EndpointSlice): boolean {
   return slice.metadata.labels?.[MANAGED_BY_LABEL] === MIRRORED_BY;
 }
 
-function sliceHandler(queue: KeyQueue, expectations: Expectations): EventHandler<EndpointSlice> {
+function sliceHandler(queue: KeyQueue, writer: SliceWriter): EventHandler<EndpointSlice> {
   const each = (slice: EndpointSlice, act: (key: string) => void) => {
     if (isOurs(slice)) for (const key of serviceKeys(slice)) act(key);
   };
   return {
-    onAdd: (slice) => each(slice, (key) => expectations.creationObserved(key)),
+    onAdd: (slice) =>
+      each(slice, (key) => {
+        writer.added(key);
+        queue.add(key);
+      }),
     onUpdate: (slice) => each(slice, (key) => queue.add(key)),
     onDelete: (slice) =>
       each(slice, (key) => {
-        expectations.deletionObserved(key, slice.metadata.uid);
+        writer.removed(key, slice);
         queue.add(key);
       }),
   };
@@ -65,16 +63,17 @@ function sliceHandler(queue: KeyQueue, expectations: Expectations): EventHandler
 
 async function reconcile(
   env: ControllerEnv,
-  expectations: Expectations,
+  writer: SliceWriter,
   key: ObjectKey,
   { signal }: ReconcileContext,
 ): Promise<Result> {
   const { clock, informers } = env;
   const id = keyString(key);
-  if (!expectations.satisfied(id)) return { requeueAfterMs: 1000 };
   const source = informers.of(endpoints).lister.get(key);
   const service = informers.of(services).lister.get(key);
   const existing = informers.of(endpointSlices).lister.byIndex(SERVICE_INDEX, id).filter(isOurs);
+  const wait = writer.waits(id, existing);
+  if (wait !== undefined) return wait;
   const mirrored =
     source !== undefined &&
     source.metadata.deletionTimestamp === undefined &&
@@ -85,7 +84,7 @@ async function reconcile(
     ? planMirror(source, existing, formatTime(clock.now()))
     : { create: [], update: [], delete: existing };
   try {
-    await applySlices(env, expectations, id, plan, signal);
+    await writer.apply(id, plan, signal);
   } catch (error) {
     if (!isNamespaceTerminating(error)) throw error;
   }

@@ -5,6 +5,7 @@ import {
   daemonSets,
   endpoints,
   endpointSlices,
+  events,
   jobs,
   namespaces,
   persistentVolumeClaims,
@@ -16,6 +17,7 @@ import type { Draft } from "#pkg/client/index.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { Job, JobSpec } from "#pkg/api/types/batch-v1.ts";
 import { SimulatedCluster } from "./cluster.ts";
+import { NO_FAULTS } from "./faulty-transport.ts";
 import { EXIT_CODE } from "./hollow-nodes.ts";
 import { template } from "./objects.ts";
 
@@ -243,4 +245,21 @@ test("the pods of a job that is deleted without them are held no longer", async 
     left().every(({ metadata }) => metadata.finalizers === undefined && metadata.ownerReferences === undefined),
   );
   assert.equal(left().length, 1);
+});
+
+test("endpoints are never written over a version that was theirs before", async () => {
+  cluster.faults = { ...NO_FAULTS, delayWatch: 0.5 };
+  await cluster.admin.patch(services, { namespace: "w", name: "db" }, "merge", { spec: { selector: { db: "1" } } });
+  await cluster.admin.patch(statefulSets, { namespace: "w", name: "db" }, "merge", {
+    spec: { replicas: 6 },
+  });
+  const ready = () => cluster.list(endpoints, "w")[0]?.subsets?.[0]?.addresses?.length;
+  await cluster.until("all are endpoints", () => ready() === 6);
+  cluster.faults = NO_FAULTS;
+  await cluster.advance(10_000);
+  const said = (await cluster.admin.list(events, { namespace: "w" })).items.map(({ reason }) => reason);
+  assert.deepEqual(
+    said.filter((reason) => reason?.startsWith("FailedToUpdate")),
+    [],
+  );
 });
