@@ -277,7 +277,7 @@ function buildUpkeep(
     onRegistered: (registered) => host.setNode(registered),
     onReadyChange: (ready) => {
       const reason = ready ? "NodeReady" : "NodeNotReady";
-      nodeEvent(ready ? "Normal" : "Warning", reason, `Node ${nodeName} status is now: ${reason}`);
+      nodeEvent("Normal", reason, `Node ${nodeName} status is now: ${reason}`);
     },
   });
   const stats = new StatsProvider({ runtime, clock, cgroups, pods });
