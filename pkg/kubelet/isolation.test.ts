@@ -346,6 +346,25 @@ describe("what pods may ask for", { concurrency: 8 }, () => {
     for (const name of ["with-class", "odd"]) await node.delete(name, { gracePeriodSeconds: 0 });
   });
 
+  test("an image as a volume, where the runtime can mount one", async () => {
+    const container = says("cat /image/etc/group; touch /image/x", {
+      volumeMounts: [{ name: "image", mountPath: "/image" }],
+    });
+    const reference = `${registry.host}/team/volume:1`;
+    const spec = { restartPolicy: "Never", volumes: [{ name: "image", image: { reference, pullPolicy: "Always" } }] };
+    await node.create("image-volume", container, spec);
+    const version = (await node.object())?.status?.nodeInfo?.containerRuntimeVersion ?? "";
+    if (/^containerd:\/\/(1\.|2\.0)/.test(version)) {
+      await node.wait("image-volume", (pod) => waitingReason(pod) === "CreateContainerError");
+      await node.delete("image-volume", { gracePeriodSeconds: 0 });
+      return;
+    }
+    const pod = await node.wait("image-volume", hasEnded);
+    const said = pod.status?.containerStatuses?.[0]?.state?.terminated?.message ?? "";
+    assert.match(said, new RegExp(`^image:x:${IMAGE_GROUP}:nobody$`, "m"));
+    assert.match(said, /Read-only file system/);
+  });
+
   test("a full name as host name", async () => {
     const { said } = await node.outcome("fqdn", says("hostname"), {
       hostname: "alpha",

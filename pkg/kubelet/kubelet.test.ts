@@ -1,17 +1,19 @@
 import assert from "node:assert/strict";
-import { mkdirSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { connect } from "node:tls";
 import { join } from "node:path";
-import { rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { WebSocket } from "ws";
 import { configMaps, events, nodes, pods } from "#pkg/api/refs.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
+import { parseQuantity } from "#pkg/apimachinery/index.ts";
 import { SpdySession } from "./streaming/spdy.ts";
 import { startContainerd } from "./testing/containerd.ts";
 import { busybox, isReady, startTestBed } from "./testing/node.ts";
 import type { TestBed, TestNode } from "./testing/node.ts";
+import { cgroupsNamed } from "./testing/traces.ts";
 
 const NODE = "n1";
 
@@ -363,6 +365,129 @@ describe("kubelet on containerd", () => {
     );
     assert.equal(Number(Buffer.from(stdout).toString()), 96 * 2 ** 20);
     await node.delete("resize");
+  });
+
+  test("puts off a resize that does not fit now, refuses one that never will, and does not shrink below what is used", async () => {
+    const resources = { requests: { cpu: "10m", memory: "32Mi" }, limits: { memory: "32Mi" } };
+    const hungry = "head -c 20000000 /dev/zero > /dev/shm/x; touch /tmp/full; exec sleep 1000";
+    const readinessProbe = { exec: { command: ["test", "-e", "/tmp/full"] }, periodSeconds: 1 };
+    await node.create("resized", busybox(hungry, { resources, readinessProbe }));
+    await node.wait("resized", isReady);
+    const milliCpu = parseQuantity((await node.object())?.status?.allocatable?.["cpu"] ?? 0).milliValue();
+    // Together with this one there is no room for another of nearly the node's size.
+    await node.create("neighbour", busybox("exec sleep 1000", { resources: { requests: { cpu: "100m" } } }));
+    await node.wait("neighbour", isReady);
+    const resize = async (more: { cpu?: string; memory?: string }) => {
+      const pod = await bed.client.get(pods, { namespace: "default", name: "resized" });
+      const { memory = resources.limits.memory } = more;
+      const wanted = { requests: { ...resources.requests, ...more }, limits: { memory } };
+      const container = { ...pod.spec.containers[0]!, resources: wanted };
+      const key = { namespace: "default", name: "resized" };
+      await bed.client.updateSubresource(pods, key, "resize", {
+        ...pod,
+        spec: { ...pod.spec, containers: [container] },
+      });
+    };
+    const condition = (pod: Pod, type: string) => pod.status?.conditions?.find((found) => found.type === type);
+    const pending = (reason: string) =>
+      node.wait("resized", (pod) => condition(pod, "PodResizePending")?.reason === reason);
+    await resize({ cpu: "1000" });
+    const refused = await pending("Infeasible");
+    assert.match(
+      condition(refused, "PodResizePending")?.message ?? "",
+      /^Node didn't have enough capacity: cpu, requested: 1000000, capacity: \d+$/,
+    );
+    await resize({ cpu: `${milliCpu - 50}m` });
+    const deferred = await pending("Deferred");
+    assert.match(
+      condition(deferred, "PodResizePending")?.message ?? "",
+      /^Node didn't have enough resource: cpu, requested: \d+, used: 100, capacity: \d+$/,
+    );
+    assert.deepEqual(deferred.status?.containerStatuses?.[0]?.allocatedResources, resources.requests);
+    await node.delete("neighbour");
+    await node.wait("resized", (pod) => {
+      const settled = pod.status?.conditions?.every(({ type }) => !type.startsWith("PodResize")) === true;
+      return settled && pod.status?.containerStatuses?.[0]?.allocatedResources?.["cpu"] !== "10m";
+    });
+    await resize({ memory: "8Mi" });
+    const stuck = await node.wait("resized", (pod) => condition(pod, "PodResizeInProgress")?.reason === "Error");
+    assert.match(condition(stuck, "PodResizeInProgress")?.message ?? "", /memory limit .* below current usage/);
+    assert.equal(stuck.status?.containerStatuses?.[0]?.restartCount, 0);
+    assert.ok(isReady(stuck), "nothing was killed for it");
+    await resize({ memory: "48Mi" });
+    await node.wait(
+      "resized",
+      (pod) => String(pod.status?.containerStatuses?.[0]?.resources?.limits?.["memory"]) === "48Mi",
+    );
+    const said = (await node.events("resized")).map((text) => text.split(":")[0]);
+    for (const reason of ["ResizeInfeasible", "ResizeDeferred", "ResizeStarted", "ResizeCompleted", "ResizeError"])
+      assert.ok(said.includes(reason), `${reason} is not among ${said.join(", ")}`);
+    await node.delete("resized", { gracePeriodSeconds: 0 });
+  });
+
+  test("keeps two instances of a container, and removes what belongs to no pod", async () => {
+    const { runtime, directory } = bed.daemon;
+    // Ends at once three times, and so passes its first back-off.
+    const script = "echo x >> /data/runs; [ $(wc -l < /data/runs) -gt 2 ] && exec sleep 1000; exit 1";
+    const pod = await node.create("thrice", busybox(script, { volumeMounts: [{ name: "data", mountPath: "/data" }] }), {
+      volumes: [{ name: "data", emptyDir: {} }],
+    });
+    const { uid } = pod.metadata;
+    await node.wait(
+      "thrice",
+      ({ status }) => status?.containerStatuses?.[0]?.restartCount === 2 && isReady({ ...pod, status }),
+    );
+    await node.eventually("the oldest instance and its log are gone", async () => {
+      const attempts = (await runtime.listContainers({ podUid: uid })).map(({ metadata }) => metadata.attempt).sort();
+      const logs = await readdir(join(directory, "pods", `default_thrice_${uid}`, "c"));
+      return attempts.join() === "1,2" && logs.sort().join() === "1.log,2.log";
+    });
+    await node.stop();
+    const orphan = "3d0c4f8e-0000-4000-8000-000000000000";
+    const logs = join(directory, "pods", `default_gone_${orphan}`);
+    const volumes = join(directory, "kubelet/pods", orphan);
+    const link = join(directory, "containers", "gone_default_c-0.log");
+    const [mine] = await runtime.listSandboxes({ podUid: uid });
+    await runtime.runSandbox(
+      {
+        metadata: { name: "gone", namespace: "default", uid: orphan, attempt: 0 },
+        hostname: "gone",
+        logDirectory: logs,
+        dns: { servers: [], searches: [], options: [] },
+        portMappings: [],
+        labels: { ...mine!.labels, "io.kubernetes.pod.uid": orphan, "io.kubernetes.pod.name": "gone" },
+        annotations: {},
+        cgroupParent: `${bed.daemon.cgroupRoot}/kubepods/besteffort/pod${orphan}`,
+        sysctls: {},
+        securityContext: {
+          privileged: false,
+          namespaces: { network: "Pod", pid: "Container", ipc: "Pod" },
+          supplementalGroups: [],
+        },
+      },
+      "",
+    );
+    for (const path of [logs, volumes]) await mkdir(path, { recursive: true });
+    await symlink(join(logs, "c/0.log"), link);
+    // Not a pod's, whoever made it.
+    await mkdir(join(directory, "pods/others"));
+    await node.start();
+    await node.eventually("the sandbox that no pod owns is gone", async () => {
+      const left = await runtime.listSandboxes({ podUid: orphan });
+      return left.length === 0 && cgroupsNamed(bed.daemon.cgroupRoot, `pod${orphan}`).length === 0;
+    });
+    await node.stop();
+    // What belonged to it goes with the next look, at the latest when the kubelet begins again.
+    await node.start();
+    await node.eventually(
+      "its directories, logs and links are gone",
+      async () =>
+        [logs, volumes].every((path) => !existsSync(path)) &&
+        !(await readdir(join(directory, "containers"))).includes("gone_default_c-0.log"),
+    );
+    assert.ok(existsSync(join(directory, "pods/others")));
+    assert.equal((await runtime.listContainers({ podUid: uid })).length, 2, "the pod is untouched");
+    await node.delete("thrice", { gracePeriodSeconds: 0 });
   });
 
   test("runs static pods and shows them by mirror pods", async () => {

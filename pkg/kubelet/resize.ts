@@ -199,6 +199,7 @@ export class Resizer implements ResourceKeeper {
     const grows =
       (wanted.memoryLimitInBytes ?? 0) === 0 || (wanted.memoryLimitInBytes ?? 0) >= (old.memoryLimitInBytes ?? 0);
     try {
+      if (!grows) await this.#assertFits(running, wanted.memoryLimitInBytes ?? 0, signal);
       // The pod's own limits must never be below its containers': first when growing, last when shrinking.
       if (grows) await cgroups.ensurePod(pod);
       await runtime.updateContainerResources(
@@ -216,6 +217,16 @@ export class Resizer implements ResourceKeeper {
       entry.error = error instanceof Error ? error.message : String(error);
       this.#deps.event(pod, running.metadata.name, "Warning", "ResizeError", resizeMessage("error", pod, entry.error));
       throw error;
+    }
+  }
+
+  /** A limit below what a container uses would have the kernel kill it: the resize waits until it uses less. */
+  async #assertFits({ id, metadata }: ObservedContainer, limit: number, signal: AbortSignal): Promise<void> {
+    const [stats] = await this.#deps.runtime.listContainerStats({ id }, { signal });
+    const used = stats?.memory?.workingSetBytes ?? 0;
+    if (used > limit) {
+      const container = JSON.stringify(metadata.name);
+      throw new Error(`attempting to set container ${container} memory limit (${limit}) below current usage (${used})`);
     }
   }
 

@@ -84,7 +84,7 @@ export async function waitForPod(
   client: Client,
   name: string,
   condition: (pod: Pod) => boolean,
-  timeoutMs = 60_000,
+  timeoutMs = 120_000,
 ): Promise<Pod> {
   const end = performance.now() + timeoutMs;
   let pod = await client.get(pods, { namespace: "default", name });

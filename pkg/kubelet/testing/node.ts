@@ -144,7 +144,7 @@ export class TestNode {
     return items.map(({ reason, message }) => `${reason}: ${message}`);
   }
 
-  async eventually(what: string, probe: () => Promise<boolean>, timeoutMs = 60_000): Promise<void> {
+  async eventually(what: string, probe: () => Promise<boolean>, timeoutMs = 120_000): Promise<void> {
     const end = performance.now() + timeoutMs;
     while (!(await probe())) {
       if (performance.now() > end) throw new Error(`did not come true: ${what}`);
