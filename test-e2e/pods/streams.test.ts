@@ -72,3 +72,14 @@ test("a port is forwarded over WebSocket to clients that do not speak SPDY", lim
   assert.deepEqual(messages.filter((message) => message[0] === 1)[0], Buffer.from([1, 80, 0]));
   assert.match(onChannel(messages, 0), /^P\0HTTP\/1\.1 200 OK/);
 });
+
+test("the node's own logs, for those who may see them", limit, async () => {
+  const { cluster } = context;
+  const logs = (path: string, ...more: string[]) =>
+    cluster.try(["get", "--raw", `/api/v1/nodes/node-1/proxy/logs/${path}`, ...more]);
+  const listing = await logs("");
+  assert.match(listing.stdout, /^<!doctype html>[^]*<pre>\n(<a href="[^"]+">[^<]+<\/a>\n)+<\/pre>\n$/, listing.stderr);
+  assert.match((await logs("no-such-log")).stderr, /404 page not found|NotFound/);
+  const refused = await logs("", "--as=system:serviceaccount:default:default");
+  assert.match(refused.stderr, /cannot get resource "nodes\/proxy"/);
+});
