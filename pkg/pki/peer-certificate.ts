@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { children, type DerElement, readElement, textOf, timeOf } from "./der.ts";
+import { children, type DerElement, readElement } from "#pkg/util/index.ts";
+import { textOf, timeOf } from "./der.ts";
 
 /** What authentication needs to know of a client certificate. */
 export interface PeerCertificate {

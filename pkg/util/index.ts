@@ -1,6 +1,7 @@
 /** Small things every module may use: time, randomness, logging, running commands. Depends on nothing else here. */
 export { hasCode } from "./errno.ts";
 export { type Clock, RealClock, scheduleLimit, sleep, formatTime, formatMicroTime } from "./clock.ts";
+export { children, type DerElement, readElement } from "./der.ts";
 export { Wakeup } from "./wakeup.ts";
 export { FakeClock } from "./fake-clock.ts";
 export { type Random, SecureRandom, SeededRandom } from "./random.ts";

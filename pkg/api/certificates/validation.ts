@@ -1,6 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { isDns1123Label, isDns1123Subdomain } from "#pkg/apimachinery/index.ts";
 import type { CertificateSigningRequest } from "../types/certificates-v1.ts";
+import { requestProblem } from "./pkcs10.ts";
 import {
   duplicate,
   each,
@@ -69,10 +70,8 @@ export function validateSignerName(name: string, path: string): FieldError[] {
 }
 
 function validateRequest(request: string | undefined): FieldError[] {
-  const pem = Buffer.from(request ?? "", "base64").toString("latin1");
-  if (/^-----BEGIN CERTIFICATE REQUEST-----\s[\sA-Za-z0-9+/=]+-----END CERTIFICATE REQUEST-----/m.test(pem)) return [];
-  const why = "unable to parse csr: PEM block type must be CERTIFICATE REQUEST";
-  return [invalid("spec.request", request ?? "", why)];
+  const why = requestProblem(Buffer.from(request ?? "", "base64").toString("latin1"));
+  return why === undefined ? [] : [invalid("spec.request", request ?? "", `unable to parse csr: ${why}`)];
 }
 
 export function validateCertificateSigningRequest(request: CertificateSigningRequest): FieldError[] {

@@ -3,7 +3,9 @@ import { test } from "node:test";
 import { createErrors, updated } from "../testing/strategies.ts";
 
 const base64 = (text: string): string => Buffer.from(text).toString("base64");
-const request = base64("-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n");
+const request = base64(
+  "-----BEGIN CERTIFICATE REQUEST-----\nMIHYMH8CAQAwHTENMAsGA1UEAwwEamFuZTEMMAoGA1UECgwDZGV2MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEmLT/HcPDLUcMiFK1BWgyOS6R8CpyVRf40Gqm0mciQb1M1OSIpT00B6uRHdFkBmUqD3m6NqUOquWkaGny+sweqaAAMAoGCCqGSM49BAMCA0kAMEYCIQDYNYymg4koPvxKtweF/nonoAtx2MUNEQPuz9uXexKi2AIhAJ6ETEu1wId6tLS5Syjmp+sZ7V/A+2lhLe8eNZMiJbCY\n-----END CERTIFICATE REQUEST-----\n",
+);
 const csr = { request, signerName: "example.com/signer", usages: ["client auth"] };
 
 const refused: readonly [kind: string, draft: Record<string, unknown>, errors: string[]][] = [
