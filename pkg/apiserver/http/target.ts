@@ -76,9 +76,9 @@ function verbOf(method: string, name: string, query: URLSearchParams, watch: boo
   return verb === "delete" ? "deletecollection" : verb;
 }
 
-/** Booleans of query parameters as Go's conversion reads them: present and neither "0" nor "false". */
+/** Booleans of query parameters as Go's conversion reads them: present and neither "0" nor "false", in any case (Python's "False"). */
 export function isTrue(value: string | null | undefined): boolean {
-  return value !== null && value !== undefined && value !== "false" && value !== "0";
+  return value !== null && value !== undefined && value !== "0" && value.toLowerCase() !== "false";
 }
 
 interface ResourceParts {

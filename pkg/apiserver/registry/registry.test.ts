@@ -26,6 +26,8 @@ test("reads request targets as authorizers know them", () => {
   const cases: [string, string, object][] = [
     ["GET", "/api/v1/pods", { verb: "list", resource: "pods", namespace: "", name: "" }],
     ["GET", "/api/v1/namespaces/a/pods?watch=true", { verb: "watch", namespace: "a", resource: "pods" }],
+    ["GET", "/api/v1/namespaces/a/pods?watch=True", { verb: "watch" }],
+    ["GET", "/api/v1/namespaces/a/pods?watch=False", { verb: "list" }],
     ["GET", "/api/v1/watch/namespaces/a/pods", { verb: "watch", namespace: "a", resource: "pods" }],
     ["DELETE", "/apis/apps/v1/namespaces/a/deployments", { verb: "deletecollection", group: "apps" }],
     ["GET", "/api/v1/namespaces/a", { verb: "get", resource: "namespaces", namespace: "a", name: "a" }],

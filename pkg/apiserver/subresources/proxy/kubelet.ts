@@ -2,6 +2,7 @@ import type { Node, Pod } from "#pkg/api/types/core-v1.ts";
 import { badRequest, invalid, notFound } from "#pkg/apimachinery/index.ts";
 import type { FieldError, KubeObject } from "#pkg/apimachinery/index.ts";
 import { admissionAttributes, type Call } from "../../registry/call.ts";
+import { isTrue } from "../../http/target.ts";
 import type { ConnectHandler } from "../../registry/dispatch.ts";
 import type { Backend, BackendTls } from "./backend.ts";
 import { forward } from "./forward.ts";
@@ -69,8 +70,6 @@ export async function admitConnect(call: Call, kind: string, options: Record<str
   await call.services.admission.settle(attributes, true);
 }
 
-const isTrue = (query: URLSearchParams, name: string): boolean => ["true", "1"].includes(query.get(name) ?? "");
-
 function pathOf(verb: string, pod: Pod, container: string | undefined, query: URLSearchParams): string {
   const parts = [
     verb,
@@ -89,16 +88,8 @@ async function backendFor(call: Call, pod: Pod, path: string, options: KubeletCl
   return { ...(await kubeletOf(call, nodeName)), path, tls: options.tls };
 }
 
-const LOG_PARAMETERS = [
-  "follow",
-  "previous",
-  "sinceSeconds",
-  "sinceTime",
-  "timestamps",
-  "tailLines",
-  "limitBytes",
-  "stream",
-];
+const LOG_FLAGS = ["follow", "previous", "timestamps"];
+const LOG_PARAMETERS = ["sinceSeconds", "sinceTime", "tailLines", "limitBytes", "stream"];
 
 const LOG_STREAMS = ["All", "Stdout", "Stderr"];
 
@@ -146,9 +137,10 @@ function serveLog(options: KubeletClientOptions): ConnectHandler {
       call.response.send(200, { "content-type": "text/plain" }, Buffer.alloc(0));
       return;
     }
-    const passed = new URLSearchParams(
-      LOG_PARAMETERS.flatMap((name) => (query.has(name) ? [[name, query.get(name)!]] : [])),
-    );
+    const passed = new URLSearchParams([
+      ...LOG_FLAGS.filter((name) => isTrue(query.get(name))).map((name) => [name, "true"]),
+      ...LOG_PARAMETERS.filter((name) => query.has(name)).map((name) => [name, query.get(name)!]),
+    ]);
     await forward(call, await backendFor(call, pod, pathOf("containerLogs", pod, container, passed), options), {
       messages: true,
       refusalsAsStatus: true,
@@ -164,10 +156,10 @@ function serveStreams(verb: "exec" | "attach", kind: string, options: KubeletCli
     const container = chooseContainer(pod, query.get("container") ?? "");
     const command = query.getAll("command");
     const streams = {
-      stdin: isTrue(query, "stdin"),
-      stdout: isTrue(query, "stdout"),
-      stderr: isTrue(query, "stderr"),
-      tty: isTrue(query, "tty"),
+      stdin: isTrue(query.get("stdin")),
+      stdout: isTrue(query.get("stdout")),
+      stderr: isTrue(query.get("stderr")),
+      tty: isTrue(query.get("tty")),
     };
     await admitConnect(call, kind, { ...streams, container, ...(verb === "exec" ? { command } : {}) });
     if (verb === "exec" && command.length === 0)
