@@ -11,6 +11,7 @@ import { nodeFlags } from "./flags.ts";
 import { join } from "./join.ts";
 import { kubeletConfig } from "./kubelet-config.ts";
 import { fileAsFlags } from "./kubelet-configuration.ts";
+import { collectAtRest, engineMemory } from "./memory.ts";
 import { runNetwork } from "./network.ts";
 import { createRuntime } from "./runtime.ts";
 
@@ -38,9 +39,11 @@ async function runNode(flags: Flags, log: Logger, signal: AbortSignal): Promise<
   });
   log.info({ nodeName, nodeIP }, "Starting the node agent");
   await notifyReady(runner, process.env);
+  const memory = engineMemory();
   await Promise.all([
     kubelet.run(signal),
     kubeletApi.maintain(signal),
+    memory === undefined ? undefined : collectAtRest(memory, clock, signal),
     runNetwork({ flags, client: proxyApi.client, nodeName, nodeIP, clock, random, runner, log }, signal),
   ]);
   kubeletApi.close();

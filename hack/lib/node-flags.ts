@@ -6,11 +6,12 @@ export type ProgramName = "kubits-master" | "kubits-node";
  * tenth less, and the idle master has 2 MiB more. A node agent shares its machine with pods and is idle most of the time: with
  * a small young generation, and an old one that cannot grow far before it is collected, what a burst of pods leaves
  * behind does not stay (about half the memory, for a little more work during the burst). Optimizing for size, V8 gives
- * back pages that a collection has emptied instead of keeping them: another 12 MiB.
+ * back pages that a collection has emptied instead of keeping them: another 12 MiB. The agent itself asks for a collection when it
+ * has come to rest.
  */
 const NODE_FLAGS: Readonly<Record<ProgramName, readonly string[]>> = {
   "kubits-master": ["--max-semi-space-size=32"],
-  "kubits-node": ["--max-semi-space-size=2", "--max-old-space-size=512", "--optimize-for-size"],
+  "kubits-node": ["--max-semi-space-size=2", "--max-old-space-size=512", "--optimize-for-size", "--expose-gc"],
 };
 
 /** In a node agent nine threads, mostly asleep, would each keep freed memory of their own: together they keep 5 MiB less. */

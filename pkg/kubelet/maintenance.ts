@@ -188,6 +188,7 @@ export class Maintenance {
         event(pod, undefined, "Warning", "Evicted", verdict.message);
         worker.fail(verdict);
       },
+      cleanedUp: (uid) => manager.get(uid)?.cleanedUp ?? true,
       onPressureChange: () => agent.wake(),
     });
     await this.#eviction.run(this.#host.signal);

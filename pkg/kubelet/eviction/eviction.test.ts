@@ -91,6 +91,7 @@ function manager(
 ) {
   const clock = new FakeClock();
   const evicted: { name: string; verdict: Verdict }[] = [];
+  const left = { gone: true };
   const staticPod = named("static", undefined);
   const asStatic = { ...staticPod.metadata, annotations: { "kubernetes.io/config.source": "file" } };
   const victims = [
@@ -119,9 +120,10 @@ function manager(
     freeDisk: async () => undefined,
     overLimit: async () => new Map(),
     evict: (subject, verdict) => evicted.push({ name: subject.metadata.name, verdict }),
+    cleanedUp: () => left.gone,
     onPressureChange: () => undefined,
   });
-  return { clock, eviction, evicted };
+  return { clock, eviction, evicted, left };
 }
 
 test("a crossed hard threshold evicts one pod at once, never a critical one, and says pressure for a while", async () => {
@@ -179,4 +181,21 @@ test("an eviction goes on until the minimum has been reclaimed", async () => {
     await eviction.synchronize(AbortSignal.timeout(1000));
     assert.equal(evicted.length, count, `${now} Mi available`);
   }
+});
+
+test("the next pod has to go only when the one before it is gone, or has taken too long", async () => {
+  const { clock, eviction, evicted, left } = manager(() => 50);
+  left.gone = false;
+  const stop = new AbortController();
+  const running = eviction.run(stop.signal);
+  await clock.advance(29_000);
+  assert.equal(evicted.length, 1);
+  await clock.advance(12_000);
+  assert.equal(evicted.length, 2);
+  left.gone = true;
+  await clock.advance(12_000);
+  assert.equal(evicted.length, 3);
+  stop.abort();
+  await clock.advance(10_000);
+  await running;
 });

@@ -12,6 +12,9 @@ import { conditionOf, crossed, limitOf, resourceOf } from "./signals.ts";
 import type { Observations, SignalName, Threshold } from "./signals.ts";
 
 const PERIOD_MS = 10_000;
+/** What an evicted pod gives back counts before another one has to go; one that does not end is not waited for longer. */
+const LEAVING_MS = 30_000;
+const LOOK_MS = 1000;
 /** What a pod gets to end when the node cannot wait. */
 const IMMEDIATE_GRACE_SECONDS = 1;
 
@@ -35,6 +38,8 @@ export interface EvictionDeps {
   readonly overLimit: (signal: AbortSignal) => Promise<ReadonlyMap<string, BrokenLimit>>;
   /** `by` is the signal, or the pod's own limit, that the pod has to go for. */
   readonly evict: (pod: Pod, verdict: Verdict, by: string) => void;
+  /** Has the node got back everything that the pod used of it? */
+  readonly cleanedUp: (uid: string) => boolean;
   readonly onPressureChange: () => void;
 }
 
@@ -50,6 +55,8 @@ export class EvictionManager {
   #unresolved: ReadonlySet<Threshold> = new Set();
   /** When each kind of pressure was last seen: the condition outlives it by the transition period. */
   readonly #lastPressure = new Map<"memory" | "disk" | "pid", number>();
+  /** Evicted pods that may still hold something. */
+  readonly #leaving = new Set<string>();
 
   constructor(deps: EvictionDeps) {
     this.#deps = deps;
@@ -68,12 +75,26 @@ export class EvictionManager {
     while (!signal.aborted) {
       try {
         await this.synchronize(signal);
+        await this.#untilGone(signal);
       } catch (err) {
         if (signal.aborted) return;
         this.#deps.log.warn({ err }, "Looking at the node's resources failed");
       }
       await sleep(this.#deps.clock, PERIOD_MS, signal).catch(() => undefined); // aborted: the loop's condition ends it
     }
+  }
+
+  async #untilGone(signal: AbortSignal): Promise<void> {
+    const { clock, cleanedUp } = this.#deps;
+    const end = clock.monotonic() + LEAVING_MS;
+    while ([...this.#leaving].some((uid) => !cleanedUp(uid)) && clock.monotonic() < end)
+      await sleep(clock, LOOK_MS, signal);
+    this.#leaving.clear();
+  }
+
+  #evict(pod: Pod, why: Pick<Verdict, "message" | "graceSeconds">, by: string): void {
+    this.#leaving.add(pod.metadata.uid);
+    this.#deps.evict(pod, { reason: "Evicted", ...why, condition: disruption(why.message) }, by);
   }
 
   /** One round; evicts at most one pod for pressure. */
@@ -102,7 +123,7 @@ export class EvictionManager {
   }
 
   async #relieve(threshold: Threshold, observations: Observations, signal: AbortSignal): Promise<void> {
-    const { pods, usages, freeDisk, evict, maxGraceSeconds, log, observe } = this.#deps;
+    const { pods, usages, freeDisk, maxGraceSeconds, log, observe } = this.#deps;
     let seen = observations.get(threshold.signal)!;
     if (conditionOf(threshold.signal) === "disk") {
       await freeDisk(threshold.signal, signal);
@@ -134,18 +155,17 @@ export class EvictionManager {
       { pod: victim.metadata.name, namespace: victim.metadata.namespace, signal: threshold.signal },
       "Evicting a pod",
     );
-    evict(victim, { reason: "Evicted", message, graceSeconds, condition: disruption(message) }, threshold.signal);
+    this.#evict(victim, { message, graceSeconds }, threshold.signal);
   }
 
   /** Whether any pod had to go for a limit of its own: what it leaves may be all that was wanted. */
   async #enforceLimits(signal: AbortSignal): Promise<boolean> {
-    const { overLimit, pods, evict } = this.#deps;
+    const { overLimit, pods } = this.#deps;
     const broken = await overLimit(signal);
     const condemned = pods().filter((pod) => broken.has(pod.metadata.uid) && !isCriticalPod(pod));
     for (const pod of condemned) {
       const { message, signal: by } = broken.get(pod.metadata.uid)!;
-      const graceSeconds = IMMEDIATE_GRACE_SECONDS;
-      evict(pod, { reason: "Evicted", message, graceSeconds, condition: disruption(message) }, by);
+      this.#evict(pod, { message, graceSeconds: IMMEDIATE_GRACE_SECONDS }, by);
     }
     return condemned.length > 0;
   }

@@ -19,6 +19,11 @@ export class Retirement {
     this.#subject = subject;
   }
 
+  /** Are the pod's volumes and cgroup gone? */
+  get cleaned(): boolean {
+    return this.#cleaned;
+  }
+
   /** One idempotent pass; resolves to true when nothing is left to do for the pod. */
   async advance(signal: AbortSignal): Promise<boolean> {
     const { uid, pod, removed, deps } = this.#subject;

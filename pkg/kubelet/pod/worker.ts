@@ -75,6 +75,10 @@ export class PodWorker {
   get active(): boolean {
     return !this.#rejected && (this.#state.name === "syncing" || this.#state.name === "terminating");
   }
+  /** True once the pod has given back what it used of the node: nothing of it runs, its volumes and cgroup are gone. */
+  get cleanedUp(): boolean {
+    return this.#state.name === "finished" || (this.#state.name === "terminated" && this.#state.retirement.cleaned);
+  }
   /** True once no source wants the pod any more, however much of it still runs. */
   get removed(): boolean {
     return this.#subject.removed;
