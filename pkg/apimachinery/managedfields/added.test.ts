@@ -7,7 +7,7 @@ import { decodeProtobuf, encodeProtobuf } from "../protobuf/index.ts";
 import { randomObject } from "../protobuf/random-object.ts";
 import { fieldsOfNew } from "./added.ts";
 import { compareObjects } from "./compare.ts";
-import { textOfEntries } from "./managers.ts";
+import { writeEntries } from "./managers.ts";
 import { type Fields, union } from "./fields.ts";
 import { type Node, nodeOf } from "./nodes.ts";
 import { trackedFields } from "./strip.ts";
@@ -103,7 +103,9 @@ test("entries are written as JSON.stringify writes them, and shared sets cannot 
       subresource: manager === "b" ? "status" : "",
     });
   const entries = [...create('a"'), ...create("b"), { manager: "c", operation: "Update" as const }];
-  assert.equal(textOfEntries(entries), JSON.stringify(entries));
+  const pieces: string[] = [];
+  writeEntries(entries, (piece) => pieces.push(piece.toString()));
+  assert.equal(pieces.join(""), JSON.stringify(entries));
   assert.equal(entries[0]!.fieldsV1, entries[1]!.fieldsV1);
   assert.throws(() => Object.assign(entries[0]!.fieldsV1!, { "f:x": {} }), TypeError);
   assert.throws(() => Object.assign(entries[0]!, { time: "" }), TypeError);

@@ -7,6 +7,7 @@ export class KnownFields {
   /** The last entry made with it: objects that are written in the same second by the same program share it. */
   entry: ManagedFieldsEntry | undefined;
   #tree: Fields | undefined;
+  #bytes: Buffer | undefined;
 
   constructor(text: string, tree?: Fields) {
     this.text = text;
@@ -15,6 +16,10 @@ export class KnownFields {
   /** Made when it is asked for: of most objects nobody ever does. */
   get tree(): Fields {
     return (this.#tree ??= frozen(JSON.parse(this.text) as Fields));
+  }
+  /** The text as it is stored: written once, and copied from then on. */
+  get bytes(): Buffer {
+    return (this.#bytes ??= Buffer.from(this.text));
   }
 }
 
@@ -72,20 +77,27 @@ export function knownFields(text: string, tree?: Fields): KnownFields {
   return found;
 }
 
+/** The JSON of an entry: what stands before its set of fields, and behind it. */
+export interface EntryText {
+  readonly head: string;
+  readonly fields: KnownFields;
+  readonly tail: string;
+}
+
 /** Where an entry keeps its text; invisible to whoever walks over the entry. */
 const TEXT = Symbol("text");
 
 interface WithText extends ManagedFieldsEntry {
-  readonly [TEXT]?: string;
+  readonly [TEXT]?: EntryText;
 }
 
 /** Gives an entry its `fieldsV1` and its own text. */
-export function attachFields(entry: ManagedFieldsEntry, fields: KnownFields, text: string): void {
+export function attachFields(entry: ManagedFieldsEntry, text: EntryText): void {
   Object.defineProperty(entry, TEXT, { value: text });
-  Object.defineProperty(entry, "fieldsV1", { get: () => fields.tree, enumerable: true });
+  Object.defineProperty(entry, "fieldsV1", { get: () => text.fields.tree, enumerable: true });
 }
 
 /** What JSON.stringify makes of an entry, if it is known. */
-export function knownTextOf(entry: WithText): string | undefined {
+export function knownTextOf(entry: WithText): EntryText | undefined {
   return entry[TEXT];
 }

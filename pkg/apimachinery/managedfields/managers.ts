@@ -98,18 +98,28 @@ function newEntry(
   const entry: ManagedFieldsEntry = { manager: name, operation, apiVersion };
   if (time !== undefined) entry.time = time;
   entry.fieldsType = "FieldsV1";
-  const head = JSON.stringify(entry).slice(0, -1);
-  const where = subresource === "" ? "" : `,"subresource":${JSON.stringify(subresource)}`;
-  attachFields(entry, fields, `${head},"fieldsV1":${fields.text}${where}}`);
+  const head = `${JSON.stringify(entry).slice(0, -1)},"fieldsV1":`;
+  const tail = subresource === "" ? "}" : `,"subresource":${JSON.stringify(subresource)}}`;
+  attachFields(entry, { head, fields, tail });
   if (subresource !== "") entry.subresource = subresource;
   return Object.freeze(entry);
 }
 
-/** `JSON.stringify(entries)`, sparing what has been written before. */
-export function textOfEntries(entries: readonly ManagedFieldsEntry[]): string {
+/** Writes `JSON.stringify(entries)` in pieces, sparing what has been written before. */
+export function writeEntries(entries: readonly ManagedFieldsEntry[], write: (piece: string | Buffer) => void): void {
   let text = "[";
-  for (const entry of entries) text += (text === "[" ? "" : ",") + (knownTextOf(entry) ?? JSON.stringify(entry));
-  return `${text}]`;
+  for (const [index, entry] of entries.entries()) {
+    if (index > 0) text += ",";
+    const known = knownTextOf(entry);
+    if (known === undefined) {
+      text += JSON.stringify(entry);
+      continue;
+    }
+    write(text + known.head);
+    write(known.fields.bytes);
+    text = known.tail;
+  }
+  write(`${text}]`);
 }
 
 /** Merges the oldest updaters, per API version, into one called "ancient-changes" until at most ten are left. */

@@ -23,8 +23,8 @@ export interface Handlers {
   readonly connect: ReadonlyMap<string, ConnectHandler>;
 }
 
-/** Runs one request that has been authorized. @throws StatusError */
-export async function dispatch(call: Call, handlers: Handlers): Promise<void> {
+/** Runs one request that has been authorized. Throws, or rejects with, a StatusError. */
+export function dispatch(call: Call, handlers: Handlers): Promise<void> {
   const { target, installed } = call;
   const { definition } = installed;
   if (definition.namespaced && target.namespace === "" && (target.name !== "" || target.verb === "create")) {
@@ -33,23 +33,21 @@ export async function dispatch(call: Call, handlers: Handlers): Promise<void> {
   if (!definition.namespaced && target.namespace !== "" && definition.plural !== "namespaces") throw pathNotFound();
   if (definition.deprecationWarning !== undefined) call.warnings.push(definition.deprecationWarning);
   if (target.subresource !== "") {
-    await dispatchSubresource(call, handlers);
-    return;
+    return dispatchSubresource(call, handlers);
   }
   if (!(definition.verbs as readonly string[]).includes(target.verb)) throw methodNotAllowed();
   const key = `${definition.group}/${definition.plural}`;
   if (installed.cache === undefined) {
     const handler = handlers.connect.get(key);
     const review = handlers.reviews.get(key);
-    if (handler !== undefined) await handler(call);
-    else if (review !== undefined) await serveReview(call, definition, review);
-    else throw pathNotFound();
-    return;
+    if (handler !== undefined) return handler(call);
+    if (review !== undefined) return serveReview(call, definition, review);
+    throw pathNotFound();
   }
-  await serveVerb(call);
+  return serveVerb(call);
 }
 
-async function serveVerb(call: Call): Promise<void> {
+function serveVerb(call: Call): Promise<void> {
   switch (call.target.verb) {
     case "get":
       return getObject(call);
@@ -74,7 +72,7 @@ async function serveVerb(call: Call): Promise<void> {
   }
 }
 
-async function dispatchSubresource(call: Call, handlers: Handlers): Promise<void> {
+function dispatchSubresource(call: Call, handlers: Handlers): Promise<void> {
   const { target, installed } = call;
   const { definition } = installed;
   const subresource = installed.subresource(target.subresource);
@@ -111,7 +109,7 @@ function allows(subresource: SubresourceDefinition, call: Call): boolean {
   return (subresource.verbs as readonly string[]).includes(call.target.verb) || call.request.method === "OPTIONS";
 }
 
-async function serveView(call: Call, view: WriteView): Promise<void> {
+function serveView(call: Call, view: WriteView): Promise<void> {
   switch (call.target.verb) {
     case "get":
       return getObject(call);

@@ -20,8 +20,9 @@ const object = fc.record({ spec: field, status: field, data: field });
 test("what stays the same is copied from the version before, byte for byte what writing it would give", () => {
   const property = fc.property(object, object, fc.subarray(["spec", "status", "data"]), (first, second, kept) => {
     const old: KubeObject = { apiVersion: "v1", kind: "Thing", metadata: { name: "a" }, ...first };
-    const { bytes, spans } = encode(old);
-    const entry = Entry.fromValue(PLACE, Buffer.from(bytes), 7, { object: old, spans });
+    const { bytes, head, spans } = encode(old);
+    const entry = Entry.fromValue(PLACE, Buffer.from(bytes), 7, { object: old, head, spans });
+    assert.deepEqual(Entry.fromValue(PLACE, Buffer.from(bytes), 7).json, entry.json);
     const metadata = { name: "a", labels: { ü: "1" }, managedFields: [{ manager: "m" }], resourceVersion: "7" };
     const next: KubeObject = { apiVersion: "v1", kind: "Thing", metadata, ...second };
     for (const name of kept) next[name] = entry.object[name];
@@ -30,7 +31,11 @@ test("what stays the same is copied from the version before, byte for byte what 
     const { resourceVersion: _revision, ...stored } = metadata;
     assert.deepEqual(parsed(written.bytes), JSON.parse(JSON.stringify({ ...next, metadata: stored })));
     // And so on from there.
-    const after = Entry.fromValue(PLACE, written.bytes, 123456, { object: next, spans: written.spans });
+    const after = Entry.fromValue(PLACE, written.bytes, 123456, {
+      object: next,
+      head: written.head,
+      spans: written.spans,
+    });
     const again: KubeObject = { ...after.object, metadata: { name: "a" } };
     assert.deepEqual(encode(again, after), encode(again));
   });
@@ -39,8 +44,8 @@ test("what stays the same is copied from the version before, byte for byte what 
 
 test("a field is copied only while it is the same one", () => {
   const old: KubeObject = { apiVersion: "v1", kind: "Thing", metadata: { name: "a" }, spec: { text: "x".repeat(300) } };
-  const { bytes, spans } = encode(old);
-  const entry = Entry.fromValue(PLACE, bytes, 7, { object: old, spans });
+  const { bytes, head, spans } = encode(old);
+  const entry = Entry.fromValue(PLACE, bytes, 7, { object: old, head, spans });
   assert.deepEqual(parsed(entry.bytesOf("spec", entry.object["spec"])!), old["spec"]);
   assert.equal(entry.bytesOf("spec", { text: "x".repeat(300) }), undefined);
   assert.equal(entry.bytesOf("status", undefined), undefined);

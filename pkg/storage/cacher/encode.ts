@@ -1,5 +1,5 @@
-import { findOnce, isRecord, isShared, type KubeObject } from "#pkg/apimachinery/index.ts";
-import { textOfEntries } from "#pkg/apimachinery/managedfields/index.ts";
+import { findOnce, isRecord, isShared, type KubeObject, type ObjectMeta } from "#pkg/apimachinery/index.ts";
+import { writeEntries } from "#pkg/apimachinery/managedfields/index.ts";
 
 /** Where in a stored value the JSON of one of the object's fields lies. */
 export interface Span {
@@ -8,9 +8,10 @@ export interface Span {
   readonly end: number;
 }
 
-/** A stored value, and where its large fields are in it. */
+/** A stored value, where the revision goes, and where its large fields are in it. */
 export interface EncodedValue {
   readonly bytes: Buffer;
+  readonly head: number;
   readonly spans: readonly Span[];
 }
 
@@ -31,32 +32,49 @@ export function encodeValue(
   slab: Slab,
   before?: WrittenBefore,
 ): EncodedValue {
-  const parts: (string | Buffer)[] = [];
+  const pieces = new Pieces();
   const spans: Span[] = [];
-  let length = 0;
-  let text = headOf(object, apiVersion, kind);
+  const head = `{"apiVersion":${JSON.stringify(object.apiVersion ?? apiVersion)},"kind":${JSON.stringify(object.kind ?? kind)},"metadata":{`;
+  pieces.text = head;
+  writeMetadata(object.metadata, pieces);
   for (const field of Object.keys(object)) {
     if (field === "apiVersion" || field === "kind" || field === "metadata") continue;
     const value = before?.(field, object[field]) ?? textOf(object[field]);
     if (value === undefined) continue;
-    text += `,${JSON.stringify(field)}:`;
-    if (typeof value === "string" && value.length < MIN_SPAN) {
-      text += value;
-      continue;
-    }
-    const start = length + Buffer.byteLength(text);
-    const end = start + (typeof value === "string" ? Buffer.byteLength(value) : value.length);
-    spans.push({ field, start, end });
-    parts.push(text, value);
-    length = end;
-    text = "";
+    pieces.text += `,${JSON.stringify(field)}:`;
+    if (typeof value === "string" && value.length < MIN_SPAN) pieces.text += value;
+    else spans.push({ field, ...pieces.add(value) });
   }
-  text += "}";
-  parts.push(text);
-  const bytes = slab.take(length + Buffer.byteLength(text));
-  let at = 0;
-  for (const part of parts) at += typeof part === "string" ? bytes.write(part, at) : part.copy(bytes, at);
-  return { bytes, spans };
+  pieces.text += "}";
+  return { bytes: pieces.join(slab), head: Buffer.byteLength(head), spans };
+}
+
+/** What a value is put together from. */
+class Pieces {
+  readonly #pieces: (string | Buffer)[] = [];
+  #length = 0;
+  /** What comes next, as far as it is short. */
+  text = "";
+
+  /** Adds something long. Returns where it will be. */
+  add(piece: string | Buffer): { start: number; end: number } {
+    if (this.text !== "") {
+      this.#pieces.push(this.text);
+      this.#length += Buffer.byteLength(this.text);
+      this.text = "";
+    }
+    this.#pieces.push(piece);
+    const start = this.#length;
+    this.#length += typeof piece === "string" ? Buffer.byteLength(piece) : piece.length;
+    return { start, end: this.#length };
+  }
+  join(slab: Slab): Buffer {
+    if (this.text !== "") this.add("");
+    const bytes = slab.take(this.#length);
+    let at = 0;
+    for (const piece of this.#pieces) at += typeof piece === "string" ? bytes.write(piece, at) : piece.copy(bytes, at);
+    return bytes;
+  }
 }
 
 /** The text of a shared value is written once, and copied from then on. */
@@ -75,14 +93,20 @@ function textOf(value: unknown): string | Buffer | undefined {
   return `${text}}`;
 }
 
-function headOf({ apiVersion, kind, metadata }: KubeObject, group: string, name: string): string {
+/** Writes metadata but for its opening brace and the revision. */
+function writeMetadata(metadata: ObjectMeta, pieces: Pieces): void {
   const { resourceVersion: _revision, managedFields, ...rest } = metadata;
-  const head = `{"apiVersion":${JSON.stringify(apiVersion ?? group)},"kind":${JSON.stringify(kind ?? name)}`;
-  const text = `${head},"metadata":${JSON.stringify(rest)}`;
-  if (managedFields === undefined) return text;
-  // Nothing else is as long, and most of it has been written before.
-  const comma = text.endsWith("{}") ? "" : ",";
-  return `${text.slice(0, -1)}${comma}"managedFields":${textOfEntries(managedFields)}}`;
+  const text = JSON.stringify(rest).slice(1, -1);
+  pieces.text += text;
+  if (managedFields !== undefined) {
+    // Nothing else is as long, and most of it has been written before.
+    pieces.text += `${text === "" ? "" : ","}"managedFields":`;
+    writeEntries(managedFields, (piece) => {
+      if (typeof piece === "string") pieces.text += piece;
+      else pieces.add(piece);
+    });
+  }
+  pieces.text += "}";
 }
 
 const SLAB_BYTES = 256 * 1024;

@@ -51,7 +51,7 @@ export class Entry implements CacheEntry {
   /** The entry for a stored value; `source` is what the value was made from, if that is known. */
   static fromValue(place: EntryPlace, value: Uint8Array, revision: number, source?: ValueSource): Entry {
     let bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-    let head = headLength(bytes);
+    let head = source?.head ?? headLength(bytes);
     if (head < 0) {
       bytes = canonicalize(bytes, place.key);
       head = headLength(bytes);
@@ -128,6 +128,7 @@ export class Entry implements CacheEntry {
 /** What a value was made from. */
 export interface ValueSource {
   readonly object: KubeObject;
+  readonly head: number;
   readonly spans: readonly Span[];
 }
 

@@ -115,7 +115,7 @@ export class CachedResource implements ResourceCache {
     return page.result(revision, () => this.#state.entries.countBetween(start, end));
   }
   async create(object: KubeObject, options: { ttlSeconds?: number } = {}): Promise<Entry> {
-    await this.ready();
+    if (this.#arrived !== undefined || this.#abort.signal.aborted) await this.ready();
     const { namespace = "", name = "" } = object.metadata;
     const key = this.#state.keyOf(namespace, name);
     if (this.#state.entries.get(key) !== undefined) {
@@ -124,15 +124,15 @@ export class CachedResource implements ResourceCache {
       if (current !== undefined) throw new KeyExistsError(`${key} already exists`);
     }
     const whole = this.#complete(object);
-    const { bytes, spans } = this.#encode(whole);
-    const result = await this.#commit(key, bytes, { object: whole, spans }, 0, options.ttlSeconds);
+    const { bytes, head, spans } = this.#encode(whole);
+    const result = await this.#commit(key, bytes, { object: whole, head, spans }, 0, options.ttlSeconds);
     if (result.entry === undefined) throw new KeyExistsError(`${key} already exists`);
     return result.entry;
   }
   async update(expected: Entry, object: KubeObject, options: { ttlSeconds?: number } = {}): Promise<Entry> {
-    await this.ready();
+    if (this.#arrived !== undefined || this.#abort.signal.aborted) await this.ready();
     const whole = this.#complete(object);
-    const { bytes: value, spans } = this.#encode(whole, expected);
+    const { bytes: value, head, spans } = this.#encode(whole, expected);
     const { key } = expected;
     if (expected.equals(value, whole)) {
       await this.#settle("consistent");
@@ -141,12 +141,18 @@ export class CachedResource implements ResourceCache {
       return expected;
     }
     this.#refuseStale(expected);
-    const result = await this.#commit(key, value, { object: whole, spans }, expected.revision, options.ttlSeconds);
+    const result = await this.#commit(
+      key,
+      value,
+      { object: whole, head, spans },
+      expected.revision,
+      options.ttlSeconds,
+    );
     if (result.entry === undefined) throw new RevisionConflictError(this.#state.entries.get(key));
     return result.entry;
   }
   async delete(expected: Entry): Promise<Entry> {
-    await this.ready();
+    if (this.#arrived !== undefined || this.#abort.signal.aborted) await this.ready();
     this.#refuseStale(expected);
     const result = await this.#commit(expected.key, undefined, undefined, expected.revision);
     if (result.entry !== undefined) return result.entry;
