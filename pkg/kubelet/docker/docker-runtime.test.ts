@@ -6,7 +6,7 @@ import { readLog } from "../server/logs.ts";
 import { dialUpgrade, SPDY_HEADERS } from "../streaming/dial.ts";
 import { SpdySession } from "../streaming/spdy.ts";
 import { startDockerd } from "../testing/dockerd.ts";
-import { busybox, isReady, startTestBed } from "../testing/node.ts";
+import { busybox, hasEnded, isReady, startTestBed } from "../testing/node.ts";
 import type { TestBed, TestNode } from "../testing/node.ts";
 
 describe("kubelet on Docker", () => {
@@ -80,6 +80,33 @@ describe("kubelet on Docker", () => {
 
     await node.delete("web");
     await node.eventually("nothing of it is left", async () => (await runtime.listSandboxes()).length === 0);
+  });
+
+  test("ends a container by the signal that it asks for, and tells of it", async () => {
+    const container = busybox("trap 'exit 7' USR1; touch /tmp/ready; while :; do sleep 0.1; done", {
+      lifecycle: { stopSignal: "SIGUSR1" },
+      readinessProbe: { exec: { command: ["test", "-e", "/tmp/ready"] }, periodSeconds: 1 },
+    });
+    await node.create("signalled", container, { os: { name: "linux" }, restartPolicy: "Never" });
+    const pod = await node.wait("signalled", isReady);
+    assert.equal(pod.status?.containerStatuses?.[0]?.stopSignal, "SIGUSR1");
+    const { runtime } = bed.daemon;
+    const [running] = await runtime.listContainers({ podUid: pod.metadata.uid });
+    await runtime.stopContainer(running!.id, 30);
+    const ended = await node.wait("signalled", hasEnded);
+    assert.equal(ended.status?.containerStatuses?.[0]?.state?.terminated?.exitCode, 7);
+    await node.delete("signalled");
+  });
+
+  test("a container that takes too much memory is reported as killed for it; strict groups are refused", async () => {
+    const limits = { resources: { limits: { memory: "16Mi" } } };
+    const [killed, refused] = await Promise.all([
+      node.outcome("oom", busybox("exec tail /dev/zero", limits)),
+      node.outcome("strict", busybox("true"), { securityContext: { supplementalGroupsPolicy: "Strict" } }),
+    ]);
+    assert.equal(killed.pod.status?.containerStatuses?.[0]?.state?.terminated?.reason, "OOMKilled");
+    assert.equal(refused.pod.status?.reason, "SupplementalGroupsPolicyNotSupported");
+    for (const name of ["oom", "strict"]) await node.delete(name);
   });
 
   test("restarts what crashes and tells why", async () => {
