@@ -24,176 +24,182 @@ const why = ({ status }: Pod) => `${status?.reason}: ${status?.message}`;
 const evictedFor = (resource: string) =>
   new RegExp(`^Evicted: The node was low on resource: ${resource}\\. Threshold quantity: \\S+, available: \\S+\\. `);
 
-/** The thresholds are such that the machine has crossed them as soon as the kubelet knows of them. */
-describe("a node under pressure", () => {
-  let bed: TestBed;
-  let node: TestNode;
-  before(async () => {
-    bed = await startTestBed(startContainerd("10.216.9"), { name: "p1" });
-    node = bed.node;
-  });
-  after(() => bed?.stop());
-  const pressed = (type: string) => async () => (await node.condition(type)) === "True";
-  /** The node with these thresholds instead of its own. */
-  const restart = async (thresholds: object) => {
-    await node.stop();
-    await node.start({ evictionHard: {}, evictionPressureTransitionSeconds: 1, ...thresholds });
-  };
-
-  test("ends the greediest pod of each kind, soft thresholds not before their time, and takes no others meanwhile", async () => {
-    const forking = "for i in 1 2 3 4 5 6 7 8; do sleep 1000 & done";
-    const filling = "for i in $(seq 200); do touch /data/$i; done";
-    const asked = { resources: { requests: { memory: "64Mi" } } };
-    await Promise.all([
-      node.create("memory", doing("head -c 20000000 /dev/zero > /dev/shm/x")),
-      node.create("modest", doing("head -c 20000000 /dev/zero > /dev/shm/x", asked)),
-      node.create("processes", doing(forking, asked)),
-      node.create("files", doing(filling, { volumeMounts, ...asked }), { volumes }),
-      node.create("critical", doing(`${filling}; ${forking}`, { volumeMounts }), { volumes, priority: 2_000_000_000 }),
-    ]);
-    for (const name of ["memory", "modest", "processes", "files", "critical"]) await node.wait(name, isReady);
-
-    const memory = { "memory.available": "100Ti" };
-    await restart({
-      evictionSoft: memory,
-      evictionSoftGracePeriodSeconds: { "memory.available": 5 },
-      evictionMaxPodGracePeriodSeconds: 1,
+// Mostly they wait: both at a time.
+describe("scarcity", { concurrency: 2 }, () => {
+  /** The thresholds are such that the machine has crossed them as soon as the kubelet knows of them. */
+  describe("a node under pressure", { concurrency: 1 }, () => {
+    let bed: TestBed;
+    let node: TestNode;
+    before(async () => {
+      bed = await startTestBed(startContainerd("10.216.9"), { name: "p1" });
+      node = bed.node;
     });
-    const since = performance.now();
-    await node.eventually("memory pressure is told at once", pressed("MemoryPressure"));
-    const early = await node.wait("memory", () => true);
-    assert.ok(
-      early.status?.phase === "Running" || performance.now() - since > 5000,
-      "nothing ends in the grace period",
-    );
-    await node.create("late", busybox("exec sleep 1000"));
-    assert.equal(
-      why(await node.wait("late", hasEnded)),
-      "Evicted: Pod was rejected: The node had condition: [MemoryPressure]. ",
-    );
-    const greedy = await node.wait("memory", hasEnded);
-    assert.match(why(greedy), evictedFor("memory"));
-    assert.match(why(greedy), /Container c was using \S+, request is 0, has larger consumption of memory\. $/);
-    assert.equal(greedy.status?.containerStatuses?.[0]?.state?.terminated?.exitCode, 137);
-    const disruption = greedy.status?.conditions?.find(({ type }) => type === "DisruptionTarget");
-    assert.deepEqual([disruption?.status, disruption?.reason], ["True", "TerminationByKubelet"]);
-    assert.ok(
-      (await node.events("memory")).some((text) => text.startsWith("Evicted: The node was low on resource: memory")),
-    );
-
-    await restart({ evictionHard: { "pid.available": "100%" } });
-    assert.match(why(await node.wait("processes", hasEnded)), evictedFor("pids"));
-    await node.eventually("of processes", pressed("PIDPressure"));
-
-    await restart({ evictionHard: { "nodefs.inodesFree": "100%" } });
-    assert.match(why(await node.wait("files", hasEnded)), evictedFor("inodes"));
-    await node.eventually("of the disk", pressed("DiskPressure"));
-
-    await restart({});
-    for (const type of ["MemoryPressure", "PIDPressure", "DiskPressure"])
-      await node.eventually(`${type} is over`, async () => (await node.condition(type)) === "False");
-    assert.equal((await node.wait("critical", isReady)).status?.containerStatuses?.[0]?.restartCount, 0);
-    for (const name of ["memory", "modest", "processes", "files", "critical", "late"])
-      await node.delete(name, { gracePeriodSeconds: 0 });
-  });
-});
-
-describe("a node whose images have a small disk of their own, and logs another", () => {
-  let bed: TestBed;
-  let node: TestNode;
-  let registry: TestRegistry;
-  before(async () => {
-    registry = await startTestRegistry(IMAGES.busybox, { layerBytes: 12 * MIB });
-    bed = await startTestBed(startContainerd("10.216.8", { diskSize: "96m" }), {
-      name: "p2",
-      config: () => ({ maxParallelImagePulls: 2 }),
-      prepare({ directory }) {
-        mkdirSync(join(directory, "pods"));
-        execFileSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", join(directory, "pods")]);
-      },
-    });
-    node = bed.node;
-  });
-  after(async () => {
-    await bed?.stop();
-    await registry?.stop();
-  });
-  const imageAt = (name: string) => ({ image: `${registry.host}/team/${name}:1` });
-  const has = async (name: string) =>
-    (await bed.daemon.runtime.listImages()).some(({ repoTags }) => repoTags.includes(imageAt(name).image));
-  /** What has to be written to the images' disk to leave so many percent of it free. */
-  async function bytesUntil(percentFree: number): Promise<number> {
-    const { blocks, bavail, bsize } = await statfs(join(bed.daemon.directory, "root"));
-    return Math.floor((bavail - (blocks * percentFree) / 100) * bsize);
-  }
-
-  test("pulls as many images at a time as it may", async () => {
-    for (const [atOnce, config] of [
-      [2, {}],
-      [1, { serializeImagePulls: true }],
-    ] as const) {
+    after(() => bed?.stop());
+    const pressed = (type: string) => async () => (await node.condition(type)) === "True";
+    /** The node with these thresholds instead of its own. */
+    const restart = async (thresholds: object) => {
       await node.stop();
-      await node.start(config);
-      registry.asked.clear();
-      let open = () => {};
-      registry.gate = new Promise((resolve) => (open = resolve));
-      const names = ["a", "b", "c"].map((name) => `${name}${atOnce}`);
-      for (const name of names) await node.create(name, busybox("exec sleep 1000", imageAt(name)));
-      for (const name of names)
-        await node.eventually(`${name} is to be pulled`, async () =>
-          (await node.events(name)).some((text) => text.startsWith("Pulling: ")),
-        );
-      await node.eventually("the first are asked for", async () => registry.asked.size >= atOnce);
-      assert.equal(registry.asked.size, atOnce);
-      registry.gate = undefined;
-      open();
-      for (const name of names) await node.wait(name, isReady);
-      for (const name of names) await node.delete(name, { gracePeriodSeconds: 0 });
-    }
-  });
+      await node.start({ evictionHard: {}, evictionPressureTransitionSeconds: 1, ...thresholds });
+    };
 
-  test("removes images that nothing uses once their disk is fuller than it should be", async () => {
-    await node.create("user", busybox("exec sleep 1000"));
-    await node.wait("user", isReady);
-    assert.ok(await has("a1"));
-    await node.eventually("of those who pulled them nothing is left", async () => {
-      const containers = await bed.daemon.runtime.listContainers();
-      return containers.length === 1;
+    test("ends the greediest pod of each kind, soft thresholds not before their time, and takes no others meanwhile", async () => {
+      const forking = "for i in 1 2 3 4 5 6 7 8; do sleep 1000 & done";
+      const filling = "for i in $(seq 200); do touch /data/$i; done";
+      const asked = { resources: { requests: { memory: "64Mi" } } };
+      await Promise.all([
+        node.create("memory", doing("head -c 20000000 /dev/zero > /dev/shm/x")),
+        node.create("modest", doing("head -c 20000000 /dev/zero > /dev/shm/x", asked)),
+        node.create("processes", doing(forking, asked)),
+        node.create("files", doing(filling, { volumeMounts, ...asked }), { volumes }),
+        node.create("critical", doing(`${filling}; ${forking}`, { volumeMounts }), {
+          volumes,
+          priority: 2_000_000_000,
+        }),
+      ]);
+      for (const name of ["memory", "modest", "processes", "files", "critical"]) await node.wait(name, isReady);
+
+      const memory = { "memory.available": "100Ti" };
+      const since = performance.now();
+      await restart({
+        evictionSoft: memory,
+        evictionSoftGracePeriodSeconds: { "memory.available": 5 },
+        evictionMaxPodGracePeriodSeconds: 1,
+      });
+      await node.eventually("memory pressure is told at once", pressed("MemoryPressure"));
+      const early = await node.wait("memory", () => true);
+      assert.ok(
+        early.status?.phase === "Running" || performance.now() - since > 5000,
+        "nothing ends in the grace period",
+      );
+      await node.create("late", busybox("exec sleep 1000"));
+      assert.equal(
+        why(await node.wait("late", hasEnded)),
+        "Evicted: Pod was rejected: The node had condition: [MemoryPressure]. ",
+      );
+      const greedy = await node.wait("memory", hasEnded);
+      assert.match(why(greedy), evictedFor("memory"));
+      assert.match(why(greedy), /Container c was using \S+, request is 0, has larger consumption of memory\. $/);
+      assert.equal(greedy.status?.containerStatuses?.[0]?.state?.terminated?.exitCode, 137);
+      const disruption = greedy.status?.conditions?.find(({ type }) => type === "DisruptionTarget");
+      assert.deepEqual([disruption?.status, disruption?.reason], ["True", "TerminationByKubelet"]);
+      assert.ok(
+        (await node.events("memory")).some((text) => text.startsWith("Evicted: The node was low on resource: memory")),
+      );
+
+      await restart({ evictionHard: { "pid.available": "100%" } });
+      assert.match(why(await node.wait("processes", hasEnded)), evictedFor("pids"));
+      await node.eventually("of processes", pressed("PIDPressure"));
+
+      await restart({ evictionHard: { "nodefs.inodesFree": "100%" } });
+      assert.match(why(await node.wait("files", hasEnded)), evictedFor("inodes"));
+      await node.eventually("of the disk", pressed("DiskPressure"));
+
+      await restart({});
+      for (const type of ["MemoryPressure", "PIDPressure", "DiskPressure"])
+        await node.eventually(`${type} is over`, async () => (await node.condition(type)) === "False");
+      assert.equal((await node.wait("critical", isReady)).status?.containerStatuses?.[0]?.restartCount, 0);
+      for (const name of ["memory", "modest", "processes", "files", "critical", "late"])
+        await node.delete(name, { gracePeriodSeconds: 0 });
     });
-    await node.stop();
-    const filler = join(bed.daemon.directory, "root/filler");
-    await writeFile(filler, Buffer.alloc(await bytesUntil(12), 1)); // 85 percent may be taken
-    await node.start({ imageMinimumGCAgeSeconds: 0, evictionHard: {} });
-    await node.eventually("they are gone", async () => !(await has("a1")) && !(await has("b2")));
-    const left = (await bed.daemon.runtime.listImages()).flatMap(({ repoTags }) => repoTags);
-    assert.deepEqual(left.sort(), [IMAGES.busybox, IMAGES.pause], "what runs, and what everything runs in");
-    await rm(filler);
-    assert.equal((await node.wait("user", isReady)).status?.containerStatuses?.[0]?.restartCount, 0);
-    await node.delete("user", { gracePeriodSeconds: 0 });
   });
 
-  test("ends the pod whose layer fills the disk, and takes others again once there is room", async () => {
-    await node.stop();
-    await node.start({ evictionHard: { "imagefs.available": "30%" }, evictionPressureTransitionSeconds: 1 });
-    // The runtime needs some of it too, to remove anything.
-    const script = `head -c ${(await bytesUntil(15)) - 13 * MIB} /dev/zero > /big; exec sleep 1000`;
-    await node.create("hog", busybox(script, imageAt("hog")));
-    assert.match(why(await node.wait("hog", hasEnded)), evictedFor("ephemeral-storage"));
-    await node.eventually("disk pressure is over", async () => (await node.condition("DiskPressure")) === "False");
-    await node.create("after", busybox("exec sleep 1000", imageAt("after")));
-    await node.wait("after", isReady);
-    for (const name of ["hog", "after"]) await node.delete(name, { gracePeriodSeconds: 0 });
-  });
+  describe("a node whose images have a small disk of their own, and logs another", { concurrency: 1 }, () => {
+    let bed: TestBed;
+    let node: TestNode;
+    let registry: TestRegistry;
+    before(async () => {
+      registry = await startTestRegistry(IMAGES.busybox, { layerBytes: 12 * MIB });
+      bed = await startTestBed(startContainerd("10.216.8", { diskSize: "96m" }), {
+        name: "p2",
+        config: () => ({ maxParallelImagePulls: 2 }),
+        prepare({ directory }) {
+          mkdirSync(join(directory, "pods"));
+          execFileSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", join(directory, "pods")]);
+        },
+      });
+      node = bed.node;
+    });
+    after(async () => {
+      await bed?.stop();
+      await registry?.stop();
+    });
+    const imageAt = (name: string) => ({ image: `${registry.host}/team/${name}:1` });
+    const has = async (name: string) =>
+      (await bed.daemon.runtime.listImages()).some(({ repoTags }) => repoTags.includes(imageAt(name).image));
+    /** What has to be written to the images' disk to leave so many percent of it free. */
+    async function bytesUntil(percentFree: number): Promise<number> {
+      const { blocks, bavail, bsize } = await statfs(join(bed.daemon.directory, "root"));
+      return Math.floor((bavail - (blocks * percentFree) / 100) * bsize);
+    }
 
-  test("logs that find no room stop nobody", async () => {
-    const script = "head -c 3000000 /dev/zero | tr '\\0' x | fold -w 1000";
-    await node.create("chatty", doing(script, imageAt("chatty")));
-    await node.wait("chatty", isReady);
-    await node.create("quiet", busybox("exec sleep 1000", imageAt("quiet")));
-    await node.wait("quiet", isReady);
-    const { status, body } = await node.get("/containerLogs/default/chatty/c");
-    assert.deepEqual([status, /^(x{1000}\n){500}/.test(body)], [200, true], "what found room is there");
-    assert.equal(await node.condition("Ready"), "True");
-    for (const name of ["chatty", "quiet"]) await node.delete(name, { gracePeriodSeconds: 0 });
+    test("pulls as many images at a time as it may", async () => {
+      for (const [atOnce, config] of [
+        [2, {}],
+        [1, { serializeImagePulls: true }],
+      ] as const) {
+        await node.stop();
+        await node.start(config);
+        registry.asked.clear();
+        let open = () => {};
+        registry.gate = new Promise((resolve) => (open = resolve));
+        const names = ["a", "b", "c"].map((name) => `${name}${atOnce}`);
+        for (const name of names) await node.create(name, busybox("exec sleep 1000", imageAt(name)));
+        for (const name of names)
+          await node.eventually(`${name} is to be pulled`, async () =>
+            (await node.events(name)).some((text) => text.startsWith("Pulling: ")),
+          );
+        await node.eventually("the first are asked for", async () => registry.asked.size >= atOnce);
+        assert.equal(registry.asked.size, atOnce);
+        registry.gate = undefined;
+        open();
+        for (const name of names) await node.wait(name, isReady);
+        for (const name of names) await node.delete(name, { gracePeriodSeconds: 0 });
+      }
+    });
+
+    test("removes images that nothing uses once their disk is fuller than it should be", async () => {
+      await node.create("user", busybox("exec sleep 1000"));
+      await node.wait("user", isReady);
+      assert.ok(await has("a1"));
+      await node.eventually("of those who pulled them nothing is left", async () => {
+        const containers = await bed.daemon.runtime.listContainers();
+        return containers.length === 1;
+      });
+      await node.stop();
+      const filler = join(bed.daemon.directory, "root/filler");
+      await writeFile(filler, Buffer.alloc(await bytesUntil(12), 1)); // 85 percent may be taken
+      await node.start({ imageMinimumGCAgeSeconds: 0, evictionHard: {} });
+      await node.eventually("they are gone", async () => !(await has("a1")) && !(await has("b2")));
+      const left = (await bed.daemon.runtime.listImages()).flatMap(({ repoTags }) => repoTags);
+      assert.deepEqual(left.sort(), [IMAGES.busybox, IMAGES.pause], "what runs, and what everything runs in");
+      await rm(filler);
+      assert.equal((await node.wait("user", isReady)).status?.containerStatuses?.[0]?.restartCount, 0);
+      await node.delete("user", { gracePeriodSeconds: 0 });
+    });
+
+    test("ends the pod whose layer fills the disk, and takes others again once there is room", async () => {
+      await node.stop();
+      await node.start({ evictionHard: { "imagefs.available": "30%" }, evictionPressureTransitionSeconds: 1 });
+      // The runtime needs some of it too, to remove anything.
+      const script = `head -c ${(await bytesUntil(15)) - 13 * MIB} /dev/zero > /big; exec sleep 1000`;
+      await node.create("hog", busybox(script, imageAt("hog")));
+      assert.match(why(await node.wait("hog", hasEnded)), evictedFor("ephemeral-storage"));
+      await node.eventually("disk pressure is over", async () => (await node.condition("DiskPressure")) === "False");
+      await node.create("after", busybox("exec sleep 1000", imageAt("after")));
+      await node.wait("after", isReady);
+      for (const name of ["hog", "after"]) await node.delete(name, { gracePeriodSeconds: 0 });
+    });
+
+    test("logs that find no room stop nobody", async () => {
+      const script = "head -c 3000000 /dev/zero | tr '\\0' x | fold -w 1000";
+      await node.create("chatty", doing(script, imageAt("chatty")));
+      await node.wait("chatty", isReady);
+      await node.create("quiet", busybox("exec sleep 1000", imageAt("quiet")));
+      await node.wait("quiet", isReady);
+      const { status, body } = await node.get("/containerLogs/default/chatty/c");
+      assert.deepEqual([status, /^(x{1000}\n){500}/.test(body)], [200, true], "what found room is there");
+      assert.equal(await node.condition("Ready"), "True");
+      for (const name of ["chatty", "quiet"]) await node.delete(name, { gracePeriodSeconds: 0 });
+    });
   });
 });
