@@ -24,7 +24,7 @@ test("a command over WebSocket, in the protocols of old and new clients", limit,
   await cluster.ready("pod/commanded");
   const run = (protocol: string, ...words: string[]) => {
     const command = words.map((word) => `command=${encodeURIComponent(word)}`).join("&");
-    return api.messages(pathOf("commanded", `exec?stdout=1&stderr=1&${command}`), protocol);
+    return api.messages(pathOf("commanded", `exec?stdout=True&stderr=1&stdin=False&${command}`), protocol);
   };
   for (const protocol of ["v5.channel.k8s.io", "v4.channel.k8s.io", "channel.k8s.io"])
     assert.equal(onChannel(await run(protocol, "echo", "remote"), 1), "remote\n", protocol);
@@ -50,7 +50,7 @@ test("a log over WebSocket, as bytes and as base64", limit, async () => {
   const read = async (protocol: string) => Buffer.concat(await api.messages(pathOf("speaker", "log"), protocol));
   assert.equal((await read("binary.k8s.io")).toString(), "alive\n");
   assert.equal(Buffer.from((await read("base64.binary.k8s.io")).toString(), "base64").toString(), "alive\n");
-  const followed = await api.messages(pathOf("speaker", "log?follow=1"), "binary.k8s.io", {
+  const followed = await api.messages(pathOf("speaker", "log?follow=True&previous=False"), "binary.k8s.io", {
     ended: (messages) => Buffer.concat(messages as Buffer[]).includes("alive\n"),
   });
   assert.ok(followed.length > 0);
