@@ -2,9 +2,6 @@ import {
   apiVersionOf,
   badRequest,
   conflict,
-  type FieldError,
-  fieldRequired,
-  invalid,
   isRecord,
   type KubeObject,
   notFound,
@@ -27,7 +24,6 @@ const ATTEMPTS = 6;
 /** Server-side apply through a view: merges a configuration into the object, or creates the object from it. */
 export async function applyThrough(call: Call, view: WriteView, patch: Patch, options: WriteOptions): Promise<void> {
   const { installed, target } = call;
-  assertManager(options);
   const applied = configuration(call, patch, installed.definition);
   let created = false;
   const written: Written = await guaranteedUpdate(call, {
@@ -60,13 +56,6 @@ export async function applyThrough(call: Call, view: WriteView, patch: Patch, op
   });
   const sent = sendWritten(call, created ? 201 : 200, written);
   if (sent !== undefined) await sent;
-}
-
-/** @throws StatusError 422 when nobody is named who applies. */
-export function assertManager({ fieldManager }: WriteOptions): void {
-  if (fieldManager !== "") return;
-  const error: FieldError = fieldRequired("fieldManager", "is required for apply patch");
-  throw invalid({ group: "meta.k8s.io", kind: "PatchOptions" }, "", [error]);
 }
 
 /** The applied configuration: an object of the kind, named as in the URL. @throws StatusError 400 */

@@ -11,7 +11,7 @@ import {
 import { isTrue } from "../http/target.ts";
 import { decodeBody } from "./body.ts";
 import type { Call } from "./call.ts";
-import { parseDryRun } from "./options.ts";
+import { parseDryRun, parseInteger } from "./options.ts";
 
 const SCHEMA = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions";
 const POLICIES = ["Foreground", "Background", "Orphan"];
@@ -78,14 +78,12 @@ function fromBody(call: Call, bytes: Buffer): DeleteOptions {
 
 function fromQuery(query: URLSearchParams): DeleteOptions {
   if (query.size === 0) return {};
-  const grace = query.get("gracePeriodSeconds");
-  if (grace !== null && !/^-?\d+$/.test(grace))
-    throw badRequest(`gracePeriodSeconds must be a number, not ${JSON.stringify(grace)}`);
+  const grace = parseInteger(query.get("gracePeriodSeconds"));
   const policy = query.get("propagationPolicy");
   const orphan = query.get("orphanDependents");
-  const dryRun = query.getAll("dryRun").filter((value) => value !== "");
+  const dryRun = query.getAll("dryRun");
   return {
-    ...(grace === null ? {} : { gracePeriodSeconds: Number(grace) }),
+    ...(grace === undefined ? {} : { gracePeriodSeconds: grace }),
     ...(policy === null || policy === "" ? {} : { propagationPolicy: policy }),
     ...(orphan === null ? {} : { orphanDependents: isTrue(orphan) }),
     ...(dryRun.length === 0 ? {} : { dryRun }),

@@ -4,6 +4,7 @@ import {
   fieldForbidden,
   fieldInvalid,
   fieldNotSupported,
+  fieldRequired,
   type FieldSelector,
   invalid,
   parseFieldSelector,
@@ -28,13 +29,19 @@ const FIELD_VALIDATIONS = ["Ignore", "Strict", "Warn"];
 const MAX_FIELD_MANAGER_BYTES = 128;
 
 /**
- * Reads the query of a write. `kind` (CreateOptions, UpdateOptions, PatchOptions) names the options in errors.
+ * Reads the query of a write. `kind` (CreateOptions, UpdateOptions, PatchOptions) names the options in errors; `patch`
+ * says of a patch of which type it is.
  * @throws StatusError 422
  */
-export function parseWriteOptions(kind: string, query: URLSearchParams): WriteOptions {
-  if (query.size === 0) return PLAIN_WRITE;
+export function parseWriteOptions(kind: string, query: URLSearchParams, patch?: string): WriteOptions {
+  if (query.size === 0 && patch !== "apply") return PLAIN_WRITE;
   const errors: FieldError[] = [];
   const fieldManager = query.get("fieldManager") ?? "";
+  if (patch === "apply") {
+    if (fieldManager === "") errors.push(fieldRequired("fieldManager", "is required for apply patch"));
+  } else if (patch !== undefined && query.has("force")) {
+    errors.push(fieldForbidden("force", "may not be specified for non-apply patch"));
+  }
   if (Buffer.byteLength(fieldManager) > MAX_FIELD_MANAGER_BYTES) {
     const detail = `may not be more than ${MAX_FIELD_MANAGER_BYTES} bytes`;
     errors.push({ type: "FieldValueTooLong", field: "fieldManager", message: `Too long: ${detail}` });
@@ -67,9 +74,8 @@ const PLAIN_WRITE: WriteOptions = Object.freeze({
 });
 
 export function parseDryRun(values: readonly string[], errors: FieldError[]): boolean {
-  const given = values.filter((value) => value !== "");
-  if (given.some((value) => value !== "All")) errors.push(fieldNotSupported("dryRun", given, ["All"]));
-  return given.length > 0;
+  if (values.some((value) => value !== "All")) errors.push(fieldNotSupported("dryRun", values, ["All"]));
+  return values.length > 0;
 }
 
 export interface ListOptions {
@@ -129,13 +135,16 @@ function parseSelector<T>(text: string | null, parse: (text: string) => T): T | 
   }
 }
 
-function parseInteger(text: string | null): number | undefined {
+/** A parameter that is an integer of 64 bits. @throws StatusError 400 */
+export function parseInteger(text: string | null): number | undefined {
   if (text === null || text === "") return undefined;
-  const value = Number(text);
-  if (!/^-?\d+$/.test(text) || !Number.isSafeInteger(value)) {
-    throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
-  }
-  return value;
+  const why = !/^[+-]?\d+$/.test(text)
+    ? "invalid syntax"
+    : Math.abs(Number(text)) >= 2 ** 63
+      ? "value out of range"
+      : undefined;
+  if (why !== undefined) throw badRequest(`strconv.ParseInt: parsing ${JSON.stringify(text)}: ${why}`);
+  return Number(text);
 }
 
 const MATCH = "resourceVersionMatch";
@@ -148,7 +157,7 @@ function watchOptionErrors(options: ListOptions): FieldError[] {
   }
   if (match === "NotOlderThan") return [];
   const errors = [fieldForbidden(MATCH, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")];
-  if (match !== "" && match !== "Exact") errors.push(fieldNotSupported(MATCH, match, ["NotOlderThan"]));
+  if (match !== "") errors.push(fieldNotSupported(MATCH, match, ["NotOlderThan"]));
   return errors;
 }
 
@@ -163,7 +172,7 @@ function listOptionErrors(options: ListOptions): FieldError[] {
       errors.push(fieldForbidden(MATCH, "resourceVersionMatch is forbidden when continue is provided"));
     }
     if (match !== "Exact" && match !== "NotOlderThan") {
-      errors.push(fieldNotSupported(MATCH, match, ["Exact", "NotOlderThan"]));
+      errors.push(fieldNotSupported(MATCH, match, ["Exact", "NotOlderThan", ""]));
     }
     if (match === "Exact" && options.resourceVersion === "0") {
       errors.push(fieldForbidden(MATCH, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'));

@@ -8,7 +8,6 @@ import {
   DecodeError,
   decodeJson,
   decodeYaml,
-  fieldForbidden,
   fieldInvalid,
   invalid,
   isRecord,
@@ -67,14 +66,10 @@ export async function patchObject(call: Call): Promise<void> {
 export async function patchThrough(call: Call, view: WriteView): Promise<void> {
   const { definition } = call.installed;
   const patch = await readPatch(call, definition.custom);
-  const options = parseWriteOptions("PatchOptions", call.target.query);
+  const options = parseWriteOptions("PatchOptions", call.target.query, patch.type);
   if (patch.type === "apply") {
     await applyThrough(call, view, patch, options);
     return;
-  }
-  if (options.force) {
-    const error = fieldForbidden("force", "may not be specified for non-apply patch");
-    throw invalid({ group: "meta.k8s.io", kind: "PatchOptions" }, "", [error]);
   }
   const sharing = sharesUnchanged(call, view);
   const written = await patchWith(call, view, options, (old) =>

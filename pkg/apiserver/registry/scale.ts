@@ -13,7 +13,7 @@ import {
 } from "#pkg/apimachinery/index.ts";
 import { applyObject, TypedObjectError } from "#pkg/apimachinery/managedfields/index.ts";
 import { encodeObject, sendBytes } from "../http/reply.ts";
-import { assertManager, configuration, merge, reportRepetitions, untypedFailure } from "./apply.ts";
+import { configuration, merge, reportRepetitions, untypedFailure } from "./apply.ts";
 import { type ExpectedKind, readObject } from "./body.ts";
 import type { Call } from "./call.ts";
 import type { Written } from "./create.ts";
@@ -46,7 +46,7 @@ export async function serveScale(call: Call, mapping: ScaleMapping): Promise<voi
   }
   const patch = verb === "patch" ? await readPatch(call, call.installed.definition.custom) : undefined;
   const kind = patch === undefined ? "UpdateOptions" : "PatchOptions";
-  const options = parseWriteOptions(kind, call.target.query);
+  const options = parseWriteOptions(kind, call.target.query, patch?.type);
   const written =
     patch?.type === "apply"
       ? await applyScale(call, mapping, patch, options)
@@ -71,7 +71,6 @@ async function scaleChange(
 
 /** Server-side apply: a Scale owns the replicas of the object it is a view on, and nothing else. */
 function applyScale(call: Call, mapping: ScaleMapping, patch: Patch, options: WriteOptions): Promise<Written> {
-  assertManager(options);
   const applied = configuration(call, patch, SCALE);
   assertFitsScale(call, applied, options);
   const { resourceVersion } = applied.metadata;
