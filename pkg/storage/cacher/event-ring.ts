@@ -72,9 +72,9 @@ export class EventRing {
   reaches(sequence: number): boolean {
     return this.#sequence - sequence <= this.#events.length - this.#head;
   }
-  /** The events behind a sequence that the ring reaches, oldest first. */
-  behind(sequence: number): readonly EntryEvent[] {
-    return this.#events.slice(this.#events.length - (this.#sequence - sequence));
+  /** The first event behind a sequence that the ring reaches. */
+  next(sequence: number): EntryEvent | undefined {
+    return this.#events[this.#events.length - (this.#sequence - sequence)];
   }
 
   #evict(): void {

@@ -94,7 +94,9 @@ export class Watcher {
       return;
     }
     this.#current = true;
-    for (const event of ring.behind(this.sequence)) this.offer(event);
+    for (let event = ring.next(this.sequence); event !== undefined && this.#current; event = ring.next(this.sequence)) {
+      this.offer(event);
+    }
   }
   #failed(cause: unknown): void {
     this.end("error", cause instanceof Error ? cause : new Error("the watcher failed", { cause }));

@@ -1,5 +1,5 @@
 import type { TLSSocket } from "node:tls";
-import { borrowBuffer, returnBuffer, WRITE_BYTES } from "./buffers.ts";
+import { gatheringBuffer, WRITE_BYTES } from "./buffers.ts";
 import type { Exchange } from "./exchange.ts";
 import {
   DEFAULT_WINDOW,
@@ -77,17 +77,15 @@ export class FrameWriter {
   #write(): void {
     this.#scheduled = false;
     if (this.#writing || this.#closed) return;
-    const buffer = borrowBuffer();
+    const buffer = gatheringBuffer();
     const length = this.#fillData(buffer, this.#fillControl(buffer));
     if (length === 0) {
-      returnBuffer(buffer);
       if (this.#ending && this.#control.length === 0) this.#socket.end();
       return;
     }
     this.#writing = true;
-    // TLS has encrypted the bytes when the callback runs.
+    // Only this writes to the socket, and one write at a time: nothing is queued that would still refer to the buffer.
     this.#socket.write(buffer.subarray(0, length), () => {
-      returnBuffer(buffer);
       this.#writing = false;
       if (this.#control.length > 0 || this.#ready.length > 0 || this.#ending) this.#schedule();
     });
