@@ -57,6 +57,42 @@ async function bytesOf(stream: ClientHttp2Stream): Promise<Buffer> {
 }
 
 describe("HTTP/2 beside Node's client", () => {
+  test("keeps apart what connections send that share memory, also when one of them does not read", async () => {
+    const size = 8 * 1024 * 1024;
+    for (const [path, fill] of [
+      ["/lazy", "a"],
+      ["/eager", "b"],
+    ] as const) {
+      routes.set(path, async (_request, response) => response.send(200, {}, Buffer.alloc(size, fill)));
+    }
+    // Its windows have room for everything; that it does not read, only TCP says.
+    const lazy = connectTls({ port: listener.port, host: "localhost", ca, ALPNProtocols: ["h2"] });
+    await once(lazy, "secureConnect");
+    const settings = settingsFrame([[Setting.InitialWindowSize, 2 * size]]);
+    const windows = numberFrame(FrameType.WindowUpdate, 0, 2 * size);
+    const block = Buffer.from([0x82, 0x87, 0x01, 9, ...Buffer.from("localhost"), 0x04, 5, ...Buffer.from("/lazy")]);
+    lazy.write(Buffer.concat([PREFACE, settings, windows, frame(FrameType.Headers, 0x05, 1, block)]));
+    await once(lazy, "readable");
+    const eager = open();
+    for (let round = 0; round < 3; round++) {
+      const bytes = await bytesOf(eager.request({ ":path": "/eager" }));
+      assert.ok(bytes.equals(Buffer.alloc(size, "b")));
+    }
+    eager.close();
+    const parts: Buffer[] = [];
+    const ended = Promise.withResolvers<void>();
+    let missing = size;
+    lazy.on("error", ended.reject).on("close", ended.resolve);
+    lazy.on("data", (chunk: Buffer) => {
+      parts.push(chunk);
+      missing -= chunk.length;
+      // Heads of frames are not data.
+      if (missing <= 0 && dataOf(Buffer.concat(parts)).length === size) ended.resolve();
+    });
+    await ended.promise;
+    lazy.destroy();
+    assert.ok(dataOf(Buffer.concat(parts)).equals(Buffer.alloc(size, "a")));
+  });
   test("understands every octet that a header may have, however it was compressed", async () => {
     const seen: ApiRequest["headers"][] = [];
     routes.set("/headers", async (request, response) => {
@@ -221,6 +257,17 @@ describe("HTTP/2 beside Node's client", () => {
     listener = own;
   });
 });
+
+/** What the whole DATA frames among these carry. */
+function dataOf(frames: Buffer): Buffer {
+  const parts: Buffer[] = [];
+  for (let at = 0; at + 9 <= frames.length;) {
+    const end = at + 9 + frames.readUIntBE(at, 3);
+    if (frames[at + 3] === FrameType.Data) parts.push(frames.subarray(at + 9, end));
+    at = end;
+  }
+  return Buffer.concat(parts);
+}
 
 /** Sends raw frames; resolves with the code of the GOAWAY, or undefined when the connection just ended. */
 function goAwayAfter(...frames: Buffer[]): Promise<number | undefined> {
