@@ -8,7 +8,7 @@ import { applyConflict, type ManagerConflict } from "./conflicts.ts";
 import { fieldSetOf } from "./field-set.ts";
 import { difference, type Fields, intersection, isEmpty, union } from "./fields.ts";
 import { fieldsOfLastApplied, LAST_APPLIED_MANAGER, syncLastApplied } from "./last-applied.ts";
-import { BEFORE_FIRST_APPLY, decodeManagers, encodeManagers, identityOf, type Manager } from "./managers.ts";
+import { BEFORE_FIRST_APPLY, decodeManagers, encodeManagers, isSameManager, type Manager } from "./managers.ts";
 import { mergeMembers } from "./merge.ts";
 import { nodeOf } from "./nodes.ts";
 import { prunedObject } from "./prune.ts";
@@ -65,8 +65,7 @@ export function applyObject(request: ApplyRequest): ApplyResult {
   const said = fieldSetOf(node, applied);
   const taken = trackedFields(said, resetFields);
   const self: Manager = { name: manager, operation: "Apply", apiVersion, subresource, time, fields: taken };
-  const identity = identityOf(self);
-  const own = before.find((other) => identityOf(other) === identity);
+  const own = before.find((other) => isSameManager(other, self));
   const others = before.filter((other) => other !== own);
 
   const whole = mergeMembers(node, liveObject, applied as KubeObject, (member) => {

@@ -19,8 +19,20 @@ export const BEFORE_FIRST_APPLY = "before-first-apply";
 /** Updaters beyond this many are merged, oldest first. */
 const MAX_UPDATE_MANAGERS = 10;
 
-/** What makes two entries the same manager: an applier keeps its identity over API versions. */
-export function identityOf(manager: Pick<Manager, "name" | "operation" | "apiVersion" | "subresource">): string {
+type Identity = Pick<Manager, "name" | "operation" | "apiVersion" | "subresource">;
+
+/** Are these entries of one manager? An applier keeps its identity over API versions. */
+export function isSameManager(a: Identity, b: Identity): boolean {
+  return (
+    a.name === b.name &&
+    a.operation === b.operation &&
+    a.subresource === b.subresource &&
+    (a.operation === "Apply" || a.apiVersion === b.apiVersion)
+  );
+}
+
+/** Equal for entries of one manager, and what they are sorted by. */
+export function identityOf(manager: Identity): string {
   const { name, operation, apiVersion, subresource } = manager;
   return JSON.stringify([name, operation, operation === "Apply" ? "" : apiVersion, subresource]);
 }

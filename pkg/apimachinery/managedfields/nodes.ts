@@ -101,7 +101,7 @@ function compileList(schema: FieldSchema): Node {
     prefix: `${JSON.stringify(name)}:`,
     fallback: items.properties?.get(name)?.default,
   }));
-  const keyOf = (item: unknown): string => {
+  const elementOf = (item: unknown): string => {
     let text = "k:{";
     for (const { name, prefix, fallback } of keys) {
       const value = (item as Record<string, unknown> | null)?.[name] ?? fallback;
@@ -111,9 +111,10 @@ function compileList(schema: FieldSchema): Node {
     }
     return `${text}}`;
   };
-  const textOf = (item: unknown): string => `${JSON.stringify(keyOf(item))}:`;
-  const [name] = listMapKeys;
-  const keyTextOf = listMapKeys.length === 1 ? remembered(name!, textOf) : textOf;
+  const textOf = (item: unknown): string => `${JSON.stringify(elementOf(item))}:`;
+  const single = listMapKeys.length === 1 ? listMapKeys[0]! : undefined;
+  const keyOf = single === undefined ? elementOf : remembered(single, elementOf);
+  const keyTextOf = single === undefined ? textOf : remembered(single, textOf);
   return { kind: "list", schema, items: nodeOf(items), keyOf, keyTextOf };
 }
 

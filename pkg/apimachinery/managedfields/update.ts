@@ -4,7 +4,7 @@ import type { FieldSchema } from "../schema.ts";
 import { fieldsOfNew } from "./added.ts";
 import { compareObjects } from "./compare.ts";
 import { difference, type Fields, isEmpty, union } from "./fields.ts";
-import { capManagers, decodeManagers, encodeManagers, entryOf, identityOf, type Manager } from "./managers.ts";
+import { capManagers, decodeManagers, encodeManagers, entryOf, isSameManager, type Manager } from "./managers.ts";
 import { nodeOf } from "./nodes.ts";
 import { trackedFields, writableFields } from "./strip.ts";
 
@@ -82,14 +82,14 @@ export function updateManagedFields(request: UpdateRequest): ManagedFieldsEntry[
   let managers: readonly Manager[] = before;
   if (!isEmpty(changed) || !isEmpty(removed)) {
     const self: Manager = { name: manager, operation: "Update", apiVersion, subresource, time, fields: taken };
-    const identity = identityOf(self);
-    const own = before.find((other) => identityOf(other) === identity);
-    const others = withoutFields(before, [changed, removed]);
-    if (!isEmpty(taken)) {
-      const kept = own === undefined ? undefined : difference(own.fields, removed);
-      const rest = others.filter((other) => identityOf(other) !== identity);
-      managers = [...rest, { ...self, fields: kept === undefined ? taken : union(kept, taken) }];
-    } else managers = others;
+    const gone = [changed, removed];
+    if (isEmpty(taken)) managers = withoutFields(before, gone);
+    else {
+      const own = before.find((other) => isSameManager(other, self));
+      const others = own === undefined ? before : before.filter((other) => other !== own);
+      const fields = own === undefined ? taken : union(difference(own.fields, removed), taken);
+      managers = [...withoutFields(others, gone), { ...self, fields }];
+    }
   }
   return encodeManagers(capManagers(managers));
 }
