@@ -3,6 +3,9 @@ import { Worker, isMainThread, parentPort, workerData } from "node:worker_thread
 import { createCa, issueCertificate } from "#pkg/pki/index.ts";
 import { type Connection, connectTo } from "./connection.ts";
 
+/** Path whose answer has no end. */
+export const FOLLOW = "/follow";
+
 /** What a bare server did: operations per second, and its CPU time for each in microseconds. */
 export interface Ceiling {
   readonly rate: number;
@@ -11,15 +14,18 @@ export interface Ceiling {
 
 /**
  * A bare node:http2 server on this machine, in a thread of its own: GET answers a stored kilobyte, or as many bytes as
- * the path says; POST parses and stringifies one. What a server built on it can do at most.
+ * the path says; POST parses and stringifies one; who follows is told what is announced. What a server built on it can do
+ * at most.
  */
 export class BareServer {
   readonly #worker: Worker;
+  readonly #connect: () => Connection;
   readonly #connection: Connection;
 
-  private constructor(worker: Worker, connection: Connection) {
+  private constructor(worker: Worker, connect: () => Connection) {
     this.#worker = worker;
-    this.#connection = connection;
+    this.#connect = connect;
+    this.#connection = connect();
   }
   static async start(): Promise<BareServer> {
     const now = Date.now();
@@ -36,7 +42,7 @@ export class BareServer {
       worker.once("message", resolve);
       worker.once("error", reject);
     });
-    return new BareServer(worker, connectTo(`https://localhost:${port}`, { ca: ca.cert }));
+    return new BareServer(worker, () => connectTo(`https://localhost:${port}`, { ca: ca.cert }));
   }
   get(concurrency: number): Promise<Ceiling> {
     return this.#measure(5000, concurrency, () => this.#connection.get("/"));
@@ -48,6 +54,18 @@ export class BareServer {
   /** One answer of so many bytes at a time. */
   bytes(count: number): Promise<Ceiling> {
     return this.#measure(5, 1, () => this.#connection.get(`/${count}`));
+  }
+  /** A further connection. */
+  connect(): Connection {
+    return this.#connect();
+  }
+  /** Sends the text to everybody who follows {@link FOLLOW}. */
+  announce(text: string): void {
+    this.#worker.postMessage(text);
+  }
+  async cpuSeconds(): Promise<number> {
+    const { user, system } = await this.#worker.cpuUsage();
+    return (user + system) / 1e6;
   }
   async stop(): Promise<void> {
     this.#connection.close();
@@ -88,11 +106,21 @@ if (!isMainThread) {
     if (bytes === undefined) sized.set(path, (bytes = Buffer.alloc(Number(path.slice(1)), "x")));
     return bytes;
   };
+  const followers = new Set<ServerHttp2Stream>();
+  parentPort!.on("message", (text: string) => {
+    const bytes = Buffer.from(text);
+    for (const follower of followers) follower.write(bytes);
+  });
   const server = createSecureServer({ cert, key });
   server.on("stream", (stream: ServerHttp2Stream, headers) => {
     stream.on("error", () => stream.close());
     if (headers[":method"] === "GET") {
       stream.respond({ ":status": 200 });
+      if (headers[":path"] === FOLLOW) {
+        followers.add(stream);
+        stream.once("close", () => followers.delete(stream));
+        return;
+      }
       stream.end(answer(headers[":path"] ?? "/"));
       return;
     }

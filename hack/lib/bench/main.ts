@@ -184,7 +184,7 @@ async function apiPhases(server: BenchServer, bare: BareServer): Promise<void> {
   const more = Math.max(0, Number(values.pods) - made);
   await phase(server, `create up to ${values.pods} pods`, more, (index) => client.create(pods, podOf(`more-${index}`)));
   await measureLists(server, bare, NAMESPACE);
-  await measureFanOut(server, Number(values.watchers), NAMESPACE);
+  await measureFanOut(server, bare, Number(values.watchers), NAMESPACE);
 }
 
 async function measureApi(): Promise<void> {
