@@ -51,7 +51,8 @@ interface SharedMember {
   /** The sets it is part of, by what stands around it: that is short, and finding a set by its whole text is not free. */
   readonly sets: Map<string, KnownFields>;
 }
-const MAX_SETS = 64;
+/** Objects made from one template have the same labels, by their keys. */
+const MAX_SETS = 8;
 
 function sharedMember(field: StructField | undefined, value: unknown): SharedMember | undefined {
   if (field === undefined || !isShared(value)) return undefined;
