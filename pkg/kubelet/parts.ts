@@ -21,6 +21,7 @@ import { LogRotation } from "./logs/rotation.ts";
 import type { KubeletMetrics } from "./metrics.ts";
 import { HostMounts } from "./mounts.ts";
 import { NodeAgent } from "./node/agent.ts";
+import { KernelLog } from "./node/kernel-log.ts";
 import { minimumOomScoreAdj, outOfMemoryKills } from "./node/machine.ts";
 import type { MachineFacts } from "./node/machine.ts";
 import { ReferencedObjects } from "./objects.ts";
@@ -112,6 +113,7 @@ async function buildObservers(host: Host, link: ManagerLink, event: WorkerDeps["
   const binDir = config.imageCredentialProviderBinDir;
   const providers = await loadProviders(config.imageCredentialProviderConfig, { commands, clock, log, binDir });
   const maxParallelPulls = config.serializeImagePulls ? 1 : config.maxParallelImagePulls;
+  const kernelLog = KernelLog.open();
   return {
     mounts,
     cgroups,
@@ -121,7 +123,7 @@ async function buildObservers(host: Host, link: ManagerLink, event: WorkerDeps["
       log,
       onChange: (uid) => link.manager?.onRuntimeChange(uid),
       onRelist: (seconds) => metrics.relistSeconds.observe(seconds),
-      outOfMemory: await OutOfMemory.watch(clock, outOfMemoryKills),
+      outOfMemory: await OutOfMemory.watch(clock, { count: outOfMemoryKills, log: () => kernelLog?.read() ?? [] }),
     }),
     objects: new ReferencedObjects({ client, clock, log, onChange: (uid) => link.manager?.get(uid)?.volumesChanged() }),
     probes: new ProbeManager({

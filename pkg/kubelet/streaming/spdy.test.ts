@@ -54,3 +54,36 @@ test("streams carry data both ways, half-close, and keep what came before the en
   client.close();
   server.close();
 });
+
+/** A frame of data as a peer sends it. */
+function dataFrame(id: number, data: Buffer, fin: boolean): Buffer {
+  const head = Buffer.alloc(8);
+  head.writeUInt32BE(id, 0);
+  head.writeUInt32BE(data.length | (fin ? 1 << 24 : 0), 4);
+  return Buffer.concat([head, data]);
+}
+
+test(
+  "what a full stream held up comes once it is read, also when the stream has ended meanwhile",
+  { timeout: 10_000 },
+  async () => {
+    const [peer, socket] = duplexPair();
+    const session = new SpdySession(socket, { role: "client" });
+    const output = session.open({ streamtype: "stdout" });
+    const status = session.open({ streamtype: "error" });
+    peer.write(
+      Buffer.concat([
+        dataFrame(output.id, Buffer.alloc(100_001, "x"), false),
+        dataFrame(output.id, Buffer.alloc(0), true),
+      ]),
+    );
+    peer.write(dataFrame(status.id, Buffer.from("Success"), true));
+    const length = async (stream: SpdyStream) => {
+      let bytes = 0;
+      for await (const chunk of stream as AsyncIterable<Buffer>) bytes += chunk.length;
+      return bytes;
+    };
+    assert.deepEqual(await Promise.all([length(output), length(status)]), [100_001, 7]);
+    session.close();
+  },
+);

@@ -32,6 +32,8 @@ export class SpdyStream extends Duplex {
     if (this.#remoteEnded) return;
     this.#remoteEnded = true;
     this.push(null);
+    // Nobody reads on in a stream that has ended, and what it holds grows no more.
+    this.#session.release(this);
   }
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
     this.#wrote = true;
@@ -41,7 +43,7 @@ export class SpdyStream extends Duplex {
     this.#session.sendData(this.id, Buffer.alloc(0), true, done);
   }
   override _read(): void {
-    this.#session.resume();
+    this.#session.release(this);
   }
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     // A peer that has said all and is owed nothing needs no reset. It may have closed the connection behind its last frame, and
@@ -58,6 +60,8 @@ export class SpdySession {
   readonly #reader = new HeaderReader();
   readonly #streams = new Map<number, SpdyStream>();
   readonly #onStream: (stream: SpdyStream) => void;
+  /** Streams that hold more than they should until somebody reads them; while there is one, nothing is received. */
+  readonly #full = new Set<SpdyStream>();
   #nextId: number;
   #buffer: Buffer = Buffer.alloc(0);
   #busy = false;
@@ -127,14 +131,17 @@ export class SpdySession {
     } else this.#socket.write(head, done);
   }
   forget(id: number, reset: boolean): void {
+    const stream = this.#streams.get(id);
+    if (stream !== undefined) this.release(stream);
     if (!this.#streams.delete(id) || !reset || this.#closed) return;
     const body = Buffer.alloc(8);
     body.writeUInt32BE(id, 0);
     body.writeUInt32BE(RST_CANCEL, 4);
     this.#sendControl(RST_STREAM, 0, body);
   }
-  resume(): void {
-    if (this.#socket.isPaused()) this.#socket.resume();
+  /** The stream takes more, or needs no more. */
+  release(stream: SpdyStream): void {
+    if (this.#full.delete(stream) && this.#full.size === 0) this.#socket.resume();
   }
 
   #sendControl(type: number, flags: number, body: Buffer): void {
@@ -176,7 +183,10 @@ export class SpdySession {
   #onData(id: number, flags: number, body: Buffer): void {
     const stream = this.#streams.get(id);
     if (stream === undefined) return; // reset by us a moment ago
-    if (body.length > 0 && !stream.push(body)) this.#socket.pause();
+    if (body.length > 0 && !stream.push(body)) {
+      this.#full.add(stream);
+      this.#socket.pause();
+    }
     if ((flags & FLAG_FIN) !== 0) stream.endRemote();
   }
 
