@@ -118,7 +118,7 @@ function containerStatus(
     ready: false,
     started: false,
     state,
-    ...(Object.keys(lastState).length === 0 ? {} : { lastState }),
+    lastState,
   };
 }
 
@@ -137,7 +137,7 @@ function vanishedStatus(
     ready: false,
     started: false,
     state: { waiting: { reason: waitingReason } },
-    ...(old?.lastState === undefined ? {} : { lastState: old.lastState }),
+    lastState: old?.lastState ?? {},
   };
   const failure = input.failures.get(spec.name);
   if (failure !== undefined && !input.terminal) return { ...base, state: { waiting: { ...failure } } };
@@ -145,7 +145,8 @@ function vanishedStatus(
   if (terminated !== undefined)
     return { ...base, imageID: old?.imageID ?? "", containerID: old?.containerID, state: { terminated } };
   if (old?.state?.running === undefined) return base;
-  const lost = { exitCode: 137, reason: "ContainerStatusUnknown", message: UNKNOWN_END };
+  const unknown = { exitCode: 137, reason: "ContainerStatusUnknown", message: UNKNOWN_END };
+  const lost = { ...unknown, startedAt: null, finishedAt: null };
   if (input.terminal)
     return { ...base, imageID: old.imageID, containerID: old.containerID, state: { terminated: lost } };
   return { ...base, lastState: { terminated: { ...lost, containerID: old.containerID } } };
