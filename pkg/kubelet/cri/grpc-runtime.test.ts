@@ -4,18 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import * as grpc from "@grpc/grpc-js";
+import { listen, unaryMethod } from "../testing/grpc.ts";
 import { GrpcRuntime } from "./grpc-runtime.ts";
 
-const bytes = (value: Buffer) => value;
-const rpc = (name: string) => ({
-  path: `/runtime.v1.RuntimeService/${name}`,
-  requestStream: false,
-  responseStream: false,
-  requestSerialize: bytes,
-  requestDeserialize: bytes,
-  responseSerialize: bytes,
-  responseDeserialize: bytes,
-});
+const rpc = (name: string) => unaryMethod(`/runtime.v1.RuntimeService/${name}`);
 
 /** A runtime that keeps its callers waiting until the test lets it answer with an empty message. */
 const server = new grpc.Server();
@@ -31,11 +23,7 @@ before(async () => {
     { StartContainer: wait, ListContainers: wait },
   );
   const address = `unix://${directory}/cri.sock`;
-  await new Promise<void>((resolve, reject) =>
-    server.bindAsync(address, grpc.ServerCredentials.createInsecure(), (error) =>
-      error === null ? resolve() : reject(error),
-    ),
-  );
+  await listen(server, address);
   runtime = new GrpcRuntime(address);
 });
 after(async () => {

@@ -1,33 +1,20 @@
 import assert from "node:assert/strict";
 import { after, before, mock, test } from "node:test";
 import * as grpc from "@grpc/grpc-js";
+import { listen, unaryMethod } from "../testing/grpc.ts";
 import { checkGrpc } from "./grpc-health.ts";
 
-const bytes = (value: Buffer) => value;
 const server = new grpc.Server();
 let port: number;
 before(async () => {
-  const check = {
-    path: "/grpc.health.v1.Health/Check",
-    requestStream: false,
-    responseStream: false,
-    requestSerialize: bytes,
-    requestDeserialize: bytes,
-    responseSerialize: bytes,
-    responseDeserialize: bytes,
-  };
   server.addService(
-    { Check: check },
+    { Check: unaryMethod("/grpc.health.v1.Health/Check") },
     {
       Check: ({ request }: { request: Buffer }, answer: grpc.sendUnaryData<Buffer>) =>
         answer(null, Buffer.from([8, request.includes("ailing") ? 2 : 1])),
     },
   );
-  port = await new Promise<number>((resolve, reject) =>
-    server.bindAsync("127.0.0.1:0", grpc.ServerCredentials.createInsecure(), (error, bound) =>
-      error === null ? resolve(bound) : reject(error),
-    ),
-  );
+  port = await listen(server, "127.0.0.1:0");
 });
 after(() => server.forceShutdown());
 

@@ -7,6 +7,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, w
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { hasCode } from "#pkg/util/index.ts";
 
 const PREFIX = "kubelet-test-";
 const OWNER_FILE = "owner.json";
@@ -30,7 +31,7 @@ function startTimeOf(pid: number): string | undefined {
     // The name of the program, in parentheses, may hold spaces: what follows counts from field 3.
     return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
   } catch (error) {
-    if (["ENOENT", "ESRCH"].includes((error as NodeJS.ErrnoException).code ?? "")) return undefined;
+    if (hasCode(error, "ENOENT", "ESRCH")) return undefined;
     throw error;
   }
 }
@@ -83,7 +84,7 @@ async function killProcesses(owner: Owner): Promise<void> {
       try {
         process.kill(pid, "SIGKILL");
       } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+        if (!hasCode(error, "ESRCH")) throw error;
       }
     }
     await delay(50);
