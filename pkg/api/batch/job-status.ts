@@ -75,7 +75,7 @@ function validateEnd({ job, status, is, turns, differs }: Change): FieldError[] 
   const finished = complete || is("Failed");
   const { completionTime, startTime, uncountedTerminatedPods: uncounted } = status;
   const ends = turns("Complete", "Failed");
-  if (turns("Complete", "Failed") && complete && is("Failed"))
+  if (ends && complete && is("Failed"))
     errors.push(badConditions("cannot set Complete=True and Failed=true conditions"));
   if (turns("Complete", "FailureTarget") && complete && is("FailureTarget"))
     errors.push(badConditions("cannot set Complete=True and FailureTarget=true conditions"));

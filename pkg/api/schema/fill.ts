@@ -1,5 +1,5 @@
 import { isRecord, isShared } from "#pkg/apimachinery/index.ts";
-import { type FieldEntry, hasMessage, messageFields } from "#pkg/apimachinery/protobuf/index.ts";
+import { type FieldEntry, jsonFields } from "#pkg/apimachinery/protobuf/index.ts";
 import { protobufMessageOf } from "./definitions.ts";
 
 type Json = Record<string, unknown>;
@@ -21,11 +21,6 @@ const ZEROS: Readonly<Record<string, unknown>> = {
   "k8s.io.apimachinery.pkg.api.resource.Quantity": "0",
   "k8s.io.apimachinery.pkg.util.intstr.IntOrString": 0,
 };
-
-function membersOf(message: string): FieldEntry[] {
-  if (!hasMessage(message)) return [];
-  return messageFields(message).flatMap((field) => (field.inline ? membersOf(field.type) : [field]));
-}
 
 /** Fillers of messages by name; undefined where nothing is ever filled in. */
 const fillers = new Map<string, Fill | undefined>();
@@ -54,7 +49,7 @@ function addMissing(always: Compiled["always"], object: Json): void {
 function compile(message: string): Compiled {
   const always: [string, () => unknown][] = [];
   const nested = new Map<string, Fill>();
-  for (const field of membersOf(message)) {
+  for (const field of jsonFields(message)) {
     const fill = field.isMessage ? fillOf(field.type) : undefined;
     if (fill !== undefined) nested.set(field.name, around(field, fill));
     if (field.absent !== "nothing") always.push([field.name, zeroOf(field, fill)]);

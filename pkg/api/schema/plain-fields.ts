@@ -1,4 +1,4 @@
-import { type FieldEntry, hasMessage, messageFields } from "#pkg/apimachinery/protobuf/index.ts";
+import { jsonFields } from "#pkg/apimachinery/protobuf/index.ts";
 import { protobufMessageOf } from "./definitions.ts";
 
 export interface PlainFields {
@@ -10,29 +10,18 @@ export interface PlainFields {
   readonly emptyIsNull: ReadonlySet<string>;
 }
 
-interface Collected {
-  readonly dropped: Set<string>;
-  readonly nullable: Set<string>;
-  readonly emptyIsNull: Set<string>;
-}
-
-function collect(fields: readonly FieldEntry[], into: Collected): Collected {
-  for (const field of fields) {
-    const { name, label, type } = field;
-    if (field.inline) collect(messageFields(type), into);
-    else if (field.absent === "null") {
-      into.nullable.add(name);
-      if (label !== "optional" || type === "bytes") into.emptyIsNull.add(name);
-    } else if (label !== "optional" || (!field.isMessage && !field.keepsZero)) into.dropped.add(name);
-  }
-  return into;
-}
-
 /** How upstream writes the empty values of a definition's fields: plain scalars, lists and maps. */
 export function plainFieldsOf(definition: string): PlainFields {
-  const message = protobufMessageOf(definition);
-  const fields = hasMessage(message) ? messageFields(message) : [];
-  return collect(fields, { dropped: new Set(), nullable: new Set(), emptyIsNull: new Set() });
+  const dropped = new Set<string>();
+  const nullable = new Set<string>();
+  const emptyIsNull = new Set<string>();
+  for (const { name, label, type, isMessage, keepsZero, absent } of jsonFields(protobufMessageOf(definition))) {
+    if (absent === "null") {
+      nullable.add(name);
+      if (label !== "optional" || type === "bytes") emptyIsNull.add(name);
+    } else if (label !== "optional" || (!isMessage && !keepsZero)) dropped.add(name);
+  }
+  return { dropped, nullable, emptyIsNull };
 }
 
 /** "", 0, false, and lists and maps without elements. */

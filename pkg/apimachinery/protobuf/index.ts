@@ -20,7 +20,7 @@ export {
 } from "./envelope.ts";
 export { BYTES, ProtobufError, Reader, VARINT } from "./reader.ts";
 export { ReverseWriter } from "./writer.ts";
-export { type FieldEntry, hasMessage, messageFields, messageNames, protobufMessageFor } from "./tables.ts";
+export { type FieldEntry, hasMessage, jsonFields, messageFields, messageNames, protobufMessageFor } from "./tables.ts";
 
 const codecs = new CodecSet(decodeAtDepth);
 

@@ -60,6 +60,12 @@ export function messageFields(message: string): readonly FieldEntry[] {
   return Object.entries(fields).map(([key, notation]) => parseField(pack, key, notation));
 }
 
+/** Fields as JSON has them: those of embedded structs are their parent's. None for a name the tables do not have. */
+export function jsonFields(message: string): FieldEntry[] {
+  if (!hasMessage(message)) return [];
+  return messageFields(message).flatMap((field) => (field.inline ? jsonFields(field.type) : [field]));
+}
+
 const GROUP_PACKAGES: Readonly<Record<string, string>> = {
   "": "k8s.io.api.core",
   "apiextensions.k8s.io": "k8s.io.apiextensions_apiserver.pkg.apis.apiextensions",
