@@ -315,9 +315,7 @@ export class PodLifecycleEvents {
   }
 
   #podOf(id: string): string | undefined {
-    for (const [uid, { observed }] of this.#entries)
-      if ([...observed.sandboxes, ...observed.containers].some((known) => known.id === id)) return uid;
-    return undefined;
+    return this.#containers.get(id)?.status.labels[UID_LABEL] ?? this.#sandboxes.get(id)?.status.metadata.uid;
   }
 
   /** One look per pod at a time; an event that comes during a look makes another follow. */

@@ -1,4 +1,4 @@
-import { closeSync, constants, openSync, readSync } from "node:fs";
+import { constants, openSync, readSync } from "node:fs";
 import { hasCode } from "#pkg/util/index.ts";
 
 /** No record is longer (the kernel's CONSOLE_EXT_LOG_MAX). */
@@ -6,7 +6,7 @@ const MAX_RECORD_BYTES = 8192;
 /** The kernel's log holds fewer records than this; a read that never ends would hold up everything. */
 const MAX_RECORDS = 100_000;
 
-/** The kernel's log from now on, record by record (Documentation/ABI/testing/dev-kmsg). */
+/** The kernel's log from now on, record by record (Documentation/ABI/testing/dev-kmsg). It stays open with its process. */
 export class KernelLog {
   readonly #fd: number;
   readonly #buffer = Buffer.allocUnsafe(MAX_RECORD_BYTES);
@@ -30,7 +30,7 @@ export class KernelLog {
   /** What has been written since the last call, oldest first. Reads without waiting: a record costs microseconds. */
   read(): string[] {
     const records: string[] = [];
-    while (records.length < MAX_RECORDS) {
+    for (let reads = 0; reads < MAX_RECORDS; reads++) {
       try {
         const length = readSync(this.#fd, this.#buffer);
         if (length === 0) break;
@@ -42,9 +42,5 @@ export class KernelLog {
       }
     }
     return records;
-  }
-
-  close(): void {
-    closeSync(this.#fd);
   }
 }

@@ -78,8 +78,12 @@ export class CachedResource implements ResourceCache {
   }
   async ready(): Promise<void> {
     // A reload may have begun while we waited.
-    while (this.#arrived !== undefined && !this.#abort.signal.aborted) await this.#loading;
+    while (!this.#isReady && !this.#abort.signal.aborted) await this.#loading;
     if (this.#abort.signal.aborted) throw closedError();
+  }
+  /** Spares those who write the wait that `ready` is even when there is nothing to wait for. */
+  get #isReady(): boolean {
+    return this.#arrived === undefined && !this.#abort.signal.aborted;
   }
   count(): number {
     return this.#state.entries.size;
@@ -115,7 +119,7 @@ export class CachedResource implements ResourceCache {
     return page.result(revision, () => this.#state.entries.countBetween(start, end));
   }
   async create(object: KubeObject, options: { ttlSeconds?: number } = {}): Promise<Entry> {
-    if (this.#arrived !== undefined || this.#abort.signal.aborted) await this.ready();
+    if (!this.#isReady) await this.ready();
     const { namespace = "", name = "" } = object.metadata;
     const key = this.#state.keyOf(namespace, name);
     if (this.#state.entries.get(key) !== undefined) {
@@ -130,7 +134,7 @@ export class CachedResource implements ResourceCache {
     return result.entry;
   }
   async update(expected: Entry, object: KubeObject, options: { ttlSeconds?: number } = {}): Promise<Entry> {
-    if (this.#arrived !== undefined || this.#abort.signal.aborted) await this.ready();
+    if (!this.#isReady) await this.ready();
     const whole = this.#complete(object);
     const { bytes: value, head, spans } = this.#encode(whole, expected);
     const { key } = expected;
@@ -152,7 +156,7 @@ export class CachedResource implements ResourceCache {
     return result.entry;
   }
   async delete(expected: Entry): Promise<Entry> {
-    if (this.#arrived !== undefined || this.#abort.signal.aborted) await this.ready();
+    if (!this.#isReady) await this.ready();
     this.#refuseStale(expected);
     const result = await this.#commit(expected.key, undefined, undefined, expected.revision);
     if (result.entry !== undefined) return result.entry;
