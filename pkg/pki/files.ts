@@ -1,7 +1,7 @@
 import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { randomBytes } from "node:crypto";
-import { hasCode } from "#pkg/util/index.ts";
+import { ifExists } from "#pkg/util/index.ts";
 
 /** Replaces a file atomically and durably: a crash leaves the old content or the new, never a part. */
 export async function writeFileAtomic(path: string, content: string, mode: number): Promise<void> {
@@ -25,11 +25,6 @@ export async function writeFileAtomic(path: string, content: string, mode: numbe
 }
 
 /** The file's text, or undefined when it does not exist. Other errors are thrown. */
-export async function readIfPresent(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if (hasCode(error, "ENOENT")) return undefined;
-    throw error;
-  }
+export function readIfPresent(path: string): Promise<string | undefined> {
+  return ifExists(readFile(path, "utf8"));
 }

@@ -3,3 +3,13 @@ export function hasCode(error: unknown, ...codes: string[]): boolean {
   const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
   return code !== undefined && codes.includes(code);
 }
+
+/** What a promise gives, or undefined where there is no such file or directory (any more); other errors are thrown on. */
+export async function ifExists<T>(promise: Promise<T>): Promise<T | undefined> {
+  try {
+    return await promise;
+  } catch (error) {
+    if (hasCode(error, "ENOENT")) return undefined;
+    throw error;
+  }
+}

@@ -4,7 +4,7 @@
  */
 import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { hasCode } from "#pkg/util/index.ts";
+import { hasCode, ifExists } from "#pkg/util/index.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { CommandRunner, Logger } from "#pkg/util/index.ts";
 import { qosClass } from "../pod/spec.ts";
@@ -423,11 +423,6 @@ async function contentOf(file: string): Promise<string | undefined> {
 }
 
 async function listDirectories(directory: string): Promise<string[]> {
-  try {
-    const entries = await readdir(directory, { withFileTypes: true });
-    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
-  } catch (error) {
-    if (hasCode(error, "ENOENT")) return [];
-    throw error;
-  }
+  const entries = (await ifExists(readdir(directory, { withFileTypes: true }))) ?? [];
+  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
 }

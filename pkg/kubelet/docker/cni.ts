@@ -1,7 +1,7 @@
 /** Runs CNI plugins for runtimes that leave the pod's network to us. Source: the CNI specification, 0.4.0 to 1.0.0. */
 import { access, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { hasCode } from "#pkg/util/index.ts";
+import { ifExists } from "#pkg/util/index.ts";
 import type { CommandRunner } from "#pkg/util/index.ts";
 import type { PortMapping } from "../cri/runtime.ts";
 
@@ -77,14 +77,8 @@ export class Cni {
   /** The first configuration by name, as every runtime chooses it; undefined when there is none yet. */
   async network(): Promise<NetworkList | undefined> {
     const { confDir } = this.#options;
-    let names: string[];
-    try {
-      names = (await readdir(confDir)).filter((name) => /\.(conflist|conf|json)$/.test(name)).sort();
-    } catch (error) {
-      if (hasCode(error, "ENOENT")) return undefined;
-      throw error;
-    }
-    const [first] = names;
+    const names = (await ifExists(readdir(confDir))) ?? [];
+    const [first] = names.filter((name) => /\.(conflist|conf|json)$/.test(name)).sort();
     if (first === undefined) return undefined;
     const parsed = JSON.parse(await readFile(join(confDir, first), "utf8")) as
       | NetworkList
@@ -198,12 +192,8 @@ export class Cni {
   }
 
   async #attachment(id: string): Promise<Attachment | undefined> {
-    try {
-      return JSON.parse(await readFile(this.#file(id), "utf8")) as Attachment;
-    } catch (error) {
-      if (hasCode(error, "ENOENT")) return undefined;
-      throw error;
-    }
+    const text = await ifExists(readFile(this.#file(id), "utf8"));
+    return text === undefined ? undefined : (JSON.parse(text) as Attachment);
   }
 }
 

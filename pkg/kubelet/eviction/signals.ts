@@ -1,6 +1,6 @@
 /** What eviction looks at: how much of each resource the node has left. */
 import { readFile, statfs } from "node:fs/promises";
-import { hasCode } from "#pkg/util/index.ts";
+import { ifExists } from "#pkg/util/index.ts";
 import { parseQuantity } from "#pkg/apimachinery/index.ts";
 import type { EvictedResource } from "./rank.ts";
 
@@ -111,16 +111,12 @@ export function resourceOf(signal: SignalName): EvictedResource {
 }
 
 async function fileSystem(path: string): Promise<{ bytes: Observation; inodes: Observation } | undefined> {
-  try {
-    const info = await statfs(path);
-    return {
-      bytes: { available: info.bavail * info.bsize, capacity: info.blocks * info.bsize },
-      inodes: { available: info.ffree, capacity: info.files },
-    };
-  } catch (error) {
-    if (hasCode(error, "ENOENT")) return undefined;
-    throw error;
-  }
+  const info = await ifExists(statfs(path));
+  if (info === undefined) return undefined;
+  return {
+    bytes: { available: info.bavail * info.bsize, capacity: info.blocks * info.bsize },
+    inodes: { available: info.ffree, capacity: info.files },
+  };
 }
 
 export async function observe(

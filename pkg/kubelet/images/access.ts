@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { hasCode, growingLru } from "#pkg/util/index.ts";
+import { growingLru, ifExists } from "#pkg/util/index.ts";
 import type { Image } from "../cri/runtime.ts";
 import type { Credential } from "./credentials.ts";
 import { fullRepositoryOf } from "./reference.ts";
@@ -31,12 +31,8 @@ const nameOf = ({ secret }: Credential): string | undefined =>
   secret === undefined ? undefined : `${secret.namespace}/${secret.name}/${secret.uid}`;
 
 async function readJson<T>(path: string): Promise<T | undefined> {
-  try {
-    return JSON.parse(await readFile(path, "utf8")) as T;
-  } catch (error) {
-    if (hasCode(error, "ENOENT")) return undefined;
-    throw error;
-  }
+  const text = await ifExists(readFile(path, "utf8"));
+  return text === undefined ? undefined : (JSON.parse(text) as T);
 }
 
 export class ImageAccess {
@@ -110,14 +106,8 @@ export class ImageAccess {
   /** Forgets images that are no longer here. */
   async prune(ids: ReadonlySet<string>): Promise<void> {
     const kept = new Set([...ids].map(digest));
-    let names: string[];
-    try {
-      names = await readdir(this.#pulled);
-    } catch (error) {
-      if (hasCode(error, "ENOENT")) return;
-      throw error;
-    }
-    for (const name of names) if (!kept.has(name)) await this.#remove(join(this.#pulled, name));
+    for (const name of (await ifExists(readdir(this.#pulled))) ?? [])
+      if (!kept.has(name)) await this.#remove(join(this.#pulled, name));
   }
 
   #recordOf(id: string): string {

@@ -3,7 +3,7 @@ import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { SharedInformer } from "#pkg/client/index.ts";
-import { hasCode } from "#pkg/util/index.ts";
+import { ifExists } from "#pkg/util/index.ts";
 import type { Logger } from "#pkg/util/index.ts";
 import type { VolumeManager } from "../volumes/manager.ts";
 import { removeRuntimePod } from "./retirement.ts";
@@ -232,13 +232,7 @@ export class PodManager {
 
 /** Uids and names of the directories <namespace>_<name>_<uid>; neither of the three has an underscore. */
 async function podsWithLogs(directory: string): Promise<[uid: string, name: string][]> {
-  let found: string[];
-  try {
-    found = await readdir(directory);
-  } catch (error) {
-    if (hasCode(error, "ENOENT")) return [];
-    throw error;
-  }
+  const found = (await ifExists(readdir(directory))) ?? [];
   return found.flatMap((name): [string, string][] => {
     const uid = /^[^_]+_[^_]+_([^_]+)$/.exec(name)?.[1];
     return uid === undefined ? [] : [[uid, name]];

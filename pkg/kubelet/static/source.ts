@@ -5,7 +5,7 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import { decodeYaml } from "#pkg/apimachinery/index.ts";
-import { hasCode, sleep } from "#pkg/util/index.ts";
+import { hasCode, ifExists, sleep } from "#pkg/util/index.ts";
 import type { Clock, Logger } from "#pkg/util/index.ts";
 
 const MAX_MANIFEST_BYTES = 1024 * 1024;
@@ -141,12 +141,6 @@ export class StaticPodSource {
 }
 
 async function listManifests(directory: string): Promise<string[]> {
-  try {
-    return (await readdir(directory))
-      .filter((name) => !name.startsWith(".") && /\.(ya?ml|json|manifest)$/.test(name))
-      .sort();
-  } catch (error) {
-    if (hasCode(error, "ENOENT")) return [];
-    throw error;
-  }
+  const names = (await ifExists(readdir(directory))) ?? [];
+  return names.filter((name) => !name.startsWith(".") && /\.(ya?ml|json|manifest)$/.test(name)).sort();
 }

@@ -1,7 +1,7 @@
 /** What pods have on the node's disk: logs and volumes. Counting walks directories, so counts are kept for a while. */
 import { statfs } from "node:fs/promises";
 import { join } from "node:path";
-import { hasCode } from "#pkg/util/index.ts";
+import { ifExists } from "#pkg/util/index.ts";
 import type { Pod, Volume } from "#pkg/api/types/core-v1.ts";
 import type { Clock } from "#pkg/util/index.ts";
 import { treeUsage } from "../eviction/limits.ts";
@@ -35,20 +35,17 @@ export interface PodFiles {
 
 /** The file system that holds the path, undefined where there is none. */
 export async function fileSystemStats(path: string): Promise<FileSystemStats | undefined> {
-  try {
-    const { bavail, bsize, blocks, bfree, ffree, files } = await statfs(path);
-    return {
-      availableBytes: bavail * bsize,
-      capacityBytes: blocks * bsize,
-      usedBytes: (blocks - bfree) * bsize,
-      inodesFree: ffree,
-      inodes: files,
-      inodesUsed: files - ffree,
-    };
-  } catch (error) {
-    if (hasCode(error, "ENOENT")) return undefined;
-    throw error;
-  }
+  const info = await ifExists(statfs(path));
+  if (info === undefined) return undefined;
+  const { bavail, bsize, blocks, bfree, ffree, files } = info;
+  return {
+    availableBytes: bavail * bsize,
+    capacityBytes: blocks * bsize,
+    usedBytes: (blocks - bfree) * bsize,
+    inodesFree: ffree,
+    inodes: files,
+    inodesUsed: files - ffree,
+  };
 }
 
 export class PodFilesCache {

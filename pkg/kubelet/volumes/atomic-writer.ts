@@ -18,7 +18,7 @@ import {
   writeFile,
 } from "node:fs/promises";
 import { dirname, join, normalize } from "node:path";
-import { hasCode } from "#pkg/util/index.ts";
+import { hasCode, ifExists } from "#pkg/util/index.ts";
 import type { Clock, Random } from "#pkg/util/index.ts";
 
 export interface PayloadFile {
@@ -44,21 +44,12 @@ function timestamp(now: number): string {
   return new Date(now).toISOString().slice(0, 19).replaceAll("-", "_").replaceAll("T", "_").replaceAll(":", "_");
 }
 
-async function isNotFound<T>(promise: Promise<T>): Promise<T | undefined> {
-  try {
-    return await promise;
-  } catch (error) {
-    if (hasCode(error, "ENOENT")) return undefined;
-    throw error;
-  }
-}
-
 async function unchanged(directory: string, payload: Payload): Promise<boolean> {
-  const present = await isNotFound(listFiles(directory, ""));
+  const present = await ifExists(listFiles(directory, ""));
   if (present === undefined || present.length !== payload.size) return false;
   for (const [path, file] of payload) {
     const full = join(directory, path);
-    const info = await isNotFound(stat(full));
+    const info = await ifExists(stat(full));
     if (info === undefined || (info.mode & 0o777) !== file.mode || info.size !== file.data.length) return false;
     if (file.uid !== undefined && info.uid !== file.uid) return false;
     if (!(await readFile(full)).equals(file.data)) return false;
@@ -87,7 +78,7 @@ export async function writeAtomically(
     options.fsGroup === undefined
       ? payload
       : new Map([...payload].map(([path, file]) => [path, { ...file, mode: file.mode | 0o440 }]));
-  const oldName = await isNotFound(readlink(join(root, DATA_LINK)));
+  const oldName = await ifExists(readlink(join(root, DATA_LINK)));
   if (oldName !== undefined && (await unchanged(join(root, oldName), files))) return false;
 
   const newName = `..${timestamp(options.clock.now())}.${options.random.int(1_000_000_000)}`;
@@ -102,7 +93,7 @@ export async function writeAtomically(
   for (const [path, file] of files) {
     const full = join(directory, path);
     for (let parent = dirname(path), missing: string[] = []; ; parent = dirname(parent)) {
-      if (parent !== "." && (await isNotFound(stat(join(directory, parent)))) === undefined) {
+      if (parent !== "." && (await ifExists(stat(join(directory, parent)))) === undefined) {
         missing.push(parent);
         continue;
       }

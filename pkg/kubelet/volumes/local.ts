@@ -1,6 +1,6 @@
 /** Volumes that are directories of this node: emptyDir, hostPath, and claims bound to hostPath, local or NFS volumes. */
 import { chmod, mkdir, open, stat } from "node:fs/promises";
-import { hasCode } from "#pkg/util/index.ts";
+import { ifExists } from "#pkg/util/index.ts";
 import type { HostPathVolumeSource, PersistentVolume, Volume } from "#pkg/api/types/core-v1.ts";
 import { parseQuantity } from "#pkg/apimachinery/index.ts";
 import { setFsGroup } from "./ownership.ts";
@@ -56,18 +56,9 @@ export const emptyDirDriver: VolumeDriver = {
   },
 };
 
-async function exists(path: string) {
-  try {
-    return await stat(path);
-  } catch (error) {
-    if (hasCode(error, "ENOENT")) return undefined;
-    throw error;
-  }
-}
-
 export async function checkHostPath({ path, type = "" }: HostPathVolumeSource): Promise<void> {
   if (type === "") return;
-  let info = await exists(path);
+  let info = await ifExists(stat(path));
   if (info === undefined && type === "DirectoryOrCreate") {
     await mkdir(path, { recursive: true, mode: 0o755 });
     return;
@@ -104,7 +95,7 @@ async function setUpPersistentVolume(
     return { kind: "path", hostPath: spec.hostPath.path, readOnly: false };
   }
   if (spec.local !== undefined) {
-    if ((await exists(spec.local.path)) === undefined)
+    if ((await ifExists(stat(spec.local.path))) === undefined)
       throw new VolumeError(`path "${spec.local.path}" does not exist`);
     if (!(await context.mounts.isMountPoint(directory))) await context.mounts.bind(spec.local.path, directory);
     await applyFsGroup(directory, context, true);

@@ -1,7 +1,7 @@
 /** Sets up and takes down the volumes of pods under <root>/pods/<uid>/volumes. */
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { hasCode } from "#pkg/util/index.ts";
+import { ifExists } from "#pkg/util/index.ts";
 import type { Pod, Volume } from "#pkg/api/types/core-v1.ts";
 import type { Mounts } from "../mounts.ts";
 import type { Reference } from "../objects.ts";
@@ -154,12 +154,7 @@ export class VolumeManager {
 
   /** Uids that have a directory here. */
   async podsOnDisk(): Promise<string[]> {
-    const found = await this.#memory.pods();
-    try {
-      found.push(...(await readdir(join(this.#root, "pods"))));
-    } catch (error) {
-      if (!hasCode(error, "ENOENT")) throw error;
-    }
-    return [...new Set(found)];
+    const onDisk = (await ifExists(readdir(join(this.#root, "pods")))) ?? [];
+    return [...new Set([...(await this.#memory.pods()), ...onDisk])];
   }
 }

@@ -4,7 +4,7 @@
  */
 import { chmod, lstat, mkdir, readdir, readlink, rm, statfs, symlink } from "node:fs/promises";
 import { join } from "node:path";
-import { hasCode } from "#pkg/util/index.ts";
+import { hasCode, ifExists } from "#pkg/util/index.ts";
 import type { Mounts } from "../mounts.ts";
 
 /** What statfs(2) says of a tmpfs. */
@@ -54,12 +54,7 @@ export class MemoryDirectories {
 
   /** Uids that have a directory here. */
   async pods(): Promise<string[]> {
-    try {
-      return await readdir(this.#root);
-    } catch (error) {
-      if (hasCode(error, "ENOENT")) return [];
-      throw error;
-    }
+    return (await ifExists(readdir(this.#root))) ?? [];
   }
 
   /** Asks the kernel each time: whoever unmounts it must not make us write secrets to the disk below. */

@@ -6,7 +6,7 @@ import { constants } from "node:fs";
 import { mkdir, open, readFile, readlink, realpath, rmdir, stat, unlink, writeFile } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
-import { hasCode } from "#pkg/util/index.ts";
+import { hasCode, ifExists } from "#pkg/util/index.ts";
 import type { Mounts } from "../mounts.ts";
 import { VolumeError } from "./volume.ts";
 
@@ -86,13 +86,8 @@ export async function openPlace(root: string, path: string): Promise<FileHandle>
 
 /** The text of a file of a volume, undefined when there is none. A link may lead anywhere, but not out of the volume. */
 export async function readInside(volume: string, path: string, maxBytes: number): Promise<string | undefined> {
-  let place: FileHandle;
-  try {
-    place = await openPlace(volume, path);
-  } catch (error) {
-    if (hasCode(error, "ENOENT")) return undefined;
-    throw error;
-  }
+  const place = await ifExists(openPlace(volume, path));
+  if (place === undefined) return undefined;
   try {
     const info = await place.stat();
     // Opening a pipe or a device would wait for, or wake, whoever is behind it.
