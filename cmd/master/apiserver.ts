@@ -94,7 +94,8 @@ function served(flags: BuildDeps["flags"], gates: ReturnType<typeof gatesOf>): R
       throw new UsageError(`--runtime-config: invalid value ${key}=${text}: must be true or false`);
     runtimeConfig[key] = text === "true";
   }
-  const resources = builtinResources({ runtimeConfig });
+  const on = new Set(Object.entries(gates).flatMap(([gate, value]) => (value ? [gate] : [])));
+  const resources = builtinResources({ runtimeConfig, gates: on });
   for (const [gate, plural, groupVersion] of NEEDS_API)
     if (gates[gate] && !resources.some((resource) => resource.plural === plural))
       throw new UsageError(`--feature-gates=${gate}=true needs --runtime-config=${groupVersion}=true`);

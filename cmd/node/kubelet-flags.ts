@@ -154,14 +154,14 @@ export const kubeletFlags = defineFlags({
   },
   "serialize-image-pulls": {
     type: "boolean",
-    default: false,
-    help: "Pulls one image at a time.",
+    default: true,
+    help: "Pulls one image at a time, unless --max-parallel-image-pulls says how many.",
     section: "Resources",
   },
   "max-parallel-image-pulls": {
     type: "integer",
-    default: 5,
-    help: "How many images are pulled at once.",
+    default: 0,
+    help: "How many images are pulled at once; 0 leaves it to --serialize-image-pulls, which has no limit when it is off.",
     section: "Resources",
   },
   "cpu-cfs-quota": { type: "boolean", default: true, help: "Enforces CPU limits.", section: "Resources" },

@@ -8,6 +8,8 @@ export interface BuiltinOptions {
    * "api/beta" or "api/alpha"; the more specific key wins.
    */
   readonly runtimeConfig?: Readonly<Record<string, boolean>>;
+  /** Feature gates that are on against their default: the fields they guard are kept. */
+  readonly gates?: ReadonlySet<string>;
 }
 
 function stabilityKey(version: string): string {
@@ -35,5 +37,5 @@ export function builtinResources(options: BuiltinOptions = {}): readonly Resourc
   return [
     ...resourceRows.filter((row) => isEnabled(row, true, config)),
     ...offByDefaultRows.filter((row) => isEnabled(row, false, config)),
-  ].map((row) => buildDefinition(row, byKind.get(`${row.group}/${row.version}/${row.kind}`) ?? row));
+  ].map((row) => buildDefinition(row, byKind.get(`${row.group}/${row.version}/${row.kind}`) ?? row, options.gates));
 }

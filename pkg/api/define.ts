@@ -21,6 +21,7 @@ import type {
   Verb,
 } from "./resource.ts";
 import { definitionNameOf, protobufMessageOf } from "./schema/definitions.ts";
+import { type DisabledFields, disabledFieldsOf } from "./schema/disabled-fields.ts";
 import { fillerOf } from "./schema/fill.ts";
 import { schemaOf } from "./schema/schema-of.ts";
 import { selectableFieldsOf } from "./selectable-fields.ts";
@@ -137,15 +138,43 @@ function implementationOf(name: string, declaration: KindDeclaration): Subresour
   return strategy === undefined ? { type: "connect" } : { type: "update", strategy };
 }
 
-function subresourcesOf(row: ResourceRow, declaration: KindDeclaration): SubresourceDefinition[] {
+function subresourcesOf(
+  row: ResourceRow,
+  declaration: KindDeclaration,
+  disabled: DisabledFields | undefined,
+): SubresourceDefinition[] {
   return Object.entries(row.subresources ?? {}).map(([name, { kind, verbs, group, version }]) => ({
     name,
     kind,
     verbs,
     ...(group === undefined ? {} : { group }),
     ...(version === undefined ? {} : { version }),
-    implementation: implementationOf(name, declaration),
+    implementation: forgetting(implementationOf(name, declaration), disabled),
   }));
+}
+
+function forgetting(implementation: SubresourceKind, disabled: DisabledFields | undefined): SubresourceKind {
+  if (implementation.type === "status")
+    return { ...implementation, strategy: withoutDisabled(implementation.strategy ?? {}, disabled) };
+  if (implementation.type === "update")
+    return { ...implementation, strategy: withoutDisabled(implementation.strategy, disabled) };
+  return implementation;
+}
+
+/** Forgets the fields of gates that are off before anything else looks at what was sent. */
+function withoutDisabled(strategy: Strategy, disabled: DisabledFields | undefined): Strategy {
+  if (disabled === undefined) return strategy;
+  return {
+    ...strategy,
+    prepareForCreate(object, info) {
+      disabled.drop(object);
+      strategy.prepareForCreate?.(object, info);
+    },
+    prepareForUpdate(object, old, info) {
+      disabled.drop(object, old);
+      strategy.prepareForUpdate?.(object, old, info);
+    },
+  };
 }
 
 const columnTable = columnData.kinds as unknown as Readonly<
@@ -210,13 +239,18 @@ function conversions(
   return { toStorage: relabel(storage), fromStorage: relabel(row) };
 }
 
-/** A definition from its row of the table and its declaration. */
-export function buildDefinition(row: ResourceRow, declaration: KindDeclaration): ResourceDefinition {
+/** A definition from its row of the table and its declaration; `gates` names those that are on against their default. */
+export function buildDefinition(
+  row: ResourceRow,
+  declaration: KindDeclaration,
+  gates: ReadonlySet<string> = new Set(),
+): ResourceDefinition {
   const { group, version, kind } = row;
   const definition = definitionNameOf(group, version, kind);
   if (definition === undefined) throw new Error(`No definition describes ${kind} in ${apiVersionOf(row)}`);
   const fill = fillerOf(definition);
-  const strategy = withInitialStatus(row, declaration, fill);
+  const disabled = disabledFieldsOf(definition, gates);
+  const strategy = withoutDisabled(withInitialStatus(row, declaration, fill), disabled);
   const columns = columnsOf(row);
   const storage = declaration.storage ?? row.storage ?? { group, version };
   const schema = schemaOf(definition);
@@ -237,7 +271,7 @@ export function buildDefinition(row: ResourceRow, declaration: KindDeclaration):
     etcdPrefix: row.etcdPrefix,
     schema,
     strategy,
-    subresources: subresourcesOf(row, declaration),
+    subresources: subresourcesOf(row, declaration, disabled),
     selectableFields: selectableFieldsOf(group, version, kind),
     columns,
     printRow: declaration.printRow ?? ((object) => printGeneric(columns, object)),
@@ -255,6 +289,7 @@ export function buildDefinition(row: ResourceRow, declaration: KindDeclaration):
     ...conversions(row, declaration, storage),
     ...(declaration.deprecationWarning === undefined ? {} : { deprecationWarning: declaration.deprecationWarning }),
     protobufMessage: protobufMessageOf(definition),
+    ...(disabled === undefined ? {} : { usesDisabled: disabled.usedBy }),
     custom: false,
   };
 }

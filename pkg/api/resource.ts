@@ -136,6 +136,8 @@ export interface ResourceDefinition {
   readonly protobufMessage?: string;
   /** Sent as a warning with every answer of a version that is on its way out. */
   readonly deprecationWarning?: string;
+  /** Does the object have a field of a feature that is off, which a write would forget? */
+  usesDisabled?(object: Readonly<KubeObject>): boolean;
   /** True for custom resources. */
   readonly custom: boolean;
 }

@@ -57,6 +57,7 @@ export interface KubeletConfig {
   readonly containerLogMaxSize: string;
   readonly containerLogMaxFiles: number;
   readonly serializeImagePulls: boolean;
+  /** Zero leaves it to `serializeImagePulls`; any other number wins over it. */
   readonly maxParallelImagePulls: number;
   readonly allowedUnsafeSysctls: readonly string[];
   readonly seccompDefault: boolean;
@@ -126,8 +127,8 @@ export const DEFAULT_CONFIG: KubeletConfig = Object.freeze({
   imageMinimumGCAgeSeconds: 120,
   containerLogMaxSize: "10Mi",
   containerLogMaxFiles: 5,
-  serializeImagePulls: false,
-  maxParallelImagePulls: 5,
+  serializeImagePulls: true,
+  maxParallelImagePulls: 0,
   allowedUnsafeSysctls: [],
   seccompDefault: false,
   crashLoopMaxSeconds: 300,
@@ -137,3 +138,12 @@ export const DEFAULT_CONFIG: KubeletConfig = Object.freeze({
   imageCredentialProviderBinDir: "",
   failSwapOn: true,
 });
+
+/** How many images are pulled at a time. Whoever says a number need not also say that pulls are not serialized. */
+export function pullsAtOnce({
+  serializeImagePulls,
+  maxParallelImagePulls,
+}: Pick<KubeletConfig, "serializeImagePulls" | "maxParallelImagePulls">): number {
+  if (maxParallelImagePulls > 0) return maxParallelImagePulls;
+  return serializeImagePulls ? 1 : Infinity;
+}

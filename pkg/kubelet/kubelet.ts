@@ -1,5 +1,5 @@
 /** Wires the kubelet's parts together and runs them. */
-import { mkdir, readFile, statfs } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { hostname as osHostname } from "node:os";
 import { join } from "node:path";
 import type { Node, NodeStatus } from "#pkg/api/types/core-v1.ts";
@@ -28,6 +28,7 @@ import { parseResolvConf } from "./pod/network.ts";
 import { KubeletAuth } from "./server/auth.ts";
 import { KubeletServer } from "./server/server.ts";
 import { servingCertificate } from "./server/serving-cert.ts";
+import { fileSystemStats } from "./stats/file-system.ts";
 import { cadvisorMetrics, resourceMetrics, volumeMetrics } from "./stats/resource-metrics.ts";
 import { summary } from "./stats/summary.ts";
 
@@ -111,8 +112,7 @@ class KubeletProcess {
     this.#hostDns = parseResolvConf(await optional(resolvConf));
     this.#hostHosts = await optional("/etc/hosts");
     await mkdir(rootDirectory, { recursive: true, mode: 0o750 });
-    const disk = await statfs(rootDirectory);
-    this.#diskCapacity = disk.blocks * disk.bsize;
+    this.#diskCapacity = (await fileSystemStats(rootDirectory))?.capacityBytes ?? 0;
   }
 
   async #run(): Promise<void> {

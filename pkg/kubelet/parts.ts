@@ -10,6 +10,7 @@ import type { Clock, CommandRunner, Logger, Random } from "#pkg/util/index.ts";
 import { admitPod } from "./admission.ts";
 import { CgroupManager, parseHierarchies } from "./cgroups/manager.ts";
 import { podSums } from "./cgroups/resources.ts";
+import { pullsAtOnce } from "./config.ts";
 import type { KubeletConfig } from "./config.ts";
 import type { Runtime, RuntimeHandlerInfo } from "./cri/runtime.ts";
 import type { Pressure } from "./eviction/manager.ts";
@@ -112,7 +113,6 @@ async function buildObservers(host: Host, link: ManagerLink, event: WorkerDeps["
   const access = new ImageAccess(join(config.rootDirectory, "image_manager"));
   const binDir = config.imageCredentialProviderBinDir;
   const providers = await loadProviders(config.imageCredentialProviderConfig, { commands, clock, log, binDir });
-  const maxParallelPulls = config.serializeImagePulls ? 1 : config.maxParallelImagePulls;
   const kernelLog = KernelLog.open();
   return {
     mounts,
@@ -137,7 +137,7 @@ async function buildObservers(host: Host, link: ManagerLink, event: WorkerDeps["
     }),
     volumes: new VolumeManager({ rootDirectory: config.rootDirectory, mounts }),
     access,
-    puller: new ImagePuller({ runtime, clock, log, maxParallelPulls, access, providers }),
+    puller: new ImagePuller({ runtime, clock, log, maxParallelPulls: pullsAtOnce(config), access, providers }),
     lifecycle: new Lifecycle({ runtime, clock, log }),
     status: new StatusManager({
       client,

@@ -42,9 +42,14 @@ test("groups of pods come from workloads that exist, and stay while pods belong 
   assert.deepEqual(finalizers, ["scheduling.k8s.io/podgroup-protection"]);
 
   await eventually("pods can be made", async () => {
-    const spec = { schedulingGroup: { podGroupName: "group" }, containers: [{ name: "c", image: "i" }] };
-    const { status } = await master.ask(pods, { body: { metadata: { name: "member" }, spec } });
-    return status === 201 ? true : undefined;
+    const containers = [{ name: "c", image: "i", lifecycle: { stopSignal: "SIGUSR1" } }];
+    const spec = { schedulingGroup: { podGroupName: "group" }, containers };
+    const { status, json } = await master.ask(pods, { body: { metadata: { name: "member" }, spec } });
+    if (status !== 201) return undefined;
+    const made = json["spec"] as { schedulingGroup: object; containers: object[] };
+    assert.deepEqual(made.schedulingGroup, { podGroupName: "group" });
+    assert.ok(!("lifecycle" in made.containers[0]!), "its gate is off");
+    return true;
   });
   await master.ask(`${scheduling("podgroups")}/group`, { method: "DELETE" });
   const going = await master.ask(`${scheduling("podgroups")}/group`);

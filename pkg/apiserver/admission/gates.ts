@@ -2,8 +2,10 @@ import { parseBool } from "#pkg/config/index.ts";
 
 /** Feature gates that are looked at: name → [default at v1.36, whether it can be changed]. */
 const GATES = {
+  ContainerStopSignals: [false, true],
   GenericWorkload: [false, true],
   InPlacePodVerticalScaling: [true, false],
+  MaxUnavailableStatefulSet: [false, true],
   MutatingAdmissionPolicy: [true, true],
   NodeDeclaredFeatures: [true, true],
   PodTopologyLabelsAdmission: [true, true],

@@ -125,6 +125,7 @@ export class KnownSpecs {
     const object: KubeObject = { apiVersion: "", kind, metadata: {}, spec };
     if (duplicates.length > 0 || doubtfulMembers(schema, { spec }) !== undefined) return null;
     this.#definition.applyDefaults(object);
+    if (this.#definition.usesDisabled?.(object) === true) return null;
     return share(spec);
   }
 }

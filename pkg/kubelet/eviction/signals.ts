@@ -1,7 +1,7 @@
 /** What eviction looks at: how much of each resource the node has left. */
-import { readFile, statfs } from "node:fs/promises";
-import { ifExists } from "#pkg/util/index.ts";
+import { readFile } from "node:fs/promises";
 import { parseQuantity } from "#pkg/apimachinery/index.ts";
+import { fileSystemStats } from "../stats/file-system.ts";
 import type { EvictedResource } from "./rank.ts";
 
 export type SignalName =
@@ -110,15 +110,6 @@ export function resourceOf(signal: SignalName): EvictedResource {
   return signal.endsWith("inodesFree") ? "inodes" : "ephemeral-storage";
 }
 
-async function fileSystem(path: string): Promise<{ bytes: Observation; inodes: Observation } | undefined> {
-  const info = await ifExists(statfs(path));
-  if (info === undefined) return undefined;
-  return {
-    bytes: { available: info.bavail * info.bsize, capacity: info.blocks * info.bsize },
-    inodes: { available: info.ffree, capacity: info.files },
-  };
-}
-
 export async function observe(
   rootDirectory: string,
   imageDirectory: string | undefined,
@@ -131,17 +122,17 @@ export async function observe(
   const memory = { available: bytes("MemAvailable"), capacity: bytes("MemTotal") };
   result.set("memory.available", memory);
   if (podsMemory !== undefined) result.set("allocatableMemory.available", podsMemory);
-  const nodefs = await fileSystem(rootDirectory);
-  const imagefs = imageDirectory === undefined ? nodefs : await fileSystem(imageDirectory);
+  const nodefs = await fileSystemStats(rootDirectory);
+  const imagefs = imageDirectory === undefined ? nodefs : await fileSystemStats(imageDirectory);
   for (const [name, fs] of [
     ["nodefs", nodefs],
     ["imagefs", imagefs],
     ["containerfs", imagefs],
   ] as const) {
     if (fs === undefined) continue;
-    result.set(`${name}.available`, fs.bytes);
+    result.set(`${name}.available`, { available: fs.availableBytes, capacity: fs.capacityBytes });
     // Some file systems (btrfs) have no fixed number of inodes and report none.
-    if (fs.inodes.capacity > 0) result.set(`${name}.inodesFree`, fs.inodes);
+    if (fs.inodes > 0) result.set(`${name}.inodesFree`, { available: fs.inodesFree, capacity: fs.inodes });
   }
   const processes = Number((await readFile("/proc/loadavg", "utf8")).split(" ")[3]?.split("/")[1] ?? 0);
   result.set("pid.available", { available: pidMax - processes, capacity: pidMax });

@@ -1,7 +1,7 @@
 /** Removes unused images when their file system fills up: least recently used first, down to the low threshold. */
-import { statfs } from "node:fs/promises";
 import type { Clock, Logger } from "#pkg/util/index.ts";
 import type { Image, Runtime } from "../cri/runtime.ts";
+import { fileSystemStats } from "../stats/file-system.ts";
 import type { ImageAccess } from "./access.ts";
 
 /** Older runtimes do not mark the pause image as pinned; without it no pod can start. */
@@ -65,10 +65,9 @@ export class ImageGc {
     for (const id of ids) if (!this.#firstSeen.has(id)) this.#firstSeen.set(id, now);
     const mountpoint = filesystems[0]?.mountpoint;
     if (mountpoint === undefined || mountpoint === "") return 0;
-    const info = await statfs(mountpoint);
-    const capacity = info.blocks * info.bsize;
-    const available = info.bavail * info.bsize;
-    if (capacity === 0) return 0;
+    const disk = await fileSystemStats(mountpoint);
+    if (disk === undefined || disk.capacityBytes === 0) return 0;
+    const { capacityBytes: capacity, availableBytes: available } = disk;
     const usagePercent = 100 - Math.floor((available * 100) / capacity);
     if (!force && usagePercent < highPercent) return 0;
     const wanted = force ? Infinity : (capacity * (100 - lowPercent)) / 100 - available;

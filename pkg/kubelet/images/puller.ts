@@ -134,7 +134,7 @@ export class ImagePuller {
     }
     event("Normal", "Pulling", `Pulling image ${goQuote(written)}`);
     const queuedAt = this.#clock.monotonic();
-    await this.#slot();
+    await this.#slot(signal);
     const startedAt = this.#clock.monotonic();
     try {
       const image = await this.#pullWithAny(request, spec, credentials);
@@ -198,9 +198,25 @@ export class ImagePuller {
     for (const key of this.#failures.keys()) if (key.startsWith(podUid)) this.#failures.delete(key);
   }
 
-  async #slot(): Promise<void> {
-    if (this.#active < this.#maxParallel) this.#active++;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  /** Waits for its turn; whoever gives up meanwhile leaves the queue. */
+  async #slot(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (this.#active < this.#maxParallel) {
+      this.#active++;
+      return;
+    }
+    await new Promise<void>((resolve, reject) => {
+      const leave = () => {
+        this.#waiting.splice(this.#waiting.indexOf(enter), 1);
+        reject(signal.reason as Error);
+      };
+      const enter = () => {
+        signal.removeEventListener("abort", leave);
+        resolve();
+      };
+      signal.addEventListener("abort", leave, { once: true });
+      this.#waiting.push(enter);
+    });
   }
   /** Hands the slot to the next in line, so that nobody can slip in between. */
   #release(): void {

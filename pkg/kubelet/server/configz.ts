@@ -1,5 +1,6 @@
 /** /configz: the kubelet's configuration under the names of kubelet.config.k8s.io/v1beta1. Pure. */
 import { formatDuration } from "#pkg/config/index.ts";
+import { pullsAtOnce } from "../config.ts";
 import type { KubeletConfig } from "../config.ts";
 
 const seconds = (count: number): string => formatDuration(count * 1000);
@@ -57,8 +58,8 @@ export function kubeletConfiguration(config: KubeletConfig): Record<string, unkn
     cpuCFSQuota: config.cpuCFSQuota,
     cpuCFSQuotaPeriod: "100ms",
     nodeStatusMaxImages: config.nodeStatusMaxImages,
-    serializeImagePulls: config.serializeImagePulls,
-    maxParallelImagePulls: config.serializeImagePulls ? 1 : config.maxParallelImagePulls,
+    serializeImagePulls: pullsAtOnce(config) === 1,
+    ...(config.maxParallelImagePulls === 0 ? {} : { maxParallelImagePulls: config.maxParallelImagePulls }),
     evictionHard: { ...config.evictionHard },
     evictionSoft: { ...config.evictionSoft },
     evictionSoftGracePeriod: Object.fromEntries(soft.map(([signal, grace]) => [signal, seconds(grace)])),

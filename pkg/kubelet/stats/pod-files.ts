@@ -1,7 +1,5 @@
 /** What pods have on the node's disk: logs and volumes. Counting walks directories, so counts are kept for a while. */
-import { statfs } from "node:fs/promises";
 import { join } from "node:path";
-import { ifExists } from "#pkg/util/index.ts";
 import type { Pod, Volume } from "#pkg/api/types/core-v1.ts";
 import type { Clock } from "#pkg/util/index.ts";
 import { treeUsage } from "../eviction/limits.ts";
@@ -9,18 +7,12 @@ import type { TreeUsage } from "../eviction/limits.ts";
 import { podLogDirectory } from "../pod/configs.ts";
 import { containersOf } from "../pod/spec.ts";
 import type { VolumeManager } from "../volumes/manager.ts";
+import { fileSystemStats } from "./file-system.ts";
+import type { FileSystemStats } from "./file-system.ts";
 
 /** Upstream's volumeStatsAggPeriod. */
 const KEPT_MS = 60_000;
 
-export interface FileSystemStats {
-  readonly availableBytes: number;
-  readonly capacityBytes: number;
-  readonly usedBytes: number;
-  readonly inodesFree: number;
-  readonly inodes: number;
-  readonly inodesUsed: number;
-}
 export interface VolumeStats extends FileSystemStats {
   readonly name: string;
   readonly pvcRef?: { readonly name: string; readonly namespace: string };
@@ -31,21 +23,6 @@ export interface PodFiles {
   readonly volumes: readonly VolumeStats[];
   /** Logs, and emptyDir volumes on the node's own disk. */
   readonly onDisk: TreeUsage;
-}
-
-/** The file system that holds the path, undefined where there is none. */
-export async function fileSystemStats(path: string): Promise<FileSystemStats | undefined> {
-  const info = await ifExists(statfs(path));
-  if (info === undefined) return undefined;
-  const { bavail, bsize, blocks, bfree, ffree, files } = info;
-  return {
-    availableBytes: bavail * bsize,
-    capacityBytes: blocks * bsize,
-    usedBytes: (blocks - bfree) * bsize,
-    inodesFree: ffree,
-    inodes: files,
-    inodesUsed: files - ffree,
-  };
 }
 
 export class PodFilesCache {

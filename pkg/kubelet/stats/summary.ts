@@ -6,8 +6,9 @@ import type { Runtime } from "../cri/runtime.ts";
 import type { TreeUsage } from "../eviction/limits.ts";
 import { networkOf } from "./network.ts";
 import type { InterfaceStats } from "./network.ts";
-import { fileSystemStats } from "./pod-files.ts";
-import type { FileSystemStats, PodFiles, PodFilesCache } from "./pod-files.ts";
+import { fileSystemStats } from "./file-system.ts";
+import type { FileSystemStats } from "./file-system.ts";
+import type { PodFiles, PodFilesCache } from "./pod-files.ts";
 import type { ContainerUsage, CpuAndMemory, StatsProvider } from "./stats.ts";
 
 export interface SummaryDeps {

@@ -10,6 +10,9 @@ import { RealClock, SecureRandom, silentLogger } from "#pkg/util/index.ts";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
+/** The kubelet has more than the API server lets in by default. */
+const GATES: ReadonlySet<string> = new Set(["ContainerStopSignals", "ClusterTrustBundleProjection"]);
+
 export interface TestCluster {
   readonly client: Client;
   stop(): Promise<void>;
@@ -19,7 +22,12 @@ export async function startCluster(): Promise<TestCluster> {
   const clock = new RealClock();
   const random = new SecureRandom();
   const store = openMemoryStore({ clock });
-  const registry = createResourceRegistry({ store, resources: builtinResources(), clock, log: silentLogger });
+  const registry = createResourceRegistry({
+    store,
+    resources: builtinResources({ gates: GATES }),
+    clock,
+    log: silentLogger,
+  });
   const server = createApiServer({
     registry,
     authenticator: { authenticate: async () => ({ name: "admin", groups: ["system:masters"] }) },
