@@ -100,7 +100,8 @@ export {
   memberPath,
   parseJson,
 } from "./json.ts";
-export { type DecodedYaml, decodeYaml, encodeYaml } from "./yaml.ts";
+export { type DecodedYaml, decodeYaml } from "./yaml/decode.ts";
+export { encodeYaml } from "./yaml/encode.ts";
 export { applyJsonPatch, type JsonPatchOperation } from "./patch/json-patch.ts";
 export { applyMergePatch } from "./patch/merge-patch.ts";
 export { applyStrategicMergePatch } from "./patch/strategic.ts";
