@@ -29,7 +29,10 @@ export function publishStatus(subject: PodSubject, publication: Publication): Po
     rejected && verdict !== undefined
       ? rejectedStatus(pod, verdict, clock.now())
       : resources.decoratePod(pod, computeStatus(subject, pod, publication));
-  if (known !== undefined && !removed) status.set(known, terminal ? result : withheld(result, known.status));
+  if (known !== undefined && !removed) {
+    const told = isTerminal(known.status?.phase) ? known.status : (status.wanted(uid) ?? known.status);
+    status.set(known, terminal ? result : withheld(result, told));
+  }
   return result;
 }
 
@@ -62,11 +65,12 @@ function computeStatus(subject: PodSubject, pod: Pod, { observed, verdict, termi
 
 /**
  * A terminal phase tells others that nothing of the pod runs any more: it is held back until that is true, and with
- * it why the pod failed.
+ * it why the pod failed. Until then `told` stands, which is what we last wanted written: a write of Running may be on its
+ * way while the API still says Pending, and no pod goes back from the one to the other. Pure.
  */
-function withheld(next: PodStatus, known: PodStatus | undefined): PodStatus {
-  if (!isTerminal(next.phase) || isTerminal(known?.phase)) return next;
-  return { ...next, phase: known?.phase ?? "Pending", reason: known?.reason, message: known?.message };
+export function withheld(next: PodStatus, told: PodStatus | undefined): PodStatus {
+  if (!isTerminal(next.phase) || isTerminal(told?.phase)) return next;
+  return { ...next, phase: told?.phase ?? "Pending", reason: told?.reason, message: told?.message };
 }
 
 /** Succeeded and Failed are final. */
