@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { appendFileSync } from "node:fs";
 import { appendFile, mkdtemp, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -65,6 +66,23 @@ test("Docker's own format is read as well", async () => {
 test("a log of many blocks has the right tail", async () => {
   const text = Array.from({ length: 20_000 }, (_, i) => line(1, `line ${i}`)).join("");
   assert.equal(await read({ tailLines: 3 }, text), "line 19997\nline 19998\nline 19999\n");
+});
+
+test("what is written while a log is read belongs to no tail", async () => {
+  const path = join(directory, "busy.log");
+  await writeFile(path, `${line(1, "one")}${line(2, "two")}2026-01-01T00:00:03.000000000Z stdout F th`);
+  let running = 0;
+  const read = async (options: Partial<LogOptions>) => {
+    let result = "";
+    // Asked after the tail is found and before it is read: that is when the container writes on.
+    const source = { path, running: () => (appendFileSync(path, `ree\n${line(4, `n${running++}`)}`), true) };
+    for await (const chunk of readLog(source, { ...all, ...options }, new RealClock(), AbortSignal.timeout(5000)))
+      result += chunk.toString();
+    return result;
+  };
+  assert.equal(await read({ tailLines: 1 }), "two\n", "neither the half line nor what came later");
+  assert.equal(await read({ tailLines: 2 }), "three\nn0\n");
+  assert.equal(await read({ tailLines: 0 }), "");
 });
 
 test("following sees what is appended, survives rotation, and ends with the container", async () => {

@@ -24,18 +24,16 @@ export interface LogOptions {
   readonly stream: "All" | "Stdout" | "Stderr";
 }
 
-/** Where the last `count` lines begin. */
-async function tailOffset(file: FileHandle, count: number): Promise<number> {
-  const { size } = await file.stat();
-  if (count === 0) return size;
+/** Where the last `count` lines of the first `size` bytes begin; a line that is still being written is none of them. */
+async function tailOffset(file: FileHandle, size: number, count: number): Promise<number> {
   const block = Buffer.alloc(BLOCK_BYTES);
   let found = 0;
   for (let end = size; end > 0;) {
     const start = Math.max(0, end - BLOCK_BYTES);
     const { bytesRead } = await file.read(block, 0, end - start, start);
     for (let i = bytesRead - 1; i >= 0; i--) {
-      // The newline that ends the file begins no line.
-      if (block[i] === 0x0a && start + i !== size - 1 && ++found === count) return start + i + 1;
+      // The first newline from the end ends the last line.
+      if (block[i] === 0x0a && found++ === count) return start + i + 1;
     }
     end = start;
   }
@@ -92,10 +90,13 @@ export async function* readLog(
   let file = await openLog(source.path);
   try {
     const state = options.follow ? watchFile(source.path, bounded) : undefined;
-    let offset = options.tailLines === undefined ? 0 : await tailOffset(file, options.tailLines);
+    const { size } = await file.stat();
+    let offset = options.tailLines === undefined ? 0 : await tailOffset(file, size, options.tailLines);
+    // Who does not follow gets what there was: lines written meanwhile would make more of the tail than was asked for.
+    const until = options.follow ? Number.POSITIVE_INFINITY : size;
     const formatter = new Formatter(options);
     const drain = async function* (): AsyncGenerator<Buffer> {
-      for await (const { chunk, next } of readToEnd(file, offset)) {
+      for await (const { chunk, next } of readToEnd(file, offset, until)) {
         offset = next;
         const out = formatter.push(chunk);
         if (out.length > 0) yield out;
@@ -165,10 +166,14 @@ async function reopen(path: string, current: FileHandle): Promise<FileHandle | u
   return undefined;
 }
 
-async function* readToEnd(file: FileHandle, from: number): AsyncGenerator<{ chunk: Buffer; next: number }> {
-  for (let offset = from; ;) {
+async function* readToEnd(
+  file: FileHandle,
+  from: number,
+  until: number,
+): AsyncGenerator<{ chunk: Buffer; next: number }> {
+  for (let offset = from; offset < until;) {
     const block = Buffer.alloc(BLOCK_BYTES);
-    const { bytesRead } = await file.read(block, 0, BLOCK_BYTES, offset);
+    const { bytesRead } = await file.read(block, 0, Math.min(BLOCK_BYTES, until - offset), offset);
     if (bytesRead === 0) return;
     offset += bytesRead;
     yield { chunk: block.subarray(0, bytesRead), next: offset };
