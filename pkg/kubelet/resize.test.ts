@@ -24,33 +24,36 @@ describe("resizes on containerd", () => {
       }),
     );
     await node.wait("resize", isReady);
-    const resized = { ...(await bed.client.get(pods, { namespace: "default", name: "resize" })) };
-    resized.spec = {
-      ...resized.spec,
-      containers: [
-        {
-          ...resized.spec.containers[0]!,
-          resources: { requests: { cpu: "200m", memory: "96Mi" }, limits: { cpu: "300m", memory: "96Mi" } },
-        },
-      ],
-    };
-    await bed.client.updateSubresource(pods, { namespace: "default", name: "resize" }, "resize", resized);
-    const pod = await node.wait(
-      "resize",
-      ({ status }) =>
-        String(status?.containerStatuses?.[0]?.resources?.limits?.["memory"]) === "96Mi" &&
-        status?.conditions?.every(({ type }) => !type.startsWith("PodResize")) === true,
-    );
-    assert.equal(pod.status?.containerStatuses?.[0]?.restartCount, 0);
+    const key = { namespace: "default", name: "resize" };
     const { id } = (await bed.daemon.runtime.listContainers()).find(
       ({ labels }) => labels["io.kubernetes.pod.name"] === "resize",
     )!;
-    const { stdout } = await bed.daemon.runtime.execSync(
-      id,
-      ["sh", "-c", "cat /sys/fs/cgroup/memory/memory.limit_in_bytes || cat /sys/fs/cgroup/memory.max"],
-      5,
-    );
-    assert.equal(Number(Buffer.from(stdout).toString()), 96 * 2 ** 20);
+    // All grows, one grows while the other shrinks, and the other way round: the pod never has less than its container.
+    for (const [cpu, mebibytes] of [
+      ["300m", 96],
+      ["400m", 64],
+      ["100m", 80],
+    ] as const) {
+      const current = await bed.client.get(pods, key);
+      const memory = `${mebibytes}Mi`;
+      const resources = { requests: { cpu: "50m", memory }, limits: { cpu, memory } };
+      const containers = [{ ...current.spec.containers[0]!, resources }];
+      await bed.client.updateSubresource(pods, key, "resize", { ...current, spec: { ...current.spec, containers } });
+      const pod = await node.wait("resize", ({ status }) => {
+        const limits = status?.containerStatuses?.[0]?.resources?.limits;
+        const settled = status?.conditions?.every(({ type }) => !type.startsWith("PodResize")) === true;
+        return settled && String(limits?.["memory"]) === memory && String(limits?.["cpu"]) === cpu;
+      });
+      assert.equal(pod.status?.containerStatuses?.[0]?.restartCount, 0);
+      const { stdout } = await bed.daemon.runtime.execSync(
+        id,
+        ["sh", "-c", "cat /sys/fs/cgroup/memory/memory.limit_in_bytes || cat /sys/fs/cgroup/memory.max"],
+        5,
+      );
+      assert.equal(Number(Buffer.from(stdout).toString()), mebibytes * 2 ** 20);
+    }
+    const said = await node.events("resize");
+    assert.ok(!said.some((text) => text.startsWith("ResizeError")), said.join("\n"));
     await node.delete("resize");
   });
 

@@ -174,10 +174,12 @@ export class Resizer implements ResourceKeeper {
         restart.add(container.name);
         continue;
       }
+      if (!changed) await this.#deps.cgroups.widenPod(granted);
       changed = true;
       entry.inProgress = true;
       await this.#applyContainer(granted, running, old, wanted, entry, signal);
     }
+    if (changed) await this.#deps.cgroups.ensurePod(granted);
     const live = new Set(observed.containers.map(({ id }) => id));
     for (const id of entry.applied.keys()) if (!live.has(id)) entry.applied.delete(id);
     if (entry.inProgress && !changed && restart.size === 0 && entry.error === undefined) {
@@ -195,19 +197,16 @@ export class Resizer implements ResourceKeeper {
     entry: Entry,
     signal: AbortSignal,
   ): Promise<void> {
-    const { cgroups, runtime, pleg } = this.#deps;
+    const { runtime, pleg } = this.#deps;
     const grows =
       (wanted.memoryLimitInBytes ?? 0) === 0 || (wanted.memoryLimitInBytes ?? 0) >= (old.memoryLimitInBytes ?? 0);
     try {
       if (!grows) await this.#assertFits(running, wanted.memoryLimitInBytes ?? 0, signal);
-      // The pod's own limits must never be below its containers': first when growing, last when shrinking.
-      if (grows) await cgroups.ensurePod(pod);
       await runtime.updateContainerResources(
         running.id,
         { ...wanted, ...((wanted.cpuQuota ?? 0) === 0 ? { cpuPeriod: 100_000, cpuQuota: -1 } : {}) },
         { signal },
       );
-      await cgroups.ensurePod(pod);
       entry.applied.set(running.id, wanted);
       entry.error = undefined;
       pleg.invalidate(running.id);

@@ -71,6 +71,11 @@ export function parseHierarchies(mountinfo: string): CgroupHierarchies {
   return v1.has("memory") ? { version: 1, mounts: v1, unified: v2 } : { version: 2, mounts: new Map([["", v2]]) };
 }
 
+/** The larger of two limits, where none is more than any: -1, as a limit that is to be has it. */
+function wider(wanted: number | undefined, current: number | undefined): number {
+  return wanted === undefined || wanted <= 0 || current === undefined ? -1 : Math.max(wanted, current);
+}
+
 /** runc's mapping of cpu.shares to cpu.weight. */
 export function weightOf(shares: number): number {
   return shares === 0 ? 0 : 1 + Math.floor(((shares - 2) * 9999) / 262_142);
@@ -199,6 +204,31 @@ export class CgroupManager {
   async ensurePod(pod: Pod): Promise<string> {
     if (this.#perQos) await this.#apply(this.#podNames(pod), this.podLimits(pod), "limited");
     return this.podParent(pod);
+  }
+
+  /**
+   * Raises the pod's limits where it is to have more, and lowers none: for the time in which its containers change one after
+   * the other, none of which may ever have more than the pod (version 1 refuses it). `ensurePod` ends that time.
+   */
+  async widenPod(pod: Pod): Promise<void> {
+    if (!this.#perQos) return;
+    const names = this.#podNames(pod);
+    const { cpuQuota, memoryLimit } = this.podLimits(pod);
+    const v2 = this.version === 2;
+    const limits = {
+      cpuQuota: wider(cpuQuota, await this.#limit("cpu", names, v2 ? "cpu.max" : "cpu.cfs_quota_us")),
+      memoryLimit: wider(memoryLimit, await this.#limit("memory", names, v2 ? "memory.max" : "memory.limit_in_bytes")),
+    };
+    await this.#apply(names, limits, "limited");
+  }
+
+  /** As the kernel has it, or undefined where it has none. */
+  async #limit(controller: string, names: readonly string[], file: string): Promise<number | undefined> {
+    const mount = this.#mount(controller);
+    if (mount === undefined) return undefined;
+    const text = await ifExists(readFile(join(mount, this.path(names), file), "utf8"));
+    const value = Number.parseInt(text ?? "", 10);
+    return value > 0 && value < UNLIMITED_BYTES ? value : undefined;
   }
 
   podLimits(pod: Pod): CgroupLimits {
