@@ -104,9 +104,13 @@ export class Forwarder {
   #overUdp(server: string, query: Buffer, raw: Buffer): Promise<Buffer> {
     const { host, port } = splitServer(server);
     return new Promise((resolve, reject) => {
-      // A socket of its own per query draws a fresh source port, which is what makes replies hard to forge.
+      // A socket of its own per query draws a fresh source port, which is what makes replies hard to forge. Connected, it hears
+      // only that server, and hears at once when nothing listens there.
       const socket = createSocket(isIPv6(host) ? "udp6" : "udp4");
+      let finished = false;
       const finish = (settle: () => void) => {
+        if (finished) return; // a server that is not there may refuse more than once
+        finished = true;
         cancel();
         socket.close();
         settle();
@@ -115,12 +119,13 @@ export class Forwarder {
         finish(() => reject(new Error(`${server} did not answer`))),
       );
       socket.on("error", (error) => finish(() => reject(error)));
-      socket.on("message", (reply, from) => {
-        if (from.address !== host || reply.length < 12 || reply.readUInt16BE(0) !== query.readUInt16BE(0)) return;
+      socket.on("connect", () => socket.send(query));
+      socket.on("message", (reply) => {
+        if (reply.length < 12 || reply.readUInt16BE(0) !== query.readUInt16BE(0)) return;
         if (!answersQuestion(reply, raw)) return; // forged, or for somebody else: the right one may still come
         finish(() => resolve(reply));
       });
-      socket.send(query, port, host);
+      socket.connect(port, host);
     });
   }
 

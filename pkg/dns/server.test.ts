@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
+import { once } from "node:events";
 import { connect } from "node:net";
 import { after, before, describe, test } from "node:test";
 import dnsPacket from "dns-packet";
 import { RealClock, SecureRandom, silentLogger } from "#pkg/util/index.ts";
 import { Forwarder } from "./forwarder.ts";
+import { rawQuestion } from "./message.ts";
 import { DnsMetrics, statusServer } from "./metrics.ts";
 import { Resolver } from "./resolver.ts";
 import { DnsServer } from "./server.ts";
@@ -269,6 +271,23 @@ describe("the DNS server over UDP and TCP", { timeout: 30_000 }, () => {
     assert.equal((await ask("refused.example.org", "A")).rcode, "REFUSED");
     outside.state.rcode = 0;
     assert.equal((await ask("refused.example.org", "A")).rcode, "NOERROR");
+  });
+
+  test("a server that is not there is not waited for", async () => {
+    const closed = createSocket("udp4").bind(0, HOST);
+    await once(closed, "listening");
+    const servers = [`${HOST}:${closed.address().port}`];
+    closed.close();
+    await once(closed, "close");
+    const forwarder = new Forwarder({
+      servers,
+      stubDomains: {},
+      clock,
+      random: new SecureRandom(),
+      timeoutMs: 600_000,
+    });
+    const asked = forwarder.resolve("gone.example.org", "A", rawQuestion("gone.example.org", "A"));
+    await assert.rejects(asked, { code: "ECONNREFUSED" });
   });
 
   test("a forged reply to another question is not believed", async () => {
