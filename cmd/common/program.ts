@@ -14,7 +14,7 @@ import packageJson from "../../package.json" with { type: "json" };
 import { createLogger } from "./logging.ts";
 
 /** Level of the API that both programs speak. */
-export const KUBERNETES_VERSION = "v1.36.0";
+const KUBERNETES_VERSION = "v1.36.0";
 export const VERSION = `${KUBERNETES_VERSION}+kubits.${packageJson.version}`;
 
 /** Flags that both programs have. */

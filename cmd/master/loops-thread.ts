@@ -9,7 +9,7 @@ import type { WorkerCommand, WorkerInput, WorkerReply } from "./worker.ts";
 const SERVICE_ACCOUNT = /^system:serviceaccount:([^:]+):[^:]+$/;
 
 /** The identity behind a name, with the groups that authentication would have given it. */
-export function identityOf(user: string): UserInfo {
+function identityOf(user: string): UserInfo {
   const namespace = SERVICE_ACCOUNT.exec(user)?.[1];
   const accountGroups =
     namespace === undefined ? [] : ["system:serviceaccounts", `system:serviceaccounts:${namespace}`];

@@ -31,7 +31,7 @@ export interface NetworkDeps {
 const familyOf = (address: string): Family => (address.includes(":") ? "IPv6" : "IPv4");
 
 /** Name servers of a resolv.conf, without ourselves. */
-export function nameServers(resolvConf: string, self: readonly string[]): string[] {
+function nameServers(resolvConf: string, self: readonly string[]): string[] {
   let text: string;
   try {
     text = readFileSync(resolvConf, "utf8");

@@ -5,7 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { hasCode } from "#pkg/util/index.ts";
 
 /** Field 22 of /proc/PID/stat: with the pid it names one process for as long as the machine is up. */
-export function startTime(pid: number): string | undefined {
+function startTime(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");

@@ -11,7 +11,7 @@ const SOURCE = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] h
  * Unpacks a package of Debian sid into the cache (once) and answers the directory. Nothing is installed, and the
  * machine's own package lists stay as they are. The package must not need newer libraries than the machine has.
  */
-export async function unpackFromSid(name: string, cacheDir: string): Promise<string> {
+async function unpackFromSid(name: string, cacheDir: string): Promise<string> {
   const unpacked = join(cacheDir, "sid", name);
   if (existsSync(unpacked)) return unpacked;
   const work = join(cacheDir, "sid", `.${name}.${process.pid}`);

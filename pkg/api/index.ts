@@ -5,13 +5,10 @@
  */
 export { type CronSchedule, CronScheduleError, parseCronSchedule } from "./batch/cron-schedule.ts";
 export { type BuiltinOptions, builtinResources } from "./builtin.ts";
-export { podGracePeriodSeconds } from "./core/pod.ts";
-export { aggregateRequests, defaultPodSpec, defaultPodTemplate, defaultPullPolicy } from "./core/pod-defaults.ts";
-export { type QosClass, qosClassOf } from "./core/qos.ts";
-export { validatePodSpec, validatePodTemplate } from "./core/validation/pod-spec.ts";
-export { eventFromCore, eventToCore } from "./events/event.ts";
+export { defaultPodSpec } from "./core/pod-defaults.ts";
+export type { QosClass } from "./core/qos.ts";
 export { groupOrder, groupVersions } from "./define.ts";
-export { age, humanDuration } from "./printers/cells.ts";
+export { age } from "./printers/cells.ts";
 export type {
   FieldSchema,
   PrinterColumn,

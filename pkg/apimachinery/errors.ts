@@ -87,7 +87,6 @@ function detailsOf({ group, resource }: Subject, name: string): StatusDetails {
 
 export const badRequest = (message: string): StatusError => failure("BadRequest", message);
 export const unauthorized = (message = "Unauthorized"): StatusError => failure("Unauthorized", message);
-export const gone = (message: string): StatusError => failure("Gone", message);
 export const expired = (message: string): StatusError => failure("Expired", message);
 export const notAcceptable = (message: string): StatusError => failure("NotAcceptable", message);
 export const unsupportedMediaType = (message: string): StatusError => failure("UnsupportedMediaType", message);
@@ -116,12 +115,6 @@ export const forbidden = (subject: Subject, name: string, why: string): StatusEr
       ? `${qualifiedResource(subject)} is forbidden: ${why}`
       : `${qualifiedResource(subject)} "${name}" is forbidden: ${why}`,
     detailsOf(subject, name),
-  );
-export const methodNotSupported = (subject: Subject, verb: string): StatusError =>
-  failure(
-    "MethodNotAllowed",
-    `${verb} is not supported on resources of kind "${qualifiedResource(subject)}"`,
-    detailsOf(subject, ""),
   );
 
 /** Upstream's generic 404 for a path nothing is registered under. */
@@ -170,6 +163,5 @@ export const isAlreadyExists = hasReason("AlreadyExists");
 export const isConflict = hasReason("Conflict");
 export const isForbidden = hasReason("Forbidden");
 export const isInvalid = hasReason("Invalid");
-export const isTooManyRequests = hasReason("TooManyRequests");
 /** The resourceVersion asked for is too old: list again. */
 export const isExpired = hasReason("Expired", "Gone");

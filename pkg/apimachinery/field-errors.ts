@@ -78,10 +78,5 @@ export const fieldTooMany = (field: string, actual: number, maxItems: number): F
   field,
   message: `Too many: ${actual >= 0 ? `${actual}: ` : ""}${maxItems >= 0 ? `must have at most ${maxItems} items` : "has too many items"}`,
 });
-export const fieldInternal = (field: string, detail: string): FieldError => ({
-  type: "InternalError",
-  field,
-  message: `Internal error: ${detail}`,
-});
 /** Upstream's words for a changed immutable field. */
 export const IMMUTABLE_DETAIL = "field is immutable";

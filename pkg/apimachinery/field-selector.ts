@@ -35,7 +35,7 @@ export class FieldSelector {
 }
 
 /** Escapes what has a meaning in the text form: backslash, comma, equals sign. */
-export function escapeFieldValue(value: string): string {
+function escapeFieldValue(value: string): string {
   return value.replaceAll(/[\\,=]/g, "\\$&");
 }
 

@@ -6,9 +6,7 @@ export {
   type AnyObject,
   apiVersionOf,
   controllerOf,
-  type GroupResource,
   type GroupVersion,
-  type GroupVersionKind,
   type KubeObject,
   keyOf,
   keyString,
@@ -26,7 +24,6 @@ export {
   expired,
   type FieldError,
   forbidden,
-  gone,
   internalError,
   invalid,
   isAlreadyExists,
@@ -37,8 +34,6 @@ export {
   ignoreNotFound,
   isNotFound,
   isStatusError,
-  isTooManyRequests,
-  methodNotSupported,
   notAcceptable,
   notFound,
   pathNotFound,
@@ -57,7 +52,6 @@ export {
 export {
   fieldDuplicate,
   fieldForbidden,
-  fieldInternal,
   fieldInvalid,
   fieldNotFound,
   fieldNotSupported,
@@ -70,14 +64,11 @@ export {
 } from "./field-errors.ts";
 export type { FieldSchema } from "./schema.ts";
 export type { UserInfo } from "./user.ts";
-export { deepCopy, deepEqual, isRecord, setMember } from "./deep.ts";
+export { deepCopy, deepEqual, isRecord } from "./deep.ts";
 export { changed, findOnce, isShared, share, unshared } from "./shared.ts";
 export {
-  everything,
   type Labels,
   labelSelectorAsSelector,
-  newRequirement,
-  nothing,
   Requirement,
   Selector,
   SelectorError,
@@ -85,9 +76,9 @@ export {
   type SelectorOperator,
 } from "./labels.ts";
 export { parseLabelSelector } from "./label-parser.ts";
-export { escapeFieldValue, type FieldRequirement, FieldSelector, parseFieldSelector } from "./field-selector.ts";
+export { type FieldRequirement, FieldSelector, parseFieldSelector } from "./field-selector.ts";
 export { canonicalQuantity, parseQuantity, Quantity, QuantityError, type QuantityFormat } from "./quantity.ts";
-export { intOrPercent, IntOrPercentError, parseIntOrPercent } from "./int-or-percent.ts";
+export { intOrPercent } from "./int-or-percent.ts";
 export {
   type Decoded,
   DecodeError,
@@ -96,8 +87,6 @@ export {
   fieldsInTextOrder,
   isTopLevel,
   jsonKind,
-  MAX_JSON_DEPTH,
-  memberPath,
   parseJson,
 } from "./json.ts";
 export { type DecodedYaml, decodeYaml } from "./yaml/decode.ts";
@@ -107,7 +96,6 @@ export { applyMergePatch } from "./patch/merge-patch.ts";
 export { applyStrategicMergePatch } from "./patch/strategic.ts";
 export { PatchError } from "./patch/patch-error.ts";
 export {
-  emptyMessage,
   isCIdentifier,
   isConfigMapKey,
   isDns1035Label,
@@ -122,10 +110,6 @@ export {
   isValidPortName,
   isValidPortNumber,
   isWildcardDns1123Subdomain,
-  maxLengthMessage,
-  rangeMessage,
-  regexMessage,
-  TOTAL_ANNOTATION_SIZE_LIMIT_BYTES,
   validateAnnotations,
   validateLabels,
 } from "./validation.ts";

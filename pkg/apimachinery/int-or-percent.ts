@@ -1,6 +1,6 @@
 /** IntOrString fields that hold a number or a percentage. Source: apimachinery pkg/util/intstr. */
 
-export class IntOrPercentError extends Error {
+class IntOrPercentError extends Error {
   constructor(message: string) {
     super(message);
     this.name = "IntOrPercentError";
@@ -10,7 +10,7 @@ export class IntOrPercentError extends Error {
 const PERCENT = /^[+-]?[0-9]+%$/;
 
 /** `{value, isPercent}` of a number or "NN%". @throws IntOrPercentError for any other string. */
-export function parseIntOrPercent(value: number | string): { readonly value: number; readonly isPercent: boolean } {
+function parseIntOrPercent(value: number | string): { readonly value: number; readonly isPercent: boolean } {
   if (typeof value === "number") return { value, isPercent: false };
   if (!value.endsWith("%"))
     throw new IntOrPercentError("invalid value for IntOrString: invalid type: string is not a percentage");

@@ -6,7 +6,7 @@
  */
 
 /** Deeper documents are refused: everything after this walks objects recursively. */
-export const MAX_JSON_DEPTH = 1000;
+const MAX_JSON_DEPTH = 1000;
 /** At most this many repeated fields are reported for one document. */
 const MAX_DUPLICATES = 100;
 

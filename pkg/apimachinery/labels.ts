@@ -124,8 +124,7 @@ export class Selector {
   }
 }
 
-export const everything = (): Selector => new Selector([]);
-export const nothing = (): Selector => new Selector([], true);
+const nothing = (): Selector => new Selector([], true);
 
 export function sortByKey(requirements: Requirement[]): Requirement[] {
   return requirements.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));

@@ -21,13 +21,6 @@ export interface GroupVersion {
   readonly group: string;
   readonly version: string;
 }
-export interface GroupVersionKind extends GroupVersion {
-  readonly kind: string;
-}
-export interface GroupResource {
-  readonly group: string;
-  readonly resource: string;
-}
 
 /** Names one object of a known resource. `namespace` is "" for cluster-scoped objects. */
 export interface ObjectKey {

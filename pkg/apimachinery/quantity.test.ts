@@ -99,5 +99,4 @@ test("the short way and the long way agree", () => {
 test("a sum keeps the format of its first part unless that is zero", () => {
   assert.equal(parseQuantity("1Gi").add(parseQuantity("1Gi")).toString(), "2Gi");
   assert.equal(Quantity.zero.add(parseQuantity("1Gi")).toString(), "1Gi");
-  assert.equal(parseQuantity("100m").mul(3).toString(), "300m");
 });

@@ -86,9 +86,6 @@ export class Quantity {
   static fromNumber(value: number | bigint, format: QuantityFormat = "DecimalSI"): Quantity {
     return new Quantity(value, 0, format);
   }
-  static fromMilli(value: number, format: QuantityFormat = "DecimalSI"): Quantity {
-    return new Quantity(value, -3, format);
-  }
 
   /** Nearest floating point number; exact for integers below 2^53. */
   toNumber(): number {
@@ -157,10 +154,6 @@ export class Quantity {
   }
   neg(): Quantity {
     return new Quantity(this.isZero() ? 0 : -this.#mantissa, this.#scale, this.format);
-  }
-  /** Times a whole number. */
-  mul(factor: number): Quantity {
-    return new Quantity(BigInt(this.#mantissa) * BigInt(factor), this.#scale, this.format);
   }
   /** Rounded away from zero to a multiple of 10^scale: roundUp(-3) leaves whole milli-units. */
   roundUp(scale: number): Quantity {

@@ -27,14 +27,14 @@ const SUBDOMAIN_MAX_LENGTH = 253;
 /** Bytes of all annotation keys and values of one object together. */
 export const TOTAL_ANNOTATION_SIZE_LIMIT_BYTES = 256 * 1024;
 
-export const maxLengthMessage = (length: number): string => `must be no more than ${length} characters`;
+const maxLengthMessage = (length: number): string => `must be no more than ${length} characters`;
 /** What is said of the parts of label keys and of label values, which are measured alike. */
 const maxBytesMessage = (length: number): string => `must be no more than ${length} bytes`;
-export const emptyMessage = (): string => "must be non-empty";
-export const rangeMessage = (low: number, high: number): string => `must be between ${low} and ${high}, inclusive`;
+const emptyMessage = (): string => "must be non-empty";
+const rangeMessage = (low: number, high: number): string => `must be between ${low} and ${high}, inclusive`;
 
 /** A message that shows the regular expression, with examples of good values. */
-export function regexMessage(message: string, format: string, ...examples: string[]): string {
+function regexMessage(message: string, format: string, ...examples: string[]): string {
   if (examples.length === 0) return `${message} (regex used for validation is '${format}')`;
   const shown = examples.map((example) => `'${example}', `).join(" or ");
   return `${message} (e.g. ${shown}regex used for validation is '${format}')`;

@@ -19,12 +19,11 @@ export type {
 export { type ApiServer, type ApiServerDeps, createApiServer, createResourceRegistry } from "./server.ts";
 export { servePort } from "./http/port-server.ts";
 export type { Listener, ListenOptions, TlsOptions } from "./http/server.ts";
-export { parseTarget, type RequestTarget } from "./http/target.ts";
-export type { HealthCheck, HealthChecks, HealthEndpoint } from "./health/health.ts";
+export type { RequestTarget } from "./http/target.ts";
+export type { HealthCheck, HealthEndpoint } from "./health/health.ts";
 export type { AuditSink, FallbackHandler, NonResourceContext, NonResourceHandler } from "./pipeline.ts";
 export type { AdmissionChain, Allocator, Call, RestServices } from "./registry/call.ts";
 export type { ConnectHandler } from "./registry/dispatch.ts";
-export { InstalledResource } from "./registry/installed.ts";
 export { ResourceRegistry } from "./registry/resource-registry.ts";
 export type { ReviewContext, ReviewHandler } from "./review.ts";
 export type { ServicesConfig } from "./startup/services.ts";

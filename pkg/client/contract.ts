@@ -130,7 +130,6 @@ export interface EventHandler<T> {
 }
 export interface SharedInformer<T> {
   readonly lister: Lister<T>;
-  hasSynced(): boolean;
   /** Resolves when the first list has been delivered to the cache and its handlers. */
   synced(signal?: AbortSignal): Promise<void>;
   addHandler(handler: EventHandler<T>): () => void;

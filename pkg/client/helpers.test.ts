@@ -1,12 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import fc from "fast-check";
-import { applyMergePatch, conflict } from "#pkg/apimachinery/index.ts";
+import { conflict } from "#pkg/apimachinery/index.ts";
 import { FakeClock } from "#pkg/util/index.ts";
 import { EventInterner } from "./event-interner.ts";
 import { Expectations } from "./expectations.ts";
 import { readLines } from "./lines.ts";
-import { mergePatch } from "./patch.ts";
 import { AbortFanout } from "./transport/abort.ts";
 import { retryOnConflict, waitFor } from "./wait.ts";
 
@@ -38,21 +36,6 @@ describe("Expectations", () => {
     await clock.advance(1);
     assert.ok(expectations.satisfied("rs"));
     assert.equal(expectations.expiresInMs("rs"), undefined);
-  });
-});
-
-describe("mergePatch", () => {
-  it("turns one object into the other, whatever they are", () => {
-    const plain = { noNullPrototype: true };
-    const inner = fc.dictionary(fc.constantFrom("a", "b"), fc.integer(), plain);
-    const value = fc.oneof(fc.integer(), fc.string(), fc.array(fc.integer()), inner);
-    const json = fc.dictionary(fc.constantFrom("a", "b", "c"), value, plain);
-    fc.assert(
-      fc.property(json, json, (from, to) => {
-        const patch = mergePatch(from, to);
-        assert.deepEqual(patch === undefined ? from : applyMergePatch(from, patch), to);
-      }),
-    );
   });
 });
 

@@ -5,6 +5,6 @@
  * Wiring: `createControllers(deps)`, then `deps.informers.start(signal)`, then `controller.run(signal)` for each (after
  * leader election, if there is one).
  */
-export { type ControllersDeps, createControllers, selectControllers, UnknownControllerError } from "./create.ts";
-export { type ControllerOptions, DEFAULT_OPTIONS } from "./common/options.ts";
-export { type ControllerDeclaration, CONTROLLERS } from "./list.ts";
+export { type ControllersDeps, createControllers } from "./create.ts";
+export type { ControllerOptions } from "./common/options.ts";
+export type { ControllerDeclaration } from "./list.ts";

@@ -4,4 +4,4 @@
  */
 export { CLUSTER_DNS_PORT, ClusterDns, type ClusterDnsConfig, type ClusterDnsDeps } from "./cluster-dns.ts";
 export { DNS_NODE_LABEL, DnsServiceController, type DnsServiceDeps } from "./service-controller.ts";
-export { ClusterZone, type Lookup } from "./zone.ts";
+export type { Lookup } from "./zone.ts";

@@ -15,7 +15,7 @@ const CLASS_ANY = 255;
 const HEADER_BYTES = 12;
 
 /** Largest UDP answer we send even to clients that offer more: fits one Ethernet frame (DNS flag day 2020). */
-export const MAX_UDP_BYTES = 1232;
+const MAX_UDP_BYTES = 1232;
 
 export interface Question {
   readonly id: number;

@@ -88,7 +88,7 @@ export function reverseAddress(name: string): string | undefined {
 }
 
 /** One spelling per IPv6 address, so that it can be a map key (RFC 5952 by way of the URL parser). */
-export function canonicalIPv6(address: string): string {
+function canonicalIPv6(address: string): string {
   return new URL(`http://[${address}]`).hostname.slice(1, -1);
 }
 

@@ -6,18 +6,15 @@
  * When `run` ends, containers go on; the next run takes them over without a restart.
  */
 export { createKubelet, type Kubelet, type KubeletDeps } from "./kubelet.ts";
-export { DEFAULT_CONFIG, type KubeletConfig } from "./config.ts";
+export type { KubeletConfig } from "./config.ts";
 export { GrpcRuntime } from "./cri/grpc-runtime.ts";
 export { createDockerRuntime, type DockerRuntimeOptions } from "./docker/index.ts";
-export { type ContainerConfig, isRuntimeError, type Runtime, RuntimeError, type SandboxConfig } from "./cri/runtime.ts";
-export { KUBELET_VERSION } from "./node/status.ts";
+export type { ContainerConfig, Runtime, SandboxConfig } from "./cri/runtime.ts";
 export { resetNode, type ResetDeps } from "./reset.ts";
 export {
-  CertificateDenied,
   CertificateManager,
   type CertificateManagerDeps,
   type CertificatePurpose,
   clientPurpose,
   type IssuedCertificate,
-  servingPurpose,
 } from "./certificates/manager.ts";

@@ -314,7 +314,7 @@ function burstableRequest(active: readonly Pod[]): number {
 }
 
 /** The field path events about a container carry. */
-export function containerField(pod: Pod, name: string): string {
+function containerField(pod: Pod, name: string): string {
   if (pod.spec.initContainers?.some((container) => container.name === name) === true)
     return `spec.initContainers{${name}}`;
   if (pod.spec.ephemeralContainers?.some((container) => container.name === name) === true)

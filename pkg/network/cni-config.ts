@@ -11,7 +11,7 @@ export interface CniNetwork {
 }
 
 /** The CNI configuration list of the built-in pod network: bridge, host-local, portmap (CNI spec 0.4.0). Pure. */
-export function cniConfiguration(network: CniNetwork): object {
+function cniConfiguration(network: CniNetwork): object {
   const isIPv6 = (cidr: string) => cidr.includes(":");
   return {
     cniVersion: "0.4.0",

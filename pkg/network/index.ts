@@ -3,5 +3,5 @@
  * routes to the other nodes and masquerades what leaves the cluster. Other network plugins replace all of it.
  */
 export { PodNetwork, type PodNetworkConfig, type PodNetworkDeps, removePodNetwork } from "./pod-network.ts";
-export { type CniNetwork, cniConfiguration } from "./cni-config.ts";
+export type { CniNetwork } from "./cni-config.ts";
 export type { TunnelMode } from "./routes.ts";

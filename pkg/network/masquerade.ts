@@ -4,7 +4,7 @@ const CHAIN = "KUBITS-MASQ";
 const JUMP = ["-m", "comment", "--comment", "kubits pod network masquerade", "-j", CHAIN];
 
 /** Rules of the masquerade chain: pod traffic that stays in the cluster keeps its source address. Pure. */
-export function masqueradeRules(podCIDR: string, clusterCIDR: string): string[] {
+function masqueradeRules(podCIDR: string, clusterCIDR: string): string[] {
   const everywhere = podCIDR.includes(":") ? "ff00::/8" : "224.0.0.0/4";
   return [
     `-A ${CHAIN} -d ${clusterCIDR} -j RETURN`,

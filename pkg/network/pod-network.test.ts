@@ -37,7 +37,6 @@ class Nodes {
   get factory(): InformerFactory {
     const informer = {
       lister: { get: () => undefined, list: () => [...this.objects.values()], byIndex: () => [] },
-      hasSynced: () => true,
       synced: () => Promise.resolve(),
       addIndex: () => undefined,
       addHandler: (handler: EventHandler<Node>) => {

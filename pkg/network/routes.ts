@@ -30,7 +30,7 @@ export type Reach = "link" | "router" | "none";
 export type TunnelMode = "auto" | "never" | "always";
 
 /** The address of a node that routes point at, in the family of `cidr`. */
-export function internalAddress(node: Node, cidr: string): string | undefined {
+function internalAddress(node: Node, cidr: string): string | undefined {
   const ipv6 = cidr.includes(":");
   return node.status?.addresses?.find(({ type, address }) => type === "InternalIP" && address.includes(":") === ipv6)
     ?.address;

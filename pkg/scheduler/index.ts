@@ -8,21 +8,12 @@
 export { createScheduler, type SchedulerDeps } from "./create.ts";
 export {
   assertPluginsExist,
-  ConfigurationError,
   DEFAULT_CONFIGURATION,
   parseSchedulerConfiguration,
   type SchedulerConfiguration,
 } from "./config.ts";
 export { describeConfiguration } from "./configz.ts";
-export { Scheduler } from "./scheduler.ts";
 export type { Explanation } from "./explain.ts";
-export type {
-  Plugin,
-  ClusterEvent,
-  CycleState,
-  Diagnosis,
-  EventRegistration,
-  PreFilterResult,
-} from "./framework/types.ts";
-export { type Status, unresolvable, unschedulable } from "./framework/status.ts";
+export type { Plugin, ClusterEvent, Diagnosis, EventRegistration, PreFilterResult } from "./framework/types.ts";
+export type { Status } from "./framework/status.ts";
 export type { PluginFactory, PluginHandle } from "./plugins/registry.ts";

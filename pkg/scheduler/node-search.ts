@@ -189,7 +189,7 @@ export class NodeSearch {
 }
 
 /** How many nodes that fit are enough, by the size of the cluster. */
-export function feasibleNodesToFind(total: number, among: number, percentage: number): number {
+function feasibleNodesToFind(total: number, among: number, percentage: number): number {
   if (among < MIN_FEASIBLE_NODES) return among;
   const share = percentage > 0 ? percentage : Math.max(Math.trunc(50 - total / 125), MIN_PERCENTAGE);
   return share >= 100 ? among : Math.max(Math.floor((among * share) / 100), MIN_FEASIBLE_NODES);
@@ -218,7 +218,7 @@ function pluginsIn(statuses: ReadonlyMap<NodeInfo, Status>): Set<string> {
   return plugins;
 }
 
-export function errorOf(status: Status): Error {
+function errorOf(status: Status): Error {
   if (status.error instanceof Error) return status.error;
   return new Error(`running "${status.plugin ?? "plugin"}": ${messageOf(status)}`);
 }

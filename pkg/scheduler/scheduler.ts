@@ -75,10 +75,6 @@ export class Scheduler implements Controller {
   get busy(): boolean {
     return this.#inFlight.size > 0 || this.#parts.queue.isActive;
   }
-  /** Pods waiting, by queue. */
-  get queueLengths(): SchedulingQueue["lengths"] {
-    return this.#parts.queue.lengths;
-  }
 
   async run(signal: AbortSignal): Promise<void> {
     const { queue, log, watch } = this.#parts;

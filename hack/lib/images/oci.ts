@@ -38,7 +38,7 @@ const APT_OPTIONS = ["APT::Sandbox::User=root", "Acquire::http::Timeout=20", "Ac
 const DOWNLOAD_TIMEOUT_MS = 120_000;
 
 /** A package that Debian's mirror does not give. */
-export class PackageError extends PlainError {
+class PackageError extends PlainError {
   constructor(name: string, cause: unknown) {
     const { stderr = "", message = String(cause) } = cause as Partial<{ stderr: string; message: string }>;
     const why = stderr.trim() === "" ? message : stderr.trim();

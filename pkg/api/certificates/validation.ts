@@ -44,7 +44,7 @@ const LEGACY_SIGNER = "kubernetes.io/legacy-unknown";
 const MAX_SIGNER_LENGTH = 571;
 
 /** A domain and a path, as in example.com/signer-name. */
-export function validateSignerName(name: string, path: string): FieldError[] {
+function validateSignerName(name: string, path: string): FieldError[] {
   if (name === "") return [required(path)];
   const slash = name.indexOf("/");
   if (slash < 0 || name.indexOf("/", slash + 1) >= 0) {

@@ -8,7 +8,7 @@ const containerDefaults = compileDefaults(containerRows);
 const volumeDefaults = compileDefaults(volumeRows);
 
 /** Always for the tag latest and for no tag and no digest, else IfNotPresent. */
-export function defaultPullPolicy(image: string | undefined): "Always" | "IfNotPresent" {
+function defaultPullPolicy(image: string | undefined): "Always" | "IfNotPresent" {
   const [name = "", digest] = (image ?? "").split("@", 2);
   const colon = name.lastIndexOf(":");
   const tag = colon > name.lastIndexOf("/") ? name.slice(colon + 1) : undefined;

@@ -27,10 +27,10 @@ function rename(object: Readonly<KubeObject>, names: ReadonlyMap<string, string>
 }
 
 /** The stored form (core/v1) of an events.k8s.io event. */
-export function eventToCore(event: Readonly<Event>): CoreEvent {
+function eventToCore(event: Readonly<Event>): CoreEvent {
   return rename(event as unknown as KubeObject, toCore, "v1") as unknown as CoreEvent;
 }
-export function eventFromCore(event: Readonly<KubeObject>): Event {
+function eventFromCore(event: Readonly<KubeObject>): Event {
   return rename(event, toEvents, "events.k8s.io/v1") as unknown as Event;
 }
 

@@ -7,7 +7,7 @@ import { parseList, podLimits, podRequests, type ResourceList } from "./resource
 const ONE = parseQuantity("1");
 
 /** The name quotas count all objects of a resource by. */
-export function countName(group: string, plural: string): string {
+function countName(group: string, plural: string): string {
   return group === "" ? `count/${plural}` : `count/${plural}.${group}`;
 }
 
@@ -24,7 +24,7 @@ const LEGACY_COUNTS = new Set([
 const NATIVE_PAIRS = new Set(["cpu", "memory", "ephemeral-storage"]);
 
 /** Requests and limits under the names quotas use: cpu, requests.cpu, limits.cpu, requests.example.com/gpu… */
-export function computeUsage(requests: ResourceList, limits: ResourceList): Map<string, Quantity> {
+function computeUsage(requests: ResourceList, limits: ResourceList): Map<string, Quantity> {
   const usage = new Map<string, Quantity>();
   for (const [name, quantity] of requests) {
     if (NATIVE_PAIRS.has(name) || name.startsWith("hugepages-")) usage.set(name, quantity);

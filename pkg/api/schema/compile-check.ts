@@ -23,7 +23,7 @@ export type Checker = (value: unknown, state: CheckState) => void;
 /** Errors and unknown fields kept per object: a hostile body must not make the answer larger than itself. */
 const MAX_FINDINGS = 128;
 
-export function pathText(path: readonly (string | number)[]): string {
+function pathText(path: readonly (string | number)[]): string {
   let text = "";
   for (const part of path) {
     if (typeof part === "number") text += `[${part}]`;

@@ -3,7 +3,7 @@ import { deepCopy, type FieldError, type KubeObject } from "#pkg/apimachinery/in
 import { builtinResources } from "../builtin.ts";
 import type { RequestInfo, ResourceDefinition, Strategy } from "../resource.ts";
 
-export const requestInfo: RequestInfo = {
+const requestInfo: RequestInfo = {
   user: { name: "tester", groups: ["testers"] },
   namespace: "default",
   dryRun: false,

@@ -46,10 +46,6 @@ export function nonNegative(value: number | undefined, path: string): FieldError
   return (value ?? 0) < 0 ? [fieldInvalid(path, value, "must be greater than or equal to 0")] : [];
 }
 
-export function positive(value: number | undefined, path: string): FieldError[] {
-  return value !== undefined && value <= 0 ? [fieldInvalid(path, value, "must be greater than 0")] : [];
-}
-
 export function inRange(value: number | undefined, low: number, high: number, path: string): FieldError[] {
   if (value === undefined || (value >= low && value <= high)) return [];
   return [fieldInvalid(path, value, `must be between ${low} and ${high}, inclusive`)];
@@ -73,11 +69,6 @@ export const dnsSubdomain = (value: string, path: string): FieldError[] =>
   allInvalid(path, value, isDns1123Subdomain(value));
 export const qualifiedName = (value: string, path: string): FieldError[] =>
   allInvalid(path, value, isQualifiedName(value));
-
-/** A name that must be there and be a DNS subdomain. */
-export function requiredSubdomain(value: string | undefined, path: string): FieldError[] {
-  return isEmpty(value) ? [fieldRequired(path)] : dnsSubdomain(value!, path);
-}
 
 export function requiredText(value: string | undefined, path: string, detail = ""): FieldError[] {
   return isEmpty(value) ? [fieldRequired(path, detail)] : [];

@@ -63,7 +63,7 @@ function minBytes(schema: FieldSchema | undefined, depth = 0): number {
 }
 
 /** Elements or characters a value can have; a rule below a list runs that often. */
-export function maxSize(schema: FieldSchema | undefined): number {
+function maxSize(schema: FieldSchema | undefined): number {
   const raw = schema?.raw;
   const bound = (name: string): number | undefined => (typeof raw?.[name] === "number" ? raw[name] : undefined);
   switch (schema?.type) {

@@ -78,7 +78,7 @@ export function containsItem(list: CelList, value: Value): boolean {
   return false;
 }
 /** The item with the same keys as `item`, in a list of x-kubernetes-list-type map. */
-export function findByKeys(list: CelList, item: Value, keys: readonly string[]): Value | undefined {
+function findByKeys(list: CelList, item: Value, keys: readonly string[]): Value | undefined {
   const keyOf = (value: Value): string =>
     JSON.stringify(keys.map((key) => (isStruct(value) ? keyText(value.field(key) ?? null) : undefined) ?? null));
   const wanted = keyOf(item);

@@ -99,7 +99,7 @@ function hexadecimal(verb: string, value: Value): string {
 }
 
 /** What %s shows. */
-export function showValue(value: Value): string {
+function showValue(value: Value): string {
   if (typeof value === "string") return value;
   if (typeof value === "number") return special(value) ?? String(value);
   if (typeof value === "bigint" || typeof value === "boolean" || value === null) return String(value);

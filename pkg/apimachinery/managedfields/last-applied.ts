@@ -11,7 +11,7 @@ import { fieldSetOf, TypedObjectError } from "./field-set.ts";
 import { difference, type Fields } from "./fields.ts";
 import type { Node } from "./nodes.ts";
 
-export const LAST_APPLIED_ANNOTATION = "kubectl.kubernetes.io/last-applied-configuration";
+const LAST_APPLIED_ANNOTATION = "kubectl.kubernetes.io/last-applied-configuration";
 /** The only manager whose applies speak for the annotation. */
 export const LAST_APPLIED_MANAGER = "kubectl";
 

@@ -14,7 +14,7 @@ export interface Manager {
   readonly entry?: ManagedFieldsEntry;
 }
 
-export const ANCIENT_CHANGES = "ancient-changes";
+const ANCIENT_CHANGES = "ancient-changes";
 export const BEFORE_FIRST_APPLY = "before-first-apply";
 /** Updaters beyond this many are merged, oldest first. */
 const MAX_UPDATE_MANAGERS = 10;

@@ -6,7 +6,7 @@ type Json = Record<string, unknown>;
 /**
  * `live` with every field that `applied` sets. Shares nothing with its arguments. Null in `applied` is a value like others.
  */
-export function mergeObjects(node: Node, live: unknown, applied: unknown): unknown {
+function mergeObjects(node: Node, live: unknown, applied: unknown): unknown {
   if (applied === undefined) return deepCopy(live);
   switch (node.kind) {
     case "leaf":

@@ -32,7 +32,7 @@ function isReset(entries: readonly ManagedFieldsEntry[] | undefined): boolean {
 }
 
 /** The owners before the write: the request's own list when it brings a valid one, else the live object's. */
-export function managersBefore(request: Pick<UpdateRequest, "live" | "updated" | "subresource">): Manager[] {
+function managersBefore(request: Pick<UpdateRequest, "live" | "updated" | "subresource">): Manager[] {
   const live = request.live?.metadata.managedFields;
   if ((request.subresource ?? "") === "") {
     const given = request.updated.metadata.managedFields;

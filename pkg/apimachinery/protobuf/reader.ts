@@ -14,7 +14,7 @@ export const FIXED64 = 1;
 export const BYTES = 2;
 const START_GROUP = 3;
 const END_GROUP = 4;
-export const FIXED32 = 5;
+const FIXED32 = 5;
 
 /** Reads protobuf wire format within `end`; never beyond it, whatever the bytes say. */
 export class Reader {

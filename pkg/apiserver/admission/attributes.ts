@@ -17,7 +17,7 @@ export function isOn(
 }
 
 /** Name for messages: generateName stands in until the name is made. */
-export function shownName({ name, object }: AdmissionAttributes): string {
+function shownName({ name, object }: AdmissionAttributes): string {
   if (name !== "") return name;
   return object?.metadata?.name ?? object?.metadata?.generateName ?? "Unknown";
 }

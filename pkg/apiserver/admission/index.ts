@@ -36,8 +36,7 @@
  */
 export { createAdmissionChain, type AdmissionDeps, type AdmissionSources, type ExtensionDeps } from "./create.ts";
 export { type FeatureGates, featureGates } from "./gates.ts";
-export { PluginChain, type AdmissionChain } from "./chain.ts";
-export { refusal } from "./attributes.ts";
+export type { AdmissionChain } from "./chain.ts";
 export type { ServiceAddress, ServiceResolver, WebhookTransport } from "./webhook/client.ts";
 export { EndpointResolver, type ServiceRouting, ServiceUnresolvedError } from "./webhook/service-resolver.ts";
 export { HttpsTransport } from "./webhook/https-transport.ts";

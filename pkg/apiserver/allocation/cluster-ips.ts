@@ -13,7 +13,7 @@ export interface ServiceKey {
   readonly name: string;
 }
 
-export const FAMILY_LABEL = "ipaddress.kubernetes.io/ip-family";
+const FAMILY_LABEL = "ipaddress.kubernetes.io/ip-family";
 export const MANAGED_BY_LABEL = "ipaddress.kubernetes.io/managed-by";
 export const MANAGED_BY = "ipallocator.k8s.io";
 

@@ -38,13 +38,7 @@ export { RequestAuthenticator, type AuthenticatorDeps } from "./authenticator.ts
 export type { RequestHeaderOptions } from "./client-certificate.ts";
 export { Impersonator } from "./impersonation.ts";
 export { TokenIssuer, type TokenIssuerOptions } from "./token-issuer.ts";
-export {
-  type NoteLegacyUse,
-  serviceAccountGroups,
-  type ServiceAccountSources,
-  serviceAccountUserName,
-  splitServiceAccountUserName,
-} from "./service-account.ts";
+export { type NoteLegacyUse, type ServiceAccountSources, splitServiceAccountUserName } from "./service-account.ts";
 export { createAuthnReviews, type AuthnReviewDeps } from "./reviews.ts";
 export { InvalidTokenError, type TokenAuthenticator, type TokenResult, UnionTokenAuthenticator } from "./token.ts";
 export type { ReviewContext, ReviewHandler } from "../review.ts";

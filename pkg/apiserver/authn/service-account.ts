@@ -24,7 +24,7 @@ type LastUsed = Readonly<Record<typeof LAST_USED, string>>;
 const LAST_USED = "kubernetes.io/legacy-token-last-used";
 const INVALID_SINCE = "kubernetes.io/legacy-token-invalid-since";
 
-export const SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:";
+const SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:";
 const LEGACY_ISSUER = "kubernetes/serviceaccount";
 const LEGACY_CLAIM = "kubernetes.io/serviceaccount/";
 /** Verified tokens remembered; signature checks are what costs, liveness is looked at every time. */

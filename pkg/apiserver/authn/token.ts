@@ -2,7 +2,7 @@ import type { UserInfo } from "#pkg/apimachinery/index.ts";
 import type { Remarks } from "../contract.ts";
 
 /** Longest bearer token looked at; anything bigger is not one of ours. */
-export const MAX_TOKEN_LENGTH = 16 * 1024;
+const MAX_TOKEN_LENGTH = 16 * 1024;
 
 export interface TokenResult {
   readonly user: UserInfo;

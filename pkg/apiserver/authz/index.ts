@@ -56,9 +56,9 @@ export function createAuthorizer(deps: AuthorizerDeps): AuthorizerChain {
   return { authorizer, rbac, use: (modes) => authorizer.use(chainOf(modes)) };
 }
 
-export { forbiddenError, forbiddenMessage, PRIVILEGED_GROUP, UnionAuthorizer } from "./union.ts";
+export { forbiddenError, PRIVILEGED_GROUP, UnionAuthorizer } from "./union.ts";
 export { RbacAuthorizer, type RbacSources } from "./rbac.ts";
-export { NodeAuthorizer, nodeNameOf, type NodeAuthorizerDeps } from "./node.ts";
+export { nodeNameOf, type NodeAuthorizerDeps } from "./node.ts";
 export { RbacEscalation } from "./escalation.ts";
 export { createAuthzReviews, type AuthzReviewDeps } from "./reviews.ts";
 export type { ReviewContext, ReviewHandler } from "../review.ts";

@@ -215,7 +215,7 @@ export class RbacAuthorizer implements Authorizer {
 }
 
 /** Several errors as upstream joins them: distinct, in brackets when more than one. */
-export function aggregate(errors: readonly string[]): string {
+function aggregate(errors: readonly string[]): string {
   const distinct = [...new Set(errors)];
   return distinct.length === 1 ? distinct[0]! : `[${distinct.join(", ")}]`;
 }

@@ -42,7 +42,7 @@ export function ruleAllows(rule: CompiledRule, attributes: Attributes): boolean 
   return rule.resources.has(`${resource}/${subresource}`) || rule.resources.has(`*/${subresource}`);
 }
 
-export function urlMatches(pattern: string, path: string): boolean {
+function urlMatches(pattern: string, path: string): boolean {
   if (pattern === "*" || pattern === path) return true;
   return pattern.endsWith("*") && path.startsWith(pattern.replace(/\*+$/, ""));
 }

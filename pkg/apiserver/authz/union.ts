@@ -53,7 +53,7 @@ export class UnionAuthorizer implements Authorizer {
 }
 
 /** "User "x" cannot list resource "pods" in API group "" in the namespace "default"". */
-export function forbiddenMessage(attributes: Attributes): string {
+function forbiddenMessage(attributes: Attributes): string {
   const user = JSON.stringify(attributes.user.name);
   if (!attributes.resourceRequest)
     return `User ${user} cannot ${attributes.verb} path ${JSON.stringify(attributes.path)}`;

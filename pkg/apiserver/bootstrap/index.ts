@@ -18,4 +18,4 @@ export {
   type ExtensionAuthentication,
   type StoredCache,
 } from "./reconcile.ts";
-export { defaultRbacObjects, kubeadmBindings, systemNodeRules, type BootstrapRbacObjects } from "./objects.ts";
+export { defaultRbacObjects, systemNodeRules, type BootstrapRbacObjects } from "./objects.ts";

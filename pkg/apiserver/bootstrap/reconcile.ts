@@ -77,7 +77,7 @@ function autoupdates(object: KubeObject): boolean {
 }
 
 /** The role with the default rules it lacks; undefined when it lacks nothing or must be left alone. */
-export function mergeRole(current: KubeObject, wanted: Draft<ClusterRole>): KubeObject | undefined {
+function mergeRole(current: KubeObject, wanted: Draft<ClusterRole>): KubeObject | undefined {
   if (!autoupdates(current)) return undefined;
   let changed = mergeMetadata(current, wanted);
   const role = current as KubeObject & ClusterRole;
@@ -107,7 +107,7 @@ function sameSubject(a: Subject, b: Subject): boolean {
 }
 
 /** The binding with the default subjects it lacks. Its roleRef is immutable and stays what it is. */
-export function mergeBinding(current: KubeObject, wanted: Draft<ClusterRoleBinding>): KubeObject | undefined {
+function mergeBinding(current: KubeObject, wanted: Draft<ClusterRoleBinding>): KubeObject | undefined {
   if (!autoupdates(current)) return undefined;
   let changed = mergeMetadata(current, wanted);
   const binding = current as KubeObject & ClusterRoleBinding;

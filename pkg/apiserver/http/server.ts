@@ -242,7 +242,7 @@ function acceptHttp2(server: HttpsServer, accept: (socket: TLSSocket) => void): 
   });
 }
 
-export function peerOf(socket: Socket | TLSSocket): ApiRequest["peer"] {
+function peerOf(socket: Socket | TLSSocket): ApiRequest["peer"] {
   const tls = socket as Partial<Pick<TLSSocket, "getPeerX509Certificate" | "authorized">>;
   const certificate = tls.getPeerX509Certificate?.()?.raw;
   return certificate === undefined ? {} : { certificate, certificateVerified: tls.authorized === true };

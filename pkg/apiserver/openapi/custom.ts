@@ -17,7 +17,7 @@ const LIST_METADATA_ABOUT =
   "Standard list metadata. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds";
 
 /** com.example.stable.v1.CronTab for CronTab in stable.example.com/v1. */
-export function customDefinitionName({ group, version }: ResourceDefinition, kind: string): string {
+function customDefinitionName({ group, version }: ResourceDefinition, kind: string): string {
   return [...group.split(".").reverse(), version, kind].join(".");
 }
 

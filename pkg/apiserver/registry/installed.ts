@@ -61,10 +61,6 @@ export class InstalledResource {
     this.variant = definition.custom ? `${this.apiVersion}#${serial}` : this.apiVersion;
     this.#stored = definition.fromStorage === undefined && this.apiVersion === apiVersionOf(definition.storage);
   }
-  /** True when the stored bytes are this version's bytes. */
-  get storedAsIs(): boolean {
-    return this.#stored;
-  }
   subresource(name: string): SubresourceDefinition | undefined {
     return this.#subresources.get(name);
   }

@@ -5,7 +5,7 @@ import type { Call } from "./call.ts";
 import type { InstalledResource } from "./installed.ts";
 
 /** The manager of a write that names none: the client's program, as upstream derives it from the user agent. */
-export function managerOf(call: Call, fieldManager: string): string {
+function managerOf(call: Call, fieldManager: string): string {
   if (fieldManager !== "") return fieldManager;
   const name = managerFromUserAgent(call.request.headers["user-agent"]);
   return name === "" ? "unknown" : name;

@@ -79,7 +79,7 @@ export async function patchThrough(call: Call, view: WriteView): Promise<void> {
   if (sent !== undefined) await sent;
 }
 
-export function patchWith(
+function patchWith(
   call: Call,
   view: WriteView,
   options: WriteOptions,

@@ -11,7 +11,7 @@ import { tableOf } from "./table.ts";
 const META_VERSION = "meta.k8s.io/v1";
 const META_PACKAGE = "k8s.io.apimachinery.pkg.apis.meta.v1";
 
-export function offersOf(installed: InstalledResource): Offers {
+function offersOf(installed: InstalledResource): Offers {
   return { protobuf: installed.definition.protobufMessage !== undefined, transforms: true };
 }
 

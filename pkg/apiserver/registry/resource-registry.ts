@@ -59,9 +59,6 @@ export class ResourceRegistry {
     }
     return undefined;
   }
-  hasVersion(group: string, version: string): boolean {
-    return this.#versions.has(`${group}/${version}`);
-  }
   /** In order of installation, by group version. */
   *all(): IterableIterator<InstalledResource> {
     for (const plurals of this.#versions.values()) yield* plurals.values();

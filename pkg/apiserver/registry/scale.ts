@@ -161,7 +161,7 @@ function checkScale(call: Call, scale: Scale): void {
 }
 
 /** The view of an object as Scale. */
-export function scaleOf(object: Readonly<KubeObject>, mapping: ScaleMapping): Scale {
+function scaleOf(object: Readonly<KubeObject>, mapping: ScaleMapping): Scale {
   const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata;
   const selector = selectorText(object, mapping.labelSelectorPath);
   const replicas = readPath(object, mapping.specReplicasPath);
@@ -197,7 +197,7 @@ function segments(path: string): string[] {
   return path.replace(/^\./, "").split(".");
 }
 
-export function readPath(object: unknown, path: string): unknown {
+function readPath(object: unknown, path: string): unknown {
   let value = object;
   for (const segment of segments(path)) {
     if (!isRecord(value)) return undefined;

@@ -23,9 +23,6 @@ export class StoreInformer<T extends AnyObject> implements SharedInformer<T>, Re
   get lister(): Lister<T> {
     return this.#store;
   }
-  hasSynced(): boolean {
-    return this.#synced;
-  }
   synced(signal?: AbortSignal): Promise<void> {
     if (this.#synced) return Promise.resolve();
     return new Promise((resolve, reject) => {

@@ -20,7 +20,7 @@ export function http2Transport(options: Http2TransportOptions): Http2Transport {
   return new Http2Transport(options);
 }
 
-export class Http2Transport implements Transport {
+class Http2Transport implements Transport {
   readonly #options: Http2TransportOptions;
   readonly #credentials: RequestCredentials;
   readonly #authority: string;

@@ -114,7 +114,7 @@ async function adopt<T extends AnyObject>(object: T, deps: ClaimDeps<T>): Promis
 }
 
 /** Takes the owner's reference (and its finalizers) off the object. */
-export async function release<T extends AnyObject>(object: T, deps: Omit<ClaimDeps<T>, "freshOwner">): Promise<void> {
+async function release<T extends AnyObject>(object: T, deps: Omit<ClaimDeps<T>, "freshOwner">): Promise<void> {
   const { client, resource, reference, finalizers, signal } = deps;
   const patch = {
     metadata: {

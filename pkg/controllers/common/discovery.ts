@@ -40,7 +40,7 @@ const MAX_AGE_MS = 30_000;
 const AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 /** Reads aggregated discovery: every resource of every served version, in two requests. */
-export async function discover(client: Client, signal: AbortSignal): Promise<Discovered> {
+async function discover(client: Client, signal: AbortSignal): Promise<Discovered> {
   const documents = await Promise.all(
     ["/api", "/apis"].map((path) =>
       client.raw<GroupDiscoveryList>("GET", path, undefined, { signal, accept: AGGREGATED }),

@@ -1,4 +1,4 @@
-import { isForbidden, isStatusError } from "#pkg/apimachinery/index.ts";
+import { isForbidden } from "#pkg/apimachinery/index.ts";
 
 /** The namespace is going away: creating in it will never work again. */
 export function isNamespaceTerminating(error: unknown): boolean {
@@ -7,9 +7,4 @@ export function isNamespaceTerminating(error: unknown): boolean {
 
 export function errorMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-/** The server said no, as opposed to not having answered. */
-export function isRefusal(error: unknown): boolean {
-  return isStatusError(error) && error.code >= 400 && error.code < 500;
 }

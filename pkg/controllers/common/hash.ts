@@ -2,7 +2,7 @@
 const SAFE = "bcdfghjklmnpqrstvwxz2456789";
 
 /** Decimal digits of the hash written in the safe alphabet. */
-export function safeEncode(hash: number): string {
+function safeEncode(hash: number): string {
   return Array.from(String(hash), (digit) => SAFE[Number(digit) % SAFE.length]).join("");
 }
 
@@ -21,7 +21,7 @@ export function stableJson(value: unknown): string {
 }
 
 /** FNV-1a, 32 bits. */
-export function fnv1a(text: string): number {
+function fnv1a(text: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);

@@ -19,7 +19,7 @@ export const REVISION_LABEL = "controller-revision-hash";
 const HASH_LABEL = "controller.kubernetes.io/hash";
 
 /** What a revision stores: a patch that replaces the template. */
-export function revisionData(template: PodTemplateSpec): Record<string, unknown> {
+function revisionData(template: PodTemplateSpec): Record<string, unknown> {
   return { spec: { template: { ...template, $patch: "replace" } } };
 }
 
@@ -44,7 +44,7 @@ export function byRevision(a: ControllerRevision, b: ControllerRevision): number
   );
 }
 
-export function isEqualRevision(revision: ControllerRevision, data: Record<string, unknown>): boolean {
+function isEqualRevision(revision: ControllerRevision, data: Record<string, unknown>): boolean {
   return deepEqual(revision.data, data);
 }
 

@@ -22,11 +22,6 @@ export function isPodTerminating(pod: Pod): boolean {
   return !isPodTerminal(pod) && pod.metadata.deletionTimestamp !== undefined;
 }
 
-/** Ready for at least `minReadySeconds`. */
-export function isPodAvailable(pod: Pod, minReadySeconds: number, now: number): boolean {
-  return availableInMs(pod, minReadySeconds, now) === 0;
-}
-
 /** Milliseconds until a ready pod becomes available; 0 when it is; undefined when it is not ready. */
 export function availableInMs(pod: Pod, minReadySeconds: number, now: number): number | undefined {
   const ready = podCondition(pod, "Ready");

@@ -9,7 +9,7 @@ import type { Pod } from "#pkg/api/types/core-v1.ts";
 export const OWNER_INDEX = "controllers/owner";
 export const POD_NODE_INDEX = "controllers/node";
 
-export function orphanKey(namespace: string): string {
+function orphanKey(namespace: string): string {
   return `orphan/${namespace}`;
 }
 

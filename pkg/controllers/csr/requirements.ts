@@ -1,10 +1,10 @@
 /** What each built-in signer demands of a request (kubernetes.io signers, certificates.k8s.io/v1). */
 import type { CertificateRequest } from "#pkg/pki/index.ts";
 
-export const KUBE_APISERVER_CLIENT = "kubernetes.io/kube-apiserver-client";
+const KUBE_APISERVER_CLIENT = "kubernetes.io/kube-apiserver-client";
 export const KUBE_APISERVER_CLIENT_KUBELET = "kubernetes.io/kube-apiserver-client-kubelet";
-export const KUBELET_SERVING = "kubernetes.io/kubelet-serving";
-export const LEGACY_UNKNOWN = "kubernetes.io/legacy-unknown";
+const KUBELET_SERVING = "kubernetes.io/kubelet-serving";
+const LEGACY_UNKNOWN = "kubernetes.io/legacy-unknown";
 
 function sameUsages(usages: readonly string[], required: readonly string[], optional: readonly string[]): boolean {
   const given = new Set(usages);

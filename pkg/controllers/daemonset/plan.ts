@@ -7,7 +7,7 @@ import { availableInMs, isPodReady } from "../common/pods.ts";
 import { nodeVerdict } from "./pod.ts";
 
 /** At most this many pods are created or deleted in one turn. */
-export const BURST_REPLICAS = 250;
+const BURST_REPLICAS = 250;
 
 export interface DaemonPlan {
   /** Names of nodes that get a pod. */
@@ -49,7 +49,7 @@ function byNode(pods: readonly Pod[]): Map<string, Pod[]> {
 function isDeleting(pod: Pod): boolean {
   return pod.metadata.deletionTimestamp !== undefined;
 }
-export function isUpdated(pod: Pod, hash: string): boolean {
+function isUpdated(pod: Pod, hash: string): boolean {
   return pod.metadata.labels?.[REVISION_LABEL] === hash;
 }
 function isBound(pod: Pod): boolean {

@@ -17,7 +17,7 @@ const TOLERATED: readonly (readonly [string, string])[] = [
 ];
 
 /** Daemons run where other pods may not: those tolerations every daemon pod gets. */
-export function daemonTolerations(spec: PodSpec | undefined): Toleration[] {
+function daemonTolerations(spec: PodSpec | undefined): Toleration[] {
   const tolerations = [...(spec?.tolerations ?? [])];
   const added =
     spec?.hostNetwork === true

@@ -19,7 +19,7 @@ import {
 import { allOf, isScalingEvent, newReplicaSetSize, planRolling, planScale, type Sets, type Sizes } from "./scaling.ts";
 import { countedStatus, deploymentCondition, hasOldReplicas, isComplete, rolloutStatus } from "./status.ts";
 
-export const POD_TEMPLATE_HASH = "pod-template-hash";
+const POD_TEMPLATE_HASH = "pod-template-hash";
 
 /** Everything one turn writes, in this order: create, update, delete, then the Deployment itself. */
 export interface DeploymentPlan {
@@ -59,7 +59,7 @@ function emptyLabelsAsAbsent(template: PodTemplateSpec | undefined): PodTemplate
 }
 
 /** The oldest ReplicaSet with the present template is the current one; all others are old. */
-export function splitReplicaSets(deployment: Deployment, owned: readonly ReplicaSet[]): Sets {
+function splitReplicaSets(deployment: Deployment, owned: readonly ReplicaSet[]): Sets {
   const sorted = [...owned].sort(byAge);
   const current = sorted.find((replicaSet) => sameTemplate(replicaSet.spec.template, deployment.spec.template));
   return { current, old: sorted.filter((replicaSet) => replicaSet !== current) };

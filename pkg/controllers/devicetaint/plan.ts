@@ -3,7 +3,7 @@ import type { DeviceTaint, ResourceClaim, ResourceSlice } from "#pkg/api/types/r
 import { tolerates } from "../common/taints.ts";
 
 /** Names a device in the whole cluster. */
-export function deviceId({ driver, pool, device }: { driver: string; pool: string; device: string }): string {
+function deviceId({ driver, pool, device }: { driver: string; pool: string; device: string }): string {
   return `${driver}/${pool}/${device}`;
 }
 

@@ -15,9 +15,9 @@ import {
 } from "../common/services.ts";
 
 /** An Endpoints object holds no more addresses than this; the rest is cut off and an annotation says so. */
-export const MAX_CAPACITY = 1000;
+const MAX_CAPACITY = 1000;
 const OVER_CAPACITY = "endpoints.kubernetes.io/over-capacity";
-export const MANAGED_BY_LABEL = "endpoints.kubernetes.io/managed-by";
+const MANAGED_BY_LABEL = "endpoints.kubernetes.io/managed-by";
 
 export type EndpointsPlan =
   | { readonly action: "none" }

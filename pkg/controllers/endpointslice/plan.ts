@@ -44,7 +44,7 @@ export function planSlices(
 }
 
 /** Labels of the service, and those that name the service and the slice's keeper. */
-export function sliceLabels(service: Service): Record<string, string> {
+function sliceLabels(service: Service): Record<string, string> {
   const labels: Record<string, string> = { ...service.metadata.labels };
   delete labels[HEADLESS_LABEL];
   if (isHeadless(service)) labels[HEADLESS_LABEL] = "";

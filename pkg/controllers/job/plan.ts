@@ -9,7 +9,7 @@ import { failuresAfter, limitsPerIndex, type Tally, tallyPods } from "./tally.ts
 import { deadlineInMs, decidedOutcome, decideCompletion, decideEarly, type Outcome } from "./verdict.ts";
 
 /** At most this many pods are created or deleted in one turn. */
-export const MAX_PODS_PER_TURN = 500;
+const MAX_PODS_PER_TURN = 500;
 const BACKOFF_MS = 10_000;
 const MAX_BACKOFF_MS = 600_000;
 

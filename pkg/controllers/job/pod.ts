@@ -6,9 +6,9 @@ import { isPodTerminal } from "../common/pods.ts";
 
 /** Keeps finished pods until they have been counted. */
 export const TRACKING_FINALIZER = "batch.kubernetes.io/job-tracking";
-export const INDEX = "batch.kubernetes.io/job-completion-index";
-export const INDEX_FAILURES = "batch.kubernetes.io/job-index-failure-count";
-export const INDEX_IGNORED_FAILURES = "batch.kubernetes.io/job-index-ignored-failure-count";
+const INDEX = "batch.kubernetes.io/job-completion-index";
+const INDEX_FAILURES = "batch.kubernetes.io/job-index-failure-count";
+const INDEX_IGNORED_FAILURES = "batch.kubernetes.io/job-index-ignored-failure-count";
 const INDEX_ENV = "JOB_COMPLETION_INDEX";
 const MAX_HOSTNAME = 63;
 

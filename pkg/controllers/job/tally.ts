@@ -6,7 +6,7 @@ import { IndexSet } from "./intervals.ts";
 import { completionsOf, failuresBefore, indexOf, isFailed, isIndexed, isTracked } from "./pod.ts";
 
 /** status.uncountedTerminatedPods holds at most this many uids at a time. */
-export const MAX_UNCOUNTED = 500;
+const MAX_UNCOUNTED = 500;
 
 export interface Tally {
   /** Pods that have succeeded, counted or about to be; for Indexed Jobs, indexes. */

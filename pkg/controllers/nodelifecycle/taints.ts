@@ -18,7 +18,7 @@ const MANAGED = new Set([
 ]);
 
 /** NoSchedule taints that the node's conditions call for. */
-export function wantedNoSchedule(node: Node): Taint[] {
+function wantedNoSchedule(node: Node): Taint[] {
   const taints = (node.status?.conditions ?? []).flatMap(({ type, status }): Taint[] => {
     const key = CONDITION_TAINTS[type]?.[status];
     return key === undefined ? [] : [{ key, effect: "NoSchedule" }];

@@ -14,7 +14,7 @@ const BETA_CLASS = "volume.beta.kubernetes.io/storage-class";
 export function claimClass({ metadata, spec }: PersistentVolumeClaim): string {
   return metadata.annotations?.[BETA_CLASS] ?? spec?.storageClassName ?? "";
 }
-export function volumeClass({ metadata, spec }: PersistentVolume): string {
+function volumeClass({ metadata, spec }: PersistentVolume): string {
   return metadata.annotations?.[BETA_CLASS] ?? spec?.storageClassName ?? "";
 }
 
@@ -32,15 +32,15 @@ function storage(list: Record<string, string | number> | undefined): number {
   const value = list?.["storage"];
   return value === undefined ? 0 : parseQuantity(value).toNumber();
 }
-export function requestedBytes(claim: PersistentVolumeClaim): number {
+function requestedBytes(claim: PersistentVolumeClaim): number {
   return storage(claim.spec?.resources?.requests);
 }
-export function capacityBytes(volume: PersistentVolume): number {
+function capacityBytes(volume: PersistentVolume): number {
   return storage(volume.spec?.capacity);
 }
 
 /** Could this volume serve the claim, who-is-bound-to-whom aside? */
-export function suits(volume: PersistentVolume, claim: PersistentVolumeClaim): boolean {
+function suits(volume: PersistentVolume, claim: PersistentVolumeClaim): boolean {
   const modes = volume.spec?.accessModes ?? [];
   return (
     capacityBytes(volume) >= requestedBytes(claim) &&

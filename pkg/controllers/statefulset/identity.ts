@@ -6,8 +6,8 @@ import type { OwnerReference } from "#pkg/api/types/meta-v1.ts";
 import { REVISION_LABEL } from "../common/history.ts";
 import { controllerRef } from "../common/pod-template.ts";
 
-export const POD_NAME_LABEL = "statefulset.kubernetes.io/pod-name";
-export const POD_INDEX_LABEL = "apps.kubernetes.io/pod-index";
+const POD_NAME_LABEL = "statefulset.kubernetes.io/pod-name";
+const POD_INDEX_LABEL = "apps.kubernetes.io/pod-index";
 const KIND = { apiVersion: "apps/v1", kind: "StatefulSet" };
 
 export function podName(set: StatefulSet, ordinal: number): string {
@@ -47,7 +47,7 @@ export function claimsFor(set: StatefulSet, ordinal: number): Map<string, Draft<
 }
 
 /** Volumes of the template, those named like a claim template replaced by the claim. */
-export function volumesFor(set: StatefulSet, ordinal: number, present: readonly Volume[] | undefined): Volume[] {
+function volumesFor(set: StatefulSet, ordinal: number, present: readonly Volume[] | undefined): Volume[] {
   const claims = claimsFor(set, ordinal);
   const claimed = [...claims].map(([name, { metadata }]): Volume => {
     const before = present?.find((volume) => volume.name === name)?.persistentVolumeClaim?.readOnly;
@@ -107,7 +107,7 @@ export function repairedPod(set: StatefulSet, pod: Pod, ordinal: number): Pod | 
 }
 
 /** Who must own a claim under the set's retention policy (KEP-1847). */
-export function claimOwners(
+function claimOwners(
   set: StatefulSet,
   pod: Pod | undefined,
   scaledDown: boolean,

@@ -27,10 +27,10 @@ export interface Revisions {
   readonly update: string;
 }
 
-export function startOrdinal(set: StatefulSet): number {
+function startOrdinal(set: StatefulSet): number {
   return set.spec.ordinals?.start ?? 0;
 }
-export function replicasOf(set: StatefulSet): number {
+function replicasOf(set: StatefulSet): number {
   return set.spec.replicas ?? 1;
 }
 function isParallel(set: StatefulSet): boolean {

@@ -69,7 +69,7 @@ export interface IssuedCertificate {
 }
 
 /** The request was denied or failed: asking again in the same way is no use until somebody acts. */
-export class CertificateDenied extends Error {}
+class CertificateDenied extends Error {}
 
 /** When to renew: somewhere between 70 and 90 % of a certificate's life, so that nodes made together do not renew together. Pure. */
 export function renewAt(notBefore: number, notAfter: number, jitter: number): number {

@@ -16,7 +16,7 @@ export function milliCpu(list: ResourceList | undefined): number | undefined {
   const value = list?.["cpu"];
   return value === undefined ? undefined : parseQuantity(value).milliValue();
 }
-export function bytes(list: ResourceList | undefined, name = "memory"): number | undefined {
+function bytes(list: ResourceList | undefined, name = "memory"): number | undefined {
   const value = list?.[name];
   return value === undefined ? undefined : parseQuantity(value).value();
 }

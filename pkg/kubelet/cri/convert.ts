@@ -39,7 +39,7 @@ const PROPAGATIONS = {
 } as const;
 const CONTAINER_STATES: readonly ContainerRuntimeState[] = ["Created", "Running", "Exited", "Unknown"];
 
-export const fromNanos = (nanos: bigint): number => Number(nanos) / 1e6;
+const fromNanos = (nanos: bigint): number => Number(nanos) / 1e6;
 const int64 = (value: number): bigint => BigInt(Math.trunc(value));
 const optionalInt64 = (value: number | undefined) => (value === undefined ? undefined : { value: int64(value) });
 const fromUint64 = (value: pb.UInt64Value | undefined): number | undefined =>

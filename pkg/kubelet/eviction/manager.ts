@@ -43,7 +43,7 @@ export interface EvictionDeps {
   readonly onPressureChange: () => void;
 }
 
-export function disruption(message: string): PodCondition {
+function disruption(message: string): PodCondition {
   return { type: "DisruptionTarget", status: "True", reason: "TerminationByKubelet", message };
 }
 

@@ -227,7 +227,7 @@ export class ImagePuller {
 }
 
 /** As Go prints durations rounded to milliseconds: 950ms, 1.25s, 2m3.4s. */
-export function formatDuration(ms: number): string {
+function formatDuration(ms: number): string {
   const rounded = Math.round(ms);
   if (rounded < 1000) return `${rounded}ms`;
   const minutes = Math.floor(rounded / 60_000);

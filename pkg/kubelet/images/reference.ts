@@ -27,7 +27,7 @@ export function withDefaultTag(image: string): string {
 }
 
 /** The reference without tag and digest. */
-export function repositoryOf(image: string): string {
+function repositoryOf(image: string): string {
   return image.split("@")[0]!.replace(/:[^/:]*$/, "");
 }
 

@@ -54,7 +54,7 @@ async function hugepages(): Promise<Map<number, number>> {
   return result;
 }
 
-export function goArchitecture(name: string): string {
+function goArchitecture(name: string): string {
   return { x64: "amd64", ia32: "386", arm64: "arm64", arm: "arm", ppc64: "ppc64le", s390x: "s390x" }[name] ?? name;
 }
 

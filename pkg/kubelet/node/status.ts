@@ -43,7 +43,7 @@ function threshold(config: KubeletConfig, signal: string, capacity: number): num
   return value.endsWith("%") ? (capacity * Number(value.slice(0, -1))) / 100 : parseQuantity(value).toNumber();
 }
 
-export function capacityOf({
+function capacityOf({
   machine,
   config,
   diskCapacityBytes,

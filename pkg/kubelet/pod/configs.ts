@@ -164,7 +164,7 @@ export interface ContainerInput {
 }
 
 /** Enforces runAsNonRoot before anything runs; an image's user name cannot be judged from outside it. */
-export function verifyNonRoot(
+function verifyNonRoot(
   pod: Pod,
   container: Container | EphemeralContainer,
   user: Pick<Image, "uid" | "username">,

@@ -2,7 +2,6 @@
 import type { Container, EphemeralContainer, LifecycleHandler, Pod } from "#pkg/api/types/core-v1.ts";
 import { sleep } from "#pkg/util/index.ts";
 import type { Clock, Logger } from "#pkg/util/index.ts";
-import { isRuntimeError } from "../cri/runtime.ts";
 import type { Runtime } from "../cri/runtime.ts";
 import { checkHttp } from "../probes/net.ts";
 import { resolvePort } from "../probes/prober.ts";
@@ -24,7 +23,7 @@ export type ContainerEventFunction = (
   message: string,
 ) => void;
 
-export class HookError extends Error {}
+class HookError extends Error {}
 
 export interface LifecycleDeps {
   readonly runtime: Runtime;
@@ -181,8 +180,4 @@ function storedPreStop(container: ObservedContainer): LifecycleHandler | undefin
     if (error instanceof SyntaxError) return undefined; // written by another agent in a form of its own
     throw error;
   }
-}
-
-export function isGone(error: unknown): boolean {
-  return isRuntimeError(error, "NotFound");
 }

@@ -71,7 +71,7 @@ export interface PodHostname {
 }
 
 /** Linux allows 64 characters in a host name, DNS labels 63. */
-export function podHostname(pod: Pod, clusterDomain: string): PodHostname {
+function podHostname(pod: Pod, clusterDomain: string): PodHostname {
   const { hostname, subdomain, hostnameOverride } = pod.spec;
   if (hostnameOverride !== undefined && hostnameOverride !== "") return { hostname: hostnameOverride, domain: "" };
   const name =

@@ -40,7 +40,7 @@ export function awaitingRestart(pod: Pod, observed: ObservedPod): ReadonlySet<st
   );
 }
 
-export function mayRestartAll(pod: Pod): boolean {
+function mayRestartAll(pod: Pod): boolean {
   return containersOf(pod).some(
     ({ spec }) => spec.restartPolicyRules?.some(({ action }) => action === ACTION) === true,
   );

@@ -1,6 +1,6 @@
 /** Small pure questions about a pod's spec that several parts of the kubelet ask. */
 import { createHash } from "node:crypto";
-import type { Container, ContainerState, EphemeralContainer, Pod } from "#pkg/api/types/core-v1.ts";
+import type { Container, EphemeralContainer, Pod } from "#pkg/api/types/core-v1.ts";
 import { parseQuantity } from "#pkg/apimachinery/index.ts";
 
 export type ContainerKind = "init" | "regular" | "ephemeral";
@@ -38,7 +38,7 @@ export function podFullName(pod: Pod): string {
   return `${pod.metadata.name}_${pod.metadata.namespace ?? ""}(${pod.metadata.uid})`;
 }
 
-export function isStaticPod(pod: Pod): boolean {
+function isStaticPod(pod: Pod): boolean {
   const source = pod.metadata.annotations?.["kubernetes.io/config.source"];
   return source !== undefined && source !== "api";
 }
@@ -112,8 +112,4 @@ export function restartsAfter(
   if (kind === "init" && container.restartPolicy !== "Always") return policy !== "Never" && code !== 0;
   if (policy === "Always") return true;
   return policy === "OnFailure" && code !== 0;
-}
-
-export function exitCodeOf(state: ContainerState | undefined): number | undefined {
-  return state?.terminated?.exitCode;
 }

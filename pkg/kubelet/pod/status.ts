@@ -67,7 +67,7 @@ function stateOf(container: ObservedContainer, message: (c: ObservedContainer) =
 }
 
 /** The API's form of an id: which kind of runtime it belongs to, then the runtime's own id. */
-export function apiContainerId(runtimeName: string, id: string): string {
+function apiContainerId(runtimeName: string, id: string): string {
   return `${runtimeName}://${id}`;
 }
 
@@ -179,7 +179,7 @@ export interface PhaseInput {
 }
 
 /** Source: the pod lifecycle documentation; sidecars do not count. */
-export function phaseOf({
+function phaseOf({
   pod,
   init,
   regular,

@@ -7,7 +7,7 @@ import { checkGrpc } from "./grpc-health.ts";
 import { checkHttp, checkTcp } from "./net.ts";
 import type { Verdict } from "./net.ts";
 
-export const PROBE_USER_AGENT = "kube-probe/1.36";
+const PROBE_USER_AGENT = "kube-probe/1.36";
 const OUTPUT_LIMIT = 10_240;
 
 /** A number, or the name of one of the container's ports. */

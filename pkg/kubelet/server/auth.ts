@@ -9,7 +9,7 @@ export type Verdict =
   | { readonly allowed: false; readonly code: 401 | 403; readonly message: string };
 
 /** The subresources of nodes that a path may be reached by, the finest first (KEP-2862). */
-export function subresourcesOf(path: string): string[] {
+function subresourcesOf(path: string): string[] {
   if (path.startsWith("/stats")) return ["stats"];
   if (path.startsWith("/metrics")) return ["metrics"];
   if (path.startsWith("/logs")) return ["log"];

@@ -379,7 +379,7 @@ function listening(server: Server | ReturnType<typeof createServer>, port: numbe
 }
 
 /** Query parameters of PodLogOptions. */
-export function logOptions(query: URLSearchParams, now: number): LogOptions {
+function logOptions(query: URLSearchParams, now: number): LogOptions {
   const number = (name: string): number | undefined => {
     const text = query.get(name);
     if (text === null || text === "") return undefined;

@@ -7,7 +7,7 @@ import type { Client, Draft } from "#pkg/client/index.ts";
 const HASH = "kubernetes.io/config.hash";
 const MIRROR = "kubernetes.io/config.mirror";
 
-export function mirrorDraft(pod: Pod, node: Node): Draft<Pod> {
+function mirrorDraft(pod: Pod, node: Node): Draft<Pod> {
   const hash = pod.metadata.annotations?.[HASH] ?? "";
   return {
     apiVersion: "v1",
@@ -26,7 +26,7 @@ export function mirrorDraft(pod: Pod, node: Node): Draft<Pod> {
 }
 
 /** Whether this mirror still stands for that static pod. */
-export function mirrors(mirror: Pod, pod: Pod): boolean {
+function mirrors(mirror: Pod, pod: Pod): boolean {
   return (
     mirror.metadata.deletionTimestamp === undefined &&
     mirror.metadata.annotations?.[MIRROR] === pod.metadata.annotations?.[HASH]

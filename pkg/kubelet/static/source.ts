@@ -16,13 +16,7 @@ function uidFrom(hash: string): string {
 }
 
 /** The pod a manifest stands for on this node: named after it, placed on it, tolerating everything. Pure. */
-export async function staticPod(
-  manifest: unknown,
-  file: string,
-  text: string,
-  nodeName: string,
-  now: number,
-): Promise<Pod> {
+async function staticPod(manifest: unknown, file: string, text: string, nodeName: string, now: number): Promise<Pod> {
   const given = manifest as Partial<Pod>;
   if (given?.kind !== "Pod" || given.spec === undefined || given.metadata?.name === undefined)
     throw new Error("it is not a Pod with a name and a spec");

@@ -10,7 +10,7 @@ export interface InterfaceStats {
 }
 
 /** Reads /proc/<pid>/net/dev, without loopback. Pure. */
-export function parseNetDev(text: string): InterfaceStats[] {
+function parseNetDev(text: string): InterfaceStats[] {
   return text
     .split("\n")
     .map((line) => /^\s*([^:\s]+):\s*(.*)$/.exec(line))

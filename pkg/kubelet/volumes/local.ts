@@ -56,7 +56,7 @@ export const emptyDirDriver: VolumeDriver = {
   },
 };
 
-export async function checkHostPath({ path, type = "" }: HostPathVolumeSource): Promise<void> {
+async function checkHostPath({ path, type = "" }: HostPathVolumeSource): Promise<void> {
   if (type === "") return;
   let info = await ifExists(stat(path));
   if (info === undefined && type === "DirectoryOrCreate") {

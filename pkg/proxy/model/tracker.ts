@@ -11,7 +11,7 @@ const HEADLESS_LABEL = "service.kubernetes.io/headless";
 const familyOf = (ip: string): Family => (ip.includes(":") ? "IPv6" : "IPv4");
 
 /** Is this service one the proxy writes rules for? */
-export function isProxied(service: Service): boolean {
+function isProxied(service: Service): boolean {
   const { type, clusterIP } = service.spec;
   const labels = service.metadata.labels ?? {};
   if (Object.hasOwn(labels, PROXY_NAME_LABEL) || Object.hasOwn(labels, HEADLESS_LABEL)) return false;
@@ -19,7 +19,7 @@ export function isProxied(service: Service): boolean {
 }
 
 /** All ports of one service in one family. Pure. */
-export function servicePorts(
+function servicePorts(
   service: Service,
   slices: readonly EndpointSlice[],
   family: Family,

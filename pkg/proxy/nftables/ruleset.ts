@@ -62,7 +62,7 @@ export function baseChains(family: Family, config: ProxyConfig): Map<string, { h
 }
 
 /** Definitions of the shared maps and sets. */
-export function sharedSets(family: Family): Map<string, string> {
+function sharedSets(family: Family): Map<string, string> {
   const address = family === "IPv6" ? "ipv6_addr" : "ipv4_addr";
   const byAddress = `type ${address} . inet_proto . inet_service : verdict ; `;
   const byPort = "type inet_proto . inet_service : verdict ; ";

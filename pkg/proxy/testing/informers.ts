@@ -45,7 +45,6 @@ export class ManualInformers implements InformerFactory {
         list: () => [...state.objects.values()] as T[],
         byIndex: () => [],
       },
-      hasSynced: () => true,
       synced: () => Promise.resolve(),
       addIndex: () => undefined,
       addHandler: (handler) => {

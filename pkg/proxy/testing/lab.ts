@@ -8,7 +8,7 @@ import type { Command } from "./agent.ts";
 const runner = new SpawnRunner();
 
 /** A network namespace with an agent in it. */
-export class Place {
+class Place {
   readonly namespace: string;
   readonly #child: ChildProcess;
   readonly #waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();

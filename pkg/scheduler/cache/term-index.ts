@@ -25,7 +25,7 @@ class Group implements StatedTerm {
 }
 
 /** The affinity terms that pods on nodes state, equal terms together, found by the labels they select. */
-export class TermIndex {
+class TermIndex {
   readonly #groups = new Map<string, Group>();
   readonly #anchored = new Map<string, Set<Group>>();
   readonly #others = new Set<Group>();

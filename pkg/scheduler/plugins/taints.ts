@@ -42,6 +42,6 @@ export function untoleratedTaint(
   return undefined;
 }
 
-export function repels(effect: string): boolean {
+function repels(effect: string): boolean {
   return effect === "NoSchedule" || effect === "NoExecute";
 }

@@ -60,12 +60,12 @@ export function selectVictims({ pod, run, budgets, nominator }: DryRun, node: No
 }
 
 /** Higher priority, then the longer running. */
-export function moreImportantFirst(a: PodInfo, b: PodInfo): number {
+function moreImportantFirst(a: PodInfo, b: PodInfo): number {
   return b.priority - a.priority || startedAt(a) - startedAt(b);
 }
 
 /** Epoch milliseconds; pods that have not started count as starting now, the last of all. */
-export function startedAt({ pod }: PodInfo): number {
+function startedAt({ pod }: PodInfo): number {
   const text = pod.status?.startTime;
   return text === undefined ? Number.MAX_SAFE_INTEGER : Date.parse(text);
 }

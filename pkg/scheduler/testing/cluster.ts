@@ -101,7 +101,7 @@ export async function startCluster(
   };
 }
 
-export const ALLOCATABLE = { cpu: "4", memory: "8Gi", pods: "110", "ephemeral-storage": "100Gi" };
+const ALLOCATABLE = { cpu: "4", memory: "8Gi", pods: "110", "ephemeral-storage": "100Gi" };
 
 export function nodeDraft(name: string, options: NodeOptions = {}): Draft<Node> {
   const allocatable = { ...ALLOCATABLE, ...options.allocatable };

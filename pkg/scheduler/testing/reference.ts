@@ -8,7 +8,7 @@ import { on, selects, termHolds } from "./reference-basics.ts";
 import type { World } from "./reference-basics.ts";
 import { volumesRefused, volumesRefusedBy } from "./reference-volumes.ts";
 
-export function nodeAffinityHolds(pod: Pod, node: Node): boolean {
+function nodeAffinityHolds(pod: Pod, node: Node): boolean {
   const labels = node.metadata.labels ?? {};
   if (!Object.entries(pod.spec.nodeSelector ?? {}).every(([key, value]) => labels[key] === value)) return false;
   const required = pod.spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;

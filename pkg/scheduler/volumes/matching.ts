@@ -11,7 +11,7 @@ export function volumeReaches({ spec }: PersistentVolume, node: NodeInfo): boole
   return required === undefined || compileNodeSelector(required)(node.labels, node.name);
 }
 
-export function isBoundTo({ spec }: PersistentVolume, { metadata }: PersistentVolumeClaim): boolean {
+function isBoundTo({ spec }: PersistentVolume, { metadata }: PersistentVolumeClaim): boolean {
   const ref = spec?.claimRef;
   if (ref === undefined || ref.name !== metadata.name || ref.namespace !== metadata.namespace) return false;
   return ref.uid === undefined || ref.uid === "" || ref.uid === metadata.uid;

@@ -14,7 +14,7 @@ const BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller";
 const NO_PROVISIONER = "kubernetes.io/no-provisioner";
 const POLL_MS = 100;
 
-export const REASONS = {
+const REASONS = {
   bindConflict: "node(s) didn't find available persistent volumes to bind",
   nodeConflict: "node(s) didn't match PersistentVolume's node affinity",
   missingVolume: "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)",

@@ -14,7 +14,7 @@ export function pod(name: string, node = "", namespace = "default"): KubeObject 
 export function nodeOf(object: Readonly<KubeObject>): string {
   return (object["spec"] as { nodeName?: string }).nodeName ?? "";
 }
-export function openPods(cacher: Cacher): ResourceCache {
+function openPods(cacher: Cacher): ResourceCache {
   const indexes = { "spec.nodeName": nodeOf };
   return cacher.resource({ prefix: "/registry/pods", namespaced: true, apiVersion: "v1", kind: "Pod", indexes });
 }

@@ -23,7 +23,7 @@ import {
   required,
 } from "../../validation/rules.ts";
 
-export const ENV_FIELDS: readonly string[] = [
+const ENV_FIELDS: readonly string[] = [
   "metadata.name",
   "metadata.namespace",
   "metadata.uid",
@@ -111,7 +111,7 @@ export function validateResourceFieldRef(ref: ResourceFieldSelector, volume: boo
 }
 
 /** A key of a ConfigMap or Secret. */
-export function validateKeyRef(ref: { name?: string; key: string }, path: string): FieldError[] {
+function validateKeyRef(ref: { name?: string; key: string }, path: string): FieldError[] {
   const errors = allInvalid(`${path}.name`, ref.name ?? "", isDns1123Subdomain(ref.name ?? ""));
   if (isEmpty(ref.key)) errors.push(required(`${path}.key`));
   else errors.push(...allInvalid(`${path}.key`, ref.key, isConfigMapKey(ref.key)));

@@ -17,7 +17,7 @@ import {
 import { TAINT_EFFECTS } from "./affinity.ts";
 import { validateResourceQuantity } from "./resources.ts";
 
-export function validateTaints(taints: readonly Taint[] | undefined, path: string): FieldError[] {
+function validateTaints(taints: readonly Taint[] | undefined, path: string): FieldError[] {
   const seen = new Set<string>();
   return each(taints, path, ({ key, value, effect }, at) => {
     const errors = qualifiedName(key ?? "", `${at}.key`);

@@ -162,7 +162,7 @@ function validateNames(spec: PodSpec, path: string): FieldError[] {
 }
 
 /** The spec of a Pod or of a template. `podName` is given for Pods only. */
-export function validatePodSpec(spec: PodSpec, path: string, podName?: string): FieldError[] {
+function validatePodSpec(spec: PodSpec, path: string, podName?: string): FieldError[] {
   const context: ContainerContext = {
     spec,
     volumes: new Map((spec.volumes ?? []).map((volume) => [volume.name, volume])),

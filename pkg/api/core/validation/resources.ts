@@ -17,14 +17,14 @@ import { aggregateRequests, isPodLevelResource } from "../pod-defaults.ts";
 const STANDARD_CONTAINER = new Set(["cpu", "memory", "ephemeral-storage"]);
 const DEFAULT_PREFIX = "kubernetes.io/";
 
-export const isHugePages = (name: string): boolean => name.startsWith("hugepages-");
+const isHugePages = (name: string): boolean => name.startsWith("hugepages-");
 
 /** Belongs to Kubernetes itself: it has no prefix, or kubernetes.io's. */
-export function isNativeResource(name: string): boolean {
+function isNativeResource(name: string): boolean {
   return !name.includes("/") || name.includes(DEFAULT_PREFIX);
 }
 
-export function isExtendedResource(name: string): boolean {
+function isExtendedResource(name: string): boolean {
   if (isNativeResource(name) || name.startsWith("requests.")) return false;
   return isQualifiedName(`requests.${name}`).length === 0;
 }
@@ -46,7 +46,7 @@ const INTEGER_RESOURCES = new Set([
   "services.loadbalancers",
 ]);
 
-export function isIntegerResource(name: string): boolean {
+function isIntegerResource(name: string): boolean {
   return INTEGER_RESOURCES.has(name) || isExtendedResource(name);
 }
 

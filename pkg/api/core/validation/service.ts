@@ -28,7 +28,7 @@ const KUBELET_PORT = 10250;
 const MAX_AFFINITY_SECONDS = 86400;
 const HEADLESS = "None";
 
-export function isHeadless(spec: ServiceSpec): boolean {
+function isHeadless(spec: ServiceSpec): boolean {
   return spec.clusterIPs?.[0] === HEADLESS || spec.clusterIP === HEADLESS;
 }
 

@@ -264,7 +264,7 @@ function validateSource(volume: Volume, type: string, path: string): FieldError[
 }
 
 /** The volume's sources, by field name. */
-export function volumeSources(volume: Volume): string[] {
+function volumeSources(volume: Volume): string[] {
   const sources: string[] = [];
   for (const field in volume) {
     if (field !== "name" && volume[field as keyof Volume] !== undefined) sources.push(field);

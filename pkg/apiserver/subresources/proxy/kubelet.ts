@@ -38,7 +38,7 @@ async function podOf(call: Call): Promise<Pod> {
 }
 
 /** The container a request means: the named one, or the only one. @throws StatusError 400 in upstream's words */
-export function chooseContainer(pod: Pod, wanted: string): string {
+function chooseContainer(pod: Pod, wanted: string): string {
   const { name } = pod.metadata;
   const { containers, initContainers = [], ephemeralContainers = [] } = pod.spec;
   if (wanted !== "") {
@@ -92,7 +92,7 @@ const LOG_FLAGS = ["follow", "previous", "timestamps"];
 const LOG_PARAMETERS = ["sinceSeconds", "sinceTime", "tailLines", "limitBytes", "stream"];
 
 /** Checks what the kubelet would otherwise have to refuse (PodLogOptions validation). */
-export function validateLogOptions(query: URLSearchParams): FieldError[] {
+function validateLogOptions(query: URLSearchParams): FieldError[] {
   const errors: FieldError[] = [];
   const check = (name: string, least: number, what: string): void => {
     const text = query.get(name);

@@ -10,7 +10,7 @@ import { admitConnect, kubeletOf, type KubeletClientOptions } from "./kubelet.ts
 import { linksThrough } from "./links.ts";
 
 /** "https:name:port" → its parts; every part but the name may be absent (upstream's SplitSchemeNamePort). */
-export function splitProxyName(text: string): { scheme: string; name: string; port: string } | undefined {
+function splitProxyName(text: string): { scheme: string; name: string; port: string } | undefined {
   const parts = text.split(":");
   if (parts.length > 3 || text === "") return undefined;
   const [scheme, name, port] =
@@ -42,7 +42,7 @@ function podPort(pod: Pod, port: string): number {
 }
 
 /** Addresses that mean the API server's own machine or its link are never proxied to: they would lead past its firewall. */
-export function isProxyable(ip: string): boolean {
+function isProxyable(ip: string): boolean {
   if (isIP(ip) === 4) return !/^(0\.|127\.|169\.254\.|22[4-9]\.|23\d\.|255\.)/.test(ip);
   return isIP(ip) === 6 && !/^(::1?$|fe[89ab]|ff)/i.test(ip);
 }
