@@ -1,6 +1,13 @@
 /** Constructors of FieldError in upstream's wording (k8s.io/apimachinery util/validation/field). */
 import type { FieldError } from "./errors.ts";
 
+const hex = (code: number, digits: number): string => code.toString(16).padStart(digits, "0");
+
+/** Go's idea of what can be printed: of all spaces, the ordinary one alone. */
+export function isPrintable(character: string): boolean {
+  return character === " " || !/[\p{C}\p{Z}]/u.test(character);
+}
+
 /** A Go-quoted string, as %q prints it. */
 export function goQuote(text: string): string {
   let quoted = '"';
@@ -14,8 +21,9 @@ export function goQuote(text: string): string {
     else if (code === 11) quoted += "\\v";
     else if (code === 12) quoted += "\\f";
     else if (code === 13) quoted += "\\r";
-    else if (code < 32 || code === 127) quoted += `\\x${code.toString(16).padStart(2, "0")}`;
-    else quoted += character;
+    else if (code < 32 || code === 127) quoted += `\\x${hex(code, 2)}`;
+    else if (code < 127 || isPrintable(character)) quoted += character;
+    else quoted += code < 0x1_00_00 ? `\\u${hex(code, 4)}` : `\\U${hex(code, 8)}`;
   }
   return `${quoted}"`;
 }

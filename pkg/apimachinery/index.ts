@@ -60,6 +60,7 @@ export {
   fieldTooMany,
   fieldTypeInvalid,
   goQuote,
+  isPrintable,
   IMMUTABLE_DETAIL,
 } from "./field-errors.ts";
 export type { FieldSchema } from "./schema.ts";

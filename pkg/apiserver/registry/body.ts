@@ -57,7 +57,7 @@ export async function readObject(call: Call, expected: ExpectedKind, validation:
       : { value: recognized, repeated: NO_REPETITIONS };
   // Nothing at all is an object without members.
   const given = value === null ? {} : value;
-  if (!isRecord(given)) throw unrecognized(expected, noStruct(given), bytes);
+  if (!isRecord(given)) throw unrecognized(expected, noObject(given), bytes);
   const object = completeKind(given, expected, bytes);
   const refuse = (why: string) => badRequest(cannotBeHandled(expected.kind, expected.version, why));
   validateFields(call, expected, object, repeated, validation, refuse);
@@ -75,11 +75,12 @@ function knownSpecsOf(
   return bodyEncoding(contentType) === "json" ? installed.knownSpecs : undefined;
 }
 
-/** A body of any supported encoding as a plain value. */
+/** A body of any supported encoding as a plain value; `refuse` makes the error for one that cannot be read. */
 export function decodeBody(
   bytes: Buffer,
   contentType: string | undefined,
   expected: Pick<ExpectedKind, "custom">,
+  refuse: Refuse = (why) => unrecognized(expected, why, bytes),
 ): { value: unknown; repeated: Repetitions } {
   const encoding = bodyEncoding(contentType) ?? (hasProtobufMagic(bytes) ? "protobuf" : undefined);
   if (encoding === undefined || (encoding === "protobuf" && expected.custom)) {
@@ -98,12 +99,13 @@ export function decodeBody(
     return { value, repeated: repeatedInYaml(duplicateMessages) };
   } catch (error) {
     if (error instanceof DecodeError || error instanceof ProtobufError) {
-      const json = encoding === "json" ? "couldn't get version/kind; json parse error: " : "";
-      throw unrecognized(expected, json + error.message, bytes);
+      throw refuse(encoding === "json" ? `${NO_TYPE}: ${error.message}` : error.message);
     }
     throw error;
   }
 }
+
+const NO_TYPE = "couldn't get version/kind; json parse error";
 
 function unrecognized(expected: Partial<ExpectedKind>, why: string, body: Buffer): StatusError {
   const kind = expected.kind ?? "object";
@@ -111,10 +113,20 @@ function unrecognized(expected: Partial<ExpectedKind>, why: string, body: Buffer
 }
 
 /** Go's complaint about a document that is no object. */
-function noStruct(value: unknown): string {
+export function noObject(value: unknown): string {
   const found = jsonKind(value);
   const fields = String.raw`APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\""`;
-  return `couldn't get version/kind; json parse error: json: cannot unmarshal ${found} into Go value of type struct { ${fields} }`;
+  return `${NO_TYPE}: json: cannot unmarshal ${found} into Go value of type struct { ${fields} }`;
+}
+
+/** Go's complaint about an object whose type is not named by texts. */
+export function untyped(value: Record<string, unknown>): string | undefined {
+  for (const name of ["apiVersion", "kind"]) {
+    const text = value[name] ?? "";
+    if (typeof text === "string") continue;
+    return `${NO_TYPE}: json: cannot unmarshal ${jsonKind(text)} into Go struct field .${name} of type string`;
+  }
+  return undefined;
 }
 
 const SUMMARY_LENGTH = 30;
@@ -129,12 +141,8 @@ function summary(body: Buffer): string {
 /** Checks apiVersion and kind against what the URL promises; fills them in where they are missing. */
 function completeKind(value: Record<string, unknown>, expected: ExpectedKind, bytes: Buffer): KubeObject {
   const apiVersion = apiVersionOf(expected);
-  for (const name of ["apiVersion", "kind"]) {
-    const text = value[name] ?? "";
-    if (typeof text === "string") continue;
-    const why = `json: cannot unmarshal ${jsonKind(text)} into Go struct field .${name} of type string`;
-    throw unrecognized(expected, `couldn't get version/kind; json parse error: ${why}`, bytes);
-  }
+  const why = untyped(value);
+  if (why !== undefined) throw unrecognized(expected, why, bytes);
   if (expected.custom) assertNamesKind(value, expected, apiVersion, bytes);
   else {
     value["apiVersion"] ||= apiVersion;

@@ -9,7 +9,7 @@ import {
   isRecord,
 } from "#pkg/apimachinery/index.ts";
 import { isTrue } from "../http/target.ts";
-import { decodeBody } from "./body.ts";
+import { decodeBody, noObject, untyped } from "./body.ts";
 import type { Call } from "./call.ts";
 import { parseDryRun, parseInteger } from "./options.ts";
 
@@ -35,7 +35,6 @@ export async function readDeleteOptions(call: Call): Promise<DeleteRequest> {
 /** Options, checked. @throws StatusError 422 */
 export function deleteRequest(raw: DeleteOptions): DeleteRequest {
   const errors: FieldError[] = [];
-  const dryRun = parseDryRun(raw.dryRun ?? [], errors);
   const { propagationPolicy, orphanDependents } = raw;
   if (propagationPolicy !== undefined && orphanDependents !== undefined) {
     const both = "orphanDependents and deletionPropagation cannot be both set";
@@ -44,6 +43,7 @@ export function deleteRequest(raw: DeleteOptions): DeleteRequest {
   if (propagationPolicy !== undefined && !POLICIES.includes(propagationPolicy)) {
     errors.push(fieldNotSupported("propagationPolicy", propagationPolicy, [...POLICIES, "nil"]));
   }
+  const dryRun = parseDryRun(raw.dryRun ?? [], errors);
   if (errors.length > 0) throw invalid({ group: "meta.k8s.io", kind: "DeleteOptions" }, "", errors);
   return {
     dryRun,
@@ -57,23 +57,43 @@ export function deleteRequest(raw: DeleteOptions): DeleteRequest {
     propagationPolicy: propagationPolicy as DeleteRequest["propagationPolicy"],
     orphanDependents,
     preconditions: raw.preconditions ?? {},
-    raw: { ...raw, kind: "DeleteOptions", apiVersion: "meta.k8s.io/v1" },
+    raw: { ...raw, kind: "DeleteOptions", apiVersion: META_VERSION },
   };
 }
 
 function fromBody(call: Call, bytes: Buffer): DeleteOptions {
-  const { value } = decodeBody(bytes, call.request.headers["content-type"], { custom: false });
-  if (!isRecord(value)) throw badRequest("the body of a delete must be a DeleteOptions object");
-  const kind = value["kind"];
-  if (kind !== undefined && kind !== "" && kind !== "DeleteOptions") {
-    throw badRequest(`decoded object cannot be converted to DeleteOptions: it is a ${String(kind)}`);
-  }
-  const { errors } = checkFields(schemaOf(SCHEMA), value);
-  if (errors.length > 0)
-    throw badRequest(`DeleteOptions in version "v1" cannot be handled as a DeleteOptions: ${errors[0]}`);
+  const { value: decoded } = decodeBody(bytes, call.request.headers["content-type"], { custom: false }, badRequest);
+  const value = decoded ?? {};
+  const why = isRecord(value) ? wrongKind(value) : noObject(value);
+  if (why !== undefined) throw badRequest(why);
+  const [first] = checkFields(schemaOf(SCHEMA), value).errors;
+  if (first !== undefined) throw badRequest(first);
+  const options = value as Record<string, unknown>;
   // Nulls of a hand-written body mean nothing.
-  for (const field of Object.keys(value)) if (value[field] === null) delete value[field];
-  return value as DeleteOptions;
+  for (const field of Object.keys(options)) if (options[field] === null) delete options[field];
+  return options as DeleteOptions;
+}
+
+const META_VERSION = "meta.k8s.io/v1";
+/** Kinds that upstream knows where it reads options: in any group, and in that of metadata alone. */
+const EVERYWHERE = new Set(["Status", "CreateOptions", "GetOptions", "PatchOptions", "UpdateOptions"]);
+const OF_METADATA = new Set(["ListOptions", "WatchEvent", "Table", "TableOptions", "PartialObjectMetadata"]);
+const SCHEME = "k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27";
+
+/** What is said of a body that names another kind than DeleteOptions, whose group may be any. */
+function wrongKind(value: Record<string, unknown>): string | undefined {
+  const notText = untyped(value);
+  if (notText !== undefined) return notText;
+  const { apiVersion, kind } = {
+    apiVersion: String(value["apiVersion"] || META_VERSION),
+    kind: String(value["kind"] || "DeleteOptions"),
+  };
+  if (apiVersion.split("/").length > 2) return `unexpected GroupVersion string: ${apiVersion}`;
+  if (kind === "DeleteOptions") return undefined;
+  const known = EVERYWHERE.has(kind) || (apiVersion === META_VERSION && OF_METADATA.has(kind));
+  return known
+    ? `converting (v1.${kind}) to (v1.DeleteOptions): unknown conversion`
+    : `no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(apiVersion)} in scheme "${SCHEME}"`;
 }
 
 function fromQuery(query: URLSearchParams): DeleteOptions {
@@ -82,10 +102,13 @@ function fromQuery(query: URLSearchParams): DeleteOptions {
   const policy = query.get("propagationPolicy");
   const orphan = query.get("orphanDependents");
   const dryRun = query.getAll("dryRun");
+  const [uid, resourceVersion] = [query.get("uid") ?? "", query.get("resourceVersion") ?? ""];
+  const preconditions = { ...(uid === "" ? {} : { uid }), ...(resourceVersion === "" ? {} : { resourceVersion }) };
   return {
     ...(grace === undefined ? {} : { gracePeriodSeconds: grace }),
-    ...(policy === null || policy === "" ? {} : { propagationPolicy: policy }),
+    ...(policy === null ? {} : { propagationPolicy: policy }),
     ...(orphan === null ? {} : { orphanDependents: isTrue(orphan) }),
     ...(dryRun.length === 0 ? {} : { dryRun }),
+    ...(uid === "" && resourceVersion === "" ? {} : { preconditions }),
   };
 }

@@ -36,4 +36,22 @@ test("options of a list that do not go together are refused", () => {
     message:
       'ListOptions.meta.k8s.io "" is invalid: [resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan, resourceVersionMatch: Unsupported value: "Exact": supported values: "NotOlderThan"]',
   });
+  assert.throws(() => parseListOptions(query("limit="), false), {
+    message: 'strconv.ParseInt: parsing "": invalid syntax',
+  });
+  const forbidden = "resourceVersionMatch is forbidden";
+  assert.throws(() => parseListOptions(query("resourceVersionMatch=x&continue=y"), true), {
+    message: `ListOptions.meta.k8s.io "" is invalid: [resourceVersionMatch: Forbidden: ${forbidden} for watch unless sendInitialEvents is provided, resourceVersionMatch: Unsupported value: "x": supported values: "NotOlderThan", resourceVersionMatch: Forbidden: ${forbidden} when continue is provided]`,
+  });
+  assert.throws(() => parseListOptions(query("resourceVersion=0&continue=y"), true), {
+    message: `ListOptions.meta.k8s.io "" is invalid: resourceVersionMatch: Forbidden: ${forbidden} when continue is provided`,
+  });
+});
+
+test("every character of a field manager that cannot be printed is named", () => {
+  const manager = 'fieldManager: Invalid value: "\\u200b\\x01x\\u00a0"';
+  const bad = (code: string, at: number): string => `${manager}: invalid character U+${code} (at position ${at})`;
+  assert.throws(() => parseWriteOptions("CreateOptions", query("fieldManager=%E2%80%8B%01x%C2%A0")), {
+    message: `CreateOptions.meta.k8s.io "" is invalid: [${bad("200B", 0)}, ${bad("0001", 3)}, ${bad("00A0", 5)}]`,
+  });
 });

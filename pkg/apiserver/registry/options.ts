@@ -7,6 +7,7 @@ import {
   fieldRequired,
   type FieldSelector,
   invalid,
+  isPrintable,
   parseFieldSelector,
   parseLabelSelector,
   type Selector,
@@ -46,11 +47,13 @@ export function parseWriteOptions(kind: string, query: URLSearchParams, patch?: 
     const detail = `may not be more than ${MAX_FIELD_MANAGER_BYTES} bytes`;
     errors.push({ type: "FieldValueTooLong", field: "fieldManager", message: `Too long: ${detail}` });
   }
-  const unprintable = /\p{C}/u.exec(fieldManager);
-  if (unprintable !== null) {
-    const code = unprintable[0].codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0");
-    const at = Buffer.byteLength(fieldManager.slice(0, unprintable.index));
-    errors.push(fieldInvalid("fieldManager", fieldManager, `invalid character U+${code} (at position ${at})`));
+  let at = 0;
+  for (const character of fieldManager) {
+    if (!isPrintable(character)) {
+      const code = character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0");
+      errors.push(fieldInvalid("fieldManager", fieldManager, `invalid character U+${code} (at position ${at})`));
+    }
+    at += Buffer.byteLength(character);
   }
   const dryRun = parseDryRun(query.getAll("dryRun"), errors);
   const fieldValidation = query.get("fieldValidation") ?? "";
@@ -114,9 +117,9 @@ export function parseListOptions(query: URLSearchParams, watch: boolean): ListOp
     fieldSelector: fieldSelector?.empty === true ? undefined : fieldSelector,
     resourceVersion: query.get("resourceVersion") ?? "",
     resourceVersionMatch: (query.get("resourceVersionMatch") ?? "") as ListOptions["resourceVersionMatch"],
+    timeoutSeconds: parseInteger(query.get("timeoutSeconds")),
     limit: parseInteger(query.get("limit")) ?? 0,
     continue: query.get("continue") ?? "",
-    timeoutSeconds: parseInteger(query.get("timeoutSeconds")),
     allowWatchBookmarks: isTrue(query.get("allowWatchBookmarks")),
     sendInitialEvents: sendInitialEvents === null ? undefined : isTrue(sendInitialEvents),
   };
@@ -137,7 +140,7 @@ function parseSelector<T>(text: string | null, parse: (text: string) => T): T | 
 
 /** A parameter that is an integer of 64 bits. @throws StatusError 400 */
 export function parseInteger(text: string | null): number | undefined {
-  if (text === null || text === "") return undefined;
+  if (text === null) return undefined;
   const why = !/^[+-]?\d+$/.test(text)
     ? "invalid syntax"
     : Math.abs(Number(text)) >= 2 ** 63
@@ -151,13 +154,18 @@ const MATCH = "resourceVersionMatch";
 
 function watchOptionErrors(options: ListOptions): FieldError[] {
   const match: string = options.resourceVersionMatch;
-  if (options.sendInitialEvents === undefined) {
-    if (match === "") return [];
-    return [fieldForbidden(MATCH, "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")];
-  }
-  if (match === "NotOlderThan") return [];
-  const errors = [fieldForbidden(MATCH, "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")];
-  if (match !== "") errors.push(fieldNotSupported(MATCH, match, ["NotOlderThan"]));
+  const errors: FieldError[] = [];
+  const forbid = (why: string): unknown => errors.push(fieldForbidden(MATCH, why));
+  const initial = options.sendInitialEvents !== undefined;
+  const supported = match === "NotOlderThan";
+  if (initial && !supported) forbid("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+  // A watch that begins with what there is has both by itself.
+  const byDefault = !initial && match === "" && (options.resourceVersion === "" || options.resourceVersion === "0");
+  if (match === "" && !byDefault) return errors;
+  if (!initial && !byDefault)
+    forbid("resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+  if (!supported && !byDefault) errors.push(fieldNotSupported(MATCH, match, ["NotOlderThan"]));
+  if (options.continue !== "") forbid("resourceVersionMatch is forbidden when continue is provided");
   return errors;
 }
 

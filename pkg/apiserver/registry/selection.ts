@@ -26,9 +26,7 @@ export function selectionOf(installed: InstalledResource, target: RequestTarget,
   for (const { field } of fields?.requirements ?? []) {
     if (field === "metadata.name" || definition.selectableFields.has(field)) continue;
     if (field === "metadata.namespace") continue;
-    throw badRequest(
-      `Unable to find ${JSON.stringify(groupVersionResource(installed))} that match label selector ${JSON.stringify(labels?.toString() ?? "")}, field selector ${JSON.stringify(fields?.toString() ?? "")}: field label not supported: ${field}`,
-    );
+    throw badRequest(notSelectable(installed, field));
   }
   const name = target.name === "" ? fields?.exactValue("metadata.name") : target.name;
   const fieldNamespace = definition.namespaced ? fields?.exactValue("metadata.namespace") : undefined;
@@ -46,9 +44,13 @@ export function selectionOf(installed: InstalledResource, target: RequestTarget,
   };
 }
 
-function groupVersionResource({ definition }: InstalledResource): string {
-  const { group, version, plural } = definition;
-  return `${group}/${version}, Resource=${plural}`;
+/** Kinds with selectable fields of their own say it in words of their own. */
+function notSelectable({ definition }: InstalledResource, field: string): string {
+  const { group, version, kind, custom, selectableFields } = definition;
+  if (group === "batch") return `field label ${JSON.stringify(field)} not supported for ${JSON.stringify(kind)}`;
+  if (kind === "ResourceSlice") return `field label not supported for ${group}/${version}, Kind=${kind}: ${field}`;
+  if (custom || selectableFields.size > 0) return `field label not supported: ${field}`;
+  return `${JSON.stringify(field)} is not a known field selector: only "metadata.name", "metadata.namespace"`;
 }
 
 function matcher(
