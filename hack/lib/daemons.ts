@@ -2,18 +2,12 @@ import { spawn } from "node:child_process";
 import { closeSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { hasCode } from "#pkg/util/index.ts";
+import { hasCode, processStat } from "#pkg/util/index.ts";
 
-/** Field 22 of /proc/PID/stat: with the pid it names one process for as long as the machine is up. */
+/** Tells the process from a later one of the same id; undefined when it has ended. */
 function startTime(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return fields[0] === "Z" ? undefined : fields[19];
-  } catch (error) {
-    if (["ENOENT", "ESRCH"].includes((error as NodeJS.ErrnoException).code ?? "")) return undefined;
-    throw error;
-  }
+  const stat = processStat(pid);
+  return stat?.state === "Z" ? undefined : stat?.startTime;
 }
 
 /** Background programs with a pid file and a log file each; a pid file is only believed when the start time matches. */

@@ -1,7 +1,7 @@
 /** What the kubelet counts about itself, under upstream's names. One object per kubelet: there is no global registry. */
 import { readFile } from "node:fs/promises";
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import type { Clock } from "#pkg/util/index.ts";
+import { Counter, exponentialBuckets, Gauge, Histogram, Registry } from "prom-client";
+import { type Clock, processStat } from "#pkg/util/index.ts";
 import type { Runtime } from "./cri/runtime.ts";
 import { wrapped } from "./cri/wrapped.ts";
 import { KUBELET_VERSION } from "./node/status.ts";
@@ -34,11 +34,15 @@ const OPERATIONS: ReadonlyMap<PropertyKey, string> = new Map([
   ["removeImage", "remove_image"],
   ["imageFsInfo", "image_fs_info"],
 ]);
-const exponential = (start: number, factor: number, count: number): number[] =>
-  Array.from({ length: count }, (_, index) => start * factor ** index);
-/** Hundredths of a second, on every Linux that matters. */
-const JIFFIES_PER_SECOND = 100;
-const PAGE_BYTES = 4096;
+
+/** Of this process. */
+async function residentBytes(): Promise<number> {
+  const [, kib = 0] = /^VmRSS:\s+(\d+) kB$/m.exec(await readFile("/proc/self/status", "utf8")) ?? [];
+  return Number(kib) * 1024;
+}
+
+/** Upper bounds in seconds, where upstream's metric has none of its own. */
+const DURATION_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 async function timed<T>(
   clock: Clock,
@@ -56,6 +60,20 @@ async function timed<T>(
   }
 }
 
+interface ProbeSubject {
+  /** "liveness", "readiness" or "startup". */
+  readonly kind: string;
+  readonly container: string;
+  readonly pod: string;
+  readonly namespace: string;
+  readonly uid: string;
+}
+
+function probeLabels({ kind, container, pod, namespace, uid }: ProbeSubject, result: string) {
+  const probe_type = kind[0]!.toUpperCase() + kind.slice(1);
+  return { probe_type, result, container, pod, namespace, pod_uid: uid };
+}
+
 export class KubeletMetrics {
   readonly #own = new Registry();
   readonly #probes = new Registry();
@@ -69,16 +87,16 @@ export class KubeletMetrics {
     "Cumulative number of runtime operation errors by operation type.",
     ["operation_type"],
   );
-  readonly #operationSeconds = new Histogram({
-    name: "kubelet_runtime_operations_duration_seconds",
-    help: "Duration in seconds of runtime operations. Broken down by operation type.",
-    labelNames: ["operation_type"],
-    buckets: exponential(0.005, 2.5, 14),
-    registers: [this.#own],
-  });
-  readonly relistSeconds = this.#histogram(
+  readonly #operationSeconds = this.#durations(
+    "kubelet_runtime_operations_duration_seconds",
+    "Duration in seconds of runtime operations. Broken down by operation type.",
+    ["operation_type"],
+    exponentialBuckets(0.005, 2.5, 14),
+  );
+  readonly relistSeconds = this.#durations(
     "kubelet_pleg_relist_duration_seconds",
     "Duration in seconds for relisting pods in PLEG.",
+    [],
   );
   readonly #cgroupSeconds = this.#durations(
     "kubelet_cgroup_manager_duration_seconds",
@@ -143,15 +161,11 @@ export class KubeletMetrics {
   #gauge<L extends string>(name: string, help: string, labelNames: readonly L[]): Gauge<L> {
     return new Gauge({ name, help, labelNames: [...labelNames], registers: [this.#own] });
   }
-  #histogram(name: string, help: string): Histogram {
-    return new Histogram({ name, help, registers: [this.#own] });
-  }
-
   #durations<L extends string>(
     name: string,
     help: string,
     labelNames: L[],
-    buckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    buckets: number[] = DURATION_BUCKETS,
   ): Histogram<L> {
     return new Histogram({ name, help, labelNames, buckets, registers: [this.#own] });
   }
@@ -184,29 +198,12 @@ export class KubeletMetrics {
     });
   }
 
-  probed(of: { kind: string; container: string; pod: string; namespace: string; uid: string }, result: string): void {
-    const { kind, container, pod, namespace, uid } = of;
-    this.#probeTotal.inc({
-      probe_type: kind[0]!.toUpperCase() + kind.slice(1),
-      result,
-      container,
-      pod,
-      namespace,
-      pod_uid: uid,
-    });
+  probed(of: ProbeSubject, result: string): void {
+    this.#probeTotal.inc(probeLabels(of, result));
   }
   /** Series of a container's probes end with it. */
-  forgetProbes(of: { kind: string; container: string; pod: string; namespace: string; uid: string }): void {
-    const { kind, container, pod, namespace, uid } = of;
-    for (const result of ["successful", "failed", "unknown"])
-      this.#probeTotal.remove({
-        probe_type: kind[0]!.toUpperCase() + kind.slice(1),
-        result,
-        container,
-        pod,
-        namespace,
-        pod_uid: uid,
-      });
+  forgetProbes(of: ProbeSubject): void {
+    for (const result of ["successful", "failed", "unknown"]) this.#probeTotal.remove(probeLabels(of, result));
   }
 
   probeText(): Promise<string> {
@@ -230,12 +227,8 @@ export class KubeletMetrics {
     for (const [state, count] of Object.entries(now.containers))
       this.#runningContainers.set({ container_state: state }, count);
     this.#started.set(now.startedAt / 1000);
-    const fields = (await readFile("/proc/self/stat", "utf8"))
-      .replace(/^.*\) /s, "")
-      .split(" ")
-      .map(Number);
-    this.#cpu.set(((fields[11] ?? 0) + (fields[12] ?? 0)) / JIFFIES_PER_SECOND);
-    this.#resident.set((fields[21] ?? 0) * PAGE_BYTES);
+    this.#cpu.set(processStat("self")?.cpuSeconds ?? 0);
+    this.#resident.set(await residentBytes());
     return this.#own.metrics();
   }
 }

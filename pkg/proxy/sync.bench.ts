@@ -3,8 +3,7 @@
  * Bytes handed to the kernel's tools, time, CPU time of the tools and of this process; then connections per second of one
  * client through a service, beside those to the pod's own address. Needs root; works in network namespaces of its own.
  */
-import { readFileSync } from "node:fs";
-import { type CommandRunner, RealClock, SpawnRunner, silentLogger } from "#pkg/util/index.ts";
+import { type CommandRunner, RealClock, SpawnRunner, silentLogger, processStat } from "#pkg/util/index.ts";
 import { PROXY_MODES, type ProxyMode, createProxier } from "./index.ts";
 import { ServiceTracker } from "./model/tracker.ts";
 import { proxyOptions } from "./testing/conformance.ts";
@@ -16,7 +15,6 @@ const modes = PROXY_MODES.filter(
   (mode) => (process.argv.length > 3 ? process.argv.includes(mode, 3) : mode !== "ipvs"), // which few kernels have
 );
 const RATE_SECONDS = 2;
-const TICKS_PER_SECOND = 100;
 const runner = new SpawnRunner();
 const { signal } = new AbortController();
 const endpoint = (index: number) => ({
@@ -32,10 +30,8 @@ const MEASURED = service("measured", { clusterIP: "10.97.255.1" });
 
 /** Milliseconds of CPU that the programs started from here, and this process itself, have used so far. */
 function cpuMs(): number {
-  const stat = readFileSync("/proc/self/stat", "utf8");
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  const ticks = [11, 12, 13, 14].reduce((sum, index) => sum + Number(fields[index]), 0); // utime stime cutime cstime
-  return (ticks * 1000) / TICKS_PER_SECOND;
+  const { cpuSeconds, childrenCpuSeconds } = processStat("self")!;
+  return (cpuSeconds + childrenCpuSeconds) * 1000;
 }
 
 async function measure(what: string, mode: string, work: () => Promise<{ bytes: number }>): Promise<void> {

@@ -80,3 +80,8 @@ export function formatTime(epochMs: number): string {
 export function formatMicroTime(epochMs: number): string {
   return `${new Date(epochMs).toISOString().slice(0, 23)}000Z`;
 }
+
+/** Epoch milliseconds of a time in an object; undefined where the field is absent or null. */
+export function parseTime(text: string | null | undefined): number | undefined {
+  return text === undefined || text === null ? undefined : Date.parse(text);
+}

@@ -4,14 +4,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { type Client, createClient, http2Transport, loadKubeconfig } from "#pkg/client/index.ts";
-import { RealClock } from "#pkg/util/index.ts";
+import { RealClock, processStat } from "#pkg/util/index.ts";
 import { program } from "../cluster.ts";
 import { type Connection, connectTo } from "./connection.ts";
 import { startEtcd } from "./etcd.ts";
 import { freePort } from "./free-port.ts";
 
 /** USER_HZ of Linux on every architecture that Node runs on. */
-const TICKS_PER_SECOND = 100;
 
 export interface BenchServer {
   readonly client: Client;
@@ -29,9 +28,9 @@ export interface BenchServer {
 
 /** CPU seconds that the process and the commands it has run have used so far. */
 export function cpuSecondsOf(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks), 0) / TICKS_PER_SECOND;
+  const stat = processStat(pid);
+  if (stat === undefined) throw new Error(`process ${pid} has ended`);
+  return stat.cpuSeconds + stat.childrenCpuSeconds;
 }
 
 /** Proportional set size in MiB. */

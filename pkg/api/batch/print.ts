@@ -1,3 +1,4 @@
+import { parseTime } from "#pkg/util/index.ts";
 import { age, ageOf, humanDuration, NONE } from "../printers/cells.ts";
 import { containerCells, formatBool, formatSelector } from "../printers/format.ts";
 import type { CronJob, Job } from "../types/batch-v1.ts";
@@ -19,9 +20,8 @@ function completions({ spec, status }: Readonly<Job>): string {
 }
 
 function jobDuration({ status }: Readonly<Job>, now: number): string {
-  if (status?.startTime === undefined) return "";
-  const end = status.completionTime === undefined ? now : Date.parse(status.completionTime);
-  return humanDuration(end - Date.parse(status.startTime));
+  const start = parseTime(status?.startTime);
+  return start === undefined ? "" : humanDuration((parseTime(status?.completionTime) ?? now) - start);
 }
 
 export function printJob(job: Readonly<Job>, now: number): unknown[] {

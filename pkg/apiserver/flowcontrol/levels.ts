@@ -1,6 +1,7 @@
 import type { PriorityLevelConfiguration } from "#pkg/api/types/flowcontrol-v1.ts";
 import type { Clock } from "#pkg/util/index.ts";
 import { type QueueConfig, QueueSet, type Refusal, type Waiter } from "./queue-set.ts";
+import type { RejectReason } from "./traffic.ts";
 
 /** One priority level: its seats and who waits for them. */
 export interface Level {
@@ -128,12 +129,12 @@ export class Levels {
     seats: number,
     timeoutMs: number,
     waiter: Waiter,
-  ): Refusal | "rejected" | undefined | Promise<Refusal | undefined> {
+  ): RejectReason | undefined | Promise<Refusal | undefined> {
     if ((level.queues === undefined || level.queues.waiting === 0) && this.hasSeats(level, seats)) {
       level.inUse += seats;
       return undefined;
     }
     // The seats are counted by whoever lets the request start.
-    return level.queues === undefined ? "rejected" : level.queues.enqueue(flow, seats, timeoutMs, waiter);
+    return level.queues === undefined ? "concurrency-limit" : level.queues.enqueue(flow, seats, timeoutMs, waiter);
   }
 }

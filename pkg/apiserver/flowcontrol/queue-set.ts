@@ -22,8 +22,8 @@ interface Queue {
   virtualTime: number;
 }
 
-/** Why a request was not let in. */
-export type Refusal = "queue-full" | "timed-out" | "cancelled";
+/** Why a request was not let in, as metrics call it. */
+export type Refusal = "queue-full" | "time-out" | "cancelled";
 
 /**
  * Deals a hand of queues to a flow: the same few queues for the same flow, different ones for most others, so that one
@@ -83,7 +83,7 @@ export class QueueSet {
         leave(refusal);
       };
       const entry: Waiting = { seats, start: () => leave(undefined), refuse: () => leave("cancelled") };
-      const cancel = this.#clock.schedule(timeoutMs, () => withdraw("timed-out"));
+      const cancel = this.#clock.schedule(timeoutMs, () => withdraw("time-out"));
       const onAbort = (): void => withdraw("cancelled");
       signal.addEventListener("abort", onAbort, { once: true });
       queue.waiting.push(entry);

@@ -1,10 +1,11 @@
 import { Histogram } from "../metrics/histogram.ts";
+import type { Refusal } from "./queue-set.ts";
 
 /** Upper bounds of the histogram of waiting times in seconds (upstream's). */
 const WAIT_BUCKETS = [0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30];
 
 /** Why requests are turned away, as metrics call it. */
-export type RejectReason = "queue-full" | "time-out" | "cancelled" | "concurrency-limit";
+export type RejectReason = Refusal | "concurrency-limit";
 
 /** What passes through one schema into one level. */
 export class Traffic {

@@ -29,13 +29,6 @@ export interface SeatedTurnParts {
   readonly work: Work;
 }
 
-const REASONS: Readonly<Record<Refusal | "rejected", RejectReason>> = {
-  "queue-full": "queue-full",
-  "timed-out": "time-out",
-  cancelled: "cancelled",
-  rejected: "concurrency-limit",
-};
-
 /** The turn of a request that takes seats of a level. */
 export class SeatedTurn implements Turn {
   readonly #parts: SeatedTurnParts;
@@ -84,11 +77,11 @@ export class SeatedTurn implements Turn {
     if (refusal !== undefined) throw this.#refuse(refusal, waitedMs);
     this.#start(waitedMs);
   }
-  #refuse(refusal: Refusal | "rejected", waitedMs: number): Error {
+  #refuse(reason: RejectReason, waitedMs: number): Error {
     const { traffic, retryAfter, clock } = this.#parts;
     const { seconds } = retryAfter;
     retryAfter.refused(clock.now());
-    traffic.rejects(REASONS[refusal], waitedMs);
+    traffic.rejects(reason, waitedMs);
     return tooManyRequests("Too many requests, please try again later.", seconds);
   }
 }

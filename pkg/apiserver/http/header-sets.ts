@@ -1,5 +1,8 @@
 type HeaderSet = Readonly<Record<string, string>>;
 
+/** Of answers that are meant for people. */
+export const PLAIN_TEXT: HeaderSet = Object.freeze({ "content-type": "text/plain; charset=utf-8" });
+
 /** By what is added, then by what it is added to. */
 const joined = new WeakMap<HeaderSet, WeakMap<HeaderSet, HeaderSet>>();
 

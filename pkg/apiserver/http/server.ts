@@ -8,6 +8,7 @@ import type { Clock, Logger } from "#pkg/util/index.ts";
 import type { ApiHandler, ApiRequest } from "../contract.ts";
 import { Http1Request, Http1Response, UpgradeRequest, UpgradeResponse } from "./http1.ts";
 import { Http2Connection, type Http2Limits } from "./h2/connection.ts";
+import { PLAIN_TEXT } from "./header-sets.ts";
 import { LiveRequests } from "./live-requests.ts";
 
 export interface TlsOptions {
@@ -169,8 +170,6 @@ const PREFERRED_CIPHER = "TLS_AES_128_GCM_SHA256";
 const CIPHERS = [PREFERRED_CIPHER, ...DEFAULT_CIPHERS.split(":").filter((cipher) => cipher !== PREFERRED_CIPHER)].join(
   ":",
 );
-
-const PLAIN_TEXT = Object.freeze({ "content-type": "text/plain; charset=utf-8" });
 
 const SHARED_OPTIONS = {
   maxHeaderSize: MAX_HEADER_BYTES,

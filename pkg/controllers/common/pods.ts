@@ -1,4 +1,5 @@
 import type { Pod, PodCondition } from "#pkg/api/types/core-v1.ts";
+import { parseTime } from "#pkg/util/index.ts";
 
 export function podCondition(pod: Pod, type: string): PodCondition | undefined {
   return pod.status?.conditions?.find((condition) => condition.type === type);
@@ -27,8 +28,8 @@ export function availableInMs(pod: Pod, minReadySeconds: number, now: number): n
   const ready = podCondition(pod, "Ready");
   if (ready?.status !== "True") return undefined;
   if (minReadySeconds <= 0) return 0;
-  if (ready.lastTransitionTime === undefined || ready.lastTransitionTime === null) return undefined;
-  return Math.max(0, Date.parse(ready.lastTransitionTime) + minReadySeconds * 1000 - now);
+  const since = parseTime(ready.lastTransitionTime);
+  return since === undefined ? undefined : Math.max(0, since + minReadySeconds * 1000 - now);
 }
 
 const PHASE_ORDER: Readonly<Record<string, number>> = { Pending: 0, Unknown: 1, Running: 2 };
@@ -41,9 +42,8 @@ function deletionCost(pod: Pod): number {
 
 /** Time on a logarithmic scale: among old pods small differences in age must not decide. */
 function logarithmicAge(time: string | null | undefined, now: number): number {
-  return time === undefined || time === null
-    ? 0
-    : Math.floor(Math.log2(Math.max(1, now * 1e6 - Date.parse(time) * 1e6)));
+  const since = parseTime(time);
+  return since === undefined ? 0 : Math.floor(Math.log2(Math.max(1, (now - since) * 1e6))); // of nanoseconds
 }
 
 function maxRestarts(pod: Pod): { regular: number; sidecar: number } {

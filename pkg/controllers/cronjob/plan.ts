@@ -1,6 +1,6 @@
 import { type CronSchedule, CronScheduleError, parseCronSchedule } from "#pkg/api/index.ts";
 import type { CronJob, Job } from "#pkg/api/types/batch-v1.ts";
-import { formatTime } from "#pkg/util/index.ts";
+import { formatTime, parseTime } from "#pkg/util/index.ts";
 
 /** Start times of a schedule are not counted beyond this. */
 const MANY_MISSED = 100;
@@ -115,7 +115,7 @@ function reportFinished(cronJob: CronJob, jobs: readonly Job[], running: readonl
 }
 
 function lastScheduled({ status }: CronJob): number {
-  return status?.lastScheduleTime === undefined ? 0 : Date.parse(status.lastScheduleTime);
+  return parseTime(status?.lastScheduleTime) ?? 0;
 }
 
 function lastSuccess(cronJob: CronJob, jobs: readonly Job[]): string | undefined {
@@ -195,10 +195,7 @@ function mostRecentStart(
   now: number,
   events: PlannedEvent[],
 ): number | undefined {
-  let earliest =
-    cronJob.status?.lastScheduleTime === undefined
-      ? Date.parse(cronJob.metadata.creationTimestamp)
-      : lastScheduled(cronJob);
+  let earliest = Date.parse(cronJob.status?.lastScheduleTime ?? cronJob.metadata.creationTimestamp);
   const deadline = cronJob.spec.startingDeadlineSeconds;
   if (deadline !== undefined) earliest = Math.max(earliest, now - deadline * 1000);
   const first = schedule.next(earliest);

@@ -1,5 +1,5 @@
 import type { Deployment, DeploymentCondition, DeploymentStatus, ReplicaSet } from "#pkg/api/types/apps-v1.ts";
-import { formatTime } from "#pkg/util/index.ts";
+import { formatTime, parseTime } from "#pkg/util/index.ts";
 import { findCondition, withCondition, withoutCondition } from "../common/conditions.ts";
 import { desiredReplicas, hasProgressDeadline, maxUnavailable, sizeOf, totalSize, totalStatus } from "./arithmetic.ts";
 import { allOf, type Sets } from "./scaling.ts";
@@ -80,9 +80,7 @@ function isProgressing(before: DeploymentStatus, after: DeploymentStatus): boole
 }
 
 function deadlineOf(deployment: Deployment, progressing: DeploymentCondition): number {
-  const { lastUpdateTime } = progressing;
-  const since = lastUpdateTime === undefined || lastUpdateTime === null ? 0 : Date.parse(lastUpdateTime);
-  return since + (deployment.spec.progressDeadlineSeconds ?? 0) * 1000;
+  return (parseTime(progressing.lastUpdateTime) ?? 0) + (deployment.spec.progressDeadlineSeconds ?? 0) * 1000;
 }
 
 function isTimedOut(deployment: Deployment, progressing: DeploymentCondition | undefined, now: number): boolean {

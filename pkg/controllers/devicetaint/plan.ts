@@ -1,5 +1,6 @@
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { DeviceTaint, ResourceClaim, ResourceSlice } from "#pkg/api/types/resource-v1.ts";
+import { parseTime } from "#pkg/util/index.ts";
 import { tolerates } from "../common/taints.ts";
 
 /** Names a device in the whole cluster. */
@@ -34,7 +35,7 @@ export function claimEndsAt(
   let end = Infinity;
   for (const result of claim.status?.allocation?.devices?.results ?? []) {
     for (const taint of taintsOf(deviceId(result))) {
-      const since = taint.timeAdded === undefined ? now : Date.parse(taint.timeAdded);
+      const since = parseTime(taint.timeAdded) ?? now;
       const matching = (result.tolerations ?? []).filter((toleration) => tolerates(toleration, taint));
       if (matching.length === 0) end = Math.min(end, since);
       for (const { tolerationSeconds } of matching)

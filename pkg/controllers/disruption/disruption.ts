@@ -30,7 +30,7 @@ import {
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { PodDisruptionBudget } from "#pkg/api/types/policy-v1.ts";
 import type { Scale as ScaleObject } from "#pkg/api/types/autoscaling-v1.ts";
-import { formatTime } from "#pkg/util/index.ts";
+import { formatTime, parseTime } from "#pkg/util/index.ts";
 import type { ControllerEnv } from "../common/env.ts";
 import { errorMessage } from "../common/errors.ts";
 import { again, createLoop, createQueue, enqueueSelf, type KeyQueue, watching } from "../common/loop.ts";
@@ -237,8 +237,8 @@ async function resetDisruption(env: ControllerEnv, key: ObjectKey, { signal }: R
   const { client, clock, informers } = env;
   const pod = informers.pods().lister.get(key);
   if (pod === undefined || !isDisrupted(pod)) return DONE;
-  const since = podCondition(pod, "DisruptionTarget")?.lastTransitionTime ?? undefined;
-  const left = since === undefined ? 0 : Date.parse(since) + STALE_DISRUPTION_MS - clock.now();
+  const since = parseTime(podCondition(pod, "DisruptionTarget")?.lastTransitionTime) ?? 0;
+  const left = since + STALE_DISRUPTION_MS - clock.now();
   if (left > 0) return { requeueAfterMs: left };
   const conditions = [{ type: "DisruptionTarget", status: "False", lastTransitionTime: formatTime(clock.now()) }];
   const patch = { metadata: { uid: pod.metadata.uid }, status: { conditions } };

@@ -1,6 +1,7 @@
 /** How many replicas a HorizontalPodAutoscaler should ask for: pure. */
 import type { HorizontalPodAutoscalerBehavior, HPAScalingRules } from "#pkg/api/types/autoscaling-v2.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
+import { parseTime } from "#pkg/util/index.ts";
 import { isPodTerminal, podCondition } from "../common/pods.ts";
 
 export interface Tuning {
@@ -47,11 +48,9 @@ export function groupPods(
 
 function isStarting(pod: Pod, sample: Sample, tuning: Tuning, now: number): boolean {
   const condition = podCondition(pod, "Ready");
-  const started = pod.status?.startTime === undefined ? undefined : Date.parse(pod.status.startTime);
+  const started = parseTime(pod.status?.startTime);
   if (condition === undefined || started === undefined) return true;
-  const { lastTransitionTime } = condition;
-  const changed =
-    lastTransitionTime === undefined || lastTransitionTime === null ? started : Date.parse(lastTransitionTime);
+  const changed = parseTime(condition.lastTransitionTime) ?? started;
   if (started + tuning.cpuInitializationPeriodMs > now)
     return condition.status === "False" || sample.at < changed + sample.windowMs;
   return condition.status === "False" && started + tuning.initialReadinessDelayMs > changed;

@@ -1,6 +1,7 @@
 import type { Draft } from "#pkg/client/index.ts";
 import type { Job } from "#pkg/api/types/batch-v1.ts";
 import type { Container, Pod } from "#pkg/api/types/core-v1.ts";
+import { parseTime } from "#pkg/util/index.ts";
 import { controllerRef, podFromTemplate } from "../common/pod-template.ts";
 import { isPodTerminal } from "../common/pods.ts";
 
@@ -58,8 +59,9 @@ export function finishedAt(pod: Pod): number {
     if (time !== undefined && time !== null) latest = Math.max(latest, Date.parse(time));
   }
   if (latest > 0) return latest;
-  const ready = pod.status?.conditions?.find(({ type }) => type === "Ready")?.lastTransitionTime ?? undefined;
-  if (isPodTerminal(pod) && ready !== undefined) return Date.parse(ready);
+  const ready = pod.status?.conditions?.find(({ type }) => type === "Ready")?.lastTransitionTime;
+  const readyChanged = parseTime(ready);
+  if (isPodTerminal(pod) && readyChanged !== undefined) return readyChanged;
   const { deletionTimestamp, deletionGracePeriodSeconds = 0, creationTimestamp } = pod.metadata;
   if (deletionTimestamp !== undefined) return Date.parse(deletionTimestamp) - deletionGracePeriodSeconds * 1000;
   return Date.parse(creationTimestamp);

@@ -3,6 +3,7 @@ import { isNotFound, keyOf, type ObjectKey } from "#pkg/apimachinery/index.ts";
 import { type Controller, DONE, type ReconcileContext, type Result } from "#pkg/client/index.ts";
 import { jobs } from "#pkg/api/refs.ts";
 import type { Job } from "#pkg/api/types/batch-v1.ts";
+import { parseTime } from "#pkg/util/index.ts";
 import type { ControllerEnv } from "../common/env.ts";
 import { createLoop, createQueue, enqueueSelf, watching } from "../common/loop.ts";
 
@@ -27,8 +28,8 @@ export function expiresInMs(job: Job, now: number): number | undefined {
   const finished = job.status?.conditions?.find(
     ({ type, status }) => (type === "Complete" || type === "Failed") && status === "True",
   );
-  const since = finished?.lastTransitionTime ?? undefined;
-  return since === undefined ? undefined : Math.max(0, Date.parse(since) + ttl * 1000 - now);
+  const since = parseTime(finished?.lastTransitionTime);
+  return since === undefined ? undefined : Math.max(0, since + ttl * 1000 - now);
 }
 
 async function reconcile(env: ControllerEnv, key: ObjectKey, { signal }: ReconcileContext): Promise<Result> {

@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { freemem, totalmem } from "node:os";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
+import { parseTime } from "#pkg/util/index.ts";
 import type { Clock } from "#pkg/util/index.ts";
 import type { CgroupManager } from "../cgroups/manager.ts";
 import { cgroupUsage } from "../cgroups/usage.ts";
@@ -96,7 +97,7 @@ export class StatsProvider {
       podName: labels["io.kubernetes.pod.name"] ?? "",
       namespace: labels["io.kubernetes.pod.namespace"] ?? "",
       name: metadata.name,
-      startTime: started === undefined ? undefined : Date.parse(started),
+      startTime: parseTime(started),
       cpu: {
         time: time(cpu?.timestamp),
         ...(rate === undefined ? {} : { usageNanoCores: rate }),

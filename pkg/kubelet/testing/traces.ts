@@ -7,7 +7,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, w
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { hasCode } from "#pkg/util/index.ts";
+import { hasCode, processStat } from "#pkg/util/index.ts";
 
 const PREFIX = "kubelet-test-";
 const OWNER_FILE = "owner.json";
@@ -16,24 +16,13 @@ const NETWORK_NAMESPACES = "/run/netns";
 /** Whose the traces are, and where they lie. */
 interface Owner {
   readonly pid: number;
-  /** In ticks since boot: numbers of processes are given again. */
+  /** Tells the process from a later one of the same id. */
   readonly startedAt: string;
   readonly directory: string;
   /** Three octets of a /24. */
   readonly subnet: string;
   readonly bridge: string;
   readonly cgroupRoot: string;
-}
-
-function startTimeOf(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // The name of the program, in parentheses, may hold spaces: what follows counts from field 3.
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
-  } catch (error) {
-    if (hasCode(error, "ENOENT", "ESRCH")) return undefined;
-    throw error;
-  }
 }
 
 /** Removes what killed tests have left, then makes a directory and names for one of this process. */
@@ -43,7 +32,7 @@ export async function claimTraces(kind: string, subnet: string): Promise<Owner> 
   const octets = subnet.split(".");
   const owner: Owner = {
     pid: process.pid,
-    startedAt: startTimeOf(process.pid) ?? "",
+    startedAt: processStat(process.pid)?.startTime ?? "",
     directory,
     subnet,
     bridge: `${kind}${octets.slice(1).join("x")}`,
@@ -66,7 +55,7 @@ function owners(): Owner[] {
 
 async function removeLeftovers(): Promise<void> {
   const all = owners();
-  const alive = all.filter(({ pid, startedAt }) => startTimeOf(pid) === startedAt);
+  const alive = all.filter(({ pid, startedAt }) => processStat(pid)?.startTime === startedAt);
   for (const owner of all) {
     if (alive.includes(owner)) continue;
     await killProcesses(owner);

@@ -1,4 +1,5 @@
 import type { PodDisruptionBudget } from "#pkg/api/types/policy-v1.ts";
+import { parseTime } from "#pkg/util/index.ts";
 import type { NodeInfo } from "../cache/node-info.ts";
 import type { PodInfo } from "../cache/pod-info.ts";
 import { compileLabelSelector } from "../cache/selectors.ts";
@@ -66,8 +67,7 @@ function moreImportantFirst(a: PodInfo, b: PodInfo): number {
 
 /** Epoch milliseconds; pods that have not started count as starting now, the last of all. */
 function startedAt({ pod }: PodInfo): number {
-  const text = pod.status?.startTime;
-  return text === undefined ? Number.MAX_SAFE_INTEGER : Date.parse(text);
+  return parseTime(pod.status?.startTime) ?? Number.MAX_SAFE_INTEGER;
 }
 
 function splitByBudgets(

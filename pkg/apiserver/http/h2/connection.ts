@@ -1,6 +1,7 @@
 import type { TLSSocket } from "node:tls";
 import type { Clock } from "#pkg/util/index.ts";
 import type { ApiRequest } from "../../contract.ts";
+import { PLAIN_TEXT } from "../header-sets.ts";
 import type { LiveRequests } from "../live-requests.ts";
 import { Exchange, type RequestHead } from "./exchange.ts";
 import { FrameReader, type FrameSink } from "./frame-reader.ts";
@@ -58,7 +59,6 @@ const DEFAULT_TABLE_BYTES = 4096;
 /** A block of this many times the largest head is not even read to its end. */
 const MAX_BLOCK_HEADS = 4;
 const UNREAD_HEAD: RequestHead = { method: "GET", path: "/", headers: {} };
-const PLAIN_TEXT = Object.freeze({ "content-type": "text/plain; charset=utf-8" });
 const HEAD_TOO_LARGE = Buffer.from("431 Request Header Fields Too Large");
 /** HPACK's "the dynamic table has no room". */
 const EMPTY_TABLE = 0x20;
