@@ -12,13 +12,14 @@ const BASE = ["util", "apimachinery", "api"];
 const COMPONENT = [...BASE, "client", "config", "pki"];
 const MAY_IMPORT: Record<string, readonly string[]> = {
   util: [],
+  http2: ["util"],
   apimachinery: ["util"],
   api: ["util", "apimachinery"],
   config: ["util", "apimachinery"],
   pki: ["util", "apimachinery"],
   client: BASE,
-  storage: [...BASE],
-  apiserver: [...COMPONENT, "storage"],
+  storage: [...BASE, "http2"],
+  apiserver: [...COMPONENT, "storage", "http2"],
   controllers: COMPONENT,
   scheduler: COMPONENT,
   kubelet: COMPONENT,

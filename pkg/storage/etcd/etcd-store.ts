@@ -13,7 +13,7 @@ import {
   type WriteResult,
 } from "../store.ts";
 import { Leases } from "./leases.ts";
-import { GrpcChannel } from "./grpc.ts";
+import { GrpcChannel, grpcMethod } from "./grpc.ts";
 import {
   decodeRange,
   decodeTxn,
@@ -43,11 +43,10 @@ const MAX_ATTEMPTS = 8;
 const MIN_BACKOFF_MS = 50;
 const MAX_BACKOFF_MS = 2000;
 
-const RANGE = "/etcdserverpb.KV/Range";
-const TXN = "/etcdserverpb.KV/Txn";
-const WATCH = "/etcdserverpb.Watch/Watch";
+const RANGE = grpcMethod("/etcdserverpb.KV/Range");
+const TXN = grpcMethod("/etcdserverpb.KV/Txn");
 /** A member cut off from its cluster shall end our watch instead of keeping it silent. */
-const REQUIRE_LEADER = { hasleader: "true" };
+const WATCH = grpcMethod("/etcdserverpb.Watch/Watch", { hasleader: "true" });
 
 const CHANNEL_OPTIONS = {
   "grpc.initial_reconnect_backoff_ms": 100,
@@ -177,7 +176,7 @@ export class EtcdStore implements Store {
   async #write({ key, value, expectedModRevision }: WriteOperation, lease: string): Promise<WriteResult> {
     const request = this.#encoder.compareAndSwap({ key: Buffer.from(key), expectedModRevision, value, lease });
     const answer = await this.#attempt(
-      () => this.#channel.call(TXN, request, CALL_TIMEOUT_MS),
+      () => this.#channel.call(TXN, request),
       (error) => classify(error) === "not-sent",
     );
     const { succeeded, revision, current } = decodeTxn(answer);
@@ -187,7 +186,7 @@ export class EtcdStore implements Store {
   async #range(request: RangeRequest): Promise<RangeResponse> {
     const bytes = this.#encoder.range(request);
     try {
-      return decodeRange(await this.#attempt(() => this.#channel.call(RANGE, bytes, CALL_TIMEOUT_MS), isTransient));
+      return decodeRange(await this.#attempt(() => this.#channel.call(RANGE, bytes), isTransient));
     } catch (error) {
       const failure = classify(error);
       if (failure === "compacted") throw new CompactedError(await this.#compactRevision());
@@ -230,7 +229,7 @@ export class EtcdStore implements Store {
     // deletion at just the compacted revision could be missing without a word.
     const request = this.#encoder.watch(Buffer.from(prefix || "\0"), rangeEnd(prefix), Math.max(from, 1));
     let delivered = from;
-    for await (const message of this.#channel.stream(WATCH, request, REQUIRE_LEADER, signal)) {
+    for await (const message of this.#channel.stream(WATCH, request, signal)) {
       const batch = batchOf(decodeWatch(message), delivered);
       if (batch === undefined) continue;
       delivered = batch.revision;

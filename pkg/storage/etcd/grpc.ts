@@ -1,11 +1,11 @@
 import {
-  type ClientHttp2Session,
-  type ClientHttp2Stream,
-  connect,
-  constants,
-  type IncomingHttpHeaders,
-  type SecureClientSessionOptions,
-} from "node:http2";
+  type ClientConnection,
+  type ClientStream,
+  dial,
+  type Fields,
+  type ResponseFailure,
+  type ResponseSink,
+} from "#pkg/http2/index.ts";
 import type { Clock } from "#pkg/util/index.ts";
 import type { EtcdTls } from "./tls.ts";
 
@@ -38,218 +38,261 @@ export class GrpcError extends Error {
 }
 
 const CONNECT_TIMEOUT_MS = 2000;
-/** A peer that vanished without a word is noticed within 15 seconds. etcd allows pings every 5 seconds. */
-const PING_INTERVAL_MS = 10_000;
-const PING_TIMEOUT_MS = 5000;
-/** Lists and bursts of events are large; the default windows of 64 KiB would make them wait for round trips. */
-const STREAM_WINDOW_BYTES = 4 * 1024 * 1024;
-const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
+const CALL_TIMEOUT_MS = 10_000;
+/** How often calls under way are looked at: time in which this process was kept from running must not count. */
+const LOOK_MS = 1000;
+const MAX_LOOKS = CALL_TIMEOUT_MS / LOOK_MS;
 const FRAME_HEAD_BYTES = 5;
+
+/** What the head of a call says; one object for all calls of a method. */
+export type GrpcMethod = Fields;
+
+export function grpcMethod(path: string, metadata: Readonly<Record<string, string>> = {}): GrpcMethod {
+  return [
+    [":method", "POST"],
+    [":path", path],
+    ["content-type", "application/grpc"],
+    ["te", "trailers"],
+    ...Object.entries(metadata),
+  ];
+}
 
 /**
  * Calls over one HTTP/2 connection to whichever endpoint answers. Messages come encoded and framed, and are handed back
- * without their frame. A general gRPC library costs three times as much for each call, and every read and write of the
+ * without their frame. A general gRPC library costs many times as much for each call, and every read and write of the
  * API server is one.
  */
 export class GrpcChannel {
-  readonly #endpoints: readonly string[];
+  readonly #endpoints: readonly URL[];
   readonly #tls: EtcdTls;
   readonly #clock: Clock;
   /** Endpoint that is tried first. */
   #preferred = 0;
-  #session: Promise<ClientHttp2Session> | undefined;
-  /** What the promise has brought. */
-  #current: ClientHttp2Session | undefined;
+  #connection: ClientConnection | undefined;
+  #dialled: Promise<ClientConnection> | undefined;
+  /** Calls under way, oldest first. */
+  readonly #calls = new Set<Call>();
+  #looks = 0;
+  #cancelLook: (() => void) | undefined;
   #closed = false;
 
   constructor(endpoints: readonly string[], tls: EtcdTls, clock: Clock) {
-    this.#endpoints = endpoints;
+    this.#endpoints = endpoints.map((endpoint) => new URL(endpoint));
     this.#tls = tls;
     this.#clock = clock;
   }
   /** One request, one answer. @throws GrpcError */
-  async call(path: string, request: Buffer, timeoutMs: number): Promise<Buffer> {
-    const session = await this.#connected();
-    const stream = this.#open(session, path, {});
-    let timedOut = false;
-    const cancel = this.#clock.schedule(timeoutMs, () => {
-      timedOut = true;
-      stream.close();
-    });
-    const outcome = new Outcome(stream);
+  async call(method: GrpcMethod, request: Buffer): Promise<Buffer> {
+    const connection = this.#connection ?? (await this.#connected());
+    const call = new Call(this.#looks);
+    call.stream = begin(connection, method, request, true, call);
+    this.#calls.add(call);
+    this.#cancelLook ??= this.#clock.schedule(LOOK_MS, () => this.#look());
     try {
-      let answer: Buffer | undefined;
-      const deframer = new Deframer();
-      await new Promise<void>((resolve, reject) => {
-        let cause: Error | undefined;
-        stream.on("data", (chunk: Buffer) => {
-          try {
-            answer = deframer.push(chunk)[0] ?? answer;
-          } catch (error) {
-            cause = error as Error;
-            stream.close();
-          }
-        });
-        stream.on("error", (error: Error) => (cause ??= error));
-        stream.once("close", () => {
-          try {
-            outcome.check(cause);
-            resolve();
-          } catch (error) {
-            reject(error as Error);
-          }
-        });
-        stream.end(request);
-      });
-      if (answer === undefined) throw new GrpcError(GrpcStatus.Internal, "an answer without a message");
-      return answer;
+      return await call.answer;
     } catch (error) {
-      if (timedOut) {
-        this.#leave(session);
-        throw new GrpcError(GrpcStatus.DeadlineExceeded, `no answer from etcd within ${timeoutMs} ms`, {
-          cause: error,
-        });
-      }
-      // A member without a leader or on its way down: another one may do better.
-      if (error instanceof GrpcError && error.status === GrpcStatus.Unavailable) this.#leave(session);
+      this.#leaveIfUseless(connection, error);
       throw error;
     } finally {
-      cancel();
+      this.#calls.delete(call);
     }
   }
   /** One request, and then messages until the server ends the call or the signal aborts. @throws GrpcError */
-  async *stream(
-    path: string,
-    request: Buffer,
-    metadata: Readonly<Record<string, string>>,
-    signal: AbortSignal,
-  ): AsyncGenerator<Buffer> {
-    const stream = this.#open(await this.#connected(), path, metadata);
-    const outcome = new Outcome(stream);
-    const deframer = new Deframer();
-    const cancel = () => stream.close();
-    // Without a listener an error after the iteration's end would be thrown at the process.
-    stream.on("error", () => undefined);
-    signal.addEventListener("abort", cancel, { once: true });
+  async *stream(method: GrpcMethod, request: Buffer, signal: AbortSignal): AsyncGenerator<Buffer> {
+    const connection = this.#connection ?? (await this.#connected());
+    if (signal.aborted) return;
+    const chunks = new ChunkQueue();
+    const stream = begin(connection, method, request, false, chunks);
+    const stop = () => chunks.stop();
+    signal.addEventListener("abort", stop, { once: true });
     try {
-      if (signal.aborted) return;
-      stream.write(request);
-      let cause: unknown;
-      try {
-        for await (const chunk of stream) yield* deframer.push(chunk as Buffer);
-      } catch (error) {
-        cause = error;
+      const deframer = new Deframer();
+      for (let next = await chunks.next(); next !== undefined; next = await chunks.next()) {
+        yield* deframer.push(next);
+        stream.taken(next.length);
       }
-      if (!signal.aborted) outcome.check(cause);
+    } catch (error) {
+      this.#leaveIfUseless(connection, error);
+      throw error;
     } finally {
-      signal.removeEventListener("abort", cancel);
-      cancel();
+      signal.removeEventListener("abort", stop);
+      stream.cancel();
     }
   }
   close(): void {
     this.#closed = true;
-    this.#session?.then(
-      (session) => session.destroy(),
-      () => undefined, // There is none.
-    );
+    this.#cancelLook?.();
+    for (const call of this.#calls) call.fail(new GrpcError(GrpcStatus.Cancelled, "the channel is closed"));
+    this.#connection?.retire();
   }
 
-  #open(session: ClientHttp2Session, path: string, metadata: Readonly<Record<string, string>>): ClientHttp2Stream {
-    try {
-      return session.request({
-        ":method": "POST",
-        ":path": path,
-        "content-type": "application/grpc",
-        te: "trailers",
-        ...metadata,
-      });
-    } catch (cause) {
-      this.#leave(session);
-      throw new GrpcError(GrpcStatus.Unavailable, "No connection established", { notSent: true, cause });
+  #look(): void {
+    this.#looks++;
+    this.#cancelLook = undefined;
+    for (const call of this.#calls) {
+      if (this.#looks - call.since <= MAX_LOOKS) break;
+      call.fail(new GrpcError(GrpcStatus.DeadlineExceeded, `no answer from etcd within ${CALL_TIMEOUT_MS} ms`));
     }
+    if (this.#calls.size > 0) this.#cancelLook = this.#clock.schedule(LOOK_MS, () => this.#look());
   }
-  #connected(): Promise<ClientHttp2Session> {
-    if (this.#closed) throw new GrpcError(GrpcStatus.Cancelled, "the channel is closed", { notSent: true });
-    if (this.#session === undefined) {
-      const dialled = this.#dialAny();
-      this.#session = dialled;
-      const forget = () => {
-        if (this.#session === dialled) this.#session = undefined;
-      };
-      dialled.then((session) => {
-        this.#current = session;
-        session.once("close", forget).once("goaway", forget);
-      }, forget);
-    }
-    return this.#session;
+  /** A member that does not answer, without a leader or on its way down: another one may do better. */
+  #leaveIfUseless(connection: ClientConnection, error: unknown): void {
+    const status = error instanceof GrpcError ? error.status : GrpcStatus.Unavailable;
+    if (status !== GrpcStatus.Unavailable && status !== GrpcStatus.DeadlineExceeded) return;
+    if (connection === this.#connection) this.#preferNext();
+    connection.retire();
   }
-  /** Opens no more calls on this connection, and the next one to another endpoint where there is one. */
-  #leave(session: ClientHttp2Session): void {
-    if (!session.closed) session.close();
-    if (session !== this.#current) return;
-    this.#current = undefined;
-    this.#session = undefined;
+  #preferNext(): void {
     this.#preferred = (this.#preferred + 1) % this.#endpoints.length;
   }
-  async #dialAny(): Promise<ClientHttp2Session> {
+  #connected(): Promise<ClientConnection> {
+    this.#dialled ??= this.#dialAny().finally(() => (this.#dialled = undefined));
+    return this.#dialled;
+  }
+  async #dialAny(): Promise<ClientConnection> {
     const failures: string[] = [];
-    for (let attempt = 0; attempt < this.#endpoints.length; attempt++) {
+    for (let attempt = 0; attempt < this.#endpoints.length && !this.#closed; attempt++) {
       const endpoint = this.#endpoints[this.#preferred]!;
       try {
-        const session = await this.#dial(endpoint);
-        if (!this.#closed) return session;
-        session.destroy();
-        failures.push("the channel is closed");
+        const connection = await dial({
+          endpoint,
+          tls: this.#tls,
+          timeoutMs: CONNECT_TIMEOUT_MS,
+          clock: this.#clock,
+          onRetired: (retired) => {
+            if (retired === this.#connection) this.#connection = undefined;
+          },
+        });
+        if (!this.#closed) return (this.#connection = connection);
+        connection.retire();
       } catch (error) {
-        failures.push(`${endpoint}: ${error instanceof Error ? error.message : String(error)}`);
-        this.#preferred = (this.#preferred + 1) % this.#endpoints.length;
+        failures.push(`${endpoint.origin}: ${reasonOf(error)}`);
+        this.#preferNext();
       }
     }
+    if (this.#closed) throw new GrpcError(GrpcStatus.Cancelled, "the channel is closed", { notSent: true });
     const message = `No connection established. ${failures.join("; ")}`;
     throw new GrpcError(GrpcStatus.Unavailable, message, { notSent: true });
   }
-  #dial(endpoint: string): Promise<ClientHttp2Session> {
-    const { ca, cert, key } = this.#tls;
-    const options: SecureClientSessionOptions = {
-      ...(ca === undefined ? {} : { ca }),
-      ...(cert === undefined ? {} : { cert }),
-      ...(key === undefined ? {} : { key }),
-      settings: { initialWindowSize: STREAM_WINDOW_BYTES, enablePush: false },
-    };
-    return new Promise((resolve, reject) => {
-      const session = connect(endpoint, options);
-      const fail = (error: Error) => {
-        cancel();
-        session.destroy();
-        reject(error);
-      };
-      const cancel = this.#clock.schedule(CONNECT_TIMEOUT_MS, () => fail(new Error("no connection in time")));
-      session.on("error", fail); // Also later, when nobody waits: calls under way see it.
-      session.socket.on("error", fail); // A refused certificate is told to the socket alone.
-      // A client certificate is judged after the handshake; the server's settings prove that it was accepted.
-      session.once("remoteSettings", () => {
-        cancel();
-        session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
-        this.#keepAlive(session);
-        resolve(session);
-      });
-      session.once("close", () => fail(new Error("the connection was closed")));
+}
+
+function begin(
+  connection: ClientConnection,
+  method: GrpcMethod,
+  request: Buffer,
+  end: boolean,
+  sink: ResponseSink,
+): ClientStream {
+  // It may have gone since somebody waited for it.
+  if (connection.usable) return connection.request(method, request, end, sink);
+  throw new GrpcError(GrpcStatus.Unavailable, "No connection established", { notSent: true });
+}
+
+/** Several addresses that all failed make an error whose own message is empty. */
+function reasonOf(error: unknown): string {
+  if (error instanceof AggregateError) return error.errors.map(reasonOf).join(", ");
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** What has become of a call, as its trailers tell. */
+class Outcome {
+  #httpStatus = "";
+  #status: number | undefined;
+  #message = "";
+
+  onField(name: string, value: string): void {
+    if (name === "grpc-status") this.#status = Number(value);
+    else if (name === "grpc-message") this.#message = value;
+    else if (name === ":status") this.#httpStatus = value;
+  }
+  /** undefined when it has succeeded. */
+  error(failure: ResponseFailure | undefined): GrpcError | undefined {
+    if (this.#status === GrpcStatus.Ok) return undefined;
+    if (this.#status !== undefined) return new GrpcError(this.#status, decoded(this.#message));
+    if (failure === undefined) {
+      return new GrpcError(GrpcStatus.Unavailable, `not an answer of gRPC (HTTP status ${this.#httpStatus})`);
+    }
+    const { refused, cause } = failure;
+    return new GrpcError(GrpcStatus.Unavailable, "Connection dropped", { notSent: refused, cause });
+  }
+}
+
+function decoded(message: string): string {
+  try {
+    return decodeURIComponent(message);
+  } catch {
+    return message; // Not encoded as it should be: shown as it is.
+  }
+}
+
+/** A call with one answer. */
+class Call extends Outcome implements ResponseSink {
+  /** What had been looked at when it began. */
+  readonly since: number;
+  readonly answer: Promise<Buffer>;
+  stream: ClientStream | undefined;
+  #resolve!: (message: Buffer) => void;
+  #reject!: (error: GrpcError) => void;
+  readonly #deframer = new Deframer();
+  #message: Buffer | undefined;
+
+  constructor(since: number) {
+    super();
+    this.since = since;
+    this.answer = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
     });
   }
-  #keepAlive(session: ClientHttp2Session): void {
-    let cancel = (): void => undefined;
-    const later = () => {
-      cancel = this.#clock.schedule(PING_INTERVAL_MS, () => {
-        if (session.destroyed) return;
-        cancel = this.#clock.schedule(PING_TIMEOUT_MS, () => session.destroy(new Error("etcd does not answer")));
-        session.ping(() => {
-          cancel();
-          if (!session.destroyed) later();
-        });
-      });
-    };
-    session.once("close", () => cancel());
-    later();
+  onData(data: Buffer): void {
+    try {
+      this.#message ??= this.#deframer.push(data)[0];
+    } catch (error) {
+      this.fail(error as GrpcError);
+    }
+    this.stream?.taken(data.length);
+  }
+  onEnd(failure: ResponseFailure | undefined): void {
+    const error = this.error(failure);
+    if (error !== undefined) this.#reject(error);
+    else if (this.#message !== undefined) this.#resolve(this.#message);
+    else this.#reject(new GrpcError(GrpcStatus.Internal, "an answer without a message"));
+  }
+  /** Ends it before the server does. */
+  fail(error: GrpcError): void {
+    this.stream?.cancel();
+    this.#reject(error);
+  }
+}
+
+/** The pieces of an answer without an end, for a reader at its own pace. */
+class ChunkQueue extends Outcome implements ResponseSink {
+  #chunks: Buffer[] = [];
+  #ended = false;
+  #error: GrpcError | undefined;
+  #wake = (): void => undefined;
+
+  onData(data: Buffer): void {
+    this.#chunks.push(data);
+    this.#wake();
+  }
+  onEnd(failure: ResponseFailure | undefined): void {
+    this.#error = this.error(failure);
+    this.stop();
+  }
+  /** What is there is still read. */
+  stop(): void {
+    this.#ended = true;
+    this.#wake();
+  }
+  /** undefined at the end. @throws GrpcError */
+  async next(): Promise<Buffer | undefined> {
+    while (this.#chunks.length === 0 && !this.#ended) {
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+    if (this.#chunks.length > 0) return this.#chunks.shift();
+    if (this.#error !== undefined) throw this.#error;
+    return undefined;
   }
 }
 
@@ -277,37 +320,5 @@ class Deframer {
       this.#needed = complete ? FRAME_HEAD_BYTES : end;
     }
     return messages;
-  }
-}
-
-/** What has become of a call. */
-class Outcome {
-  readonly #stream: ClientHttp2Stream;
-  #status: number | undefined;
-  #message = "";
-
-  constructor(stream: ClientHttp2Stream) {
-    this.#stream = stream;
-    const note = (headers: IncomingHttpHeaders) => this.#note(headers);
-    stream.on("response", note);
-    stream.on("trailers", note);
-  }
-  /** To be asked when the stream is over. @throws GrpcError */
-  check(cause: unknown): void {
-    if (this.#status === GrpcStatus.Ok) return;
-    if (this.#status !== undefined) throw new GrpcError(this.#status, this.#message);
-    const notSent = this.#stream.rstCode === constants.NGHTTP2_REFUSED_STREAM;
-    throw new GrpcError(GrpcStatus.Unavailable, "Connection dropped", { notSent, cause });
-  }
-  #note(headers: IncomingHttpHeaders): void {
-    const status = headers["grpc-status"];
-    if (status === undefined) return;
-    this.#status = Number(status);
-    const message = String(headers["grpc-message"] ?? "");
-    try {
-      this.#message = decodeURIComponent(message);
-    } catch {
-      this.#message = message; // Not encoded as it should be: shown as it is.
-    }
   }
 }

@@ -1,18 +1,12 @@
 import type { TLSSocket } from "node:tls";
-import type { Clock } from "#pkg/util/index.ts";
-import type { ApiRequest } from "../../contract.ts";
-import { PLAIN_TEXT } from "../header-sets.ts";
-import type { LiveRequests } from "../live-requests.ts";
-import { Exchange, type RequestHead } from "./exchange.ts";
-import { FrameReader, type FrameSink } from "./frame-reader.ts";
-import { encodeHeaders } from "./hpack-encoder.ts";
-import { FrameWriter } from "./frame-writer.ts";
 import {
   DEFAULT_WINDOW,
   ErrorCode,
   Flag,
   FRAME_HEAD_BYTES,
   frame,
+  FrameReader,
+  type FrameSink,
   FrameType,
   Http2Error,
   MAX_MAX_FRAME_BYTES,
@@ -22,7 +16,14 @@ import {
   Setting,
   settingsFrame,
   writeFrameHead,
-} from "./protocol.ts";
+} from "#pkg/http2/index.ts";
+import type { Clock } from "#pkg/util/index.ts";
+import type { ApiRequest } from "../../contract.ts";
+import { PLAIN_TEXT } from "../header-sets.ts";
+import type { LiveRequests } from "../live-requests.ts";
+import { Exchange, type RequestHead } from "./exchange.ts";
+import { encodeHeaders } from "./hpack-encoder.ts";
+import { FrameWriter } from "./frame-writer.ts";
 import { type Impatient, type Observed, Patience } from "./patience.ts";
 import { type Malformed, RequestHeads, TOO_LARGE } from "./request-head.ts";
 
@@ -97,7 +98,7 @@ export class Http2Connection implements FrameSink, Impatient {
     this.remoteAddress = socket.remoteAddress ?? "";
     this.#heads = new RequestHeads(limits.maxHeaderBytes);
     this.#receiveWindow = limits.connectionWindowBytes;
-    this.#reader = new FrameReader(this, MAX_BLOCK_HEADS * limits.maxHeaderBytes);
+    this.#reader = new FrameReader(this, MAX_BLOCK_HEADS * limits.maxHeaderBytes, "client");
     this.#writer = new FrameWriter(socket, (exchange) => this.#answered(exchange));
     this.#writer.control(
       settingsFrame([
@@ -286,7 +287,8 @@ export class Http2Connection implements FrameSink, Impatient {
   onSettingsEnd(): void {
     this.#writer.control(frame(FrameType.Settings, Flag.Ack, 0, EMPTY));
   }
-  onPing(payload: Buffer): void {
+  onPing(payload: Buffer, ack: boolean): void {
+    if (ack) return;
     this.#writer.control(frame(FrameType.Ping, Flag.Ack, 0, payload));
   }
   onGoAway(): void {

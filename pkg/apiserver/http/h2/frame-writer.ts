@@ -1,6 +1,4 @@
 import type { TLSSocket } from "node:tls";
-import { gatheringBuffer, WRITE_BYTES } from "./buffers.ts";
-import type { Exchange } from "./exchange.ts";
 import {
   DEFAULT_WINDOW,
   ErrorCode,
@@ -11,7 +9,9 @@ import {
   MAX_WINDOW,
   MIN_MAX_FRAME_BYTES,
   writeFrameHead,
-} from "./protocol.ts";
+} from "#pkg/http2/index.ts";
+import { gatheringBuffer, WRITE_BYTES } from "./buffers.ts";
+import type { Exchange } from "./exchange.ts";
 
 /**
  * What one connection sends. Frames of one turn of the event loop leave in one write; bodies stay where they are (most

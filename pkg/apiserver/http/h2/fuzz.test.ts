@@ -1,10 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import {
+  frame,
+  FrameReader,
+  type FrameSink,
+  HpackDecoder,
+  Http2Error,
+  PREFACE,
+  settingsFrame,
+} from "#pkg/http2/index.ts";
 import { SeededRandom } from "#pkg/util/index.ts";
-import { FrameReader, type FrameSink } from "./frame-reader.ts";
-import { HpackDecoder } from "./hpack-decoder.ts";
 import { encodeHeaders } from "./hpack-encoder.ts";
-import { frame, Http2Error, PREFACE, settingsFrame } from "./protocol.ts";
 import { RequestHeads } from "./request-head.ts";
 
 const random = new SeededRandom(7);
@@ -44,7 +50,7 @@ test("frames arrive the same however the bytes are cut", () => {
       onPing: note("ping"),
       onGoAway: note("goaway"),
     } as FrameSink;
-    const reader = new FrameReader(sink, 65_536);
+    const reader = new FrameReader(sink, 65_536, "client");
     for (let at = 0; at < stream.length;) {
       const end = at + cut();
       reader.read(stream.subarray(at, end));

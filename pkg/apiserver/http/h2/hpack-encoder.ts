@@ -1,38 +1,9 @@
-import { STATIC_TABLE } from "./hpack-tables.ts";
+import { appendField, appendInteger, fieldIndex, STATIC_TABLE } from "#pkg/http2/index.ts";
 
-const STATUS_INDEX = 8;
-const CONTENT_LENGTH = STATIC_TABLE.findIndex(([name]) => name === "content-length") + 1;
-const DATE = STATIC_TABLE.findIndex(([name]) => name === "date") + 1;
-/** First index of each name. */
-const NAMES = new Map<string, number>();
-for (const [at, [name]] of STATIC_TABLE.entries()) if (!NAMES.has(name)) NAMES.set(name, at + 1);
+const CONTENT_LENGTH = fieldIndex("content-length");
 const WHOLE_STATUS = new Map(
   STATIC_TABLE.flatMap(([name, value], at) => (name === ":status" ? [[value, at + 1]] : [])),
 );
-
-/** An integer behind `first`, whose last `prefixBits` bits are free for it. */
-function integer(out: number[], value: number, prefixBits: number, first: number): void {
-  const mask = (1 << prefixBits) - 1;
-  if (value < mask) {
-    out.push(first | value);
-    return;
-  }
-  out.push(first | mask);
-  let rest = value - mask;
-  for (; rest > 0x7f; rest >>>= 7) out.push((rest & 0x7f) | 0x80);
-  out.push(rest);
-}
-
-/** A field that the peer need not remember: no state is shared, so encoded fields can be kept. */
-function field(out: number[], nameIndex: number, name: string, value: string): void {
-  integer(out, nameIndex, 4, 0);
-  if (nameIndex === 0) text(out, name);
-  text(out, value);
-}
-function text(out: number[], value: string): void {
-  integer(out, value.length, 7, 0);
-  for (let i = 0; i < value.length; i++) out.push(value.charCodeAt(i) & 0xff);
-}
 
 const statuses = new Map<number, Buffer>();
 /** Header objects that are frozen are made once and used for many answers. */
@@ -43,8 +14,8 @@ function statusBytes(status: number): Buffer {
   if (bytes === undefined) {
     const out: number[] = [];
     const index = WHOLE_STATUS.get(String(status));
-    if (index === undefined) field(out, STATUS_INDEX, ":status", String(status));
-    else integer(out, index, 7, 0x80);
+    if (index === undefined) appendField(out, ":status", String(status));
+    else appendInteger(out, index, 7, 0x80);
     bytes = Buffer.from(out);
     statuses.set(status, bytes);
   }
@@ -74,7 +45,7 @@ function fieldBytes(headers: Readonly<Record<string, string>>): Buffer {
     // Proxied answers may say a field more than once.
     const values: unknown = headers[key];
     for (const value of Array.isArray(values) ? values : [values]) {
-      if (value !== undefined) field(out, NAMES.get(name) ?? 0, name, String(value).replaceAll(UNFIT, " "));
+      if (value !== undefined) appendField(out, name, String(value).replaceAll(UNFIT, " "));
     }
   }
   const bytes = Buffer.from(out);
@@ -90,7 +61,7 @@ function dateField(now: number): Buffer {
   if (second !== dateSecond) {
     dateSecond = second;
     const out: number[] = [];
-    field(out, DATE, "date", new Date(second * 1000).toUTCString());
+    appendField(out, "date", new Date(second * 1000).toUTCString());
     dateBytes = Buffer.from(out);
   }
   return dateBytes;

@@ -9,11 +9,11 @@ import {
 } from "node:http2";
 import { after, before, describe, test } from "node:test";
 import { connect as connectTls } from "node:tls";
+import { ErrorCode, Flag, frame, FrameType, numberFrame, PREFACE, Setting, settingsFrame } from "#pkg/http2/index.ts";
 import { createCa, issueCertificate, type KeyPair } from "#pkg/pki/index.ts";
 import { RealClock, silentLogger } from "#pkg/util/index.ts";
 import type { ApiRequest, ApiResponse } from "../../contract.ts";
 import { type Listener, listenHttp } from "../server.ts";
-import { ErrorCode, Flag, frame, FrameType, numberFrame, PREFACE, Setting, settingsFrame } from "./protocol.ts";
 
 type Handler = (request: ApiRequest, response: ApiResponse) => Promise<void>;
 

@@ -1,4 +1,4 @@
-import { type Field, HpackDecoder } from "./hpack-decoder.ts";
+import { type Field, HpackDecoder } from "#pkg/http2/index.ts";
 import type { RequestHead } from "./exchange.ts";
 
 /** A request that HTTP/2 does not allow (RFC 9113, section 8.1.1); its stream is reset. */

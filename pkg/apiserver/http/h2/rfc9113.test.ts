@@ -1,13 +1,22 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { connect as connectTls, type TLSSocket } from "node:tls";
+import {
+  ErrorCode,
+  Flag,
+  frame,
+  FrameType,
+  HpackDecoder,
+  numberFrame,
+  PREFACE,
+  Setting,
+  settingsFrame,
+} from "#pkg/http2/index.ts";
 import { createCa, issueCertificate } from "#pkg/pki/index.ts";
 import { FakeClock, silentLogger } from "#pkg/util/index.ts";
 import type { ApiRequest, ApiResponse, ResponseStream } from "../../contract.ts";
 import { type Listener, listenHttp } from "../server.ts";
-import { HpackDecoder } from "./hpack-decoder.ts";
 import { LOOK_MS } from "./patience.ts";
-import { ErrorCode, Flag, frame, FrameType, numberFrame, PREFACE, Setting, settingsFrame } from "./protocol.ts";
 
 const clock = new FakeClock();
 let listener: Listener;

@@ -14,12 +14,14 @@ export interface FrameSink {
   onHeaders(streamId: number, block: Buffer, endStream: boolean): void;
   /** `frameBytes` counts against the windows: the data with its padding. */
   onData(streamId: number, data: Buffer, frameBytes: number, endStream: boolean): void;
-  onResetStream(streamId: number): void;
+  onResetStream(streamId: number, code: number): void;
   onWindowUpdate(streamId: number, increment: number): void;
   onSetting(id: number, value: number): void;
   onSettingsEnd(): void;
-  onPing(payload: Buffer): void;
-  onGoAway(): void;
+  /** `ack`: it answers a ping of ours. */
+  onPing(payload: Buffer, ack: boolean): void;
+  /** Streams above `lastStreamId` have not been, and will not be, looked at. */
+  onGoAway(lastStreamId: number, code: number): void;
 }
 
 /** A header block that goes on in CONTINUATION frames. */
@@ -35,13 +37,15 @@ export class FrameReader {
   readonly #sink: FrameSink;
   readonly #maxBlockBytes: number;
   #rest: Buffer | undefined;
-  #prefaced = false;
+  #prefaced: boolean;
   #settled = false;
   #block: OpenBlock | undefined;
 
-  constructor(sink: FrameSink, maxBlockBytes: number) {
+  /** `from`: who sends; only a client begins with a preface. */
+  constructor(sink: FrameSink, maxBlockBytes: number, from: "client" | "server") {
     this.#sink = sink;
     this.#maxBlockBytes = maxBlockBytes;
+    this.#prefaced = from === "server";
   }
   /** Preface and settings have arrived. */
   get greeted(): boolean {
@@ -107,11 +111,11 @@ export class FrameReader {
       case FrameType.Ping:
         this.#expectLength(end - start, 8);
         this.#expectConnection(streamId);
-        if ((flags & Flag.Ack) === 0) this.#sink.onPing(bytes.subarray(start, end));
+        this.#sink.onPing(bytes.subarray(start, end), (flags & Flag.Ack) !== 0);
         return;
       case FrameType.ResetStream:
         this.#expectLength(end - start, 4);
-        this.#sink.onResetStream(streamId);
+        this.#sink.onResetStream(streamId, bytes.readUInt32BE(start));
         return;
       case FrameType.Continuation:
         this.#continuation(flags, bytes, start, end);
@@ -119,14 +123,14 @@ export class FrameReader {
       case FrameType.GoAway:
         this.#expectConnection(streamId);
         if (end - start < 8) throw new Http2Error(ErrorCode.FrameSize, "the frame is too short");
-        this.#sink.onGoAway();
+        this.#sink.onGoAway(bytes.readUInt32BE(start) & MAX_WINDOW, bytes.readUInt32BE(start + 4));
         return;
       case FrameType.Priority:
         this.#expectLength(end - start, 5);
         if (streamId === 0) throw new Http2Error(ErrorCode.Protocol, "a priority of no stream");
         return;
       case FrameType.PushPromise:
-        throw new Http2Error(ErrorCode.Protocol, "clients do not push");
+        throw new Http2Error(ErrorCode.Protocol, "nothing may be pushed");
       default: // Unknown types are to be ignored.
     }
   }
