@@ -21,48 +21,78 @@ test("a terminal phase waits, and what was told stands until then", () => {
   assert.deepEqual(withheld(failed, { phase: "Succeeded" }), failed);
 });
 
-test("a pod that ends while its first Running is being written does not go back to Pending", async () => {
-  const phases: string[] = [];
+/** A pod whose statuses are written by hand: each write waits until it is let through. */
+function startSubject() {
   const clock = new FakeClock();
   const known = pod({ restartPolicy: "Never", containers: [a] }, { phase: "Pending" });
-  let version = Number(known.metadata.resourceVersion);
+  const { uid } = known.metadata;
+  const written: PodStatus[] = [];
   let stored: Pod = known;
-  let answer: () => void = () => undefined;
+  let through: () => void = () => undefined;
+  let held = true;
   const client = {
     patch: async (_resource: unknown, _key: unknown, _type: unknown, { status }: { status: PodStatus }) => {
-      if (phases.length === 0) await new Promise<void>((resolve) => (answer = resolve));
-      if (status.phase !== undefined) phases.push(status.phase);
-      const metadata = { ...stored.metadata, resourceVersion: String(++version) };
-      return (stored = { ...stored, metadata, status: { ...stored.status, ...status } });
+      if (held) await new Promise<void>((resolve) => (through = resolve));
+      written.push(status);
+      const resourceVersion = String(Number(stored.metadata.resourceVersion) + 1);
+      stored = {
+        ...stored,
+        metadata: { ...stored.metadata, resourceVersion },
+        status: { ...stored.status, ...status },
+      };
+      return stored;
     },
   } as unknown as Client;
   const { signal } = new AbortController();
   const status = new StatusManager({ client, clock, log: silentLogger, signal, onWritten: () => undefined });
-  const deps = {
-    status,
-    clock,
-    log: silentLogger,
-    apiPod: () => known,
-    probes: { started: () => true, ready: () => true },
-    node: { hostIPs: () => ["192.0.2.1"] },
-    runtimeName: () => "containerd",
-    resources: {
-      allocated: (given: Pod) => given,
-      decorate: (_pod: Pod, given: unknown) => given,
-      decoratePod: (_pod: Pod, given: unknown) => given,
-      conditions: () => [],
+  const subject = new PodSubject(
+    {
+      status,
+      clock,
+      log: silentLogger,
+      apiPod: () => known,
+      probes: { started: () => true, ready: () => true },
+      node: { hostIPs: () => ["192.0.2.1"] },
+      runtimeName: () => "containerd",
+      resources: {
+        allocated: (given: Pod) => given,
+        decorate: (_pod: Pod, given: unknown) => given,
+        decoratePod: (_pod: Pod, given: unknown) => given,
+        conditions: () => [],
+      },
+    } as unknown as WorkerDeps,
+    known,
+  );
+  return {
+    see: (seen: ObservedPod, terminal = false) =>
+      publishStatus(subject, { observed: seen, verdict: undefined, terminal, rejected: false }),
+    /** Lets this write and all later ones through; the phases that were written, and the last word of the container. */
+    settle: async () => {
+      held = false;
+      through();
+      await status.flush(uid);
+      return {
+        phases: written.flatMap(({ phase }) => (phase === undefined ? [] : [phase])),
+        message: stored.status?.containerStatuses?.[0]?.state?.terminated?.message,
+      };
     },
-  } as unknown as WorkerDeps;
-  const subject = new PodSubject(deps, known);
-  const see = (seen: ObservedPod, terminal = false) =>
-    publishStatus(subject, { observed: seen, verdict: undefined, terminal, rejected: false });
+  };
+}
 
+test("a pod that ends while its first Running is being written does not go back to Pending", async () => {
+  const { see, settle } = startSubject();
   see(observed([s], [ran(a, "s")]));
   const ended = observed([s], [exited(a, "s", 0)]);
   assert.equal(see(ended).phase, "Succeeded", "what is computed is not what is told");
-  answer();
-  await status.flush(known.metadata.uid);
+  await settle();
   see(ended, true);
-  await status.flush(known.metadata.uid);
-  assert.deepEqual(phases, ["Running", "Succeeded"]);
+  assert.deepEqual((await settle()).phases, ["Running", "Succeeded"]);
+});
+
+test("a container's last words outlive their file, be the write that tells them still on its way", async () => {
+  const { see, settle } = startSubject();
+  see(observed([s], [ran(a, "s")]));
+  see(observed([s], [exited(a, "s", 0, { message: "done" })]));
+  see(observed([s], [exited(a, "s", 0)]), true);
+  assert.deepEqual(await settle(), { phases: ["Running", "Succeeded"], message: "done" });
 });

@@ -23,17 +23,34 @@ export function publishStatus(subject: PodSubject, publication: Publication): Po
   const { verdict, terminal, rejected } = publication;
   const base = deps.apiPod(subject.pod);
   const known = base === undefined ? undefined : status.latest(base);
-  const remembered = status.wanted(uid) ?? subject.pod.status;
-  const pod = resources.allocated({ ...subject.pod, status: removed ? remembered : (known?.status ?? remembered) });
+  const wanted = status.wanted(uid);
+  const before =
+    removed || known === undefined ? (wanted ?? subject.pod.status) : withContainersOf(known.status, wanted);
+  const pod = resources.allocated({ ...subject.pod, status: before });
   const result =
     rejected && verdict !== undefined
       ? rejectedStatus(pod, verdict, clock.now())
       : resources.decoratePod(pod, computeStatus(subject, pod, publication));
   if (known !== undefined && !removed) {
-    const told = isTerminal(known.status?.phase) ? known.status : (status.wanted(uid) ?? known.status);
+    const told = isTerminal(known.status?.phase) ? known.status : (wanted ?? known.status);
     status.set(known, terminal ? result : withheld(result, told));
   }
   return result;
+}
+
+/**
+ * What was told of containers is what we last wanted told, be it still on its way: what is written of a container's end is
+ * read from files that may be gone by the next look.
+ */
+function withContainersOf(status: PodStatus | undefined, wanted: PodStatus | undefined): PodStatus | undefined {
+  if (wanted === undefined) return status;
+  const { initContainerStatuses, containerStatuses, ephemeralContainerStatuses } = wanted;
+  return {
+    ...status,
+    ...(initContainerStatuses === undefined ? {} : { initContainerStatuses }),
+    ...(containerStatuses === undefined ? {} : { containerStatuses }),
+    ...(ephemeralContainerStatuses === undefined ? {} : { ephemeralContainerStatuses }),
+  };
 }
 
 function computeStatus(subject: PodSubject, pod: Pod, { observed, verdict, terminal }: Publication): PodStatus {
