@@ -28,12 +28,19 @@ import {
 import { type ClaimAction, planClaim, planVolume } from "./plan.ts";
 
 const RETRY_PENDING_MS = 15_000;
+/** Volumes by the claim that their claimRef names. */
+const BY_CLAIM = "claim";
 
 export function createPersistentVolumeBinder(env: ControllerEnv): Controller {
   const { clock, log, informers, name } = env;
   const claims = createQueue(clock);
   const volumes = new RateLimitingQueue<string>({ clock });
-  const binder = new Binder(env, claims);
+  informers
+    .of(persistentVolumes)
+    .addIndex(BY_CLAIM, ({ spec }) =>
+      spec?.claimRef?.name === undefined ? [] : [`${spec.claimRef.namespace}/${spec.claimRef.name}`],
+    );
+  const binder = new Binder(env, claims, volumes);
   return createLoop({
     name,
     workers: 1, // two claims must not choose the same volume from one cache
@@ -70,7 +77,10 @@ function claimHandler(claims: KeyQueue, volumes: KeyQueue): EventHandler<Persist
       claims.add(keyString(keyOf(claim)));
       addVolume(claim);
     },
-    onDelete: addVolume,
+    onDelete(claim) {
+      claims.add(keyString(keyOf(claim)));
+      addVolume(claim);
+    },
   };
 }
 
@@ -111,18 +121,25 @@ function classHandler({ informers }: ControllerEnv, claims: KeyQueue): EventHand
 class Binder {
   readonly #env: ControllerEnv;
   readonly #claims: KeyQueue;
+  readonly #volumeQueue: RateLimitingQueue<string>;
   /** Volumes that we bound and the cache does not show yet: they are not free. */
   readonly #taken = new Map<string, PersistentVolume>();
 
-  constructor(env: ControllerEnv, claims: KeyQueue) {
+  constructor(env: ControllerEnv, claims: KeyQueue, volumes: RateLimitingQueue<string>) {
     this.#env = env;
     this.#claims = claims;
+    this.#volumeQueue = volumes;
   }
 
   async syncClaim(key: ObjectKey, { signal }: ReconcileContext): Promise<Result> {
     const { informers } = this.#env;
     const claim = informers.of(persistentVolumeClaims).lister.get(key);
-    if (claim === undefined) return DONE;
+    if (claim === undefined) {
+      // One that went between the two halves of a binding has a volume that it never named.
+      for (const { metadata } of informers.of(persistentVolumes).lister.byIndex(BY_CLAIM, keyString(key)))
+        this.#volumeQueue.add(metadata.name);
+      return DONE;
+    }
     const storageClass = informers.of(storageClasses).lister.get({ namespace: "", name: claimClass(claim) });
     const nodeName = claim.metadata.annotations?.[SELECTED_NODE];
     const node = nodeName === undefined ? undefined : informers.of(nodes).lister.get({ namespace: "", name: nodeName });

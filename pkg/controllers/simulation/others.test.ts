@@ -158,6 +158,36 @@ test("hand-made endpoints are mirrored and the mirror goes with them", async () 
   await cluster.until("gone", () => slices().length === 0);
 });
 
+test("a volume whose claim went between the two halves of a binding is released", async () => {
+  const key = { namespace: ns, name: "torn" };
+  const volume = () => cluster.list(persistentVolumes).find(({ metadata }) => metadata.name === "torn");
+  const gone: Promise<unknown>[] = [];
+  cluster.wire.onWrite = ({ method, path }) => {
+    if (method !== "PUT" || path !== "/api/v1/persistentvolumes/torn/status" || gone.length > 0) return;
+    if (volume()?.spec?.claimRef === undefined) return; // it became available
+    gone.push(
+      cluster.admin.patch(persistentVolumeClaims, key, "merge", { metadata: { finalizers: null } }),
+      cluster.admin.delete(persistentVolumeClaims, key),
+    );
+  };
+  const common = { accessModes: ["ReadWriteOnce"], storageClassName: "torn" };
+  await cluster.admin.create(persistentVolumes, {
+    metadata: { name: "torn" },
+    spec: { ...common, capacity: { storage: "1Gi" }, hostPath: { path: "/tmp/x" } },
+  });
+  await cluster.until("available", () => volume()?.status?.phase === "Available");
+  await cluster.admin.create(persistentVolumeClaims, {
+    metadata: key,
+    spec: { ...common, resources: { requests: { storage: "1Gi" } } },
+  });
+  await cluster.until("the claim is gone", () => gone.length > 0);
+  cluster.wire.onWrite = undefined;
+  await Promise.all(gone);
+  await cluster.until("released", () => volume()?.status?.phase === "Released");
+  await cluster.admin.delete(persistentVolumes, { namespace: "", name: "torn" });
+  await cluster.until("the volume is gone", () => volume() === undefined);
+});
+
 test("claims are bound to volumes, provisioned on the chosen node, and released", async () => {
   await cluster.admin.create(persistentVolumes, {
     metadata: { name: "static" },
