@@ -5,9 +5,11 @@ import { CompactedError, FutureRevisionError } from "../store.ts";
 import { APPLIED, FAILED, type Operation, type Row, UNCHANGED } from "./protocol.ts";
 
 /**
- * `history` has one row per revision, NULL standing for a deletion; `previous` is the revision it replaced (0: none).
- * `live` points at the row of each present key. `state` has the revision, since deletions at the end of history may be
- * compacted away, and how far compaction got: what is readable (`compact_revision`) and what is tidied (`tidied`).
+ * `history` has one row per revision, NULL standing for a deletion; `previous` is the revision it replaced (0: none), so
+ * that the versions of a key are a chain. `live` points at the row of each present key, `deletions` at the last ones of
+ * the others: what a key was in the past is found along the chains, and a write has no index of all versions to keep up.
+ * `state` has a revision that is never forgotten, since deletions at the end of history may be compacted away, and how
+ * far compaction got: what is readable (`compact_revision`) and what is tidied (`tidied`).
  */
 const SCHEMA = `
   CREATE TABLE history (
@@ -21,9 +23,12 @@ const SCHEMA = `
     id INTEGER PRIMARY KEY CHECK (id = 1), revision INTEGER NOT NULL, compact_revision INTEGER NOT NULL, tidied INTEGER NOT NULL
   ) STRICT;
   INSERT INTO state VALUES (1, 1, 0, 0);
-  PRAGMA user_version = 1;
 `;
-const SCHEMA_VERSION = 1;
+/** What makes a file of each format, counted from the empty one, into one of the next. */
+const STEPS = [
+  SCHEMA,
+  "DROP INDEX history_by_key; CREATE INDEX deletions ON history (key, revision) WHERE value IS NULL;",
+];
 /** Behind every key. */
 const LAST_KEY = "\u{10ffff}";
 /** Revisions tidied per transaction: writes that arrive meanwhile wait no longer than this takes. */
@@ -74,7 +79,10 @@ export class SqliteDatabase {
       this.#db.close();
       throw new Error(`cannot open the database ${path}: ${cause instanceof Error ? cause.message : cause}`, { cause });
     }
-    const state = this.#prepare("SELECT revision, compact_revision, tidied FROM state").get() as Record<string, number>;
+    const state = this.#prepare(
+      `SELECT max(revision, (SELECT coalesce(max(revision), 0) FROM history)) AS revision, compact_revision, tidied
+       FROM state`,
+    ).get() as Record<string, number>;
     this.#revision = state["revision"]!;
     this.#compactRevision = state["compact_revision"]!;
     this.#tidied = state["tidied"]!;
@@ -92,22 +100,16 @@ export class SqliteDatabase {
   commit(operations: readonly Operation[]): Outcome[] {
     const before = this.#revision;
     return this.#transaction(
-      () => {
-        const outcomes = operations.map((operation) => this.#write(operation));
-        if (this.#revision !== before) this.#prepare("UPDATE state SET revision = ?").run(this.#revision);
-        return outcomes;
-      },
+      () => operations.map((operation) => this.#write(operation)),
       () => (this.#revision = before),
     );
   }
   get(key: string, revision: number | undefined): Row | undefined {
     if (revision === undefined) return this.#current(key);
     this.#checkReadable(revision);
-    const found = this.#prepare(
-      `SELECT key, value, create_revision, revision AS mod_revision FROM history
-       WHERE key = ? AND revision <= ? ORDER BY revision DESC LIMIT 1`,
-    ).get(key, revision) as SqlRow | undefined;
-    return found === undefined || found.value === null ? undefined : rowOf(found);
+    const query = valuesOf(past("key = ?"));
+    const found = this.#prepare(query).get(key, key, revision, revision, revision, 1) as SqlRow | undefined;
+    return found === undefined ? undefined : rowOf(found);
   }
   range(
     prefix: string,
@@ -132,18 +134,10 @@ export class SqliteDatabase {
       return { rows: found.map(rowOf), count, revision: this.#revision };
     }
     this.#checkReadable(revision);
-    // With max() SQLite takes the other columns from the row that has the maximum.
-    const then = `SELECT key, value, create_revision, max(revision) AS mod_revision FROM history
-      WHERE ${bounds} AND revision <= ? GROUP BY key HAVING value IS NOT NULL`;
-    const found = this.#prepare(`${then} ORDER BY key LIMIT ?`).all(
-      ...parameters,
-      revision,
-      size,
-    ) as unknown as SqlRow[];
-    const count =
-      limit === undefined
-        ? found.length
-        : this.#count(`SELECT count(*) AS n FROM (${then})`, [...parameters, revision]);
+    const then = past(bounds);
+    const at = [...parameters, ...parameters, revision, revision, revision];
+    const found = this.#prepare(valuesOf(then)).all(...at, size) as unknown as SqlRow[];
+    const count = limit === undefined ? found.length : this.#count(`SELECT count(*) AS n FROM (${then})`, at);
     return { rows: found.map(rowOf), count, revision };
   }
   /** What was committed behind `from` up to `to`, or up to the result's revision when that is a lot. */
@@ -184,7 +178,7 @@ export class SqliteDatabase {
            (SELECT previous FROM history WHERE revision > ? AND revision <= ? AND previous > 0)`,
         ).run(from, to);
         this.#prepare("DELETE FROM history WHERE revision > ? AND revision <= ? AND value IS NULL").run(from, to);
-        this.#prepare("UPDATE state SET tidied = ?").run(to);
+        this.#prepare("UPDATE state SET tidied = ?, revision = ?").run(to, this.#revision);
       },
       () => undefined,
     );
@@ -205,9 +199,9 @@ export class SqliteDatabase {
     this.#db.exec("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864");
     this.#db.exec("PRAGMA cache_size = -32768; BEGIN IMMEDIATE; COMMIT");
     const version = this.#pragma("user_version");
-    if (version === SCHEMA_VERSION) return;
-    if (version !== 0) throw new Error(`its format is ${version}, this program knows ${SCHEMA_VERSION}`);
-    this.#db.exec(`BEGIN IMMEDIATE; ${SCHEMA} COMMIT`);
+    if (version > STEPS.length) throw new Error(`its format is ${version}, this program knows ${STEPS.length}`);
+    if (version === STEPS.length) return;
+    this.#db.exec(`BEGIN IMMEDIATE; ${STEPS.slice(version).join(" ")} PRAGMA user_version = ${STEPS.length}; COMMIT`);
   }
   #write({ key, value, expectedModRevision, expiresAt }: Operation): Outcome {
     const live = this.#prepare("SELECT mod_revision, create_revision FROM live WHERE key = ?").get(key) as
@@ -230,12 +224,14 @@ export class SqliteDatabase {
       value ?? null,
     );
     if (value === undefined) this.#prepare("DELETE FROM live WHERE key = ?").run(key);
-    else {
-      this.#prepare("INSERT OR REPLACE INTO live VALUES (?, ?, ?, ?)").run(
-        key,
+    else if (live === undefined) {
+      this.#prepare("INSERT INTO live VALUES (?, ?, ?, ?)").run(key, modRevision, createRevision, expiresAt || null);
+    } else {
+      // In its place: taking a row out and putting another in is more work.
+      this.#prepare("UPDATE live SET mod_revision = ?, expires_at = ? WHERE key = ?").run(
         modRevision,
-        createRevision,
         expiresAt || null,
+        key,
       );
     }
     return { status: APPLIED, createRevision, modRevision, current: undefined };
@@ -253,10 +249,10 @@ export class SqliteDatabase {
   }
   /** Runs `work` in a transaction; when anything fails, nothing of it happened and `undo` puts our own state back. */
   #transaction<T>(work: () => T, undo: () => void): T {
-    this.#db.exec("BEGIN IMMEDIATE");
+    this.#prepare("BEGIN IMMEDIATE").run();
     try {
       const result = work();
-      this.#db.exec("COMMIT");
+      this.#prepare("COMMIT").run();
       return result;
     } catch (error) {
       undo();
@@ -283,6 +279,28 @@ export class SqliteDatabase {
     if (statement === undefined) this.#statements.set(sql, (statement = this.#db.prepare(sql)));
     return statement;
   }
+}
+
+/**
+ * The query for what keys were at a revision (three times the last parameter; those of `bounds` come twice before): from
+ * the present version, and from each one that was deleted since, down the chain. At most one of these lives of a key
+ * includes the revision; the others end at 0.
+ */
+function past(bounds: string): string {
+  return `WITH RECURSIVE version (revision) AS (
+      SELECT mod_revision FROM live WHERE ${bounds}
+      UNION ALL
+      SELECT previous FROM history WHERE value IS NULL AND ${bounds} AND revision > ?
+      UNION ALL
+      SELECT previous FROM version JOIN history USING (revision) WHERE revision > ?
+    )
+    SELECT key, revision FROM version JOIN history USING (revision) WHERE revision <= ?`;
+}
+
+/** The first so many of these (one parameter more), with their values: only these are read. */
+function valuesOf(versions: string): string {
+  return `SELECT key, value, create_revision, revision AS mod_revision FROM history
+    WHERE revision IN (SELECT revision FROM (${versions} ORDER BY key LIMIT ?)) ORDER BY key`;
 }
 
 function rowOf(row: SqlRow): Row {
