@@ -81,6 +81,7 @@ export { type FieldRequirement, FieldSelector, parseFieldSelector } from "./fiel
 export { canonicalQuantity, parseQuantity, Quantity, QuantityError, type QuantityFormat } from "./quantity.ts";
 export { intOrPercent } from "./int-or-percent.ts";
 export {
+  assertFinite,
   type Decoded,
   DecodeError,
   decodeJson,

@@ -80,3 +80,16 @@ test("deep nesting is refused, wide documents and brackets in strings are not", 
   assert.equal(decodeJson(JSON.stringify("[{".repeat(5000))).value, "[{".repeat(5000));
   decodeJson("[".repeat(1000) + "]".repeat(1000));
 });
+
+test("halves of surrogate pairs become the replacement character, as in Go", () => {
+  const { value } = decodeJson('{"\\ud800":"\\udc00x\\ud83d\\ude00","a":"\\\\ud800"}');
+  assert.deepEqual(value, { "\ufffd": "\ufffdx\u{1f600}", a: "\\ud800" });
+});
+
+test("numbers that are not written like integers are told by their literals", () => {
+  const text = '{"a":[1,1.0,{"b":1e3}],"c":9223372036854775808,"d":"1.5","e":9007199254740993,"f":1e400}';
+  const { literals } = decodeJson(text, { judgesNumbers: true });
+  const expected = { "a[1]": "1.0", "a[2].b": "1e3", c: "9223372036854775808", f: "1e400" };
+  assert.deepEqual(Object.fromEntries(literals), expected);
+  assert.throws(() => decodeJson(text), /value out of range/);
+});

@@ -1,3 +1,5 @@
+import { goQuote } from "./field-errors.ts";
+
 /**
  * JSON bodies: JSON.parse for the value, a scan for what it loses (repeated members, digits of large integers) and for
  * what would hurt later (nesting). Error texts are those of Go's encoding/json, which clients and tests know.
@@ -42,7 +44,11 @@ export function exactInteger(digits: string): number | bigint {
   const exact = BigInt(digits);
   // A double is printed with the fewest digits that tell it from others, which may be another integer's.
   if (String(number) === digits && BigInt(number) === exact) return number;
-  return BigInt.asIntN(64, exact) === exact ? exact : number;
+  return fitsInt64(digits) ? exact : number;
+}
+function fitsInt64(digits: string): boolean {
+  const exact = BigInt(digits);
+  return BigInt.asIntN(64, exact) === exact;
 }
 
 /** Bytes that are no acceptable JSON or YAML. */
@@ -57,17 +63,29 @@ export interface Decoded {
   readonly value: unknown;
   /** Paths of repeated fields in the order of the text, e.g. `spec.containers[0].image`. */
   readonly duplicates: readonly string[];
+  /** Numbers that are not written like integers of 64 bits (1.0, 1e3), by their paths, in the order of the text. */
+  readonly literals: ReadonlyMap<string, string>;
+}
+
+const NO_LITERALS: ReadonlyMap<string, string> = new Map();
+
+export interface DecodeOptions {
+  /** false saves the search for repeated members. */
+  readonly duplicates?: boolean;
+  /** true leaves it to the caller to judge numbers by their literals, also those beyond all bounds. */
+  readonly judgesNumbers?: boolean;
 }
 
 /**
- * Decodes one JSON document. The last of repeated members wins. `duplicates: false` saves the search for them.
+ * Decodes one JSON document. The last of repeated members wins.
  * @throws DecodeError
  */
-export function decodeJson(bytes: Uint8Array | string, options: { readonly duplicates?: boolean } = {}): Decoded {
+export function decodeJson(bytes: Uint8Array | string, options: DecodeOptions = {}): Decoded {
   const buffer =
     typeof bytes === "string" ? Buffer.from(bytes) : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const text = typeof bytes === "string" ? bytes : buffer.toString("utf8");
-  const { keys, longIntegers } = survey(buffer);
+  let text = typeof bytes === "string" ? bytes : buffer.toString("utf8");
+  const { keys, longIntegers, fractions, surrogates } = survey(buffer);
+  if (surrogates) text = withoutLoneSurrogates(text);
   let value: unknown;
   try {
     value = longIntegers ? parseExactly(text) : JSON.parse(text);
@@ -75,12 +93,38 @@ export function decodeJson(bytes: Uint8Array | string, options: { readonly dupli
     new JsonScanner(text).scan(); // throws the better message
     throw new DecodeError(`invalid JSON: ${(cause as Error).message}`, { cause });
   }
-  if (options.duplicates === false || countMembers(value) === keys) return { value, duplicates: [] };
+  const literals = fractions || longIntegers ? literalsOf(text) : NO_LITERALS;
+  if (options.judgesNumbers !== true) assertFinite(literals);
+  if (options.duplicates === false || countMembers(value) === keys) return { value, duplicates: [], literals };
   const duplicates = new Set<string>();
   new JsonScanner(text, (path, repeated) => {
     if (repeated && duplicates.size < MAX_DUPLICATES) duplicates.add(path);
   }).scan();
-  return { value, duplicates: [...duplicates] };
+  return { value, duplicates: [...duplicates], literals };
+}
+
+function literalsOf(text: string): ReadonlyMap<string, string> {
+  const literals = new Map<string, string>();
+  const isInteger = (number: string): boolean =>
+    number.length < LONG_INTEGER_DIGITS ? !/[.eE]/.test(number) : /^-?\d+$/.test(number) && fitsInt64(number);
+  new JsonScanner(text, undefined, (path, number) => {
+    if (!isInteger(number)) literals.set(path, number);
+  }).scan();
+  return literals;
+}
+
+/** @throws DecodeError for a number that is out of the range of doubles */
+export function assertFinite(literals: ReadonlyMap<string, string>): void {
+  for (const literal of literals.values()) {
+    if (Number.isFinite(Number(literal))) continue;
+    throw new DecodeError("json: cannot unmarshal number into Go value of type float64: value out of range");
+  }
+}
+
+/** Half of a pair that stands for one character, escaped, without its other half; Go reads the replacement character. */
+function withoutLoneSurrogates(text: string): string {
+  const escapes = /\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[dD][89a-fA-F][0-9a-fA-F]{2}|[^])/g;
+  return text.replaceAll(escapes, (escape) => (escape.length === 6 ? "\\ufffd" : escape));
 }
 
 /**
@@ -104,11 +148,14 @@ export function fieldsInTextOrder(text: string, unknown: ReadonlySet<string>): {
 }
 
 /**
- * Number of members in all objects of the text, and whether a double may not hold all of its integers.
+ * Number of members in all objects of the text, whether a double may not hold all of its integers, and whether it has
+ * numbers with fractions or exponents or escapes of surrogates.
  * @throws DecodeError when it is nested too deeply.
  */
-function survey(bytes: Buffer): { keys: number; longIntegers: boolean } {
+function survey(bytes: Buffer): { keys: number; longIntegers: boolean; fractions: boolean; surrogates: boolean } {
   let keys = 0;
+  let fractions = false;
+  let surrogates = false;
   let depth = 0;
   let digits = 0;
   let longest = 0;
@@ -116,7 +163,16 @@ function survey(bytes: Buffer): { keys: number; longIntegers: boolean } {
     const byte = bytes[i]!;
     switch (byte) {
       case 0x22:
-        for (i++; i < bytes.length && bytes[i] !== 0x22; i++) if (bytes[i] === 0x5c) i++;
+        for (i++; i < bytes.length && bytes[i] !== 0x22; i++) {
+          if (bytes[i] !== 0x5c) continue;
+          i++;
+          // \\ud8 to \\udf
+          if (bytes[i] === 0x75 && (bytes[i + 1]! | 0x20) === 0x64) surrogates = true;
+        }
+        break;
+      case 0x2e:
+        fractions = true;
+        digits = 0;
         break;
       case 0x3a:
         keys++;
@@ -130,11 +186,13 @@ function survey(bytes: Buffer): { keys: number; longIntegers: boolean } {
         depth--;
         break;
       default:
-        if (byte < 0x30 || byte > 0x39) digits = 0;
-        else if (++digits > longest) longest = digits;
+        if (byte < 0x30 || byte > 0x39) {
+          if (digits > 0 && (byte | 0x20) === 0x65) fractions = true;
+          digits = 0;
+        } else if (++digits > longest) longest = digits;
     }
   }
-  return { keys, longIntegers: longest >= LONG_INTEGER_DIGITS };
+  return { keys, longIntegers: longest >= LONG_INTEGER_DIGITS, fractions, surrogates };
 }
 
 /** How Go's decoder names a JSON value. */
@@ -184,9 +242,6 @@ function countMembers(value: unknown): number {
     count++;
     const member = object[key];
     if (typeof member === "object" && member !== null) count += countMembers(member);
-    else if (member === Number.POSITIVE_INFINITY || member === Number.NEGATIVE_INFINITY) {
-      throw new DecodeError("json: cannot unmarshal number into Go value of type float64: value out of range");
-    }
   }
   return count;
 }
@@ -196,15 +251,16 @@ export function memberPath(path: string, name: string): string {
   return path === "" ? name : `${path}.${name}`;
 }
 
+/** A character as Go shows it in errors: of one outside of ASCII, the first byte. */
 const show = (text: string, at: number): string => {
-  const character = String.fromCodePoint(text.codePointAt(at)!);
+  const [byte] = Buffer.from(String.fromCodePoint(text.codePointAt(at)!));
+  const character = String.fromCharCode(byte!);
   if (character === "'") return `'\\''`;
-  if (character === '"') return `'"'`;
-  const json = JSON.stringify(character);
-  return `'${json.slice(1, -1)}'`;
+  return character === '"' ? `'"'` : `'${goQuote(character).slice(1, -1)}'`;
 };
 
 type OnMember = (path: string, repeated: boolean) => void;
+type OnNumber = (path: string, literal: string) => void;
 
 /** Reads tokens and tells of every member; the slow path behind `decodeJson`. */
 class JsonScanner {
@@ -212,10 +268,12 @@ class JsonScanner {
   #at = 0;
   #depth = 0;
   readonly #onMember: OnMember;
+  readonly #onNumber: OnNumber;
 
-  constructor(text: string, onMember: OnMember = () => undefined) {
+  constructor(text: string, onMember: OnMember = () => undefined, onNumber: OnNumber = () => undefined) {
     this.#text = text;
     this.#onMember = onMember;
+    this.#onNumber = onNumber;
   }
 
   scan(): void {
@@ -253,8 +311,11 @@ class JsonScanner {
         return this.#literal("false");
       case "n":
         return this.#literal("null");
-      default:
-        return this.#number();
+      default: {
+        const start = this.#at;
+        this.#number();
+        this.#onNumber(path, this.#text.slice(start, this.#at));
+      }
     }
   }
 

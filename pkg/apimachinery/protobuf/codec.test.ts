@@ -127,14 +127,18 @@ test("hostile bytes fail cleanly", () => {
     ["0aff", /unexpected EOF/],
     ["0affffffff0f", /unexpected EOF/],
     ["0affffffffffffffffff7f", /integer overflow/],
-    ["0801", /wrong wireType = 0 for field metadata/],
-    ["9f06", /illegal wireType 7/],
-    ["00", /illegal tag/],
+    ["0801", /^ProtobufError: proto: wrong wireType = 0 for field ObjectMeta$/],
+    ["9f06", /proto: illegal wireType 7$/],
+    ["00", /proto: Pod: illegal tag 0 \(wire type 0\)$/],
+    ["0c", /proto: Pod: wiretype end group for non-group$/],
     ["0b".repeat(20), /wrong wireType = 3/],
-    ["9b06".repeat(10_000), /exceeded max depth/],
+    ["9b06".repeat(10_000), /unexpected EOF/],
   ];
   for (const [hex, error] of table)
     assert.throws(() => decodeProtobuf(message, Buffer.from(hex, "hex")), error, hex.slice(0, 20));
+
+  const groups = Buffer.from("9b06".repeat(10_000) + "9c06".repeat(10_000), "hex");
+  assert.deepEqual(decodeProtobuf(message, groups), {});
 
   const schemaMessage = "k8s.io.apiextensions_apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps";
   let nested: Record<string, unknown> = {};

@@ -1,6 +1,15 @@
 /** Compiles message tables into pairs of functions. A message is compiled when it is first used, once per codec set. */
 import { setMember } from "../deep.ts";
-import { BYTES, FIXED64, MAX_PROTOBUF_DEPTH, ProtobufError, Reader, VARINT } from "./reader.ts";
+import {
+  assertTag,
+  BYTES,
+  expectWireType,
+  FIXED64,
+  MAX_PROTOBUF_DEPTH,
+  ProtobufError,
+  Reader,
+  VARINT,
+} from "./reader.ts";
 import { specialCodec } from "./special.ts";
 import { type FieldEntry, messageFields } from "./tables.ts";
 import { ReverseWriter } from "./writer.ts";
@@ -82,10 +91,6 @@ const SCALARS: Readonly<Record<string, (name: string) => Scalar>> = {
   }),
 };
 
-function expectWireType(name: string, actual: number, expected: number): void {
-  if (actual !== expected) throw new ProtobufError(`wrong wireType = ${actual} for field ${name}`);
-}
-
 /** All messages of the tables; each is compiled on first use. */
 export class CodecSet {
   readonly #codecs = new Map<string, Codec>();
@@ -137,8 +142,9 @@ export class CodecSet {
       if (++reader.depth > MAX_PROTOBUF_DEPTH) throw new ProtobufError("exceeded max depth");
       while (reader.position < reader.end) {
         const tag = reader.varint();
-        if (tag > 0xffff_ffff || tag < 8) throw new ProtobufError(`illegal tag ${tag}`);
-        const readField = readers[tag >>> 3];
+        assertTag(tag, message.slice(message.lastIndexOf(".") + 1));
+        // Numbers of fields are those of 32 bits that there is room for.
+        const readField = readers[Math.floor(tag / 8) | 0];
         if (readField === undefined) reader.skip(tag & 7);
         else readField(reader, object, tag & 7);
       }

@@ -34,7 +34,7 @@ test("objects travel in envelopes, also inside lists", () => {
   assert.throws(
     () => decodeEnvelope(wrapUnknown({ apiVersion: "example.com/v1", kind: "Foo", raw: Buffer.alloc(0) })),
     {
-      message: 'no kind "Foo" is registered for version "example.com/v1"',
+      message: 'no kind "Foo" is registered for version "example.com/v1" in scheme "pkg/api/legacyscheme/scheme.go:30"',
     },
   );
 });

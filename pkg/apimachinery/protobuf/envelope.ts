@@ -2,7 +2,7 @@
  * What surrounds a message on the wire and in stores: the magic, runtime.Unknown, and the frames of a watch.
  * Content type application/vnd.kubernetes.protobuf, and the same with ;stream=watch.
  */
-import { BYTES, ProtobufError, Reader } from "./reader.ts";
+import { assertTag, BYTES, expectWireType, ProtobufError, Reader } from "./reader.ts";
 import { ReverseWriter } from "./writer.ts";
 
 const MAGIC = Buffer.from([0x6b, 0x38, 0x73, 0x00]);
@@ -60,9 +60,11 @@ export function hasProtobufMagic(bytes: Uint8Array): boolean {
 
 /** The envelope that starts with the magic; `raw` is a view on `bytes`. @throws ProtobufError */
 export function unwrapUnknown(bytes: Uint8Array): Required<Unknown> {
+  if (bytes.length === 0) throw new ProtobufError("empty data");
   if (!hasProtobufMagic(bytes)) {
     throw new ProtobufError("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]");
   }
+  if (bytes.length === MAGIC.length) throw new ProtobufError("empty body");
   const reader = new Reader(bytes);
   reader.position = MAGIC.length;
   let apiVersion = "";
@@ -70,22 +72,35 @@ export function unwrapUnknown(bytes: Uint8Array): Required<Unknown> {
   let raw: Uint8Array = new Uint8Array();
   let contentEncoding = "";
   let contentType = "";
+  const fields: readonly (readonly [name: string, read: () => void])[] = [
+    [
+      "TypeMeta",
+      () => {
+        const { end } = reader;
+        reader.end = reader.length();
+        while (reader.position < reader.end) {
+          const member = reader.varint();
+          assertTag(member, "TypeMeta");
+          if (member === tag(1)) apiVersion = reader.string();
+          else if (member === tag(2)) kind = reader.string();
+          else reader.skip(member & 7);
+        }
+        reader.end = end;
+      },
+    ],
+    ["Raw", () => (raw = reader.bytes())],
+    ["ContentEncoding", () => (contentEncoding = reader.string())],
+    ["ContentType", () => (contentType = reader.string())],
+  ];
   while (reader.position < reader.end) {
     const next = reader.varint();
-    if (next === tag(1)) {
-      const { end } = reader;
-      reader.end = reader.length();
-      while (reader.position < reader.end) {
-        const member = reader.varint();
-        if (member === tag(1)) apiVersion = reader.string();
-        else if (member === tag(2)) kind = reader.string();
-        else reader.skip(member & 7);
-      }
-      reader.end = end;
-    } else if (next === tag(2)) raw = reader.bytes();
-    else if (next === tag(3)) contentEncoding = reader.string();
-    else if (next === tag(4)) contentType = reader.string();
-    else reader.skip(next & 7);
+    assertTag(next, "Unknown");
+    const field = fields[Math.floor(next / 8) - 1];
+    if (field === undefined) reader.skip(next & 7);
+    else {
+      expectWireType(field[0], next & 7, BYTES);
+      field[1]();
+    }
   }
   return { apiVersion, kind, raw, contentEncoding, contentType };
 }

@@ -2,6 +2,7 @@
  * Kubernetes' protobuf encoding of the built-in kinds, both ways between wire bytes and the JSON form of objects.
  * Decoded objects carry no apiVersion and kind unless they come from an envelope: the envelope has them.
  */
+import { goQuote } from "../field-errors.ts";
 import { parseApiVersion } from "../object.ts";
 import { decodeJson } from "../json.ts";
 import { CodecSet } from "./codec.ts";
@@ -43,17 +44,32 @@ export function encodeEnvelope(
   return wrapUnknown({ apiVersion, kind, raw: encodeProtobuf(message, object) });
 }
 
-/** The object inside magic + envelope, with apiVersion and kind. @throws ProtobufError, DecodeError */
-export function decodeEnvelope(bytes: Uint8Array): Record<string, unknown> {
-  return decodeAtDepth(bytes, 0);
+/** What an envelope holds that does not say it. */
+interface Expected {
+  readonly apiVersion: string;
+  readonly kind: string;
 }
 
-function decodeAtDepth(bytes: Uint8Array, depth: number): Record<string, unknown> {
-  const { apiVersion, kind, raw, contentType } = unwrapUnknown(bytes);
+/**
+ * The object inside magic + envelope, with apiVersion and kind. @throws ProtobufError, DecodeError
+ */
+export function decodeEnvelope(bytes: Uint8Array, expected?: Expected): Record<string, unknown> {
+  return decodeAtDepth(bytes, 0, expected);
+}
+
+const SCHEME = "pkg/api/legacyscheme/scheme.go:30";
+
+function decodeAtDepth(bytes: Uint8Array, depth: number, expected?: Expected): Record<string, unknown> {
+  const { raw, contentType, ...type } = unwrapUnknown(bytes);
+  const of = { apiVersion: type.apiVersion || (expected?.apiVersion ?? ""), kind: type.kind || (expected?.kind ?? "") };
   if (contentType === "application/json") return decodeJson(raw).value as Record<string, unknown>;
-  const message = protobufMessageFor({ ...parseApiVersion(apiVersion), kind });
-  if (message === undefined) {
-    throw new ProtobufError(`no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(apiVersion)}`);
+  try {
+    const message = protobufMessageFor({ ...parseApiVersion(of.apiVersion), kind: of.kind });
+    if (message !== undefined) return { ...of, ...codecs.decode(message, raw, depth) };
+    const version = goQuote(of.apiVersion);
+    throw new ProtobufError(`no kind ${goQuote(of.kind)} is registered for version ${version} in scheme "${SCHEME}"`);
+  } catch (error) {
+    if (error instanceof ProtobufError) error.of ??= of;
+    throw error;
   }
-  return { apiVersion, kind, ...codecs.decode(message, raw, depth) };
 }

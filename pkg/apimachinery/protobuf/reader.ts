@@ -1,12 +1,15 @@
 /** Bytes that are no valid protobuf of the message they are said to be. */
 export class ProtobufError extends Error {
+  /** What the bytes say they are, once that has been read. */
+  of: { readonly apiVersion: string; readonly kind: string } | undefined;
+
   constructor(message: string) {
     super(message);
     this.name = "ProtobufError";
   }
 }
 
-/** Nested messages and groups deeper than this are refused. */
+/** Nested messages deeper than this are refused. */
 export const MAX_PROTOBUF_DEPTH = 500;
 
 export const VARINT = 0;
@@ -50,7 +53,7 @@ export class Reader {
     return this.#tooLong();
   }
   #tooLong(): never {
-    throw new ProtobufError("integer overflow");
+    throw new ProtobufError("proto: integer overflow");
   }
 
   /** int64 (or int32, which is written the same way). A BigInt where a number would be rounded. */
@@ -140,20 +143,36 @@ export class Reader {
         this.#skipGroup();
         return;
       default:
-        throw new ProtobufError(`illegal wireType ${wireType}`);
+        throw new ProtobufError(
+          wireType === END_GROUP ? "proto: unexpected end of group" : `proto: illegal wireType ${wireType}`,
+        );
     }
   }
   #advance(bytes: number): void {
     if (this.position + bytes > this.end) this.#overrun();
     this.position += bytes;
   }
+  /** Groups inside of groups, without recursion: their number is bounded by the bytes alone. */
   #skipGroup(): void {
-    if (++this.depth > MAX_PROTOBUF_DEPTH) throw new ProtobufError("exceeded max depth");
-    for (;;) {
+    for (let open = 1; open > 0;) {
       const wireType = this.varint() & 7;
-      if (wireType === END_GROUP) break;
-      this.skip(wireType);
+      if (wireType === START_GROUP) open++;
+      else if (wireType === END_GROUP) open--;
+      else this.skip(wireType);
     }
-    this.depth--;
   }
+}
+
+/** @throws ProtobufError for a tag that no field has; `message` names what is being read */
+export function assertTag(tag: number, message: string): void {
+  const wireType = tag & 7;
+  if (wireType === END_GROUP) throw new ProtobufError(`proto: ${message}: wiretype end group for non-group`);
+  if (tag < 8) throw new ProtobufError(`proto: ${message}: illegal tag 0 (wire type ${wireType})`);
+}
+
+/** @throws ProtobufError for a field that is not encoded as its type is; `name` is that of its member in JSON */
+export function expectWireType(name: string, actual: number, expected: number): void {
+  if (actual === expected) return;
+  const field = name === "metadata" ? "ObjectMeta" : name.charAt(0).toUpperCase() + name.slice(1);
+  throw new ProtobufError(`proto: wrong wireType = ${actual} for field ${field}`);
 }

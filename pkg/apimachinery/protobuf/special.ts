@@ -4,19 +4,28 @@
  */
 import { DecodeError, decodeJson } from "../json.ts";
 import type { Codec, DecodeBinary } from "./codec.ts";
-import { BYTES, ProtobufError, type Reader, VARINT } from "./reader.ts";
+import { assertTag, BYTES, expectWireType, ProtobufError, type Reader, VARINT } from "./reader.ts";
 import type { ReverseWriter } from "./writer.ts";
 
 const META = "k8s.io.apimachinery.pkg.apis.meta.v1";
 const APIEXTENSIONS = "k8s.io.apiextensions_apiserver.pkg.apis.apiextensions.v1";
 
-type FieldVisitor = (field: number, wireType: number, reader: Reader) => boolean;
+/** Reads one field. Fields are listed in the order of their numbers, from 1. */
+type FieldReader = readonly [name: string, wireType: number, read: (reader: Reader) => void];
 
-/** Visits the fields up to the reader's end; the visitor reads what it knows, the rest is skipped. */
-function visitFields(reader: Reader, visit: FieldVisitor): void {
+/** Reads the fields up to the reader's end; those that are not listed are skipped. */
+function readFields(reader: Reader, message: string, fields: readonly FieldReader[]): void {
   while (reader.position < reader.end) {
     const tag = reader.varint();
-    if (!visit(Math.floor(tag / 8), tag & 7, reader)) reader.skip(tag & 7);
+    assertTag(tag, message);
+    const field = fields[Math.floor(tag / 8) - 1];
+    if (field === undefined) {
+      reader.skip(tag & 7);
+      continue;
+    }
+    const [name, wireType, read] = field;
+    expectWireType(name, tag & 7, wireType);
+    read(reader);
   }
 }
 
@@ -34,11 +43,7 @@ const quantity: Codec = {
   },
   decode(reader) {
     let text = "";
-    visitFields(reader, (field, wireType) => {
-      if (field !== 1 || wireType !== BYTES) return false;
-      text = reader.string();
-      return true;
-    });
+    readFields(reader, "Quantity", [["String_", BYTES, () => (text = reader.string())]]);
     return text === "" ? "0" : text;
   },
 };
@@ -72,12 +77,10 @@ function timeCodec(micro: boolean): Codec {
       if (reader.position === reader.end) return undefined;
       let seconds = 0;
       let nanos = 0;
-      visitFields(reader, (field, wireType) => {
-        if (wireType !== VARINT || field > 2) return false;
-        if (field === 1) seconds = Number(reader.int64());
-        else nanos = reader.int32();
-        return true;
-      });
+      readFields(reader, "Timestamp", [
+        ["Seconds", VARINT, () => (seconds = Number(reader.int64()))],
+        ["Nanos", VARINT, () => (nanos = reader.int32())],
+      ]);
       if (nanos < 0 || nanos > 999_999_999) throw new ProtobufError("time out of range");
       if (!micro) return `${formatSeconds(seconds)}Z`;
       return `${formatSeconds(seconds)}.${String(Math.floor(nanos / 1000)).padStart(6, "0")}Z`;
@@ -121,11 +124,7 @@ const duration: Codec = {
   },
   decode(reader) {
     let nanos = 0;
-    visitFields(reader, (field, wireType) => {
-      if (field !== 1 || wireType !== VARINT) return false;
-      nanos = Number(reader.int64());
-      return true;
-    });
+    readFields(reader, "Duration", [["Duration", VARINT, () => (nanos = Number(reader.int64()))]]);
     return formatDuration(nanos);
   },
 };
@@ -145,24 +144,18 @@ const intOrString: Codec = {
     let type = 0;
     let number = 0;
     let text = "";
-    visitFields(reader, (field, wireType) => {
-      if (field === 1 && wireType === VARINT) type = Number(reader.int64());
-      else if (field === 2 && wireType === VARINT) number = reader.int32();
-      else if (field === 3 && wireType === BYTES) text = reader.string();
-      else return false;
-      return true;
-    });
+    readFields(reader, "IntOrString", [
+      ["Type", VARINT, () => (type = Number(reader.int64()))],
+      ["IntVal", VARINT, () => (number = reader.int32())],
+      ["StrVal", BYTES, () => (text = reader.string())],
+    ]);
     return type === 1 ? text : number;
   },
 };
 
 function readRaw(reader: Reader): Buffer | undefined {
   let raw: Buffer | undefined;
-  visitFields(reader, (field, wireType) => {
-    if (field !== 1 || wireType !== BYTES) return false;
-    raw = reader.bytes();
-    return true;
-  });
+  readFields(reader, "RawExtension", [["Raw", BYTES, () => (raw = reader.bytes())]]);
   return raw;
 }
 function parseRaw(raw: Buffer): unknown {
@@ -201,11 +194,7 @@ const stringList: Codec = {
   },
   decode(reader) {
     const items: string[] = [];
-    visitFields(reader, (field, wireType) => {
-      if (field !== 1 || wireType !== BYTES) return false;
-      items.push(reader.string());
-      return true;
-    });
+    readFields(reader, "Items", [["Items", BYTES, () => items.push(reader.string())]]);
     return items;
   },
 };
@@ -233,12 +222,10 @@ const schemaOrArray = (schema: () => Codec): Codec => ({
   decode(reader) {
     let single: unknown;
     const several: unknown[] = [];
-    visitFields(reader, (field, wireType) => {
-      if (wireType !== BYTES || field > 2) return false;
-      if (field === 1) single = readNested(schema(), reader);
-      else several.push(readNested(schema(), reader));
-      return true;
-    });
+    readFields(reader, "JSONSchemaPropsOrArray", [
+      ["Schema", BYTES, () => (single = readNested(schema(), reader))],
+      ["JSONSchemas", BYTES, () => several.push(readNested(schema(), reader))],
+    ]);
     return single ?? several;
   },
 });
@@ -252,12 +239,10 @@ const schemaOrBool = (schema: () => Codec): Codec => ({
   decode(reader) {
     let allows = false;
     let nested: unknown;
-    visitFields(reader, (field, wireType) => {
-      if (field === 1 && wireType === VARINT) allows = reader.bool();
-      else if (field === 2 && wireType === BYTES) nested = readNested(schema(), reader);
-      else return false;
-      return true;
-    });
+    readFields(reader, "JSONSchemaPropsOrBool", [
+      ["Allows", VARINT, () => (allows = reader.bool())],
+      ["Schema", BYTES, () => (nested = readNested(schema(), reader))],
+    ]);
     return nested ?? allows;
   },
 });
@@ -273,12 +258,10 @@ const schemaOrStrings = (schema: () => Codec): Codec => ({
   decode(reader) {
     let nested: unknown;
     const names: string[] = [];
-    visitFields(reader, (field, wireType) => {
-      if (wireType !== BYTES || field > 2) return false;
-      if (field === 1) nested = readNested(schema(), reader);
-      else names.push(reader.string());
-      return true;
-    });
+    readFields(reader, "JSONSchemaPropsOrStringArray", [
+      ["Schema", BYTES, () => (nested = readNested(schema(), reader))],
+      ["Property", BYTES, () => names.push(reader.string())],
+    ]);
     return nested ?? names;
   },
 });

@@ -125,5 +125,7 @@ export function contentTypeOf(encoding: Encoding, watch: boolean): string {
 /** Encoding of a request body; absent means JSON. undefined when we cannot read it. */
 export function bodyEncoding(contentType: string | undefined): Encoding | undefined {
   if (contentType === undefined || contentType === "" || contentType === "application/json") return "json";
+  // A parameter without a value makes no media type.
+  if (/;[^;=]*[^;=\s][^;=]*(?:;|$)/.test(contentType)) return undefined;
   return ENCODING_OF[parseMediaType(contentType).type];
 }

@@ -22,10 +22,16 @@ import {
   unsupportedMediaType,
   jsonKind,
 } from "#pkg/apimachinery/index.ts";
-import { decodeEnvelope, hasProtobufMagic, ProtobufError } from "#pkg/apimachinery/protobuf/index.ts";
+import {
+  decodeEnvelope,
+  hasProtobufMagic,
+  ProtobufError,
+  protobufMessageFor,
+} from "#pkg/apimachinery/protobuf/index.ts";
 import { bodyEncoding, CONTENT_TYPES } from "../http/negotiate.ts";
 import type { Call } from "./call.ts";
 import type { KnownSpecs } from "./known-specs.ts";
+import { wrongNumber } from "./number-literals.ts";
 import type { FieldValidation } from "./options.ts";
 import { NO_REPETITIONS, type Repetitions, repeatedInJson, repeatedInYaml } from "./strict-errors.ts";
 
@@ -51,15 +57,15 @@ export async function readObject(call: Call, expected: ExpectedKind, validation:
   const contentType = call.request.headers["content-type"];
   const known = knownSpecsOf(call, expected, contentType);
   const recognized = known?.decode(bytes);
-  const { value, repeated } =
-    recognized === undefined
-      ? decodeBody(bytes, contentType, expected)
-      : { value: recognized, repeated: NO_REPETITIONS };
+  const { value, repeated, literals } =
+    recognized === undefined ? decodeBody(bytes, contentType, expected) : plainBody(recognized);
   // Nothing at all is an object without members.
   const given = value === null ? {} : value;
   if (!isRecord(given)) throw unrecognized(expected, noObject(given), bytes);
   const object = completeKind(given, expected, bytes);
   const refuse = (why: string) => badRequest(cannotBeHandled(expected.kind, expected.version, why));
+  const wrong = wrongNumber(expected.schema, literals);
+  if (wrong !== undefined) throw refuse(wrong);
   validateFields(call, expected, object, repeated, validation, refuse);
   if (recognized === undefined) known?.met(bytes);
   return object;
@@ -75,13 +81,28 @@ function knownSpecsOf(
   return bodyEncoding(contentType) === "json" ? installed.knownSpecs : undefined;
 }
 
+export interface DecodedBody {
+  readonly value: unknown;
+  readonly repeated: Repetitions;
+  /** Numbers by what is written there, where a type may mind it. */
+  readonly literals: ReadonlyMap<string, string>;
+}
+
+function typeOf({ group, version, kind }: Partial<ExpectedKind>): { apiVersion: string; kind: string } | undefined {
+  if (group === undefined || version === undefined || kind === undefined) return undefined;
+  return { apiVersion: apiVersionOf({ group, version }), kind };
+}
+
+const NO_LITERALS: ReadonlyMap<string, string> = new Map();
+const plainBody = (value: unknown): DecodedBody => ({ value, repeated: NO_REPETITIONS, literals: NO_LITERALS });
+
 /** A body of any supported encoding as a plain value; `refuse` makes the error for one that cannot be read. */
 export function decodeBody(
   bytes: Buffer,
   contentType: string | undefined,
-  expected: Pick<ExpectedKind, "custom">,
+  expected: Pick<ExpectedKind, "custom"> & Partial<ExpectedKind>,
   refuse: Refuse = (why) => unrecognized(expected, why, bytes),
-): { value: unknown; repeated: Repetitions } {
+): DecodedBody {
   const encoding = bodyEncoding(contentType) ?? (hasProtobufMagic(bytes) ? "protobuf" : undefined);
   if (encoding === undefined || (encoding === "protobuf" && expected.custom)) {
     const known = [CONTENT_TYPES.json, CONTENT_TYPES.yaml, CONTENT_TYPES.protobuf];
@@ -90,14 +111,20 @@ export function decodeBody(
     );
   }
   try {
-    if (encoding === "protobuf") return { value: decodeEnvelope(bytes), repeated: NO_REPETITIONS };
+    if (encoding === "protobuf") return plainBody(decodeEnvelope(bytes, typeOf(expected)));
     if (encoding === "json") {
-      const { value, duplicates } = decodeJson(bytes);
-      return { value, repeated: repeatedInJson(bytes, duplicates) };
+      const { value, duplicates, literals } = decodeJson(bytes, { judgesNumbers: !expected.custom });
+      const repeated = repeatedInJson(bytes, duplicates);
+      return { value, repeated, literals: expected.custom ? NO_LITERALS : literals };
     }
     const { value, duplicateMessages } = decodeYaml(bytes.toString("utf8"));
-    return { value, repeated: repeatedInYaml(duplicateMessages) };
+    return { value, repeated: repeatedInYaml(duplicateMessages), literals: NO_LITERALS };
   } catch (error) {
+    if (error instanceof ProtobufError && error.of !== undefined && expected.kind !== undefined) {
+      const { apiVersion, kind } = error.of;
+      const version = JSON.stringify(apiVersion.split("/").at(-1));
+      throw badRequest(`${kind} in version ${version} cannot be handled as a ${expected.kind}: ${error.message}`);
+    }
     if (error instanceof DecodeError || error instanceof ProtobufError) {
       throw refuse(encoding === "json" ? `${NO_TYPE}: ${error.message}` : error.message);
     }
@@ -148,16 +175,8 @@ function completeKind(value: Record<string, unknown>, expected: ExpectedKind, by
     value["apiVersion"] ||= apiVersion;
     value["kind"] ||= expected.kind;
   }
-  if (value["kind"] !== expected.kind) {
-    const given = String(value["kind"]);
-    throw badRequest(
-      `${given} in version ${JSON.stringify(String(value["apiVersion"]).split("/").at(-1))} cannot be handled as a ${expected.kind}: converting (${String(value["apiVersion"])}.${given}) to (${apiVersion}.${expected.kind}): unknown conversion`,
-    );
-  }
-  if (value["apiVersion"] !== apiVersion) {
-    throw badRequest(
-      `the API version in the data (${String(value["apiVersion"] ?? "")}) does not match the expected API version (${apiVersion})`,
-    );
+  if (value["kind"] !== expected.kind || value["apiVersion"] !== apiVersion) {
+    throw ofAnotherKind(String(value["apiVersion"]), String(value["kind"]), expected, bytes);
   }
   const { metadata = null } = value;
   if (metadata !== null && !isRecord(metadata)) {
@@ -166,6 +185,34 @@ function completeKind(value: Record<string, unknown>, expected: ExpectedKind, by
   // In place: an object of a hundred thousand members costs as much to copy as to parse.
   value["metadata"] ??= {};
   return value as unknown as KubeObject;
+}
+
+const SCHEME = "pkg/api/legacyscheme/scheme.go:30";
+
+/** A body says it is of another kind: one that there is, or none. */
+function ofAnotherKind(apiVersion: string, kind: string, expected: ExpectedKind, bytes: Buffer): StatusError {
+  const expectedVersion = apiVersionOf(expected);
+  if (kind === expected.kind && (expected.custom || isBuiltin(apiVersion, kind))) {
+    return badRequest(
+      `the API version in the data (${apiVersion}) does not match the expected API version (${expectedVersion})`,
+    );
+  }
+  const parts = apiVersion.split("/");
+  if (parts.length > 2) return unrecognized(expected, `unexpected GroupVersion string: ${apiVersion}`, bytes);
+  const version = parts.at(-1)!;
+  const why = isBuiltin(apiVersion, kind)
+    ? `converting (${version}.${kind}) to (${internalPackage(expected.group)}.${expected.kind}): unknown conversion`
+    : `no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(apiVersion)} in scheme "${SCHEME}"`;
+  return badRequest(`${kind} in version ${JSON.stringify(version)} cannot be handled as a ${expected.kind}: ${why}`);
+}
+
+function isBuiltin(apiVersion: string, kind: string): boolean {
+  const [group, version] = apiVersion.includes("/") ? apiVersion.split("/") : ["", apiVersion];
+  return protobufMessageFor({ group: group!, version: version!, kind }) !== undefined;
+}
+/** Where upstream keeps the types that all versions of a group are converted to. */
+function internalPackage(group: string): string {
+  return group === "" ? "core" : group.split(".")[0]!;
 }
 
 /** What a decoder says of metadata that is no object. */
@@ -254,6 +301,17 @@ export function validateFields(
   if (validation !== "Ignore" && (unknown.length > 0 || !repeated.isEmpty)) {
     const problems = repeated.among(unknown, expected.custom);
     if (validation === "Strict") throw refuse(`strict decoding error: ${problems.join(", ")}`);
-    call.warnings.push(...problems);
+    call.warnings.push(...problems.flatMap(separateWarnings));
   }
+}
+
+const YAML_ERRORS = "yaml: unmarshal errors:\n";
+
+/** Lines of one error of go-yaml's are warnings of their own. */
+function separateWarnings(problem: string): string[] {
+  if (!problem.startsWith(YAML_ERRORS)) return [problem];
+  return problem
+    .slice(YAML_ERRORS.length)
+    .split("\n")
+    .map((line) => line.trim());
 }

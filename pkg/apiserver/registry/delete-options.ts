@@ -62,7 +62,7 @@ export function deleteRequest(raw: DeleteOptions): DeleteRequest {
 }
 
 function fromBody(call: Call, bytes: Buffer): DeleteOptions {
-  const { value: decoded } = decodeBody(bytes, call.request.headers["content-type"], { custom: false }, badRequest);
+  const { value: decoded } = decodeBody(bytes, call.request.headers["content-type"], OPTIONS, badRequest);
   const value = decoded ?? {};
   const why = isRecord(value) ? wrongKind(value) : noObject(value);
   if (why !== undefined) throw badRequest(why);
@@ -75,6 +75,8 @@ function fromBody(call: Call, bytes: Buffer): DeleteOptions {
 }
 
 const META_VERSION = "meta.k8s.io/v1";
+/** A body in protobuf may leave its type out. */
+const OPTIONS = { custom: false };
 /** Kinds that upstream knows where it reads options: in any group, and in that of metadata alone. */
 const EVERYWHERE = new Set(["Status", "CreateOptions", "GetOptions", "PatchOptions", "UpdateOptions"]);
 const OF_METADATA = new Set(["ListOptions", "WatchEvent", "Table", "TableOptions", "PartialObjectMetadata"]);
