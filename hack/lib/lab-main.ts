@@ -80,7 +80,10 @@ async function execute(dir: string, number: number, command: readonly string[]):
 /** Starts a lab of either kind and prints where it is. */
 async function up(): Promise<void> {
   const nodes = Number(values.nodes);
-  if (!Number.isInteger(nodes) || nodes < 1 || nodes > 50) throw new PlainError("--nodes must be between 1 and 50");
+  // The master among virtual machines is a node as well.
+  const least = values.vm ? 0 : 1;
+  if (!Number.isInteger(nodes) || nodes < least || nodes > 50)
+    throw new PlainError(`--nodes must be between ${least} and 50`);
   const cacheDir = resolve(values.cache);
   const containerd =
     values.containerd === undefined ? undefined : await containerdBinaries(values.containerd, cacheDir);

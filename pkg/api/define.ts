@@ -69,7 +69,7 @@ export interface TypedStrategy<T extends AnyObject> extends Omit<
   validate?(object: T): FieldError[];
   validateUpdate?(object: T, old: Readonly<T>): FieldError[];
   warnings?(object: T, old?: Readonly<T>): string[];
-  gracePeriodSeconds?(object: Readonly<T>, requested: number | undefined): number | undefined;
+  gracePeriodSeconds?(object: Readonly<T>, requested: number | undefined): number;
 }
 
 /** What the tables cannot say about a kind. Everything absent has the obvious default. */

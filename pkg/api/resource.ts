@@ -42,10 +42,10 @@ export interface Strategy {
   /** May an update come without a resourceVersion? Default true. */
   readonly allowUnconditionalUpdate?: boolean;
   /**
-   * Graceful deletion: seconds the object stays with deletionTimestamp set, or undefined for "delete at once".
-   * `requested` is what the client asked for.
+   * Graceful deletion: seconds the object stays with deletionTimestamp set. With zero it goes at once, but is seen to be
+   * deleted first. `requested` is what the client asked for. Kinds without it go without notice.
    */
-  gracePeriodSeconds?(object: Readonly<KubeObject>, requested: number | undefined): number | undefined;
+  gracePeriodSeconds?(object: Readonly<KubeObject>, requested: number | undefined): number;
   /** Finalizer a delete adds when none of the propagation options says otherwise ("orphan" for legacy kinds). */
   readonly defaultGarbageCollection?: "background" | "orphan";
   /** Finalizers that a delete adds, for kinds that leave something to clean up. */

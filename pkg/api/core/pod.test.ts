@@ -296,7 +296,7 @@ test("only running pods get time to end", () => {
   assert.equal(podGracePeriodSeconds(running, undefined), 30);
   assert.equal(podGracePeriodSeconds(running, 5), 5);
   assert.equal(podGracePeriodSeconds(running, -1), 1);
-  assert.equal(podGracePeriodSeconds(running, 0), undefined);
-  assert.equal(podGracePeriodSeconds({ ...running, status: { phase: "Failed" } }, 5), undefined);
-  assert.equal(podGracePeriodSeconds({ metadata, spec: { containers: [] } }, 5), undefined);
+  assert.equal(podGracePeriodSeconds(running, 0), 0);
+  assert.equal(podGracePeriodSeconds({ ...running, status: { phase: "Failed" } }, 5), 0);
+  assert.equal(podGracePeriodSeconds({ metadata, spec: { containers: [] } }, 5), 0);
 });

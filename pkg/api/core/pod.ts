@@ -42,11 +42,10 @@ function takeResources(containers: Container[] | undefined, wanted: readonly Con
 }
 
 /** Seconds a pod gets to end; unscheduled and finished pods need none. */
-export function podGracePeriodSeconds(pod: Readonly<Pod>, requested: number | undefined): number | undefined {
+export function podGracePeriodSeconds(pod: Readonly<Pod>, requested: number | undefined): number {
   const phase = pod.status?.phase;
-  if (!pod.spec?.nodeName || phase === "Failed" || phase === "Succeeded") return undefined;
+  if (!pod.spec?.nodeName || phase === "Failed" || phase === "Succeeded") return 0;
   const seconds = Number(requested ?? pod.spec.terminationGracePeriodSeconds ?? 0);
-  if (seconds === 0) return undefined;
   return seconds < 0 ? 1 : seconds;
 }
 

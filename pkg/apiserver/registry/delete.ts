@@ -135,21 +135,21 @@ async function tryDelete(
   if (stale !== undefined) return stale;
   await installed.prepare([entry]);
   const object = installed.object(entry);
-  const marked = markDeleted(call, object, options);
-  if (options.dryRun) return marked === undefined ? { gone: object } : { kept: marked };
+  const { last, stays } = markDeleted(call, object, options);
+  if (options.dryRun) return stays ? { kept: last } : { gone: last };
+  let marked = entry;
   try {
-    if (marked !== undefined) {
-      if (marked === object) return { kept: entry };
-      return { kept: await cache.update(entry, await installed.storable(marked as KubeObject)) };
-    }
-    const last = await cache.delete(entry);
-    await installed.prepare([last]);
+    if (last !== object) marked = await cache.update(entry, await installed.storable(last as KubeObject));
+    if (stays) return { kept: marked };
+    const gone = await cache.delete(marked);
+    await installed.prepare([gone]);
     const { definition } = installed;
     await call.services.allocators.get(`${definition.group}/${definition.plural}`)?.released(object);
-    return { gone: last };
+    return { gone };
   } catch (error) {
-    if (error instanceof RevisionConflictError) return { conflict: error.current };
-    throw storageError(error, installed.subject, entry.name);
+    if (!(error instanceof RevisionConflictError)) throw storageError(error, installed.subject, entry.name);
+    // Once it is marked, whoever removes it does what was asked for here.
+    return error.current === undefined && marked !== entry ? { gone: marked } : { conflict: error.current };
   }
 }
 
@@ -171,25 +171,23 @@ async function checkPreconditions(
   throw conflict(call.installed.subject, entry.name, `Precondition failed: ${what}`);
 }
 
-/**
- * The object as it stays behind: with a deletion time, because it goes gracefully or finalizers hold it. undefined
- * when nothing keeps it; the object itself when it is being deleted already and nothing changes.
- */
-function markDeleted(
-  call: Call,
-  object: Readonly<KubeObject>,
-  options: DeleteRequest,
-): Readonly<KubeObject> | undefined {
+/** What a deletion makes of an object. */
+interface Marked {
+  /** As it is seen from now on, or last: the object itself when nothing changes. */
+  readonly last: Readonly<KubeObject>;
+  /** It goes gracefully, or finalizers hold it. */
+  readonly stays: boolean;
+}
+
+function markDeleted(call: Call, object: Readonly<KubeObject>, options: DeleteRequest): Marked {
   const { installed, now } = call;
   if (installed.qualifiedName === "namespaces") return markNamespace(call, object, options);
-  const { metadata } = object;
   const grace = installed.definition.strategy.gracePeriodSeconds?.(object, options.gracePeriodSeconds);
   const finalizers = garbageFinalizers(call, object, options);
-  const held = finalizers.length > 0;
-  if (metadata.deletionTimestamp !== undefined) return markAgain(object, finalizers, grace, now);
-  // At once, unless a finalizer holds it.
-  if ((grace === undefined || grace <= 0) && !held) return undefined;
-  return withDeletion(object, finalizers, Math.max(grace ?? 0, 0), now);
+  if (object.metadata.deletionTimestamp !== undefined) return markAgain(object, finalizers, grace ?? 0, now);
+  const stays = finalizers.length > 0 || (grace ?? 0) > 0;
+  if (!stays && grace === undefined) return { last: object, stays };
+  return { last: withDeletion(object, finalizers, grace ?? 0, now), stays };
 }
 
 /** The last moment that RFC 3339 can write. */
@@ -200,25 +198,19 @@ function secondsAfter(time: number, seconds: number): number {
 }
 
 /** A second delete may only shorten what is left of the first one's grace period. */
-function markAgain(
-  object: Readonly<KubeObject>,
-  finalizers: string[],
-  grace: number | undefined,
-  now: number,
-): Readonly<KubeObject> | undefined {
+function markAgain(object: Readonly<KubeObject>, finalizers: string[], requested: number, now: number): Marked {
   const { metadata } = object;
   const present = metadata.deletionGracePeriodSeconds ?? 0;
-  const requested = Math.max(grace ?? 0, 0);
-  if (present > 0 && requested < present) {
-    if (requested === 0 && finalizers.length === 0) return undefined;
+  if (requested < present) {
     const began = Date.parse(metadata.deletionTimestamp!) - present * 1000;
     const ends = Math.max(secondsAfter(began, requested), now);
     const shortened = { ...metadata, deletionTimestamp: formatTime(ends), deletionGracePeriodSeconds: requested };
-    return withFinalizers({ ...object, metadata: shortened }, finalizers);
+    const stays = requested > 0 || finalizers.length > 0;
+    return { last: withFinalizers({ ...object, metadata: shortened }, finalizers), stays };
   }
-  if (present === 0 && finalizers.length === 0) return undefined;
+  if (present === 0 && finalizers.length === 0) return { last: object, stays: false };
   const same = (metadata.finalizers ?? []).join() === finalizers.join();
-  return same ? object : withFinalizers({ ...object, metadata: { ...metadata } }, finalizers);
+  return { last: same ? object : withFinalizers({ ...object, metadata: { ...metadata } }, finalizers), stays: true };
 }
 
 function withDeletion(object: Readonly<KubeObject>, finalizers: string[], grace: number, now: number): KubeObject {
@@ -236,25 +228,20 @@ function withFinalizers(object: KubeObject, finalizers: string[]): KubeObject {
 }
 
 /** Namespaces stay until their content is gone and somebody empties spec.finalizers through /finalize. */
-function markNamespace(
-  call: Call,
-  object: Readonly<KubeObject>,
-  options: DeleteRequest,
-): Readonly<KubeObject> | undefined {
+function markNamespace(call: Call, object: Readonly<KubeObject>, options: DeleteRequest): Marked {
   const spec = object["spec"] as { finalizers?: unknown[] } | undefined;
   const held = (spec?.finalizers?.length ?? 0) > 0;
   const finalizers = garbageFinalizers(call, object, options);
   if (object.metadata.deletionTimestamp === undefined) {
-    if (!held && finalizers.length === 0) return undefined;
+    if (!held && finalizers.length === 0) return { last: object, stays: false };
     const marked = withDeletion(object, finalizers, 0, call.now);
     delete marked.metadata.deletionGracePeriodSeconds;
     marked["status"] = { ...(object["status"] as object | undefined), phase: "Terminating" };
-    return marked;
+    return { last: marked, stays: true };
   }
   if (held) throw conflict(call.installed.subject, object.metadata.name ?? "", NAMESPACE_BUSY);
-  return finalizers.length === 0
-    ? undefined
-    : withFinalizers({ ...object, metadata: { ...object.metadata } }, finalizers);
+  if (finalizers.length === 0) return { last: object, stays: false };
+  return { last: withFinalizers({ ...object, metadata: { ...object.metadata } }, finalizers), stays: true };
 }
 
 /** The finalizers the object has, with those of the garbage collector as the options ask for. */

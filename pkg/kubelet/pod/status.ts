@@ -45,7 +45,14 @@ export interface StatusInput {
   readonly extraConditions?: readonly PodCondition[];
 }
 
-const UNKNOWN_END = "The container could not be located when the pod was terminated";
+/** The end of a container that nobody saw. */
+const UNKNOWN_END = {
+  exitCode: 137,
+  reason: "ContainerStatusUnknown",
+  message: "The container could not be located when the pod was terminated",
+  startedAt: null,
+  finishedAt: null,
+};
 
 function stateOf(container: ObservedContainer, message: (c: ObservedContainer) => string): ContainerState {
   if (container.state === "Running") return { running: { startedAt: formatTime(container.startedAt) } };
@@ -145,11 +152,24 @@ function vanishedStatus(
   if (terminated !== undefined)
     return { ...base, imageID: old?.imageID ?? "", containerID: old?.containerID, state: { terminated } };
   if (old?.state?.running === undefined) return base;
-  const unknown = { exitCode: 137, reason: "ContainerStatusUnknown", message: UNKNOWN_END };
-  const lost = { ...unknown, startedAt: null, finishedAt: null };
   if (input.terminal)
-    return { ...base, imageID: old.imageID, containerID: old.containerID, state: { terminated: lost } };
-  return { ...base, lastState: { terminated: { ...lost, containerID: old.containerID } } };
+    return { ...base, imageID: old.imageID, containerID: old.containerID, state: { terminated: UNKNOWN_END } };
+  return { ...base, lastState: { terminated: { ...UNKNOWN_END, containerID: old.containerID } } };
+}
+
+const hadItsTurn = ({ state, lastState }: ContainerStatus): boolean =>
+  state?.waiting === undefined || lastState?.terminated !== undefined;
+
+/**
+ * Of a pod that has ended, what never started has failed: of its init containers the first, and all up to the last that
+ * had its turn; the others where those were through.
+ */
+function endMissing(pod: Pod, init: readonly ContainerStatus[], regular: readonly ContainerStatus[]): void {
+  const [last, spec] = [init.at(-1), pod.spec.initContainers?.at(-1)];
+  const initialized = last === undefined || last.ready || (isSidecar(spec!) && hadItsTurn(last));
+  const turns = Math.max(init.findLastIndex(hadItsTurn), 0) + 1;
+  const begun = [...init.slice(0, turns), ...(initialized || regular.some(hadItsTurn) ? regular : [])];
+  for (const status of begun) if (status.state?.terminated === undefined) status.state = { terminated: UNKNOWN_END };
 }
 
 /** All termination messages of a pod together. */
@@ -350,6 +370,7 @@ export function podStatus(input: StatusInput, runtimeName: string): PodStatus {
     const decorated = input.decorate?.(status, kind, current) ?? status;
     statuses[kind].push(withBoundedMessages(decorated, messageBytes));
   }
+  if (input.terminal) endMissing(pod, statuses.init, statuses.regular);
 
   const phase =
     input.verdict !== undefined
