@@ -48,10 +48,9 @@ describe("what a watcher sees of a pod's deletion", { concurrency: 1 }, () => {
     const { resourceVersion } = metadata;
     const told: string[] = [];
     const watching = (async () => {
-      for await (const { type, object } of client.watch(pods, {
-        resourceVersion,
-        fieldSelector: "metadata.name=goes",
-      })) {
+      for await (const event of client.watch(pods, { resourceVersion, fieldSelector: "metadata.name=goes" })) {
+        if (event.type === "BOOKMARK") continue;
+        const { type, object } = event;
         const { deletionTimestamp, deletionGracePeriodSeconds } = object.metadata;
         if (deletionTimestamp === undefined) continue;
         const ending = told.length > 0 && deletionGracePeriodSeconds !== 0 && object.status?.phase === status?.phase;

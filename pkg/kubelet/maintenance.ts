@@ -130,7 +130,7 @@ export class Maintenance {
   }
 
   async evict(): Promise<void> {
-    const { manager, imageGc, stats, files, volumes, agent, pleg, event } = this.#parts;
+    const { manager, imageGc, stats, files, volumes, agent, pleg, event, nodeEvent } = this.#parts;
     const config = this.#host.config;
     const { runtime } = this.#host;
     // What containers have written to their layers and logs.
@@ -162,6 +162,7 @@ export class Maintenance {
           .filter(({ state }) => state === "syncing")
           .map(({ pod }) => pod),
       usages: (signal) => this.#usages(signal),
+      onAttempt: (resource) => nodeEvent("Warning", "EvictionThresholdMet", `Attempting to reclaim ${resource}`),
       freeDisk: async (of, signal) => {
         // Where images have a file system of their own, they are not what fills the node's.
         if (of.startsWith("nodefs.") && (await this.#imagesApart(signal))) return;

@@ -254,6 +254,14 @@ async function buildPodManager(
   });
 }
 
+/** Reasons of the events that tell of a node's conditions: true, and not. */
+const CONDITION_REASONS: Readonly<Record<string, readonly [string, string]>> = {
+  Ready: ["NodeReady", "NodeNotReady"],
+  MemoryPressure: ["NodeHasInsufficientMemory", "NodeHasSufficientMemory"],
+  DiskPressure: ["NodeHasDiskPressure", "NodeHasNoDiskPressure"],
+  PIDPressure: ["NodeHasInsufficientPID", "NodeHasSufficientPID"],
+};
+
 /** The node's own object, and what keeps the node tidy. */
 function buildUpkeep(
   host: Host,
@@ -277,9 +285,9 @@ function buildUpkeep(
     node: host.node,
     computeStatus: (known, signal) => host.computeStatus(known, signal),
     onRegistered: (registered) => host.setNode(registered),
-    onReadyChange: (ready) => {
-      const reason = ready ? "NodeReady" : "NodeNotReady";
-      nodeEvent("Normal", reason, `Node ${nodeName} status is now: ${reason}`);
+    onCondition: (type, status) => {
+      const reason = CONDITION_REASONS[type]?.[status === "True" ? 0 : 1];
+      if (reason !== undefined) nodeEvent("Normal", reason, `Node ${nodeName} status is now: ${reason}`);
     },
   });
   const stats = new StatsProvider({ runtime, clock, cgroups, pods });
@@ -303,7 +311,7 @@ function buildUpkeep(
     maxFiles: config.containerLogMaxFiles,
     linkDirectory: config.containerLogsDir,
   });
-  return { agent, stats, files, imageGc, rotation };
+  return { agent, stats, files, imageGc, rotation, nodeEvent };
 }
 
 function burstableRequest(active: readonly Pod[]): number {

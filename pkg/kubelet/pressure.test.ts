@@ -202,6 +202,34 @@ describe("scarcity", { concurrency: 2 }, () => {
       for (const name of ["hog", "after"]) await node.delete(name, { gracePeriodSeconds: 0 });
     });
 
+    test("a disk without a byte left: the node says so, takes no pods, and goes on once there is room", async () => {
+      await node.stop();
+      await node.start({ evictionHard: { "imagefs.available": "10%" }, evictionPressureTransitionSeconds: 1 });
+      await node.create("victim", busybox("exec sleep 1000", imageAt("victim")));
+      await node.wait("victim", isReady);
+      const filler = join(bed.daemon.directory, "root/filler");
+      await assert.rejects(writeFile(filler, Buffer.alloc(96 * MIB, 1)), { code: "ENOSPC" });
+      await node.eventually("of the disk", async () => (await node.condition("DiskPressure")) === "True");
+      await node.create("late", busybox("exec sleep 1000"));
+      const late = await node.wait("late", hasEnded);
+      assert.equal(why(late), "Evicted: Pod was rejected: The node had condition: [DiskPressure]. ");
+      await node.eventually("what is done about it is told", async () => {
+        const told = new Set((await node.events("p2")).map((text) => text.replace(/^Node\S*: /, "")));
+        return (
+          told.has("EvictionThresholdMet: Attempting to reclaim ephemeral-storage") &&
+          told.has("Node p2 status is now: NodeHasDiskPressure")
+        );
+      });
+      assert.equal((await node.get("/healthz")).status, 200);
+      assert.equal(await node.condition("Ready"), "True");
+      await rm(filler);
+      assert.match(why(await node.wait("victim", hasEnded)), evictedFor("ephemeral-storage"));
+      await node.eventually("disk pressure is over", async () => (await node.condition("DiskPressure")) === "False");
+      await node.create("after", busybox("exec sleep 1000", imageAt("after")));
+      await node.wait("after", isReady);
+      for (const name of ["victim", "late", "after"]) await node.delete(name, { gracePeriodSeconds: 0 });
+    });
+
     test("logs that find no room stop nobody", async () => {
       const script = "head -c 3000000 /dev/zero | tr '\\0' x | fold -w 1000";
       await node.create("chatty", doing(script, imageAt("chatty")));

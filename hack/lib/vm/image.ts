@@ -56,7 +56,9 @@ function configure(root: string): void {
   const put = (path: string, text: string) => writeFileSync(join(root, path), text);
   for (let number = 1; number <= MAX_MACHINES; number++)
     put(`etc/systemd/network/10-lab-${number}.network`, networkFile(number));
-  put("etc/fstab", "/dev/vda / ext4 rw,noatime 0 1\nLABEL=files /mnt ext4 ro,nofail 0 0\n");
+  // On a busy host the emulated machine takes minutes to find its disks.
+  const files = "ro,nofail,x-systemd.device-timeout=900";
+  put("etc/fstab", `/dev/vda / ext4 rw,noatime 0 1\nLABEL=files /mnt ext4 ${files} 0 0\n`);
   put("etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n");
   put("etc/ssh/sshd_config.d/lab.conf", "AuthorizedKeysFile /mnt/authorized_keys\nUseDNS no\n");
 }

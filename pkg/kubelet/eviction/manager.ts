@@ -7,7 +7,7 @@ import type { Verdict } from "../pod/worker-deps.ts";
 import type { BrokenLimit } from "./limits.ts";
 import { evictionMessage } from "./message.ts";
 import { rankForEviction } from "./rank.ts";
-import type { PodUsage } from "./rank.ts";
+import type { EvictedResource, PodUsage } from "./rank.ts";
 import { conditionOf, crossed, limitOf, resourceOf } from "./signals.ts";
 import type { Observations, SignalName, Threshold } from "./signals.ts";
 
@@ -15,6 +15,8 @@ const PERIOD_MS = 10_000;
 /** What an evicted pod gives back counts before another one has to go; one that does not end is not waited for longer. */
 const LEAVING_MS = 30_000;
 const LOOK_MS = 1000;
+/** How long what an evicted pod had on disk may still be on its way: a runtime frees layers when it gets round to it. */
+const RETURNING_MS = 60_000;
 /** What a pod gets to end when the node cannot wait. */
 const IMMEDIATE_GRACE_SECONDS = 1;
 
@@ -32,6 +34,8 @@ export interface EvictionDeps {
   readonly observe: () => Promise<Observations>;
   readonly pods: () => readonly Pod[];
   readonly usages: (signal: AbortSignal) => Promise<ReadonlyMap<string, PodUsage>>;
+  /** Something has to be done about a resource: first whatever can be spared is given back, then a pod goes. */
+  readonly onAttempt: (resource: EvictedResource) => void;
   /** Gives back what can be spared of what the signal speaks of. */
   readonly freeDisk: (of: SignalName, signal: AbortSignal) => Promise<void>;
   /** Pods that break a storage limit of their own, with why. */
@@ -57,6 +61,8 @@ export class EvictionManager {
   readonly #lastPressure = new Map<"memory" | "disk" | "pid", number>();
   /** Evicted pods that may still hold something. */
   readonly #leaving = new Set<string>();
+  /** What pods had on disk that were evicted for it. */
+  #returning: { readonly until: number; readonly usage: PodUsage }[] = [];
 
   constructor(deps: EvictionDeps) {
     this.#deps = deps;
@@ -75,7 +81,7 @@ export class EvictionManager {
     while (!signal.aborted) {
       try {
         await this.synchronize(signal);
-        await this.#untilGone(signal);
+        if (await this.#untilGone(signal)) continue;
       } catch (err) {
         if (signal.aborted) return;
         this.#deps.log.warn({ err }, "Looking at the node's resources failed");
@@ -84,12 +90,15 @@ export class EvictionManager {
     }
   }
 
-  async #untilGone(signal: AbortSignal): Promise<void> {
+  /** Resolves to whether anything had to be waited for: the node is looked at again as soon as it is gone. */
+  async #untilGone(signal: AbortSignal): Promise<boolean> {
     const { clock, cleanedUp } = this.#deps;
+    if (this.#leaving.size === 0) return false;
     const end = clock.monotonic() + LEAVING_MS;
-    while ([...this.#leaving].some((uid) => !cleanedUp(uid)) && clock.monotonic() < end)
-      await sleep(clock, LOOK_MS, signal);
+    do await sleep(clock, LOOK_MS, signal);
+    while ([...this.#leaving].some((uid) => !cleanedUp(uid)) && clock.monotonic() < end);
     this.#leaving.clear();
+    return true;
   }
 
   #evict(pod: Pod, why: Pick<Verdict, "message" | "graceSeconds">, by: string): void {
@@ -118,20 +127,23 @@ export class EvictionManager {
       .filter((threshold) => now - this.#since.get(threshold)! >= threshold.graceSeconds * 1000)
       .sort((a, b) => Number(conditionOf(b.signal) === "memory") - Number(conditionOf(a.signal) === "memory"));
     this.#unresolved = new Set(due);
+    if (!current.some(({ signal: crossedSignal }) => conditionOf(crossedSignal) === "disk")) this.#returning = [];
     const worst = due[0];
     if (worst !== undefined) await this.#relieve(worst, observations, signal);
   }
 
   async #relieve(threshold: Threshold, observations: Observations, signal: AbortSignal): Promise<void> {
-    const { pods, usages, freeDisk, maxGraceSeconds, log, observe } = this.#deps;
-    let seen = observations.get(threshold.signal)!;
-    if (conditionOf(threshold.signal) === "disk") {
-      await freeDisk(threshold.signal, signal);
-      const again = (await observe()).get(threshold.signal);
-      if (again !== undefined) seen = again;
-      if (crossed([threshold], this.#unresolved, new Map([[threshold.signal, seen]])).length === 0) return;
-    }
+    const { pods, usages, freeDisk, maxGraceSeconds, log, observe, onAttempt } = this.#deps;
     const resource = resourceOf(threshold.signal);
+    onAttempt(resource);
+    let seen = observations.get(threshold.signal)!;
+    const ofDisk = conditionOf(threshold.signal) === "disk";
+    if (ofDisk) {
+      await freeDisk(threshold.signal, signal);
+      seen = (await observe()).get(threshold.signal) ?? seen;
+      const soon = { ...seen, available: seen.available + this.#returningOf(resource) };
+      if (crossed([threshold], this.#unresolved, new Map([[threshold.signal, soon]])).length === 0) return;
+    }
     const used = await usages(signal);
     const candidates = rankForEviction(
       pods().filter((pod) => !isCriticalPod(pod)),
@@ -156,6 +168,18 @@ export class EvictionManager {
       "Evicting a pod",
     );
     this.#evict(victim, { message, graceSeconds }, threshold.signal);
+    const usage = used.get(victim.metadata.uid);
+    if (ofDisk && usage !== undefined)
+      this.#returning.push({ until: this.#deps.clock.monotonic() + RETURNING_MS, usage });
+  }
+
+  #returningOf(resource: EvictedResource): number {
+    const now = this.#deps.clock.monotonic();
+    this.#returning = this.#returning.filter(({ until }) => now < until);
+    return this.#returning.reduce(
+      (sum, { usage }) => sum + (resource === "inodes" ? usage.inodes : usage.diskBytes),
+      0,
+    );
   }
 
   /** Whether any pod had to go for a limit of its own: what it leaves may be all that was wanted. */

@@ -25,7 +25,8 @@ export interface NodeAgentDeps {
   readonly node: () => Node | undefined;
   readonly computeStatus: (node: Node | undefined, signal: AbortSignal) => Promise<NodeStatus>;
   readonly onRegistered: (node: Node) => void;
-  readonly onReadyChange: (ready: boolean) => void;
+  /** Told of each condition at first and when it changes. */
+  readonly onCondition: (type: string, status: string) => void;
 }
 
 /** Heartbeats alone do not make a status worth writing. */
@@ -43,7 +44,7 @@ export class NodeAgent {
   #lease: Lease | undefined;
   #lastWrite = -Infinity;
   #wake: (() => void) | undefined;
-  #ready: boolean | undefined;
+  readonly #conditions = new Map<string, string>();
 
   constructor(deps: NodeAgentDeps) {
     this.#deps = deps;
@@ -151,7 +152,6 @@ export class NodeAgent {
     const key = { namespace: "", name: nodeName };
     const node = this.#deps.node() ?? (await client.get(nodes, key, { signal }));
     const status = await this.#deps.computeStatus(node, signal);
-    const ready = status.conditions?.find(({ type }) => type === "Ready")?.status === "True";
     const merged: NodeStatus = { ...node.status, ...status, conditions: mergeConditions(node.status, status) };
     const changed = !deepEqual(withoutHeartbeats(merged), withoutHeartbeats(node.status));
     const due = clock.monotonic() - this.#lastWrite >= config.nodeStatusReportFrequencySeconds * 1000;
@@ -171,9 +171,10 @@ export class NodeAgent {
       }
       this.#lastWrite = clock.monotonic();
     }
-    if (this.#ready !== ready) {
-      this.#ready = ready;
-      this.#deps.onReadyChange(ready);
+    for (const { type, status: now } of status.conditions ?? []) {
+      if (this.#conditions.get(type) === now) continue;
+      this.#conditions.set(type, now);
+      this.#deps.onCondition(type, now);
     }
   }
 
