@@ -22,7 +22,7 @@ export type {
   WriteOperation,
   WriteResult,
 } from "./store.ts";
-export { CompactedError, FutureRevisionError } from "./store.ts";
+export { CompactedError, FutureRevisionError, StoreFailedError } from "./store.ts";
 export { type MemoryStoreOptions, openMemoryStore } from "./memory/memory-store.ts";
 export { openSqliteStore, type SqliteStoreOptions } from "./sqlite/sqlite-store.ts";
 export type { EtcdStoreOptions } from "./etcd/etcd-store.ts";

@@ -93,3 +93,5 @@ export class FutureRevisionError extends Error {
     this.currentRevision = currentRevision;
   }
 }
+/** The database, or the way to it, failed; `message` is for the client, too. What was asked may have happened. */
+export class StoreFailedError extends Error {}

@@ -1,4 +1,4 @@
-import { CompactedError, FutureRevisionError } from "#pkg/storage/index.ts";
+import { CompactedError, FutureRevisionError, StoreFailedError } from "#pkg/storage/index.ts";
 import { isStatusError, SelectorError, StatusError, type Subject } from "#pkg/apimachinery/index.ts";
 import { alreadyExists, conflict, expired, internalError, notFound } from "#pkg/apimachinery/index.ts";
 import { KeyExistsError, KeyNotFoundError, RevisionConflictError } from "#pkg/storage/cacher/index.ts";
@@ -13,6 +13,9 @@ export function storageError(error: unknown, subject: Subject, name: string): un
   }
   if (error instanceof CompactedError) return expired("The resourceVersion for the provided list is too old.");
   if (error instanceof FutureRevisionError) return resourceVersionTooLarge(error);
+  if (error instanceof StoreFailedError) {
+    return new StatusError({ status: "Failure", code: 500, message: error.message }, { cause: error });
+  }
   return error;
 }
 

@@ -7,6 +7,7 @@ import {
   type ResponseSink,
 } from "#pkg/http2/index.ts";
 import type { Clock } from "#pkg/util/index.ts";
+import { StoreFailedError } from "../store.ts";
 import type { EtcdTls } from "./tls.ts";
 
 /** gRPC's status codes, as far as they are told apart here. */
@@ -19,17 +20,42 @@ export const GrpcStatus = {
   Unavailable: 14,
 } as const;
 
-/** A call that failed. */
-export class GrpcError extends Error {
+/** By number, as clients in Go print them. */
+const STATUS_NAMES = [
+  "OK",
+  "Canceled",
+  "Unknown",
+  "InvalidArgument",
+  "DeadlineExceeded",
+  "NotFound",
+  "AlreadyExists",
+  "PermissionDenied",
+  "ResourceExhausted",
+  "FailedPrecondition",
+  "Aborted",
+  "OutOfRange",
+  "Unimplemented",
+  "Internal",
+  "Unavailable",
+  "DataLoss",
+  "Unauthenticated",
+];
+
+/** A call that failed. The message is etcd's own, or says where on the way to etcd it failed. */
+export class GrpcError extends StoreFailedError {
   readonly status: number;
   /** The request certainly never reached a server. */
   readonly notSent: boolean;
 
   constructor(
     status: number,
-    message: string,
+    description: string,
     { notSent = false, cause }: { notSent?: boolean; cause?: unknown } = {},
   ) {
+    const name = STATUS_NAMES[status] ?? `Code(${status})`;
+    const message = description.startsWith("etcdserver:")
+      ? description
+      : `rpc error: code = ${name} desc = ${description}`;
     super(message, cause === undefined ? undefined : { cause });
     this.name = "GrpcError";
     this.status = status;
@@ -205,6 +231,10 @@ class Outcome {
     else if (name === "grpc-message") this.#message = value;
     else if (name === ":status") this.#httpStatus = value;
   }
+  /** Whether a body is one of gRPC. */
+  get answered(): boolean {
+    return this.#httpStatus === "200";
+  }
   /** undefined when it has succeeded. */
   error(failure: ResponseFailure | undefined): GrpcError | undefined {
     if (this.#status === GrpcStatus.Ok) return undefined;
@@ -246,7 +276,7 @@ class Call extends Outcome implements ResponseSink {
   }
   onData(data: Buffer): void {
     try {
-      this.#message ??= this.#deframer.push(data)[0];
+      if (this.answered) this.#message ??= this.#deframer.push(data)[0];
     } catch (error) {
       this.fail(error as GrpcError);
     }
@@ -273,6 +303,7 @@ class ChunkQueue extends Outcome implements ResponseSink {
   #wake = (): void => undefined;
 
   onData(data: Buffer): void {
+    if (!this.answered) return;
     this.#chunks.push(data);
     this.#wake();
   }
