@@ -4,8 +4,10 @@ import type { Duplex } from "node:stream";
 import type { ApiRequest, ApiResponse, ResponseStream } from "../contract.ts";
 import { readBody } from "./body-reader.ts";
 import type { LiveRequests } from "./live-requests.ts";
-import { WritableResponse } from "./writable-response.ts";
+import { MAX_UNSENT_BYTES, WritableResponse } from "./writable-response.ts";
 
+/** How long a client may take nothing of an answer. */
+const STALLED_MS = 60_000;
 const ABSOLUTE_FORM = /^https?:\/\/[^/?#]*/i;
 
 /** Clients of proxies name the whole URL, which servers have to take, too (RFC 9112, section 3.2.2). */
@@ -75,18 +77,28 @@ export class Http1Request implements ApiRequest {
 export class Http1Response implements ApiResponse {
   readonly #raw: ServerResponse;
   readonly #headOnly: boolean;
+  readonly #stalledMs: number;
 
-  constructor(raw: ServerResponse, headOnly: boolean) {
+  constructor(raw: ServerResponse, headOnly: boolean, stalledMs = STALLED_MS) {
     this.#raw = raw;
     this.#headOnly = headOnly;
+    this.#stalledMs = stalledMs;
   }
   send(status: number, headers: Readonly<Record<string, string>>, body: Buffer | readonly Buffer[]): void {
     const raw = this.#raw;
     if (raw.destroyed || raw.headersSent) return;
-    const bytes = Buffer.isBuffer(body) ? body : Buffer.concat(body);
-    raw.writeHead(status, { ...headers, "content-length": bytes.length });
-    if (this.#headOnly) raw.end();
-    else raw.end(bytes);
+    const chunks = Buffer.isBuffer(body) ? [body] : body;
+    let size = 0;
+    for (const chunk of chunks) size += chunk.length;
+    raw.writeHead(status, { ...headers, "content-length": size });
+    if (this.#headOnly) return void raw.end();
+    // An answer that nobody takes is not kept for ever: Node ends the connection then.
+    if (size > MAX_UNSENT_BYTES) raw.setTimeout(this.#stalledMs);
+    // In one write, as the connection gathers what is written while it is corked, without a copy of it.
+    raw.cork();
+    for (const chunk of chunks) raw.write(chunk);
+    raw.end();
+    raw.uncork();
   }
   stream(status: number, headers: Readonly<Record<string, string>>): ResponseStream {
     const raw = this.#raw;
@@ -127,12 +139,12 @@ export class UpgradeResponse extends Http1Response {
   readonly #response: ServerResponse;
   readonly #socket: Socket;
 
-  constructor(raw: IncomingMessage, socket: Socket) {
+  constructor(raw: IncomingMessage, socket: Socket, stalledMs?: number) {
     const response = new ServerResponse(raw);
     response.shouldKeepAlive = false;
     response.assignSocket(socket);
     response.once("finish", () => socket.destroySoon());
-    super(response, raw.method === "HEAD");
+    super(response, raw.method === "HEAD", stalledMs);
     this.#response = response;
     this.#socket = socket;
   }

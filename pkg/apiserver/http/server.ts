@@ -6,6 +6,7 @@ import { DEFAULT_CIPHERS, type TLSSocket } from "node:tls";
 import fastify from "fastify";
 import type { Clock, Logger } from "#pkg/util/index.ts";
 import type { ApiHandler, ApiRequest } from "../contract.ts";
+import { boundHandshakes } from "./crowd.ts";
 import { Http1Request, Http1Response, UpgradeRequest, UpgradeResponse } from "./http1.ts";
 import { Http2Connection, type Http2Limits } from "./h2/connection.ts";
 import { PLAIN_TEXT } from "./header-sets.ts";
@@ -26,6 +27,12 @@ export interface ListenOptions {
   readonly tls?: TlsOptions;
   /** How long an HTTP/1.1 client may take over the head of a request. Default 32 s. */
   readonly headersTimeoutMs?: number;
+  /** How long an HTTP/1.1 client may take nothing of an answer. Default 60 s. */
+  readonly stalledMs?: number;
+  /** Open connections; further ones are closed at once. Default 10,000. */
+  readonly maxConnections?: number;
+  /** Connections amid their TLS handshake; further ones take the places of the oldest. Default 1,000. */
+  readonly maxHandshakes?: number;
 }
 export interface Listener {
   readonly port: number;
@@ -42,12 +49,18 @@ const FLUSH_MS = 250;
 /** As servers written in Go allow: a command to execute travels in the URL, with every argument. */
 const MAX_HEADER_BYTES = 1024 * 1024;
 const HTTP2_LIMITS: Http2Limits = {
-  // More streams per connection than Go's clients open on their own, so that they need no second connection.
-  maxStreams: 1000,
-  streamWindowBytes: 1024 * 1024,
-  connectionWindowBytes: 16 * 1024 * 1024,
+  // Upstream has 100, and clients open further connections for more. A node watches every Secret and ConfigMap of its
+  // 110 pods: with 250 that is one or two connections, each authenticated and encrypted once. A client that resets
+  // streams as fast as it opens them leaves at most twice as many handlers at work.
+  maxStreams: 250,
+  // Room for nearly every body at once, as upstream has it, and for many at a time.
+  streamWindowBytes: 256 * 1024,
+  connectionWindowBytes: 8 * 1024 * 1024,
   maxHeaderBytes: 64 * 1024,
 };
+/** Two for each of the 5,000 nodes that clusters are built for. */
+const MAX_CONNECTIONS = 10_000;
+const MAX_HANDSHAKES = 1000;
 
 /** Opens the HTTPS front: HTTP/2, or HTTP/1.1 where the client does not offer it, with client certificates on request. */
 export async function listenHttp(
@@ -57,6 +70,7 @@ export async function listenHttp(
   log: Logger,
 ): Promise<Listener> {
   const live = new LiveRequests(clock);
+  const front: Front = { handler, live, log, stalledMs: options.stalledMs };
   const sockets = new Set<Socket>();
   const connections = new Set<Http2Connection>();
   let server: Server | HttpsServer | undefined;
@@ -74,13 +88,13 @@ export async function listenHttp(
     // A path that fastify cannot decode is ours to refuse, with a Status.
     frameworkErrors: (_error, request, reply) => {
       reply.hijack();
-      serveHttp1(handler, live, log, request.raw, reply.raw);
+      serveHttp1(front, request.raw, reply.raw);
     },
   });
   // Nor does it judge content types.
   app.setErrorHandler((_error, request, reply) => {
     reply.hijack();
-    serveHttp1(handler, live, log, request.raw, reply.raw);
+    serveHttp1(front, request.raw, reply.raw);
   });
   app.removeAllContentTypeParsers();
   // Bodies stay unread until the pipeline asks for them.
@@ -90,26 +104,29 @@ export async function listenHttp(
     url: "/*",
     handler: (request, reply) => {
       reply.hijack();
-      serveHttp1(handler, live, log, request.raw, reply.raw);
+      serveHttp1(front, request.raw, reply.raw);
     },
   });
   await app.ready();
   const opened = server!;
+  opened.maxConnections = options.maxConnections ?? MAX_CONNECTIONS;
+  opened.on("drop", (peer) => log.debug({ peer }, "Refused a connection: there are too many"));
   opened.on("connection", (socket: Socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
   });
   opened.on("upgrade", (request: unknown, socket: Socket, head: Buffer) =>
-    serveUpgrade(handler, live, log, request as IncomingMessage, socket, head),
+    serveUpgrade(front, request as IncomingMessage, socket, head),
   );
   if (options.tls !== undefined) {
+    boundHandshakes(opened as HttpsServer, options.maxHandshakes ?? MAX_HANDSHAKES);
     acceptHttp2(opened as HttpsServer, (socket) => {
       const connection = new Http2Connection({
         socket,
         peer: peerOf(socket),
         limits: HTTP2_LIMITS,
         live,
-        serve: (exchange) => serve(handler, exchange, exchange, live, log),
+        serve: (exchange) => serve(front, exchange, exchange),
         clock,
         onClose: (err) => {
           connections.delete(connection);
@@ -247,19 +264,21 @@ function peerOf(socket: Socket | TLSSocket): ApiRequest["peer"] {
   return certificate === undefined ? {} : { certificate, certificateVerified: tls.authorized === true };
 }
 
-function serveHttp1(
-  handler: ApiHandler,
-  live: LiveRequests,
-  log: Logger,
-  raw: IncomingMessage,
-  reply: ServerResponse,
-): void {
+/** What every request needs. */
+interface Front {
+  readonly handler: ApiHandler;
+  readonly live: LiveRequests;
+  readonly log: Logger;
+  readonly stalledMs: number | undefined;
+}
+
+function serveHttp1(front: Front, raw: IncomingMessage, reply: ServerResponse): void {
   if (hasTwoHosts(raw)) {
     reply.writeHead(400, { ...PLAIN_TEXT, connection: "close" }).end("400 Bad Request: too many Host headers");
     return;
   }
-  const request = new Http1Request(raw, reply, peerOf(raw.socket), live);
-  void serve(handler, request, new Http1Response(reply, raw.method === "HEAD"), live, log);
+  const request = new Http1Request(raw, reply, peerOf(raw.socket), front.live);
+  void serve(front, request, new Http1Response(reply, raw.method === "HEAD", front.stalledMs));
 }
 
 /** Readers of such a request would choose differently (RFC 9112, section 3.2). */
@@ -272,26 +291,17 @@ function hasTwoHosts({ rawHeaders }: IncomingMessage): boolean {
   return hosts > 1;
 }
 
-function serveUpgrade(
-  handler: ApiHandler,
-  live: LiveRequests,
-  log: Logger,
-  raw: IncomingMessage,
-  socket: Socket,
-  head: Buffer,
-): void {
-  socket.on("error", (err) => log.debug({ err }, "Upgraded connection failed"));
-  const response = new UpgradeResponse(raw, socket);
-  const request = new UpgradeRequest(raw, socket, head, peerOf(socket), live, response);
-  void serve(handler, request, response, live, log);
+function serveUpgrade(front: Front, raw: IncomingMessage, socket: Socket, head: Buffer): void {
+  socket.on("error", (err) => front.log.debug({ err }, "Upgraded connection failed"));
+  const response = new UpgradeResponse(raw, socket, front.stalledMs);
+  const request = new UpgradeRequest(raw, socket, head, peerOf(socket), front.live, response);
+  void serve(front, request, response);
 }
 
 async function serve(
-  handler: ApiHandler,
+  { handler, live, log }: Front,
   request: ApiRequest,
   response: Parameters<ApiHandler["handle"]>[1],
-  live: LiveRequests,
-  log: Logger,
 ): Promise<void> {
   live.began();
   try {
