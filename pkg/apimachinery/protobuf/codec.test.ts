@@ -213,3 +213,15 @@ test("objects of the wrong shape are refused by name", () => {
   );
   assert.throws(() => encodeProtobuf("k8s.io.api.core.v1.Pod", { metadata: [] }), /expected an object, got \[\]/);
 });
+
+test("a set of fields is written as it is now, unless it can no longer change", () => {
+  const message = "k8s.io.apimachinery.pkg.apis.meta.v1.FieldsV1";
+  const fields: Record<string, object> = { "f:spec": {} };
+  encodeProtobuf(message, fields);
+  fields["f:status"] = {};
+  assert.equal(String(encodeProtobuf(message, fields).subarray(2)), '{"f:spec":{},"f:status":{}}');
+  Object.freeze(fields);
+  for (let i = 0; i < 2; i++) {
+    assert.equal(String(encodeProtobuf(message, fields).subarray(2)), '{"f:spec":{},"f:status":{}}');
+  }
+});

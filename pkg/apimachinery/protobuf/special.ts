@@ -167,11 +167,24 @@ function parseRaw(raw: Buffer): unknown {
   }
 }
 
+/** Memo: the texts of sets of fields. One set is shared, and frozen, by all objects of one shape. */
+const fieldTexts = new WeakMap<object, Buffer>();
+
+function textOfFields(fields: unknown): Buffer {
+  if (!Object.isFrozen(fields) || typeof fields !== "object" || fields === null) return textOf(fields);
+  let text = fieldTexts.get(fields);
+  if (text === undefined) fieldTexts.set(fields, (text = textOf(fields)));
+  return text;
+}
+function textOf(value: unknown): Buffer {
+  return Buffer.from(JSON.stringify(value), "utf8");
+}
+
 /** {raw: 1}, the bytes being JSON; `decodeBinary` reads what starts with the protobuf magic instead. */
-function rawCodec(decodeBinary?: DecodeBinary): Codec {
+function rawCodec(decodeBinary?: DecodeBinary, text = textOf): Codec {
   return {
     encode(value, writer) {
-      writer.bytes(Buffer.from(JSON.stringify(value), "utf8"));
+      writer.bytes(text(value));
       writer.byte(TAG_1_BYTES);
     },
     decode(reader) {
@@ -291,6 +304,7 @@ export function specialCodec(
     case "k8s.io.apimachinery.pkg.runtime.RawExtension":
       return rawCodec(decodeBinary);
     case `${META}.FieldsV1`:
+      return rawCodec(undefined, textOfFields);
     case `${APIEXTENSIONS}.JSON`:
       return rawCodec();
     case `${META}.Verbs`:
