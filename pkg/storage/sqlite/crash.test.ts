@@ -24,9 +24,14 @@ async function writeAndKill(path: string, round: number, runMs: number): Promise
   const fixture = new URL("./crash-writer.fixture.ts", import.meta.url).pathname;
   const child = spawn(process.execPath, [fixture, path, String(round)], { stdio: ["ignore", "pipe", "inherit"] });
   const chunks: Buffer[] = [];
-  child.stdout.on("data", (chunk: Buffer) => chunks.push(chunk));
   const closed = once(child, "close");
-  await once(child.stdout, "data");
+  await new Promise<void>((resolve, reject) => {
+    child.once("close", () => reject(new Error("the writer ended by itself")));
+    child.stdout.on("data", (chunk: Buffer) => {
+      chunks.push(chunk);
+      if (/^ack .*\n/m.test(Buffer.concat(chunks).toString())) resolve();
+    });
+  });
   await new Promise((resolve) => setTimeout(resolve, runMs));
   child.kill("SIGKILL");
   await closed;
