@@ -13,7 +13,7 @@ import { planAttachments } from "./plan.ts";
 const NODE_INDEX = "controllers/node";
 
 export function createAttachDetachController(env: ControllerEnv): Controller {
-  const { clock, log, informers, name } = env;
+  const { clock, informers } = env;
   const queue = createQueue(clock);
   const addNode = (pod: Pod) => {
     if ((pod.spec.nodeName ?? "") !== "" && claimsOf(pod).length > 0) queue.add(pod.spec.nodeName!);
@@ -25,11 +25,8 @@ export function createAttachDetachController(env: ControllerEnv): Controller {
   const addUsersOf = ({ spec: { csi, claimRef } }: PersistentVolume) => {
     if (csi !== undefined && claimRef?.name !== undefined) addUsers(claimRef.namespace, claimRef.name);
   };
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 4,
-    clock,
-    log,
     queue,
     sources: [
       watching(informers.pods(), {

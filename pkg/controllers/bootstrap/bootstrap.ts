@@ -64,7 +64,7 @@ export function signedData(info: ConfigMap, tokens: ReadonlyMap<string, string>)
 }
 
 export function createBootstrapSigner(env: ControllerEnv): Controller {
-  const { client, clock, log, informers, name } = env;
+  const { client, clock, informers } = env;
   const queue = createQueue(clock);
   const sign = () => queue.add(`${CLUSTER_INFO.namespace}/${CLUSTER_INFO.name}`);
   const onSecret = ({ metadata, type }: Secret) => {
@@ -73,11 +73,8 @@ export function createBootstrapSigner(env: ControllerEnv): Controller {
   const onInfo = ({ metadata }: ConfigMap) => {
     if (metadata.namespace === CLUSTER_INFO.namespace && metadata.name === CLUSTER_INFO.name) sign();
   };
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 1,
-    clock,
-    log,
     queue,
     sources: [
       watching(informers.of(secrets), { onAdd: onSecret, onUpdate: onSecret, onDelete: onSecret }),
@@ -94,16 +91,13 @@ export function createBootstrapSigner(env: ControllerEnv): Controller {
 }
 
 export function createTokenCleaner(env: ControllerEnv): Controller {
-  const { client, clock, log, informers, name } = env;
+  const { client, clock, informers } = env;
   const queue = createQueue(clock);
   const add = ({ metadata, type }: Secret) => {
     if (metadata.namespace === TOKEN_NAMESPACE && type === TYPE) queue.add(`${metadata.namespace}/${metadata.name}`);
   };
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 1,
-    clock,
-    log,
     queue,
     sources: [watching(informers.of(secrets), { onAdd: add, onUpdate: add })],
     async reconcile(key: ObjectKey, { signal }: ReconcileContext): Promise<Result> {

@@ -3,11 +3,13 @@ import {
   controllerOf,
   isInvalid,
   isNotFound,
+  labelSelectorAsSelector,
   type OwnerReference,
-  type Selector,
+  Selector,
 } from "#pkg/apimachinery/index.ts";
 import type { Client } from "#pkg/client/index.ts";
 import type { ResourceRef } from "#pkg/api/resource-ref.ts";
+import type { LabelSelector } from "#pkg/api/types/meta-v1.ts";
 
 /** What an owner does with the objects it could claim. */
 export interface ClaimPlan<T> {
@@ -39,6 +41,15 @@ export function planClaims<T extends AnyObject>(
     }
   }
   return plan;
+}
+
+/** A selector that cannot be read selects nothing, so that a bad object harms nobody else's pods. */
+export function safeSelector(selector: LabelSelector | undefined): Selector {
+  try {
+    return labelSelectorAsSelector(selector);
+  } catch {
+    return new Selector([], true);
+  }
 }
 
 export function selects(selector: Selector): (object: AnyObject) => boolean {

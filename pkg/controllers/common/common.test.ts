@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { selectorFromSet } from "#pkg/apimachinery/index.ts";
+import { sameStatus } from "./status.ts";
 import { selectControllers, UnknownControllerError } from "../create.ts";
 import { CONTROLLERS } from "../list.ts";
 import { NOT_RUN } from "../not-run.ts";
@@ -69,6 +70,13 @@ test("hashes depend on meaning alone, and on the collision count", () => {
     }),
   );
   assert.notEqual(hashOf({}, undefined), hashOf({}, 1));
+});
+
+test("a status without its zeros, empty lists and maps is the same status", () => {
+  assert.ok(sameStatus(undefined, { replicas: 0, conditions: [], disruptedPods: {} }));
+  assert.ok(sameStatus({ replicas: 1, readyReplicas: 0 }, { replicas: 1 }));
+  assert.ok(!sameStatus({ replicas: 1 }, { replicas: 0 }));
+  assert.ok(!sameStatus({ conditions: [{ type: "A" }] }, {}));
 });
 
 test("conditions change their time with their status only", () => {

@@ -11,7 +11,8 @@ import {
   startReconciler,
   type WorkQueue,
 } from "#pkg/client/index.ts";
-import type { Clock, Logger } from "#pkg/util/index.ts";
+import type { Clock } from "#pkg/util/index.ts";
+import type { ControllerEnv } from "./env.ts";
 
 /** An informer with what this controller does on its events. */
 export interface Source {
@@ -35,19 +36,19 @@ export function enqueueSelf<T extends AnyObject>(queue: Pick<KeyQueue, "add">): 
 /** Keys are "namespace/name". */
 export type KeyQueue = WorkQueue<string>;
 
+/** Of the controller's environment. */
+type LoopEnv = Pick<ControllerEnv, "name" | "clock" | "log">;
+
 export interface LoopOptions {
-  readonly name: string;
   readonly workers: number;
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly queue: KeyQueue;
+  readonly queue: RateLimitingQueue<string>;
   readonly sources: readonly Source[];
   reconcile(key: ObjectKey, context: ReconcileContext): Promise<Result>;
   /** Runs beside the workers from when the caches are full until the signal aborts. */
   background?(signal: AbortSignal): Promise<void>;
 }
 
-export function createQueue(clock: Clock): KeyQueue {
+export function createQueue(clock: Clock): RateLimitingQueue<string> {
   return new RateLimitingQueue<string>({ clock });
 }
 
@@ -58,32 +59,35 @@ export function again(...delaysMs: readonly (number | undefined)[]): Result {
 }
 
 /** A controller that works through one queue of object keys. */
-export function createLoop(options: LoopOptions): Controller {
-  const { name, workers, clock, log, sources } = options;
-  const queue = options.queue as RateLimitingQueue<string>;
+export function createLoop(env: LoopEnv, options: LoopOptions): Controller {
+  const { queue, workers, sources } = options;
+  const reconcile = (key: string, context: ReconcileContext) => options.reconcile(parseKey(key), context);
   return {
-    name,
+    name: env.name,
     async run(signal) {
       const detach = sources.map((source) => source.attach());
       try {
         if (!(await untilSynced(sources, signal))) return;
-        await Promise.all([
-          startReconciler<string>({
-            name,
-            queue,
-            reconciler: { reconcile: (key, context) => options.reconcile(parseKey(key), context) },
-            workers,
-            clock,
-            log,
-            signal,
-          }),
-          options.background?.(signal),
-        ]);
+        await Promise.all([workThrough(env, { queue, workers, reconcile }, signal), options.background?.(signal)]);
       } finally {
         for (const stop of detach) stop();
       }
     },
   };
+}
+
+/** Works through a queue with some workers until the signal aborts. */
+export function workThrough(
+  { name, clock, log }: LoopEnv,
+  work: {
+    readonly queue: RateLimitingQueue<string>;
+    readonly workers: number;
+    reconcile(key: string, context: ReconcileContext): Promise<Result>;
+  },
+  signal: AbortSignal,
+): Promise<void> {
+  const { queue, workers } = work;
+  return startReconciler<string>({ name, queue, reconciler: work, workers, clock, log, signal });
 }
 
 /** False when the signal aborted first. */

@@ -1,42 +1,43 @@
 import { type AnyObject, controllerOf, keyOf, keyString } from "#pkg/apimachinery/index.ts";
 import type { EventHandler, Expectations, Lister } from "#pkg/client/index.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
+import type { KeyQueue } from "./loop.ts";
 import { isPodReady } from "./pods.ts";
 
 /** How a kind that owns pods hears of them. */
 export interface OwnedPodsOptions<T extends AnyObject> {
   readonly kind: string;
   readonly owners: Lister<T>;
-  add(key: string): void;
-  addAfter(key: string, delayMs: number): void;
-  readonly expectations?: Expectations;
-  /** Owners that would adopt this orphan. */
-  matching(pod: Pod): T[];
+  readonly queue: KeyQueue;
+  readonly expectations: Expectations;
+  /** Would the owner adopt this orphan? */
+  selects(owner: T, pod: Pod): boolean;
   minReadySeconds?(owner: T): number;
 }
 
-function podId(pod: Pod): string {
+/** What expectations call a pod: its key, because a deletion is expected before its event can name a uid. */
+export function podId(pod: Pod): string {
   return keyString(keyOf(pod));
 }
 
 /** Turns pod events into keys of their owners and settles expectations. */
 export function ownedPodsHandler<T extends AnyObject>(options: OwnedPodsOptions<T>): EventHandler<Pod> {
-  const { kind, owners, expectations, add } = options;
+  const { kind, owners, queue, expectations } = options;
   const ownerOf = (pod: Pod): T | undefined => {
     const reference = controllerOf(pod);
     if (reference === undefined || reference.kind !== kind) return undefined;
     const owner = owners.get({ namespace: pod.metadata.namespace ?? "", name: reference.name });
     return owner?.metadata.uid === reference.uid ? owner : undefined;
   };
-  const addOwner = (owner: T) => add(keyString(keyOf(owner)));
+  const addOwner = (owner: T) => queue.add(keyString(keyOf(owner)));
   const addMatching = (pod: Pod) => {
-    for (const owner of options.matching(pod)) addOwner(owner);
+    for (const owner of owners.list(pod.metadata.namespace)) if (options.selects(owner, pod)) addOwner(owner);
   };
 
   const onDelete = (pod: Pod) => {
     const owner = ownerOf(pod);
     if (owner === undefined) return;
-    expectations?.deletionObserved(keyString(keyOf(owner)), podId(pod));
+    expectations.deletionObserved(keyString(keyOf(owner)), podId(pod));
     addOwner(owner);
   };
   return {
@@ -47,7 +48,7 @@ export function ownedPodsHandler<T extends AnyObject>(options: OwnedPodsOptions<
       }
       const owner = ownerOf(pod);
       if (owner !== undefined) {
-        expectations?.creationObserved(keyString(keyOf(owner)));
+        expectations.creationObserved(keyString(keyOf(owner)));
         addOwner(owner);
       } else if (controllerOf(pod) === undefined) addMatching(pod);
     },
@@ -67,7 +68,7 @@ export function ownedPodsHandler<T extends AnyObject>(options: OwnedPodsOptions<
         const minReadySeconds = options.minReadySeconds?.(owner) ?? 0;
         if (minReadySeconds > 0 && isPodReady(pod) && !isPodReady(old))
           // One second more, because times on the wire are rounded down to seconds.
-          options.addAfter(keyString(keyOf(owner)), (minReadySeconds + 1) * 1000);
+          queue.addAfter(keyString(keyOf(owner)), (minReadySeconds + 1) * 1000);
       } else if (controllerOf(pod) === undefined && (labelsChanged || controllerOf(old) !== undefined))
         addMatching(pod);
     },
@@ -80,6 +81,3 @@ export function sameLabels(a: Record<string, string> | undefined, b: Record<stri
   const left = Object.entries(a ?? {});
   return left.length === Object.keys(b ?? {}).length && left.every(([key, value]) => b?.[key] === value);
 }
-
-/** What expectations call a pod: its key, because a deletion is expected before its event can name a uid. */
-export { podId };

@@ -32,14 +32,11 @@ const KIND = { apiVersion: "batch/v1", kind: "CronJob" };
 const SCHEDULED_ANNOTATION = "batch.kubernetes.io/cronjob-scheduled-timestamp";
 
 export function createCronJobController(env: ControllerEnv): Controller {
-  const { clock, log, informers, name } = env;
+  const { clock, informers } = env;
   const queue = createQueue(clock);
   const reconciler = new CronJobReconciler(env);
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 5,
-    clock,
-    log,
     queue,
     sources: [
       watching(informers.of(cronJobs), enqueueSelf<CronJob>(queue)),

@@ -23,13 +23,10 @@ function create(
   env: ControllerEnv,
   reconcile: (env: ControllerEnv, csr: CertificateSigningRequest, signal: AbortSignal) => Promise<void>,
 ): Controller {
-  const { clock, log, informers, name } = env;
+  const { clock, informers } = env;
   const queue = createQueue(clock);
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 5,
-    clock,
-    log,
     queue,
     sources: [watching(informers.of(certificateSigningRequests), enqueueSelf<CertificateSigningRequest>(queue))],
     reconcile: async (key: ObjectKey, { signal }: ReconcileContext): Promise<Result> => {

@@ -18,7 +18,7 @@ import {
 import { controllerRevisions, daemonSets, nodes, pods } from "#pkg/api/refs.ts";
 import type { ControllerRevision, DaemonSet, DaemonSetStatus } from "#pkg/api/types/apps-v1.ts";
 import type { Node, Pod } from "#pkg/api/types/core-v1.ts";
-import { claim, planClaims, selects } from "../common/claim.ts";
+import { claim, planClaims, selects, safeSelector } from "../common/claim.ts";
 import type { ControllerEnv } from "../common/env.ts";
 import { deleteRevisions, planRevision, REVISION_LABEL, surplusRevisions, writeRevision } from "../common/history.ts";
 import { again, createLoop, createQueue, enqueueSelf, type KeyQueue, watching } from "../common/loop.ts";
@@ -26,7 +26,7 @@ import { ownedPodsHandler } from "../common/owned-pods.ts";
 import { PodControl } from "../common/pod-control.ts";
 import { controllerRef } from "../common/pod-template.ts";
 import { ownedOrOrphaned } from "../common/shared-informers.ts";
-import { safeSelector } from "../replicaset/plan.ts";
+import { sameStatus } from "../common/status.ts";
 import { FailedPodBackoff } from "./backoff.ts";
 import { type DaemonPlan, planDaemonSet } from "./plan.ts";
 import { draftDaemonPod } from "./pod.ts";
@@ -34,7 +34,7 @@ import { draftDaemonPod } from "./pod.ts";
 const KIND = { apiVersion: "apps/v1", kind: "DaemonSet" };
 
 export function createDaemonSetController(env: ControllerEnv): Controller {
-  const { clock, log, informers, name } = env;
+  const { clock, informers } = env;
   const queue = createQueue(clock);
   const expectations = new Expectations(clock);
   const setInformer = informers.of(daemonSets);
@@ -42,20 +42,13 @@ export function createDaemonSetController(env: ControllerEnv): Controller {
   const podHandler = ownedPodsHandler<DaemonSet>({
     kind: "DaemonSet",
     owners: setInformer.lister,
-    add: (key) => queue.add(key),
-    addAfter: (key, delayMs) => queue.addAfter(key, delayMs),
+    queue,
     expectations,
-    matching: (pod) =>
-      setInformer.lister
-        .list(pod.metadata.namespace)
-        .filter((set) => safeSelector(set.spec.selector).matches(pod.metadata.labels)),
+    selects: (set, pod) => safeSelector(set.spec.selector).matches(pod.metadata.labels),
     minReadySeconds: (set) => set.spec.minReadySeconds ?? 0,
   });
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 4,
-    clock,
-    log,
     queue,
     sources: [
       watching(setInformer, enqueueSelf<DaemonSet>(queue)),
@@ -230,23 +223,7 @@ class DaemonSetReconciler {
   }
 
   async #writeStatus(set: DaemonSet, status: DaemonSetStatus, signal: AbortSignal): Promise<void> {
-    if (deepEqual(normalised(set.status), normalised(status))) return;
+    if (sameStatus(set.status, status)) return;
     await ignoreNotFound(this.#env.client.updateStatus(daemonSets, { ...set, status }, { signal }));
   }
-}
-
-/** Zero and absent counts are the same. */
-function normalised(status: DaemonSetStatus | undefined): DaemonSetStatus {
-  return {
-    ...status,
-    observedGeneration: status?.observedGeneration ?? 0,
-    desiredNumberScheduled: status?.desiredNumberScheduled ?? 0,
-    currentNumberScheduled: status?.currentNumberScheduled ?? 0,
-    numberMisscheduled: status?.numberMisscheduled ?? 0,
-    numberReady: status?.numberReady ?? 0,
-    updatedNumberScheduled: status?.updatedNumberScheduled ?? 0,
-    numberAvailable: status?.numberAvailable ?? 0,
-    numberUnavailable: status?.numberUnavailable ?? 0,
-    collisionCount: status?.collisionCount ?? 0,
-  };
 }

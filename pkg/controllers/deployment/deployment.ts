@@ -1,7 +1,6 @@
 import { LRUCache } from "lru-cache";
 import {
   controllerOf,
-  deepEqual,
   isAlreadyExists,
   ignoreNotFound,
   isNotFound,
@@ -14,7 +13,7 @@ import { type Controller, DONE, type EventHandler, type ReconcileContext, type R
 import { deployments, replicaSets } from "#pkg/api/refs.ts";
 import type { Deployment, DeploymentStatus, ReplicaSet } from "#pkg/api/types/apps-v1.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
-import { claim, planClaims, selects } from "../common/claim.ts";
+import { claim, planClaims, selects, safeSelector } from "../common/claim.ts";
 import { withCondition } from "../common/conditions.ts";
 import type { ControllerEnv } from "../common/env.ts";
 import { errorMessage, isNamespaceTerminating } from "../common/errors.ts";
@@ -22,8 +21,8 @@ import { again, createLoop, createQueue, enqueueSelf, type KeyQueue, watching } 
 import { sameLabels } from "../common/owned-pods.ts";
 import { controllerRef } from "../common/pod-template.ts";
 import { OWNER_INDEX, ownedOrOrphaned } from "../common/shared-informers.ts";
+import { sameStatus } from "../common/status.ts";
 import { WriteBarrier } from "../common/write-barrier.ts";
-import { safeSelector } from "../replicaset/plan.ts";
 import { REVISION } from "./annotations.ts";
 import { hasProgressDeadline, sizeOf } from "./arithmetic.ts";
 import { type DeploymentPlan, planDeployment, sameTemplate } from "./plan.ts";
@@ -34,17 +33,14 @@ const WORKERS = 64;
 const CATCH_UP_MS = 10_000;
 
 export function createDeploymentController(env: ControllerEnv): Controller {
-  const { clock, log, informers, name } = env;
+  const { clock, informers } = env;
   const queue = createQueue(clock);
   const deploymentInformer = informers.of(deployments);
   const replicaSetInformer = informers.owned(replicaSets);
   const podInformer = informers.pods();
   const reconciler = new DeploymentReconciler(env);
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: WORKERS,
-    clock,
-    log,
     queue,
     sources: [
       watching(deploymentInformer, enqueueSelf<Deployment>(queue)),
@@ -236,25 +232,10 @@ class DeploymentReconciler {
     status: DeploymentStatus,
     signal: AbortSignal,
   ): Promise<void> {
-    if (revision === undefined && deepEqual(normalised(deployment.status), normalised(status))) return;
+    if (revision === undefined && sameStatus(deployment.status, status)) return;
     const annotations =
       revision === undefined ? {} : { annotations: { ...deployment.metadata.annotations, [REVISION]: revision } };
     const written = { ...deployment, metadata: { ...deployment.metadata, ...annotations }, status };
     await ignoreNotFound(this.#env.client.updateStatus(deployments, written, { signal }));
   }
-}
-
-/** Zero and absent counts are the same. */
-function normalised(status: DeploymentStatus | undefined): DeploymentStatus {
-  return {
-    ...status,
-    observedGeneration: status?.observedGeneration ?? 0,
-    replicas: status?.replicas ?? 0,
-    updatedReplicas: status?.updatedReplicas ?? 0,
-    readyReplicas: status?.readyReplicas ?? 0,
-    availableReplicas: status?.availableReplicas ?? 0,
-    unavailableReplicas: status?.unavailableReplicas ?? 0,
-    terminatingReplicas: status?.terminatingReplicas ?? 0,
-    conditions: status?.conditions ?? [],
-  };
 }

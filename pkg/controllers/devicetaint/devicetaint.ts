@@ -13,7 +13,7 @@ import { claimEndsAt, podEndsAt, taintedDevices } from "./plan.ts";
 const WORKERS = 8;
 
 export function createDeviceTaintEvictionController(env: ControllerEnv): Controller {
-  const { clock, log, informers, name } = env;
+  const { clock, informers } = env;
   const queue = createQueue(clock);
   const eviction = new DeviceTaintEviction(env);
   const see = (pod: Pod) => {
@@ -27,11 +27,8 @@ export function createDeviceTaintEvictionController(env: ControllerEnv): Control
     eviction.slicesChanged();
     for (const claim of informers.of(resourceClaims).lister.list()) seeClaim(claim);
   };
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: WORKERS,
-    clock,
-    log,
     queue,
     sources: [
       watching(informers.of(resourceSlices), { onAdd: seeSlice, onUpdate: seeSlice, onDelete: seeSlice }),

@@ -17,7 +17,6 @@ import {
   RateLimitingQueue,
   type ReconcileContext,
   type Result,
-  startReconciler,
 } from "#pkg/client/index.ts";
 import {
   deployments,
@@ -33,8 +32,9 @@ import type { Scale as ScaleObject } from "#pkg/api/types/autoscaling-v1.ts";
 import { formatTime, parseTime } from "#pkg/util/index.ts";
 import type { ControllerEnv } from "../common/env.ts";
 import { errorMessage } from "../common/errors.ts";
-import { again, createLoop, createQueue, enqueueSelf, type KeyQueue, watching } from "../common/loop.ts";
+import { again, createLoop, createQueue, enqueueSelf, type KeyQueue, watching, workThrough } from "../common/loop.ts";
 import { isPodReady, isPodTerminal, podCondition } from "../common/pods.ts";
+import { sameStatus } from "../common/status.ts";
 import { planBudget, type Scale, selectorOf } from "./plan.ts";
 
 /** A pod that was to be disrupted and still is not deleted after this long gets its condition reset. */
@@ -42,15 +42,12 @@ const STALE_DISRUPTION_MS = 2 * 60_000;
 
 /** Keeps the status of PodDisruptionBudgets: how many pods may be evicted now. */
 export function createDisruptionController(env: ControllerEnv): Controller {
-  const { clock, log, informers, name } = env;
+  const { clock, informers } = env;
   const queue = createQueue(clock);
   const stale = new RateLimitingQueue<string>({ clock });
   const reconciler = new DisruptionReconciler(env);
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 4,
-    clock,
-    log,
     queue,
     sources: [
       watching(informers.of(podDisruptionBudgets), enqueueSelf<PodDisruptionBudget>(queue)),
@@ -63,15 +60,11 @@ export function createDisruptionController(env: ControllerEnv): Controller {
     ],
     reconcile: (key, context) => reconciler.reconcile(key, context),
     background: (signal) =>
-      startReconciler<string>({
-        name,
-        queue: stale,
-        reconciler: { reconcile: (key, context) => resetDisruption(env, parseKey(key), context) },
-        workers: 1,
-        clock,
-        log,
+      workThrough(
+        env,
+        { queue: stale, workers: 1, reconcile: (key, context) => resetDisruption(env, parseKey(key), context) },
         signal,
-      }),
+      ),
   });
 }
 
@@ -135,7 +128,7 @@ class DisruptionReconciler {
         `Failed to calculate the number of expected pods: ${failure.message}`,
       );
     }
-    if (!deepEqual(normalised(budget.status), normalised(status))) {
+    if (!sameStatus(budget.status, status)) {
       await ignoreNotFound(client.updateStatus(podDisruptionBudgets, { ...budget, status }, { signal }));
     }
     return again(requeueAfterMs);
@@ -244,17 +237,4 @@ async function resetDisruption(env: ControllerEnv, key: ObjectKey, { signal }: R
   const patch = { metadata: { uid: pod.metadata.uid }, status: { conditions } };
   await ignoreNotFound(client.patch(pods, key, "strategic", patch, { subresource: "status", signal }));
   return DONE;
-}
-
-function normalised(status: PodDisruptionBudget["status"]): PodDisruptionBudget["status"] {
-  return {
-    ...status,
-    observedGeneration: status?.observedGeneration ?? 0,
-    disruptionsAllowed: status?.disruptionsAllowed ?? 0,
-    currentHealthy: status?.currentHealthy ?? 0,
-    desiredHealthy: status?.desiredHealthy ?? 0,
-    expectedPods: status?.expectedPods ?? 0,
-    disruptedPods: status?.disruptedPods ?? {},
-    conditions: status?.conditions ?? [],
-  };
 }

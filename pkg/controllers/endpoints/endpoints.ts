@@ -12,17 +12,14 @@ import { WriteBarrier } from "../common/write-barrier.ts";
 import { planEndpoints } from "./plan.ts";
 
 export function createEndpointsController(env: ControllerEnv): Controller {
-  const { clock, log, informers, name } = env;
+  const { clock, informers } = env;
   const queue = createQueue(clock);
   const serviceInformer = informers.of(services);
   /** Services seen to go: their Endpoints go too, whoever made them. */
   const gone = new Set<string>();
   const barrier = new WriteBarrier();
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 5,
-    clock,
-    log,
     queue,
     sources: [
       watching(serviceInformer, {

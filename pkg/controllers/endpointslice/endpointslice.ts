@@ -22,16 +22,13 @@ export function serviceKeys(slice: EndpointSlice): string[] {
 }
 
 export function createEndpointSliceController(env: ControllerEnv): Controller {
-  const { clock, log, informers, name } = env;
+  const { clock, informers } = env;
   const queue = createQueue(clock);
   const writer = new SliceWriter(env);
   const serviceInformer = informers.of(services);
   const sliceInformer = informers.index(endpointSlices, SERVICE_INDEX, serviceKeys);
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 5,
-    clock,
-    log,
     queue,
     sources: [
       watching(serviceInformer, enqueueSelf<Service>(queue)),

@@ -10,7 +10,7 @@ import { controllerRef } from "../common/pod-template.ts";
 import { claimNameOf } from "../protection/protection.ts";
 
 export function createEphemeralVolumeController(env: ControllerEnv): Controller {
-  const { clock, log, informers, name } = env;
+  const { clock, informers } = env;
   const queue = createQueue(clock);
   const add = (pod: Pod) => {
     if (
@@ -19,11 +19,8 @@ export function createEphemeralVolumeController(env: ControllerEnv): Controller 
     )
       queue.add(keyString(keyOf(pod)));
   };
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 5,
-    clock,
-    log,
     queue,
     sources: [
       watching(informers.pods(), { onAdd: add }),

@@ -30,17 +30,14 @@ export function planExpansion(claim: PersistentVolumeClaim, volume: PersistentVo
 }
 
 export function createExpander(env: ControllerEnv): Controller {
-  const { clock, log, informers, name } = env;
+  const { clock, informers } = env;
   const queue = createQueue(clock);
   const addClaim = ({ spec }: PersistentVolume) => {
     const claim = spec.claimRef;
     if (claim?.name !== undefined) queue.add(`${claim.namespace}/${claim.name}`);
   };
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 2,
-    clock,
-    log,
     queue,
     sources: [
       watching(informers.of(persistentVolumeClaims), enqueueSelf<PersistentVolumeClaim>(queue)),

@@ -10,18 +10,12 @@ import {
   type OwnerReference,
   StatusError,
 } from "#pkg/apimachinery/index.ts";
-import {
-  type Controller,
-  DONE,
-  RateLimitingQueue,
-  type ReconcileContext,
-  type Result,
-  startReconciler,
-} from "#pkg/client/index.ts";
+import { type Controller, DONE, RateLimitingQueue, type ReconcileContext, type Result } from "#pkg/client/index.ts";
 import type { ResourceRef } from "#pkg/api/resource-ref.ts";
 import { LRUCache } from "lru-cache";
 import { sleep } from "#pkg/util/index.ts";
 import type { ControllerEnv } from "../common/env.ts";
+import { workThrough } from "../common/loop.ts";
 import { inParallel } from "../common/slow-start.ts";
 import { FOREGROUND, type GraphNode, isDeletingDependents, ORPHAN, OwnerGraph } from "./graph.ts";
 import { type GcAction, type OwnerState, planCollection } from "./plan.ts";
@@ -64,7 +58,7 @@ class GarbageCollector {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, discovery, log, name, informers } = this.#env;
+    const { discovery, informers } = this.#env;
     const sources = discovery.sources(informers, () => {
       this.#outdated = true;
       this.#wake();
@@ -74,15 +68,11 @@ class GarbageCollector {
       if (!(await this.#firstDiscovery(signal))) return;
       await Promise.all([
         this.#followDiscovery(signal),
-        startReconciler<string>({
-          name,
-          queue: this.#queue,
-          reconciler: { reconcile: (uid, context) => this.#reconcile(uid, context) },
-          workers: WORKERS,
-          clock,
-          log,
+        workThrough(
+          this.#env,
+          { queue: this.#queue, workers: WORKERS, reconcile: (uid, context) => this.#reconcile(uid, context) },
           signal,
-        }),
+        ),
       ]);
     } finally {
       for (const stop of detach) stop();

@@ -37,14 +37,11 @@ interface PodMetrics {
 const MAX_MEMORY = 1000;
 
 export function createHorizontalPodAutoscaler(env: ControllerEnv): Controller {
-  const { clock, log, informers, name } = env;
+  const { clock, informers } = env;
   const queue = createQueue(clock);
   const autoscaler = new Autoscaler(env);
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 5,
-    clock,
-    log,
     queue,
     sources: [
       watching(informers.of(horizontalPodAutoscalers), {

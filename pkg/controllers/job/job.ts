@@ -1,7 +1,6 @@
 import {
   type AnyObject,
   controllerOf,
-  deepEqual,
   ignoreNotFound,
   isNotFound,
   keyOf,
@@ -17,21 +16,20 @@ import {
   RateLimitingQueue,
   type ReconcileContext,
   type Result,
-  startReconciler,
 } from "#pkg/client/index.ts";
 import { jobs, pods } from "#pkg/api/refs.ts";
 import type { Job, JobStatus } from "#pkg/api/types/batch-v1.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
-import { claim, planClaims, selects } from "../common/claim.ts";
+import { claim, planClaims, selects, safeSelector } from "../common/claim.ts";
 import type { ControllerEnv } from "../common/env.ts";
-import { again, createLoop, createQueue, enqueueSelf, watching } from "../common/loop.ts";
+import { again, createLoop, createQueue, enqueueSelf, watching, workThrough } from "../common/loop.ts";
 import { ownedPodsHandler, podId } from "../common/owned-pods.ts";
 import { PodControl } from "../common/pod-control.ts";
 import { controllerRef } from "../common/pod-template.ts";
 import { OWNER_INDEX, ownedOrOrphaned } from "../common/shared-informers.ts";
 import { inParallel } from "../common/slow-start.ts";
+import { sameStatus } from "../common/status.ts";
 import { WriteBarrier } from "../common/write-barrier.ts";
-import { safeSelector } from "../replicaset/plan.ts";
 import { type Applied, jobStatus, type JobPlan, type JobView, planJob } from "./plan.ts";
 import { draftJobPod, isTracked, TRACKING_FINALIZER } from "./pod.ts";
 import { isFinished } from "./verdict.ts";
@@ -40,7 +38,7 @@ const KIND = { apiVersion: "batch/v1", kind: "Job" };
 const MANAGER = "kubernetes.io/job-controller";
 
 export function createJobController(env: ControllerEnv): Controller {
-  const { clock, log, informers, name } = env;
+  const { clock, informers } = env;
   const queue = createQueue(clock);
   const orphans = new RateLimitingQueue<string>({ clock });
   const expectations = new Expectations(clock);
@@ -49,13 +47,9 @@ export function createJobController(env: ControllerEnv): Controller {
   const own = ownedPodsHandler<Job>({
     kind: "Job",
     owners: jobInformer.lister,
-    add: (key) => queue.add(key),
-    addAfter: (key, delayMs) => queue.addAfter(key, delayMs),
+    queue,
     expectations,
-    matching: (pod) =>
-      jobInformer.lister
-        .list(pod.metadata.namespace)
-        .filter((job) => safeSelector(job.spec.selector).matches(pod.metadata.labels)),
+    selects: (job, pod) => safeSelector(job.spec.selector).matches(pod.metadata.labels),
   });
   const podHandler: EventHandler<Pod> = {
     onAdd(pod, initial) {
@@ -79,24 +73,17 @@ export function createJobController(env: ControllerEnv): Controller {
       for (const pod of informers.pods().lister.byIndex(OWNER_INDEX, job.metadata.uid)) orphans.add(podId(pod));
     },
   };
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 8,
-    clock,
-    log,
     queue,
     sources: [watching(jobInformer, jobHandler), watching(informers.pods(), podHandler)],
     reconcile: (key, context) => reconciler.reconcile(key, context),
     background: (signal) =>
-      startReconciler<string>({
-        name,
-        queue: orphans,
-        reconciler: { reconcile: (key, context) => releaseOrphan(env, key, context) },
-        workers: 4,
-        clock,
-        log,
+      workThrough(
+        env,
+        { queue: orphans, workers: 4, reconcile: (key, context) => releaseOrphan(env, key, context) },
         signal,
-      }),
+      ),
   });
 }
 
@@ -249,19 +236,7 @@ class JobReconciler {
   }
 
   async #writeStatus(job: Job, status: JobStatus, signal: AbortSignal): Promise<void> {
-    if (deepEqual(normalised(job.status), normalised(status))) return;
+    if (sameStatus(job.status, status)) return;
     this.#barrier.wrote(await this.#env.client.updateStatus(jobs, { ...job, status }, { signal }));
   }
-}
-
-/** Zero and absent counts are the same. */
-function normalised(status: JobStatus | undefined): JobStatus {
-  return {
-    ...status,
-    active: status?.active ?? 0,
-    ready: status?.ready ?? 0,
-    succeeded: status?.succeeded ?? 0,
-    failed: status?.failed ?? 0,
-    conditions: status?.conditions ?? [],
-  };
 }

@@ -10,13 +10,12 @@ import {
   RateLimitingQueue,
   type ReconcileContext,
   type Result,
-  startReconciler,
 } from "#pkg/client/index.ts";
 import { nodes, persistentVolumeClaims, persistentVolumes, pods, storageClasses } from "#pkg/api/refs.ts";
 import type { PersistentVolume, PersistentVolumeClaim, Pod } from "#pkg/api/types/core-v1.ts";
 import type { StorageClass } from "#pkg/api/types/storage-v1.ts";
 import type { ControllerEnv } from "../common/env.ts";
-import { createLoop, createQueue, enqueueSelf, watching } from "../common/loop.ts";
+import { createLoop, createQueue, enqueueSelf, watching, workThrough } from "../common/loop.ts";
 import { claimClass, PROVISIONED_BY, SELECTED_NODE, STORAGE_PROVISIONER } from "../persistentvolume/matching.ts";
 
 export const LOCAL_PATH_PROVISIONER = "kubits.io/local-path";
@@ -25,17 +24,14 @@ const HELPER_NAMESPACE = "kube-system";
 const HELPER_RECHECK_MS = 2000;
 
 export function createLocalPathProvisioner(env: ControllerEnv): Controller {
-  const { clock, log, informers, name } = env;
+  const { clock, informers } = env;
   const claims = createQueue(clock);
   const volumes = new RateLimitingQueue<string>({ clock });
   const add = (volume: PersistentVolume) => {
     if (volume.metadata.annotations?.[PROVISIONED_BY] === LOCAL_PATH_PROVISIONER) volumes.add(volume.metadata.name);
   };
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 2,
-    clock,
-    log,
     queue: claims,
     sources: [
       watching(informers.of(persistentVolumeClaims), enqueueSelf<PersistentVolumeClaim>(claims)),
@@ -45,15 +41,7 @@ export function createLocalPathProvisioner(env: ControllerEnv): Controller {
     ],
     reconcile: (key, context) => provision(env, key, context),
     background: (signal) =>
-      startReconciler<string>({
-        name,
-        queue: volumes,
-        reconciler: { reconcile: (key, context) => remove(env, key, context) },
-        workers: 2,
-        clock,
-        log,
-        signal,
-      }),
+      workThrough(env, { queue: volumes, workers: 2, reconcile: (key, context) => remove(env, key, context) }, signal),
   });
 }
 

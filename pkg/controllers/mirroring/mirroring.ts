@@ -15,14 +15,11 @@ import { isMirrored, MIRRORED_BY, planMirror } from "./plan.ts";
 
 /** Mirrors Endpoints of services without selectors into EndpointSlices. */
 export function createEndpointSliceMirroringController(env: ControllerEnv): Controller {
-  const { clock, log, informers, name } = env;
+  const { clock, informers } = env;
   const queue = createQueue(clock);
   const writer = new SliceWriter(env);
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 5,
-    clock,
-    log,
     queue,
     sources: [
       watching(informers.of(endpoints), enqueueSelf<Endpoints>(queue)),

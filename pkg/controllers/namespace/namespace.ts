@@ -21,13 +21,10 @@ const RECHECK_PODS_MS = 5000;
 
 /** Empties and removes namespaces that are being deleted. */
 export function createNamespaceController(env: ControllerEnv): Controller {
-  const { clock, discovery, log, informers, name } = env;
+  const { clock, discovery, informers } = env;
   const queue = createQueue(clock);
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 10,
-    clock,
-    log,
     queue,
     sources: [
       watching(informers.of(namespaces), enqueueSelf<Namespace>(queue)),

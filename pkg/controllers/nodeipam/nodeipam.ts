@@ -9,7 +9,7 @@ import { CidrAllocator } from "./allocator.ts";
 import { parseCidr } from "./cidr.ts";
 
 export function createNodeIpamController(env: ControllerEnv): Controller | undefined {
-  const { clock, log, informers, name, options } = env;
+  const { clock, informers, options } = env;
   if (options.clusterCidrs.length === 0) return undefined;
   const allocators = options.clusterCidrs.map((network) => {
     const prefix = parseCidr(network).bits === 32 ? options.nodeCidrMaskSizeIpv4 : options.nodeCidrMaskSizeIpv6;
@@ -30,11 +30,8 @@ export function createNodeIpamController(env: ControllerEnv): Controller | undef
     },
     onDelete: (node) => each(node, (allocator, cidr) => allocator.release(cidr)),
   };
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 4,
-    clock,
-    log,
     queue,
     sources: [watching(informers.of(nodes), handler)],
     reconcile: (key, context) => reconcile(env, allocators, key, context),

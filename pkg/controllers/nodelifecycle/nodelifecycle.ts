@@ -24,18 +24,15 @@ const OS_LABELS: readonly (readonly [string, string])[] = [
 ];
 
 export function createNodeLifecycleController(env: ControllerEnv): Controller {
-  const { clock, log, informers, name, options } = env;
+  const { clock, informers, options } = env;
   const queue = createQueue(clock);
   const lifecycle = new NodeLifecycle(env);
   const nodeHandler: EventHandler<Node> = {
     onAdd: (node) => queue.add(node.metadata.name),
     onUpdate: (node) => queue.add(node.metadata.name),
   };
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 8,
-    clock,
-    log,
     queue,
     sources: [
       watching(informers.of(nodes), nodeHandler),

@@ -7,14 +7,13 @@ import {
   RateLimitingQueue,
   type ReconcileContext,
   type Result,
-  startReconciler,
 } from "#pkg/client/index.ts";
 import { nodes, persistentVolumeClaims, persistentVolumes, storageClasses } from "#pkg/api/refs.ts";
 import type { PersistentVolume, PersistentVolumeClaim, PersistentVolumeStatus } from "#pkg/api/types/core-v1.ts";
 import type { StorageClass } from "#pkg/api/types/storage-v1.ts";
 import { formatTime } from "#pkg/util/index.ts";
 import type { ControllerEnv } from "../common/env.ts";
-import { createLoop, createQueue, enqueueSelf, type KeyQueue, watching } from "../common/loop.ts";
+import { createLoop, createQueue, enqueueSelf, type KeyQueue, watching, workThrough } from "../common/loop.ts";
 import { LOCAL_PATH_PROVISIONER } from "../localpath/provisioner.ts";
 import {
   BETA_STORAGE_PROVISIONER,
@@ -32,7 +31,7 @@ const RETRY_PENDING_MS = 15_000;
 const BY_CLAIM = "claim";
 
 export function createPersistentVolumeBinder(env: ControllerEnv): Controller {
-  const { clock, log, informers, name } = env;
+  const { clock, informers } = env;
   const claims = createQueue(clock);
   const volumes = new RateLimitingQueue<string>({ clock });
   informers
@@ -41,11 +40,8 @@ export function createPersistentVolumeBinder(env: ControllerEnv): Controller {
       spec?.claimRef?.name === undefined ? [] : [`${spec.claimRef.namespace}/${spec.claimRef.name}`],
     );
   const binder = new Binder(env, claims, volumes);
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 1, // two claims must not choose the same volume from one cache
-    clock,
-    log,
     queue: claims,
     sources: [
       watching(informers.of(persistentVolumeClaims), claimHandler(claims, volumes)),
@@ -55,15 +51,11 @@ export function createPersistentVolumeBinder(env: ControllerEnv): Controller {
     ],
     reconcile: (key, context) => binder.syncClaim(key, context),
     background: (signal) =>
-      startReconciler<string>({
-        name,
-        queue: volumes,
-        reconciler: { reconcile: (key, context) => binder.syncVolume(key, context) },
-        workers: 1,
-        clock,
-        log,
+      workThrough(
+        env,
+        { queue: volumes, workers: 1, reconcile: (key, context) => binder.syncVolume(key, context) },
         signal,
-      }),
+      ),
   });
 }
 

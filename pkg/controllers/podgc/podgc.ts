@@ -15,14 +15,11 @@ const QUARANTINE_MS = 40_000;
 
 /** Removes pods that nobody else will: surplus finished ones, and those whose node is not there to confirm. */
 export function createPodGcController(env: ControllerEnv): Controller {
-  const { clock, log, informers, name } = env;
+  const { clock, informers } = env;
   const collector = new PodCollector(env);
   const queue = createQueue(clock);
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 1,
-    clock,
-    log,
     queue,
     sources: [watching(informers.of(nodes)), watching(informers.pods())],
     reconcile: () => Promise.resolve({}),

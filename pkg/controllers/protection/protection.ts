@@ -43,16 +43,13 @@ export function holdsClaims(pod: Pod): boolean {
 }
 
 export function createPvcProtectionController(env: ControllerEnv): Controller {
-  const { clock, log, informers, name } = env;
+  const { clock, informers } = env;
   const queue = createQueue(clock);
   const addClaims = (pod: Pod) => {
     for (const claim of claimsOf(pod)) queue.add(`${pod.metadata.namespace}/${claim}`);
   };
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 2,
-    clock,
-    log,
     queue,
     sources: [
       watching(informers.of(persistentVolumeClaims), enqueueSelf<PersistentVolumeClaim>(queue)),
@@ -90,15 +87,12 @@ async function isUsedByPod(
 }
 
 export function createPvProtectionController(env: ControllerEnv): Controller {
-  const { clock, log, informers, name } = env;
+  const { clock, informers } = env;
   const queue = createQueue(clock);
   const isBound = ({ namespace, name }: ObjectKey) =>
     informers.of(persistentVolumes).lister.get({ namespace, name })?.status?.phase === "Bound";
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 2,
-    clock,
-    log,
     queue,
     sources: [watching(informers.of(persistentVolumes), enqueueSelf<PersistentVolume>(queue))],
     reconcile: (key, context) =>
@@ -116,7 +110,7 @@ export function classesOf({ spec, status }: PersistentVolumeClaim): string[] {
 }
 
 export function createVacProtectionController(env: ControllerEnv): Controller {
-  const { clock, log, informers, name } = env;
+  const { clock, informers } = env;
   const queue = createQueue(clock);
   const addClasses = (claim: PersistentVolumeClaim) => {
     for (const className of classesOf(claim)) queue.add(className);
@@ -133,11 +127,8 @@ export function createVacProtectionController(env: ControllerEnv): Controller {
       .of(persistentVolumes)
       .lister.list()
       .some(({ spec }) => spec?.volumeAttributesClassName === className);
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 2,
-    clock,
-    log,
     queue,
     sources: [
       watching(informers.of(volumeAttributesClasses), enqueueSelf<VolumeAttributesClass>(queue)),
@@ -157,17 +148,14 @@ export function createVacProtectionController(env: ControllerEnv): Controller {
 
 /** Groups of pods: held while pods that have not finished belong to them. Runs with the feature GenericWorkload only. */
 export function createPodGroupProtectionController(env: ControllerEnv): Controller {
-  const { clock, log, informers, name } = env;
+  const { clock, informers } = env;
   const queue = createQueue(clock);
   const addGroup = ({ metadata, spec }: Pod) => {
     const group = spec.schedulingGroup?.podGroupName;
     if (group !== undefined) queue.add(`${metadata.namespace}/${group}`);
   };
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 2,
-    clock,
-    log,
     queue,
     sources: [
       watching(informers.of(podGroups), enqueueSelf<PodGroup>(queue)),

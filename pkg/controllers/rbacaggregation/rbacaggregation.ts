@@ -22,17 +22,14 @@ export function aggregate(role: ClusterRole, all: readonly ClusterRole[]): Polic
 }
 
 export function createClusterRoleAggregationController(env: ControllerEnv): Controller {
-  const { clock, log, informers, name } = env;
+  const { clock, informers } = env;
   const queue = createQueue(clock);
   const informer = informers.of(clusterRoles);
   const addAll = () => {
     for (const role of informer.lister.list()) if (role.aggregationRule !== undefined) queue.add(role.metadata.name);
   };
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 2,
-    clock,
-    log,
     queue,
     sources: [watching(informer, { onAdd: addAll, onUpdate: addAll, onDelete: addAll })],
     reconcile: (key, context) => reconcile(env, key, context),

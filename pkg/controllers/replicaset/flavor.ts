@@ -4,7 +4,8 @@ import type { ResourceRef } from "#pkg/api/resource-ref.ts";
 import { replicaSets, replicationControllers } from "#pkg/api/refs.ts";
 import type { ReplicaSet, ReplicaSetStatus } from "#pkg/api/types/apps-v1.ts";
 import type { ReplicationController } from "#pkg/api/types/core-v1.ts";
-import { type ReplicaOwner, safeSelector } from "./plan.ts";
+import { safeSelector } from "../common/claim.ts";
+import type { ReplicaOwner } from "./plan.ts";
 
 /** What differs between the kinds that keep a number of equal pods. */
 export interface Flavor<T extends AnyObject> {

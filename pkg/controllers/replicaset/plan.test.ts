@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { selectorFromSet } from "#pkg/apimachinery/index.ts";
+import { safeSelector } from "../common/claim.ts";
 import { EARLIER, NOW, podOf, templateOf } from "../testing/objects.ts";
-import { BURST_REPLICAS, planReplicas, planStatus, type ReplicaOwner, safeSelector } from "./plan.ts";
+import { BURST_REPLICAS, planReplicas, planStatus, type ReplicaOwner } from "./plan.ts";
 
 const owner = (replicas: number, extra: Partial<ReplicaOwner> = {}): ReplicaOwner => ({
   generation: 3,

@@ -1,6 +1,5 @@
-import { labelSelectorAsSelector, Selector, selectorFromSet } from "#pkg/apimachinery/index.ts";
+import { type Selector, selectorFromSet } from "#pkg/apimachinery/index.ts";
 import type { ReplicaSetCondition, ReplicaSetStatus } from "#pkg/api/types/apps-v1.ts";
-import type { LabelSelector } from "#pkg/api/types/meta-v1.ts";
 import type { Pod, PodTemplateSpec } from "#pkg/api/types/core-v1.ts";
 import { condition, findCondition, withCondition, withoutCondition } from "../common/conditions.ts";
 import { availableInMs, compareForDeletion, isPodReady } from "../common/pods.ts";
@@ -93,13 +92,4 @@ function planConditions(
     return withCondition(current, condition("ReplicaFailure", "True", failure.reason, failure.message, now));
   if (failure === undefined && present) return withoutCondition(current, "ReplicaFailure");
   return [...(current ?? [])];
-}
-
-/** A selector that cannot be read selects nothing, so that a bad object harms nobody else's pods. */
-export function safeSelector(selector: LabelSelector | undefined): Selector {
-  try {
-    return labelSelectorAsSelector(selector);
-  } catch {
-    return new Selector([], true);
-  }
 }

@@ -1,11 +1,4 @@
-import {
-  type AnyObject,
-  controllerOf,
-  deepEqual,
-  ignoreNotFound,
-  keyString,
-  type ObjectKey,
-} from "#pkg/apimachinery/index.ts";
+import { type AnyObject, controllerOf, ignoreNotFound, keyString, type ObjectKey } from "#pkg/apimachinery/index.ts";
 import { type Controller, DONE, Expectations, type ReconcileContext, type Result } from "#pkg/client/index.ts";
 import { pods } from "#pkg/api/refs.ts";
 import type { ReplicaSetStatus } from "#pkg/api/types/apps-v1.ts";
@@ -18,6 +11,7 @@ import { PodControl } from "../common/pod-control.ts";
 import { controllerRef, podFromTemplate } from "../common/pod-template.ts";
 import { isPodActive, isPodTerminating } from "../common/pods.ts";
 import { OWNER_INDEX, ownedOrOrphaned } from "../common/shared-informers.ts";
+import { sameStatus } from "../common/status.ts";
 import { type Flavor, replicaSetFlavor, replicationControllerFlavor } from "./flavor.ts";
 import { planReplicas, planStatus, type ReplicaFailure, type ReplicaOwner, type ReplicaPlan } from "./plan.ts";
 
@@ -34,7 +28,7 @@ export function createReplicationControllerController(env: ControllerEnv): Contr
 }
 
 function createReplicaController<T extends AnyObject>(env: ControllerEnv, flavor: Flavor<T>): Controller {
-  const { clock, log, informers, name } = env;
+  const { clock, informers } = env;
   const queue = createQueue(clock);
   const expectations = new Expectations(clock);
   const owners = informers.owned(flavor.resource);
@@ -42,21 +36,14 @@ function createReplicaController<T extends AnyObject>(env: ControllerEnv, flavor
   const handler = ownedPodsHandler<T>({
     kind: flavor.kind,
     owners: owners.lister,
-    add: (key) => queue.add(key),
-    addAfter: (key, delayMs) => queue.addAfter(key, delayMs),
+    queue,
     expectations,
-    matching: (pod) =>
-      owners.lister
-        .list(pod.metadata.namespace)
-        .filter((owner) => flavor.view(owner).selector.matches(pod.metadata.labels)),
+    selects: (owner, pod) => flavor.view(owner).selector.matches(pod.metadata.labels),
     minReadySeconds: (owner) => flavor.view(owner).minReadySeconds,
   });
   const reconciler = new ReplicaReconciler(env, flavor, expectations);
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: WORKERS,
-    clock,
-    log,
     queue,
     sources: [watching(owners, enqueueSelf<T>(queue)), watching(podInformer, handler)],
     reconcile: (key, context) => reconciler.reconcile(key, context),
@@ -174,21 +161,9 @@ class ReplicaReconciler<T extends AnyObject> {
   }
 
   async #writeStatus(object: T, owner: ReplicaOwner, status: ReplicaSetStatus, signal: AbortSignal): Promise<void> {
-    if (deepEqual(normalised(owner.status), normalised(status))) return;
+    if (sameStatus(owner.status, status)) return;
     await ignoreNotFound(
       this.#env.client.updateStatus(this.#flavor.resource, this.#flavor.withStatus(object, status), { signal }),
     );
   }
-}
-
-/** Zero and absent counts are the same; a server may write either. */
-function normalised(status: ReplicaSetStatus): ReplicaSetStatus {
-  return {
-    ...status,
-    fullyLabeledReplicas: status.fullyLabeledReplicas ?? 0,
-    readyReplicas: status.readyReplicas ?? 0,
-    availableReplicas: status.availableReplicas ?? 0,
-    terminatingReplicas: status.terminatingReplicas ?? 0,
-    conditions: status.conditions ?? [],
-  };
 }

@@ -58,7 +58,7 @@ export function createResourceClaimController(env: ControllerEnv): Controller {
   };
   const reconciler = new ClaimReconciler(env);
   const common = { name, workers: WORKERS, clock, log };
-  const podLoop = createLoop({
+  const podLoop = createLoop(env, {
     ...common,
     queue: podQueue,
     sources: [
@@ -67,7 +67,7 @@ export function createResourceClaimController(env: ControllerEnv): Controller {
     ],
     reconcile: (key, context) => reconciler.reconcilePod(key, context),
   });
-  const claimLoop = createLoop({
+  const claimLoop = createLoop(env, {
     ...common,
     queue: claimQueue,
     sources: [watching(podInformer), watching(claims, { onAdd: seeClaim, onUpdate: seeClaim, onDelete: seeClaim })],

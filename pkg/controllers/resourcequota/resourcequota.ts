@@ -32,7 +32,7 @@ import { isPodTerminal } from "../common/pods.ts";
 const AFTER_ADD_MS = 1000;
 
 export function createResourceQuotaController(env: ControllerEnv): Controller {
-  const { clock, discovery, log, informers, name, options } = env;
+  const { clock, discovery, informers, options } = env;
   const queue = createQueue(clock);
   const controller = new QuotaController(env, queue);
   const ownHandler: EventHandler<ResourceQuota> = {
@@ -43,11 +43,8 @@ export function createResourceQuotaController(env: ControllerEnv): Controller {
         queue.add(keyString(keyOf(quota)));
     },
   };
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 5,
-    clock,
-    log,
     queue,
     sources: [
       watching(informers.of(resourceQuotas), ownHandler),

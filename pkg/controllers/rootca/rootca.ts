@@ -20,7 +20,7 @@ const TEXT =
   "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes clusters.";
 
 export function createRootCaPublisher(env: ControllerEnv): Controller | undefined {
-  const { clock, log, informers, name, options } = env;
+  const { clock, informers, options } = env;
   if (options.rootCa === "") return undefined;
   const queue = createQueue(clock);
   const add = (object: ConfigMap) => {
@@ -28,11 +28,8 @@ export function createRootCaPublisher(env: ControllerEnv): Controller | undefine
   };
   const repair: EventHandler<ConfigMap> = { onUpdate: add, onDelete: add };
   const addNamespace = (namespace: Namespace) => queue.add(namespace.metadata.name);
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 4,
-    clock,
-    log,
     queue,
     sources: [
       watching(informers.of(configMaps), repair),

@@ -10,14 +10,11 @@ import { createLoop, createQueue, watching } from "../common/loop.ts";
 const NAME = "default";
 
 export function createServiceAccountController(env: ControllerEnv): Controller {
-  const { clock, log, informers, name } = env;
+  const { clock, informers } = env;
   const queue = createQueue(clock);
   const addNamespace = (namespace: Namespace) => queue.add(namespace.metadata.name);
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 4,
-    clock,
-    log,
     queue,
     sources: [
       watching(informers.of(namespaces), { onAdd: addNamespace, onUpdate: addNamespace }),

@@ -13,7 +13,7 @@ const ACCOUNT_UID = "kubernetes.io/service-account.uid";
 const CLAIM = "kubernetes.io/serviceaccount/";
 
 export function createServiceAccountTokenController(env: ControllerEnv): Controller | undefined {
-  const { clock, log, informers, name, options } = env;
+  const { clock, informers, options } = env;
   if (options.serviceAccountPrivateKey === "") return undefined;
   const key = createPrivateKey(options.serviceAccountPrivateKey);
   const queue = createQueue(clock);
@@ -24,11 +24,8 @@ export function createServiceAccountTokenController(env: ControllerEnv): Control
     for (const secret of informers.of(secrets).lister.list(metadata.namespace))
       if (secret.metadata.annotations?.[ACCOUNT_NAME] === metadata.name) add(secret);
   };
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 5,
-    clock,
-    log,
     queue,
     sources: [
       watching(informers.of(secrets), { onAdd: add, onUpdate: add }),

@@ -63,7 +63,7 @@ export function planRange(
 }
 
 export function createServiceCidrController(env: ControllerEnv): Controller {
-  const { clock, log, informers, name } = env;
+  const { clock, informers } = env;
   const queue = createQueue(clock);
   const addAll = () => {
     for (const cidr of informers.of(serviceCIDRs).lister.list()) queue.add(keyString(keyOf(cidr)));
@@ -74,11 +74,8 @@ export function createServiceCidrController(env: ControllerEnv): Controller {
         if (cidr.metadata.deletionTimestamp !== undefined) queue.add(keyString(keyOf(cidr)));
     },
   };
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 2,
-    clock,
-    log,
     queue,
     sources: [
       watching(informers.of(serviceCIDRs), { onAdd: addAll, onUpdate: addAll, onDelete: addAll }),

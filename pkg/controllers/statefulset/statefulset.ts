@@ -1,5 +1,4 @@
 import {
-  deepEqual,
   isAlreadyExists,
   ignoreNotFound,
   isNotFound,
@@ -19,7 +18,7 @@ import {
 import { controllerRevisions, persistentVolumeClaims, pods, statefulSets } from "#pkg/api/refs.ts";
 import type { ControllerRevision, StatefulSet, StatefulSetStatus } from "#pkg/api/types/apps-v1.ts";
 import type { PersistentVolumeClaim, Pod } from "#pkg/api/types/core-v1.ts";
-import { claim, planClaims } from "../common/claim.ts";
+import { claim, planClaims, safeSelector } from "../common/claim.ts";
 import type { ControllerEnv } from "../common/env.ts";
 import { errorMessage, isNamespaceTerminating } from "../common/errors.ts";
 import {
@@ -35,7 +34,7 @@ import { ownedPodsHandler, podId } from "../common/owned-pods.ts";
 import { controllerRef } from "../common/pod-template.ts";
 import { ownedOrOrphaned } from "../common/shared-informers.ts";
 import { inParallel } from "../common/slow-start.ts";
-import { safeSelector } from "../replicaset/plan.ts";
+import { sameStatus } from "../common/status.ts";
 import { claimName, claimsFor, draftPod, ordinalOf, plannedClaimOwners, podName } from "./identity.ts";
 import { planStatefulSet, revisionOf, type StatefulSetPlan, type Step } from "./plan.ts";
 
@@ -44,7 +43,7 @@ const CATCH_UP_MS = 5000;
 const KIND = { apiVersion: "apps/v1", kind: "StatefulSet" };
 
 export function createStatefulSetController(env: ControllerEnv): Controller {
-  const { clock, log, informers, name } = env;
+  const { clock, informers } = env;
   const queue = createQueue(clock);
   const setInformer = informers.of(statefulSets);
   const expectations = new Expectations(clock);
@@ -52,22 +51,14 @@ export function createStatefulSetController(env: ControllerEnv): Controller {
   const podHandler = ownedPodsHandler<StatefulSet>({
     kind: "StatefulSet",
     owners: setInformer.lister,
-    add: (key) => queue.add(key),
-    addAfter: (key, delayMs) => queue.addAfter(key, delayMs),
+    queue,
     expectations,
-    matching: (pod) =>
-      setInformer.lister
-        .list(pod.metadata.namespace)
-        .filter(
-          (set) => ordinalOf(set, pod) !== undefined && safeSelector(set.spec.selector).matches(pod.metadata.labels),
-        ),
+    selects: (set, pod) =>
+      ordinalOf(set, pod) !== undefined && safeSelector(set.spec.selector).matches(pod.metadata.labels),
     minReadySeconds: (set) => set.spec.minReadySeconds ?? 0,
   });
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 8,
-    clock,
-    log,
     queue,
     sources: [
       watching(setInformer, enqueueSelf<StatefulSet>(queue)),
@@ -352,22 +343,7 @@ class StatefulSetReconciler {
   }
 
   async #writeStatus(set: StatefulSet, status: StatefulSetStatus, signal: AbortSignal): Promise<void> {
-    if (deepEqual(normalised(set.status), normalised(status))) return;
+    if (sameStatus(set.status, status)) return;
     await ignoreNotFound(this.#env.client.updateStatus(statefulSets, { ...set, status }, { signal }));
   }
-}
-
-/** Zero and absent counts are the same. */
-function normalised(status: StatefulSetStatus | undefined): StatefulSetStatus {
-  return {
-    ...status,
-    observedGeneration: status?.observedGeneration ?? 0,
-    replicas: status?.replicas ?? 0,
-    readyReplicas: status?.readyReplicas ?? 0,
-    availableReplicas: status?.availableReplicas ?? 0,
-    currentReplicas: status?.currentReplicas ?? 0,
-    updatedReplicas: status?.updatedReplicas ?? 0,
-    collisionCount: status?.collisionCount ?? 0,
-    conditions: status?.conditions ?? [],
-  };
 }

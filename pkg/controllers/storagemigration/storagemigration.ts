@@ -26,13 +26,10 @@ const UNKNOWN_PATIENCE_MS = 60_000;
 const UNKNOWN_RECHECK_MS = 5_000;
 
 export function createStorageVersionMigrator(env: ControllerEnv): Controller {
-  const { clock, log, informers, name } = env;
+  const { clock, informers } = env;
   const queue = createQueue(clock);
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 5,
-    clock,
-    log,
     queue,
     sources: [watching(informers.of(storageVersionMigrations), enqueueSelf<StorageVersionMigration>(queue))],
     reconcile: (key, context) => reconcile(env, key, context),

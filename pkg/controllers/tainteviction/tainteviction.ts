@@ -14,14 +14,11 @@ function noExecute(node: Node | undefined): Taint[] {
 }
 
 export function createTaintEvictionController(env: ControllerEnv): Controller {
-  const { clock, log, informers, name } = env;
+  const { clock, informers } = env;
   const queue = createQueue(clock);
   const eviction = new TaintEviction(env);
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 8,
-    clock,
-    log,
     queue,
     sources: [watching(informers.of(nodes), nodeHandler(env, queue)), watching(informers.pods(), podHandler(queue))],
     reconcile: (key, context) => eviction.reconcile(key, context),

@@ -25,7 +25,7 @@ export function nextStep(step: number, size: number): number {
 }
 
 export function createTtlController(env: ControllerEnv): Controller {
-  const { clock, log, informers, name } = env;
+  const { clock, informers } = env;
   const queue = createQueue(clock);
   const informer = informers.of(nodes);
   let step = 0;
@@ -35,11 +35,8 @@ export function createTtlController(env: ControllerEnv): Controller {
     step = next;
     for (const node of informer.lister.list()) queue.add(node.metadata.name);
   };
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 2,
-    clock,
-    log,
     queue,
     sources: [
       watching(informer, {

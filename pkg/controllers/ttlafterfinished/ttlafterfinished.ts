@@ -8,13 +8,10 @@ import type { ControllerEnv } from "../common/env.ts";
 import { createLoop, createQueue, enqueueSelf, watching } from "../common/loop.ts";
 
 export function createTtlAfterFinishedController(env: ControllerEnv): Controller {
-  const { clock, log, informers, name } = env;
+  const { clock, informers } = env;
   const queue = createQueue(clock);
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 5,
-    clock,
-    log,
     queue,
     sources: [watching(informers.of(jobs), enqueueSelf<Job>(queue))],
     reconcile: (key, context) => reconcile(env, key, context),

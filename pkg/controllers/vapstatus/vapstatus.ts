@@ -8,13 +8,10 @@ import { createLoop, createQueue, enqueueSelf, watching } from "../common/loop.t
 import { typeCheck } from "./type-check.ts";
 
 export function createVapStatusController(env: ControllerEnv): Controller {
-  const { clock, log, informers, name } = env;
+  const { clock, informers } = env;
   const queue = createQueue(clock);
-  return createLoop({
-    name,
+  return createLoop(env, {
     workers: 5,
-    clock,
-    log,
     queue,
     sources: [watching(informers.of(validatingAdmissionPolicies), enqueueSelf<ValidatingAdmissionPolicy>(queue))],
     reconcile: (key, context) => reconcile(env, key, context),
