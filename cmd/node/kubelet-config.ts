@@ -57,6 +57,7 @@ export function kubeletConfig(flags: FlagValues<typeof nodeFlags>, nodeIP: strin
     cgroupDriver: flags["cgroup-driver"] as KubeletConfig["cgroupDriver"],
     cgroupRoot: flags["cgroup-root"] === "/" ? "" : flags["cgroup-root"],
     cpuCFSQuota: flags["cpu-cfs-quota"],
+    singleProcessOOMKill: flags["single-process-oom-kill"],
     containerRuntimeEndpoint: flags["container-runtime-endpoint"],
     imageCredentialProviderConfig: flags["image-credential-provider-config"],
     imageCredentialProviderBinDir: flags["image-credential-provider-bin-dir"],

@@ -29,6 +29,7 @@ const FLAG_OF_FIELD: Readonly<Record<string, string>> = {
   podPidsLimit: "pod-max-pids",
   resolvConf: "resolv-conf",
   cpuCFSQuota: "cpu-cfs-quota",
+  singleProcessOOMKill: "single-process-oom-kill",
   nodeStatusMaxImages: "node-status-max-images",
   serializeImagePulls: "serialize-image-pulls",
   maxParallelImagePulls: "max-parallel-image-pulls",

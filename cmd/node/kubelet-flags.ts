@@ -165,6 +165,12 @@ export const kubeletFlags = defineFlags({
     section: "Resources",
   },
   "cpu-cfs-quota": { type: "boolean", default: true, help: "Enforces CPU limits.", section: "Resources" },
+  "single-process-oom-kill": {
+    type: "boolean",
+    default: false,
+    help: "Ends only one process of a container that is out of memory, as cgroup v1 always does.",
+    section: "Resources",
+  },
   "node-status-max-images": {
     type: "integer",
     default: 50,

@@ -43,6 +43,8 @@ export interface KubeletConfig {
   readonly cgroupRoot: string;
   readonly cgroupsPerQOS: boolean;
   readonly cpuCFSQuota: boolean;
+  /** Where the kernel can kill all of a container that is out of memory, only one of its processes is. */
+  readonly singleProcessOOMKill: boolean;
   readonly systemReserved: Readonly<Record<string, string>>;
   readonly kubeReserved: Readonly<Record<string, string>>;
   readonly evictionHard: Readonly<Record<string, string>>;
@@ -108,6 +110,7 @@ export const DEFAULT_CONFIG: KubeletConfig = Object.freeze({
   cgroupRoot: "",
   cgroupsPerQOS: true,
   cpuCFSQuota: true,
+  singleProcessOOMKill: false,
   systemReserved: {},
   kubeReserved: {},
   evictionHard: {

@@ -149,12 +149,13 @@ async function buildObservers(host: Host, link: ManagerLink, event: WorkerDeps["
   };
 }
 
-async function nodeFacts(host: Host): Promise<NodeFacts> {
+async function nodeFacts(host: Host, cgroupVersion: 1 | 2): Promise<NodeFacts> {
   return {
     hostIPs: () => host.addresses(),
     allocatable: () => host.node()?.status?.allocatable ?? {},
     memoryBytes: host.machine.memoryBytes,
     minOomScoreAdj: await minimumOomScoreAdj(),
+    cgroupVersion,
     hostDns: () => host.dns(),
     hostHosts: () => host.hosts(),
     // Pods get no user id range of their own here yet, whatever the runtime could do.
@@ -175,7 +176,7 @@ async function buildPodManager(
 ): Promise<PodManager> {
   const { client, runtime, metrics, clock, log, config, random, commands } = host;
   const { mounts, cgroups, pleg, objects } = observers;
-  const node = await nodeFacts(host);
+  const node = await nodeFacts(host, cgroups.version);
   const serviceLister = factory.informer(services).lister;
   const classLister = factory.informer(runtimeClasses).lister;
   const activePods = () => link.manager?.activePods() ?? [];

@@ -16,6 +16,10 @@ const SSH_SETTINGS = [
   "ConnectTimeout=10",
 ];
 
+/** On a busy host an emulated machine is too slow for the patience that systemd has with its services. */
+const COMMAND_LINE =
+  "root=/dev/vda rw console=ttyS0 net.ifnames=0 quiet systemd.default_timeout_start_sec=900 systemd.service_watchdogs=0";
+
 export interface MachineOptions {
   readonly number: number;
   /** Of the whole lab; also holds the ssh key and the disk with files. */
@@ -65,7 +69,7 @@ export class Machine {
       ["serial", `file:${this.console}`],
       ["kernel", image.kernel],
       ["initrd", image.initrd],
-      ["append", `root=/dev/vda rw console=ttyS0 net.ifnames=0 systemd.hostname=${this.name} quiet`],
+      ["append", `${COMMAND_LINE} systemd.hostname=${this.name}`],
       ["drive", `file=${disk},if=virtio,format=qcow2,cache=unsafe`],
       ["drive", `file=${join(dir, "files.ext4")},if=virtio,format=raw,readonly=on`],
       ["netdev", `tap,id=lan,ifname=${tap},script=no,downscript=no`],

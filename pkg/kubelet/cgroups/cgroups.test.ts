@@ -13,7 +13,7 @@ import { CgroupManager, limitWrites, parseHierarchies, weightOf } from "./manage
 import { containerResources, oomScoreAdj, podSums, quotaOf, sharesOf } from "./resources.ts";
 
 const GI = 2 ** 30;
-const options = { nodeMemoryBytes: 4 * GI, cpuCFSQuota: true, minOomScoreAdj: -1000 };
+const options = { nodeMemoryBytes: 4 * GI, cpuCFSQuota: true, minOomScoreAdj: -1000, killsTogether: false };
 
 test("CPU becomes shares and quota within the kernel's bounds", () => {
   assert.deepEqual([0, 1, 2, 250, 1000, 1_000_000].map(sharesOf), [2, 2, 2, 256, 1024, 262_144]);
@@ -32,6 +32,9 @@ test("a container's resources", () => {
     { cpuShares, cpuQuota, cpuPeriod, memoryLimitInBytes },
     { cpuShares: 102, cpuQuota: 20_000, cpuPeriod: 100_000, memoryLimitInBytes: 64 * 2 ** 20 },
   );
+  const unified = (killsTogether: boolean) =>
+    containerResources(pod({ containers: [c] }), c, { ...options, killsTogether }).unified;
+  assert.deepEqual([unified(false), unified(true)], [undefined, { "memory.oom.group": "1" }]);
 });
 
 test("the out-of-memory score follows the QoS class and this machine's permission", () => {

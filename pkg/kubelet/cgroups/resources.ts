@@ -50,6 +50,8 @@ export interface ResourceOptions {
   readonly cpuCFSQuota: boolean;
   /** The lowest oom_score_adj this machine lets us set. */
   readonly minOomScoreAdj: number;
+  /** When a container is out of memory all of its processes are killed, not one of them: the kernel can on cgroup v2. */
+  readonly killsTogether: boolean;
 }
 
 export function containerResources(
@@ -74,6 +76,7 @@ export function containerResources(
       pageSize: hugepageName(parseQuantity(name.slice("hugepages-".length)).toNumber()),
       limit: parseQuantity(quantity).value(),
     })),
+    ...(options.killsTogether ? { unified: { "memory.oom.group": "1" } } : {}),
   };
 }
 

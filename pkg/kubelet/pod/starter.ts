@@ -48,6 +48,7 @@ export interface NodeFacts {
   readonly allocatable: () => Readonly<Record<string, string | number>>;
   readonly memoryBytes: number;
   readonly minOomScoreAdj: number;
+  readonly cgroupVersion: 1 | 2;
   readonly hostDns: () => DnsSettings;
   readonly hostHosts: () => string;
   readonly recursiveReadOnlySupported: () => boolean;
@@ -135,6 +136,7 @@ export class Starter {
       nodeMemoryBytes: node.memoryBytes,
       cpuCFSQuota: config.cpuCFSQuota,
       minOomScoreAdj: node.minOomScoreAdj,
+      killsTogether: node.cgroupVersion === 2 && !config.singleProcessOOMKill,
     });
   }
 

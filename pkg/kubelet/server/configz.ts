@@ -57,6 +57,7 @@ export function kubeletConfiguration(config: KubeletConfig): Record<string, unkn
     resolvConf: config.resolvConf,
     cpuCFSQuota: config.cpuCFSQuota,
     cpuCFSQuotaPeriod: "100ms",
+    singleProcessOOMKill: config.singleProcessOOMKill,
     nodeStatusMaxImages: config.nodeStatusMaxImages,
     serializeImagePulls: pullsAtOnce(config) === 1,
     ...(config.maxParallelImagePulls === 0 ? {} : { maxParallelImagePulls: config.maxParallelImagePulls }),

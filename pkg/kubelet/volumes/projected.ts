@@ -175,7 +175,9 @@ export const projectedDriver: VolumeDriver = {
         if (bundle !== undefined) files.set(clusterTrustBundle.path, { data: encode(bundle), mode });
         else if (clusterTrustBundle.optional !== true)
           throw new VolumeError(`clustertrustbundle "${clusterTrustBundle.name}" not found`);
-      } else throw new VolumeError(`projected source ${Object.keys(source).join(", ")} is not supported`);
+      } else if (Object.keys(source).length > 0)
+        // An empty one had a field whose feature is off, which the API server has forgotten.
+        throw new VolumeError(`projected source ${Object.keys(source).join(", ")} is not supported`);
     }
     return write(directory, files, context, recheckAt);
   },

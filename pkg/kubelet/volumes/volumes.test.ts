@@ -241,6 +241,12 @@ test("volumes: a missing source and a wrong host path are named", async () => {
     manager.setUp(contextFor([{ name: "v", iscsi: {} as never }])),
     /volume type iscsi is not supported/,
   );
+  const projected = (source: object) => contextFor([{ name: "v", projected: { sources: [source] } }]);
+  await assert.rejects(
+    manager.setUp(projected({ podCertificate: { signerName: "a.b/c", keyType: "ED25519" } })),
+    /projected source podCertificate is not supported/,
+  );
+  await manager.setUp(projected({})); // what the API server leaves of it while its feature is off
   await manager.tearDown("u");
 });
 
