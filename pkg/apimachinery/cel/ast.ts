@@ -26,8 +26,6 @@ export type Expr =
   | { readonly kind: "map"; readonly at: number; readonly entries: readonly MapEntry[] }
   | { readonly kind: "struct"; readonly at: number; readonly name: string; readonly fields: readonly StructEntry[] }
   | Comprehension
-  /** cel.bind(name, init, body), and the body of optMap */
-  | { readonly kind: "bind"; readonly at: number; readonly name: string; readonly init: Expr; readonly body: Expr }
   | {
       readonly kind: "optMap";
       readonly at: number;
@@ -100,8 +98,6 @@ export function childrenOf(expr: Expr): readonly Expr[] {
       return expr.fields.map(({ value }) => value);
     case "comprehension":
       return [expr.range, expr.filter, expr.transform].filter((child) => child !== undefined);
-    case "bind":
-      return [expr.init, expr.body];
     case "optMap":
       return [expr.target, expr.body];
   }

@@ -1,7 +1,8 @@
 /** Type checking: gives every node a type, names their variables, and narrows calls to the overloads that fit. */
 import type { Comprehension, Expr } from "./ast.ts";
-import { CelCompileError, type Issue } from "./errors.ts";
+import { CelCompileError, inOrder, type Issue } from "./errors.ts";
 import type { FunctionTable, Overload } from "./functions.ts";
+import { COMPARABLE } from "./lib/list-operations.ts";
 import { typeName } from "./parser.ts";
 import {
   BOOL,
@@ -11,6 +12,7 @@ import {
   DURATION,
   DYN,
   ERROR,
+  FREE,
   INT,
   isAssignable,
   joinTypes,
@@ -30,8 +32,6 @@ export interface CheckEnvironment {
   readonly functions: FunctionTable;
   /** Types of struct literals by name. */
   readonly objectType?: (name: string) => CelType | undefined;
-  /** Elements of a literal must have one type. */
-  readonly homogeneousLiterals: boolean;
   readonly container: string;
 }
 
@@ -70,10 +70,7 @@ export function checkCel(source: string, expr: Expr, environment: CheckEnvironme
   const checker = new Checker(environment);
   const type = checker.check(expr);
   if (checker.issues.length > 0) {
-    throw new CelCompileError(
-      source,
-      checker.issues.toSorted((a, b) => a.offset - b.offset),
-    );
+    throw new CelCompileError(source, inOrder(checker.issues));
   }
   return {
     type,
@@ -88,8 +85,6 @@ class Checker {
   readonly #env: CheckEnvironment;
   /** Variables of comprehensions and binds around the node, innermost last. */
   readonly #locals: { name: string; type: CelType }[] = [];
-  /** Inside the arguments of format(), where lists hold whatever is to be shown. */
-  #mixed = false;
   readonly issues: Issue[] = [];
   readonly types = new Map<Expr, CelType>();
   readonly calls = new Map<Expr, ResolvedCall>();
@@ -135,8 +130,6 @@ class Checker {
         return this.#struct(expr);
       case "comprehension":
         return this.#comprehension(expr);
-      case "bind":
-        return this.#with([{ name: expr.name, type: this.check(expr.init) }], () => this.check(expr.body));
       case "optMap":
         return this.#optMap(expr);
     }
@@ -242,20 +235,9 @@ class Checker {
           type = this.#fail(value.at, `expected type 'optional_type(${showType(type)})' but found '${showType(type)}'`);
         } else type = unwrapOptional(type);
       }
-      const previous = joined;
       joined = joined === undefined ? type : joinTypes(joined, type);
-      if (
-        this.#env.homogeneousLiterals &&
-        !this.#mixed &&
-        previous !== undefined &&
-        joined.kind === "dyn" &&
-        previous.kind !== "dyn" &&
-        type.kind !== "dyn"
-      ) {
-        this.#fail(value.at, `expected type '${showType(previous)}' but found '${showType(type)}'`);
-      }
     }
-    return joined ?? { kind: "param", name: "_" };
+    return joined ?? FREE;
   }
 
   #struct(expr: Expr & { kind: "struct" }): CelType {
@@ -298,7 +280,7 @@ class Checker {
         case "filter":
           return range.kind === "map" ? listOf(range.key) : range.kind === "list" ? range : DYN;
         case "sortBy":
-          return range;
+          return this.#sortBy(range, made!, expr.at);
         case "map":
         case "transformList":
           return listOf(made!);
@@ -309,6 +291,11 @@ class Checker {
           return this.#fail(expr.at, `expected type 'map(dyn, dyn)' but found '${showType(made!)}'`);
       }
     });
+  }
+
+  #sortBy(range: CelType, key: CelType, at: number): CelType {
+    if (key.kind === "error" || key.kind === "dyn" || COMPARABLE.includes(key.kind)) return range;
+    return this.#noOverload("@sortByAssociatedKeys", range, [listOf(key)], at);
   }
 
   #rangeTypes(range: CelType, expr: Comprehension): readonly CelType[] {
@@ -388,11 +375,11 @@ class Checker {
     const inner = operand.kind === "optional" ? operand.element : operand;
     let element: CelType;
     if (inner.kind === "list") {
-      if (!["int", "uint", "double", "dyn", "error"].includes(index.kind))
+      if (!isAssignable(index, INT, new Map()))
         return this.#noOverload(expr.name, undefined, [operand, index], expr.at);
       element = inner.element;
     } else if (inner.kind === "map") {
-      if (!isAssignable(index, inner.key, new Map()) && !(isNumeric(index) && isNumeric(inner.key))) {
+      if (!isAssignable(index, inner.key, new Map())) {
         return this.#noOverload(expr.name, undefined, [operand, index], expr.at);
       }
       element = inner.value;
@@ -411,10 +398,7 @@ class Checker {
     args: readonly Expr[],
   ): CelType {
     const all = target === undefined ? args : [target, ...args];
-    const wasMixed = this.#mixed;
-    if (name === "format" && target !== undefined) this.#mixed = true;
     const types = all.map((arg) => this.check(arg));
-    this.#mixed = wasMixed;
     if (types.some((type) => type.kind === "error")) return ERROR;
     const fitting: Overload[] = [];
     let result: CelType | undefined;
@@ -448,4 +432,3 @@ class Checker {
 }
 
 const unwrapOptional = (type: CelType): CelType => (type.kind === "optional" ? type.element : type);
-const isNumeric = ({ kind }: CelType): boolean => kind === "int" || kind === "uint" || kind === "double";

@@ -5,13 +5,19 @@ import { specTests, type SpecTest } from "./conformance-data.ts";
 import { celEquals } from "./equality.ts";
 import { kindOf, type Value } from "./values.ts";
 
+const CEL_GO_DIFFERS = new Set(["indexof_out_of_range", "lastindexof_out_of_range", "get_milliseconds"]);
 const UNCHECKED = "evaluates what the checker refuses";
 
 /** Why a test of the specification does not apply; undefined: it must pass. */
-function exemption({ suite, expr, disableCheck, expected, needsProtobuf }: SpecTest): string | undefined {
+function exemption({ suite, name, expr, disableCheck, expected, needsProtobuf }: SpecTest): string | undefined {
   if (needsProtobuf) return "API objects have no protobuf messages, enums or wrappers";
   if (suite.startsWith("block_ext")) return "cel.block is an optimiser's internal form";
-  if (suite.startsWith("encoders_ext")) return "base64 is not among Kubernetes' libraries";
+  if (/^(?:encoders|math|bindings)_ext/.test(suite)) return "not among Kubernetes' libraries";
+  if (/^string_ext\/format/.test(suite))
+    return "Kubernetes' version of the library formats numbers and lists otherwise";
+  if (CEL_GO_DIFFERS.has(name)) return "cel-go, which Kubernetes uses, decides otherwise";
+  if (expr.includes(".reverse()")) return "not in Kubernetes' version of the library";
+  if (/existsOne\(\w+, [^,]*\)/.test(expr)) return "not in Kubernetes' version of the language";
   // Kubernetes checks every expression, so what does not type-check is refused and never evaluated.
   if (disableCheck && expected !== undefined) return UNCHECKED;
   if (/\b(?:fn|tuple|sort)\(/.test(expr)) return "declares functions of its own";
@@ -62,9 +68,9 @@ test("the specification's conformance tests", () => {
   assert.deepEqual(failures, []);
   assert.deepEqual(
     [...exempt.values()].sort((a, b) => b - a),
-    [693, 31, 25, 5, 4],
+    [693, 208, 89, 31, 25, 5, 3],
     "another version of the specification: look at what it exempts",
   );
-  assert.equal(passed, 1586);
-  assert.equal(passed + 693 + 31 + 25 + 5 + 4, tests.length);
+  assert.equal(passed, 1290);
+  assert.equal(passed + 693 + 208 + 89 + 31 + 25 + 5 + 3, tests.length);
 });

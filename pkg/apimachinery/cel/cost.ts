@@ -1,292 +1,317 @@
 /**
  * What an expression can cost before it has seen any data, from the bounds schemas state (maxLength, maxItems,
- * maxProperties) and, where they state none, from what fits into a request.
+ * maxProperties) and, where they state none, from what fits into a request. Estimates decide which definitions are
+ * accepted, so they follow cel-go's exactly: also where it knows less than it could.
  */
 import type { FieldSchema } from "../schema.ts";
 import type { Comprehension, Expr } from "./ast.ts";
 import { reading, type Sizes } from "./costs.ts";
 import type { Checked } from "./checker.ts";
+import type { Overload, SizeEstimates } from "./functions.ts";
+import { add, atMost, exactly, factor, plus, type Range, span, times, UNKNOWN } from "./ranges.ts";
+import { type Place, below, entriesOf, memberOf, ROOT_OF, sizeAt } from "./places.ts";
 import type { CelType } from "./types.ts";
 
-export interface CostEstimate {
-  readonly min: number;
-  readonly max: number;
-}
+export type CostEstimate = Range;
 /** Bounds of one rule, and of all rules of a CustomResourceDefinition. */
 export const RULE_COST_LIMIT = 10_000_000;
 export const CRD_COST_LIMIT = 100_000_000;
 
-const MAX_REQUEST_BYTES = 3 * 1024 * 1024;
-
 interface Estimate {
   readonly cost: CostEstimate;
-  /** Number of characters or elements, at most. */
-  readonly size: number;
-  /** And at least; absent when nothing is known. */
-  readonly least?: number;
-  /** Characters of a literal list's longest text. */
-  readonly itemSize?: number;
-  readonly schema?: FieldSchema;
+  /** Number of characters or elements; absent where nothing says. */
+  readonly size?: Range;
+  /** Size of each element of a list that the expression makes. */
+  readonly items?: Range;
+  /** And of the keys, where it makes a map. */
+  readonly keys?: Range;
+  /** Where in the data the value comes from. */
+  readonly place?: Place;
 }
 interface Variables {
   readonly variables: Readonly<Record<string, FieldSchema | CelType>>;
 }
 
+const FREE = exactly(0);
+const ONE = exactly(1);
+const LIST = exactly(10);
+const MAP = exactly(30);
+const STRUCT = exactly(40);
+const SCALARS = new Set(["int", "uint", "double", "bool", "timestamp", "duration"]);
+
 export function estimateCost(expr: Expr, checked: Checked, { variables }: Variables): CostEstimate {
-  const globals = new Map<string, FieldSchema>();
-  for (const [name, declared] of Object.entries(variables)) {
-    const schema = "type" in declared ? declared : declared.kind === "object" ? declared.schema : undefined;
-    if (schema !== undefined) globals.set(`.${name}`, schema);
-  }
-  return new Estimator(checked, globals).estimate(expr).cost;
+  const [first] = Object.values(variables);
+  const schema =
+    first === undefined ? undefined : "type" in first ? first : first.kind === "object" ? first.schema : undefined;
+  return new Estimator(checked, ROOT_OF(schema)).estimate(expr).cost;
 }
 
-/** Bytes of the shortest JSON text of a value, its separator included. */
-function minBytes(schema: FieldSchema | undefined, depth = 0): number {
-  switch (schema?.type) {
-    case "boolean":
-      return 5;
-    case "string":
-    case "array":
-    case "map":
-      return 3;
-    case "object": {
-      if (depth > 8) return 3;
-      let bytes = 3;
-      for (const name of schema.required ?? [])
-        bytes += name.length + 4 + minBytes(schema.properties?.get(name), depth + 1);
-      return bytes;
-    }
-    default:
-      return 2;
-  }
-}
-
-/** Elements or characters a value can have; a rule below a list runs that often. */
-function maxSize(schema: FieldSchema | undefined): number {
-  const raw = schema?.raw;
-  const bound = (name: string): number | undefined => (typeof raw?.[name] === "number" ? raw[name] : undefined);
-  switch (schema?.type) {
-    case "string":
-      if (Array.isArray(schema.enum)) return Math.max(0, ...schema.enum.map((value) => String(value).length));
-      if (schema.format === "date-time") return 35;
-      if (schema.format === "duration") return 32;
-      return bound("maxLength") ?? MAX_REQUEST_BYTES;
-    case "array":
-      return bound("maxItems") ?? Math.floor(MAX_REQUEST_BYTES / minBytes(schema.items));
-    case "map":
-      return bound("maxProperties") ?? Math.floor(MAX_REQUEST_BYTES / (minBytes(schema.items) + 4));
-    case "object":
-      return schema.properties?.size ?? MAX_REQUEST_BYTES;
-    case "any":
-    case undefined:
-      return MAX_REQUEST_BYTES;
-    default:
-      return 1;
-  }
-}
-
-const add = (a: CostEstimate, b: CostEstimate): CostEstimate => ({ min: a.min + b.min, max: a.max + b.max });
-const plus = (a: CostEstimate, cost: number): CostEstimate => ({ min: a.min + cost, max: a.max + cost });
-const FREE: CostEstimate = { min: 0, max: 0 };
+const isScalar = (type: CelType | undefined): boolean =>
+  type !== undefined && (SCALARS.has(type.kind) || (type.kind === "optional" && isScalar(type.element)));
+const known = (size: Range | undefined): Range => size ?? UNKNOWN;
+const sum = (parts: readonly Estimate[]): CostEstimate => parts.reduce((total, { cost }) => add(total, cost), FREE);
 
 class Estimator {
   readonly #checked: Checked;
-  readonly #globals: ReadonlyMap<string, FieldSchema>;
+  /** Every path starts here, whatever variable it names. */
+  readonly #root: Place;
   readonly #locals: { name: string; estimate: Estimate }[] = [];
 
-  constructor(checked: Checked, globals: ReadonlyMap<string, FieldSchema>) {
+  constructor(checked: Checked, root: Place) {
     this.#checked = checked;
-    this.#globals = globals;
-  }
-
-  #of(schema: FieldSchema | undefined, cost: CostEstimate, type?: CelType): Estimate {
-    const scalar =
-      type !== undefined && ["int", "uint", "double", "bool", "null", "timestamp", "duration"].includes(type.kind);
-    return { cost, size: scalar ? 1 : maxSize(schema), schema };
+    this.#root = root;
   }
 
   estimate(expr: Expr): Estimate {
-    const type = this.#checked.types.get(expr);
     switch (expr.kind) {
       case "const":
-        return exactly(FREE, lengthOf(expr.value.value));
+        return { cost: FREE, size: exactly(lengthOf(expr.value.value)) };
       case "ident":
-        return this.#variable(expr, type);
-      case "select": {
-        if (this.#checked.variables.has(expr) || this.#checked.typeNames.has(expr)) return this.#variable(expr, type);
-        const { cost, schema } = this.estimate(expr.operand);
-        return this.#of(memberSchema(schema, expr.field), plus(cost, 1), type);
-      }
+        return this.#variable(expr);
+      case "select":
+        return this.#select(expr);
       case "test":
-        if (this.#checked.variables.has(expr)) return { cost: { min: 1, max: 1 }, size: 1 };
-        return { cost: this.estimate(expr.operand).cost, size: 1 };
+        return { cost: this.#checked.variables.has(expr) ? ONE : this.estimate(expr.operand).cost, size: ONE };
       case "call":
-        return this.#call(expr, type);
+        return this.#call(expr);
       case "list": {
         const parts = expr.items.map(({ value }) => this.estimate(value));
-        const itemSize = Math.max(0, ...parts.map(({ size }) => size));
-        return { ...exactly(plus(sum(parts), 10), parts.length), itemSize, schema: listSchema(parts[0]) };
+        const size = exactly(parts.length);
+        return { cost: add(sum(parts), LIST), size, items: span(parts.map((part) => known(part.size))) };
       }
       case "map": {
-        const parts = expr.entries.flatMap(({ key, value }) => [this.estimate(key), this.estimate(value)]);
-        return exactly(plus(sum(parts), 30), expr.entries.length);
+        const keys = expr.entries.map(({ key }) => this.estimate(key));
+        const values = expr.entries.map(({ value }) => this.estimate(value));
+        return {
+          cost: add(sum([...keys, ...values]), MAP),
+          size: exactly(expr.entries.length),
+          keys: span(keys.map((part) => known(part.size))),
+          items: span(values.map((part) => known(part.size))),
+        };
       }
       case "struct":
-        return { cost: plus(sum(expr.fields.map(({ value }) => this.estimate(value))), 40), size: expr.fields.length };
+        return { cost: add(sum(expr.fields.map(({ value }) => this.estimate(value))), STRUCT) };
       case "comprehension":
-        return this.#comprehension(expr);
-      case "bind": {
-        const init = this.estimate(expr.init);
-        return this.#with([expr.name], [{ ...init, cost: FREE }], () => {
-          const body = this.estimate(expr.body);
-          return { ...body, cost: add(init.cost, body.cost) };
-        });
-      }
-      case "optMap": {
-        const target = this.estimate(expr.target);
-        return this.#with([expr.name], [{ ...target, cost: FREE }], () => {
-          const body = this.estimate(expr.body);
-          return { ...body, cost: { min: target.cost.min, max: target.cost.max + body.cost.max } };
-        });
-      }
+        return expr.macro === "sortBy" ? this.#sortBy(expr) : this.#comprehension(expr);
+      case "optMap":
+        return this.#optMap(expr);
     }
   }
 
   #with(names: readonly string[], estimates: readonly Estimate[], body: () => Estimate): Estimate {
-    names.forEach((name, i) => this.#locals.push({ name, estimate: estimates[i]! }));
+    names.forEach((name, i) => this.#locals.push({ name, estimate: { ...estimates[i]!, cost: ONE } }));
     const result = body();
     this.#locals.length -= names.length;
     return result;
   }
 
-  #variable(expr: Expr, type: CelType | undefined): Estimate {
-    const name = this.#checked.variables.get(expr);
-    if (name === undefined) return { cost: FREE, size: 1 };
-    const local = this.#locals.findLast((candidate) => candidate.name === name)?.estimate;
-    if (local !== undefined) return { ...local, cost: { min: 1, max: 1 } };
-    return this.#of(this.#globals.get(name), { min: 1, max: 1 }, type);
+  /** A value at a place is as large as its schema allows; elsewhere its type or what it was made of says. */
+  #sized(expr: Expr, cost: CostEstimate, place: Place | undefined, made?: Range): Estimate {
+    const scalar = isScalar(this.#checked.types.get(expr)) ? ONE : made;
+    return { cost, size: (place === undefined ? undefined : sizeAt(place)) ?? scalar, place };
   }
 
-  #call(expr: Expr & { kind: "call" }, type: CelType | undefined): Estimate {
+  #variable(expr: Expr): Estimate {
+    const name = this.#checked.variables.get(expr);
+    const local = name === undefined ? undefined : this.#locals.findLast((candidate) => candidate.name === name);
+    if (local === undefined) return this.#sized(expr, ONE, name === undefined ? undefined : this.#root);
+    const { place, size, items, keys } = local.estimate;
+    return { ...this.#sized(expr, ONE, place, size), items, keys };
+  }
+
+  #select(expr: Expr & { kind: "select" }): Estimate {
+    if (this.#checked.variables.has(expr) || this.#checked.typeNames.has(expr)) return this.#variable(expr);
+    const { cost, place } = this.estimate(expr.operand);
+    if (expr.optional) return this.#sized(expr, plus(cost, 1), undefined);
+    const kind = this.#checked.types.get(expr.operand)?.kind;
+    const own = kind === "map" || kind === "object" ? plus(cost, 1) : cost;
+    return this.#sized(expr, own, memberOf(place, expr.field, this.#root));
+  }
+
+  #call(expr: Expr & { kind: "call" }): Estimate {
     const { name, args } = expr;
     if (name === "_&&_" || name === "_||_") {
       const [left, right] = args.map((arg) => this.estimate(arg).cost) as [CostEstimate, CostEstimate];
-      return { cost: { min: left.min, max: left.max + right.max }, size: 1 };
+      return { cost: { min: left.min, max: add(left, right).max }, size: ONE };
     }
     if (name === "_?_:_") {
       const [condition, yes, no] = args.map((arg) => this.estimate(arg)) as [Estimate, Estimate, Estimate];
-      const cost = {
-        min: condition.cost.min + Math.min(yes.cost.min, no.cost.min),
-        max: condition.cost.max + Math.max(yes.cost.max, no.cost.max),
-      };
-      return { cost, size: Math.max(yes.size, no.size), schema: yes.schema ?? no.schema };
+      const cost = add(condition.cost, span([yes.cost, no.cost]));
+      return { cost, size: span([known(yes.size), known(no.size)]), ...union(yes, no) };
     }
     if (name === "_[_]" || name === "_[?_]") {
       const [operand, index] = args.map((arg) => this.estimate(arg)) as [Estimate, Estimate];
-      return this.#of(operand.schema?.items, plus(add(operand.cost, index.cost), 1), type);
+      const cost = plus(add(operand.cost, index.cost), 1);
+      const container = this.#checked.types.get(args[0]!)?.kind;
+      const plain = name === "_[_]" && (container === "list" || container === "map" || container === "dyn");
+      if (!plain) return this.#sized(expr, cost, undefined);
+      const at = this.#sized(expr, cost, below(operand.place, this.#root));
+      return { ...at, size: operand.items ?? at.size };
     }
     const call = this.#checked.calls.get(expr);
     const parts = (call?.args ?? args).map((arg) => this.estimate(arg));
+    if (name === "dyn") return { ...parts[0]!, cost: plus(parts[0]!.cost, 1), place: undefined };
+    if (name === "_==_" && this.#comparesOpaque(args)) return { cost: plus(sum(parts), 1), size: ONE };
     const measured = (call?.args ?? args).map((arg, i) => this.#measured(arg, parts[i]!));
-    const bounds = (call?.overloads ?? []).map(({ cost }) => [
-      cost(new EstimatedSizes(measured, "least")),
-      cost(new EstimatedSizes(measured, "most")),
-    ]);
-    const own: CostEstimate = {
-      min: Math.max(1, Math.min(...bounds.map(([least]) => least!))),
-      max: Math.max(1, ...bounds.map(([, most]) => most!)),
-    };
-    const sizes = parts.map(({ size }) => size);
-    return { cost: add(sum(parts), own), size: resultSize(name, sizes, type), schema: resultSchema(name, parts) };
+    return { ...this.#function(expr, call?.overloads ?? [], parts, measured), ...joined(name, parts) };
+  }
+
+  #function(
+    expr: Expr,
+    overloads: readonly Overload[],
+    parts: readonly Estimate[],
+    measured: readonly Measured[],
+  ): Estimate {
+    const sizes: SizeEstimates = { of: (i) => measured[i]?.size ?? UNKNOWN, literal: (i) => measured[i]?.literal };
+    const own = span(
+      overloads.map(({ cost, estimate }) =>
+        estimate === undefined
+          ? {
+              min: cost(new EstimatedSizes(measured, "min")),
+              max: atMost(cost(new EstimatedSizes(measured, "max"))),
+            }
+          : estimate(sizes),
+      ),
+    );
+    const results = overloads.map(({ resultSize }) => resultSize?.(sizes)).filter((size) => size !== undefined);
+    const size = results.length > 0 ? span(results) : undefined;
+    return { cost: add(sum(parts), own), size: size ?? (isScalar(this.#checked.types.get(expr)) ? ONE : undefined) };
+  }
+
+  /** Values of a library's own type, which are compared at once. */
+  #comparesOpaque([left, right]: readonly Expr[]): boolean {
+    const [a, b] = [this.#checked.types.get(left!), this.#checked.types.get(right!)];
+    return a?.kind === "opaque" && b?.kind === "opaque" && a.name === b.name;
   }
 
   /** What rules of functions ask about an argument. */
-  #measured(arg: Expr, { size, least, itemSize, schema }: Estimate): Measured {
+  #measured(arg: Expr, { size, place }: Estimate): Measured {
     const type = this.#checked.types.get(arg);
-    if (type?.kind === "opaque") return type.name === "net.CIDR" ? { least: 4, most: 16, item: 1 } : NO_SIZE;
-    if (!this.#isText(arg) && type?.kind !== "list" && type?.kind !== "map") return NO_SIZE;
-    const items = type?.kind === "list" ? type.element : undefined;
-    const texts = items?.kind === "string" || items?.kind === "bytes" || items?.kind === "dyn";
-    return { least: least ?? 0, most: size, item: texts ? (itemSize ?? maxSize(schema?.items)) : undefined };
-  }
-
-  #isText(expr: Expr): boolean {
-    const kind = this.#checked.types.get(expr)?.kind;
-    return kind === "string" || kind === "bytes" || kind === "dyn";
+    const literal = arg.kind === "const" && typeof arg.value.value === "bigint" ? Number(arg.value.value) : undefined;
+    if (type?.kind === "opaque" && type.name === "net.CIDR") return { size: { min: 4, max: 16 }, item: ONE, literal };
+    const element = type?.kind === "list" ? type.element.kind : undefined;
+    const ofTexts = element === "string" || element === "bytes";
+    const inside = place === undefined ? undefined : below(place, this.#root);
+    const item = (inside === undefined ? undefined : sizeAt(inside)) ?? UNKNOWN;
+    return { size: known(size), item: type?.kind === "list" ? item : FREE, texts: ofTexts, literal };
   }
 
   #comprehension(expr: Comprehension): Estimate {
     const range = this.estimate(expr.range);
-    const item: Estimate = this.#of(range.schema?.items, FREE);
-    const key: Estimate = { cost: FREE, size: range.schema?.type === "map" ? MAX_REQUEST_BYTES : 1 };
-    const overMap = this.#checked.types.get(expr.range)?.kind === "map";
-    const locals = expr.variables.length === 2 ? [key, item] : [overMap ? key : item];
-    return this.#with(expr.variables as readonly string[], locals, () => {
-      const filter = expr.filter === undefined ? FREE : this.estimate(expr.filter).cost;
+    const isList = this.#checked.types.get(expr.range)?.kind === "list" || (range.items !== undefined && !range.keys);
+    const item: Estimate = { cost: ONE, size: range.items, place: below(range.place, this.#root) };
+    const key: Estimate = isList
+      ? {
+          cost: ONE,
+          size: range.items === undefined ? undefined : ONE,
+          place: entriesOf(range.place, this.#root, true),
+        }
+      : { cost: ONE, size: range.keys, place: entriesOf(range.place, this.#root, false) };
+    const locals = expr.variables.length === 2 ? [key, item] : [isList ? item : key];
+    return this.#with(expr.variables, locals, () => {
+      const filter = expr.filter === undefined ? undefined : this.estimate(expr.filter).cost;
       const made = expr.transform === undefined ? undefined : this.estimate(expr.transform);
-      const collects = !["all", "exists", "existsOne"].includes(expr.macro);
-      const round = filter.max + (made?.cost.max ?? 0) + (collects ? 12 : 3);
-      return {
-        cost: { min: range.cost.min + 1, max: range.cost.max + range.size * round + 11 },
-        size: collects ? range.size : 1,
-        schema: expr.macro === "filter" ? range.schema : listSchema(made),
-      };
+      const { before, round, after } = loop(expr, filter ?? FREE, made?.cost ?? ONE);
+      const count = known(range.size);
+      const cost = add(add(range.cost, exactly(before + after)), times(count, round));
+      if (before === 0) return { cost, size: ONE };
+      const items = expr.macro === "filter" ? known(this.#elementSize(locals[0]!)) : known(made?.size);
+      return before === 30 ? { cost, size: count } : { cost, size: count, items: span([FREE, items]) };
+    });
+  }
+
+  #elementSize({ size, place }: Estimate): Range | undefined {
+    return (place === undefined ? undefined : sizeAt(place)) ?? size;
+  }
+
+  /** A map of the keys, of which the order is computed. */
+  #sortBy(expr: Comprehension): Estimate {
+    const target = this.estimate(expr.range);
+    const item: Estimate = { cost: ONE, size: target.items, place: below(target.place, this.#root) };
+    return this.#with(expr.variables, [item], () => {
+      const key = this.estimate(expr.transform!);
+      const count = known(target.size);
+      const keys = add(exactly(12), times(count, plus(key.cost, 12)));
+      const text = ["string", "bytes"].includes(this.#checked.types.get(expr.transform!)?.kind ?? "");
+      const sorting = plus(factor(times(count, count), text ? 2.1 : 2), 11);
+      return { cost: plus(add(add(target.cost, keys), sorting), 11), size: times(count, count) };
+    });
+  }
+
+  /** `target.hasValue() ? optional.of(body) : optional.none()`, where the body's variable is bound to the value. */
+  #optMap({ target, name, body, flat }: Expr & { kind: "optMap" }): Estimate {
+    const { cost } = this.estimate(target);
+    return this.#with([name], [{ cost: ONE }], () => {
+      const made = this.estimate(body);
+      const some = plus(add(cost, made.cost), flat ? 11 : 12);
+      return { cost: add(plus(cost, 1), span([some, ONE])) };
     });
   }
 }
 
-/** Bounds of an argument's size, and characters of a list's elements where these are texts. */
-interface Measured {
-  readonly least: number;
-  readonly most: number;
-  readonly item: number | undefined;
+/** Constant cost before and after, and cost per element, of what a macro stands for. */
+function loop(expr: Comprehension, filter: Range, made: Range): { before: number; round: Range; after: number } {
+  const chosen = (step: Range): Range => (expr.filter === undefined ? step : add(filter, span([step, ONE])));
+  switch (expr.macro) {
+    case "all":
+      return { before: 0, round: { min: 3, max: filter.max + 3 }, after: 1 };
+    case "exists":
+      return { before: 0, round: { min: 4, max: filter.max + 4 }, after: 1 };
+    case "existsOne":
+      return { before: 0, round: add(filter, { min: 1, max: 2 }), after: 2 };
+    case "transformMap":
+      return { before: 30, round: chosen(plus(made, 3)), after: 1 };
+    case "transformMapEntry":
+      return { before: 30, round: chosen(plus(made, 2)), after: 1 };
+    default:
+      return { before: 10, round: chosen(plus(made, 12)), after: 1 };
+  }
 }
-const NO_SIZE: Measured = { least: 1, most: 1, item: undefined };
+
+/** Elements of either, if both are known. */
+function union(a: Estimate, b: Estimate): Pick<Estimate, "items" | "keys"> {
+  if (a.items === undefined || b.items === undefined) return {};
+  return {
+    items: span([a.items, b.items]),
+    ...(a.keys === undefined || b.keys === undefined ? {} : { keys: span([a.keys, b.keys]) }),
+  };
+}
+const joined = (name: string, parts: readonly Estimate[]): Pick<Estimate, "items" | "keys"> =>
+  name === "_+_" && parts.length === 2 ? union(parts[0]!, parts[1]!) : {};
+
+interface Measured {
+  readonly size: Range;
+  /** Of a list's elements. */
+  readonly item: Range;
+  /** The elements are text. */
+  readonly texts?: boolean;
+  readonly literal: number | undefined;
+}
 
 class EstimatedSizes implements Sizes {
   readonly estimated = true;
   readonly #measured: readonly Measured[];
-  readonly #bound: "least" | "most";
-  constructor(measured: readonly Measured[], bound: "least" | "most") {
+  readonly #bound: "min" | "max";
+  constructor(measured: readonly Measured[], bound: "min" | "max") {
     this.#measured = measured;
     this.#bound = bound;
   }
   of(argument: number): number {
-    return this.#measured[argument]?.[this.#bound] ?? 0;
+    return this.#measured[argument]?.size[this.#bound] ?? 0;
   }
   traversed(argument: number): number {
-    return this.of(argument) * (1 + reading(this.#item(argument)));
+    const { item, texts } = this.#measured[argument]!;
+    return this.of(argument) * (texts === true ? 1 + reading(item[this.#bound]) : 1);
+  }
+  value(argument: number): number {
+    return this.#measured[argument]?.literal ?? 0;
   }
   characters(argument: number): number {
-    return this.of(argument) * this.#item(argument);
-  }
-  #item(argument: number): number {
-    return this.#bound === "least" ? 0 : (this.#measured[argument]?.item ?? 0);
+    return this.of(argument) * this.#measured[argument]!.item[this.#bound];
   }
 }
 
 function lengthOf(value: unknown): number {
-  return typeof value === "string" || value instanceof Uint8Array ? value.length : 1;
-}
-const exactly = (cost: CostEstimate, size: number): Estimate => ({ cost, size, least: size });
-
-const sum = (parts: readonly Estimate[]): CostEstimate => parts.reduce((total, { cost }) => add(total, cost), FREE);
-
-function memberSchema(schema: FieldSchema | undefined, field: string): FieldSchema | undefined {
-  return schema?.type === "map" ? schema.items : schema?.properties?.get(field);
-}
-function listSchema(item: Estimate | undefined): FieldSchema | undefined {
-  return item?.schema === undefined ? undefined : { type: "array", items: item.schema };
-}
-
-/** Functions whose result is about as large as what they are given. */
-function resultSize(name: string, sizes: readonly number[], type: CelType | undefined): number {
-  if (type !== undefined && ["int", "uint", "double", "bool", "timestamp", "duration"].includes(type.kind)) return 1;
-  if (name === "_+_" || name === "join") return sizes.reduce((total, size) => total + size, 0);
-  if (name === "replace") return (sizes[0] ?? 1) * Math.max(1, sizes[2] ?? 1);
-  return Math.max(1, sizes[0] ?? 1);
-}
-function resultSchema(name: string, parts: readonly Estimate[]): FieldSchema | undefined {
-  return name === "_+_" || name === "orValue" ? parts[0]?.schema : undefined;
+  if (typeof value === "string") return Array.from(value).length;
+  return value instanceof Uint8Array ? value.length : 1;
 }

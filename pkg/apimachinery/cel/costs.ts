@@ -8,6 +8,8 @@ export interface Sizes {
   traversed(argument: number): number;
   /** Characters of all texts in a list. */
   characters(argument: number): number;
+  /** A whole number that is an argument. */
+  value(argument: number): number;
   /** Bounds are asked for, not the cost of an actual call. */
   readonly estimated: boolean;
 }

@@ -1,3 +1,4 @@
+import { deepEqual } from "../deep.ts";
 import type { FieldSchema } from "../schema.ts";
 import { noSuchOverload } from "./errors.ts";
 import {
@@ -103,7 +104,16 @@ function structsEqual(a: CelStruct, b: CelStruct): boolean {
     const right = b.field(name);
     if (left === undefined || right === undefined || !celEquals(left, right)) return false;
   }
-  return true;
+  return othersEqual(a, b, names);
+}
+
+/** Data without a schema, which expressions cannot name, makes a difference too. */
+function othersEqual({ members: a }: CelStruct, { members: b }: CelStruct, known: ReadonlySet<string>): boolean {
+  if (a === undefined || b === undefined) return true;
+  const rest = (object: Readonly<Record<string, unknown>>): string[] =>
+    Object.keys(object).filter((name) => !known.has(name) && object[name] !== null && object[name] !== undefined);
+  const names = rest(a);
+  return names.length === rest(b).length && names.every((name) => deepEqual(a[name], b[name]));
 }
 
 function compareText(a: string, b: string): number {

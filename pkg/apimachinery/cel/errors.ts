@@ -14,6 +14,21 @@ export class CelCompileError extends Error {
   }
 }
 
+/** From left to right. */
+export const inOrder = (issues: readonly Issue[]): Issue[] => issues.toSorted((a, b) => a.offset - b.offset);
+
+/** An expression that type-checks, but has a constant part that cannot be evaluated. */
+export class CelProgramError extends CelCompileError {
+  constructor(message: string) {
+    super("", []);
+    this.name = "CelProgramError";
+    this.message = message;
+  }
+}
+
+/** Characters that take two columns in a terminal are marked with a wide dot. */
+const isWide = (character: string): boolean => Buffer.byteLength(character) > 1;
+
 function showIssue(source: string, { offset, message }: Issue): string {
   const before = source.slice(0, offset);
   const start = before.lastIndexOf("\n") + 1;
@@ -21,7 +36,9 @@ function showIssue(source: string, { offset, message }: Issue): string {
   const column = Array.from(source.slice(start, offset)).length;
   const end = source.indexOf("\n", start);
   const text = source.slice(start, end < 0 ? undefined : end).replaceAll("\t", " ");
-  return `ERROR: <input>:${line}:${column + 1}: ${message}\n | ${text}\n | ${".".repeat(column)}^`;
+  const dots = Array.from(source.slice(start, offset), (character) => (isWide(character) ? "．" : ".")).join("");
+  const mark = isWide(String.fromCodePoint(source.codePointAt(offset) ?? 0)) ? "＾" : "^";
+  return `ERROR: <input>:${line}:${column + 1}: ${message}\n | ${text}\n | ${dots}${mark}`;
 }
 
 /** A failure of evaluation that logical operators may absorb: no such key, division by zero, no such overload… */

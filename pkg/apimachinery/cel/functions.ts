@@ -1,5 +1,6 @@
 /** Declarations of functions: what the checker chooses from, the evaluator calls, and the cost model counts. */
-import { type CostRule, linear } from "./costs.ts";
+import { type CostRule, fixed, linear } from "./costs.ts";
+import type { Range } from "./ranges.ts";
 import { type CelType, parseType } from "./types.ts";
 import type { Value } from "./values.ts";
 
@@ -10,14 +11,26 @@ export interface Overload {
   readonly params: readonly CelType[];
   readonly result: CelType;
   call(args: readonly Value[]): Value;
-  /** Never less than one unit. */
   readonly cost: CostRule;
+  /** Bounds of the cost, where asking `cost` with the bounds of the arguments does not give them. */
+  readonly estimate?: (sizes: SizeEstimates) => Range;
+  /** How large the result can be; absent where nobody knows. */
+  readonly resultSize?: (sizes: SizeEstimates) => Range;
+}
+
+/** What is known of arguments before there are any. */
+export interface SizeEstimates {
+  of(argument: number): Range;
+  /** The argument itself, where it is a number written down. */
+  literal(argument: number): number | undefined;
 }
 
 /** Arguments that are read character by character, and arguments all of whose elements are visited. */
-export interface LinearCost {
+export interface LinearCost extends Pick<Overload, "estimate" | "resultSize"> {
   readonly traverses?: readonly number[];
   readonly visits?: readonly number[];
+  /** Instead of the two. */
+  readonly rule?: CostRule;
 }
 export type Implementation = (...args: never[]) => Value;
 
@@ -41,8 +54,21 @@ export function declare(
     params: (receiver === undefined ? types : [receiver, ...types]).map(parseType),
     result: parseType(result!),
     call: (args) => (implementation as (...all: readonly Value[]) => Value)(...args),
-    cost: typeof cost === "function" ? cost : linear(cost.traverses ?? [], cost.visits ?? []),
+    ...(typeof cost === "function" ? { cost } : costs(cost)),
   };
+}
+
+/** Calls cost one unit unless something is said. */
+function costs({
+  traverses,
+  visits,
+  rule,
+  estimate,
+  resultSize,
+}: LinearCost): Pick<Overload, "cost" | "estimate" | "resultSize"> {
+  const cost =
+    rule ?? (traverses === undefined && visits === undefined ? fixed(1) : linear(traverses ?? [], visits ?? []));
+  return { cost, ...(estimate === undefined ? {} : { estimate }), ...(resultSize === undefined ? {} : { resultSize }) };
 }
 
 /** Splits at commas outside of angle brackets. */

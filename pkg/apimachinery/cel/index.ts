@@ -10,10 +10,30 @@ export {
   type Program,
   REQUEST_COST_BUDGET,
 } from "./program.ts";
-export { CelCompileError, type Issue } from "./errors.ts";
+export { CelCompileError, CelCostError, CelError, CelProgramError, type Issue } from "./errors.ts";
 export { CRD_COST_LIMIT, type CostEstimate, RULE_COST_LIMIT } from "./cost.ts";
-export { BOOL, type CelType, DYN, listOf, mapOf, showType, STRING, structType } from "./types.ts";
-export type { CelStruct, Value } from "./values.ts";
+export { maxOccurrences, maxSize } from "./places.ts";
+export {
+  BOOL,
+  BYTES,
+  type CelType,
+  DOUBLE,
+  DURATION,
+  DYN,
+  INT,
+  listOf,
+  mapOf,
+  NULL,
+  optionalOf,
+  showType,
+  STRING,
+  structType,
+  TIMESTAMP,
+  typeOfSchema,
+  UINT,
+} from "./types.ts";
+export { type CelStruct, Composite, fromJson, toJson, type Value } from "./values.ts";
+export { escapeFieldName, unescapeFieldName } from "./names.ts";
 export { applyConfigurationTypes } from "./apply-types.ts";
 export {
   type AuthorizationAnswer,
@@ -24,4 +44,5 @@ export {
   requestResourceValue,
   RESOURCE_CHECK_TYPE,
 } from "./lib/authorizer.ts";
-export type { FunctionTable } from "./functions.ts";
+export { functionTable, type FunctionTable } from "./functions.ts";
+export { kubernetesFunctions } from "./lib/index.ts";

@@ -5,7 +5,6 @@ const ONE_VARIABLE: Readonly<Record<string, Macro>> = {
   all: "all",
   exists: "exists",
   exists_one: "existsOne",
-  existsOne: "existsOne",
   filter: "filter",
 };
 const TWO_VARIABLES: Readonly<Record<string, Macro>> = {
@@ -44,9 +43,6 @@ function variable(source: string, expr: Expr): string {
 
 function expandMember(source: string, name: string, target: Expr, args: readonly Expr[], at: number): Expr | undefined {
   const [first, second, third, fourth] = args;
-  if (target.kind === "ident" && target.name === "cel" && name === "bind" && args.length === 3) {
-    return { kind: "bind", at, name: variable(source, first!), init: second!, body: third! };
-  }
   if ((name === "optMap" || name === "optFlatMap") && args.length === 2) {
     return { kind: "optMap", at, flat: name === "optFlatMap", name: variable(source, first!), target, body: second! };
   }

@@ -20,3 +20,15 @@ export function unescapeFieldName(name: string): string {
   if (word !== undefined && WORDS.has(word)) return word;
   return name.replaceAll(/__(?:underscores|dot|dash|slash)__/g, (escape) => ESCAPES[escape]!);
 }
+
+/** Such a word is understood as the name of a field even without its underscores. */
+export const isWord = (name: string): boolean => WORDS.has(name);
+
+/** The identifier that stands for a property, or undefined when there is none ("a b"). */
+export function escapeFieldName(name: string): string | undefined {
+  if (!/^[A-Za-z_.\-/][A-Za-z0-9_.\-/]*$/.test(name)) return undefined;
+  if (WORDS.has(name)) return `__${name}__`;
+  return name.replaceAll(/__|[.\-/]/g, (part) =>
+    part === "__" ? "__underscores__" : part === "." ? "__dot__" : part === "-" ? "__dash__" : "__slash__",
+  );
+}

@@ -159,20 +159,22 @@ class Parser {
     }
     return left;
   }
+  /** Operators in a row cancel each other out by pairs. */
   #unary(): Expr {
     const operator = this.#peek();
     if (operator.kind !== "symbol" || (operator.text !== "!" && operator.text !== "-")) return this.#member();
-    this.#take();
-    if (operator.text === "-") {
+    let count = 0;
+    while (this.#accept(operator.text)) count++;
+    const odd = count % 2 === 1;
+    if (operator.text === "-" && odd) {
       const number = this.#peek();
       if (number.kind === "int" || number.kind === "double") {
         this.#take();
         return this.#postfix(this.#number(number, "-"));
       }
     }
-    if (++this.#depth > MAX_DEPTH) this.#fail(operator.at, `expression recursion limit exceeded: ${MAX_DEPTH}`);
-    const arg = this.#unary();
-    this.#depth--;
+    const arg = this.#member();
+    if (!odd) return arg;
     return { kind: "call", at: operator.at, name: operator.text === "!" ? "!_" : "-_", target: undefined, args: [arg] };
   }
 

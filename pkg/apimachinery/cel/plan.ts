@@ -3,8 +3,9 @@ import type { Comprehension, Expr } from "./ast.ts";
 import type { Checked, ResolvedCall } from "./checker.ts";
 import { planComprehension } from "./comprehensions.ts";
 import type { Sizes } from "./costs.ts";
-import { CelCostError, CelError, noSuchOverload } from "./errors.ts";
+import { CelCostError, CelError, CelProgramError, noSuchOverload } from "./errors.ts";
 import type { Overload } from "./functions.ts";
+import { compilePattern } from "./regex.ts";
 import { type CelType, isConcrete } from "./types.ts";
 import {
   ArrayList,
@@ -19,6 +20,7 @@ import {
   Optional,
   Opaque,
   TypeValue,
+  typeNameOf,
   Uint,
   type Value,
 } from "./values.ts";
@@ -39,6 +41,22 @@ export class Frame {
 }
 export type Step = (frame: Frame) => Value;
 
+/** What these make of a constant is a constant. */
+const CONVERSIONS = new Set([
+  "bool",
+  "bytes",
+  "double",
+  "duration",
+  "dyn",
+  "int",
+  "string",
+  "timestamp",
+  "type",
+  "uint",
+]);
+/** Which argument is a pattern. */
+const PATTERN_ARGUMENTS: Readonly<Record<string, number>> = { matches: 1, find: 1, findAll: 1 };
+
 const LIST_COST = 10;
 const MAP_COST = 30;
 const STRUCT_COST = 40;
@@ -47,6 +65,9 @@ export class Planner {
   readonly #checked: Checked;
   readonly #globals: ReadonlyMap<string, number>;
   readonly #locals: { name: string; slot: number }[] = [];
+  readonly #constants = new Map<Step, Value>();
+  /** Constants are evaluated, and fail, when it is their turn. */
+  readonly #lenient: boolean;
   readonly #objectType: ((name: string) => CelType | undefined) | undefined;
   #slots: number;
 
@@ -55,7 +76,9 @@ export class Planner {
     checked: Checked,
     globals: ReadonlyMap<string, number>,
     objectType: ((name: string) => CelType | undefined) | undefined,
+    lenient: boolean,
   ) {
+    this.#lenient = lenient;
     this.#checked = checked;
     this.#globals = globals;
     this.#objectType = objectType;
@@ -79,15 +102,13 @@ export class Planner {
 
   plan(expr: Expr): Step {
     switch (expr.kind) {
-      case "const": {
-        const value: Value = expr.value.type === "uint" ? new Uint(expr.value.value) : expr.value.value;
-        return () => value;
-      }
+      case "const":
+        return this.#constant(expr.value.type === "uint" ? new Uint(expr.value.value) : expr.value.value);
       case "ident":
         return this.#variable(expr);
       case "select":
         if (this.#checked.variables.has(expr) || this.#checked.typeNames.has(expr)) return this.#variable(expr);
-        return planSelect(this.plan(expr.operand), expr.field, expr.optional);
+        return planSelect(this.#reading(expr.operand), expr.field, expr.optional);
       case "test":
         if (this.#checked.variables.has(expr)) return this.#isBound(expr);
         return planTest(this.plan(expr.operand), expr.field);
@@ -101,26 +122,33 @@ export class Planner {
         return this.#struct(expr);
       case "comprehension":
         return planComprehension(this, expr as Comprehension);
-      case "bind": {
-        const init = this.plan(expr.init);
-        return this.scoped([expr.name], ([slot]) => {
-          const body = this.plan(expr.body);
-          return (frame) => {
-            frame.slots[slot!] = init(frame);
-            return body(frame);
-          };
-        });
-      }
       case "optMap":
         return this.#optMap(expr);
+    }
+  }
+
+  /** A value that is there before the expression is evaluated, and costs nothing. */
+  #constant(value: Value): Step {
+    const step: Step = () => value;
+    this.#constants.set(step, value);
+    return step;
+  }
+
+  /** Evaluates at once what does not depend on variables. @throws CelProgramError when that fails */
+  #fold(step: Step, parts: readonly Step[]): Step {
+    if (this.#lenient || !parts.every((part) => this.#constants.has(part))) return step;
+    try {
+      return this.#constant(step(new Frame(0, Number.POSITIVE_INFINITY)));
+    } catch (error) {
+      if (error instanceof CelError) throw new CelProgramError(error.message);
+      throw error;
     }
   }
 
   #variable(expr: Expr): Step {
     const name = this.#checked.variables.get(expr);
     if (name === undefined) {
-      const type = new TypeValue(this.#checked.typeNames.get(expr)!);
-      return () => type;
+      return this.#constant(new TypeValue(this.#checked.typeNames.get(expr)!));
     }
     const local = this.#locals.findLast((candidate) => candidate.name === name);
     const slot = local?.slot ?? this.#globals.get(name.slice(1));
@@ -130,6 +158,21 @@ export class Planner {
       frame.spend(1);
       const value = frame.slots[slot];
       if (value === undefined) throw new CelError(`no such attribute(s): ${shown}`);
+      return value;
+    };
+  }
+
+  /** Reading from what is no variable, nor part of one, costs a step of its own. */
+  #reading(expr: Expr): Step {
+    const step = this.plan(expr);
+    const isPart =
+      expr.kind === "ident" ||
+      expr.kind === "select" ||
+      (expr.kind === "call" && (expr.name === "_[_]" || expr.name === "_[?_]"));
+    if (isPart && !this.#constants.has(step)) return step;
+    return (frame) => {
+      const value = step(frame);
+      frame.spend(1);
       return value;
     };
   }
@@ -154,14 +197,14 @@ export class Planner {
         return (frame) => (asBool(condition(frame)) ? whenTrue(frame) : whenFalse(frame));
       }
       case "_[_]":
-        return planIndex(this.plan(args[0]!), this.plan(args[1]!), false);
+        return planIndex(this.#reading(args[0]!), this.plan(args[1]!), false);
       case "_[?_]":
-        return planIndex(this.plan(args[0]!), this.plan(args[1]!), true);
+        return planIndex(this.#reading(args[0]!), this.plan(args[1]!), true);
       case "or":
       case "orValue":
         if (args.length === 1 && expr.target !== undefined) return this.#orValue(expr, expr.name === "orValue");
     }
-    return this.#function(this.#checked.calls.get(expr)!);
+    return this.#function(expr.name, this.#checked.calls.get(expr)!);
   }
 
   /** The alternative is evaluated only when it is needed. */
@@ -170,31 +213,71 @@ export class Planner {
     const alternative = this.plan(expr.args[0]!);
     return (frame) => {
       const value = target(frame);
-      frame.spend(1);
       if (!(value instanceof Optional)) throw noSuchOverload();
       if (value.value === undefined) return alternative(frame);
       return unwrap ? value.value : value;
     };
   }
 
-  #function({ overloads, args }: ResolvedCall): Step {
+  #function(name: string, { overloads, args }: ResolvedCall): Step {
     const steps = args.map((arg) => this.plan(arg));
-    return (frame) => {
-      const values = steps.map((step) => step(frame));
+    if (name === "@in") {
+      const member = this.#membership(steps[0]!, steps[1]!);
+      if (member !== undefined) return member;
+    }
+    const patternAt = PATTERN_ARGUMENTS[name];
+    if (patternAt !== undefined && !this.#lenient) this.#checkPattern(steps[patternAt]);
+    const step: Step = (frame) => {
+      const values = steps.map((argument) => argument(frame));
       // Data may break its schema, so even a call that type-checks is matched against what it gets.
       const overload = overloads.find((candidate) => accepts(candidate, values));
       if (overload === undefined) throw noSuchOverload();
-      frame.spend(Math.max(1, overload.cost(new ActualSizes(values))));
+      frame.spend(overload.cost(new ActualSizes(values)));
       return overload.call(values);
     };
+    return CONVERSIONS.has(name) && steps.length === 1 ? this.#fold(step, steps) : step;
+  }
+
+  /** Looking something up among constants costs nothing. */
+  #membership(item: Step, list: Step): Step | undefined {
+    const values = this.#constants.get(list);
+    if (values === undefined || !isList(values)) return undefined;
+    const keys = new Set<string>();
+    for (let i = 0; i < values.length; i++) {
+      const key = keyText(values.at(i));
+      if (key === undefined) return undefined;
+      keys.add(key);
+    }
+    if (keys.size === 0) return this.#constant(false);
+    return (frame) => {
+      const key = keyText(item(frame));
+      return key !== undefined && keys.has(key);
+    };
+  }
+
+  #checkPattern(pattern: Step | undefined): void {
+    const text = pattern === undefined ? undefined : this.#constants.get(pattern);
+    if (typeof text !== "string") return;
+    try {
+      compilePattern(text);
+    } catch (error) {
+      if (error instanceof CelError) throw new CelProgramError(error.message);
+      throw error;
+    }
   }
 
   #list({ items }: Expr & { kind: "list" }): Step {
     const steps = items.map(({ value, optional }) => ({ step: this.plan(value), optional }));
-    const plain = items.every(({ optional }) => !optional);
+    if (items.every(({ optional }) => !optional)) {
+      const parts = steps.map(({ step }) => step);
+      const making: Step = (frame) => {
+        frame.spend(LIST_COST);
+        return new ArrayList(parts.map((part) => part(frame)));
+      };
+      return this.#fold(making, parts);
+    }
     return (frame) => {
       frame.spend(LIST_COST);
-      if (plain) return new ArrayList(steps.map(({ step }) => step(frame)));
       const values: Value[] = [];
       for (const { step, optional } of steps) {
         const value = step(frame);
@@ -212,7 +295,7 @@ export class Planner {
       value: this.plan(value),
       optional,
     }));
-    return (frame) => {
+    const making: Step = (frame) => {
       frame.spend(MAP_COST);
       const map = new Map<string, readonly [Value, Value]>();
       for (const { key, value, optional } of steps) {
@@ -224,6 +307,10 @@ export class Planner {
       }
       return new EntryMap(map);
     };
+    return this.#fold(
+      making,
+      steps.flatMap(({ key, value }) => [key, value]),
+    );
   }
 
   #struct({ name, fields }: Expr & { kind: "struct" }): Step {
@@ -306,23 +393,28 @@ function planLogical(left: Step, right: Step, decisive: boolean): Step {
 
 const noSuchKey = (key: string): CelError => new CelError(`no such key: ${key}`);
 
-/** undefined: there is no such field. @throws CelError when the value has no fields at all. */
+/** undefined: there is no such field, or there are no fields. */
 function fieldOf(operand: Value, field: string): Value | undefined {
   if (isStruct(operand)) return operand.field(field);
   if (isMap(operand)) return operand.get(field);
-  throw new CelError(`no such overload: type '${kindOf(operand)}' does not support field selection`);
+  if (isList(operand)) throw new CelError("unsupported index type 'string' in list");
+  return undefined;
 }
 
-function planSelect(operand: Step, field: string, optional: boolean): Step {
+function planSelect(source: Step, field: string, optional: boolean): Step {
   return (frame) => {
-    const value = operand(frame);
-    frame.spend(1);
-    if (value instanceof Optional) {
-      if (value.value === undefined) return value;
-      return asOptional(fieldOf(value.value, field));
+    const value = source(frame);
+    if (value instanceof Optional || optional) {
+      if (value instanceof Optional && value.value === undefined) return value;
+      const operand = value instanceof Optional ? value.value! : value;
+      if (!optional && !isMap(operand) && !isStruct(operand)) throw noSuchKey(field);
+      const found = asOptional(fieldOf(operand, field));
+      // What is not there is not read.
+      if (found.value !== undefined) frame.spend(1);
+      return found;
     }
+    frame.spend(1);
     const found = fieldOf(value, field);
-    if (optional) return asOptional(found);
     if (found === undefined) throw noSuchKey(field);
     return found;
   };
@@ -341,32 +433,28 @@ function planTest(operand: Step, field: string): Step {
 
 function element(operand: Value, index: Value): Value | undefined {
   if (isMap(operand)) return operand.get(index);
-  if (isStruct(operand) && typeof index === "string") return operand.field(index);
-  if (!isList(operand)) throw noSuchOverload();
-  const position =
-    typeof index === "number"
-      ? index
-      : index instanceof Uint
-        ? Number(index.value)
-        : typeof index === "bigint"
-          ? Number(index)
-          : undefined;
-  if (position === undefined || !Number.isInteger(position)) throw noSuchOverload();
+  if (isStruct(operand)) return typeof index === "string" ? operand.field(index) : undefined;
+  if (!isList(operand)) return undefined;
+  const position = typeof index === "number" ? index : index instanceof Uint ? Number(index.value) : Number(index);
+  if (typeof index === "string" || !Number.isInteger(position))
+    throw new CelError(`unsupported index type '${typeNameOf(index)}' in list`);
   return position >= 0 && position < operand.length ? operand.at(position) : undefined;
 }
 function planIndex(operand: Step, index: Step, optional: boolean): Step {
   return (frame) => {
     const value = operand(frame);
     const key = index(frame);
-    frame.spend(1);
-    if (value instanceof Optional) {
-      return value.value === undefined ? value : asOptional(element(value.value, key));
+    if (value instanceof Optional || optional) {
+      if (value instanceof Optional && value.value === undefined) return value;
+      const found = asOptional(element(value instanceof Optional ? value.value! : value, key));
+      if (found.value !== undefined) frame.spend(1);
+      return found;
     }
+    frame.spend(1);
     const found = element(value, key);
-    if (optional) return asOptional(found);
     if (found !== undefined) return found;
     throw isList(value)
-      ? new CelError(`index out of bounds: ${String(key)}`)
+      ? new CelError(`index out of bounds: ${String(key instanceof Uint ? key.value : key)}`)
       : noSuchKey(String(key instanceof Uint ? key.value : key));
   };
 }
@@ -384,6 +472,8 @@ function fits(value: Value, type: CelType): boolean {
 }
 
 function sizeOf(value: Value): number {
+  if (value instanceof Optional) return value.value === undefined ? 1 : sizeOf(value.value);
+  if (typeof value === "string") return characters(value);
   if (isText(value)) return value.length;
   if (value instanceof Opaque) return value.size;
   if (isList(value)) return value.length;
@@ -402,6 +492,9 @@ class ActualSizes implements Sizes {
   traversed(argument: number): number {
     return this.#sum(argument, (value) => (isText(value) ? Math.floor(value.length / 10) : 1));
   }
+  value(argument: number): number {
+    return Number(this.#values[argument]);
+  }
   characters(argument: number): number {
     return this.#sum(argument, (value) => (isText(value) ? value.length : 0));
   }
@@ -412,5 +505,14 @@ class ActualSizes implements Sizes {
     for (let i = 0; i < list.length; i++) total += measure(list.at(i));
     return total;
   }
+}
+/** Surrogates come in pairs for one character. */
+function characters(text: string): number {
+  let count = text.length;
+  for (let i = 1; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit >= 0xdc00 && unit < 0xe000) count--;
+  }
+  return count;
 }
 const isText = (value: Value): value is string | Uint8Array => typeof value === "string" || value instanceof Uint8Array;

@@ -71,15 +71,14 @@ test("fields have the types of their schema", () => {
     ["self.data == b'hi'", true],
     ["self.port == 'http' && type(self.port) == string", true],
     ["'a' in self.labels && self.labels.a == '1'", true],
-    ["has(self.nothing)", true],
-    ["dyn(self.nothing) == null", true],
+    ["has(self.nothing)", false],
+    ["self.?nothing.hasValue()", false],
     ["self.tags == ['b', 'a']", true],
     ["self.tags + ['b', 'c']", ["a", "b", "c"]],
     ["self.rules.exists(r, r.host == 'x' && r.weight == 1)", true],
     ["self.__dashed__ == 'd'", undefined],
     ["self.dashed__dash__name == 'd' && self.__namespace__ == 'n'", true],
-    ["self.open.n == 1 && self.open.f == 1.5 && self.open.deep.list[0]", true],
-    ["has(self.open.missing)", false],
+    ["self.open == dyn(self.open)", true],
     ["self.?labels['b'].hasValue()", false],
   ];
   for (const [expression, expected] of table) {
@@ -151,10 +150,10 @@ test("what does not compile is shown as cel-go shows it", () => {
 test("hostile expressions are refused, not run out of stack", () => {
   for (const expression of [
     "(".repeat(10_000),
-    "-".repeat(10_000) + "1",
+    "-(".repeat(10_000) + "1",
     "[".repeat(10_000),
     "a" + ".b".repeat(10_000),
-    "!".repeat(10_000),
+    "!(".repeat(10_000),
     "true ? ".repeat(10_000),
     "x".repeat(200_000),
     Array.from({ length: 10_000 }, () => "1").join(" + "),
@@ -217,18 +216,18 @@ test("data that breaks its schema fails like any other evaluation", () => {
   assert.equal(evaluate("self.replicas + 1", { replicas: "three" }), "!no such overload");
   assert.equal(evaluate("self.name.startsWith('a')", { name: 1 }), "!no such overload");
   assert.equal(evaluate("self.tags.all(t, t == 'a')", { tags: 5 }), "!no such overload");
-  assert.equal(evaluate("self.created.getFullYear()", { created: "yesterday" }), '!invalid timestamp: "yesterday"');
   assert.equal(
-    evaluate("self.rules[0].host", { rules: ["x"] }),
-    "!no such overload: type 'string' does not support field selection",
+    evaluate("self.created.getFullYear()", { created: "yesterday" }),
+    "!type conversion error from 'string' to 'google.protobuf.Timestamp'",
   );
+  assert.equal(evaluate("self.rules[0].host", { rules: ["x"] }), "!no such key: host");
   fc.assert(
     fc.property(
       fc.jsonValue({ maxDepth: 2 }),
       fc.constantFrom("replicas", "name", "labels", "tags", "rules", "created", "data", "open"),
       (value, field) => {
         const program = compile(
-          `has(self.${field}) && (self.replicas > 1 || self.name.contains('a') || 'a' in self.labels || self.tags.all(t, t.size() > 1) || self.rules.exists(r, r.weight == 2) || self.created > timestamp(0) || self.data.size() > 1 || self.open.a.b == 1)`,
+          `has(self.${field}) && (self.replicas > 1 || self.name.contains('a') || 'a' in self.labels || self.tags.all(t, t.size() > 1) || self.rules.exists(r, r.weight == 2) || self.created > timestamp(0) || self.data.size() > 1)`,
         );
         program.evaluate({ self: { [field]: value } });
       },
@@ -268,5 +267,5 @@ test("result types", () => {
   assert.equal(compile("self.replicas > 1").resultType, BOOL);
   assert.equal(compile("self.name").resultType, STRING);
   assert.equal(showType(compile("self.rules.map(r, r.weight)").resultType), "list(int)");
-  assert.equal(showType(compile("[]").resultType), "list(_)");
+  assert.equal(showType(compile("[]").resultType), "list(dyn)");
 });

@@ -8,7 +8,7 @@ import { kubernetesFunctions } from "./lib/index.ts";
 import { checkLiterals } from "./literals.ts";
 import { parseCel } from "./parser.ts";
 import { Frame, Planner, type Step } from "./plan.ts";
-import { type CelType, typeOfSchema } from "./types.ts";
+import { type CelType, settled, typeOfSchema } from "./types.ts";
 import { fromJson, toJson, type Value } from "./values.ts";
 
 /** What one evaluation of a rule may cost; upstream's PerCallLimit. */
@@ -23,7 +23,7 @@ export interface CompileOptions {
   readonly objectType?: (name: string) => CelType | undefined;
   /** Default: Kubernetes' functions. */
   readonly functions?: FunctionTable;
-  /** Leaves literals alone: elements of different types, bad patterns and dates. Default false, as in Kubernetes. */
+  /** Leaves literals alone: elements of different types, bad patterns, dates and numbers. Default false, as in Kubernetes. */
   readonly mixedLiterals?: boolean;
   readonly container?: string;
 }
@@ -68,12 +68,11 @@ export function compileCel(expression: string, options: CompileOptions): Program
     variables: types,
     functions: options.functions ?? kubernetesFunctions,
     objectType: options.objectType,
-    homogeneousLiterals: options.mixedLiterals !== true,
     container: options.container ?? "",
   });
-  if (options.mixedLiterals !== true) checkLiterals(expression, expr);
+  if (options.mixedLiterals !== true) checkLiterals(expression, expr, checked);
   const globals = new Map(names.map((name, slot) => [name, slot]));
-  const planner = new Planner(checked, globals, options.objectType);
+  const planner = new Planner(checked, globals, options.objectType, options.mixedLiterals === true);
   const step = planner.plan(expr);
   const schemas = names.map((name) => {
     const declared = options.variables[name]!;
@@ -85,7 +84,7 @@ export function compileCel(expression: string, options: CompileOptions): Program
     .filter(({ name }) => references.has(name));
   return {
     expression,
-    resultType: checked.type,
+    resultType: settled(checked.type),
     references,
     estimatedCost: estimateCost(expr, checked, options),
     evaluate: (bindings, { costBudget = PER_CALL_COST_LIMIT } = {}) =>

@@ -1,9 +1,11 @@
 /** The standard functions and operators (cel-spec doc/langdef.md#list-of-standard-definitions). */
-import { comparing, type CostRule, matching, reading } from "./costs.ts";
+import { comparing, matching, reading } from "./costs.ts";
 import { celCompare, celEquals, concatLists, containsItem } from "./equality.ts";
 import { CelError } from "./errors.ts";
-import { declare, type Overload } from "./functions.ts";
+import { declare, type LinearCost, type Overload, type SizeEstimates } from "./functions.ts";
+import { add, atMost, type Range } from "./ranges.ts";
 import { compilePattern } from "./regex.ts";
+import { decodeUtf8, showDouble } from "./text.ts";
 import {
   calendarTime,
   duration,
@@ -48,7 +50,16 @@ function fromDouble(value: number, unsigned: boolean): bigint {
   }
   return BigInt(Math.trunc(value));
 }
-const joining: CostRule = (sizes) => reading(sizes.of(0) + sizes.of(1));
+const bothSizes = (sizes: SizeEstimates): Range => add(sizes.of(0), sizes.of(1));
+const joining: LinearCost = { rule: (sizes) => reading(sizes.of(0) + sizes.of(1)), resultSize: bothSizes };
+/** One unit at least, unless one side is known to be empty. */
+const comparingTexts: LinearCost = {
+  rule: comparing,
+  estimate: (sizes) => {
+    const max = Math.min(sizes.of(0).max, sizes.of(1).max);
+    return { min: max > 0 ? 1 : 0, max: reading(max) };
+  },
+};
 
 const arithmetic: readonly Overload[] = [
   declare("_+_", "(int, int) -> int", (a: bigint, b: bigint) => int(a + b)),
@@ -61,7 +72,9 @@ const arithmetic: readonly Overload[] = [
     (a: Uint8Array, b: Uint8Array) => Uint8Array.from(Buffer.concat([a, b])),
     joining,
   ),
-  declare("_+_", "(list<A>, list<A>) -> list<A>", (a: CelList, b: CelList) => new ArrayList(concatLists(a, b).items)),
+  declare("_+_", "(list<A>, list<A>) -> list<A>", (a: CelList, b: CelList) => new ArrayList(concatLists(a, b).items), {
+    resultSize: bothSizes,
+  }),
   declare("_+_", "(timestamp, duration) -> timestamp", (a: Timestamp, b: Duration) => timestamp(a.nanos + b.nanos)),
   declare("_+_", "(duration, timestamp) -> timestamp", (a: Duration, b: Timestamp) => timestamp(a.nanos + b.nanos)),
   declare("_+_", "(duration, duration) -> duration", (a: Duration, b: Duration) => duration(a.nanos + b.nanos)),
@@ -95,13 +108,18 @@ const comparisons: readonly Overload[] = (
   ] as const
 ).flatMap(([name, holds]) =>
   [...ORDERED.map((type) => `${type}, ${type}`), ...NUMERIC_PAIRS].map((types) =>
-    declare(name, `(${types}) -> bool`, (a: Value, b: Value) => holds(celCompare(a, b)), comparing),
+    declare(
+      name,
+      `(${types}) -> bool`,
+      (a: Value, b: Value) => holds(celCompare(a, b)),
+      types === "string, string" || types === "bytes, bytes" ? comparingTexts : {},
+    ),
   ),
 );
 
 const equality: readonly Overload[] = [
-  declare("_==_", "(A, A) -> bool", (a: Value, b: Value) => celEquals(a, b), comparing),
-  declare("_!=_", "(A, A) -> bool", (a: Value, b: Value) => !celEquals(a, b), comparing),
+  declare("_==_", "(A, A) -> bool", (a: Value, b: Value) => celEquals(a, b), comparingTexts),
+  declare("_!=_", "(A, A) -> bool", (a: Value, b: Value) => !celEquals(a, b), comparingTexts),
   declare("@in", "(A, list<A>) -> bool", (a: Value, list: CelList) => containsItem(list, a), { visits: [1] }),
   declare("@in", "(A, map<A, B>) -> bool", (a: Value, map: CelMap) => map.get(a) !== undefined),
 ];
@@ -149,38 +167,27 @@ const strings: readonly Overload[] = [
   ),
 ];
 
-function parseNumber(text: string, pattern: RegExp, type: string): bigint {
-  if (!pattern.test(text))
-    throw new CelError(`type conversion error: cannot convert ${JSON.stringify(text)} to ${type}`);
-  return BigInt(text.replace(/^\+/, ""));
+const notConvertible = (type: string): CelError => new CelError(`type conversion error from 'string' to '${type}'`);
+
+function parseNumber(text: string, pattern: RegExp, type: string, least: bigint, most: bigint): bigint {
+  if (!pattern.test(text)) throw notConvertible(type);
+  const number = BigInt(text.replace(/^\+/, ""));
+  if (number < least || number > most) throw notConvertible(type);
+  return number;
 }
 function parseDouble(text: string): number {
   if (/^[+-]?(?:inf|infinity)$/i.test(text))
     return text.startsWith("-") ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
   if (/^[+-]?nan$/i.test(text)) return Number.NaN;
-  if (!/^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/.test(text))
-    throw new CelError(`type conversion error: cannot convert ${JSON.stringify(text)} to double`);
+  if (!/^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/.test(text)) throw notConvertible("double");
   return Number(text);
-}
-function showDouble(value: number): string {
-  if (Number.isNaN(value)) return "NaN";
-  if (!Number.isFinite(value)) return value > 0 ? "+Inf" : "-Inf";
-  const text = String(value);
-  return text.includes("e") ? text.replace(/e([+-])(\d)$/, "e$10$2") : text;
-}
-function decodeUtf8(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch {
-    throw new CelError("invalid UTF-8 in bytes, cannot convert to string");
-  }
 }
 const TRUE = new Set(["1", "t", "true", "TRUE", "True"]);
 const FALSE = new Set(["0", "f", "false", "FALSE", "False"]);
 function parseBool(text: string): boolean {
   if (TRUE.has(text)) return true;
   if (FALSE.has(text)) return false;
-  throw new CelError(`type conversion error: cannot convert ${JSON.stringify(text)} to bool`);
+  throw notConvertible("bool");
 }
 const seconds = (nanos: bigint): bigint =>
   nanos >= 0n ? nanos / 1_000_000_000n : -((-nanos + 999_999_999n) / 1_000_000_000n);
@@ -189,13 +196,13 @@ const conversions: readonly Overload[] = [
   declare("int", "(int) -> int", (a: bigint) => a),
   declare("int", "(uint) -> int", (a: Uint) => int(a.value)),
   declare("int", "(double) -> int", (a: number) => fromDouble(a, false)),
-  declare("int", "(string) -> int", (a: string) => int(parseNumber(a, /^[+-]?\d+$/, "int"))),
+  declare("int", "(string) -> int", (a: string) => parseNumber(a, /^[+-]?\d+$/, "int", MIN_INT, MAX_INT)),
   declare("int", "(timestamp) -> int", (a: Timestamp) => seconds(a.nanos)),
   declare("int", "(duration) -> int", (a: Duration) => a.nanos),
   declare("uint", "(uint) -> uint", (a: Uint) => a),
   declare("uint", "(int) -> uint", (a: bigint) => uint(a)),
   declare("uint", "(double) -> uint", (a: number) => new Uint(fromDouble(a, true))),
-  declare("uint", "(string) -> uint", (a: string) => uint(parseNumber(a, /^\d+$/, "uint"))),
+  declare("uint", "(string) -> uint", (a: string) => new Uint(parseNumber(a, /^\d+$/, "uint", 0n, MAX_UINT))),
   declare("double", "(double) -> double", (a: number) => a),
   declare("double", "(int) -> double", (a: bigint) => Number(a)),
   declare("double", "(uint) -> double", (a: Uint) => Number(a.value)),
@@ -205,11 +212,17 @@ const conversions: readonly Overload[] = [
   declare("string", "(int) -> string", (a: bigint) => String(a)),
   declare("string", "(uint) -> string", (a: Uint) => String(a.value)),
   declare("string", "(double) -> string", (a: number) => showDouble(a)),
-  declare("string", "(bytes) -> string", (a: Uint8Array) => decodeUtf8(a), { traverses: [0] }),
+  declare("string", "(bytes) -> string", (a: Uint8Array) => decodeUtf8(a), {
+    traverses: [0],
+    resultSize: (sizes) => ({ min: Math.floor(sizes.of(0).min / 4), max: sizes.of(0).max }),
+  }),
   declare("string", "(timestamp) -> string", (a: Timestamp) => formatTimestamp(a)),
   declare("string", "(duration) -> string", (a: Duration) => formatDuration(a)),
   declare("bytes", "(bytes) -> bytes", (a: Uint8Array) => a),
-  declare("bytes", "(string) -> bytes", (a: string) => Uint8Array.from(Buffer.from(a, "utf8")), { traverses: [0] }),
+  declare("bytes", "(string) -> bytes", (a: string) => Uint8Array.from(Buffer.from(a, "utf8")), {
+    traverses: [0],
+    resultSize: (sizes) => ({ min: sizes.of(0).min, max: atMost(sizes.of(0).max * 4) }),
+  }),
   declare("bool", "(bool) -> bool", (a: boolean) => a),
   declare("bool", "(string) -> bool", (a: string) => parseBool(a)),
   declare("timestamp", "(timestamp) -> timestamp", (a: Timestamp) => a),
@@ -244,7 +257,7 @@ const times: readonly Overload[] = [
   declare("getHours", "duration.() -> int", (a: Duration) => a.nanos / 3_600_000_000_000n),
   declare("getMinutes", "duration.() -> int", (a: Duration) => a.nanos / 60_000_000_000n),
   declare("getSeconds", "duration.() -> int", (a: Duration) => a.nanos / 1_000_000_000n),
-  declare("getMilliseconds", "duration.() -> int", (a: Duration) => (a.nanos / 1_000_000n) % 1000n),
+  declare("getMilliseconds", "duration.() -> int", (a: Duration) => a.nanos / 1_000_000n),
 ];
 
 export const standardLibrary: readonly Overload[] = [

@@ -38,7 +38,7 @@ export function parseTimestamp(text: string): Timestamp {
     match === null
       ? Number.NaN
       : Date.parse(`${match[1]}-${match[2]}-${match[3]}T${match[4]}:${match[5]}:${match[6]}${match[8]!.toUpperCase()}`);
-  if (Number.isNaN(epochMs)) throw new CelError(`invalid timestamp: ${JSON.stringify(text)}`);
+  if (Number.isNaN(epochMs)) throw new CelError("type conversion error from 'string' to 'google.protobuf.Timestamp'");
   return timestamp(BigInt(epochMs) * 1_000_000n + BigInt((match![7] ?? "").padEnd(9, "0")));
 }
 
@@ -65,7 +65,7 @@ const UNITS: Readonly<Record<string, bigint>> = {
 /** Go's notation: "1h30m", "-1.5s". @throws CelError */
 export function parseDuration(text: string): Duration {
   if (!/^[+-]?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:h|ms|m|s|us|µs|μs|ns))+)$/.test(text)) {
-    throw new CelError(`time: invalid duration ${JSON.stringify(text)}`);
+    throw new CelError("type conversion error from 'string' to 'google.protobuf.Duration'");
   }
   let total = 0n;
   for (const [, whole = "", fraction = "", unit] of text.matchAll(/(\d*)(?:\.(\d*))?(h|ms|m|s|us|µs|μs|ns)/g)) {

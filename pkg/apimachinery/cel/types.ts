@@ -1,6 +1,6 @@
 /** CEL's types, and how schemas map to them. */
 import type { FieldSchema } from "../schema.ts";
-import { unescapeFieldName } from "./names.ts";
+import { escapeFieldName, isWord, unescapeFieldName } from "./names.ts";
 
 export type CelType =
   | {
@@ -44,6 +44,8 @@ export const DYN: CelType = { kind: "dyn" };
 export const ERROR: CelType = { kind: "error" };
 export const TIMESTAMP: CelType = { kind: "timestamp" };
 export const DURATION: CelType = { kind: "duration" };
+/** The element of an empty literal, the value of an empty optional: any type. */
+export const FREE = { kind: "param", name: "_" } as const;
 export const listOf = (element: CelType): CelType => ({ kind: "list", element });
 export const mapOf = (key: CelType, value: CelType): CelType => ({ kind: "map", key, value });
 export const optionalOf = (element: CelType): CelType => ({ kind: "optional", element });
@@ -79,7 +81,7 @@ export function parseType(text: string): CelType {
       return { kind: "type", of: parseType(inner) };
     default: {
       const comma = inner.indexOf(",");
-      return mapOf(parseType(inner.slice(0, comma)), parseType(inner.slice(comma + 1)));
+      return mapOf(parseType(inner.slice(0, comma).trim()), parseType(inner.slice(comma + 1).trim()));
     }
   }
 }
@@ -97,16 +99,33 @@ export function showType(type: CelType): string {
       return `type(${showType(type.of)})`;
     case "object":
     case "opaque":
-    case "param":
       return type.name;
-    case "timestamp":
-      return "google.protobuf.Timestamp";
-    case "duration":
-      return "google.protobuf.Duration";
+    case "param":
+      return type.name === FREE.name ? "dyn" : type.name;
     case "error":
       return "!error!";
     default:
       return type.kind;
+  }
+}
+
+/** The name of the type itself, without parameters. */
+export function nominalType(type: CelType): string {
+  switch (type.kind) {
+    case "list":
+    case "map":
+    case "type":
+      return type.kind;
+    case "optional":
+      return "optional_type";
+    case "null":
+      return "null_type";
+    case "timestamp":
+      return "google.protobuf.Timestamp";
+    case "duration":
+      return "google.protobuf.Duration";
+    default:
+      return showType(type);
   }
 }
 
@@ -122,17 +141,41 @@ export function typeOfSchema(schema: FieldSchema): CelType {
   return type;
 }
 
+/** What rules of custom resources see of metadata. */
+const NAMES_ONLY: FieldSchema = {
+  type: "object",
+  properties: new Map([
+    ["name", { type: "string" }],
+    ["generateName", { type: "string" }],
+  ]),
+};
+
 function objectOf(schema: FieldSchema): CelType {
-  const { properties } = schema;
   return {
     kind: "object",
     name: schema.definition ?? "object",
     schema,
     field(name) {
-      const property = properties?.get(unescapeFieldName(name));
-      return property === undefined ? undefined : typeOfSchema(property);
+      const property = propertyOf(schema, name);
+      return property === undefined || !isTyped(property) ? undefined : typeOfSchema(property);
     },
   };
+}
+
+/** The schema of a field as expressions see it, by the field's name in expressions. */
+export function propertyOf(schema: FieldSchema, name: string): FieldSchema | undefined {
+  const own = unescapeFieldName(name);
+  if (escapeFieldName(own) !== name && !isWord(name)) return undefined;
+  const property = schema.properties?.get(own);
+  return own === "metadata" && schema.raw !== undefined && property?.raw === undefined
+    ? property && NAMES_ONLY
+    : property;
+}
+
+/** Data without a type all the way down cannot be named in expressions. */
+export function isTyped({ type, items }: FieldSchema): boolean {
+  if (type === "any") return false;
+  return (type !== "array" && type !== "map") || (items !== undefined && isTyped(items));
 }
 
 /** A struct type of given fields, for variables that no schema describes. */
@@ -143,8 +186,6 @@ export function structType(name: string, fields: Readonly<Record<string, CelType
 function convert(schema: FieldSchema): CelType {
   switch (schema.type) {
     case "object":
-      if (schema.properties === undefined || (schema.properties.size === 0 && schema.preserveUnknownFields === true))
-        return DYN;
       return objectOf(schema);
     case "map":
       return mapOf(STRING, schema.items === undefined ? DYN : typeOfSchema(schema.items));
@@ -175,7 +216,7 @@ function convert(schema: FieldSchema): CelType {
 /** Is `value` usable where `wanted` is expected? Binds type parameters of `wanted` in `bindings`. */
 export function isAssignable(value: CelType, wanted: CelType, bindings: Map<string, CelType>): boolean {
   // The element of an empty literal fits anything, and anything fits it.
-  if (wanted.kind === "param" && wanted.name === "_") return true;
+  if (wanted.kind === "param" && wanted.name === FREE.name) return true;
   if (wanted.kind === "param") {
     const bound = bindings.get(wanted.name);
     if (bound === undefined) {
@@ -207,7 +248,7 @@ export function isAssignable(value: CelType, wanted: CelType, bindings: Map<stri
     case "type":
       return value.kind === "type";
     case "object":
-      return value.kind === "object" && value.name === wanted.name;
+      return value.kind === "object" && value.name === wanted.name && sameFields(value.schema, wanted.schema);
     case "opaque":
       return value.kind === "opaque" && value.name === wanted.name;
     default:
@@ -215,11 +256,15 @@ export function isAssignable(value: CelType, wanted: CelType, bindings: Map<stri
   }
 }
 
-/** `type` with parameters replaced; unbound ones become dyn. */
+/** Structs that a custom resource's schema describes in different places are different, although none has a name. */
+const sameFields = (a: FieldSchema | undefined, b: FieldSchema | undefined): boolean =>
+  a === b || a?.definition !== undefined || a?.raw === undefined || b?.raw === undefined;
+
+/** `type` with parameters replaced; unbound ones stay free. */
 export function substitute(type: CelType, bindings: ReadonlyMap<string, CelType>): CelType {
   switch (type.kind) {
     case "param":
-      return bindings.get(type.name) ?? DYN;
+      return bindings.get(type.name) ?? FREE;
     case "list":
       return listOf(substitute(type.element, bindings));
     case "map":
@@ -233,12 +278,30 @@ export function substitute(type: CelType, bindings: ReadonlyMap<string, CelType>
   }
 }
 
+/** No difference but in what is free. */
+export function sameType(a: CelType, b: CelType): boolean {
+  if (a.kind === "param" || b.kind === "param") return true;
+  if (a.kind !== b.kind) return false;
+  return isAssignable(a, b, new Map()) && isAssignable(b, a, new Map()) && !hidesDyn(a, b);
+}
+/** Elements of which one side knows nothing. */
+function hidesDyn(a: CelType, b: CelType): boolean {
+  if (a.kind === "map" && b.kind === "map") return !sameType(a.key, b.key) || !sameType(a.value, b.value);
+  if ("element" in a && "element" in b) return !sameType(a.element, b.element);
+  return false;
+}
+
 /** The type both have in common: one of them, or dyn. */
 export function joinTypes(a: CelType, b: CelType): CelType {
   if (a.kind === "dyn" || b.kind === "dyn") return DYN;
   const bindings = new Map<string, CelType>();
   if (isAssignable(a, b, bindings)) return b.kind === "null" ? a : b;
   return isAssignable(b, a, bindings) ? a : DYN;
+}
+
+/** The type as results have it: what stayed free is dyn. */
+export function settled(type: CelType): CelType {
+  return type.kind === "param" ? DYN : type;
 }
 
 /** No dyn anywhere: values are certain to have this type. */

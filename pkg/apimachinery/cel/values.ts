@@ -8,7 +8,7 @@ import { CelError } from "./errors.ts";
 import { unescapeFieldName } from "./names.ts";
 import { Duration, formatDuration, formatTimestamp, parseDuration, parseTimestamp, Timestamp } from "./time.ts";
 import type { CelType } from "./types.ts";
-import { showType, typeOfSchema } from "./types.ts";
+import { typeOfSchema } from "./types.ts";
 
 export { Duration, Timestamp };
 
@@ -66,6 +66,8 @@ export interface CelStruct extends Composite {
   /** undefined when the field is not set. */
   field(name: string): Value | undefined;
   fieldNames(): Iterable<string>;
+  /** The object as it is, with members that no field describes. */
+  readonly members?: Readonly<Record<string, unknown>>;
 }
 
 export type Value =
@@ -188,13 +190,16 @@ class JsonStruct extends Composite implements CelStruct {
   get typeName(): string {
     return this.#schema.definition ?? "object";
   }
+  get members(): Readonly<Record<string, unknown>> {
+    return this.#object;
+  }
   field(name: string): Value | undefined {
     const own = unescapeFieldName(name);
     const schema = this.#schema.properties?.get(own);
     if (schema === undefined || !Object.hasOwn(this.#object, own)) return undefined;
     const value = this.#object[own];
-    // Null stands for absent except where the schema says that it is a value.
-    if (value === undefined || (value === null && schema.nullable !== true)) return undefined;
+    // Null stands for absent, also where the schema allows it.
+    if (value === undefined || value === null) return undefined;
     return fromJson(value, schema);
   }
   *fieldNames(): Iterable<string> {
@@ -292,8 +297,9 @@ export function typeNameOf(value: Value): string {
     case "opaque":
       return (value as Opaque).typeName;
     case "timestamp":
+      return "google.protobuf.Timestamp";
     case "duration":
-      return showType({ kind });
+      return "google.protobuf.Duration";
     default:
       return kind;
   }

@@ -8,6 +8,7 @@ import {
 } from "#pkg/apimachinery/index.ts";
 import {
   CelCompileError,
+  CelProgramError,
   compileCel,
   CRD_COST_LIMIT,
   PER_CALL_COST_LIMIT,
@@ -151,7 +152,7 @@ function compileRule(
     }
   } catch (error) {
     if (!(error instanceof CelCompileError)) throw error;
-    errors.push(fieldInvalid(`${path}.rule`, shownRule(rule), `compilation failed: ${error.message}`));
+    errors.push(fieldInvalid(`${path}.rule`, shownRule(rule), failureOf(error, "")));
     return undefined;
   }
   if (rule.messageExpression) {
@@ -161,13 +162,17 @@ function compileRule(
     } catch (error) {
       if (!(error instanceof CelCompileError)) throw error;
       const why =
-        error.message === ""
-          ? "messageExpression must evaluate to a string"
-          : `messageExpression compilation failed: ${error.message}`;
+        error.message === "" ? "messageExpression must evaluate to a string" : failureOf(error, "messageExpression ");
       errors.push(fieldInvalid(`${path}.messageExpression`, shownRule(rule), why));
     }
   }
   return { rule, program, message, usesOld: program.references.has("oldSelf") };
+}
+
+function failureOf(error: CelCompileError, what: string): string {
+  const step =
+    error instanceof CelProgramError ? `${what === "" ? "program " : what}instantiation` : `${what}compilation`;
+  return `${step} failed: ${error.message}`;
 }
 
 /** A rule as messages show it: all its fields, under the names that they have within upstream's server. */

@@ -72,6 +72,11 @@ const PATTERNS: Readonly<Record<string, number>> = {
   dns1123SubdomainPrefix: 60,
   dns1035LabelPrefix: 30,
   labelValue: 40,
+  uri: 1104,
+  uuid: 72,
+  byte: 84,
+  date: 72,
+  datetime: 72,
 };
 
 const FORMATS: readonly Format[] = (

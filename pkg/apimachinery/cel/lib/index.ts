@@ -5,7 +5,7 @@ import { authorizerLibrary } from "./authorizer.ts";
 import { formatLibrary } from "./formats.ts";
 import { ipLibrary } from "./ip.ts";
 import { listsLibrary } from "./lists.ts";
-import { mathLibrary } from "./math.ts";
+import { listOperations } from "./list-operations.ts";
 import { optionalLibrary } from "./optional.ts";
 import { quantityLibrary } from "./quantity.ts";
 import { regexLibrary } from "./regex.ts";
@@ -29,8 +29,8 @@ export const kubernetesFunctions: FunctionTable = functionTable(
   optionalLibrary,
   stringsLibrary,
   listsLibrary,
+  listOperations,
   setsLibrary,
-  mathLibrary,
   regexLibrary,
   urlLibrary,
   quantityLibrary,

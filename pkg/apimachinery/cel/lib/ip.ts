@@ -58,7 +58,7 @@ function cidr(text: string): Cidr {
   const parsed = parseCidr(text);
   if (parsed === undefined)
     throw new CelError(
-      `network address parse error during conversion from string: netip.ParsePrefix(${JSON.stringify(text)}): no '/'`,
+      `network address parse error during conversion from string: network address parse error during conversion from string: netip.ParsePrefix(${JSON.stringify(text)}): no '/'`,
     );
   return parsed;
 }

@@ -4,9 +4,9 @@ import { CelError } from "../errors.ts";
 import { declare, type Overload } from "../functions.ts";
 import { duration } from "../time.ts";
 import { int, uint } from "../std.ts";
+import { COMPARABLE } from "./list-operations.ts";
 import { type CelList, Duration, Uint, type Value } from "../values.ts";
 
-const COMPARABLE = ["int", "uint", "double", "bool", "duration", "timestamp", "string", "bytes"];
 const visits: CostRule = (sizes) => sizes.traversed(0);
 
 function isSorted(list: CelList): boolean {

@@ -50,7 +50,7 @@ const T = "kubernetes.Quantity";
 export const quantityLibrary: readonly Overload[] = [
   declare("quantity", `(string) -> ${T}`, quantity, { traverses: [0] }),
   declare("isQuantity", "(string) -> bool", isQuantity, { traverses: [0] }),
-  declare("sign", `${T}.() -> int`, (a: Q) => BigInt(a.quantity.sign)),
+  declare("sign", `(${T}) -> int`, (a: Q) => BigInt(a.quantity.sign)),
   declare("isInteger", `${T}.() -> bool`, (a: Q) => fitsInt(a.quantity)),
   declare("asInteger", `${T}.() -> int`, asInteger),
   declare("asApproximateFloat", `${T}.() -> double`, (a: Q) => a.quantity.toNumber()),

@@ -34,7 +34,8 @@ function parse(text: string, normalize: boolean): Version | undefined {
 }
 function version(text: string, normalize = false): Version {
   const parsed = parse(text, normalize);
-  if (parsed === undefined) throw new CelError(`No Major.Minor.Patch elements found`);
+  if (parsed === undefined)
+    throw new CelError(text === "" ? "Version string empty" : "No Major.Minor.Patch elements found");
   return parsed;
 }
 type V = Version;

@@ -1,6 +1,7 @@
 import { type CostRule, reading } from "../costs.ts";
 import { CelError } from "../errors.ts";
-import { declare, type Overload } from "../functions.ts";
+import { declare, type LinearCost, type Overload, type SizeEstimates } from "../functions.ts";
+import { atMost, type Range } from "../ranges.ts";
 import { formatText } from "../format.ts";
 import { ArrayList, type CelList } from "../values.ts";
 
@@ -20,6 +21,8 @@ function substring(text: string, start: bigint, end?: bigint): string {
 }
 function indexOf(text: string, part: string, from: bigint): bigint {
   const characters = points(text);
+  if (part === "") return from;
+  if (from > BigInt(characters.length)) return -1n;
   const start = index(from, characters.length);
   const wanted = points(part);
   for (let i = start; i + wanted.length <= characters.length; i++) {
@@ -29,6 +32,8 @@ function indexOf(text: string, part: string, from: bigint): bigint {
 }
 function lastIndexOf(text: string, part: string, from?: bigint): bigint {
   const characters = points(text);
+  if (part === "") return from ?? BigInt(characters.length);
+  if (from !== undefined && from >= BigInt(characters.length)) return -1n;
   const wanted = points(part);
   const last = characters.length - wanted.length;
   const start = from === undefined ? last : Math.min(index(from, characters.length), last);
@@ -99,52 +104,87 @@ function trim(text: string): string {
   return text.slice(start, end);
 }
 const own = { traverses: [0] };
+/** Estimates round up. */
+const seeking: LinearCost = {
+  rule: (sizes) => (sizes.estimated ? reading(sizes.of(0)) : Math.floor(sizes.of(0) / 10)),
+};
+const ownSize: LinearCost = { ...own, resultSize: (sizes) => sizes.of(0) };
 /** Reads the text and writes the result. */
 const rebuilding: CostRule = (sizes) => reading(2 * sizes.of(0));
-const joining: CostRule = (sizes) => {
-  const length = sizes.characters(0) + sizes.of(1) * Math.max(0, sizes.of(0) - 1);
-  return reading(sizes.estimated ? length : 2 * length);
+const replacing: LinearCost = { rule: rebuilding, resultSize: replacedSize };
+const splitting: LinearCost = {
+  rule: rebuilding,
+  resultSize: (sizes) => ({ min: 0, max: sizes.literal(2) ?? sizes.of(0).max }),
+};
+const quoting: LinearCost = {
+  ...own,
+  resultSize: (sizes) => ({ min: sizes.of(0).min + 2, max: atMost(sizes.of(0).max * 2 + 2) }),
 };
 
-/** cel-go's ext.Strings, version 2, with reverse. */
+/** From replacing as little as possible to replacing the shortest parts by the longest text everywhere. */
+function replacedSize(sizes: SizeEstimates): Range {
+  const [text, part, by] = [sizes.of(0), sizes.of(1), sizes.of(2)];
+  const most =
+    part.min === 0
+      ? { count: atMost(text.max + 1), kept: text.max }
+      : by.max <= part.min
+        ? { count: 0, kept: text.max }
+        : { count: Math.ceil(text.max / part.min), kept: 0 };
+  const least =
+    part.max === 0
+      ? { count: text.min + 1, kept: text.min }
+      : part.max <= by.min
+        ? { count: 0, kept: text.min }
+        : { count: Math.ceil(text.min / part.max), kept: 0 };
+  return { min: atMost(least.count * by.min + least.kept), max: atMost(most.count * by.max + most.kept) };
+}
+/** With a separator between the texts, or without one. */
+const joining =
+  (separated: boolean): CostRule =>
+  (sizes) => {
+    const separators = separated ? sizes.of(1) * Math.max(0, sizes.of(0) - 1) : 0;
+    const length = sizes.characters(0) + separators;
+    return reading(sizes.estimated ? length : 2 * length);
+  };
+
+/** cel-go's ext.Strings, version 2. */
 export const stringsLibrary: readonly Overload[] = [
   declare("charAt", "string.(int) -> string", charAt),
-  declare("indexOf", "string.(string) -> int", (text: string, part: string) => indexOf(text, part, 0n), own),
+  declare("indexOf", "string.(string) -> int", (text: string, part: string) => indexOf(text, part, 0n), seeking),
   declare(
     "indexOf",
     "string.(string, int) -> int",
     (text: string, part: string, from: bigint) => indexOf(text, part, from),
-    own,
+    seeking,
   ),
-  declare("lastIndexOf", "string.(string) -> int", (text: string, part: string) => lastIndexOf(text, part), own),
+  declare("lastIndexOf", "string.(string) -> int", (text: string, part: string) => lastIndexOf(text, part), seeking),
   declare(
     "lastIndexOf",
     "string.(string, int) -> int",
     (text: string, part: string, from: bigint) => lastIndexOf(text, part, from),
-    own,
+    seeking,
   ),
-  declare("lowerAscii", "string.() -> string", (text: string) => ascii(text, /[A-Z]/g, 32), own),
-  declare("upperAscii", "string.() -> string", (text: string) => ascii(text, /[a-z]/g, -32), own),
-  declare("trim", "string.() -> string", (text: string) => trim(text), own),
-  declare("reverse", "string.() -> string", (text: string) => points(text).reverse().join(""), own),
+  declare("lowerAscii", "string.() -> string", (text: string) => ascii(text, /[A-Z]/g, 32), ownSize),
+  declare("upperAscii", "string.() -> string", (text: string) => ascii(text, /[a-z]/g, -32), ownSize),
+  declare("trim", "string.() -> string", (text: string) => trim(text), ownSize),
   declare(
     "replace",
     "string.(string, string) -> string",
     (text: string, from: string, to: string) => replace(text, from, to, -1n),
-    rebuilding,
+    replacing,
   ),
-  declare("replace", "string.(string, string, int) -> string", replace, rebuilding),
+  declare("replace", "string.(string, string, int) -> string", replace, replacing),
   declare(
     "split",
     "string.(string) -> list<string>",
     (text: string, separator: string) => split(text, separator, -1n),
-    rebuilding,
+    splitting,
   ),
-  declare("split", "string.(string, int) -> list<string>", split, rebuilding),
-  declare("substring", "string.(int) -> string", (text: string, start: bigint) => substring(text, start), own),
-  declare("substring", "string.(int, int) -> string", substring, own),
-  declare("join", "list<string>.() -> string", (list: CelList) => join(list, ""), joining),
-  declare("join", "list<string>.(string) -> string", join, joining),
-  declare("strings.quote", "(string) -> string", quote, own),
+  declare("split", "string.(string, int) -> list<string>", split, splitting),
+  declare("substring", "string.(int) -> string", (text: string, start: bigint) => substring(text, start), ownSize),
+  declare("substring", "string.(int, int) -> string", substring, ownSize),
+  declare("join", "list<string>.() -> string", (list: CelList) => join(list, ""), joining(false)),
+  declare("join", "list<string>.(string) -> string", join, joining(true)),
+  declare("strings.quote", "(string) -> string", quote, quoting),
   declare("format", "string.(list<dyn>) -> string", formatText, own),
 ];

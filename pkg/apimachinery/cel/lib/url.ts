@@ -77,8 +77,8 @@ const escapePath = (path: string): string =>
 
 /** Kubernetes' URL functions (apiserver/pkg/cel/library/urls.go). */
 export const urlLibrary: readonly Overload[] = [
-  declare("url", "(string) -> kubernetes.URL", url, { traverses: [0] }),
-  declare("isURL", "(string) -> bool", (text: string) => parse(text) !== undefined, { traverses: [0] }),
+  declare("url", "(string) -> kubernetes.URL", url, { traverses: [0], resultSize: (sizes) => sizes.of(0) }),
+  declare("isURL", "(string) -> bool", (text: string) => parse(text) !== undefined),
   declare("getScheme", "kubernetes.URL.() -> string", ({ scheme }: Url) => scheme),
   declare("getHost", "kubernetes.URL.() -> string", ({ host }: Url) => host),
   declare("getHostname", "kubernetes.URL.() -> string", hostname),
