@@ -31,8 +31,15 @@ export function goQuote(text: string): string {
 function showValue(value: unknown): string {
   if (typeof value === "string") return goQuote(value);
   if (value === undefined || value === null) return "null";
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
+  return typeof value === "object" ? goJson(value) : String(value);
 }
+
+/** Go escapes what could be mistaken for markup. */
+const goJson = (value: object): string =>
+  JSON.stringify(value).replaceAll(
+    /[<>&\u2028\u2029]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 
 const withDetail = (text: string, detail: string): string => (detail === "" ? text : `${text}: ${detail}`);
 
@@ -45,6 +52,12 @@ export const fieldInvalid = (field: string, value: unknown, detail: string): Fie
   type: "FieldValueInvalid",
   field,
   message: withDetail(`Invalid value: ${showValue(value)}`, detail),
+});
+/** Of a value too large to be shown. */
+export const fieldOmitted = (field: string, detail: string): FieldError => ({
+  type: "FieldValueInvalid",
+  field,
+  message: withDetail("Invalid value", detail),
 });
 export const fieldTypeInvalid = (field: string, value: unknown, detail: string): FieldError => ({
   type: "FieldValueTypeInvalid",

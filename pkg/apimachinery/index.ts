@@ -55,6 +55,7 @@ export {
   fieldInvalid,
   fieldNotFound,
   fieldNotSupported,
+  fieldOmitted,
   fieldRequired,
   fieldTooLong,
   fieldTooMany,

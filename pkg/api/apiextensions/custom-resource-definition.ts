@@ -18,7 +18,6 @@ export const customResourceDefinition = defineResource<CustomResourceDefinition>
   strategy: {
     defaults({ spec }) {
       if (spec?.names === undefined) return;
-      spec.scope ||= "Namespaced";
       spec.names.singular ||= (spec.names.kind ?? "").toLowerCase();
       if (!spec.names.listKind && spec.names.kind) spec.names.listKind = `${spec.names.kind}List`;
       spec.conversion ??= { strategy: "None" };

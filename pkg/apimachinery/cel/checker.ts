@@ -362,10 +362,7 @@ class Checker {
   }
 
   #logical(expr: Expr & { kind: "call" }): CelType {
-    const types = expr.args.map((arg) => this.check(arg));
-    for (const type of types) {
-      if (!isAssignable(type, BOOL, new Map())) return this.#noOverload(expr.name, undefined, types, expr.at);
-    }
+    for (const arg of expr.args) this.#expectBool(arg);
     return BOOL;
   }
 

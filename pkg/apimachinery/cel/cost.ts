@@ -114,7 +114,8 @@ class Estimator {
   #variable(expr: Expr): Estimate {
     const name = this.#checked.variables.get(expr);
     const local = name === undefined ? undefined : this.#locals.findLast((candidate) => candidate.name === name);
-    if (local === undefined) return this.#sized(expr, ONE, name === undefined ? undefined : this.#root);
+    // Also for what names a type.
+    if (local === undefined) return this.#sized(expr, ONE, this.#root);
     const { place, size, items, keys } = local.estimate;
     return { ...this.#sized(expr, ONE, place, size), items, keys };
   }

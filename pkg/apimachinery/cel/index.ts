@@ -32,7 +32,8 @@ export {
   typeOfSchema,
   UINT,
 } from "./types.ts";
-export { type CelStruct, Composite, fromJson, toJson, type Value } from "./values.ts";
+export { type CelStruct, Composite, fromJson, optionalValue, toJson, type Value } from "./values.ts";
+export { isTyped } from "./types.ts";
 export { escapeFieldName, unescapeFieldName } from "./names.ts";
 export { applyConfigurationTypes } from "./apply-types.ts";
 export {

@@ -230,6 +230,11 @@ export function fromJson(value: unknown, schema: FieldSchema): Value {
   return new JsonMap(value, schema.type === "map" ? (schema.items ?? ANY) : ANY);
 }
 
+/** JSON data that may be missing. */
+export function optionalValue(value: unknown, schema: FieldSchema): Optional {
+  return new Optional(value === undefined ? undefined : fromJson(value, schema));
+}
+
 /** Bindings may hold CEL values as they are (an authorizer, for instance). */
 function isValue(value: object): value is Value & object {
   return (

@@ -37,6 +37,8 @@ export function fieldsPresent(node: Node, value: unknown): Fields {
   return setOf(node, value, "", []) ?? {};
 }
 
+const shown = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value));
+
 /** undefined: the value itself is no member, and has none. */
 function setOf(node: Node, value: unknown, path: string, problems: string[]): Fields | undefined {
   if (value === null) return LEAF;
@@ -49,12 +51,12 @@ function setOf(node: Node, value: unknown, path: string, problems: string[]): Fi
     case "struct":
     case "map":
       if (isRecord(value)) return objectSet(node, value, path, problems);
-      problems.push(`${path}: expected map, got &{${JSON.stringify(value)}}`);
+      problems.push(`${path}: expected map, got &{${shown(value)}}`);
       return undefined;
     case "set":
     case "list":
       if (Array.isArray(value)) return listSet(node, value, path, problems);
-      problems.push(`${path}: expected list, got &{${JSON.stringify(value)}}`);
+      problems.push(`${path}: expected list, got &{${shown(value)}}`);
       return undefined;
   }
 }
@@ -120,6 +122,10 @@ function listSet(
   const fields: MutableFields = {};
   list.forEach((item, position) => {
     if (node.kind === "list") {
+      if (item === null) {
+        problems.push(`${path}: element ${position}: associative list with keys may not have a null element`);
+        return;
+      }
       const missing = missingKey(node, item);
       if (missing !== undefined) {
         problems.push(
@@ -140,11 +146,12 @@ function listSet(
   return isEmpty(fields) ? undefined : fields;
 }
 
+/** The first key of an element that has none of them. */
 function missingKey(node: Node & { kind: "list" }, item: unknown): string | undefined {
   const { listMapKeys = [], items } = node.schema;
-  return listMapKeys.find(
-    (name) => ((item as Record<string, unknown> | null)?.[name] ?? items?.properties?.get(name)?.default) === undefined,
-  );
+  const isThere = (name: string): boolean =>
+    ((item as Record<string, unknown>)[name] ?? items?.properties?.get(name)?.default) !== undefined;
+  return listMapKeys.some(isThere) ? undefined : listMapKeys[0];
 }
 
 function elementKeyText(element: string): string {

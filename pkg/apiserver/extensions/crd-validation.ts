@@ -11,21 +11,23 @@ import {
   fieldInvalid,
   fieldNotSupported,
   fieldRequired,
+  fieldTooMany,
   IMMUTABLE_DETAIL,
   isDns1035Label,
   isDns1123Subdomain,
   isRecord,
 } from "#pkg/apimachinery/index.ts";
-import { compilePattern } from "./formats.ts";
-import { compileJsonPath, JsonPathError } from "./json-path.ts";
+import { FieldPathError, findFieldPath } from "./field-path.ts";
 import { compileRules } from "./rules.ts";
+import { validateProperties } from "./schema-properties.ts";
+import { canBeStructural, validateStructure } from "./schema-structure.ts";
+import { validateDefaults } from "./schema-defaults.ts";
 import { rootSchema } from "./structural.ts";
-import { compileValues } from "./value-validation.ts";
 
 type Raw = Record<string, unknown>;
 
 const COLUMN_TYPES = ["boolean", "date", "integer", "number", "string"];
-const COLUMN_FORMATS = ["int32", "int64", "float", "double", "byte", "date", "date-time", "password"];
+const COLUMN_FORMATS = ["byte", "date", "date-time", "double", "float", "int32", "int64", "password"];
 const MAX_SELECTABLE_FIELDS = 8;
 
 /** Everything that is wrong with a CustomResourceDefinition. */
@@ -36,11 +38,23 @@ export function validateDefinition(
   const { spec } = crd;
   if (spec === undefined) return [fieldRequired("spec")];
   return [
+    ...approvalErrors(crd, old),
     ...validateNames(spec),
     ...validateScope(spec),
+    ...missingSchemas(spec),
     ...validateVersions(spec, old?.spec),
     ...validateConversion(spec),
+    ...(old === undefined ? firstStoredVersion(spec) : []),
   ];
+}
+
+/** What is stored first is stored in the first version that is for storing. */
+function firstStoredVersion({ versions }: CustomResourceDefinitionSpec): FieldError[] {
+  const [first, ...more] = (versions ?? []).filter(({ storage }) => storage).map(({ name }) => name);
+  const refuse = (why: string): FieldError =>
+    fieldInvalid("status.storedVersions", first === undefined ? null : [first], why);
+  if (first === undefined) return [refuse("must have at least one stored version")];
+  return more.filter((name) => name !== first).map((name) => refuse(`must have the storage version ${name}`));
 }
 
 /** What an established definition may not change any more, and all of the above. */
@@ -68,6 +82,30 @@ export function validateDefinitionUpdate(crd: CustomResourceDefinition, old: Cus
     );
   }
   return errors;
+}
+
+const APPROVAL = "api-approved.kubernetes.io";
+const SEE = "see https://github.com/kubernetes/enhancements/pull/1111";
+
+type Approval = "missing" | "bypassed" | "approved" | "invalid";
+function approvalOf({ metadata }: CustomResourceDefinition): Approval {
+  const text = metadata?.annotations?.[APPROVAL] ?? "";
+  if (text === "") return "missing";
+  if (text.startsWith("unapproved")) return "bypassed";
+  return URL.canParse(text) && new URL(text).host !== "" ? "approved" : "invalid";
+}
+
+/** Groups of the community are not for everybody: whoever defines kinds there says who has approved them. */
+function approvalErrors(crd: CustomResourceDefinition, old: CustomResourceDefinition | undefined): FieldError[] {
+  if (!/(?:^|\.)(?:k8s|kubernetes)\.io$/.test(crd.spec.group ?? "")) return [];
+  const approval = approvalOf(crd);
+  if (old !== undefined && approvalOf(old) === approval) return [];
+  const path = `metadata.annotations[${APPROVAL}]`;
+  const needed = `protected groups must have approval annotation "${APPROVAL}"`;
+  if (approval === "missing") return [fieldRequired(path, `${needed}, ${SEE}`)];
+  if (approval !== "invalid") return [];
+  const why = `${needed} with either a URL or a reason starting with "unapproved", ${SEE}`;
+  return [fieldInvalid(path, crd.metadata?.annotations?.[APPROVAL], why)];
 }
 
 function validateNames({ group, names }: CustomResourceDefinitionSpec): FieldError[] {
@@ -123,6 +161,12 @@ function validateScope({ scope, preserveUnknownFields }: CustomResourceDefinitio
   return errors;
 }
 
+function missingSchemas({ versions }: CustomResourceDefinitionSpec): FieldError[] {
+  return (versions ?? []).flatMap(({ schema }, i) =>
+    schema?.openAPIV3Schema === undefined ? [fieldRequired(`spec.versions[${i}].schema.openAPIV3Schema`)] : [],
+  );
+}
+
 function validateVersions(
   spec: CustomResourceDefinitionSpec,
   old: CustomResourceDefinitionSpec | undefined,
@@ -130,31 +174,33 @@ function validateVersions(
   const errors: FieldError[] = [];
   const versions = spec.versions ?? [];
   const seen = new Set<string>();
+  let repeated = false;
   const before = new Map((old?.versions ?? []).map((version) => [version.name, version]));
   let changed: CustomResourceDefinitionVersion | undefined;
   let shared: ReadonlySet<Part> = new Set();
   for (const [index, version] of versions.entries()) {
     const path = `spec.versions[${index}]`;
-    for (const message of isDns1035Label(version.name ?? ""))
-      errors.push(fieldInvalid(`${path}.name`, version.name ?? "", message));
-    if (seen.has(version.name)) errors.push(fieldDuplicate(`${path}.name`, version.name));
+    const problems = isDns1035Label(version.name ?? "").join(",");
+    if (problems !== "") {
+      errors.push(fieldInvalid(`${path}.name`, version.name ?? "", problems));
+      // The first one is known by the older field, too.
+      if (index === 0) errors.push(fieldInvalid("spec.version", version.name ?? "", problems));
+    }
+    if (seen.has(version.name)) repeated = true;
     seen.add(version.name);
     // What has been accepted once stays acceptable.
     if (deepEqual(version, before.get(version.name))) continue;
     if (changed === undefined) shared = sharedFields(versions);
     changed ??= version;
-    if (version.schema?.openAPIV3Schema === undefined)
-      errors.push(fieldRequired(`${path}.schema.openAPIV3Schema`, "schemas are required"));
+    errors.push(...deprecationErrors(version, path));
     for (const [field, validate] of PARTS) if (!shared.has(field)) errors.push(...validate(version, path));
   }
   if (changed !== undefined)
     for (const [field, validate] of PARTS) if (shared.has(field)) errors.push(...validate(changed, "spec"));
-  const storage = versions.filter((version) => version.storage).length;
-  if (storage !== 1) {
-    errors.push(
-      fieldInvalid("spec.versions", shownVersions(versions), "must have exactly one version marked as storage version"),
-    );
-  }
+  const refuse = (why: string): void => void errors.push(fieldInvalid("spec.versions", shownVersions(versions), why));
+  if (repeated) refuse("must contain unique version names");
+  if (versions.filter((version) => version.storage).length !== 1)
+    refuse("must have exactly one version marked as storage version");
   return errors;
 }
 
@@ -175,8 +221,42 @@ const PARTS: ReadonlyMap<Part, (version: CustomResourceDefinitionVersion, path: 
   ["selectableFields", validateSelectableFields],
 ]);
 
+/** Under the names that the fields have within upstream's server; what all versions share has gone from them there. */
 function shownVersions(versions: readonly CustomResourceDefinitionVersion[]): unknown {
-  return versions.map(({ name, served, storage }) => ({ name, served, storage }));
+  return versions.map(({ name, served, storage, deprecated, deprecationWarning }) => ({
+    Name: name,
+    Served: served,
+    Storage: storage,
+    Deprecated: deprecated ?? false,
+    DeprecationWarning: deprecationWarning ?? null,
+    Schema: null,
+    Subresources: null,
+    AdditionalPrinterColumns: null,
+    SelectableFields: null,
+  }));
+}
+
+const MAX_WARNING_LENGTH = 256;
+
+function deprecationErrors(
+  { deprecated, deprecationWarning: warning }: CustomResourceDefinitionVersion,
+  path: string,
+): FieldError[] {
+  if (warning === undefined || warning === null) return [];
+  const refuse = (why: string): FieldError => fieldInvalid(`${path}.deprecationWarning`, warning, why);
+  if (deprecated !== true) return [refuse("can only be set for deprecated versions")];
+  const errors: FieldError[] = [];
+  if (Buffer.byteLength(warning) > MAX_WARNING_LENGTH)
+    errors.push(refuse(`must be <= ${MAX_WARNING_LENGTH} characters long`));
+  if (warning === "") errors.push(refuse("must not be an empty string"));
+  const unprintable = /[^\p{L}\p{M}\p{N}\p{P}\p{S} ]/u.exec(warning);
+  if (unprintable !== null) {
+    const index = Buffer.byteLength(warning.slice(0, unprintable.index));
+    errors.push(
+      refuse(`must only contain printable UTF-8 characters; non-printable character found at index ${index}`),
+    );
+  }
+  return errors;
 }
 
 function validateVersionSchema({ schema }: CustomResourceDefinitionVersion, path: string): FieldError[] {
@@ -197,37 +277,57 @@ function validateColumns(version: CustomResourceDefinitionVersion, path: string)
     if (column.format && !COLUMN_FORMATS.includes(column.format)) {
       errors.push(fieldInvalid(`${at}.format`, column.format, `must be one of ${COLUMN_FORMATS.join(",")}`));
     }
-    errors.push(...validateJsonPath(column.jsonPath, `${at}.jsonPath`));
+    errors.push(
+      ...(column.jsonPath ? simplePath(column.jsonPath, `${at}.JSONPath`) : [fieldRequired(`${at}.JSONPath`)]),
+    );
   }
   return errors;
 }
 
-function validateSelectableFields(version: CustomResourceDefinitionVersion, path: string): FieldError[] {
+function validateSelectableFields(
+  { selectableFields = [], schema }: CustomResourceDefinitionVersion,
+  path: string,
+): FieldError[] {
   const errors: FieldError[] = [];
-  const selectable = version.selectableFields ?? [];
-  if (selectable.length > MAX_SELECTABLE_FIELDS) {
-    errors.push({
-      type: "FieldValueTooMany",
-      field: `${path}.selectableFields`,
-      message: `Too many: ${selectable.length}: must have at most ${MAX_SELECTABLE_FIELDS} items`,
-    });
+  const root = schema?.openAPIV3Schema as Raw | undefined;
+  if (selectableFields.length === 0) return errors;
+  if (root === undefined)
+    return [fieldInvalid(`${path}.selectableFields`, "", "may only be set when validations.schema is included")];
+  const seen = new Set<string>();
+  for (const [index, { jsonPath }] of selectableFields.entries()) {
+    const at = `${path}.selectableFields[${index}].jsonPath`;
+    if (!jsonPath) errors.push(fieldRequired(at));
+    else errors.push(...selectableField(jsonPath, root, at, seen));
   }
-  for (const [index, { jsonPath }] of selectable.entries()) {
-    errors.push(...validateJsonPath(jsonPath, `${path}.selectableFields[${index}].jsonPath`));
+  if (seen.size > MAX_SELECTABLE_FIELDS)
+    errors.push(fieldTooMany(`${path}.selectableFields`, seen.size, MAX_SELECTABLE_FIELDS));
+  return errors;
+}
+
+const SELECTABLE_TYPES = ["string", "boolean", "integer"];
+
+function selectableField(jsonPath: string, root: Raw, at: string, seen: Set<string>): FieldError[] {
+  const errors: FieldError[] = [];
+  try {
+    const found = findFieldPath(jsonPath, root, false);
+    if (/^metadata(?:$|[.[])/.test(found.path))
+      errors.push(fieldInvalid(at, jsonPath, "must not point to fields in metadata"));
+    if (!SELECTABLE_TYPES.includes(String(found.schema["type"]))) {
+      const why =
+        "must point to a field of type string, boolean or integer. Enum string fields and strings with formats are allowed.";
+      errors.push(fieldInvalid(at, jsonPath, why));
+    }
+    if (seen.has(found.path)) errors.push(fieldDuplicate(at, jsonPath));
+    seen.add(found.path);
+  } catch (error) {
+    if (!(error instanceof FieldPathError)) throw error;
+    errors.push(fieldInvalid(at, jsonPath, `is an invalid path: ${error.message}`));
   }
   return errors;
 }
 
-function validateJsonPath(jsonPath: string | undefined, path: string): FieldError[] {
-  if (!jsonPath) return [fieldRequired(path)];
-  if (!jsonPath.startsWith(".")) return [fieldInvalid(path, jsonPath, "must be a simple json path starting with .")];
-  try {
-    compileJsonPath(jsonPath);
-    return [];
-  } catch (error) {
-    if (!(error instanceof JsonPathError)) throw error;
-    return [fieldInvalid(path, jsonPath, error.message)];
-  }
+function simplePath(jsonPath: string, path: string): FieldError[] {
+  return jsonPath.startsWith(".") ? [] : [fieldInvalid(path, jsonPath, "must be a simple json path starting with .")];
 }
 
 function validateSubresources({ subresources }: CustomResourceDefinitionVersion, path: string): FieldError[] {
@@ -242,9 +342,11 @@ function validateSubresources({ subresources }: CustomResourceDefinitionVersion,
     const value = scale[field];
     if (!value) {
       if (field !== "labelSelectorPath") errors.push(fieldRequired(`${at}.${field}`));
-    } else if (!roots.some((root) => value.startsWith(root))) {
-      const where = roots.map((root) => `a json path under ${root.slice(0, -1)}`).join(" or ");
-      errors.push(fieldInvalid(`${at}.${field}`, value, `should be ${where}`));
+    } else if (!value.startsWith(".")) errors.push(...simplePath(value, `${at}.${field}`));
+    else if (!roots.some((root) => value.startsWith(root))) {
+      const where = roots.map((root) => root.slice(0, -1)).join(" or ");
+      const either = roots.length > 1 ? "either " : "";
+      errors.push(fieldInvalid(`${at}.${field}`, value, `should be a json path under ${either}${where}`));
     }
   };
   check("specReplicasPath", [".spec."]);
@@ -253,156 +355,66 @@ function validateSubresources({ subresources }: CustomResourceDefinitionVersion,
   return errors;
 }
 
-const TYPES = ["array", "boolean", "integer", "number", "object", "string"];
-
-/** Structural rules, patterns, defaults and CEL of one schema. */
+/** Structure, what may be said where, defaults, and CEL of one schema. */
 function validateSchema(raw: Raw, path: string): FieldError[] {
   const errors: FieldError[] = [];
-  if (raw["type"] !== "object") {
-    if (raw["type"] === undefined) errors.push(fieldRequired(`${path}.type`, "must not be empty at the root"));
-    else errors.push(fieldInvalid(`${path}.type`, raw["type"], "must be object at the root"));
-  }
-  walk(raw, path, errors, true);
-  if (errors.length > 0) return errors;
-  validateDefaults(raw, path, errors);
-  if (errors.length > 0) return errors;
-  return compileRules(rootSchema(raw), path).errors;
-}
-
-function walk(raw: Raw, path: string, errors: FieldError[], root: boolean): void {
-  const type = raw["type"];
-  const free = raw["x-kubernetes-preserve-unknown-fields"] === true || raw["x-kubernetes-int-or-string"] === true;
-  if (!root && type === undefined && !free)
-    errors.push(fieldRequired(`${path}.type`, "must not be empty for specified object fields"));
-  if (type !== undefined && !TYPES.includes(String(type))) errors.push(fieldNotSupported(`${path}.type`, type, TYPES));
-  if (raw["uniqueItems"] === true) {
-    errors.push(
-      fieldForbidden(
-        `${path}.uniqueItems`,
-        "uniqueItems cannot be set to true since the runtime complexity becomes quadratic",
-      ),
-    );
-  }
-  if (raw["$ref"] !== undefined) errors.push(fieldForbidden(`${path}.$ref`, "$ref is not supported"));
-  if (
-    isRecord(raw["properties"]) &&
-    raw["additionalProperties"] !== undefined &&
-    raw["additionalProperties"] !== false
-  ) {
-    errors.push(
-      fieldForbidden(`${path}.additionalProperties`, "additionalProperties and properties are mutual exclusive"),
-    );
-  }
-  if (raw["additionalProperties"] === false) {
-    errors.push(fieldForbidden(`${path}.additionalProperties`, "additionalProperties cannot be set to false"));
-  }
-  if (type === "array" && raw["items"] === undefined) errors.push(fieldRequired(`${path}.items`, "must be specified"));
-  validatePattern(raw, path, errors);
-  validateList(raw, path, errors);
-  if (isRecord(raw["properties"])) {
-    for (const [name, member] of Object.entries(raw["properties"])) {
-      if (isRecord(member) && !(root && name === "metadata"))
-        walk(member, `${path}.properties[${name}]`, errors, false);
-    }
-  }
-  if (isRecord(raw["items"])) walk(raw["items"], `${path}.items`, errors, false);
-  if (isRecord(raw["additionalProperties"]))
-    walk(raw["additionalProperties"], `${path}.additionalProperties`, errors, false);
-}
-
-function validatePattern(raw: Raw, path: string, errors: FieldError[]): void {
-  const { pattern } = raw;
-  if (typeof pattern !== "string") return;
-  try {
-    compilePattern(pattern);
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    errors.push(fieldInvalid(`${path}.pattern`, pattern, `must be a valid regular expression, but isn't: ${why}`));
-  }
-}
-
-function validateList(raw: Raw, path: string, errors: FieldError[]): void {
-  const listType = raw["x-kubernetes-list-type"];
-  if (listType === undefined) return;
-  if (listType !== "atomic" && listType !== "set" && listType !== "map") {
-    errors.push(fieldNotSupported(`${path}.x-kubernetes-list-type`, listType, ["atomic", "map", "set"]));
-    return;
-  }
-  if (raw["type"] !== "array")
-    errors.push(
-      fieldInvalid(`${path}.type`, raw["type"] ?? "", "must be array if x-kubernetes-list-type is specified"),
-    );
-  if (listType !== "map") return;
-  const keys = raw["x-kubernetes-list-map-keys"];
-  if (!Array.isArray(keys) || keys.length === 0) {
-    errors.push(
-      fieldRequired(`${path}.x-kubernetes-list-map-keys`, "must not be empty if x-kubernetes-list-type is map"),
-    );
-    return;
-  }
-  const items = isRecord(raw["items"]) ? raw["items"] : {};
-  const members = isRecord(items["properties"]) ? items["properties"] : {};
-  const required = Array.isArray(items["required"]) ? (items["required"] as unknown[]) : [];
-  for (const [index, key] of (keys as string[]).entries()) {
-    const member = members[key];
-    if (!isRecord(member)) {
-      errors.push(
-        fieldInvalid(
-          `${path}.x-kubernetes-list-map-keys[${index}]`,
-          key,
-          "entries must all be names of item properties",
-        ),
-      );
-    } else if (!required.includes(key) && member["default"] === undefined) {
-      errors.push(
-        fieldRequired(
-          `${path}.items.properties[${key}].default`,
-          "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property",
-        ),
-      );
-    }
-  }
-}
-
-/** A default must be a value its own schema accepts. */
-function validateDefaults(raw: Raw, path: string, errors: FieldError[]): void {
-  if (raw["default"] !== undefined) errors.push(...compileValues(raw)(raw["default"], `${path}.default`, undefined));
-  if (isRecord(raw["properties"])) {
-    for (const [name, member] of Object.entries(raw["properties"])) {
-      if (isRecord(member)) validateDefaults(member, `${path}.properties[${name}]`, errors);
-    }
-  }
-  if (isRecord(raw["items"])) validateDefaults(raw["items"], `${path}.items`, errors);
-  if (isRecord(raw["additionalProperties"]))
-    validateDefaults(raw["additionalProperties"], `${path}.additionalProperties`, errors);
+  if (raw["nullable"] === true) errors.push(fieldForbidden(`${path}.nullable`, "nullable cannot be true at the root"));
+  const structural = canBeStructural(raw);
+  const structure = structural ? validateStructure(raw, path) : [];
+  if (structural && structure.length === 0) structure.push(...validateDefaults(raw, path));
+  errors.push(...structure, ...validateProperties(raw, path));
+  return errors.length > 0 ? errors : compileRules(rootSchema(raw), path).errors;
 }
 
 function validateConversion({ conversion }: CustomResourceDefinitionSpec): FieldError[] {
   if (conversion === undefined) return [];
   const { strategy, webhook } = conversion;
-  if (strategy === "None") {
-    return webhook === undefined
-      ? []
-      : [fieldForbidden("spec.conversion.webhook", "should not be set when strategy is not set to Webhook")];
-  }
-  if (strategy !== "Webhook") return [fieldNotSupported("spec.conversion.strategy", strategy, ["None", "Webhook"])];
-  const errors: FieldError[] = [];
+  const at = { config: "spec.conversion.webhookClientConfig", versions: "spec.conversion.conversionReviewVersions" };
   const config = webhook?.clientConfig;
-  if (config === undefined) {
-    errors.push(fieldRequired("spec.conversion.webhook.clientConfig", "required when strategy is set to Webhook"));
-  } else if ((config.url === undefined) === (config.service === undefined)) {
-    errors.push(fieldRequired("spec.conversion.webhook.clientConfig", "exactly one of url or service is required"));
-  }
   const review = webhook?.conversionReviewVersions ?? [];
-  if (review.length === 0) errors.push(fieldRequired("spec.conversion.webhook.conversionReviewVersions"));
-  else if (!review.some((version) => version === "v1" || version === "v1beta1")) {
-    errors.push(
-      fieldInvalid(
-        "spec.conversion.webhook.conversionReviewVersions",
-        review,
-        `must include at least one of v1, v1beta1`,
-      ),
-    );
+  if (strategy !== "Webhook") {
+    const alone = "should not be set when strategy is not set to Webhook";
+    return [
+      ...(strategy === "None" ? [] : [fieldNotSupported("spec.conversion.strategy", strategy, ["None", "Webhook"])]),
+      ...(config === undefined ? [] : [fieldForbidden(at.config, alone)]),
+      ...(review.length === 0 ? [] : [fieldForbidden(at.versions, alone)]),
+    ];
   }
+  const errors: FieldError[] = [];
+  if (config === undefined) errors.push(fieldRequired(at.config, "required when strategy is set to Webhook"));
+  else if ((config.url === undefined) === (config.service === undefined)) {
+    errors.push(fieldRequired(at.config, "exactly one of url or service is required"));
+  } else if (config.url !== undefined) errors.push(...webhookUrlErrors(config.url, `${at.config}.url`));
+  return [...errors, ...reviewVersionErrors(review, at.versions)];
+}
+
+function webhookUrlErrors(text: string, path: string): FieldError[] {
+  const form = "; desired format: https://host[/path]";
+  if (!URL.canParse(text)) return [fieldRequired(path, `url must be a valid URL${form}`)];
+  const url = new URL(text);
+  const errors: FieldError[] = [];
+  const scheme = url.protocol.slice(0, -1);
+  if (scheme !== "https") errors.push(fieldInvalid(path, scheme, `'https' is the only allowed URL scheme${form}`));
+  if (url.host === "") errors.push(fieldInvalid(path, url.host, `host must be specified${form}`));
+  if (url.username !== "" || url.password !== "")
+    errors.push(fieldInvalid(path, url.username, "user information is not permitted in the URL"));
+  if (url.hash !== "") errors.push(fieldInvalid(path, url.hash.slice(1), "fragments are not permitted in the URL"));
+  if (url.search !== "")
+    errors.push(fieldInvalid(path, url.search.slice(1), "query parameters are not permitted in the URL"));
+  return errors;
+}
+
+function reviewVersionErrors(versions: readonly string[], path: string): FieldError[] {
+  if (versions.length === 0) return [fieldRequired(path)];
+  const errors: FieldError[] = [];
+  const seen = new Set<string>();
+  for (const [index, version] of versions.entries()) {
+    if (seen.has(version)) errors.push(fieldInvalid(`${path}[${index}]`, version, "duplicate version"));
+    else
+      for (const message of isDns1035Label(version)) errors.push(fieldInvalid(`${path}[${index}]`, version, message));
+    seen.add(version);
+  }
+  if (!seen.has("v1") && !seen.has("v1beta1"))
+    errors.push(fieldInvalid(path, versions, "must include at least one of v1, v1beta1"));
   return errors;
 }

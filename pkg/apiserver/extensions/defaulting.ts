@@ -11,44 +11,64 @@ export function compileSchemaDefaults(schema: FieldSchema): Defaulter {
     case "object":
       return objectDefaults(schema);
     case "array":
-      return elementDefaults(schema, (value, apply) => {
-        if (Array.isArray(value)) for (const element of value) apply(element);
-      });
+      return elementDefaults(schema);
     case "map":
-      return elementDefaults(schema, (value, apply) => {
-        if (isRecord(value)) for (const key of Object.keys(value)) apply(value[key]);
-      });
+      return entryDefaults(schema);
     default:
       return NOTHING;
   }
 }
 
-function elementDefaults(schema: FieldSchema, each: (value: unknown, apply: Defaulter) => void): Defaulter {
+function elementDefaults(schema: FieldSchema): Defaulter {
   const apply = schema.items === undefined ? NOTHING : compileSchemaDefaults(schema.items);
-  return apply === NOTHING ? NOTHING : (value) => each(value, apply);
+  if (apply === NOTHING) return NOTHING;
+  return (value) => {
+    if (Array.isArray(value)) for (const element of value) apply(element);
+  };
 }
 
+/**
+ * A null counts as left out where none is allowed: the default takes its place, and without one the field goes.
+ */
 function objectDefaults(schema: FieldSchema): Defaulter {
   /** Those that appear where they are absent. */
   const defaults: { name: string; value: unknown; nullable: boolean }[] = [];
-  /** Those with defaults below them, which only matter where they are present. */
+  /** What is below them only matters where they are present. */
   const nested = new Map<string, Defaulter>();
+  const nonNull = new Set<string>();
   for (const [name, member] of schema.properties ?? []) {
     // Built-in metadata has its own rules.
     if (member.raw === undefined) continue;
     const apply = compileSchemaDefaults(member);
     if (apply !== NOTHING) nested.set(name, apply);
-    if (member.default !== undefined)
-      defaults.push({ name, value: member.default, nullable: member.nullable === true });
+    const nullable = member.nullable === true;
+    if (!nullable) nonNull.add(name);
+    if (member.default !== undefined) defaults.push({ name, value: member.default, nullable });
   }
-  if (defaults.length + nested.size === 0) return NOTHING;
+  if (defaults.length + nested.size + nonNull.size === 0) return NOTHING;
   return (object) => {
     if (!isRecord(object)) return;
     for (const { name, value, nullable } of defaults) {
-      // A null where none is allowed counts as left out.
       const absent = object[name] === undefined || (object[name] === null && !nullable);
       if (absent) object[name] = deepCopy(value);
     }
-    if (nested.size > 0) for (const name of Object.keys(object)) nested.get(name)?.(object[name]);
+    for (const name of Object.keys(object)) {
+      if (object[name] === null && nonNull.has(name)) delete object[name];
+      else nested.get(name)?.(object[name]);
+    }
+  };
+}
+
+/** Entries of maps have no defaults of their own. */
+function entryDefaults(schema: FieldSchema): Defaulter {
+  const apply = schema.items === undefined ? NOTHING : compileSchemaDefaults(schema.items);
+  const dropsNulls = schema.items?.raw !== undefined && schema.items.nullable !== true;
+  if (apply === NOTHING && !dropsNulls) return NOTHING;
+  return (object) => {
+    if (!isRecord(object)) return;
+    for (const key of Object.keys(object)) {
+      if (object[key] === null && dropsNulls) delete object[key];
+      else apply(object[key]);
+    }
   };
 }

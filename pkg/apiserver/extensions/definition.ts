@@ -6,7 +6,7 @@ import type {
   CustomResourceDefinitionVersion,
   CustomResourceSubresources,
 } from "#pkg/api/types/apiextensions-v1.ts";
-import { deepCopy, type FieldError, type KubeObject } from "#pkg/apimachinery/index.ts";
+import { deepCopy, type FieldError, fieldInvalid, type KubeObject } from "#pkg/apimachinery/index.ts";
 import type { FieldSchema } from "#pkg/apimachinery/index.ts";
 import { customColumns } from "./columns.ts";
 import { compileSchemaDefaults } from "./defaulting.ts";
@@ -16,7 +16,7 @@ import { compileRules } from "./rules.ts";
 import { rootSchema } from "./structural.ts";
 import { compileValues } from "./value-validation.ts";
 
-const VERBS: readonly Verb[] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+const VERBS: readonly Verb[] = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
 const VIEW_VERBS: readonly Verb[] = ["get", "patch", "update"];
 
 /** One served version of a custom resource as the registry knows it. */
@@ -118,9 +118,24 @@ function compileValidator(schema: FieldSchema, raw: Record<string, unknown>): Va
   return (object, old) => {
     const errors = [...values(object, "", old), ...validateEmbedded(schema, object)];
     // Rules are written for values of the right shape.
-    return errors.length > 0 ? errors : rules.validate(object, old);
+    if (errors.some(({ type }) => BLOCKING.has(type))) return rules.any ? [...errors, UNCHECKED] : errors;
+    return [...errors, ...rules.validate(object, old)];
   };
 }
+
+/** Errors after which rules could not make sense of the data. */
+const BLOCKING = new Set([
+  "FieldValueNotSupported",
+  "FieldValueRequired",
+  "FieldValueTooLong",
+  "FieldValueTooMany",
+  "FieldValueTypeInvalid",
+]);
+const UNCHECKED = fieldInvalid(
+  "<nil>",
+  null,
+  "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation",
+);
 
 /** Metadata is judged by the rules of all objects; a schema may only bound the name. */
 function withoutMetadata(raw: Record<string, unknown>): Record<string, unknown> {
@@ -138,6 +153,14 @@ function subresourcesOf(
   validate: Validator,
 ): SubresourceDefinition[] {
   const served: SubresourceDefinition[] = [];
+  if (subresources?.status !== undefined) {
+    served.push({
+      name: "status",
+      kind,
+      verbs: VIEW_VERBS,
+      implementation: { type: "status", strategy: { validateUpdate: (object, old) => validate(object, old) } },
+    });
+  }
   if (subresources?.scale !== undefined) {
     const { specReplicasPath, statusReplicasPath, labelSelectorPath } = subresources.scale;
     served.push({
@@ -152,14 +175,6 @@ function subresourcesOf(
         statusReplicasPath,
         ...(labelSelectorPath === undefined || labelSelectorPath === "" ? {} : { labelSelectorPath }),
       },
-    });
-  }
-  if (subresources?.status !== undefined) {
-    served.push({
-      name: "status",
-      kind,
-      verbs: VIEW_VERBS,
-      implementation: { type: "status", strategy: { validateUpdate: (object, old) => validate(object, old) } },
     });
   }
   return served;

@@ -11,11 +11,22 @@ const EMAIL = /^[^\s@<>()[\]\\,;:"]+@[^\s@]+$/;
 const BASE64 = /^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 const GO_DURATION = /^[+-]?(\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))*$/;
 
+const SPELLED_DURATION = /\d+\s*([A-Za-zµ]+)/g;
+const SHORT_UNITS = new Set(["ns", "us", "µs", "ms", "s", "m", "h", "hr", "d", "w", "wk"]);
+const LONG_UNITS = ["nano", "micro", "milli", "sec", "min", "hour", "day", "week"];
+
+/** "3 days", "1 hour and 5 seconds": as long as any part of it is a duration. */
+function hasSpelledDuration(text: string): boolean {
+  return Array.from(text.matchAll(SPELLED_DURATION), ([, unit]) => unit!.toLowerCase()).some(
+    (unit) => SHORT_UNITS.has(unit) || LONG_UNITS.some((long) => unit.startsWith(long)),
+  );
+}
+
 /** Formats that are checked; others mean nothing, as upstream has it. */
 const CHECKS: Readonly<Record<string, (text: string) => boolean>> = {
   date: (text) => DATE.test(text) && !Number.isNaN(Date.parse(text)),
   "date-time": (text) => DATE_TIME.test(text) && !Number.isNaN(Date.parse(text)),
-  duration: (text) => text === "0" || GO_DURATION.test(text),
+  duration: (text) => text === "0" || GO_DURATION.test(text) || hasSpelledDuration(text),
   byte: (text) => BASE64.test(text),
   uuid: (text) => UUID.test(text),
   uuid3: (text) => UUID.test(text),

@@ -1,59 +1,48 @@
-import {
-  deepEqual,
-  type FieldError,
-  fieldInvalid,
-  fieldForbidden,
-  fieldRequired,
-  isRecord,
-} from "#pkg/apimachinery/index.ts";
+import { type FieldError, fieldInvalid, fieldForbidden } from "#pkg/apimachinery/index.ts";
 import {
   CelCompileError,
   CelProgramError,
   compileCel,
   CRD_COST_LIMIT,
-  PER_CALL_COST_LIMIT,
+  maxOccurrences,
+  isTyped,
+  optionalOf,
   type Program,
-  REQUEST_COST_BUDGET,
   RULE_COST_LIMIT,
+  typeOfSchema,
 } from "#pkg/apimachinery/cel/index.ts";
 import type { FieldSchema } from "#pkg/apimachinery/index.ts";
 import type { ValidationRule } from "#pkg/api/types/apiextensions-v1.ts";
+import { evaluateRules } from "./rule-evaluation.ts";
 
-interface CompiledRule {
+export interface CompiledRule {
   readonly rule: ValidationRule;
   readonly program: Program;
   readonly message: Program | undefined;
   readonly usesOld: boolean;
+  readonly schema: FieldSchema;
 }
 /** Rules of one node of the schema, and where more are below it. */
-interface RuleNode {
+export interface RuleNode {
   readonly rules: readonly CompiledRule[];
   readonly properties: ReadonlyMap<string, RuleNode>;
   readonly items: RuleNode | undefined;
   readonly schema: FieldSchema;
-}
-interface Progress {
-  budget: number;
-  readonly errors: FieldError[];
 }
 
 /** Compiles all CEL rules of a schema. A rule that does not compile is reported in `errors` and left out. */
 export function compileRules(
   schema: FieldSchema,
   path: string,
-): { errors: FieldError[]; validate(value: unknown, old: unknown): FieldError[] } {
+): { errors: FieldError[]; any: boolean; validate(value: unknown, old: unknown): FieldError[] } {
   const errors: FieldError[] = [];
   const costs: RuleCost[] = [];
-  const root = compileNode(schema, path, errors, costs, 1);
+  const root = compileNode(schema, path, errors, costs);
   errors.push(...totalCostErrors(costs, path));
   return {
     errors,
-    validate: (value, old) => {
-      if (root === undefined) return [];
-      const progress: Progress = { budget: REQUEST_COST_BUDGET, errors: [] };
-      run(root, value, old, "", progress);
-      return progress.errors;
-    },
+    any: root !== undefined,
+    validate: (value, old) => (root === undefined ? [] : evaluateRules(root, value, old)),
   };
 }
 
@@ -68,7 +57,10 @@ const NAMED_RULES = 4;
 function totalCostErrors(costs: readonly RuleCost[], path: string): FieldError[] {
   const total = costs.reduce((sum, { cost }) => sum + cost, 0);
   if (total <= CRD_COST_LIMIT) return [];
-  const worst = costs.toSorted((a, b) => b.cost - a.cost).slice(0, NAMED_RULES);
+  const worst = costs
+    .filter(({ cost }) => cost >= CRD_COST_LIMIT / 100)
+    .toSorted((a, b) => b.cost - a.cost)
+    .slice(0, NAMED_RULES);
   const contributed = "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema";
   const what = "x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema";
   return [
@@ -82,53 +74,96 @@ function beyondBudget(what: string, factor: number): string {
   return `${what} exceeds budget by factor of ${shown}x (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)`;
 }
 
-/** Elements assumed where a schema states no bound. */
-const UNBOUNDED = 3 * 1024 * 1024;
+/** Where a rule is: how often its data can occur, and from where on old values have no counterpart. */
+interface RulePlace {
+  /** undefined: nothing bounds it. */
+  readonly occurrences: number | undefined;
+  readonly uncorrelated: string | undefined;
+}
 
 function compileNode(
   schema: FieldSchema,
   path: string,
   errors: FieldError[],
   costs: RuleCost[],
-  repetitions: number,
+  place: RulePlace = { occurrences: 1, uncorrelated: undefined },
 ): RuleNode | undefined {
-  const declared = schema.raw?.["x-kubernetes-validations"];
-  const rules: CompiledRule[] = [];
-  for (const [index, rule] of (Array.isArray(declared) ? (declared as ValidationRule[]) : []).entries()) {
-    const compiled = compileRule(rule, schema, `${path}.x-kubernetes-validations[${index}]`, errors);
-    if (compiled === undefined) continue;
-    rules.push(compiled);
-    const cost = compiled.program.estimatedCost.max * repetitions;
-    const where = `${path}.x-kubernetes-validations[${index}].rule`;
-    costs.push({ path: where, cost });
-    if (cost > RULE_COST_LIMIT)
-      errors.push(fieldForbidden(where, beyondBudget("estimated rule cost", cost / RULE_COST_LIMIT)));
-  }
   const properties = new Map<string, RuleNode>();
   for (const [name, member] of schema.properties ?? []) {
     if (member.raw === undefined) continue;
-    const node = compileNode(member, `${path}.properties[${name}]`, errors, costs, repetitions);
+    const node = compileNode(member, `${path}.properties[${name}]`, errors, costs, place);
     if (node !== undefined) properties.set(name, node);
   }
-  const below = schema.type === "map" ? "additionalProperties" : "items";
-  const bound = schema.raw?.[schema.type === "map" ? "maxProperties" : "maxItems"];
-  const items =
-    schema.items?.raw === undefined
-      ? undefined
-      : compileNode(
-          schema.items,
-          `${path}.${below}`,
-          errors,
-          costs,
-          repetitions * (typeof bound === "number" ? bound : elementsOf(schema.items)),
-        );
+  const items = compileItems(schema, path, errors, costs, place);
+  const rules = compileOwnRules(schema, path, errors, costs, place);
   if (rules.length === 0 && properties.size === 0 && items === undefined) return undefined;
   return { rules, properties, items, schema };
 }
 
-/** How many elements of a kind fit into a request. */
-function elementsOf(schema: FieldSchema): number {
-  return UNBOUNDED / (schema.type === "object" ? 2 + 6 * (schema.required?.length ?? 0) : 2);
+/** Elements of lists keep their identity only by their keys. */
+function compileItems(
+  schema: FieldSchema,
+  path: string,
+  errors: FieldError[],
+  costs: RuleCost[],
+  { occurrences, uncorrelated }: RulePlace,
+): RuleNode | undefined {
+  if (schema.items?.raw === undefined) return undefined;
+  const isMap = schema.type === "map";
+  const bound = schema.raw?.[isMap ? "maxProperties" : "maxItems"];
+  return compileNode(schema.items, `${path}.${isMap ? "additionalProperties" : "items"}`, errors, costs, {
+    occurrences: occurrences === undefined || typeof bound !== "number" ? undefined : occurrences * bound,
+    uncorrelated: uncorrelated ?? (isMap || schema.listType === "map" ? undefined : path),
+  });
+}
+
+function compileOwnRules(
+  schema: FieldSchema,
+  path: string,
+  errors: FieldError[],
+  costs: RuleCost[],
+  { occurrences, uncorrelated }: RulePlace,
+): CompiledRule[] {
+  const declared = schema.raw?.["x-kubernetes-validations"];
+  const rules: CompiledRule[] = [];
+  if (Array.isArray(declared) && declared.length > 0 && !isTyped(schema)) {
+    errors.push(untypedError(`${path}.x-kubernetes-validations`));
+    return rules;
+  }
+  for (const [index, rule] of (Array.isArray(declared) ? (declared as ValidationRule[]) : []).entries()) {
+    const at = `${path}.x-kubernetes-validations[${index}]`;
+    const observe = (field: string, what: string, cost: number): void => {
+      costs.push({ path: `${at}.${field}`, cost });
+      if (cost > RULE_COST_LIMIT)
+        errors.push(fieldForbidden(`${at}.${field}`, beyondBudget(what, cost / RULE_COST_LIMIT)));
+    };
+    const compiled = compileRule(rule, schema, at, errors);
+    if (compiled === undefined) {
+      if (rule.optionalOldSelf !== undefined && rule.optionalOldSelf !== null) errors.push(needlessOption(rule, at));
+      continue;
+    }
+    rules.push(compiled);
+    const { program, message, usesOld } = compiled;
+    observe("rule", "estimated rule cost", program.estimatedCost.max * (occurrences ?? maxOccurrences(schema)));
+    if (message !== undefined)
+      observe("messageExpression", "estimated messageExpression cost", message.estimatedCost.max);
+    if (usesOld && uncorrelated !== undefined) {
+      const why = `oldSelf cannot be used on the uncorrelatable portion of the schema within ${uncorrelated}`;
+      errors.push(fieldInvalid(`${at}.rule`, rule.rule, why));
+    } else if (!usesOld && rule.optionalOldSelf !== undefined && rule.optionalOldSelf !== null) {
+      errors.push(needlessOption(rule, at));
+    }
+  }
+  return rules;
+}
+
+const needlessOption = ({ optionalOldSelf }: ValidationRule, path: string): FieldError =>
+  fieldInvalid(`${path}.optionalOldSelf`, optionalOldSelf, "may not be set if oldSelf is not used in rule");
+
+function untypedError(field: string): FieldError {
+  const why = "failed to construct type information for x-kubernetes-validations rules";
+  const message = `Internal error: internal error: ${why}: unable to convert structural schema to CEL declarations`;
+  return { type: "InternalError", field, message };
 }
 
 function compileRule(
@@ -137,11 +172,8 @@ function compileRule(
   path: string,
   errors: FieldError[],
 ): CompiledRule | undefined {
-  if ((rule.rule ?? "").trim() === "") {
-    errors.push(fieldRequired(`${path}.rule`, "rule is not specified"));
-    return undefined;
-  }
-  const variables = { self: schema, oldSelf: schema };
+  const self = typeOfSchema(schema);
+  const variables = { self: schema, oldSelf: rule.optionalOldSelf === true ? optionalOf(self) : schema };
   let program: Program;
   let message: Program | undefined;
   try {
@@ -164,9 +196,10 @@ function compileRule(
       const why =
         error.message === "" ? "messageExpression must evaluate to a string" : failureOf(error, "messageExpression ");
       errors.push(fieldInvalid(`${path}.messageExpression`, shownRule(rule), why));
+      message = undefined;
     }
   }
-  return { rule, program, message, usesOld: program.references.has("oldSelf") };
+  return { rule, program, message, usesOld: program.references.has("oldSelf"), schema };
 }
 
 function failureOf(error: CelCompileError, what: string): string {
@@ -185,114 +218,4 @@ function shownRule(rule: ValidationRule): object {
     FieldPath: rule.fieldPath ?? "",
     OptionalOldSelf: rule.optionalOldSelf ?? null,
   };
-}
-
-function run(node: RuleNode, value: unknown, old: unknown, path: string, progress: Progress): void {
-  if (value === undefined || value === null) return;
-  if (node.rules.length > 0) {
-    // What an update leaves alone is not judged again, except by rules that compare.
-    const unchanged = old !== undefined && deepEqual(value, old);
-    for (const rule of node.rules) if (!unchanged || rule.usesOld) runRule(rule, value, old, path, progress);
-  }
-  if (node.properties.size > 0 && isRecord(value)) {
-    const before = isRecord(old) ? old : {};
-    for (const [name, member] of Object.entries(value)) {
-      const below = node.properties.get(name);
-      if (below !== undefined) run(below, member, before[name], path === "" ? name : `${path}.${name}`, progress);
-    }
-  }
-  if (node.items === undefined) return;
-  if (Array.isArray(value)) {
-    for (const [index, element] of value.entries()) {
-      run(node.items, element, correlated(node.schema, element, old), `${path}[${index}]`, progress);
-    }
-  } else if (isRecord(value)) {
-    const before = isRecord(old) ? old : {};
-    for (const [key, element] of Object.entries(value))
-      run(node.items, element, before[key], `${path}[${key}]`, progress);
-  }
-}
-
-/** The old element with the same keys, for lists that have keys. */
-function correlated({ listType, listMapKeys = [] }: FieldSchema, element: unknown, old: unknown): unknown {
-  if (listType !== "map" || !Array.isArray(old) || !isRecord(element)) return undefined;
-  return old.find((each) => isRecord(each) && listMapKeys.every((key) => each[key] === element[key]));
-}
-
-function runRule(
-  { rule, program, message, usesOld }: CompiledRule,
-  value: unknown,
-  old: unknown,
-  path: string,
-  progress: Progress,
-): void {
-  // Transition rules have nothing to say about what is new.
-  if (usesOld && old === undefined && rule.optionalOldSelf !== true) return;
-  if (progress.budget <= 0) return;
-  const bindings = { self: value, ...(old === undefined ? {} : { oldSelf: old }) };
-  const result = program.evaluate(bindings, { costBudget: Math.min(progress.budget, PER_CALL_COST_LIMIT) });
-  progress.budget -= result.cost;
-  const field = fieldPath(path, rule.fieldPath);
-  if (result.error !== undefined) {
-    progress.errors.push(
-      fieldInvalid(
-        field,
-        shown(value),
-        `rule evaluation error: ${result.error.message} evaluating rule: ${ruleName(rule)}`,
-      ),
-    );
-    return;
-  }
-  if (result.value === true) return;
-  progress.errors.push(failure(rule, field, value, messageOf(rule, message, bindings, progress)));
-}
-
-function ruleName(rule: ValidationRule): string {
-  return rule.message ?? rule.rule;
-}
-
-function messageOf(
-  rule: ValidationRule,
-  message: Program | undefined,
-  bindings: Record<string, unknown>,
-  progress: Progress,
-): string {
-  if (message !== undefined) {
-    const result = message.evaluate(bindings, { costBudget: Math.min(progress.budget, PER_CALL_COST_LIMIT) });
-    progress.budget -= result.cost;
-    if (
-      result.error === undefined &&
-      typeof result.value === "string" &&
-      result.value.trim() !== "" &&
-      !result.value.includes("\n")
-    ) {
-      return result.value;
-    }
-  }
-  return rule.message !== undefined && rule.message !== "" ? rule.message : `failed rule: ${rule.rule}`;
-}
-
-function failure(rule: ValidationRule, field: string, value: unknown, text: string): FieldError {
-  switch (rule.reason) {
-    case "FieldValueForbidden":
-      return fieldForbidden(field, text);
-    case "FieldValueRequired":
-      return fieldRequired(field, text);
-    case "FieldValueDuplicate":
-      return { type: "FieldValueDuplicate", field, message: `Duplicate value: ${JSON.stringify(shown(value))}` };
-    default:
-      return fieldInvalid(field, shown(value), text);
-  }
-}
-
-/** Objects and lists are named, not shown. */
-function shown(value: unknown): unknown {
-  if (Array.isArray(value)) return "array";
-  return isRecord(value) ? "object" : value;
-}
-
-function fieldPath(path: string, relative: string | undefined): string {
-  if (relative === undefined || relative === "") return path === "" ? "<nil>" : path;
-  const plain = relative.replace(/^\./, "").replaceAll(/\['([^']*)'\]/g, "[$1]");
-  return path === "" ? plain : `${path}.${plain}`;
 }

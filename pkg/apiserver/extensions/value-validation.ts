@@ -37,10 +37,15 @@ function compile(raw: Raw): Check {
     if (made !== undefined) checks.push(made);
   }
   const nullable = raw["nullable"] === true;
+  const range = checkRange(raw);
   return (value, path, old, errors) => {
     if (value === null && nullable) return;
     if (old !== undefined && deepEqual(value, old)) return;
-    if (typeCheck !== undefined && !typeCheck(value, path, errors)) return;
+    if (typeCheck !== undefined && !typeCheck(value, path, errors)) {
+      const misfit = typeof value === "number" ? range?.(value, path) : undefined;
+      if (misfit !== undefined) errors.push(misfit);
+      return;
+    }
     for (const check of checks) check(value, path, old, errors);
   };
 }
@@ -107,24 +112,46 @@ function checkStrings(raw: Raw): Check | undefined {
       errors.push(fieldInvalid(path, value, `${inBody(path)} should match '${String(pattern)}'`));
     }
     if (isFormat !== undefined && !isFormat(value)) {
-      errors.push(fieldInvalid(path, value, `${inBody(path)} must be of type ${String(format)}: ${goQuote(value)}`));
+      errors.push(
+        fieldTypeInvalid(path, value, `${inBody(path)} must be of type ${String(format)}: ${goQuote(value)}`),
+      );
     }
   };
 }
 
-const INTEGER_RANGES: Readonly<Record<string, readonly [number, number]>> = {
-  int32: [-(2 ** 31), 2 ** 31 - 1],
-};
+const INT32_LIMIT = 2 ** 31;
+
+/** What is wrong as a whole, and not at a place of its own. */
+const overall = (message: string): FieldError => fieldInvalid("<nil>", "", message);
+
+/** Numbers where integers are wanted are named a second time. */
+function checkRange(raw: Raw): ((value: number | bigint, path: string) => FieldError | undefined) | undefined {
+  if (raw["type"] !== "integer") return undefined;
+  const format = typeof raw["format"] === "string" ? raw["format"] : "";
+  return (value, path) => {
+    const fits =
+      (typeof value === "bigint" || Number.isInteger(value)) &&
+      (format !== "int32" || (value >= -INT32_LIMIT && value < INT32_LIMIT));
+    if (fits) return undefined;
+    const what = format === "" ? "(default format)" : `with format ${format}`;
+    return overall(`Checked value must be of type integer ${what} in ${path}`);
+  };
+}
 
 function checkNumbers(raw: Raw): Check | undefined {
-  const { minimum, maximum, multipleOf, format } = raw;
-  const range = typeof format === "string" && raw["type"] === "integer" ? INTEGER_RANGES[format] : undefined;
+  const { minimum, maximum, multipleOf } = raw;
+  const range = checkRange(raw);
   if (minimum === undefined && maximum === undefined && multipleOf === undefined && range === undefined)
     return undefined;
   const aboveOnly = raw["exclusiveMinimum"] === true;
   const belowOnly = raw["exclusiveMaximum"] === true;
   return (value, path, _old, errors) => {
     if (typeof value !== "number" && typeof value !== "bigint") return;
+    const misfit = range?.(value, path);
+    if (misfit !== undefined) {
+      errors.push(misfit);
+      return;
+    }
     if (typeof maximum === "number" && (belowOnly ? value >= maximum : value > maximum)) {
       const bound = belowOnly ? "less than" : "less than or equal to";
       errors.push(fieldInvalid(path, value, `${inBody(path)} should be ${bound} ${maximum}`));
@@ -138,11 +165,6 @@ function checkNumbers(raw: Raw): Check | undefined {
       if (Math.abs(quotient - Math.round(quotient)) > 1e-9) {
         errors.push(fieldInvalid(path, value, `${inBody(path)} should be a multiple of ${multipleOf}`));
       }
-    }
-    if (range !== undefined && (value < range[0] || value > range[1])) {
-      errors.push(
-        fieldInvalid(path, value, `${inBody(path)} must be of type ${String(format)}: ${goQuote(String(value))}`),
-      );
     }
   };
 }
@@ -196,11 +218,16 @@ function reportDuplicates(
   errors: FieldError[],
 ): void {
   const seen = new Set<string>();
+  const reported = new Set<string>();
   for (const [index, value] of values.entries()) {
     const identity =
       type === "set" ? value : Object.fromEntries(keys.map((key) => [key, isRecord(value) ? value[key] : undefined]));
     const text = canonical(identity);
-    if (seen.has(text)) errors.push(fieldDuplicate(`${path}[${index}]`, identity));
+    // Once is enough for each value.
+    if (seen.has(text) && !reported.has(text)) {
+      errors.push(fieldDuplicate(`${path}[${index}]`, identity));
+      reported.add(text);
+    }
     seen.add(text);
   }
 }
@@ -249,25 +276,31 @@ function checkJunctors(raw: Raw): Check | undefined {
   const one = compileAll(raw["oneOf"]);
   const not = isRecord(raw["not"]) ? compile(raw["not"]) : undefined;
   if (all.length + any.length + one.length === 0 && not === undefined) return undefined;
-  const passes = (check: Check, value: unknown, path: string): boolean => {
+  const failures = (check: Check, value: unknown, path: string): FieldError[] => {
     const errors: FieldError[] = [];
     check(value, path, undefined, errors);
-    return errors.length === 0;
+    return errors;
   };
   return (value, path, _old, errors) => {
-    const refuse = (why: string): void => void errors.push(fieldInvalid(path, value, `${goQuote(path)} ${why}`));
-    for (const check of all) check(value, path, undefined, errors);
-    if (any.length > 0 && !any.some((check) => passes(check, value, path))) {
+    const refuse = (why: string): void => void errors.push(overall(`${goQuote(path)} ${why}`));
+    const tried = (checks: readonly Check[]): FieldError[][] => checks.map((check) => failures(check, value, path));
+    const valid = (results: readonly FieldError[][]): number => results.filter((each) => each.length === 0).length;
+    const anyResults = tried(any);
+    if (any.length > 0 && valid(anyResults) === 0) {
       refuse("must validate at least one schema (anyOf)");
+      errors.push(...anyResults[0]!);
     }
-    if (one.length > 0) {
-      const valid = one.filter((check) => passes(check, value, path)).length;
-      if (valid !== 1) {
-        const found = valid === 0 ? "none valid" : `${valid} valid alternatives`;
-        refuse(`must validate one and only one schema (oneOf). Found ${found}`);
-      }
+    const oneResults = tried(one);
+    if (one.length > 0 && valid(oneResults) !== 1) {
+      const found = valid(oneResults) === 0 ? "none valid" : `${valid(oneResults)} valid alternatives`;
+      refuse(`must validate one and only one schema (oneOf). Found ${found}`);
+      if (valid(oneResults) === 0) errors.push(...oneResults[0]!);
     }
-    if (not !== undefined && passes(not, value, path)) refuse("must not validate the schema (not)");
+    const allResults = tried(all);
+    errors.push(...allResults.flat());
+    if (valid(allResults) < all.length)
+      refuse(`must validate all the schemas (allOf)${valid(allResults) === 0 ? ". None validated" : ""}`);
+    if (not !== undefined && failures(not, value, path).length === 0) refuse("must not validate the schema (not)");
   };
 }
 

@@ -93,6 +93,25 @@ const WORDS: Readonly<Partial<Record<Verb, string>>> = {
   update: "replace",
   deletecollection: "delete collection of",
 };
+/** What an operation does to things of a kind. */
+function descriptionOf(verb: Verb, kind: string, subresource: string | undefined): string {
+  const article = /^[AEIOU]/i.test(kind) ? "an" : "a";
+  const of = subresource === undefined ? "" : `${subresource} of `;
+  switch (verb) {
+    case "list":
+      return `list ${of}objects of kind ${kind}`;
+    case "create":
+      return `create ${of}${article} ${kind}`;
+    case "delete":
+      return `delete ${of}${article} ${kind}`;
+    case "deletecollection":
+      return `delete collection of ${kind}`;
+    case "patch":
+      return `partially update ${of}the specified ${kind}`;
+    default:
+      return `${WORDS[verb] ?? verb} ${of}the specified ${kind}`;
+  }
+}
 const COLLECTION_VERBS: readonly Verb[] = ["list", "create", "deletecollection"];
 const OBJECT_VERBS: readonly Verb[] = ["get", "update", "patch", "delete"];
 
@@ -171,7 +190,7 @@ class PathBuilder {
     const v2 = this.#dialect === "v2";
     if (v2 && body !== undefined) parameters.unshift(bodyParameter(verb, body));
     const success = { description: "OK", ...this.#content(answer, verb === "list" ? LIST_PRODUCES : PRODUCES) };
-    const about = `${WORDS[verb] ?? verb} ${subresource === undefined ? "" : `${subresource.name} of `}the specified ${definition.kind}`;
+    const about = descriptionOf(verb, definition.kind, subresource?.name);
     return {
       description: about,
       tags: [tagOf(definition)],

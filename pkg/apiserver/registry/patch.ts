@@ -107,7 +107,7 @@ export async function readPatch(call: Call, custom: boolean): Promise<Patch> {
           status: "Failure",
           reason: "RequestEntityTooLarge",
           code: 413,
-          message: `The allowed maximum operations in a JSON patch is ${MAX_OPERATIONS}, got ${value.length}`,
+          message: `Request entity too large: The allowed maximum operations in a JSON patch is ${MAX_OPERATIONS}, got ${value.length}`,
         });
       }
     } else if (!isRecord(value)) {
