@@ -2,7 +2,7 @@ import type { PrinterColumn } from "#pkg/api/index.ts";
 import { age } from "#pkg/api/index.ts";
 import type { CustomResourceColumnDefinition } from "#pkg/api/types/apiextensions-v1.ts";
 import type { KubeObject } from "#pkg/apimachinery/index.ts";
-import { compileJsonPath } from "./json-path.ts";
+import { compileJsonPath, JsonPathError } from "./json-path.ts";
 
 const NAME: PrinterColumn = {
   name: "Name",
@@ -20,19 +20,29 @@ const AGE: CustomResourceColumnDefinition = {
     "CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in UTC.",
 };
 
+/** Definitions are not refused for a path that cannot be read: its column is empty. */
+function finderOf(jsonPath: string): (object: unknown) => unknown[] {
+  try {
+    return compileJsonPath(jsonPath);
+  } catch (error) {
+    if (error instanceof JsonPathError) return () => [];
+    throw error;
+  }
+}
+
 /** Table columns of a custom resource, and how a row is printed. */
 export function customColumns(declared: readonly CustomResourceColumnDefinition[] | undefined): {
   columns: PrinterColumn[];
   printRow(object: Readonly<KubeObject>, now: number): unknown[];
 } {
   const extra = declared === undefined || declared.length === 0 ? [AGE] : declared;
-  const cells = extra.map(({ jsonPath, type }) => ({ find: compileJsonPath(jsonPath), type }));
-  const columns = extra.map(({ name, type, format = "", priority = 0, description }) => ({
+  const cells = extra.map(({ jsonPath, type }) => ({ find: finderOf(jsonPath), type }));
+  const columns = extra.map(({ name, type, format = "", priority = 0, description, jsonPath }) => ({
     name,
     type,
     format,
     priority,
-    description: description ?? `Custom resource definition column (in JSONPath format): ${name}`,
+    description: description ?? `Custom resource definition column (in JSONPath format): ${jsonPath}`,
   }));
   return {
     columns: [NAME, ...columns],

@@ -15,7 +15,6 @@ import {
   IMMUTABLE_DETAIL,
   isDns1035Label,
   isDns1123Subdomain,
-  isRecord,
 } from "#pkg/apimachinery/index.ts";
 import { FieldPathError, findFieldPath } from "./field-path.ts";
 import { compileRules } from "./rules.ts";

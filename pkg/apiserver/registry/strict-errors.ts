@@ -64,11 +64,16 @@ function duplicateField(path: string): string {
   return `duplicate field ${JSON.stringify(path)}`;
 }
 
-/** A custom resource's metadata is looked at first, then its fields are pruned. */
+/** A custom resource's metadata is looked at first, then its fields are pruned, and metadata of objects inside it last. */
 function customOrder(unknown: readonly string[]): string[] {
   const inMetadata = (path: string): boolean => path.startsWith("metadata.");
+  const inside = (path: string): boolean => !inMetadata(path) && path.includes(".metadata.");
   const sorted = unknown.toSorted();
-  return [...sorted.filter(inMetadata), ...sorted.filter((path) => !inMetadata(path))];
+  return [
+    ...sorted.filter(inMetadata),
+    ...sorted.filter((path) => !inMetadata(path) && !inside(path)),
+    ...sorted.filter(inside),
+  ];
 }
 
 /** The order in which paths come up in a document whose members are sorted. */
