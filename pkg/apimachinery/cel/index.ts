@@ -10,31 +10,23 @@ export {
   type Program,
   REQUEST_COST_BUDGET,
 } from "./program.ts";
-export { CelCompileError, CelCostError, CelError, CelProgramError, type Issue } from "./errors.ts";
+export { CelCompileError, CelProgramError, type Issue } from "./errors.ts";
 export { CRD_COST_LIMIT, type CostEstimate, RULE_COST_LIMIT } from "./cost.ts";
-export { maxOccurrences, maxSize } from "./places.ts";
+export { maxOccurrences } from "./places.ts";
 export {
   BOOL,
-  BYTES,
   type CelType,
-  DOUBLE,
-  DURATION,
   DYN,
-  INT,
+  isTyped,
   listOf,
   mapOf,
-  NULL,
   optionalOf,
   showType,
   STRING,
   structType,
-  TIMESTAMP,
   typeOfSchema,
-  UINT,
 } from "./types.ts";
-export { type CelStruct, Composite, fromJson, optionalValue, toJson, type Value } from "./values.ts";
-export { isTyped } from "./types.ts";
-export { escapeFieldName, unescapeFieldName } from "./names.ts";
+export { type CelStruct, optionalValue, type Value } from "./values.ts";
 export { applyConfigurationTypes } from "./apply-types.ts";
 export {
   type AuthorizationAnswer,
@@ -45,5 +37,4 @@ export {
   requestResourceValue,
   RESOURCE_CHECK_TYPE,
 } from "./lib/authorizer.ts";
-export { functionTable, type FunctionTable } from "./functions.ts";
-export { kubernetesFunctions } from "./lib/index.ts";
+export type { FunctionTable } from "./functions.ts";

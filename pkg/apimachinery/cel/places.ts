@@ -40,7 +40,7 @@ export function sizeAt(place: Place): Range | undefined {
 }
 
 /** Elements or characters a value can have. */
-export function maxSize(schema: FieldSchema): number {
+function maxSize(schema: FieldSchema): number {
   const { raw } = schema;
   const bound = (name: string): number | undefined =>
     typeof raw?.[name] === "number" ? Math.max(0, raw[name]) : undefined;

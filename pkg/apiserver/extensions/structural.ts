@@ -22,7 +22,7 @@ function addTypeFields(properties: Map<string, FieldSchema>): void {
 }
 
 /** One node of a structural OpenAPI v3 schema as a FieldSchema. */
-function convert(raw: Raw): FieldSchema {
+export function convert(raw: Raw): FieldSchema {
   const common = {
     raw,
     ...(raw["nullable"] === true ? { nullable: true } : {}),
