@@ -4,7 +4,7 @@ import type { ResourceQuota } from "#pkg/api/types/core-v1.ts";
 import type { KubeObject } from "#pkg/apimachinery/index.ts";
 import { FakeClock } from "#pkg/util/index.ts";
 import { meta, podOf, type PodOptions } from "../testing/objects.ts";
-import { type Counted, planStatus } from "./resourcequota.ts";
+import { type Counted, holdBack, planStatus } from "./resourcequota.ts";
 
 const clock = new FakeClock();
 const quota = (hard: Record<string, string>, extra: Partial<ResourceQuota> = {}): ResourceQuota => ({
@@ -55,4 +55,20 @@ test("a status that says the same in other words is left alone, one for other li
     used: { "requests.cpu": "1" },
   });
   assert.deepEqual(used(quota({}, { status }), one), {}, "nothing is limited any more");
+});
+
+test("a charge whose object the cache may not show yet is not taken back", () => {
+  const hard = { services: "2", "services.nodeports": "1", pods: "5", "requests.cpu": "2" };
+  const charged = { services: "2", "services.nodeports": "1", pods: "3", "requests.cpu": "1" };
+  const of = quota(hard, { status: { hard, used: charged } });
+  const planned = { hard, used: { services: "1", "services.nodeports": "0", pods: "2", "requests.cpu": "1500m" } };
+  const services = { group: "", plural: "services" };
+  assert.equal(holdBack(of, planned, []), planned, "everything is known to be there");
+  const held = { services: "2", "services.nodeports": "1", pods: "2", "requests.cpu": "1500m" };
+  assert.deepEqual(holdBack(of, planned, [services]).used, held);
+  assert.deepEqual(holdBack(of, planned, [services, { group: "", plural: "pods" }]).used, {
+    ...charged,
+    "requests.cpu": "1500m",
+  });
+  assert.equal(holdBack(of, { hard, used: charged }, [services]).used, charged, "nothing falls");
 });

@@ -20,7 +20,7 @@ import {
 } from "#pkg/client/index.ts";
 import { consumes, inScope, usageOf } from "#pkg/api/quota/index.ts";
 import type { ResourceRef } from "#pkg/api/resource-ref.ts";
-import { persistentVolumeClaims, resourceClaims, resourceQuotas, services } from "#pkg/api/refs.ts";
+import { persistentVolumeClaims, pods, resourceClaims, resourceQuotas, services } from "#pkg/api/refs.ts";
 import type { Pod, ResourceQuota } from "#pkg/api/types/core-v1.ts";
 import type { ControllerEnv } from "../common/env.ts";
 import { createLoop, createQueue, enqueueSelf, type KeyQueue, watching } from "../common/loop.ts";
@@ -35,9 +35,15 @@ export function createResourceQuotaController(env: ControllerEnv): Controller {
   const { clock, discovery, informers, options } = env;
   const queue = createQueue(clock);
   const controller = new QuotaController(env, queue);
+  const self = enqueueSelf<ResourceQuota>(queue);
   const ownHandler: EventHandler<ResourceQuota> = {
-    ...enqueueSelf<ResourceQuota>(queue),
+    onAdd(quota, initial) {
+      controller.changed(quota);
+      self.onAdd?.(quota, initial);
+    },
+    onDelete: (quota) => controller.forget(quota),
     onUpdate(quota, old) {
+      controller.changed(quota);
       // Charges change the status all the time, and are right.
       if (!deepEqual(quota.spec, old.spec) || !deepEqual(quota.status?.hard, quota.spec?.hard))
         queue.add(keyString(keyOf(quota)));
@@ -49,8 +55,8 @@ export function createResourceQuotaController(env: ControllerEnv): Controller {
     sources: [
       watching(informers.of(resourceQuotas), ownHandler),
       watching(informers.pods(), controller.podHandler()),
-      watching(informers.of(services), controller.handler()),
-      watching(informers.of(persistentVolumeClaims), controller.handler()),
+      watching(informers.of(services), controller.handler(services)),
+      watching(informers.of(persistentVolumeClaims), controller.handler(persistentVolumeClaims)),
       ...discovery.sources(informers),
     ],
     reconcile: (key, context) => controller.reconcile(key, context),
@@ -62,7 +68,7 @@ export function createResourceQuotaController(env: ControllerEnv): Controller {
   });
 }
 
-function idOf({ group, plural }: ResourceRef<AnyObject>): string {
+function idOf({ group, plural }: Pick<ResourceRef<AnyObject>, "group" | "plural">): string {
   return group === "" ? plural : `${plural}.${group}`;
 }
 
@@ -70,6 +76,10 @@ class QuotaController {
   readonly #env: ControllerEnv;
   readonly #queue: KeyQueue;
   readonly #counted = new Map<string, { informer: SharedInformer<AnyObject>; detach: () => void }>();
+  /** The revision of the newest change seen of each resource. */
+  readonly #seen = new Map<string, bigint>();
+  /** Monotonic time of each quota's last change. */
+  readonly #changedAt = new Map<string, number>();
   #signal: AbortSignal | undefined;
 
   constructor(env: ControllerEnv, queue: KeyQueue) {
@@ -83,6 +93,12 @@ class QuotaController {
     for (const { detach } of this.#counted.values()) detach();
     this.#counted.clear();
   }
+  changed(quota: ResourceQuota): void {
+    this.#changedAt.set(keyString(keyOf(quota)), this.#env.clock.monotonic());
+  }
+  forget(quota: ResourceQuota): void {
+    this.#changedAt.delete(keyString(keyOf(quota)));
+  }
   resync(): void {
     for (const quota of this.#quotas()) this.#queue.add(keyString(keyOf(quota)));
   }
@@ -92,39 +108,57 @@ class QuotaController {
   #add(namespace: string | undefined, delayMs: number): void {
     for (const quota of this.#quotas(namespace)) this.#queue.addAfter(keyString(keyOf(quota)), delayMs);
   }
-  handler(): EventHandler<AnyObject> {
+  #see(ref: ResourceRef<AnyObject>, { metadata }: AnyObject): void {
+    const id = idOf(ref);
+    const revision = BigInt(metadata.resourceVersion ?? 0);
+    if (revision > (this.#seen.get(id) ?? 0n)) this.#seen.set(id, revision);
+  }
+  handler(ref: ResourceRef<AnyObject>): EventHandler<AnyObject> {
     return {
-      onAdd: ({ metadata }, initial) => {
-        if (!initial) this.#add(metadata.namespace, AFTER_ADD_MS);
+      onAdd: (object, initial) => {
+        this.#see(ref, object);
+        if (!initial) this.#add(object.metadata.namespace, AFTER_ADD_MS);
       },
       onUpdate: (object, old) => {
+        this.#see(ref, object);
         if (object.metadata.generation !== old.metadata.generation || object.metadata.generation === undefined)
           this.#add(object.metadata.namespace, AFTER_ADD_MS);
       },
-      onDelete: ({ metadata }) => this.#add(metadata.namespace, 0),
+      onDelete: (object) => {
+        this.#see(ref, object);
+        this.#add(object.metadata.namespace, 0);
+      },
     };
   }
   podHandler(): EventHandler<Pod> {
     return {
-      onAdd: ({ metadata }, initial) => {
-        if (!initial) this.#add(metadata.namespace, AFTER_ADD_MS);
-      },
+      ...this.handler(pods),
       onUpdate: (pod, old) => {
+        this.#see(pods, pod);
         if (isPodTerminal(pod) && !isPodTerminal(old)) this.#add(pod.metadata.namespace, 0);
         else if (pod.metadata.generation !== old.metadata.generation) this.#add(pod.metadata.namespace, AFTER_ADD_MS);
       },
-      onDelete: ({ metadata }) => this.#add(metadata.namespace, 0),
     };
   }
 
   async reconcile(key: ObjectKey, { signal }: ReconcileContext): Promise<Result> {
-    const { client, informers } = this.#env;
+    const { client, clock, informers } = this.#env;
     const quota = informers.of(resourceQuotas).lister.get(key);
     if (quota === undefined) return DONE;
-    const status = planStatus(quota, await this.#objectsFor(quota, signal), this.#env.clock);
-    if (status === undefined) return DONE;
-    await ignoreNotFound(client.updateStatus(resourceQuotas, { ...quota, status }, { signal }));
-    return DONE;
+    const counted = await this.#objectsFor(quota, signal);
+    const planned = planStatus(quota, counted, clock);
+    if (planned === undefined) return DONE;
+    const restMs = clock.monotonic() - (this.#changedAt.get(keyString(key)) ?? 0);
+    const late = restMs < AFTER_ADD_MS ? counted.filter((each) => this.#mayBeLate(each, quota)) : [];
+    const status = holdBack(quota, planned, late);
+    if (!isStatusOf(quota, status))
+      await ignoreNotFound(client.updateStatus(resourceQuotas, { ...quota, status }, { signal }));
+    return status === planned ? DONE : { requeueAfterMs: AFTER_ADD_MS - restMs };
+  }
+
+  /** Has the cache of these not shown anything as new as the quota's last charge? */
+  #mayBeLate(counted: Counted, quota: ResourceQuota): boolean {
+    return (this.#seen.get(idOf(counted)) ?? 0n) < BigInt(quota.metadata.resourceVersion);
   }
 
   /** Everything in the quota's namespace that may count towards it. */
@@ -157,7 +191,7 @@ class QuotaController {
     if (entry === undefined) {
       const informer = known ?? factory.informer(ref, { metadataOnly: true });
       const watched = ref.group === "" && ["pods", "services", "persistentvolumeclaims"].includes(ref.plural);
-      entry = { informer, detach: watched ? () => undefined : informer.addHandler(this.handler()) };
+      entry = { informer, detach: watched ? () => undefined : informer.addHandler(this.handler(ref)) };
       this.#counted.set(id, entry);
       factory.start(this.#signal ?? signal);
     }
@@ -174,11 +208,7 @@ export interface Counted {
 }
 
 /** The status that a quota should have for what there is; undefined when it has it. Pure. */
-export function planStatus(
-  quota: ResourceQuota,
-  counted: readonly Counted[],
-  clock: Clock,
-): ResourceQuota["status"] | undefined {
+export function planStatus(quota: ResourceQuota, counted: readonly Counted[], clock: Clock): Status | undefined {
   const hard = quota.spec?.hard ?? {};
   const sums = new Map<string, Quantity>(Object.keys(hard).map((name) => [name, parseQuantity("0")]));
   for (const { group, plural, objects } of counted)
@@ -190,8 +220,31 @@ export function planStatus(
       }
     }
   const used = Object.fromEntries([...sums].map(([name, sum]) => [name, sum.toString()]));
-  if (deepEqual(quota.status?.hard ?? {}, hard) && sameQuantities(quota.status?.used ?? {}, used)) return undefined;
-  return { hard: { ...hard }, used };
+  const status = { hard: { ...hard }, used };
+  return isStatusOf(quota, status) ? undefined : status;
+}
+
+type Status = NonNullable<ResourceQuota["status"]>;
+
+function isStatusOf(quota: ResourceQuota, { hard = {}, used = {} }: Status): boolean {
+  return deepEqual(quota.status?.hard ?? {}, hard) && sameQuantities(quota.status?.used ?? {}, used);
+}
+
+/**
+ * The planned status without what falls because of objects that may only be late: admission charges for an object before
+ * any cache can show it, and a charge that is taken back lets one in too many. Pure.
+ */
+export function holdBack(
+  quota: ResourceQuota,
+  planned: Status,
+  late: readonly Pick<Counted, "group" | "plural">[],
+): Status {
+  const charged = Object.entries(quota.status?.used ?? {}).filter(([name, amount]) => {
+    const next = planned.used?.[name];
+    const falls = next !== undefined && parseQuantity(next).cmp(parseQuantity(amount)) < 0;
+    return falls && late.some(({ group, plural }) => consumes(group, plural, name));
+  });
+  return charged.length === 0 ? planned : { ...planned, used: { ...planned.used, ...Object.fromEntries(charged) } };
 }
 
 function sameQuantities(a: Record<string, string | number>, b: Record<string, string | number>): boolean {
