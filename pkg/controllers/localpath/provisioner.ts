@@ -111,6 +111,7 @@ async function remove(env: ControllerEnv, name: string, { signal, log }: Reconci
   const volume = informers.of(persistentVolumes).lister.get({ namespace: "", name });
   const isDone =
     volume === undefined ||
+    volume.metadata.deletionTimestamp !== undefined ||
     volume.status?.phase !== "Released" ||
     volume.spec?.persistentVolumeReclaimPolicy !== "Delete" ||
     volume.metadata.annotations?.[PROVISIONED_BY] !== LOCAL_PATH_PROVISIONER;
@@ -136,7 +137,7 @@ async function remove(env: ControllerEnv, name: string, { signal, log }: Reconci
     helper = await client.get(pods, key, { signal });
   } catch (error) {
     if (!isNotFound(error)) throw error;
-    await client.create(pods, helperPod(env, key.name, node.metadata.name, child), { signal });
+    await client.create(pods, helperPod(env, key.name, volume, node.metadata.name, child), { signal });
     return { requeueAfterMs: HELPER_RECHECK_MS };
   }
   const phase = helper.status?.phase;
@@ -153,11 +154,20 @@ async function deleteVolume({ client }: ControllerEnv, volume: PersistentVolume,
   await ignoreNotFound(client.delete(persistentVolumes, { namespace: "", name: volume.metadata.name }, { signal }));
 }
 
-function helperPod({ options }: ControllerEnv, name: string, nodeName: string, child: string): Draft<Pod> {
+/** It goes with its volume: one made because a cache was behind, when the volume was gone already, stays for nobody. */
+function helperPod(
+  { options }: ControllerEnv,
+  name: string,
+  volume: PersistentVolume,
+  nodeName: string,
+  child: string,
+): Draft<Pod> {
+  const { uid } = volume.metadata;
+  const owner = { apiVersion: "v1", kind: "PersistentVolume", name: volume.metadata.name, uid };
   return {
     apiVersion: "v1",
     kind: "Pod",
-    metadata: { name, namespace: HELPER_NAMESPACE },
+    metadata: { name, namespace: HELPER_NAMESPACE, ownerReferences: [owner] },
     spec: {
       nodeName,
       restartPolicy: "Never",

@@ -19,6 +19,7 @@ import {
   services,
   storageClasses,
 } from "#pkg/api/refs.ts";
+import { keyOf } from "#pkg/apimachinery/index.ts";
 import { SimulatedCluster } from "./cluster.ts";
 import { EXIT_CODE } from "./hollow-nodes.ts";
 import type { Draft } from "#pkg/client/index.ts";
@@ -242,6 +243,11 @@ test("claims are bound to volumes, provisioned on the chosen node, and released"
   await assertQuiet();
   await cluster.admin.delete(persistentVolumeClaims, { namespace: ns, name: "dynamic" });
   await cluster.until("released", () => volumeOf(volume)?.status?.phase === "Released");
+  const helper = () => cluster.list(pods, "kube-system").find(({ metadata }) => metadata.name.endsWith(volume));
+  await cluster.until("its directory is being removed", () => helper() !== undefined);
+  await cluster.admin.patch(pods, keyOf(helper()!), "merge", { metadata: { annotations: { [EXIT_CODE]: "0" } } });
+  await cluster.until("nothing is left of it", () => volumeOf(volume) === undefined && helper() === undefined);
+  await assertQuiet();
 });
 
 test("a silent node is marked, tainted, emptied, and welcomed back", async () => {
