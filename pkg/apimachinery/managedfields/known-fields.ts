@@ -53,6 +53,28 @@ export function knownTree(tree: Fields): KnownFields {
   return fields;
 }
 
+/** Longer descriptions are of rare writes. */
+const MAX_DESCRIPTION = 2 * 1024;
+/** What is done to sets of one shape again and again is of few kinds. */
+const MAX_DERIVED = 8;
+/** Memo: what shared sets become, by what is done to them. */
+const derivedSets = new WeakMap<Fields, Map<string, Fields>>();
+
+/** What `derive` makes of a set, which must depend on the set and on what `description` says alone. */
+export function derivedSet(fields: Fields, description: string, derive: () => Fields): Fields {
+  // What is not frozen is one object's own, and is not met again.
+  if (!Object.isFrozen(fields) || description.length > MAX_DESCRIPTION) return derive();
+  let derived = derivedSets.get(fields);
+  if (derived === undefined) derivedSets.set(fields, (derived = new Map()));
+  const found = derived.get(description);
+  if (found !== undefined) return found;
+  const made = derive();
+  const shared = made === fields ? fields : knownTree(made).tree;
+  if (derived.size >= MAX_DERIVED) derived.delete(derived.keys().next().value!);
+  derived.set(description, shared);
+  return shared;
+}
+
 /** Memo: the texts of branches that have come from a shared tree, as most do that a write leaves alone. */
 const branchTexts = new WeakMap<Fields, string>();
 

@@ -177,6 +177,33 @@ test("after any two writes, every owned field exists and every changed one has a
   );
 });
 
+test("what is remembered of sets that objects share says what working it out says", () => {
+  const label = fc.dictionary(fc.constantFrom("a", "b"), fc.constantFrom("1", "2"));
+  const status = fc.record({
+    phase: fc.constantFrom("Pending", "Running"),
+    conditions: fc.uniqueArray(
+      fc.record({ type: fc.constantFrom("A", "B"), status: fc.constantFrom("True", "False") }),
+      {
+        selector: ({ type }) => type,
+      },
+    ),
+  });
+  const write = fc.record({ labels: label, status, manager: fc.constantFrom("one", "two") });
+  fc.assert(
+    fc.property(fc.array(write, { minLength: 2, maxLength: 6 }), (writes) => {
+      let live: KubeObject | undefined;
+      for (const { labels, status: written, manager } of writes) {
+        const object = pod({ containers: [{ name: "c" }] }, { labels }, written);
+        const entries = update(live, object, { manager });
+        // Read from a store, the sets are this object's own.
+        const read = live && (JSON.parse(JSON.stringify(live)) as KubeObject);
+        assert.equal(JSON.stringify(entries), JSON.stringify(update(read, object, { manager })));
+        live = withFields(object, entries);
+      }
+    }),
+  );
+});
+
 test("names of managers from user agents", () => {
   assert.equal(managerFromUserAgent("kubectl/v1.36.0 (linux/amd64)"), "kubectl");
   assert.equal(managerFromUserAgent(undefined), "");

@@ -4,6 +4,7 @@ import type { FieldSchema } from "../schema.ts";
 import { fieldsOfNew } from "./added.ts";
 import { compareObjects } from "./compare.ts";
 import { difference, type Fields, isEmpty, union } from "./fields.ts";
+import { derivedSet } from "./known-fields.ts";
 import { capManagers, decodeManagers, encodeManagers, entryOf, isSameManager, type Manager } from "./managers.ts";
 import { nodeOf } from "./nodes.ts";
 import { trackedFields, writableFields } from "./strip.ts";
@@ -45,10 +46,13 @@ function managersBefore(request: Pick<UpdateRequest, "live" | "updated" | "subre
 
 /** Takes `gone` from every manager; what owns nothing any more is dropped. */
 export function withoutFields(managers: readonly Manager[], gone: readonly Fields[]): Manager[] {
+  return without(managers, (fields) => gone.reduce(difference, fields));
+}
+
+function without(managers: readonly Manager[], rest: (fields: Fields) => Fields): Manager[] {
   const remaining: Manager[] = [];
   for (const manager of managers) {
-    let { fields } = manager;
-    for (const set of gone) fields = difference(fields, set);
+    const fields = rest(manager.fields);
     if (fields === manager.fields) remaining.push(manager);
     else if (!isEmpty(fields)) remaining.push({ ...manager, fields });
   }
@@ -78,17 +82,22 @@ export function updateManagedFields(request: UpdateRequest): ManagedFieldsEntry[
     : compareObjects(nodeOf(schema), withoutManagedFields(live), withoutManagedFields(updated));
   const changed = writableFields(comparison.changed, resetFields);
   const removed = writableFields(comparison.removed, resetFields);
-  const taken = trackedFields(changed, undefined);
   let managers: readonly Manager[] = before;
   if (!isEmpty(changed) || !isEmpty(removed)) {
+    const taken = trackedFields(changed, undefined);
     const self: Manager = { name: manager, operation: "Update", apiVersion, subresource, time, fields: taken };
-    const gone = [changed, removed];
-    if (isEmpty(taken)) managers = withoutFields(before, gone);
+    // Objects of one shape are written alike: what becomes of the sets they share is found out once.
+    const what = JSON.stringify([changed, removed]);
+    const gone = (fields: Fields) => derivedSet(fields, what, () => difference(difference(fields, changed), removed));
+    if (isEmpty(taken)) managers = without(before, gone);
     else {
       const own = before.find((other) => isSameManager(other, self));
       const others = own === undefined ? before : before.filter((other) => other !== own);
-      const fields = own === undefined ? taken : union(difference(own.fields, removed), taken);
-      managers = [...withoutFields(others, gone), { ...self, fields }];
+      const fields =
+        own === undefined
+          ? taken
+          : derivedSet(own.fields, `own${what}`, () => union(difference(own.fields, removed), taken));
+      managers = [...without(others, gone), { ...self, fields }];
     }
   }
   return encodeManagers(capManagers(managers));
