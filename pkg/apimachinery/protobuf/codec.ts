@@ -128,6 +128,9 @@ export class CodecSet {
     let writers: ReadonlyMap<string, FieldWriter> | undefined;
     let embedded: readonly FieldWriter[] = [];
     let readers: ReadField[] = [];
+    // Memo: members of the last object, and their writers in the order of numbers. The next one mostly has the same.
+    let names: string[] = [];
+    let order: readonly FieldWriter[] = embedded;
     const prepare = (): ReadonlyMap<string, FieldWriter> => {
       const fields = messageFields(message);
       const all = fields.map((field) => ({ field, writer: { number: field.number, write: this.#writeField(field) } }));
@@ -153,13 +156,19 @@ export class CodecSet {
     const codec: Codec & { readInto: typeof read } = {
       encode(value, writer) {
         if (typeof value !== "object" || value === null || Array.isArray(value)) wrongType(message, "an object", value);
-        const byName = writers ?? prepare();
-        // An object has far fewer members than its message has fields; in the order of numbers, written backwards.
-        const present = embedded.slice();
-        for (const name in value) {
-          const field = byName.get(name);
-          if (field !== undefined) insertByNumber(present, field);
+        if (writers === undefined || !hasMembers(value, names)) {
+          const byName = writers ?? prepare();
+          // An object has far fewer members than its message has fields.
+          const present = embedded.slice();
+          names = Object.keys(value);
+          for (const name of names) {
+            const field = byName.get(name);
+            if (field !== undefined) insertByNumber(present, field);
+          }
+          order = present;
         }
+        // A message may contain itself, and its inner one leave another order behind.
+        const present = order;
         for (let i = present.length - 1; i >= 0; i--) present[i]!.write(value as Json, writer);
       },
       decode(reader) {
@@ -259,6 +268,12 @@ export class CodecSet {
       return value;
     };
   }
+}
+
+function hasMembers(object: object, names: readonly string[]): boolean {
+  let count = 0;
+  for (const name in object) if (names[count++] !== name) return false;
+  return count === names.length;
 }
 
 function insertByNumber(sorted: FieldWriter[], field: FieldWriter): void {

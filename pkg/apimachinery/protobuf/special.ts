@@ -48,12 +48,22 @@ const quantity: Codec = {
   },
 };
 
-function parseTime(value: unknown): { seconds: number; nanos: number } {
+interface Time {
+  readonly seconds: number;
+  readonly nanos: number;
+}
+/** Memo: most of an object's times are the same. */
+let last: { readonly text: string; readonly time: Time } | undefined;
+
+function parseTime(value: unknown): Time {
+  if (last !== undefined && value === last.text) return last.time;
   const text = String(value);
   const epochMs = Date.parse(text);
   if (Number.isNaN(epochMs)) throw new ProtobufError(`parsing time ${JSON.stringify(text)}: not in RFC 3339`);
   const fraction = /\.(\d+)/.exec(text)?.[1] ?? "";
-  return { seconds: Math.floor(epochMs / 1000), nanos: Number(fraction.padEnd(9, "0").slice(0, 9)) };
+  const time = { seconds: Math.floor(epochMs / 1000), nanos: Number(fraction.padEnd(9, "0").slice(0, 9)) };
+  last = { text, time };
+  return time;
 }
 /** RFC 3339 has four digits for the year. */
 const FIRST_SECOND = -62_167_219_200;

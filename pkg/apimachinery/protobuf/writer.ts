@@ -23,7 +23,8 @@ export class ReverseWriter {
   }
   /** A copy of everything written; the writer may be used again. */
   finish(): Buffer {
-    const result = Buffer.from(this.#buffer.subarray(this.position));
+    const result = Buffer.allocUnsafe(this.written);
+    this.#buffer.copy(result, 0, this.position);
     // One huge list must not hold its memory for ever.
     if (this.#buffer.length > MAX_KEPT_BYTES) this.#buffer = Buffer.allocUnsafeSlow(this.#initialSize);
     this.position = this.#buffer.length;
@@ -87,7 +88,7 @@ export class ReverseWriter {
   /** The text and, before it, its length. */
   string(text: string): void {
     const length = text.length;
-    if (length <= 24) {
+    if (length <= 64) {
       // Short ASCII text is the rule, and a loop beats the call into C++ there.
       this.#reserve(length + 2);
       let at = this.position;
