@@ -4,7 +4,7 @@
  */
 import { deepEqual, isRecord } from "../deep.ts";
 import { findOnce, isShared } from "../shared.ts";
-import { type Fields, isEmpty, LEAF } from "./fields.ts";
+import { type Fields, LEAF } from "./fields.ts";
 import { type KnownFields, knownFields } from "./known-fields.ts";
 import { DEDUCED, type Node, type StructField } from "./nodes.ts";
 import { UNTRACKED_METADATA, UNTRACKED_ROOT } from "./strip.ts";
@@ -101,9 +101,7 @@ function memberOf(node: Node, field: StructField | undefined, value: unknown, pa
     : added(field.node, value, parentThere && field.alwaysThere);
 }
 
-const isNothing = (value: unknown): boolean =>
-  value === null ||
-  (typeof value === "object" && (Array.isArray(value) ? value.length === 0 : isEmpty(value as Fields)));
+const isNothing = (value: unknown): boolean => value === null || (Array.isArray(value) && value.length === 0);
 
 /** `there`: the value stands where an empty one of its kind has been before. */
 function added(node: Node, value: unknown, there: boolean): string {
@@ -114,7 +112,6 @@ function added(node: Node, value: unknown, there: boolean): string {
     case "struct":
     case "map":
     case "deduced":
-      if (isNothing(value)) return there && isRecord(value) ? "" : LEAF_TEXT;
       return isRecord(value) ? addedMembers(node, value, there) : LEAF_TEXT;
     case "set":
     case "list":
@@ -129,11 +126,15 @@ function addedMembers(
   there: boolean,
 ): string {
   let text = there ? "" : ITSELF;
+  // To ask first whether there are members would cost as much as to go through them.
+  let empty = true;
   for (const key in object) {
+    empty = false;
     const field = node.kind === "struct" ? node.field(key) : undefined;
     const member = memberOf(node, field, object[key], there);
     if (member !== "") text += (text === "" ? "" : ",") + elementText(field, key) + member;
   }
+  if (empty) return there ? "" : LEAF_TEXT;
   return text === "" ? "" : `{${text}}`;
 }
 

@@ -5,7 +5,6 @@ import type { ListMeta } from "#pkg/api/types/meta-v1.ts";
 import { CompactedError, FutureRevisionError } from "#pkg/storage/index.ts";
 import type { CacheEntry, CacheListOptions, CacheListResult } from "#pkg/storage/cacher/index.ts";
 import { acceptsGzip, encodeObject, GZIP_FROM_BYTES, sendBytes, sendGzip } from "../http/reply.ts";
-import type { Encoding } from "../http/negotiate.ts";
 import { resourceVersionTooLarge } from "../http/status.ts";
 import type { Call } from "./call.ts";
 import { gzipList, type ListForm } from "./compressed-list.ts";
@@ -28,8 +27,8 @@ export async function listObjects(call: Call): Promise<void> {
   const { installed } = call;
   const page = await listPage(call, options);
   if (transform === "none") {
-    if (await sendCompressed(call, page, options, encoding)) return;
-    await sendBytes(call, 200, encoding, encodeList(installed, page, encoding));
+    if (encoding !== "yaml" && wantsCompressed(call, options)) await sendCompressed(call, page, encoding);
+    else await sendBytes(call, 200, encoding, encodeList(installed, page, encoding));
     return;
   }
   if (transform === "Table") {
@@ -56,30 +55,34 @@ export async function listObjects(call: Call): Promise<void> {
   await sendBytes(call, 200, encoding, encodePartial(encoding, partial));
 }
 
-/** Sends a large list compressed, where that is wanted and parts of it may be asked for again. Returns whether it did. */
-async function sendCompressed(
-  call: Call,
-  page: ListedPage,
-  options: ListOptions,
-  encoding: Encoding,
-): Promise<boolean> {
-  if (encoding === "yaml" || call.pretty || !acceptsGzip(call.request)) return false;
+/** Whether the client reads compressed bodies, and parts of this list may be asked for again. */
+function wantsCompressed(call: Call, { labelSelector, fieldSelector }: ListOptions): boolean {
+  if (call.pretty || !acceptsGzip(call.request)) return false;
   // What a selector leaves has other neighbours for each selector.
-  if (options.labelSelector !== undefined || options.fieldSelector !== undefined) return false;
-  const { entries, metadata } = page;
-  const form = formOf(call.installed, page, encoding);
-  if (!isLarge(form, entries)) return false;
-  sendGzip(call, 200, encoding, await gzipList(form, entries, metadata.continue !== undefined));
-  return true;
+  return labelSelector === undefined && fieldSelector === undefined;
 }
 
-function isLarge(form: ListForm, entries: readonly CacheEntry[]): boolean {
+/** Sends a list, compressed if it is large. */
+async function sendCompressed(call: Call, page: ListedPage, encoding: "json" | "protobuf"): Promise<void> {
+  const { entries, metadata } = page;
+  const form = formOf(call.installed, page, encoding);
+  const small = smallItems(form, entries);
+  if (small === undefined)
+    sendGzip(call, 200, encoding, await gzipList(form, entries, metadata.continue !== undefined));
+  else await sendBytes(call, 200, encoding, [form.head(sizeOf(small)), ...small, form.tail]);
+}
+
+/** The items as they are sent; undefined as soon as they are too large for that. */
+function smallItems(form: ListForm, entries: readonly CacheEntry[]): Buffer[] | undefined {
+  const items: Buffer[] = [];
   let size = form.head(0).length + form.tail.length;
-  return entries.some((entry, at) => {
-    const chunks: Buffer[] = [];
-    form.append(chunks, entry, at === 0);
-    return (size += sizeOf(chunks)) >= GZIP_FROM_BYTES;
-  });
+  let measured = 0;
+  for (let at = 0; at < entries.length; at++) {
+    form.append(items, entries[at]!, at === 0);
+    for (; measured < items.length; measured++) size += items[measured]!.length;
+    if (size >= GZIP_FROM_BYTES) return undefined;
+  }
+  return items;
 }
 
 function objectsOf(installed: InstalledResource, { entries }: ListedPage): Readonly<KubeObject>[] {

@@ -80,7 +80,7 @@ class Pieces {
 /** The text of a shared value is written once, and copied from then on. */
 function textOf(value: unknown): string | Buffer | undefined {
   if (isShared(value)) return findOnce(value as object, encodeValue, () => Buffer.from(JSON.stringify(value)));
-  if (!isRecord(value) || !Object.values(value).some(isShared)) return JSON.stringify(value);
+  if (!isRecord(value) || !holdsShared(value)) return JSON.stringify(value);
   // The spec of a pod that has just been bound: one name, and for the rest what many have.
   let text = "{";
   for (const key in value) {
@@ -91,6 +91,12 @@ function textOf(value: unknown): string | Buffer | undefined {
     if (written !== undefined) text += `${text === "{" ? "" : ","}${JSON.stringify(key)}:${written}`;
   }
   return `${text}}`;
+}
+
+/** Without a list of the members: there may be a hundred thousand. */
+function holdsShared(value: Readonly<Record<string, unknown>>): boolean {
+  for (const key in value) if (isShared(value[key])) return true;
+  return false;
 }
 
 /** Writes metadata but for its opening brace and the revision. */

@@ -26,7 +26,8 @@ export function validateConfigMap(map: ConfigMap): FieldError[] {
   let size = 0;
   // No Object.entries(): there may be a hundred thousand, and the list of them is garbage at once.
   for (const key in data) {
-    errors.push(...allInvalid(`data[${key}]`, key, isConfigMapKey(key)));
+    const wrong = isConfigMapKey(key);
+    if (wrong.length > 0) errors.push(...allInvalid(`data[${key}]`, key, wrong));
     if (map.binaryData !== undefined && Object.hasOwn(map.binaryData, key)) {
       errors.push(invalid(`data[${key}]`, key, "duplicate of key present in binaryData"));
     }
