@@ -231,6 +231,15 @@ describe("scarcity", { concurrency: 2 }, () => {
     });
 
     test("logs that find no room stop nobody", async () => {
+      // The images' disk is not the subject: what those before have left on it has to go first.
+      await node.stop();
+      await node.start({ evictionHard: {} });
+      await node.eventually("of those before nothing is left", async () => {
+        const containers = await bed.daemon.runtime.listContainers();
+        return containers.length === 0;
+      });
+      for (const name of ["hog", "after"]) await bed.daemon.runtime.removeImage(imageAt(name));
+      await node.eventually("there is room for two images", async () => (await bytesUntil(60)) > 0);
       const script = "head -c 3000000 /dev/zero | tr '\\0' x | fold -w 1000";
       await node.create("chatty", doing(script, imageAt("chatty")));
       await node.wait("chatty", isReady);
