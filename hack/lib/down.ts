@@ -1,5 +1,5 @@
 import { rmSync } from "node:fs";
-import { parseArgs } from "node:util";
+import { parseCommandLine } from "./plain-errors.ts";
 import { resetNode } from "./cluster.ts";
 import { recall } from "./choices.ts";
 import { netnsMarker, startContainerd } from "./containerd.ts";
@@ -8,7 +8,7 @@ import { DEFAULT_DATA_DIR, layoutOf } from "./layout.ts";
 import { MoreNodes } from "./more-nodes.ts";
 import { unshareNetns } from "./netns.ts";
 
-const { values } = parseArgs({
+const { values } = parseCommandLine("hack/down", {
   options: {
     purge: { type: "boolean", default: false },
     "data-dir": { type: "string", default: DEFAULT_DATA_DIR },

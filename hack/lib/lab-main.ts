@@ -3,10 +3,9 @@ import { once } from "node:events";
 import { existsSync, globSync } from "node:fs";
 import { constants, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { parseArgs } from "node:util";
 import { buildPrograms } from "./cluster.ts";
 import { Lab } from "./lab.ts";
-import { PlainError, withPlainErrors } from "./plain-errors.ts";
+import { PlainError, withPlainErrors, parseCommandLine } from "./plain-errors.ts";
 import { containerdBinaries } from "./sid.ts";
 import { VmLab } from "./vm/vm-lab.ts";
 
@@ -34,7 +33,7 @@ Options of up:
 
 const separator = process.argv.indexOf("exec");
 const head = separator === 2 ? ["exec"] : process.argv.slice(2);
-const { values, positionals } = parseArgs({
+const { values, positionals } = parseCommandLine("hack/lab", {
   args: head,
   allowPositionals: true,
   options: {

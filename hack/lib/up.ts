@@ -2,8 +2,8 @@ import { hostname } from "node:os";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { SpawnRunner } from "#pkg/util/index.ts";
+import { parseCommandLine, PlainError } from "./plain-errors.ts";
 import { defaultAddress } from "../../cmd/common/address.ts";
 import { buildPrograms, joinNode, kubectl, startMaster, startNode, waitForNode } from "./cluster.ts";
 import { type ContainerdOptions, answersCri, startContainerd } from "./containerd.ts";
@@ -15,7 +15,7 @@ import { importImages } from "./import-images.ts";
 import { recall, remember } from "./choices.ts";
 import { containerdBinaries } from "./sid.ts";
 
-const { values } = parseArgs({
+const { values } = parseCommandLine("hack/up", {
   options: {
     "no-demo": { type: "boolean", default: false },
     "data-dir": { type: "string", default: DEFAULT_DATA_DIR },
@@ -30,9 +30,6 @@ const daemons = new Daemons({ runDir: layout.runDir, logDir: layout.logDir });
 const runner = new SpawnRunner();
 const begun = performance.now();
 
-/** A problem of the machine that the user can solve; shown as one sentence. */
-class Refusal extends Error {}
-
 function step(text: string): void {
   console.log(`[${((performance.now() - begun) / 1000).toFixed(1).padStart(5)} s] ${text}`);
 }
@@ -40,7 +37,7 @@ function step(text: string): void {
 async function nodeAddress(): Promise<string> {
   const address = await defaultAddress(runner);
   if (address === "")
-    throw new Refusal("this machine has no IPv4 address besides loopback; configure a network interface first");
+    throw new PlainError("this machine has no IPv4 address besides loopback; configure a network interface first");
   return address;
 }
 
@@ -91,7 +88,7 @@ async function demo(address: string): Promise<void> {
 function nodeCount(remembered: number | undefined): number {
   if (values.nodes === undefined) return remembered ?? 1;
   const count = Number(values.nodes);
-  if (!Number.isInteger(count) || count < 1 || count > 50) throw new Refusal("--nodes must be between 1 and 50");
+  if (!Number.isInteger(count) || count < 1 || count > 50) throw new PlainError("--nodes must be between 1 and 50");
   return count;
 }
 

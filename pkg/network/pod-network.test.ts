@@ -113,7 +113,7 @@ class Machine {
 }
 
 async function becomes(probe: () => Promise<string>, expected: string): Promise<void> {
-  const deadline = Date.now() + 10_000;
+  const deadline = Date.now() + 60_000;
   for (;;) {
     const value = await probe();
     if (value === expected) return;
@@ -122,7 +122,7 @@ async function becomes(probe: () => Promise<string>, expected: string): Promise<
   }
 }
 
-describe("pods of three machines, one of them behind a router", { timeout: 90_000 }, () => {
+describe("pods of three machines, one of them behind a router", { timeout: 300_000 }, () => {
   const nodes = new Nodes();
   const machines: Record<"a" | "b" | "c", Machine> = {} as Record<"a" | "b" | "c", Machine>;
   const ip = (name: string, ...args: string[]) => runner.run("ip", ["-n", `${prefix}-${name}`, ...args]);

@@ -1,7 +1,7 @@
-import { parseArgs } from "node:util";
 import { pods } from "#pkg/api/refs.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { Client, Draft } from "#pkg/client/index.ts";
+import { parseCommandLine } from "../plain-errors.ts";
 import { buildPrograms } from "../cluster.ts";
 import { BareServer, type Ceiling, inParallel } from "./ceiling.ts";
 import { measureDefinitions } from "./definitions.ts";
@@ -26,7 +26,7 @@ With --only definitions, what many custom resource definitions cost, and one wit
 The second form measures the scheduling cycle alone; the third what a change and a packet cost with many services, per mode
 of the service proxy, and how many queries cluster DNS answers.
 `;
-const { values } = parseArgs({
+const { values } = parseCommandLine("hack/bench", {
   options: {
     n: { type: "string", default: "2000" },
     concurrency: { type: "string", default: "16" },

@@ -1,10 +1,9 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { DEFAULT_DATA_DIR, layoutOf } from "../layout.ts";
 import { loadArchive } from "../import-images.ts";
 import { runtimeSockets } from "../more-nodes.ts";
-import { withPlainErrors } from "../plain-errors.ts";
+import { withPlainErrors, parseCommandLine } from "../plain-errors.ts";
 import { IMAGES } from "./catalogue.ts";
 import { buildImage, pushImage, writeArchive } from "./oci.ts";
 
@@ -20,7 +19,7 @@ Builds container images from Debian packages (nginx, busybox, pause, ...) into t
                 hack/up started, so that pods with these images need no registry
 `;
 
-const { values, positionals } = parseArgs({
+const { values, positionals } = parseCommandLine("hack/images", {
   allowPositionals: true,
   options: {
     load: { type: "boolean", default: false },

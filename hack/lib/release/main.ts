@@ -13,13 +13,15 @@ import {
 import { execFileSync } from "node:child_process";
 import { tmpdir } from "node:os";
 import { basename, join, relative } from "node:path";
-import { parseArgs } from "node:util";
+import { parseCommandLine } from "../plain-errors.ts";
 import packageJson from "../../../package.json" with { type: "json" };
 import { type ProgramName, startCommand } from "../node-flags.ts";
 import { packageClosure } from "./modules.ts";
 
 const root = join(import.meta.dirname, "../../..");
-const { values } = parseArgs({ options: { out: { type: "string", default: join(root, "dist") } } });
+const { values } = parseCommandLine("hack/release", {
+  options: { out: { type: "string", default: join(root, "dist") } },
+});
 
 /** Bundles load these from beside themselves (see hack/lib/build.ts). */
 const EXTERNAL = ["etcd3", "dockerode"];
