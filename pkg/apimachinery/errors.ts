@@ -24,6 +24,7 @@ export const REASON_CODES = {
   Timeout: 504,
   ServerTimeout: 500,
 } as const;
+/** A reason by its name; servers may send ones that we do not know. */
 export type StatusReason = keyof typeof REASON_CODES | "Unknown" | (string & {});
 
 /** The one error type of the API, on the server as on clients: an exception that carries a `Status` failure. */
@@ -85,6 +86,7 @@ function detailsOf({ group, resource }: Subject, name: string): StatusDetails {
   return { ...(name === "" ? {} : { name }), ...(group === "" ? {} : { group }), kind: resource };
 }
 
+/** The failures of the API by their reasons, with upstream's messages. `why` and `message` are told to the client. */
 export const badRequest = (message: string): StatusError => failure("BadRequest", message);
 export const unauthorized = (message = "Unauthorized"): StatusError => failure("Unauthorized", message);
 export const expired = (message: string): StatusError => failure("Expired", message);
@@ -139,6 +141,7 @@ export function invalid(
   });
 }
 
+/** Did an API server answer with a failure? (Where no answer came there is a ConnectionError.) */
 export function isStatusError(error: unknown): error is StatusError {
   return error instanceof StatusError;
 }

@@ -1,6 +1,7 @@
 /** Field selectors, as in `?fieldSelector=metadata.name=x,status.phase!=Running`. Source: apimachinery pkg/fields. */
 import { SelectorError } from "./labels.ts";
 
+/** One term of a field selector: what the field must, or must not, be equal to. */
 export interface FieldRequirement {
   readonly field: string;
   readonly operator: "=" | "!=";

@@ -59,6 +59,7 @@ export class DecodeError extends Error {
   }
 }
 
+/** What was read, and what a strict reader would have refused. */
 export interface Decoded {
   readonly value: unknown;
   /** Paths of repeated fields in the order of the text, e.g. `spec.containers[0].image`. */

@@ -4,7 +4,9 @@ import { fieldInvalid, fieldNotSupported } from "./field-errors.ts";
 import type { FieldError } from "./errors.ts";
 import { isQualifiedName, isValidLabelValue } from "./validation.ts";
 
+/** How a requirement compares a label with its values. */
 export type SelectorOperator = "in" | "notin" | "=" | "==" | "!=" | "exists" | "!" | "gt" | "lt";
+/** Labels of an object, as its metadata has them. */
 export type Labels = Readonly<Record<string, string>>;
 
 const OPERATORS: readonly SelectorOperator[] = ["in", "notin", "=", "==", "!=", "exists", "!", "gt", "lt"];

@@ -17,6 +17,7 @@ export interface AnyObject {
 
 export type { ManagedFieldsEntry, ObjectMeta, OwnerReference };
 
+/** A version of an API group; the core group is "". */
 export interface GroupVersion {
   readonly group: string;
   readonly version: string;
@@ -28,6 +29,7 @@ export interface ObjectKey {
   readonly name: string;
 }
 
+/** The key of an object, complete or not. */
 export function keyOf(object: AnyObject): ObjectKey {
   return { namespace: object.metadata.namespace ?? "", name: object.metadata.name ?? "" };
 }
@@ -37,6 +39,7 @@ export function keyString(key: ObjectKey): string {
   return key.namespace === "" ? key.name : `${key.namespace}/${key.name}`;
 }
 
+/** The opposite of `keyString`. */
 export function parseKey(text: string): ObjectKey {
   const slash = text.indexOf("/");
   return slash < 0 ? { namespace: "", name: text } : { namespace: text.slice(0, slash), name: text.slice(slash + 1) };
@@ -47,6 +50,7 @@ export function apiVersionOf({ group, version }: GroupVersion): string {
   return group === "" ? version : `${group}/${version}`;
 }
 
+/** The opposite of `apiVersionOf`. */
 export function parseApiVersion(apiVersion: string): GroupVersion {
   const slash = apiVersion.indexOf("/");
   return slash < 0

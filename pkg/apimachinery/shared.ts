@@ -28,6 +28,7 @@ function freeze(value: object): void {
   Object.freeze(value);
 }
 
+/** Was the value frozen by `share`, so that what is found out about it once holds for good? */
 export function isShared(value: unknown): boolean {
   return typeof value === "object" && value !== null && findings.has(value);
 }

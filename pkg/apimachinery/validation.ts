@@ -202,6 +202,7 @@ export function isEnvVarName(value: string): string[] {
   return ["a valid environment variable name must consist only of printable ASCII characters other than '='"];
 }
 
+/** Identifiers of C: letters, digits and underscores, no digit first. */
 export function isCIdentifier(value: string): string[] {
   if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(value)) return [];
   return [
@@ -215,6 +216,7 @@ export function isCIdentifier(value: string): string[] {
   ];
 }
 
+/** Names of HTTP headers, as probes may set them. */
 export function isHttpHeaderName(value: string): string[] {
   if (/^[-A-Za-z0-9]+$/.test(value)) return [];
   return [
@@ -226,6 +228,7 @@ export function isHttpHeaderName(value: string): string[] {
   ];
 }
 
+/** Whole percentages: "25%". */
 export function isValidPercent(value: string): string[] {
   if (/^[0-9]+%$/.test(value)) return [];
   return [
@@ -238,6 +241,7 @@ export function isValidPercent(value: string): string[] {
   ];
 }
 
+/** Ports by number. */
 export function isValidPortNumber(port: number): string[] {
   return Number.isInteger(port) && port >= 1 && port <= 65535 ? [] : [rangeMessage(1, 65535)];
 }

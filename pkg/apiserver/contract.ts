@@ -8,6 +8,7 @@ import type { ResourceDefinition, Verb } from "#pkg/api/index.ts";
 import type { KubeObject } from "#pkg/apimachinery/index.ts";
 import type { UserInfo } from "#pkg/apimachinery/index.ts";
 
+/** A request, by whatever transport it came. */
 export interface ApiRequest {
   readonly method: string;
   /** Raw request target: path and query, undecoded. */
@@ -36,6 +37,7 @@ export interface ApiRequest {
   bodyStream?(): AsyncIterable<Buffer>;
 }
 
+/** Where the answer goes: either all at once or as a stream. */
 export interface ApiResponse {
   /** Sends everything at once; several buffers are concatenated without a copy. */
   send(status: number, headers: Readonly<Record<string, string>>, body: Buffer | readonly Buffer[]): void;
@@ -45,6 +47,7 @@ export interface ApiResponse {
    */
   stream(status: number, headers: Readonly<Record<string, string>>): ResponseStream;
 }
+/** An answer that is written piece by piece. */
 export interface ResponseStream {
   write(chunk: Buffer): boolean;
   drained(): Promise<void>;
@@ -87,13 +90,16 @@ export type Attributes = {
     }
   | { readonly resourceRequest: false; readonly verb: string; readonly path: string }
 );
+/** What an authorizer says; with no opinion the next one is asked. */
 export type Decision = { readonly decision: "allow" | "deny" | "no-opinion"; readonly reason: string };
 
+/** Says who may do what. */
 export interface Authorizer {
   /** Synchronous where it can be (RBAC from indexed caches): an allowed request must not cost a tick. */
   authorize(attributes: Attributes): Decision | Promise<Decision>;
 }
 
+/** What admission is asked about. */
 export interface AdmissionAttributes {
   readonly operation: "CREATE" | "UPDATE" | "DELETE" | "CONNECT";
   readonly resource: ResourceDefinition;

@@ -10,6 +10,7 @@ import type { Logger } from "#pkg/util/index.ts";
 /** An object about to be created: metadata need not be complete yet. */
 export type Draft<T> = Omit<T, "metadata"> & { metadata: ObjectMeta };
 
+/** Options of every request. */
 export interface RequestOptions {
   readonly signal?: AbortSignal;
   /** Writes only: go through validation and admission without storing anything. */
@@ -19,6 +20,7 @@ export interface RawOptions extends RequestOptions {
   /** The form of JSON wanted, where a path has several. Default: application/json. */
   readonly accept?: string;
 }
+/** What to list, and how current the list must be. */
 export interface ListOptions extends RequestOptions {
   /** undefined or "" lists all namespaces. */
   readonly namespace?: string;
@@ -31,6 +33,7 @@ export interface ListOptions extends RequestOptions {
   /** Only apiVersion, kind and metadata of each object (PartialObjectMetadata). */
   readonly metadataOnly?: boolean;
 }
+/** A page of a list. */
 export interface List<T> {
   readonly metadata: {
     readonly resourceVersion: string;
@@ -39,12 +42,14 @@ export interface List<T> {
   };
   items: T[];
 }
+/** A change of an object, or a bookmark: how far the watch has come. */
 export type WatchEvent<T> =
   | { readonly type: "ADDED" | "MODIFIED" | "DELETED"; readonly object: T }
   | {
       readonly type: "BOOKMARK";
       readonly object: { metadata: { resourceVersion: string; annotations?: Record<string, string> } };
     };
+/** What to watch, and from where on. */
 export interface WatchOptions extends Omit<ListOptions, "limit" | "continue"> {
   readonly allowWatchBookmarks?: boolean;
   readonly sendInitialEvents?: boolean;
@@ -52,12 +57,15 @@ export interface WatchOptions extends Omit<ListOptions, "limit" | "continue"> {
   /** Leaves metadata.managedFields out of the objects, which is cheaper. */
   readonly omitManagedFields?: boolean;
 }
+/** How to delete, and only if what. */
 export interface DeleteOptions extends RequestOptions {
   readonly gracePeriodSeconds?: number;
   readonly propagationPolicy?: "Background" | "Foreground" | "Orphan";
   readonly preconditions?: { readonly uid?: string; readonly resourceVersion?: string };
 }
+/** JSON patch (RFC 6902), merge patch (RFC 7386), strategic merge patch, server-side apply. */
 export type PatchType = "json" | "merge" | "strategic" | "apply";
+/** What a patch is applied to, and in whose name. */
 export interface PatchOptions extends RequestOptions {
   readonly subresource?: string;
   /** Required for "apply". */
@@ -123,11 +131,13 @@ export interface Lister<T> {
   /** Objects whose index function returned `value`; the index was named when the informer was made. */
   byIndex(index: string, value: string): T[];
 }
+/** Told of every change of an informer's cache, after the cache has it. */
 export interface EventHandler<T> {
   onAdd?(object: T, isInInitialList: boolean): void;
   onUpdate?(object: T, old: T): void;
   onDelete?(object: T): void;
 }
+/** A cache that follows a resource, and whoever wants to hear of its changes. */
 export interface SharedInformer<T> {
   readonly lister: Lister<T>;
   /** Resolves when the first list has been delivered to the cache and its handlers. */
@@ -136,6 +146,7 @@ export interface SharedInformer<T> {
   /** Adds an index (before or after start); one of the same name must be the same and is added once. Keys are strings the function derives from an object. */
   addIndex(name: string, keys: (object: T) => string[]): void;
 }
+/** What an informer caches of its resource; by default everything. */
 export interface InformerOptions {
   readonly fieldSelector?: string;
   readonly labelSelector?: string;
@@ -154,17 +165,21 @@ export interface InformerFactory {
   synced(signal?: AbortSignal): Promise<void>;
 }
 
+/** What a reconciler is given besides the key. */
 export interface ReconcileContext {
   readonly log: Logger;
   readonly signal: AbortSignal;
 }
+/** When to look again; by default when something changes. */
 export type Result = { readonly requeueAfterMs?: number };
+/** There is nothing to do until something changes. */
 export const DONE: Result = Object.freeze({});
 
 /** A control loop's body. Throw to retry with backoff, throw TerminalError to give up until the next event. */
 export interface Reconciler<K = ObjectKey> {
   reconcile(key: K, context: ReconcileContext): Promise<Result>;
 }
+/** A failure that repeating cannot mend. */
 export class TerminalError extends Error {}
 
 /** Work queue: a key is held once however often it is added, and never processed by two workers at once. */

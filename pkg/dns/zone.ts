@@ -18,6 +18,7 @@ const SPECIFICATION = "1.1.0";
 const TTL_SECONDS = 5;
 const SERVICE_NAME_LABEL = "kubernetes.io/service-name";
 
+/** What the cluster's zone says to a question. */
 export type Lookup =
   /** In our zone. No answers with `exists`: the name is there, but not with this type (NODATA). */
   | {

@@ -34,6 +34,7 @@ import { summary } from "./stats/summary.ts";
 
 const RUNTIME_STATUS_PERIOD_MS = 5000;
 
+/** What a kubelet works with. */
 export interface KubeletDeps {
   /** Authenticates as system:node:<nodeName>. */
   readonly client: Client;
@@ -46,11 +47,13 @@ export interface KubeletDeps {
   readonly commands?: CommandRunner;
 }
 
+/** The node agent. */
 export interface Kubelet {
   /** Resolves when the signal has aborted and everything has stopped. Containers go on running. */
   run(signal: AbortSignal): Promise<void>;
 }
 
+/** Makes a kubelet; nothing happens before it is run. */
 export function createKubelet(deps: KubeletDeps): Kubelet {
   return { run: async (signal) => new KubeletProcess(deps, signal).run() };
 }

@@ -27,6 +27,7 @@ export interface NetworkPlan {
 
 /** How another node is reached: over a common link, through a router, or not at all. */
 export type Reach = "link" | "router" | "none";
+/** When traffic to pods of other nodes is wrapped into VXLAN. */
 export type TunnelMode = "auto" | "never" | "always";
 
 /** The address of a node that routes point at, in the family of `cidr`. */

@@ -7,9 +7,11 @@ import { NftablesProxier } from "./nftables/proxier.ts";
 import type { Proxier } from "./proxier.ts";
 import { UserspaceProxier } from "./userspace/proxier.ts";
 
+/** The ways in which services can be programmed into the kernel (or, in userspace, around it). */
 export const PROXY_MODES = ["iptables", "nftables", "ipvs", "userspace"] as const;
 export type ProxyMode = (typeof PROXY_MODES)[number];
 
+/** What a proxier of one IP family works with. */
 export interface ProxierDeps {
   readonly family: Family;
   readonly config: ProxyConfig;
@@ -20,6 +22,7 @@ export interface ProxierDeps {
   readonly ipvsScheduler?: string;
 }
 
+/** Makes the proxier of a mode; it changes nothing before its first sync. */
 export function createProxier(mode: ProxyMode, deps: ProxierDeps): Proxier {
   switch (mode) {
     case "iptables":

@@ -55,6 +55,7 @@ export interface ExtenderTls {
 /** A configuration that cannot be used; the message names the field. */
 export class ConfigurationError extends Error {}
 
+/** One profile, "default-scheduler", with all default plugins. */
 export const DEFAULT_CONFIGURATION: SchedulerConfiguration = {
   profiles: [
     { schedulerName: DEFAULT_SCHEDULER, percentageOfNodesToScore: undefined, plugins: {}, pluginConfig: new Map() },

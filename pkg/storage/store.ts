@@ -33,23 +33,27 @@ export interface Store {
   close(): Promise<void>;
 }
 
+/** A key with its value, and the revisions at which it was made and last written. */
 export interface KeyValue {
   readonly key: string;
   readonly value: Uint8Array;
   readonly createRevision: number;
   readonly modRevision: number;
 }
+/** At which revision to read, and from where how many keys. */
 export interface RangeOptions {
   readonly revision?: number;
   readonly limit?: number;
   readonly startAfter?: string;
 }
+/** The keys found. */
 export interface RangeResult {
   readonly kvs: KeyValue[];
   readonly count: number;
   /** Revision the range was read at. */
   readonly revision: number;
 }
+/** One write, and what it expects to find. */
 export interface WriteOperation {
   readonly key: string;
   readonly value: Uint8Array | undefined;
@@ -57,11 +61,13 @@ export interface WriteOperation {
   /** The key disappears this many seconds after the write (Events), or a little later, as if deleted. */
   readonly ttlSeconds?: number;
 }
+/** What a write came to. */
 export type WriteResult =
   | { readonly ok: true; readonly revision: number }
   /** Compare failed; `current` is the present state of the key. */
   | { readonly ok: false; readonly current: KeyValue | undefined; readonly revision: number };
 
+/** One write, as watches tell it. */
 export interface StoreEvent {
   readonly type: "put" | "delete";
   readonly key: string;
@@ -71,12 +77,14 @@ export interface StoreEvent {
   readonly createRevision: number;
   readonly modRevision: number;
 }
+/** What happened since the batch before. */
 export interface StoreWatchBatch {
   /** Everything up to and including this revision has been delivered (a batch without events reports progress). */
   readonly revision: number;
   readonly events: readonly StoreEvent[];
 }
 
+/** The history that was asked for has been compacted: start anew from the current revision. */
 export class CompactedError extends Error {
   readonly compactRevision: number;
   constructor(compactRevision: number) {
@@ -85,6 +93,7 @@ export class CompactedError extends Error {
     this.compactRevision = compactRevision;
   }
 }
+/** The revision that was asked for has not happened yet. */
 export class FutureRevisionError extends Error {
   readonly currentRevision: number;
   constructor(currentRevision: number) {

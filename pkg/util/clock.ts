@@ -11,6 +11,7 @@ export interface Clock {
   schedule(delayMs: number, callback: () => void): () => void;
 }
 
+/** The machine's time. */
 export class RealClock implements Clock {
   now(): number {
     return Date.now();

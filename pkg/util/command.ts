@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 
+/** How a command ended and what it said. */
 export interface CommandResult {
   readonly exitCode: number;
   readonly stdout: string;
@@ -25,6 +26,7 @@ export interface CommandRunner {
   ): Promise<CommandResult>;
 }
 
+/** A command that ended with a failure; the message has what it said. */
 export class CommandError extends Error {
   readonly result: CommandResult;
   constructor(file: string, args: readonly string[], result: CommandResult, options?: { cause?: unknown }) {
@@ -41,6 +43,7 @@ export class CommandError extends Error {
 /** Output beyond this many bytes per stream is cut off: a runaway program must not fill our memory. */
 const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 
+/** Runs commands on this machine. */
 export class SpawnRunner implements CommandRunner {
   run(
     file: string,

@@ -10,6 +10,7 @@ export interface Logger {
   child(fields: Record<string, unknown>): Logger;
 }
 
+/** Says nothing; for tests. */
 export const silentLogger: Logger = {
   debug() {},
   info() {},

@@ -1,6 +1,7 @@
 import type { Container, Pod } from "#pkg/api/types/core-v1.ts";
 import { parseQuantity, type Quantity } from "#pkg/apimachinery/index.ts";
 
+/** Amounts by resource: "cpu", "memory", "nvidia.com/gpu". */
 export type ResourceList = ReadonlyMap<string, Quantity>;
 type Field = "requests" | "limits";
 
@@ -17,6 +18,7 @@ function raise(into: Map<string, Quantity>, from: ResourceList): void {
   }
 }
 
+/** A resource list of an object with its quantities read. */
 export function parseList(list: Readonly<Record<string, unknown>> | undefined): Map<string, Quantity> {
   return new Map(Object.entries(list ?? {}).map(([name, value]) => [name, parseQuantity(value as string)]));
 }
@@ -57,9 +59,11 @@ function total(pod: Pod, field: Field): Map<string, Quantity> {
   return sum;
 }
 
+/** What a pod requests in all. */
 export function podRequests(pod: Pod): Map<string, Quantity> {
   return total(pod, "requests");
 }
+/** What a pod is limited to in all. */
 export function podLimits(pod: Pod): Map<string, Quantity> {
   return total(pod, "limits");
 }

@@ -1,6 +1,7 @@
 /** The definition tables of the built-in kinds, typed. Data only; `schema-of.ts` gives them meaning. */
 import data from "../data/definitions.json" with { type: "json" };
 
+/** How lists and maps of a field are merged, by the markers of upstream's types. */
 export interface FieldMarkers {
   readonly "list-type"?: "atomic" | "set" | "map";
   readonly "list-map-keys"?: readonly string[];
@@ -8,6 +9,7 @@ export interface FieldMarkers {
   readonly "patch-strategy"?: string;
   readonly "patch-merge-key"?: string;
 }
+/** One type of the API, with what its OpenAPI definition does not say by itself. */
 export interface Definition {
   /** "group/version/kind" of each kind this definition describes; "many" for the ones every group has. */
   readonly gvk?: readonly string[] | string;
@@ -21,6 +23,7 @@ export interface Definition {
   readonly scalar?: string;
 }
 
+/** All definitions, by their OpenAPI names. */
 export const definitions = data.definitions as unknown as Readonly<Record<string, Definition>>;
 
 const byGvk: ReadonlyMap<string, string> = new Map(

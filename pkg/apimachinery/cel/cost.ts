@@ -12,6 +12,7 @@ import { add, atMost, exactly, factor, plus, type Range, span, times, UNKNOWN } 
 import { type Place, below, entriesOf, memberOf, ROOT_OF, sizeAt } from "./places.ts";
 import type { CelType } from "./types.ts";
 
+/** The least and the most that an evaluation can cost, in CEL's units. */
 export type CostEstimate = Range;
 /** Bounds of one rule, and of all rules of a CustomResourceDefinition. */
 export const RULE_COST_LIMIT = 10_000_000;

@@ -16,6 +16,7 @@ export const PER_CALL_COST_LIMIT = 1_000_000;
 /** What all rules of one request may cost together; upstream's RuntimeCELCostBudget. */
 export const REQUEST_COST_BUDGET = 10_000_000;
 
+/** What an expression may speak of. */
 export interface CompileOptions {
   /** Variables by name; a name may have dots. */
   readonly variables: Readonly<Record<string, FieldSchema | CelType>>;
@@ -28,6 +29,7 @@ export interface CompileOptions {
   readonly container?: string;
 }
 
+/** What an expression came to, and what finding out has cost. */
 export type Evaluation =
   | {
       readonly error?: undefined;
@@ -39,6 +41,7 @@ export type Evaluation =
     }
   | { readonly error: CelError | CelCostError; readonly cost: number };
 
+/** A compiled expression. */
 export interface Program {
   readonly expression: string;
   readonly resultType: CelType;

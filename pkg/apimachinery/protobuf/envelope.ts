@@ -54,6 +54,7 @@ function envelopeTail(contentEncoding: string, contentType: string): Buffer {
   return writer.finish();
 }
 
+/** Do the bytes begin as Kubernetes' protobuf does ("k8s\0")? */
 export function hasProtobufMagic(bytes: Uint8Array): boolean {
   return MAGIC.every((byte, index) => bytes[index] === byte);
 }

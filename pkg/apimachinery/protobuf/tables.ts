@@ -1,6 +1,7 @@
 /** The message tables, read into a form the compiler of codecs works on. */
 import data from "./data/messages.json" with { type: "json" };
 
+/** One field of a message, as JSON and as protobuf have it. */
 export interface FieldEntry {
   /** Member of the JSON object; for an embedded struct, its protobuf name. */
   readonly name: string;
@@ -25,6 +26,7 @@ function splitName(message: string): [string, string] {
   return [message.slice(0, dot), message.slice(dot + 1)];
 }
 
+/** Is there a message of this full name, such as "k8s.io.api.core.v1.Pod"? */
 export function hasMessage(message: string): boolean {
   const [pack, name] = splitName(message);
   return packages[pack]?.[name] !== undefined;

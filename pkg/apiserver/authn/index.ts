@@ -22,6 +22,7 @@
 import { type AuthenticatorDeps, RequestAuthenticator } from "./authenticator.ts";
 import type { RequestHeaderOptions } from "./client-certificate.ts";
 
+/** Makes what finds out who sends a request: by certificate, token, or headers of a proxy. */
 export function createAuthenticator(deps: AuthenticatorDeps): RequestAuthenticator {
   return new RequestAuthenticator(deps);
 }

@@ -23,6 +23,7 @@ import { NodeAuthorizer, type NodeAuthorizerDeps } from "./node.ts";
 import { RbacAuthorizer, type RbacSources } from "./rbac.ts";
 import { alwaysAllow, alwaysDeny, privilegedGroup, UnionAuthorizer } from "./union.ts";
 
+/** Authorizers by their names in `--authorization-mode`. */
 export type AuthorizationMode = "Node" | "RBAC" | "Webhook" | "AlwaysAllow" | "AlwaysDeny";
 
 export interface AuthorizerDeps {

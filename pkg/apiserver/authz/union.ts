@@ -1,6 +1,7 @@
 import { StatusError } from "#pkg/apimachinery/index.ts";
 import type { Attributes, Authorizer, Decision } from "../contract.ts";
 
+/** Group that may do everything, as kubeadm's first administrator. */
 export const PRIVILEGED_GROUP = "system:masters";
 
 /** Members of system:masters may do everything, whatever the other authorizers say. */

@@ -12,12 +12,14 @@ import { Http2Connection, type Http2Limits } from "./h2/connection.ts";
 import { PLAIN_TEXT } from "./header-sets.ts";
 import { LiveRequests } from "./live-requests.ts";
 
+/** Certificates, in PEM. */
 export interface TlsOptions {
   readonly cert: string | Buffer;
   readonly key: string | Buffer;
   /** Certificate authorities of client certificates. */
   readonly clientCa?: string | Buffer | readonly (string | Buffer)[];
 }
+/** Where and how to listen. */
 export interface ListenOptions {
   /** Default 0.0.0.0 and ::, whichever there are. */
   readonly host?: string;
@@ -34,6 +36,7 @@ export interface ListenOptions {
   /** Connections amid their TLS handshake; further ones take the places of the oldest. Default 1,000. */
   readonly maxHandshakes?: number;
 }
+/** A server that listens. */
 export interface Listener {
   readonly port: number;
   readonly address: string;

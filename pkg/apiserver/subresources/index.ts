@@ -1,3 +1,4 @@
+/** What the API does beside reading and writing objects: binding pods, evicting them, the status of components. `proxy/` has what leads to kubelets, pods and services. */
 import type { ConnectHandler } from "../registry/dispatch.ts";
 import { serveBinding } from "./binding.ts";
 import { type ComponentProbe, serveComponentStatuses } from "./component-status.ts";

@@ -17,6 +17,7 @@ const RETRY_MS = 10_000;
 /** Certificates end by the clock of the day, which may be set while timers run. */
 const RECHECK_MS = 10 * 60_000;
 
+/** What a certificate is for, and whom it names. */
 export interface CertificatePurpose {
   readonly signerName: string;
   /** First part of file and request names: kubelet-client, kubelet-server. */
@@ -28,6 +29,7 @@ export interface CertificatePurpose {
   readonly ips?: readonly string[];
 }
 
+/** The certificate by which the kubelet proves to the API server which node it is. */
 export function clientPurpose(nodeName: string): CertificatePurpose {
   return {
     signerName: "kubernetes.io/kube-apiserver-client-kubelet",
@@ -37,6 +39,7 @@ export function clientPurpose(nodeName: string): CertificatePurpose {
     organizations: ["system:nodes"],
   };
 }
+/** The certificate of the kubelet's own server on port 10250. */
 export function servingPurpose(
   nodeName: string,
   dnsNames: readonly string[],
@@ -61,6 +64,7 @@ export interface CertificateManagerDeps {
   readonly random: Random;
   readonly log: Logger;
 }
+/** A certificate on disk and in memory. */
 export interface IssuedCertificate {
   /** Holds chain and key; both may be read from it. */
   readonly file: string;
@@ -76,6 +80,7 @@ export function renewAt(notBefore: number, notAfter: number, jitter: number): nu
   return notBefore + (notAfter - notBefore) * (0.7 + 0.2 * jitter);
 }
 
+/** Keeps a certificate: reads it from disk, asks for one where there is none, renews it in time. */
 export class CertificateManager {
   readonly #deps: CertificateManagerDeps;
   readonly #jitter: number;
