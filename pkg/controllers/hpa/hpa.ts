@@ -2,7 +2,6 @@
 import {
   deepEqual,
   ignoreNotFound,
-  isNotFound,
   keyString,
   type ObjectKey,
   parseApiVersion,
@@ -21,20 +20,18 @@ import type {
 } from "#pkg/api/types/autoscaling-v2.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import { formatTime } from "#pkg/util/index.ts";
-import { withCondition } from "../common/conditions.ts";
+import { condition, withCondition } from "../common/conditions.ts";
 import type { ControllerEnv } from "../common/env.ts";
 import { errorMessage } from "../common/errors.ts";
 import { createLoop, createQueue, enqueueSelf, watching } from "../common/loop.ts";
-import { boundReplicas, groupPods, type Memory, proposeReplicas, type Sample, type Tuning } from "./plan.ts";
+import { readSamples, requestOfPod, ScalingError } from "./metrics.ts";
+import { boundReplicas, groupPods, type Memory, proposeReplicas, type Tuning } from "./plan.ts";
 
-interface PodMetrics {
-  readonly metadata: { readonly name: string };
-  readonly timestamp: string;
-  readonly window: string;
-  readonly containers: { readonly name: string; readonly usage: Record<string, string> }[];
-}
-
+/** Recommendations and changes that are remembered of each target, and for how long: the longest window that an HPA may ask for. */
 const MAX_MEMORY = 1000;
+const MEMORY_MS = 3_600_000;
+const WITHIN_RANGE = "the desired count is within the acceptable range";
+const LIMITED = "the desired replica count is limited by the bounds or the speed of scaling";
 
 export function createHorizontalPodAutoscaler(env: ControllerEnv): Controller {
   const { clock, informers } = env;
@@ -58,14 +55,22 @@ export function createHorizontalPodAutoscaler(env: ControllerEnv): Controller {
   });
 }
 
-/** Why an HPA cannot do its work now; becomes a condition and an event. */
-class ScalingError extends Error {
-  readonly condition: "AbleToScale" | "ScalingActive";
-  readonly reason: string;
-  constructor(condition: "AbleToScale" | "ScalingActive", reason: string, message: string) {
-    super(message);
-    this.condition = condition;
-    this.reason = reason;
+/** The conditions of one look at an HPA. */
+class Conditions {
+  readonly #now: number;
+  list: HorizontalPodAutoscalerCondition[];
+
+  constructor(present: readonly HorizontalPodAutoscalerCondition[] | undefined, now: number) {
+    this.list = [...(present ?? [])];
+    this.#now = now;
+  }
+  set(
+    type: "AbleToScale" | "ScalingActive" | "ScalingLimited",
+    status: "True" | "False",
+    reason: string,
+    message: string,
+  ): void {
+    this.list = withCondition(this.list, condition(type, status, reason, message, this.#now));
   }
 }
 
@@ -78,7 +83,7 @@ class Autoscaler {
   }
 
   async reconcile(key: ObjectKey, { signal }: ReconcileContext): Promise<Result> {
-    const { informers, options, recorder } = this.#env;
+    const { clock, informers, options, recorder } = this.#env;
     const hpa = informers.of(horizontalPodAutoscalers).lister.get(key);
     if (hpa === undefined) {
       this.#memory.delete(keyString(key));
@@ -89,16 +94,10 @@ class Autoscaler {
     } catch (error) {
       if (!(error instanceof ScalingError)) throw error;
       recorder.event(hpa, "Warning", error.reason, error.message);
-      const failed = this.#condition(error.condition, "False", error.reason, error.message);
-      await this.#writeStatus(
-        hpa,
-        {
-          ...hpa.status,
-          desiredReplicas: hpa.status?.desiredReplicas ?? 0,
-          conditions: withCondition(hpa.status?.conditions, failed),
-        },
-        signal,
-      );
+      const conditions = new Conditions(hpa.status?.conditions, clock.now());
+      conditions.set(error.condition, "False", error.reason, error.message);
+      const desiredReplicas = hpa.status?.desiredReplicas ?? 0;
+      await this.#writeStatus(hpa, { ...hpa.status, desiredReplicas, conditions: conditions.list }, signal);
     }
     return { requeueAfterMs: options.horizontalPodAutoscalerSyncPeriodMs };
   }
@@ -113,116 +112,82 @@ class Autoscaler {
     };
   }
 
-  #condition(
-    type: string,
-    status: "True" | "False",
-    reason: string,
-    message: string,
-  ): HorizontalPodAutoscalerCondition {
-    return { type, status, reason, message, lastTransitionTime: formatTime(this.#env.clock.now()) };
-  }
-
   async #autoscale(hpa: HorizontalPodAutoscaler, signal: AbortSignal): Promise<void> {
-    const { clock, recorder } = this.#env;
+    const { clock, client, recorder } = this.#env;
     const { path, scale } = await this.#readScale(hpa, signal);
     const current = scale.spec?.replicas ?? 0;
-    const bounds = { min: hpa.spec.minReplicas ?? 1, max: hpa.spec.maxReplicas };
-    let conditions = withCondition(
-      hpa.status?.conditions,
-      this.#condition(
-        "AbleToScale",
-        "True",
-        "SucceededGetScale",
-        "the HPA controller was able to get the target's current scale",
-      ),
+    const conditions = new Conditions(hpa.status?.conditions, clock.now());
+    conditions.set(
+      "AbleToScale",
+      "True",
+      "SucceededGetScale",
+      "the HPA controller was able to get the target's current scale",
     );
-    if (current === 0 && bounds.min !== 0) {
-      conditions = withCondition(
-        conditions,
-        this.#condition(
-          "ScalingActive",
-          "False",
-          "ScalingDisabled",
-          "scaling is disabled since the replica count of the target is zero",
-        ),
+    if (current === 0 && hpa.spec.minReplicas !== 0) {
+      conditions.set(
+        "ScalingActive",
+        "False",
+        "ScalingDisabled",
+        "scaling is disabled since the replica count of the target is zero",
       );
-      await this.#writeStatus(hpa, { ...hpa.status, currentReplicas: 0, desiredReplicas: 0, conditions }, signal);
+      const idle = { ...hpa.status, currentReplicas: 0, desiredReplicas: 0, conditions: conditions.list };
+      await this.#writeStatus(hpa, idle, signal);
       return;
     }
     const now = clock.monotonic();
-    let desired = current;
-    let reason = "Current number of replicas within bounds";
-    let currentMetrics: MetricStatus[] = [];
-    let limited: string | undefined;
-    if (current > bounds.max) desired = bounds.max;
-    else if (current < bounds.min) desired = bounds.min;
-    else {
-      const proposed = await this.#propose(hpa, scale, current, signal);
-      currentMetrics = proposed.statuses;
-      reason = proposed.reason;
-      conditions = withCondition(
-        conditions,
-        this.#condition(
-          "ScalingActive",
-          "True",
-          "ValidMetricFound",
-          `the HPA was able to successfully calculate a replica count from ${proposed.reason}`,
-        ),
-      );
-      const memory = this.#remember(hpa, proposed.replicas, now);
-      const bounded = boundReplicas(current, proposed.replicas, bounds, hpa.spec.behavior, memory, this.#tuning, now);
-      desired = bounded.replicas;
-      limited = bounded.limited;
-    }
-    conditions = withCondition(
-      conditions,
-      limited === undefined
-        ? this.#condition(
-            "ScalingLimited",
-            "False",
-            "DesiredWithinRange",
-            "the desired count is within the acceptable range",
-          )
-        : this.#condition(
-            "ScalingLimited",
-            "True",
-            limited,
-            "the desired replica count is limited by the bounds or the speed of scaling",
-          ),
-    );
+    const { desired, reason, metrics } = await this.#decide(hpa, scale, conditions, now, signal);
     let lastScaleTime = hpa.status?.lastScaleTime;
     if (desired !== current) {
-      await this.#env.client.raw<Scale>(
-        "PUT",
-        path,
-        { ...scale, spec: { ...scale.spec, replicas: desired } },
-        { signal },
-      );
+      const rescaled = { ...scale, spec: { ...scale.spec, replicas: desired } };
+      await client.raw<Scale>("PUT", path, rescaled, { signal });
       recorder.event(hpa, "Normal", "SuccessfulRescale", `New size: ${desired}; reason: ${reason}`);
       this.#noteChange(hpa, desired - current, now);
       lastScaleTime = formatTime(clock.now());
-      conditions = withCondition(
-        conditions,
-        this.#condition(
-          "AbleToScale",
-          "True",
-          "SucceededRescale",
-          `the HPA controller was able to update the target scale to ${desired}`,
-        ),
+      conditions.set(
+        "AbleToScale",
+        "True",
+        "SucceededRescale",
+        `the HPA controller was able to update the target scale to ${desired}`,
       );
     }
-    await this.#writeStatus(
-      hpa,
-      {
-        observedGeneration: hpa.metadata.generation ?? 0,
-        ...(lastScaleTime === undefined ? {} : { lastScaleTime }),
-        currentReplicas: current,
-        desiredReplicas: desired,
-        ...(currentMetrics.length === 0 ? {} : { currentMetrics }),
-        conditions,
-      },
-      signal,
+    const status = {
+      observedGeneration: hpa.metadata.generation ?? 0,
+      ...(lastScaleTime === undefined ? {} : { lastScaleTime }),
+      currentReplicas: current,
+      desiredReplicas: desired,
+      ...(metrics.length === 0 ? {} : { currentMetrics: metrics }),
+      conditions: conditions.list,
+    };
+    await this.#writeStatus(hpa, status, signal);
+  }
+
+  /** A target outside of its bounds is brought back first; within them, the metrics say how many replicas there should be. */
+  async #decide(
+    hpa: HorizontalPodAutoscaler,
+    scale: Scale,
+    conditions: Conditions,
+    now: number,
+    signal: AbortSignal,
+  ): Promise<{ desired: number; reason: string; metrics: MetricStatus[] }> {
+    const current = scale.spec?.replicas ?? 0;
+    const bounds = { min: hpa.spec.minReplicas ?? 1, max: hpa.spec.maxReplicas };
+    if (current > bounds.max || current < bounds.min) {
+      conditions.set("ScalingLimited", "False", "DesiredWithinRange", WITHIN_RANGE);
+      const desired = current > bounds.max ? bounds.max : bounds.min;
+      return { desired, reason: "Current number of replicas within bounds", metrics: [] };
+    }
+    const { replicas, reason, statuses } = await this.#propose(hpa, scale, current, signal);
+    conditions.set(
+      "ScalingActive",
+      "True",
+      "ValidMetricFound",
+      `the HPA was able to successfully calculate a replica count from ${reason}`,
     );
+    const memory = this.#remember(hpa, replicas, now);
+    const bounded = boundReplicas(current, replicas, bounds, hpa.spec.behavior, memory, this.#tuning, now);
+    if (bounded.limited === undefined) conditions.set("ScalingLimited", "False", "DesiredWithinRange", WITHIN_RANGE);
+    else conditions.set("ScalingLimited", "True", bounded.limited, LIMITED);
+    return { desired: bounded.replicas, reason, metrics: statuses };
   }
 
   async #readScale(hpa: HorizontalPodAutoscaler, signal: AbortSignal): Promise<{ path: string; scale: Scale }> {
@@ -303,7 +268,8 @@ class Autoscaler {
         `metrics of type ${metric.type} need a custom metrics API, which is not supported`,
       );
     const container = metric.containerResource?.container;
-    const samples = await this.#samples(hpa, source.name, container, selector, signal);
+    const of = { namespace: hpa.metadata.namespace ?? "", selector, resource: source.name, container };
+    const samples = await readSamples(this.#env.client, of, signal);
     const { averageUtilization, averageValue } = source.target;
     const target =
       averageUtilization === undefined
@@ -333,41 +299,10 @@ class Autoscaler {
     return { replicas: proposal.replicas, reason: `${what}${relation} ${direction}`, status };
   }
 
-  async #samples(
-    hpa: HorizontalPodAutoscaler,
-    resource: string,
-    container: string | undefined,
-    selector: string,
-    signal: AbortSignal,
-  ): Promise<Map<string, Sample>> {
-    const path = `/apis/metrics.k8s.io/v1beta1/namespaces/${hpa.metadata.namespace}/pods?labelSelector=${encodeURIComponent(selector)}`;
-    let list: { items: PodMetrics[] };
-    try {
-      list = await this.#env.client.raw<{ items: PodMetrics[] }>("GET", path, undefined, { signal });
-    } catch (error) {
-      const why = isNotFound(error)
-        ? "the server could not find the requested resource (get pods.metrics.k8s.io)"
-        : errorMessage(error);
-      throw new ScalingError(
-        "ScalingActive",
-        "FailedGetResourceMetric",
-        `the HPA was unable to compute the replica count: unable to get metrics for resource ${resource}: unable to fetch metrics from resource metrics API: ${why}`,
-      );
-    }
-    const samples = new Map<string, Sample>();
-    for (const { metadata, timestamp, window, containers } of list.items) {
-      const counted = containers.filter(({ name }) => container === undefined || name === container);
-      if (counted.length === 0 || counted.some(({ usage }) => usage[resource] === undefined)) continue;
-      const value = counted.reduce((sum, { usage }) => sum + parseQuantity(usage[resource]!).toNumber() * 1000, 0);
-      samples.set(metadata.name, { value, at: Date.parse(timestamp), windowMs: Number.parseFloat(window) * 1000 });
-    }
-    return samples;
-  }
-
   #remember(hpa: HorizontalPodAutoscaler, replicas: number, now: number): Memory {
     const id = `${hpa.metadata.namespace}/${hpa.metadata.name}`;
     const known = this.#memory.get(id) ?? { recommendations: [], changes: [] };
-    const oldest = now - 3600_000;
+    const oldest = now - MEMORY_MS;
     const memory: Memory = {
       recommendations: [...known.recommendations.filter(({ at }) => at > oldest), { at: now, replicas }].slice(
         -MAX_MEMORY,
@@ -391,16 +326,4 @@ class Autoscaler {
     if (deepEqual(hpa.status, status)) return;
     await ignoreNotFound(this.#env.client.updateStatus(horizontalPodAutoscalers, { ...hpa, status }, { signal }));
   }
-}
-
-/** Sum of the containers' requests in milli-units; undefined when one has none. */
-function requestOfPod(pod: Pod, resource: string, container: string | undefined): number | undefined {
-  let sum = 0;
-  for (const { name, resources } of pod.spec.containers) {
-    if (container !== undefined && name !== container) continue;
-    const request = resources?.requests?.[resource];
-    if (request === undefined) return undefined;
-    sum += parseQuantity(request).toNumber() * 1000;
-  }
-  return sum;
 }
