@@ -10,7 +10,7 @@ import { type CelType, nominalType, sameType, showType } from "./types.ts";
 const JUDGES: Readonly<Record<string, (text: string) => unknown>> = {
   matches: compilePattern,
   duration: parseDuration,
-  timestamp: parseTimestamp,
+  timestamp: (text) => parseTimestamp(text, true),
 };
 
 /** Refuses literal patterns, durations and timestamps that are none, and formats that do not fit. @throws CelCompileError */

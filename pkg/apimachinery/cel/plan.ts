@@ -165,11 +165,7 @@ export class Planner {
   /** Reading from what is no variable, nor part of one, costs a step of its own. */
   #reading(expr: Expr): Step {
     const step = this.plan(expr);
-    const isPart =
-      expr.kind === "ident" ||
-      expr.kind === "select" ||
-      (expr.kind === "call" && (expr.name === "_[_]" || expr.name === "_[?_]"));
-    if (isPart && !this.#constants.has(step)) return step;
+    if (isPartOfVariable(expr) && !this.#constants.has(step)) return step;
     return (frame) => {
       const value = step(frame);
       frame.spend(1);
@@ -197,9 +193,9 @@ export class Planner {
         return (frame) => (asBool(condition(frame)) ? whenTrue(frame) : whenFalse(frame));
       }
       case "_[_]":
-        return planIndex(this.#reading(args[0]!), this.plan(args[1]!), false);
+        return planIndex(this.#reading(args[0]!), this.plan(args[1]!), false, indexCost(args[1]!));
       case "_[?_]":
-        return planIndex(this.#reading(args[0]!), this.plan(args[1]!), true);
+        return planIndex(this.#reading(args[0]!), this.plan(args[1]!), true, indexCost(args[1]!));
       case "or":
       case "orValue":
         if (args.length === 1 && expr.target !== undefined) return this.#orValue(expr, expr.name === "orValue");
@@ -440,17 +436,26 @@ function element(operand: Value, index: Value): Value | undefined {
     throw new CelError(`unsupported index type '${typeNameOf(index)}' in list`);
   return position >= 0 && position < operand.length ? operand.at(position) : undefined;
 }
-function planIndex(operand: Step, index: Step, optional: boolean): Step {
+/** Where data says which element is read, only reading that counts. */
+const indexCost = (index: Expr): number => (isPartOfVariable(index) ? 0 : 1);
+
+/** A variable, or something in it. */
+const isPartOfVariable = (expr: Expr): boolean =>
+  expr.kind === "ident" ||
+  expr.kind === "select" ||
+  (expr.kind === "call" && (expr.name === "_[_]" || expr.name === "_[?_]"));
+
+function planIndex(operand: Step, index: Step, optional: boolean, cost: number): Step {
   return (frame) => {
     const value = operand(frame);
     const key = index(frame);
     if (value instanceof Optional || optional) {
       if (value instanceof Optional && value.value === undefined) return value;
       const found = asOptional(element(value instanceof Optional ? value.value! : value, key));
-      if (found.value !== undefined) frame.spend(1);
+      if (found.value !== undefined) frame.spend(cost);
       return found;
     }
-    frame.spend(1);
+    frame.spend(cost);
     const found = element(value, key);
     if (found !== undefined) return found;
     throw isList(value)

@@ -31,9 +31,9 @@ export function duration(nanos: bigint): Duration {
 
 const RFC3339 = /^(\d{4})-(\d{2})-(\d{2})[Tt](\d{2}):(\d{2}):(\d{2})(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d{2}:\d{2})$/;
 
-/** @throws CelError for what is no RFC 3339 time. */
-export function parseTimestamp(text: string): Timestamp {
-  const match = RFC3339.exec(text);
+/** @param strict its letters are upper case, as expressions write it @throws CelError for what is no RFC 3339 time. */
+export function parseTimestamp(text: string, strict = false): Timestamp {
+  const match = strict && /[tz]/.test(text) ? null : RFC3339.exec(text);
   const epochMs =
     match === null
       ? Number.NaN

@@ -72,12 +72,6 @@ const CASES: Case[] = [
   ],
   ["$patch delete in a map", { strategy: { type: "x" } }, { strategy: { $patch: "delete" } }, { strategy: {} }],
   [
-    "$patch merge in a map",
-    { labels: { a: "1" } },
-    { labels: { $patch: "merge", b: "2" } },
-    { labels: { a: "1", b: "2" } },
-  ],
-  [
     "scalar lists merge without repetition",
     { finalizers: ["a", "b"] },
     { finalizers: ["b", "c"] },
@@ -153,7 +147,18 @@ test("bad patches fail with upstream's messages", () => {
   const table: [Record<string, unknown>, RegExp][] = [
     [{ containers: [{ image: "x" }] }, /^map: map\[image:x\] does not contain declared merge key: name$/],
     [{ containers: [{ $patch: "delete" }] }, /does not contain declared merge key: name$/],
-    [{ labels: { $patch: "explode" } }, /^unknown patch type: explode in map/],
+    [{ labels: { $patch: "explode" } }, /^unknown patch type: explode in map: map\[\$patch:explode\]$/],
+    [{ labels: { $patch: "merge", b: "2" } }, /^unknown patch type: merge in map: map\[\$patch:merge b:2\]$/],
+    [{ labels: { $patch: 1 } }, /^unknown patch type: %!s\(float64=1\) in map: map\[\$patch:1\]$/],
+    [{ "$setElementOrder/finalizers": "a" }, /^expected a \[\]interface \{\}, but received a string$/],
+    [
+      { "$setElementOrder/finalizers": ["a"], finalizers: null },
+      /^expected a \[\]interface \{\}, but received a %!s\(<nil>\)$/,
+    ],
+    [
+      { "$deleteFromPrimitiveList/finalizers": [{}] },
+      /^list element types are not identical: \[\[a b\] \[map\[\]\]\]$/,
+    ],
     [{ containers: [c("b", { $patch: "merge" })] }, /^merging lists cannot yet be specified in the patch$/],
     [{ strategy: { $retainKeys: ["type"], other: 1 } }, /^invalid patch format of retainKeys$/],
     [{ "$setElementOrder/finalizers": ["a", "c"], finalizers: ["c", "a"] }, /^The order in patch list:/],

@@ -43,10 +43,10 @@ export function applyStrategicMergePatch(schema: FieldSchema, original: Readonly
 function mergeMap(original: Json, patch: Json, schema: FieldSchema | undefined): Json {
   if (Object.hasOwn(patch, PATCH)) {
     const directive = patch[PATCH];
-    delete patch[PATCH];
-    if (directive === "replace") return patch;
     if (directive === "delete") return {};
-    if (directive !== "merge") throw unknownPatchType(directive, patch);
+    if (directive !== "replace") throw unknownPatchType(directive, patch);
+    delete patch[PATCH];
+    return patch;
   }
   applyRetainKeys(original, patch);
   applyElementOrders(original, patch, schema);
@@ -55,7 +55,15 @@ function mergeMap(original: Json, patch: Json, schema: FieldSchema | undefined):
 }
 
 const unknownPatchType = (type: unknown, map: Json): PatchError =>
-  new PatchError(`unknown patch type: ${String(type)} in map: ${goValue(map)}`);
+  new PatchError(`unknown patch type: ${typeof type === "string" ? type : misprinted(type)} in map: ${goValue(map)}`);
+
+/** What Go prints where it was promised a text. */
+const misprinted = (value: unknown): string =>
+  typeof value === "number"
+    ? `%!s(float64=${value})`
+    : typeof value === "boolean"
+      ? `%!s(bool=${value})`
+      : goValue(value);
 
 function mergeMember(original: Json, patchKey: string, value: unknown, schema: FieldSchema | undefined): void {
   const deletion = patchKey.startsWith(DELETE_FROM_PRIMITIVE_LIST);
@@ -67,11 +75,13 @@ function mergeMember(original: Json, patchKey: string, value: unknown, schema: F
   const present = Object.hasOwn(original, key) ? original[key] : undefined;
   if (Array.isArray(present) && Array.isArray(value)) {
     const { schema: member, strategy, mergeKey } = memberOf(schema, key);
-    if (deletion) original[key] = present.filter((item) => !value.some((gone) => deepEqual(gone, item)));
-    else if (strategy === "merge") original[key] = mergeList(present, value, member, mergeKey);
-    else original[key] = withoutDirectives(value);
+    if (deletion) {
+      kindOfElements(present, value);
+      original[key] = present.filter((item) => !value.some((gone) => deepEqual(gone, item)));
+    } else if (strategy === "merge") original[key] = mergeList(present, value, member, mergeKey);
+    else original[key] = value;
   } else if (deletion) {
-    if (!Array.isArray(value)) throw new PatchError("invalid patch format of primitive list", 400);
+    // There is nothing of this kind to delete from.
   } else if (isRecord(present) && isRecord(value)) {
     const { schema: member, strategy } = memberOf(schema, key);
     original[key] = strategy === "replace" ? withoutDirectives(value) : mergeMap(present, value, member);
@@ -140,16 +150,11 @@ function applyElementOrders(original: Json, patch: Json, schema: FieldSchema | u
     const order = patch[directive];
     delete patch[directive];
     const key = fieldOfDirective(directive, SET_ELEMENT_ORDER);
-    if (!Array.isArray(order)) throw new PatchError("invalid patch format of setElementOrder list", 400);
+    if (!Array.isArray(order)) throw noList(order);
     const present = Object.hasOwn(original, key) ? original[key] : undefined;
     const changes = Object.hasOwn(patch, key) ? patch[key] : undefined;
-    if (
-      (present !== undefined && !Array.isArray(present)) ||
-      (changes !== undefined && changes !== null && !Array.isArray(changes))
-    ) {
-      throw new PatchError("invalid patch format of setElementOrder list", 400);
-    }
-    if (changes === null) continue; // the field itself is deleted
+    if (present !== undefined && !Array.isArray(present)) throw noList(present);
+    if (changes !== undefined && !Array.isArray(changes)) throw noList(changes);
     const { schema: member, strategy, mergeKey } = memberOf(schema, key);
     if (changes !== undefined) assertSameOrder(changes, order, mergeKey);
     let merged: unknown[];
@@ -163,6 +168,15 @@ function applyElementOrders(original: Json, patch: Json, schema: FieldSchema | u
     delete patch[key];
   }
 }
+
+/** What Go calls the type of JSON data. */
+function goType(value: unknown): string {
+  if (value === null) return "%!s(<nil>)";
+  if (isRecord(value)) return "map[string]interface {}";
+  return typeof value === "number" ? "float64" : typeof value === "boolean" ? "bool" : typeof value;
+}
+const noList = (value: unknown): PatchError =>
+  new PatchError(`expected a []interface {}, but received a ${goType(value)}`);
 
 /** Elements to keep must stand in the patch in the relative order of the directive. */
 function assertSameOrder(changes: readonly unknown[], order: readonly unknown[], mergeKey: string): void {
@@ -178,6 +192,15 @@ function assertSameOrder(changes: readonly unknown[], order: readonly unknown[],
   }
 }
 
+/** undefined: there are none. @throws PatchError when they are not all of one kind */
+function kindOfElements(original: readonly unknown[], patch: readonly unknown[]): string | undefined {
+  const kinds = new Set(
+    [...original, ...patch].map((item) => (isRecord(item) ? "map" : Array.isArray(item) ? "slice" : typeof item)),
+  );
+  if (kinds.size > 1) throw new PatchError(`list element types are not identical: ${goValue([original, patch])}`);
+  return [...kinds][0];
+}
+
 /** A list with patchStrategy merge: scalars without repetition, maps by their merge key. */
 function mergeList(
   original: unknown[],
@@ -186,12 +209,9 @@ function mergeList(
   mergeKey: string,
 ): unknown[] {
   if (original.length === 0 && patch.length === 0) return original;
-  const kinds = new Set(
-    [...original, ...patch].map((item) => (isRecord(item) ? "map" : Array.isArray(item) ? "slice" : typeof item)),
-  );
-  if (kinds.has("slice")) throw new PatchError("lists of lists are not supported", 422);
-  if (kinds.size > 1) throw new PatchError(`list element types are not identical: ${goValue([original, patch])}`);
-  const maps = kinds.has("map");
+  const kind = kindOfElements(original, patch);
+  if (kind === "slice") throw new PatchError("lists of lists are not supported", 422);
+  const maps = kind === "map";
   let merged: unknown[];
   let changes = patch;
   if (maps) {
