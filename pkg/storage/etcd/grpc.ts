@@ -149,7 +149,7 @@ export class GrpcChannel {
     this.#closed = true;
     this.#cancelLook?.();
     for (const call of this.#calls) call.fail(new GrpcError(GrpcStatus.Cancelled, "the channel is closed"));
-    this.#connection?.retire();
+    this.#connection?.destroy(new Error("the channel is closed"));
   }
 
   #look(): void {
@@ -190,7 +190,7 @@ export class GrpcChannel {
           },
         });
         if (!this.#closed) return (this.#connection = connection);
-        connection.retire();
+        connection.destroy(new Error("the channel is closed"));
       } catch (error) {
         failures.push(`${endpoint.origin}: ${reasonOf(error)}`);
         this.#preferNext();
