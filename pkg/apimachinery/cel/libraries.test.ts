@@ -73,6 +73,8 @@ test("URLs", () => {
     ["url('mailto:somebody@example.com').getScheme()", "mailto"],
     ["url('mailto:somebody@example.com').getHost()", ""],
     ["isURL('https://exa mple.com/')", false],
+    ["isURL('*') && !isURL('https://[::1/')", true],
+    ["url('https://e.com/?a=%zz&b=1;2&c=3').getQuery()", { c: ["3"] }],
     ["isURL('../relative-path')", false],
     ["url('/path').getHost()", ""],
     ["url('https://example.com:80/').getHostname()", "example.com"],

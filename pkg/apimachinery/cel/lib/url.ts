@@ -36,10 +36,13 @@ const PATH = /^(\/[^?#]*)(?:\?([^#]*))?(?:#.*)?$/s;
 /** Without slashes after the scheme there is neither host nor path ("mailto:somebody"). */
 const OPAQUE = /^([^/?#][^?#]*)(?:\?([^#]*))?(?:#.*)?$/s;
 const NOT_IN_HOSTS = /[\s#\\^`{|}]/;
+const BAD_ESCAPE = /%(?![0-9a-fA-F]{2})/;
 
 function parse(text: string): Url | undefined {
   const hasControl = Array.from(text).some((character) => character < " " || character === "\u007f");
-  if (hasControl || /%(?![0-9a-fA-F]{2})/.test(text)) return undefined;
+  // Nobody looks at the escapes of a query before it is taken apart.
+  if (hasControl || BAD_ESCAPE.test(text.split("?", 1)[0]!)) return undefined;
+  if (text === "*") return new Url("", "", text, "");
   const path = PATH.exec(text);
   if (path !== null) return new Url("", "", path[1]!, path[2] ?? "");
   const [, scheme, rest] = SCHEME.exec(text) ?? [];
@@ -52,6 +55,7 @@ function parse(text: string): Url | undefined {
   if (match === null) return undefined;
   const host = match[1]!.slice(match[1]!.lastIndexOf("@") + 1);
   const port = /:(\d*)$/.exec(host);
+  if (host.startsWith("[") && !host.includes("]")) return undefined;
   if (NOT_IN_HOSTS.test(host) || (host.replace(/^\[[^\]]*\]/, "").includes(":") && port === null)) return undefined;
   return new Url(scheme.toLowerCase(), host, match[2] ?? "", match[3] ?? "");
 }
@@ -67,7 +71,10 @@ const hostname = ({ host }: Url): string => /^\[([^\]]*)\]/.exec(host)?.[1] ?? h
 const port = ({ host }: Url): string => /:(\d+)$/.exec(host.replace(/^\[[^\]]*\]/, ""))?.[1] ?? "";
 function query({ query: text }: Url): EntryMap {
   const values = new Map<string, string[]>();
-  for (const [name, value] of new URLSearchParams(text)) values.set(name, [...(values.get(name) ?? []), value]);
+  // Go passes over what it cannot read: semicolons that once separated, and escapes that are none.
+  const pairs = text.split("&").filter((pair) => !pair.includes(";") && !BAD_ESCAPE.test(pair));
+  for (const [name, value] of new URLSearchParams(pairs.join("&")))
+    values.set(name, [...(values.get(name) ?? []), value]);
   return new EntryMap(
     new Map([...values].map(([name, list]): [string, [Value, Value]] => [`s${name}`, [name, new ArrayList(list)]])),
   );
