@@ -146,7 +146,7 @@ class SqliteStore implements Store {
       const expiresAt = ttlSeconds === undefined || value === undefined ? 0 : this.#clock.now() + ttlSeconds * 1000;
       this.#queue.push({ key, value, expectedModRevision, expiresAt, resolve, reject });
       // What else is written in this turn of the event loop shares the commit.
-      if (this.#queue.length === 1 && !this.#committing) this.#flushSoon();
+      if (this.#queue.length === 1 && !this.#committing) queueMicrotask(() => this.#flush());
     });
   }
   watch(prefix: string, fromRevision: number, signal: AbortSignal): AsyncIterable<StoreWatchBatch> {
@@ -175,10 +175,6 @@ class SqliteStore implements Store {
     if (this.#failure === undefined) await this.#send({ kind: "close" }, []);
     await exited;
   }
-  /** When all connections that have something to read have been read. */
-  #flushSoon(): void {
-    setImmediate(() => this.#flush());
-  }
   #flush(): void {
     if (this.#committing || this.#queue.length === 0 || this.#failure !== undefined) return;
     let bytes = 0;
@@ -202,7 +198,7 @@ class SqliteStore implements Store {
   #committed(writes: readonly QueuedWrite[], reply: Reply): void {
     if (reply.kind !== "committed") throw unexpected(reply);
     this.#committing = false;
-    this.#next();
+    this.#next(); // The disk need not wait for us.
     const { revision, outcomes } = reply;
     const current = unpackRows(reply.current).values();
     const events: StoreEvent[] = [];
@@ -227,7 +223,7 @@ class SqliteStore implements Store {
     for (const [index, write] of writes.entries()) write.resolve(results[index]!);
   }
   #next(): void {
-    if (this.#queue.length > 0) this.#flushSoon();
+    if (this.#queue.length > 0) this.#flush();
     else this.#idle?.();
   }
 
