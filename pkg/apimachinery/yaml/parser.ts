@@ -66,7 +66,7 @@ class Parser {
     return types.includes(this.#scanner.peek().type);
   }
   #takeIf(type: TokenType): Token | undefined {
-    return this.#is(type) ? this.#scanner.take() : undefined;
+    return this.#scanner.peek().type === type ? this.#scanner.take() : undefined;
   }
   /** Lines are one less than in errors of the scanner, and none is told for the first. */
   #fail(problem: string, { line } = this.#scanner.peek()): never {

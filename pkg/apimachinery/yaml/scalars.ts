@@ -8,6 +8,8 @@ const TRUE = new Set(["y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on
 const FALSE = new Set(["n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"]);
 const NUMERIC = /^[-+.0-9]/;
 const INTEGER = /^([-+]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]([0-7]+)|0([0-7]+)|(0|[1-9][0-9]*))$/;
+/** With all digits that 64 bits have, a sign, and a base. Zeros in front of more are nobody's number. */
+const LONGEST_INTEGER = 67;
 const FLOAT = /^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$/;
 const INFINITE = /^([-+]?)\.(?:inf|Inf|INF)$/;
 const NAN = /^\.(?:nan|NaN|NAN)$/;
@@ -72,7 +74,7 @@ function resolveNumber(text: string): Resolved | undefined {
 
 /** A whole number of at most 64 bits in any of Go's bases. */
 function parseInteger(text: string): number | bigint | undefined {
-  const match = INTEGER.exec(text);
+  const match = text.length > LONGEST_INTEGER ? null : INTEGER.exec(text);
   if (match === null) return undefined;
   const [, sign = "", hex, binaryDigits, octal, legacyOctal, decimal] = match;
   if (decimal !== undefined && decimal.length < 16) return Number(sign + decimal) || 0;

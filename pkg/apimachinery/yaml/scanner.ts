@@ -47,7 +47,6 @@ interface PossibleKey {
 /** An implicit key is on one line and no longer than that. */
 const MAX_KEY_LENGTH = 1024;
 
-const BREAKS = "\n\r\u0085\u2028\u2029";
 const WORD = /[\w-]+/y;
 const URI = /[\w\-;/?:@&=+$,.!~*'()[\]%]+/y;
 const SPACES_AND_TABS = /[ \t]*/y;
@@ -127,11 +126,12 @@ export class Scanner {
     throw new DecodeError(`yaml: ${this.#line === 0 ? "" : `line ${this.#line + 1}: `}${problem}`);
   }
   #isBreak(at = this.#at): boolean {
-    return at < this.#text.length && BREAKS.includes(this.#text[at]!);
+    const code = this.#text.charCodeAt(at);
+    return code === 0x0a || code === 0x0d || code === 0x85 || code === 0x2028 || code === 0x2029;
   }
   #isBlank(at = this.#at): boolean {
-    const character = this.#text[at];
-    return character === " " || character === "\t";
+    const code = this.#text.charCodeAt(at);
+    return code === 0x20 || code === 0x09;
   }
   /** A blank, a line break or the end. */
   #isGap(at = this.#at): boolean {
@@ -163,7 +163,11 @@ export class Scanner {
     this.#tokens.push({ type, text, line });
   }
   #tokenKey(token: number): PossibleKey | undefined {
-    return this.#keys.find((key) => key?.token === token);
+    for (let at = this.#keys.length - 1; at >= 0; at--) {
+      const key = this.#keys[at];
+      if (key !== undefined && key.token === token) return key;
+    }
+    return undefined;
   }
   /** Whether it can still become a key; forgets it if not. */
   #mayBeKey(key: PossibleKey | undefined): boolean {
