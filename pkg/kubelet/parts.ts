@@ -45,6 +45,9 @@ import { TokenCache } from "./tokens.ts";
 import { volumeContextFactory } from "./volumes/context.ts";
 import { VolumeManager } from "./volumes/manager.ts";
 
+/** Reasons of events that every pod has, if nothing goes wrong with it. */
+const STEPS_OF_A_START: ReadonlySet<string> = new Set(["Pulled", "Created", "Started"]);
+
 /** The node as the parts see it; what is a function may change while the kubelet runs. */
 export interface Host {
   readonly client: Client;
@@ -76,12 +79,15 @@ export type Parts = Awaited<ReturnType<typeof buildParts>>;
 /** The pod manager is made of parts that report to it: they reach it through this. */
 interface ManagerLink {
   manager?: PodManager;
+  starter?: Starter;
 }
 
 export async function buildParts(host: Host) {
   const { client, nodeName, clock, log, signal } = host;
   const link: ManagerLink = {};
-  const recorder = createEventRecorder({ client, component: "kubelet", host: nodeName, clock, log, signal });
+  // Pods that are being started come before what is told of their starts.
+  const busy = (reason: string) => STEPS_OF_A_START.has(reason) && link.starter?.atWork === true;
+  const recorder = createEventRecorder({ client, component: "kubelet", host: nodeName, clock, log, signal, busy });
   const event: WorkerDeps["event"] = (pod, container, type, reason, message) => {
     const field = container === undefined ? undefined : containerField(pod, container);
     recorder.event(pod, type, reason, message, field);
@@ -194,6 +200,7 @@ async function buildPodManager(
     },
     cgroupParent: (pod) => cgroups.podParent(pod),
   });
+  link.starter = starter;
   const resources = new Resizer({
     runtime,
     cgroups,

@@ -16,7 +16,10 @@ const pod = (name: string): KubeObject => ({
   kind: "Pod",
   metadata: { namespace: "default", name, uid: `uid-${name}`, resourceVersion: "7" },
 });
-function setUp(wrap: (transport: Transport) => Transport = (transport) => transport, busy?: () => boolean) {
+function setUp(
+  wrap: (transport: Transport) => Transport = (transport) => transport,
+  busy?: (reason: string) => boolean,
+) {
   const api = new FakeApi();
   const clock = new FakeClock();
   const client = createClient(wrap(directTransport(api)), { userAgent: "test" });
@@ -62,6 +65,20 @@ describe("event recorder", () => {
     assert.equal(events().length, 1);
     busy = true;
     recorder.event(pod("db"), "Normal", "Scheduled", "assigned");
+    await clock.advance(2_000);
+    await settle();
+    assert.equal(events().length, 2);
+  });
+
+  it("does not let an event wait for those that may", async () => {
+    const { recorder, events, settle, clock } = setUp(undefined, (reason) => reason === "Started");
+    recorder.event(pod("web"), "Normal", "Started", "Started");
+    recorder.event(pod("web"), "Warning", "Unhealthy", "failed");
+    await settle();
+    assert.deepEqual(
+      events().map(({ reason }) => reason),
+      ["Unhealthy"],
+    );
     await clock.advance(2_000);
     await settle();
     assert.equal(events().length, 2);

@@ -17,8 +17,8 @@ export interface EventRecorderOptions {
   readonly log: Logger;
   /** Ends waiting for a server that is away; what has not been written then is lost. */
   readonly signal?: AbortSignal;
-  /** Has the component more urgent things to write? Events wait for a pause, though not for long. */
-  readonly busy?: () => boolean;
+  /** Has the component more urgent things to do than to tell this? Such events wait for a pause, though not for long. */
+  readonly busy?: (reason: string) => boolean;
 }
 
 const MAX_QUEUED = 10_000;
@@ -136,25 +136,32 @@ class BackgroundRecorder implements EventRecorder {
     this.#pump();
   }
 
-  /** Must the queue wait until the component is less busy? */
-  #holds(): boolean {
+  /** The first of the queue that need not wait until the component is less busy. */
+  #next(): Record | undefined {
     const { busy, clock } = this.#options;
-    if (this.#held) return true;
-    const [oldest] = this.#queue;
-    if (oldest === undefined || busy?.() !== true) return false;
-    if (clock.monotonic() - oldest.queuedAt >= MAX_HELD_MS) return false;
+    const now = clock.monotonic();
+    const index = this.#queue.findIndex(
+      ({ event, queuedAt }) => busy?.(event.reason ?? "") !== true || now - queuedAt >= MAX_HELD_MS,
+    );
+    return index < 0 ? undefined : this.#queue.splice(index, 1)[0];
+  }
+
+  #pumpSoon(): void {
+    if (this.#held) return;
     this.#held = true;
-    clock.schedule(HELD_STEP_MS, () => {
+    this.#options.clock.schedule(HELD_STEP_MS, () => {
       this.#held = false;
       this.#pump();
     });
-    return true;
   }
 
   #pump(): void {
-    if (this.#holds()) return;
     while (this.#inFlight < MAX_IN_FLIGHT && this.#queue.length > 0) {
-      const record = this.#queue.shift()!;
+      const record = this.#next();
+      if (record === undefined) {
+        this.#pumpSoon();
+        return;
+      }
       if (record.sending) continue; // its sender looks again when it is done
       record.sending = true;
       this.#inFlight++;

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { selectorFromSet } from "#pkg/apimachinery/index.ts";
 import { safeSelector } from "../common/claim.ts";
 import { EARLIER, NOW, podOf, templateOf } from "../testing/objects.ts";
-import { BURST_REPLICAS, planReplicas, planStatus, type ReplicaOwner } from "./plan.ts";
+import { BURST_REPLICAS, isInterim, planReplicas, planStatus, type ReplicaOwner } from "./plan.ts";
 
 const owner = (replicas: number, extra: Partial<ReplicaOwner> = {}): ReplicaOwner => ({
   generation: 3,
@@ -87,4 +87,17 @@ test("a selector that cannot be read selects nothing", () => {
   const broken = safeSelector({ matchExpressions: [{ key: "a", operator: "Nonsense", values: [EARLIER] }] });
   assert.equal(broken.matches({ a: "1" }), false);
   assert.equal(broken.matches({}), false);
+});
+
+test("only a status that tells of some more ready pods, and not of all, may be late", () => {
+  const before = { replicas: 3, readyReplicas: 1, availableReplicas: 1, observedGeneration: 3 };
+  const interim = (next: object, replicas = 3) =>
+    isInterim(owner(replicas, { status: before }), { ...before, ...next });
+  assert.equal(interim({ readyReplicas: 2, availableReplicas: 2 }), true);
+  assert.equal(interim({ readyReplicas: 2 }), true);
+  assert.equal(interim({ readyReplicas: 3, availableReplicas: 3 }), false, "all are ready");
+  assert.equal(interim({}), false, "nothing is new");
+  assert.equal(interim({ readyReplicas: 0, availableReplicas: 0 }), false, "one is not ready any more");
+  assert.equal(interim({ readyReplicas: 2, replicas: 4 }), false, "there are other pods");
+  assert.equal(interim({ readyReplicas: 2, observedGeneration: 4 }), false, "another spec was seen");
 });

@@ -3,6 +3,7 @@ import type { ReplicaSetCondition, ReplicaSetStatus } from "#pkg/api/types/apps-
 import type { Pod, PodTemplateSpec } from "#pkg/api/types/core-v1.ts";
 import { condition, findCondition, withCondition, withoutCondition } from "../common/conditions.ts";
 import { availableInMs, compareForDeletion, isPodReady } from "../common/pods.ts";
+import { sameStatus } from "../common/status.ts";
 
 /** At most this many pods are created or deleted in one turn. */
 export const BURST_REPLICAS = 500;
@@ -80,6 +81,17 @@ export function planStatus(
   const conditions = planConditions(owner.status.conditions, failure, now);
   if (conditions.length > 0) status.conditions = conditions;
   return { status, recheckAfterMs };
+}
+
+/**
+ * Does this status tell of nothing but pods that have become ready while others are still to come? Whoever waits for all of
+ * them loses nothing when such a status is a moment late: the next one, or the last one, says more.
+ */
+export function isInterim(owner: ReplicaOwner, next: ReplicaSetStatus): boolean {
+  const { readyReplicas = 0, availableReplicas = 0 } = next;
+  const { status: before } = owner;
+  const grown = readyReplicas > (before.readyReplicas ?? 0) && availableReplicas >= (before.availableReplicas ?? 0);
+  return grown && readyReplicas < owner.replicas && sameStatus({ ...before, readyReplicas, availableReplicas }, next);
 }
 
 function planConditions(

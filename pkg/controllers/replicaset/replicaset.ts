@@ -1,4 +1,11 @@
-import { type AnyObject, controllerOf, ignoreNotFound, keyString, type ObjectKey } from "#pkg/apimachinery/index.ts";
+import {
+  type AnyObject,
+  controllerOf,
+  ignoreNotFound,
+  keyOf,
+  keyString,
+  type ObjectKey,
+} from "#pkg/apimachinery/index.ts";
 import { type Controller, DONE, Expectations, type ReconcileContext, type Result } from "#pkg/client/index.ts";
 import { pods } from "#pkg/api/refs.ts";
 import type { ReplicaSetStatus } from "#pkg/api/types/apps-v1.ts";
@@ -13,11 +20,20 @@ import { isPodActive, isPodTerminating } from "../common/pods.ts";
 import { OWNER_INDEX, ownedOrOrphaned } from "../common/shared-informers.ts";
 import { sameStatus } from "../common/status.ts";
 import { type Flavor, replicaSetFlavor, replicationControllerFlavor } from "./flavor.ts";
-import { planReplicas, planStatus, type ReplicaFailure, type ReplicaOwner, type ReplicaPlan } from "./plan.ts";
+import {
+  isInterim,
+  planReplicas,
+  planStatus,
+  type ReplicaFailure,
+  type ReplicaOwner,
+  type ReplicaPlan,
+} from "./plan.ts";
 
 const WORKERS = 64;
 /** How long a cache may stay behind our own writes before the status is written from it all the same. */
 const CATCH_UP_MS = 1000;
+/** Of pods that become ready one after the other not each is worth two writes, its owner's and that one's owner's. */
+const INTERIM_STATUS_MS = 250;
 
 export function createReplicaSetController(env: ControllerEnv): Controller {
   return createReplicaController(env, replicaSetFlavor);
@@ -57,6 +73,8 @@ class ReplicaReconciler<T extends AnyObject> {
   readonly #podControl: PodControl;
   /** Owners whose own writes the cache has not shown yet, since when. */
   readonly #behindSince = new Map<string, number>();
+  /** Monotonic time of each owner's last write of its status. */
+  readonly #writtenAt = new Map<string, number>();
 
   constructor(env: ControllerEnv, flavor: Flavor<T>, expectations: Expectations) {
     this.#env = env;
@@ -72,6 +90,7 @@ class ReplicaReconciler<T extends AnyObject> {
     if (object === undefined) {
       this.#expectations.forget(keyString(key));
       this.#behindSince.delete(keyString(key));
+      this.#writtenAt.delete(keyString(key));
       return DONE; // its pods now belong to the garbage collector
     }
     const owner = this.#flavor.view(object);
@@ -98,9 +117,11 @@ class ReplicaReconciler<T extends AnyObject> {
       ? candidates.filter((pod) => isPodTerminating(pod) && controllerOf(pod)?.uid === object.metadata.uid).length
       : undefined;
     const { status, recheckAfterMs } = planStatus(owner, active, terminating, failure?.report, clock.now());
-    await this.#writeStatus(object, owner, status, signal);
+    const laterMs = isInterim(owner, status) ? this.#interimWait(keyString(key)) : undefined;
+    if (laterMs === undefined) await this.#writeStatus(object, owner, status, signal);
     if (failure !== undefined) throw failure.error;
     return again(
+      laterMs,
       recheckAfterMs === undefined ? undefined : recheckAfterMs + 1000,
       this.#expectations.expiresInMs(keyString(key)),
     );
@@ -160,8 +181,15 @@ class ReplicaReconciler<T extends AnyObject> {
     return undefined;
   }
 
+  /** Set where the last write is so young that the next may wait: for how long. */
+  #interimWait(id: string): number | undefined {
+    const leftMs = (this.#writtenAt.get(id) ?? -Infinity) + INTERIM_STATUS_MS - this.#env.clock.monotonic();
+    return leftMs > 0 ? leftMs : undefined;
+  }
+
   async #writeStatus(object: T, owner: ReplicaOwner, status: ReplicaSetStatus, signal: AbortSignal): Promise<void> {
     if (sameStatus(owner.status, status)) return;
+    this.#writtenAt.set(keyString(keyOf(object)), this.#env.clock.monotonic());
     await ignoreNotFound(
       this.#env.client.updateStatus(this.#flavor.resource, this.#flavor.withStatus(object, status), { signal }),
     );

@@ -90,8 +90,22 @@ export interface StartContext {
 
 export class Starter {
   readonly #deps: StarterDeps;
+  #atWork = 0;
   constructor(deps: StarterDeps) {
     this.#deps = deps;
+  }
+
+  /** Is the runtime at work on a sandbox or container that somebody waits for? */
+  get atWork(): boolean {
+    return this.#atWork > 0;
+  }
+  async #working<T>(call: Promise<T>): Promise<T> {
+    this.#atWork++;
+    try {
+      return await call;
+    } finally {
+      this.#atWork--;
+    }
   }
 
   runtimeHandler(pod: Pod): string {
@@ -127,7 +141,7 @@ export class Starter {
     }
     const config = this.#sandboxConfig(pod, attempt, await this.#deps.ensureCgroup(pod));
     await mkdir(podLogDirectory(this.#deps.config.podLogsDir, pod), { recursive: true, mode: 0o755 });
-    return this.#deps.runtime.runSandbox(config, handler, { signal });
+    return this.#working(this.#deps.runtime.runSandbox(config, handler, { signal }));
   }
 
   resources(pod: Pod, container: Container | EphemeralContainer): LinuxResources {
@@ -235,13 +249,13 @@ export class Starter {
       // One that was created and never started (we were interrupted) still holds the name of this attempt.
       const stale = newestContainer(observed, step.name);
       if (stale?.state === "Created") await runtime.removeContainer(stale.id, { signal });
-      id = await runtime.createContainer(sandbox.id, config, sandboxSpec, { signal });
+      id = await this.#working(runtime.createContainer(sandbox.id, config, sandboxSpec, { signal }));
       event("Normal", "Created", "Container created");
     } catch (error) {
       throw fail("CreateContainerError", error);
     }
     try {
-      await runtime.startContainer(id, { signal });
+      await this.#working(runtime.startContainer(id, { signal }));
       event("Normal", "Started", "Container started");
     } catch (error) {
       throw fail("RunContainerError", error);
