@@ -17,7 +17,7 @@ export interface DecodedYaml {
 /** At most this many repeated keys are reported for one document. */
 const MAX_DUPLICATES = 100;
 /** Characters that no YAML may have, except as escapes. */
-// oxlint-disable-next-line no-control-regex
+// oxlint-disable-next-line no-control-regex -- to find them is what it is for
 const CONTROL = /[\0-\x08\v\f\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]/;
 
 /** Shares of aliases in the nodes of a document: nearly all of a small one, a tenth of a large one. */
