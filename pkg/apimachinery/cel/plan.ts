@@ -1,11 +1,12 @@
 /** Turns checked expressions into closures over a frame of slots, counting cost as cel-go's run-time tracker does. */
+import { indexCost, isPartOfVariable, planIndex, planSelect, planTest } from "./access.ts";
 import type { Comprehension, Expr } from "./ast.ts";
 import type { Checked, ResolvedCall } from "./checker.ts";
 import { planComprehension } from "./comprehensions.ts";
-import type { Sizes } from "./costs.ts";
 import { CelCostError, CelError, CelProgramError, noSuchOverload } from "./errors.ts";
 import type { Overload } from "./functions.ts";
 import { compilePattern } from "./regex.ts";
+import { ActualSizes } from "./sizes.ts";
 import { type CelType, isConcrete } from "./types.ts";
 import {
   ArrayList,
@@ -13,14 +14,11 @@ import {
   Composite,
   EntryMap,
   isList,
-  isMap,
-  isStruct,
   keyText,
   kindOf,
   Optional,
   Opaque,
   TypeValue,
-  typeNameOf,
   Uint,
   type Value,
 } from "./values.ts";
@@ -387,83 +385,6 @@ function planLogical(left: Step, right: Step, decisive: boolean): Step {
   };
 }
 
-const noSuchKey = (key: string): CelError => new CelError(`no such key: ${key}`);
-
-/** undefined: there is no such field, or there are no fields. */
-function fieldOf(operand: Value, field: string): Value | undefined {
-  if (isStruct(operand)) return operand.field(field);
-  if (isMap(operand)) return operand.get(field);
-  if (isList(operand)) throw new CelError("unsupported index type 'string' in list");
-  return undefined;
-}
-
-function planSelect(source: Step, field: string, optional: boolean): Step {
-  return (frame) => {
-    const value = source(frame);
-    if (value instanceof Optional || optional) {
-      if (value instanceof Optional && value.value === undefined) return value;
-      const operand = value instanceof Optional ? value.value! : value;
-      if (!optional && !isMap(operand) && !isStruct(operand)) throw noSuchKey(field);
-      const found = asOptional(fieldOf(operand, field));
-      // What is not there is not read.
-      if (found.value !== undefined) frame.spend(1);
-      return found;
-    }
-    frame.spend(1);
-    const found = fieldOf(value, field);
-    if (found === undefined) throw noSuchKey(field);
-    return found;
-  };
-}
-/** Optionals do not nest by selection. */
-const asOptional = (value: Value | undefined): Optional => (value instanceof Optional ? value : new Optional(value));
-
-function planTest(operand: Step, field: string): Step {
-  return (frame) => {
-    // Asking whether a field is there costs nothing.
-    const value = operand(frame);
-    if (value instanceof Optional) return value.value !== undefined && fieldOf(value.value, field) !== undefined;
-    return fieldOf(value, field) !== undefined;
-  };
-}
-
-function element(operand: Value, index: Value): Value | undefined {
-  if (isMap(operand)) return operand.get(index);
-  if (isStruct(operand)) return typeof index === "string" ? operand.field(index) : undefined;
-  if (!isList(operand)) return undefined;
-  const position = typeof index === "number" ? index : index instanceof Uint ? Number(index.value) : Number(index);
-  if (typeof index === "string" || !Number.isInteger(position))
-    throw new CelError(`unsupported index type '${typeNameOf(index)}' in list`);
-  return position >= 0 && position < operand.length ? operand.at(position) : undefined;
-}
-/** Where data says which element is read, only reading that counts. */
-const indexCost = (index: Expr): number => (isPartOfVariable(index) ? 0 : 1);
-
-/** A variable, or something in it. */
-const isPartOfVariable = (expr: Expr): boolean =>
-  expr.kind === "ident" ||
-  expr.kind === "select" ||
-  (expr.kind === "call" && (expr.name === "_[_]" || expr.name === "_[?_]"));
-
-function planIndex(operand: Step, index: Step, optional: boolean, cost: number): Step {
-  return (frame) => {
-    const value = operand(frame);
-    const key = index(frame);
-    if (value instanceof Optional || optional) {
-      if (value instanceof Optional && value.value === undefined) return value;
-      const found = asOptional(element(value instanceof Optional ? value.value! : value, key));
-      if (found.value !== undefined) frame.spend(cost);
-      return found;
-    }
-    frame.spend(cost);
-    const found = element(value, key);
-    if (found !== undefined) return found;
-    throw isList(value)
-      ? new CelError(`index out of bounds: ${String(key instanceof Uint ? key.value : key)}`)
-      : noSuchKey(String(key instanceof Uint ? key.value : key));
-  };
-}
-
 function accepts({ params }: Overload, values: readonly Value[]): boolean {
   for (let i = 0; i < values.length; i++) if (!fits(values[i]!, params[i]!)) return false;
   return true;
@@ -475,49 +396,3 @@ function fits(value: Value, type: CelType): boolean {
   if (type.kind === "opaque") return kind === "opaque" && (value as Opaque).typeName === type.name;
   return kind === type.kind;
 }
-
-function sizeOf(value: Value): number {
-  if (value instanceof Optional) return value.value === undefined ? 1 : sizeOf(value.value);
-  if (typeof value === "string") return characters(value);
-  if (isText(value)) return value.length;
-  if (value instanceof Opaque) return value.size;
-  if (isList(value)) return value.length;
-  return isMap(value) ? value.size : 1;
-}
-/** Sizes of the values that a function is called with. */
-class ActualSizes implements Sizes {
-  readonly estimated = false;
-  readonly #values: readonly Value[];
-  constructor(values: readonly Value[]) {
-    this.#values = values;
-  }
-  of(argument: number): number {
-    return sizeOf(this.#values[argument]!);
-  }
-  traversed(argument: number): number {
-    return this.#sum(argument, (value) => (isText(value) ? Math.floor(value.length / 10) : 1));
-  }
-  value(argument: number): number {
-    return Number(this.#values[argument]);
-  }
-  characters(argument: number): number {
-    return this.#sum(argument, (value) => (isText(value) ? value.length : 0));
-  }
-  #sum(argument: number, measure: (value: Value) => number): number {
-    const list = this.#values[argument]!;
-    if (!isList(list)) return measure(list);
-    let total = 0;
-    for (let i = 0; i < list.length; i++) total += measure(list.at(i));
-    return total;
-  }
-}
-/** Surrogates come in pairs for one character. */
-function characters(text: string): number {
-  let count = text.length;
-  for (let i = 1; i < text.length; i++) {
-    const unit = text.charCodeAt(i);
-    if (unit >= 0xdc00 && unit < 0xe000) count--;
-  }
-  return count;
-}
-const isText = (value: Value): value is string | Uint8Array => typeof value === "string" || value instanceof Uint8Array;
