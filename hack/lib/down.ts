@@ -1,5 +1,5 @@
 import { rmSync } from "node:fs";
-import { parseCommandLine } from "./plain-errors.ts";
+import { parseCommandLine } from "#pkg/util/index.ts";
 import { resetNode } from "./cluster.ts";
 import { recall } from "./choices.ts";
 import { netnsMarker, startContainerd } from "./containerd.ts";

@@ -5,7 +5,8 @@ import { constants, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { buildPrograms } from "./cluster.ts";
 import { Lab } from "./lab.ts";
-import { PlainError, withPlainErrors, parseCommandLine } from "./plain-errors.ts";
+import { parseCommandLine } from "#pkg/util/index.ts";
+import { PlainError, withPlainErrors } from "./plain-errors.ts";
 import { containerdBinaries } from "./sid.ts";
 import { VmLab } from "./vm/vm-lab.ts";
 

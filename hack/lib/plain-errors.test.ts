@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { mock, test } from "node:test";
 import { fetchPackage } from "./images/oci.ts";
-import { parseCommandLine, withPlainErrors } from "./plain-errors.ts";
+import { withPlainErrors } from "./plain-errors.ts";
 
 test("a package that there is none of is named in a sentence, and nothing of the attempt stays", async () => {
   const cache = await mkdtemp(join(tmpdir(), "plain-errors-"));
@@ -24,28 +24,5 @@ test("a package that there is none of is named in a sentence, and nothing of the
     process.exitCode = before;
     printed.mock.restore();
     await rm(cache, { recursive: true });
-  }
-});
-
-test("an option that there is none of ends the program with a sentence", () => {
-  const printed = mock.method(console, "error", () => undefined);
-  const exit = mock.method(process, "exit", (code: number) => {
-    throw new Error(`exit ${code}`);
-  });
-  try {
-    const parse = (args: string[]) =>
-      parseCommandLine("hack/lab", { args, options: { nodes: { type: "string" } }, allowPositionals: false });
-    assert.equal(parse(["--nodes", "2"]).values.nodes, "2");
-    for (const [args, pattern] of [
-      [["--node=2"], /^hack\/lab: Unknown option '--node'; "hack\/lab --help" lists what there is$/],
-      [["--nodes"], /^hack\/lab: Option '--nodes <value>' argument missing; /],
-      [["stray"], /^hack\/lab: Unexpected argument 'stray'/],
-    ] as const) {
-      assert.throws(() => parse([...args]), /exit 2/);
-      assert.match(String(printed.mock.calls.at(-1)?.arguments), pattern);
-    }
-  } finally {
-    printed.mock.restore();
-    exit.mock.restore();
   }
 });

@@ -10,3 +10,4 @@ export { growingLru } from "./lru.ts";
 export { type ProcessStat, processStat } from "./process-stat.ts";
 export { type Logger, silentLogger } from "./logger.ts";
 export { type CommandRunner, type CommandResult, CommandError, SpawnRunner } from "./command.ts";
+export { parseCommandLine } from "./command-line.ts";

@@ -1,7 +1,7 @@
 import { pods } from "#pkg/api/refs.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { Client, Draft } from "#pkg/client/index.ts";
-import { parseCommandLine } from "../plain-errors.ts";
+import { parseCommandLine } from "#pkg/util/index.ts";
 import { buildPrograms } from "../cluster.ts";
 import { BareServer, type Ceiling, inParallel } from "./ceiling.ts";
 import { measureDefinitions } from "./definitions.ts";

@@ -10,8 +10,6 @@ import { type Connection, connectTo } from "./connection.ts";
 import { startEtcd } from "./etcd.ts";
 import { freePort } from "./free-port.ts";
 
-/** USER_HZ of Linux on every architecture that Node runs on. */
-
 export interface BenchServer {
   readonly client: Client;
   readonly pid: number;

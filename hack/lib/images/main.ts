@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { DEFAULT_DATA_DIR, layoutOf } from "../layout.ts";
 import { loadArchive } from "../import-images.ts";
 import { runtimeSockets } from "../more-nodes.ts";
-import { withPlainErrors, parseCommandLine } from "../plain-errors.ts";
+import { parseCommandLine } from "#pkg/util/index.ts";
+import { withPlainErrors } from "../plain-errors.ts";
 import { IMAGES } from "./catalogue.ts";
 import { buildImage, pushImage, writeArchive } from "./oci.ts";
 

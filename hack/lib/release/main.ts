@@ -13,7 +13,7 @@ import {
 import { execFileSync } from "node:child_process";
 import { tmpdir } from "node:os";
 import { basename, join, relative } from "node:path";
-import { parseCommandLine } from "../plain-errors.ts";
+import { parseCommandLine } from "#pkg/util/index.ts";
 import packageJson from "../../../package.json" with { type: "json" };
 import { type ProgramName, startCommand } from "../node-flags.ts";
 import { packageClosure } from "./modules.ts";

@@ -1,6 +1,6 @@
 /** The program behind hack/simulate. */
 import { availableParallelism } from "node:os";
-import { parseArgs } from "node:util";
+import { parseCommandLine } from "#pkg/util/index.ts";
 import { runSeeds, seedsFrom } from "./seeds.ts";
 
 const HELP = `Usage: hack/simulate [--seeds N] [--from S] [--threads T] [--max-failures F]
@@ -10,23 +10,15 @@ process under one clock, with lost requests, conflicts, broken and late watches,
 clock jumps and edits by hand. The seeds S to S+N-1 (default from 1) say what happens; the same seed makes the same history.
 Ends with 1 when a history ends badly, after having printed it and how to replay it; stops after F (default 10) of them.`;
 
-function commandLine() {
-  try {
-    return parseArgs({
-      options: {
-        seeds: { type: "string", default: "1000" },
-        from: { type: "string", default: "1" },
-        threads: { type: "string", default: String(availableParallelism()) },
-        "max-failures": { type: "string", default: "10" },
-        help: { type: "boolean", short: "h", default: false },
-      },
-    });
-  } catch (error) {
-    console.error(`hack/simulate: ${(error as Error).message}; "hack/simulate --help" lists what there is`);
-    return process.exit(2);
-  }
-}
-const { values } = commandLine();
+const { values } = parseCommandLine("hack/simulate", {
+  options: {
+    seeds: { type: "string", default: "1000" },
+    from: { type: "string", default: "1" },
+    threads: { type: "string", default: String(availableParallelism()) },
+    "max-failures": { type: "string", default: "10" },
+    help: { type: "boolean", short: "h", default: false },
+  },
+});
 
 function number(name: "seeds" | "from" | "threads" | "max-failures"): number {
   const value = Number(values[name]);
