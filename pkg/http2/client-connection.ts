@@ -190,18 +190,11 @@ export class ClientConnection implements FrameSink {
     stream.sink.onEnd({ refused: code === ErrorCode.RefusedStream, cause });
   }
   onWindowUpdate(streamId: number, increment: number): void {
-    if (streamId === 0) {
-      this.#sendWindow += increment;
-      if (increment === 0 || this.#sendWindow > MAX_WINDOW) {
-        throw new Http2Error(ErrorCode.FlowControl, "a window update out of bounds");
-      }
-    } else {
+    if (streamId === 0) this.#sendWindow = widened(this.#sendWindow, increment);
+    else {
       const stream = this.#streams.get(streamId);
       if (stream === undefined) return;
-      stream.sendWindow += increment;
-      if (increment === 0 || stream.sendWindow > MAX_WINDOW) {
-        throw new Http2Error(ErrorCode.FlowControl, "a window update out of bounds");
-      }
+      stream.sendWindow = widened(stream.sendWindow, increment);
     }
     this.#unblock();
   }
@@ -384,4 +377,9 @@ export class ClientConnection implements FrameSink {
     later();
     return () => cancel();
   }
+}
+
+function widened(window: number, increment: number): number {
+  if (increment > 0 && window + increment <= MAX_WINDOW) return window + increment;
+  throw new Http2Error(ErrorCode.FlowControl, "a window update out of bounds");
 }

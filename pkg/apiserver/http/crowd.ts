@@ -17,8 +17,9 @@ export function boundHandshakes(server: HttpsServer, most: number): void {
       if (open.get(name) === socket) open.delete(name);
     });
     if (open.size <= most) return;
-    const [[oldest, silent]] = open as unknown as [[string, Socket]];
-    open.delete(oldest);
+    const [oldest] = open;
+    const [itsName, silent] = oldest!;
+    open.delete(itsName);
     silent.destroy();
   });
   server.on("secureConnection", (socket: Socket) => open.delete(nameOf(socket)));
