@@ -11,6 +11,8 @@ export class CidrAllocator {
   readonly #reserved: readonly Cidr[];
   readonly #taken = new Set<string>();
   #next = 0n;
+  /** The last search found nothing, and nothing was given back since: thousands of nodes without a subnet ask again and again. */
+  #isExhausted = false;
 
   /** @throws Error when the subnets would be larger than the network, or too many. */
   constructor(network: string, prefix: number, reserved: readonly string[]) {
@@ -31,7 +33,7 @@ export class CidrAllocator {
     if (overlaps(parsed, this.network)) this.#taken.add(formatCidr(parsed));
   }
   release(cidr: string): void {
-    this.#taken.delete(formatCidr(parseCidr(cidr)));
+    if (this.#taken.delete(formatCidr(parseCidr(cidr)))) this.#isExhausted = false;
   }
   /** Takes back what `allocate` gave and nobody used: the next one again, so that the nodes' numbers have no gaps. */
   takeBack(cidr: string): void {
@@ -41,6 +43,7 @@ export class CidrAllocator {
   }
   /** The next free subnet, going round; undefined when none is left. */
   allocate(): string | undefined {
+    if (this.#isExhausted) return undefined;
     const size = BigInt(this.network.bits - this.#prefix);
     for (let tried = 0n; tried < this.#count; tried++) {
       const index = (this.#next + tried) % this.#count;
@@ -51,6 +54,7 @@ export class CidrAllocator {
       this.#next = (index + 1n) % this.#count;
       return text;
     }
+    this.#isExhausted = true;
     return undefined;
   }
 }
