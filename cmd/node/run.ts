@@ -11,7 +11,7 @@ import { nodeFlags } from "./flags.ts";
 import { join } from "./join.ts";
 import { kubeletConfig } from "./kubelet-config.ts";
 import { fileAsFlags } from "./kubelet-configuration.ts";
-import { collectAtRest, engineMemory } from "./memory.ts";
+import { collectAtRest, programMemory } from "./memory.ts";
 import { runNetwork } from "./network.ts";
 import { createRuntime } from "./runtime.ts";
 
@@ -39,7 +39,7 @@ async function runNode(flags: Flags, log: Logger, signal: AbortSignal): Promise<
   });
   log.info({ nodeName, nodeIP }, "Starting the node agent");
   await notifyReady(runner, process.env);
-  const memory = engineMemory();
+  const memory = programMemory(log);
   await Promise.all([
     kubelet.run(signal),
     kubeletApi.maintain(signal),

@@ -11,7 +11,12 @@ export type ProgramName = "kubits-master" | "kubits-node";
  */
 const NODE_FLAGS: Readonly<Record<ProgramName, readonly string[]>> = {
   "kubits-master": ["--max-semi-space-size=32"],
-  "kubits-node": ["--max-semi-space-size=4", "--max-old-space-size=512", "--expose-gc"],
+  "kubits-node": [
+    "--max-semi-space-size=4",
+    "--max-old-space-size=512",
+    "--expose-gc",
+    "--disable-warning=ExperimentalWarning", // of node:ffi, which cmd/node/memory.ts tries
+  ],
 };
 
 /** In a node agent nine threads, mostly asleep, would each keep freed memory of their own: together they keep 5 MiB less. */
