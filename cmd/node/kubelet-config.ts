@@ -2,6 +2,7 @@ import { type FlagValues, UsageError, parseDuration } from "#pkg/config/index.ts
 import { DNS_NODE_LABEL } from "#pkg/dns/index.ts";
 import type { KubeletConfig } from "#pkg/kubelet/index.ts";
 import type { nodeFlags } from "./flags.ts";
+import { kubeletComplaints } from "./kubelet-validation.ts";
 
 /** "key=value:Effect" or "key:Effect". */
 function parseTaint(text: string): { key: string; value?: string; effect: string } {
@@ -23,6 +24,8 @@ function gracePeriods(entries: Readonly<Record<string, string>>): Record<string,
 
 /** What the flags say to the kubelet. @throws UsageError */
 export function kubeletConfig(flags: FlagValues<typeof nodeFlags>, nodeIP: string): Partial<KubeletConfig> {
+  const complaints = kubeletComplaints(flags);
+  if (complaints.length > 0) throw new UsageError(complaints.join("\n"));
   const evictionHard = flags["eviction-hard"];
   return {
     rootDirectory: flags["root-dir"],

@@ -155,13 +155,13 @@ export const kubeletFlags = defineFlags({
   "serialize-image-pulls": {
     type: "boolean",
     default: true,
-    help: "Pulls one image at a time, unless --max-parallel-image-pulls says how many.",
+    help: "Pulls one image at a time.",
     section: "Resources",
   },
   "max-parallel-image-pulls": {
     type: "integer",
     default: 0,
-    help: "How many images are pulled at once; 0 leaves it to --serialize-image-pulls, which has no limit when it is off.",
+    help: "How many images are pulled at once where --serialize-image-pulls is off; 0: no limit.",
     section: "Resources",
   },
   "cpu-cfs-quota": { type: "boolean", default: true, help: "Enforces CPU limits.", section: "Resources" },

@@ -125,6 +125,7 @@ export async function runNetwork(deps: NetworkDeps, signal: AbortSignal): Promis
       clusterCIDRs: flags["cluster-cidr"],
       cniConfDir: flags["cni-conf-dir"],
       ipamDir: flags["cni-state-dir"],
+      procNet: "/proc/net",
       bridge: flags["cni-bridge"],
       mtu: flags.mtu,
       tunnel: flags["cni-tunnel"] as TunnelMode,

@@ -59,7 +59,7 @@ export interface KubeletConfig {
   readonly containerLogMaxSize: string;
   readonly containerLogMaxFiles: number;
   readonly serializeImagePulls: boolean;
-  /** Zero leaves it to `serializeImagePulls`; any other number wins over it. */
+  /** Where pulls are not serialized; zero: no limit. */
   readonly maxParallelImagePulls: number;
   readonly allowedUnsafeSysctls: readonly string[];
   readonly seccompDefault: boolean;
@@ -142,11 +142,11 @@ export const DEFAULT_CONFIG: KubeletConfig = Object.freeze({
   failSwapOn: true,
 });
 
-/** How many images are pulled at a time. Whoever says a number need not also say that pulls are not serialized. */
+/** How many images are pulled at a time. */
 export function pullsAtOnce({
   serializeImagePulls,
   maxParallelImagePulls,
 }: Pick<KubeletConfig, "serializeImagePulls" | "maxParallelImagePulls">): number {
-  if (maxParallelImagePulls > 0) return maxParallelImagePulls;
-  return serializeImagePulls ? 1 : Infinity;
+  if (serializeImagePulls) return 1;
+  return maxParallelImagePulls > 0 ? maxParallelImagePulls : Infinity;
 }

@@ -133,7 +133,7 @@ describe("scarcity", { concurrency: 2 }, () => {
 
     test("pulls as many images at a time as it may", async () => {
       for (const [atOnce, config] of [
-        [2, { maxParallelImagePulls: 2 }],
+        [2, { serializeImagePulls: false, maxParallelImagePulls: 2 }],
         [3, { serializeImagePulls: false }],
         [1, {}],
       ] as const) {

@@ -87,6 +87,7 @@ class Machine {
       clusterCIDRs: ["10.244.0.0/16", "fd00:244::/48"],
       mtu: 0,
       tunnel,
+      procNet: `/proc/${this.#server.pid}/net`,
     };
     const deps = { informers: nodes.factory, runner: this.runner, clock: new RealClock(), log: silentLogger, config };
     this.#running = new PodNetwork(deps).run(this.#stop.signal);

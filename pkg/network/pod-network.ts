@@ -1,11 +1,12 @@
 import { rm } from "node:fs/promises";
-import { SocketAddress, isIP } from "node:net";
+import { isIP } from "node:net";
 import { join } from "node:path";
 import { nodes } from "#pkg/api/refs.ts";
 import type { Node } from "#pkg/api/types/core-v1.ts";
 import type { InformerFactory } from "#pkg/client/index.ts";
 import { type Clock, type CommandRunner, type Logger, Wakeup, sleep } from "#pkg/util/index.ts";
 import { writeCniConfiguration } from "./cni-config.ts";
+import { canonical, routedRanges } from "./kernel-routes.ts";
 import { applyMasquerade, removeMasquerade } from "./masquerade.ts";
 import {
   type NetworkPlan,
@@ -28,6 +29,8 @@ export interface PodNetworkConfig {
   readonly mtu: number;
   /** "auto": through the tunnel to nodes behind a router, by routes to nodes on the same link. */
   readonly tunnel: TunnelMode;
+  /** The folder where the kernel tells of this node's network: /proc/net, where it is nobody else's. */
+  readonly procNet: string;
 }
 export interface PodNetworkDeps {
   readonly informers: InformerFactory;
@@ -56,11 +59,6 @@ interface OwnRoute {
   readonly dst: string;
   readonly gateway?: string;
   readonly dev?: string;
-}
-
-/** An address in the spelling of the kernel's tools. */
-function canonical(address: string): string {
-  return isIP(address) === 6 ? new SocketAddress({ address, family: "ipv6" }).address : address;
 }
 
 /**
@@ -98,7 +96,7 @@ export class PodNetwork {
         const now = clock.monotonic();
         const look = now >= lookAt;
         if (look) lookAt = now + ROUTE_CHECK_MS;
-        if (inputs !== done || now >= checkAt || (look && !(await this.#routesIntact(signal)))) {
+        if (inputs !== done || now >= checkAt || (look && !(await this.#routesIntact()))) {
           await this.#reconcile(all, signal);
           done = inputs;
           checkAt = clock.monotonic() + CHECK_MS;
@@ -167,10 +165,10 @@ export class PodNetwork {
   }
 
   /** Are the routes that we set still there? */
-  async #routesIntact(signal: AbortSignal): Promise<boolean> {
+  async #routesIntact(): Promise<boolean> {
     for (const [version, wanted] of this.#routes) {
-      const present = await this.#ownRoutes(version, signal);
-      if (![...wanted].every((dst) => present.some((entry) => entry.dst === dst))) return false;
+      const present = await routedRanges(this.#deps.config.procNet, version === "-6");
+      if (![...wanted].every((range) => present.has(range))) return false;
     }
     return true;
   }

@@ -1,6 +1,5 @@
 /** /configz: the kubelet's configuration under the names of kubelet.config.k8s.io/v1beta1. Pure. */
 import { formatDuration } from "#pkg/config/index.ts";
-import { pullsAtOnce } from "../config.ts";
 import type { KubeletConfig } from "../config.ts";
 
 const seconds = (count: number): string => formatDuration(count * 1000);
@@ -59,7 +58,7 @@ export function kubeletConfiguration(config: KubeletConfig): Record<string, unkn
     cpuCFSQuotaPeriod: "100ms",
     singleProcessOOMKill: config.singleProcessOOMKill,
     nodeStatusMaxImages: config.nodeStatusMaxImages,
-    serializeImagePulls: pullsAtOnce(config) === 1,
+    serializeImagePulls: config.serializeImagePulls,
     ...(config.maxParallelImagePulls === 0 ? {} : { maxParallelImagePulls: config.maxParallelImagePulls }),
     evictionHard: { ...config.evictionHard },
     evictionSoft: { ...config.evictionSoft },

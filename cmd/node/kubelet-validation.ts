@@ -1,0 +1,35 @@
+import type { FlagValues } from "#pkg/config/index.ts";
+import type { nodeFlags } from "./flags.ts";
+
+type Flags = FlagValues<typeof nodeFlags>;
+
+const between = (value: number, least: number, most: number) => value >= least && value <= most;
+
+/** What a kubelet does not start with: the complaint, and when it is made. */
+const COMPLAINTS: readonly ((flags: Flags) => string | false)[] = [
+  (flags) => flags["node-lease-duration-seconds"] <= 0 && "nodeLeaseDurationSeconds must be greater than 0",
+  ({ "image-gc-high-threshold": high }) =>
+    !between(high, 0, 100) &&
+    `imageGCHighThresholdPercent (--image-gc-high-threshold) ${high} must be between 0 and 100, inclusive`,
+  ({ "image-gc-low-threshold": low }) =>
+    !between(low, 0, 100) &&
+    `imageGCLowThresholdPercent (--image-gc-low-threshold) ${low} must be between 0 and 100, inclusive`,
+  ({ "image-gc-low-threshold": low, "image-gc-high-threshold": high }) =>
+    low >= high &&
+    `imageGCLowThresholdPercent (--image-gc-low-threshold) ${low} must be less than ` +
+      `imageGCHighThresholdPercent (--image-gc-high-threshold) ${high}`,
+  ({ "max-pods": pods }) => pods < 0 && `maxPods (--max-pods) ${pods} must not be a negative number`,
+  ({ "container-log-max-files": files }) => files <= 1 && `containerLogMaxFiles ${files} must be greater than 1`,
+  ({ "max-parallel-image-pulls": pulls }) => pulls < 0 && `maxParallelImagePulls ${pulls} must be a positive number`,
+  (flags) =>
+    flags["serialize-image-pulls"] &&
+    flags["max-parallel-image-pulls"] > 1 &&
+    "maxParallelImagePulls cannot be larger than 1 unless SerializeImagePulls (--serialize-image-pulls) is set to false",
+];
+
+/** Everything that is wrong with the kubelet's flags, as upstream's kubelet says it. */
+export function kubeletComplaints(flags: Flags): string[] {
+  return COMPLAINTS.map((complaint) => complaint(flags))
+    .filter((text) => text !== false)
+    .map((text) => `invalid configuration: ${text}`);
+}
