@@ -107,9 +107,12 @@ export async function buildParts(host: Host) {
 async function buildObservers(host: Host, link: ManagerLink, event: WorkerDeps["event"]) {
   const { client, runtime, clock, log, config, signal, random, commands, metrics } = host;
   const mounts = new HostMounts(commands);
+  const driver = (await runtime.cgroupDriver({ signal })) ?? config.cgroupDriver;
+  if (driver !== config.cgroupDriver)
+    log.info({ driver, configured: config.cgroupDriver }, "Pods get cgroups by the driver that the runtime uses");
   const cgroups = new CgroupManager({
     hierarchies: parseHierarchies(await readFile("/proc/self/mountinfo", "utf8")),
-    driver: (await runtime.cgroupDriver({ signal })) ?? config.cgroupDriver,
+    driver,
     cgroupRoot: config.cgroupRoot,
     perQos: config.cgroupsPerQOS,
     podPidsLimit: config.podPidsLimit,
@@ -155,13 +158,14 @@ async function buildObservers(host: Host, link: ManagerLink, event: WorkerDeps["
   };
 }
 
-async function nodeFacts(host: Host, cgroupVersion: 1 | 2): Promise<NodeFacts> {
+async function nodeFacts(host: Host, cgroups: CgroupManager): Promise<NodeFacts> {
   return {
     hostIPs: () => host.addresses(),
     allocatable: () => host.node()?.status?.allocatable ?? {},
     memoryBytes: host.machine.memoryBytes,
     minOomScoreAdj: await minimumOomScoreAdj(),
-    cgroupVersion,
+    cgroupVersion: cgroups.version,
+    countsSwap: await cgroups.countsSwap(),
     hostDns: () => host.dns(),
     hostHosts: () => host.hosts(),
     // Pods get no user id range of their own here yet, whatever the runtime could do.
@@ -182,7 +186,7 @@ async function buildPodManager(
 ): Promise<PodManager> {
   const { client, runtime, metrics, clock, log, config, random, commands } = host;
   const { mounts, cgroups, pleg, objects } = observers;
-  const node = await nodeFacts(host, cgroups.version);
+  const node = await nodeFacts(host, cgroups);
   const serviceLister = factory.informer(services).lister;
   const classLister = factory.informer(runtimeClasses).lister;
   const activePods = () => link.manager?.activePods() ?? [];

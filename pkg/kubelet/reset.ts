@@ -62,7 +62,7 @@ export async function resetNode(deps: ResetDeps, signal: AbortSignal): Promise<v
   for (const directory of [config.podLogsDir, config.containerLogsDir]) await removeDirectory(directory);
   const cgroups = new CgroupManager({
     hierarchies: parseHierarchies(await readFile("/proc/self/mountinfo", "utf8")),
-    driver: config.cgroupDriver,
+    driver: (await runtime.cgroupDriver({ signal })) ?? config.cgroupDriver,
     cgroupRoot: config.cgroupRoot,
     perQos: config.cgroupsPerQOS,
     podPidsLimit: config.podPidsLimit,

@@ -1,6 +1,7 @@
 import { copyFileSync, cpSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { SpawnRunner } from "#pkg/util/index.ts";
 import { Daemons } from "../daemons.ts";
 import { type VmImage, MAX_MACHINES, ensureImage, fileSystem } from "./image.ts";
@@ -85,10 +86,8 @@ export class VmLab {
   async #prepareFiles(cacheDir: string, progress: (line: string) => void): Promise<void> {
     const files = join(this.dir, "files");
     mkdirSync(files, { recursive: true });
-    if (globSync("dist/kubits_*.deb", { cwd: root }).length === 0) {
-      progress("Debian package");
-      await runner.run(join(root, "hack/release"), [], { timeoutMs: STEP_TIMEOUT_MS });
-    }
+    progress("Debian package");
+    await runner.run(join(root, "hack/release"), [], { timeoutMs: STEP_TIMEOUT_MS });
     const [debian] = globSync("dist/kubits_*.deb", { cwd: root });
     const key = join(this.dir, "ssh-key");
     await runner.run("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", key]);
@@ -128,7 +127,18 @@ export class VmLab {
     const { stdout: adminConf } = await master!.run("cat /etc/kubernetes/admin.conf");
     writeFileSync(join(this.dir, "admin.conf"), adminConf, { mode: 0o600 });
     progress("waiting for the nodes to be Ready");
+    await this.#registered();
     await this.kubectl("wait", "--for=condition=Ready", "nodes", "--all", "--timeout=600s");
+  }
+
+  /** A service counts as started before the cluster knows its node, and kubectl does not wait for what is not there. */
+  async #registered(): Promise<void> {
+    const deadline = Date.now() + STEP_TIMEOUT_MS;
+    const known = async () => (await this.kubectl("get", "nodes", "--output=name")).split("\n").filter(Boolean).length;
+    while ((await known()) < this.machines.length) {
+      if (Date.now() > deadline) throw new Error("not every machine has become a node of the cluster");
+      await delay(1000);
+    }
   }
 
   /** kubectl of this machine, in the lab's network. */

@@ -7,18 +7,30 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
-import { SpawnRunner, silentLogger } from "#pkg/util/index.ts";
+import { CommandError, SpawnRunner, silentLogger } from "#pkg/util/index.ts";
+import type { CommandRunner } from "#pkg/util/index.ts";
 import { container, pod } from "../testing/observed.ts";
-import { CgroupManager, limitWrites, parseHierarchies, weightOf } from "./manager.ts";
+import { limitWrites, weightOf } from "./limits.ts";
+import { CgroupManager, parseHierarchies } from "./manager.ts";
+import { limitProperties } from "./slices.ts";
 import { containerResources, oomScoreAdj, podSums, quotaOf, sharesOf } from "./resources.ts";
 
 const GI = 2 ** 30;
-const options = { nodeMemoryBytes: 4 * GI, cpuCFSQuota: true, minOomScoreAdj: -1000, killsTogether: false };
+const options = {
+  nodeMemoryBytes: 4 * GI,
+  cpuCFSQuota: true,
+  minOomScoreAdj: -1000,
+  killsTogether: false,
+  withoutSwap: false,
+};
 
 test("CPU becomes shares and quota within the kernel's bounds", () => {
   assert.deepEqual([0, 1, 2, 250, 1000, 1_000_000].map(sharesOf), [2, 2, 2, 256, 1024, 262_144]);
   assert.deepEqual([0, 5, 10, 250, 1000].map(quotaOf), [0, 1000, 1000, 25_000, 100_000]);
-  assert.deepEqual([2, 1024, 262_144].map(weightOf), [1, 39, 10_000]);
+  assert.deepEqual(
+    [0, 1, 2, 3, 102, 1024, 2048, 262_143, 262_144].map(weightOf),
+    [0, 1, 1, 2, 17, 100, 174, 10_000, 10_000],
+  );
 });
 
 test("a container's resources", () => {
@@ -32,9 +44,12 @@ test("a container's resources", () => {
     { cpuShares, cpuQuota, cpuPeriod, memoryLimitInBytes },
     { cpuShares: 102, cpuQuota: 20_000, cpuPeriod: 100_000, memoryLimitInBytes: 64 * 2 ** 20 },
   );
-  const unified = (killsTogether: boolean) =>
-    containerResources(pod({ containers: [c] }), c, { ...options, killsTogether }).unified;
-  assert.deepEqual([unified(false), unified(true)], [undefined, { "memory.oom.group": "1" }]);
+  const unified = (more: Partial<typeof options>) =>
+    containerResources(pod({ containers: [c] }), c, { ...options, ...more }).unified;
+  assert.deepEqual(
+    [unified({}), unified({ killsTogether: true }), unified({ killsTogether: true, withoutSwap: true })],
+    [undefined, { "memory.oom.group": "1" }, { "memory.oom.group": "1", "memory.swap.max": "0" }],
+  );
 });
 
 test("the out-of-memory score follows the QoS class and this machine's permission", () => {
@@ -75,7 +90,7 @@ test("limits as files, on both versions of cgroups", () => {
     "memory.limit_in_bytes=-1",
     "pids.max=100",
   ]);
-  assert.deepEqual(lines(2), ["cpu.weight=39", "cpu.max=50000 100000", "memory.max=max", "pids.max=100"]);
+  assert.deepEqual(lines(2), ["cpu.weight=100", "cpu.max=50000 100000", "memory.max=max", "pids.max=100"]);
 });
 
 test("hierarchies are read from mountinfo", () => {
@@ -174,4 +189,76 @@ test("what the runtime has lost in a pod's cgroup is killed when the pod goes, n
     for (const each of [...hierarchies.mounts.values(), hierarchies.unified ?? mount])
       await rmdir(join(each, `kubits-test-${process.pid}`)).catch(() => undefined);
   }
+});
+
+test("limits as properties of a slice, on both versions of cgroups", () => {
+  const limits = { cpuShares: 1024, cpuQuota: 25_050, memoryLimit: -1, pidsLimit: 100 };
+  const lines = (version: 1 | 2) => limitProperties(version, limits).map(([name, , value]) => `${name}=${value}`);
+  const none = "18446744073709551615";
+  // Quotas are whole percents, and never less than what was asked for.
+  assert.deepEqual(lines(2), ["CPUWeight=100", "CPUQuotaPerSecUSec=260000", `MemoryMax=${none}`, "TasksMax=100"]);
+  assert.deepEqual(lines(1), ["CPUShares=1024", "CPUQuotaPerSecUSec=260000", `MemoryLimit=${none}`, "TasksMax=100"]);
+  assert.deepEqual(limitProperties(2, { cpuQuota: -1 }), [["CPUQuotaPerSecUSec", "t", none]]);
+  assert.deepEqual(limitProperties(2, {}), []);
+});
+
+/** A systemd that makes and removes directories for slices, and writes down what it was told. */
+function systemdOf(root: string): CommandRunner & { calls: string[] } {
+  const where = (unit: string) => {
+    const names = unit.slice(0, -".slice".length).split("-");
+    return join(root, ...names.map((_, index) => `${names.slice(0, index + 1).join("-")}.slice`));
+  };
+  const calls: string[] = [];
+  return {
+    calls,
+    async run(file, args) {
+      const verb = file === "systemctl" ? args[0]! : args[5]!;
+      const unit = args[file === "systemctl" ? 1 : 7]!;
+      const result = { exitCode: 0, stdout: "", stderr: "" };
+      calls.push(`${verb} ${unit}`);
+      if (verb === "StartTransientUnit") {
+        if (existsSync(where(unit))) {
+          const stderr = `Call failed: Unit ${unit} was already loaded or has a fragment file.`;
+          throw new CommandError(file, args, { ...result, exitCode: 1, stderr });
+        }
+        await mkdir(where(unit), { recursive: true });
+      }
+      if (verb === "stop") await rm(where(unit), { recursive: true });
+      return result;
+    },
+  };
+}
+
+test("systemd's slices: started once, then changed; stopped when empty; those of forgotten pods, too", async () => {
+  const root = await mkdtemp(join(tmpdir(), "cgroups-"));
+  const commands = systemdOf(root);
+  const manager = new CgroupManager({
+    hierarchies: { version: 2, mounts: new Map([["", root]]) },
+    driver: "systemd",
+    cgroupRoot: "",
+    perQos: true,
+    podPidsLimit: -1,
+    commands,
+    log: silentLogger,
+  });
+  const subject = pod({ containers: [container("c")] }, {}, { uid: "1-2" });
+  const slice = "kubepods-besteffort-pod1_2.slice";
+  await manager.ensurePod(subject);
+  await manager.ensurePod(subject);
+  assert.deepEqual(commands.calls.splice(0), [`StartTransientUnit ${slice}`, `SetUnitProperties ${slice}`]);
+  const scope = join(root, manager.podPath(subject), "cri-containerd-1.scope");
+  await mkdir(scope);
+  await writeFile(join(scope, "cgroup.procs"), "4321\n");
+  assert.equal(await manager.removePod(subject), false, "a process runs in it");
+  await manager.removeOrphans(() => false);
+  await manager.removeOrphans((uid) => uid === "1-2");
+  assert.deepEqual(commands.calls, []);
+  await writeFile(join(scope, "cgroup.procs"), "");
+  await manager.removeOrphans((uid) => uid === "1-2");
+  assert.deepEqual(commands.calls, []);
+  await manager.removeOrphans(() => false);
+  assert.deepEqual(commands.calls.splice(0), [`stop ${slice}`]);
+  assert.equal(await manager.removePod(subject, "kill"), true);
+  assert.deepEqual(commands.calls, [], "what is gone is not stopped");
+  await rm(root, { recursive: true });
 });

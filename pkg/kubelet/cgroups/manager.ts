@@ -2,14 +2,16 @@
  * The pods' cgroups: <root>/kubepods[/burstable|/besteffort]/pod<uid>, on cgroup v1 and v2, with the cgroupfs driver
  * (we make directories) or systemd's (slices of the same structure, named as systemd nests them).
  */
-import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { mkdir, readdir, readFile, rmdir, stat, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { hasCode, ifExists } from "#pkg/util/index.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { CommandRunner, Logger } from "#pkg/util/index.ts";
 import { qosClass } from "../pod/spec.ts";
 import type { QosClass } from "../pod/spec.ts";
+import { type CgroupLimits, limitWrites } from "./limits.ts";
 import { podSums, quotaOf, sharesOf } from "./resources.ts";
+import { Slices } from "./slices.ts";
 
 /**
  * What to do with processes that are still in a cgroup that is to go. The runtime may have lost one, as when it was told to
@@ -17,14 +19,6 @@ import { podSums, quotaOf, sharesOf } from "./resources.ts";
  */
 export type Stragglers = "wait" | "kill";
 
-export interface CgroupLimits {
-  readonly cpuShares?: number;
-  /** Microseconds per 100 ms; -1 or undefined for none. */
-  readonly cpuQuota?: number;
-  /** Bytes; -1 or undefined for none. */
-  readonly memoryLimit?: number;
-  readonly pidsLimit?: number;
-}
 export interface CgroupHierarchies {
   readonly version: 1 | 2;
   /** Mount point by controller; for version 2 the one entry "". */
@@ -47,7 +41,6 @@ const CONTROLLERS_V1 = [
 ];
 const CONTROLLERS_V2 = ["cpu", "cpuset", "memory", "pids", "io", "hugetlb"];
 const QOS_LEVELS = [["kubepods"], ["kubepods", "burstable"], ["kubepods", "besteffort"]];
-const CFS_PERIOD_US = 100_000;
 /** Version 1 shows a memory limit of -1 as the largest number of whole pages. */
 const UNLIMITED_BYTES = 2 ** 62;
 
@@ -76,54 +69,6 @@ function wider(wanted: number | undefined, current: number | undefined): number 
   return wanted === undefined || wanted <= 0 || current === undefined ? -1 : Math.max(wanted, current);
 }
 
-/** runc's mapping of cpu.shares to cpu.weight. */
-export function weightOf(shares: number): number {
-  return shares === 0 ? 0 : 1 + Math.floor(((shares - 2) * 9999) / 262_142);
-}
-
-/** The file writes that give a cgroup its limits. Pure. */
-export function limitWrites(
-  version: 1 | 2,
-  limits: CgroupLimits,
-): { controller: string; file: string; value: string }[] {
-  const { cpuShares, cpuQuota, memoryLimit, pidsLimit } = limits;
-  const bounded = (value: number | undefined) => value !== undefined && value > 0;
-  const writes: { controller: string; file: string; value: string }[] = [];
-  if (version === 2) {
-    if (cpuShares !== undefined)
-      writes.push({ controller: "cpu", file: "cpu.weight", value: String(weightOf(cpuShares)) });
-    if (cpuQuota !== undefined)
-      writes.push({
-        controller: "cpu",
-        file: "cpu.max",
-        value: `${bounded(cpuQuota) ? cpuQuota : "max"} ${CFS_PERIOD_US}`,
-      });
-    if (memoryLimit !== undefined)
-      writes.push({
-        controller: "memory",
-        file: "memory.max",
-        value: bounded(memoryLimit) ? String(memoryLimit) : "max",
-      });
-    if (pidsLimit !== undefined)
-      writes.push({ controller: "pids", file: "pids.max", value: bounded(pidsLimit) ? String(pidsLimit) : "max" });
-    return writes;
-  }
-  if (cpuShares !== undefined) writes.push({ controller: "cpu", file: "cpu.shares", value: String(cpuShares) });
-  if (cpuQuota !== undefined) {
-    writes.push({ controller: "cpu", file: "cpu.cfs_period_us", value: String(CFS_PERIOD_US) });
-    writes.push({ controller: "cpu", file: "cpu.cfs_quota_us", value: String(bounded(cpuQuota) ? cpuQuota : -1) });
-  }
-  if (memoryLimit !== undefined)
-    writes.push({
-      controller: "memory",
-      file: "memory.limit_in_bytes",
-      value: String(bounded(memoryLimit) ? memoryLimit : -1),
-    });
-  if (pidsLimit !== undefined)
-    writes.push({ controller: "pids", file: "pids.max", value: bounded(pidsLimit) ? String(pidsLimit) : "max" });
-  return writes;
-}
-
 export class CgroupManager {
   readonly #hierarchies: CgroupHierarchies;
   readonly #driver: "cgroupfs" | "systemd";
@@ -132,6 +77,7 @@ export class CgroupManager {
   readonly #podPidsLimit: number;
   readonly #commands: CommandRunner;
   readonly #log: Logger;
+  readonly #slices: Slices;
   #burstableShares: number | undefined;
 
   constructor(deps: {
@@ -150,6 +96,7 @@ export class CgroupManager {
     this.#podPidsLimit = deps.podPidsLimit;
     this.#commands = deps.commands;
     this.#log = deps.log;
+    this.#slices = new Slices(deps.commands, deps.hierarchies.version);
   }
 
   get version(): 1 | 2 {
@@ -177,7 +124,7 @@ export class CgroupManager {
   podParent(pod: Pod): string {
     if (!this.#perQos) return "";
     const path = this.podPath(pod);
-    return this.#driver === "systemd" ? path.slice(path.lastIndexOf("/") + 1) : path;
+    return this.#driver === "systemd" ? basename(path) : path;
   }
 
   /** Makes kubepods and the QoS levels below it; `allocatable` bounds all pods together. */
@@ -257,15 +204,19 @@ export class CgroupManager {
    * seen: a pod that begins meanwhile was known before it had one.
    */
   async removeOrphans(known: (uid: string) => boolean): Promise<void> {
-    if (!this.#perQos || this.#driver === "systemd") return;
+    if (!this.#perQos) return;
     for (const level of QOS_LEVELS) {
-      const names = new Set<string>();
+      // A name that nothing has, to learn how the driver writes names.
+      const [before, after] = basename(this.path([...level, "pod?"])).split("?") as [string, string];
+      const uids = new Set<string>();
       for (const mount of this.#allMounts()) {
         for (const name of await listDirectories(join(mount, this.path(level))))
-          if (name.startsWith("pod")) names.add(name);
+          if (name.startsWith(before) && name.endsWith(after))
+            uids.add(name.slice(before.length, name.length - after.length));
       }
-      for (const name of names)
-        if (!known(name.slice("pod".length))) await this.#remove(this.path([...level, name]), "wait");
+      for (const uid of uids)
+        if (!known(this.#driver === "systemd" ? uid.replaceAll("_", "-") : uid))
+          await this.#remove(this.path([...level, `pod${uid}`]), "wait");
     }
   }
 
@@ -279,6 +230,14 @@ export class CgroupManager {
     const mount = this.#mount(controller);
     if (mount === undefined) return undefined;
     return contentOf(join(mount, path, file));
+  }
+
+  /** Whether the kernel counts what a cgroup of version 2 has in swap, which takes a switch at boot of some. */
+  async countsSwap(): Promise<boolean> {
+    if (this.version === 1) return false;
+    // The root has no limits: our own cgroup shows which there are.
+    const own = /^0::(.*)$/m.exec(await readFile("/proc/self/cgroup", "utf8"))?.[1] ?? "/";
+    return (await this.read(own, "memory", "memory.swap.max")) !== undefined;
   }
 
   /** A process of one of the cgroups below, as a way into the namespaces that they share. */
@@ -306,7 +265,7 @@ export class CgroupManager {
   async #apply(names: readonly string[], limits: CgroupLimits, where: "all" | "limited" = "all"): Promise<void> {
     const path = this.path(names);
     if (this.#driver === "systemd") {
-      await this.#applySystemd(path, limits);
+      await this.#slices.apply(path, limits, await this.#exists(path));
       return;
     }
     const writes = Map.groupBy(limitWrites(this.version, limits), ({ controller }) => this.#mount(controller));
@@ -370,34 +329,13 @@ export class CgroupManager {
     }
   }
 
-  async #applySystemd(path: string, { cpuShares, cpuQuota, memoryLimit, pidsLimit }: CgroupLimits): Promise<void> {
-    const unit = path.slice(path.lastIndexOf("/") + 1);
-    const bounded = (value: number | undefined) => value !== undefined && value > 0;
-    const v2 = this.version === 2;
-    const properties = [
-      ...(cpuShares === undefined
-        ? []
-        : [v2 ? `CPUWeight=${Math.max(1, weightOf(cpuShares))}` : `CPUShares=${cpuShares}`]),
-      ...(cpuQuota === undefined
-        ? []
-        : [`CPUQuota=${bounded(cpuQuota) ? `${Math.max(1, Math.round((cpuQuota * 100) / CFS_PERIOD_US))}%` : ""}`]),
-      ...(memoryLimit === undefined
-        ? []
-        : [`${v2 ? "MemoryMax" : "MemoryLimit"}=${bounded(memoryLimit) ? memoryLimit : "infinity"}`]),
-      ...(pidsLimit === undefined ? [] : [`TasksMax=${bounded(pidsLimit) ? pidsLimit : "infinity"}`]),
-    ];
-    await this.#commands.run("systemctl", ["start", unit]);
-    if (properties.length > 0)
-      await this.#commands.run("systemctl", ["set-property", "--runtime", unit, ...properties]);
-  }
-
   /** False when something of it is still in use. */
   async #remove(path: string, stragglers: Stragglers): Promise<boolean> {
     if (this.#driver === "systemd") {
-      const unit = path.slice(path.lastIndexOf("/") + 1);
-      await this.#commands.run("systemctl", ["stop", unit], { allowFailure: true });
-      await this.#commands.run("systemctl", ["revert", unit], { allowFailure: true });
-      return true;
+      if (!(await this.#exists(path))) return true;
+      if (stragglers === "wait" && (await this.#processesIn(path)).size > 0) return false;
+      await this.#slices.stop(path);
+      return !(await this.#exists(path));
     }
     let gone = true;
     for (const mount of this.#allMounts()) gone = (await this.#removeTree(join(mount, path))) && gone;
@@ -419,6 +357,13 @@ export class CgroupManager {
   }
 
   async #killIn(path: string): Promise<void> {
+    const processes = await this.#processesIn(path);
+    if (processes.size === 0) return;
+    this.#log.warn({ path, processes: [...processes] }, "Killing processes that the runtime has lost");
+    await this.#commands.run("kill", ["-KILL", ...processes], { allowFailure: true });
+  }
+
+  async #processesIn(path: string): Promise<ReadonlySet<string>> {
     const processes = new Set<string>();
     const gather = async (directory: string): Promise<void> => {
       const listed = (await contentOf(join(directory, "cgroup.procs"))) ?? "";
@@ -427,9 +372,12 @@ export class CgroupManager {
       for (const name of await listDirectories(directory)) await gather(join(directory, name));
     };
     for (const mount of this.#allMounts()) await gather(join(mount, path));
-    if (processes.size === 0) return;
-    this.#log.warn({ path, processes: [...processes] }, "Killing processes that the runtime has lost");
-    await this.#commands.run("kill", ["-KILL", ...processes], { allowFailure: true });
+    return processes;
+  }
+
+  async #exists(path: string): Promise<boolean> {
+    for (const mount of this.#allMounts()) if ((await ifExists(stat(join(mount, path)))) !== undefined) return true;
+    return false;
   }
 }
 

@@ -52,6 +52,8 @@ export interface ResourceOptions {
   readonly minOomScoreAdj: number;
   /** When a container is out of memory all of its processes are killed, not one of them: the kernel can on cgroup v2. */
   readonly killsTogether: boolean;
+  /** Keeps containers from the machine's swap, where cgroup v2 counts it: what they ask for is memory. */
+  readonly withoutSwap: boolean;
 }
 
 export function containerResources(
@@ -76,7 +78,15 @@ export function containerResources(
       pageSize: hugepageName(parseQuantity(name.slice("hugepages-".length)).toNumber()),
       limit: parseQuantity(quantity).value(),
     })),
-    ...(options.killsTogether ? { unified: { "memory.oom.group": "1" } } : {}),
+    ...(options.killsTogether || options.withoutSwap ? { unified: unifiedFiles(options) } : {}),
+  };
+}
+
+/** Files of cgroup v2 that no other field stands for. */
+function unifiedFiles({ killsTogether, withoutSwap }: ResourceOptions): Record<string, string> {
+  return {
+    ...(killsTogether ? { "memory.oom.group": "1" } : {}),
+    ...(withoutSwap ? { "memory.swap.max": "0" } : {}),
   };
 }
 

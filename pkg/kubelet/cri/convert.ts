@@ -335,3 +335,14 @@ export function fromStats(stats: pb.ContainerStats): ContainerStats {
     ...(stats.writableLayer === undefined ? {} : { writableLayer: fromFilesystem(stats.writableLayer) }),
   };
 }
+
+/** Which cgroup driver a containerd that does not tell (before 2.0) is configured for, by the configuration it shows. Pure. */
+export function driverOfContainerd(config: string | undefined): "systemd" | "cgroupfs" | undefined {
+  if (config === undefined) return undefined;
+  const { containerd } = JSON.parse(config) as {
+    containerd?: { defaultRuntimeName?: string; runtimes?: Record<string, { options?: { SystemdCgroup?: boolean } }> };
+  };
+  const handler = containerd?.runtimes?.[containerd.defaultRuntimeName ?? ""];
+  if (handler === undefined) return undefined;
+  return handler.options?.SystemdCgroup === true ? "systemd" : "cgroupfs";
+}

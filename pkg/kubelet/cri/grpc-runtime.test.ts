@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import * as grpc from "@grpc/grpc-js";
 import { listen, unaryMethod } from "../testing/grpc.ts";
+import { driverOfContainerd } from "./convert.ts";
 import { GrpcRuntime } from "./grpc-runtime.ts";
 
 const rpc = (name: string) => unaryMethod(`/runtime.v1.RuntimeService/${name}`);
@@ -46,4 +47,14 @@ test("a start that nobody wants any more is let finish, a question is not", asyn
   assert.equal(starting.cancelled(), false);
   starting.answer();
   await start;
+});
+
+test("the cgroup driver of a containerd that does not tell is in the configuration it shows", () => {
+  const of = (options: object, name = "runc") =>
+    driverOfContainerd(JSON.stringify({ containerd: { defaultRuntimeName: name, runtimes: { runc: { options } } } }));
+  assert.deepEqual(
+    [of({ SystemdCgroup: true }), of({ SystemdCgroup: false }), of({}), of({}, "other"), driverOfContainerd(undefined)],
+    ["systemd", "cgroupfs", "cgroupfs", undefined, undefined],
+  );
+  assert.equal(driverOfContainerd("{}"), undefined, "the configuration of another runtime");
 });

@@ -3,6 +3,7 @@ import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/prot
 import * as grpc from "@grpc/grpc-js";
 import { RealClock } from "#pkg/util/index.ts";
 import {
+  driverOfContainerd,
   fromContainer,
   fromContainerStatus,
   fromFilesystem,
@@ -170,8 +171,9 @@ export class GrpcRuntime implements Runtime {
       if (answer.linux === undefined) return undefined;
       return answer.linux.cgroupDriver === pb.CgroupDriver.SYSTEMD ? "systemd" : "cgroupfs";
     } catch (error) {
-      if (isRuntimeError(error, "Unimplemented")) return undefined;
-      throw error;
+      if (!isRuntimeError(error, "Unimplemented")) throw error;
+      const { info } = await this.#call(method(runtime.status), { verbose: true }, options);
+      return driverOfContainerd(info["config"]);
     }
   }
 

@@ -49,6 +49,8 @@ export interface NodeFacts {
   readonly memoryBytes: number;
   readonly minOomScoreAdj: number;
   readonly cgroupVersion: 1 | 2;
+  /** Whether cgroups count what they have in swap, and can be kept from it. */
+  readonly countsSwap: boolean;
   readonly hostDns: () => DnsSettings;
   readonly hostHosts: () => string;
   readonly recursiveReadOnlySupported: () => boolean;
@@ -151,6 +153,7 @@ export class Starter {
       cpuCFSQuota: config.cpuCFSQuota,
       minOomScoreAdj: node.minOomScoreAdj,
       killsTogether: node.cgroupVersion === 2 && !config.singleProcessOOMKill,
+      withoutSwap: node.cgroupVersion === 2 && node.countsSwap,
     });
   }
 
