@@ -22,6 +22,7 @@ import {
 import { FieldEncoder, type Fields } from "./request-fields.ts";
 
 export interface ClientConnectionDeps {
+  /** Whoever has opened it reads it, and hands over what arrives. */
   readonly socket: Socket;
   readonly clock: Clock;
   /** Pseudo-fields that are the same for all requests: scheme and authority. */
@@ -100,7 +101,6 @@ export class ClientConnection implements FrameSink {
     this.#send(numberFrame(FrameType.WindowUpdate, 0, CONNECTION_WINDOW_BYTES - DEFAULT_WINDOW));
     this.#cancelKeepAlive = this.#keepAlive();
     socket.setNoDelay(true);
-    socket.on("data", (chunk: Buffer) => this.#receive(chunk));
     socket.on("error", (error) => this.destroy(error));
     socket.on("close", () => this.destroy(new Error("the connection was closed")));
   }
@@ -115,6 +115,19 @@ export class ClientConnection implements FrameSink {
     if (this.#streams.size >= this.#maxStreams) this.#waiting.add(stream);
     else this.#start(stream);
     return stream;
+  }
+  /** For who reads the socket: what has arrived, which is kept. */
+  receive(chunk: Buffer): void {
+    if (this.#closed) return;
+    this.#heard = true;
+    try {
+      this.#reader.read(chunk);
+      if (this.#deps.socket.writableLength > MAX_WAITING_BYTES) {
+        throw new Http2Error(ErrorCode.EnhanceYourCalm, "requests are answered, but not read");
+      }
+    } catch (error) {
+      this.destroy(error as Error);
+    }
   }
   /** Opens no more requests, and ends when those under way have been answered. */
   retire(): void {
@@ -323,18 +336,6 @@ export class ClientConnection implements FrameSink {
   #expectKnown(streamId: number): void {
     if (streamId % 2 === 0 || streamId >= this.#nextId) {
       throw new Http2Error(ErrorCode.Protocol, "an answer to what was not asked");
-    }
-  }
-  #receive(chunk: Buffer): void {
-    if (this.#closed) return;
-    this.#heard = true;
-    try {
-      this.#reader.read(chunk);
-      if (this.#deps.socket.writableLength > MAX_WAITING_BYTES) {
-        throw new Http2Error(ErrorCode.EnhanceYourCalm, "requests are answered, but not read");
-      }
-    } catch (error) {
-      this.destroy(error as Error);
     }
   }
   #send(bytes: Buffer): void {
