@@ -51,6 +51,52 @@ test("templates are pods too, and what nobody gates costs nothing", () => {
   assert.equal(disabledFieldsOf("io.k8s.api.core.v1.ConfigMap", none), undefined);
 });
 
+/** What is left of an object of a kind after a write. */
+function leftOf(definition: string, object: Record<string, unknown>): unknown {
+  const copy = structuredClone(object);
+  disabledFieldsOf(definition, none)!.drop(copy);
+  return copy;
+}
+
+test("alpha fields of kinds that are not pods", () => {
+  for (const version of ["v1", "v1beta1"]) {
+    const spec = { holderIdentity: "a", strategy: "OldestEmulationVersion", preferredHolder: "b" };
+    assert.deepEqual(leftOf(`io.k8s.api.coordination.${version}.Lease`, { spec }), { spec: { holderIdentity: "a" } });
+  }
+  const attributes = { a: { int: 1 }, b: { strings: ["x"], versions: ["1.0.0"], ints: [1], bools: [true] } };
+  const device = { name: "d", attributes, nodeAllocatableResourceMappings: { cpu: {} } };
+  const rest = { name: "d", attributes: { a: { int: 1 }, b: {} } };
+  for (const version of ["v1", "v1beta2"])
+    assert.deepEqual(leftOf(`io.k8s.api.resource.${version}.ResourceSlice`, { spec: { devices: [device] } }), {
+      spec: { devices: [rest] },
+    });
+  const { name, ...basic } = device;
+  assert.deepEqual(leftOf("io.k8s.api.resource.v1beta1.ResourceSlice", { spec: { devices: [{ name, basic }] } }), {
+    spec: { devices: [{ name, basic: { attributes: rest.attributes } }] },
+  });
+  const gated = {
+    schedulingConstraints: { topology: [{ key: "zone" }] },
+    resourceClaims: [{ name: "c" }],
+    disruptionMode: "Pod",
+    priorityClassName: "high",
+    priority: 1,
+  };
+  const schedulingPolicy = { basic: {} };
+  assert.deepEqual(
+    leftOf("io.k8s.api.scheduling.v1alpha2.PodGroup", {
+      spec: { schedulingPolicy, ...gated },
+      status: { resourceClaimStatuses: [{ name: "c" }] },
+    }),
+    { spec: { schedulingPolicy }, status: {} },
+  );
+  assert.deepEqual(
+    leftOf("io.k8s.api.scheduling.v1alpha2.Workload", {
+      spec: { podGroupTemplates: [{ name: "t", schedulingPolicy, ...gated }] },
+    }),
+    { spec: { podGroupTemplates: [{ name: "t", schedulingPolicy }] } },
+  );
+});
+
 test("a shared spec is left alone: it is shared only when it has nothing to forget", () => {
   const spec = stopping({ stopSignal: "SIGUSR1" });
   assert.equal(fields.usedBy({ spec }), true);

@@ -3,6 +3,12 @@ import { isRecord, isShared } from "#pkg/apimachinery/index.ts";
 import { type FieldEntry, jsonFields } from "#pkg/apimachinery/protobuf/index.ts";
 import { protobufMessageOf } from "./definitions.ts";
 
+const LISTS = ["ints", "bools", "strings", "versions"];
+const LEASE = ["strategy", "preferredHolder"];
+const MAPPINGS = ["nodeAllocatableResourceMappings"];
+const PREEMPTION = ["disruptionMode", "priorityClassName", "priority"];
+const GROUPS = "k8s.io.api.scheduling.v1alpha2";
+
 /** Gates that are off by default at v1.36, with the fields they guard by message. */
 const GATED_FIELDS: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
   ClusterTrustBundleProjection: { "k8s.io.api.core.v1.VolumeProjection": ["clusterTrustBundle"] },
@@ -10,13 +16,37 @@ const GATED_FIELDS: Readonly<Record<string, Readonly<Record<string, readonly str
     "k8s.io.api.core.v1.Lifecycle": ["stopSignal"],
     "k8s.io.api.core.v1.ContainerStatus": ["stopSignal"],
   },
+  CoordinatedLeaderElection: {
+    "k8s.io.api.coordination.v1.LeaseSpec": LEASE,
+    "k8s.io.api.coordination.v1beta1.LeaseSpec": LEASE,
+  },
   CrossNamespaceVolumeDataSource: { "k8s.io.api.core.v1.TypedObjectReference": ["namespace"] },
-  DRANodeAllocatableResources: { "k8s.io.api.core.v1.PodStatus": ["nodeAllocatableResourceClaimStatuses"] },
+  DRAListTypeAttributes: {
+    "k8s.io.api.resource.v1.DeviceAttribute": LISTS,
+    "k8s.io.api.resource.v1beta1.DeviceAttribute": LISTS,
+    "k8s.io.api.resource.v1beta2.DeviceAttribute": LISTS,
+  },
+  DRANodeAllocatableResources: {
+    "k8s.io.api.core.v1.PodStatus": ["nodeAllocatableResourceClaimStatuses"],
+    "k8s.io.api.resource.v1.Device": MAPPINGS,
+    "k8s.io.api.resource.v1beta1.BasicDevice": MAPPINGS,
+    "k8s.io.api.resource.v1beta2.Device": MAPPINGS,
+  },
+  DRAWorkloadResourceClaims: {
+    [`${GROUPS}.PodGroupTemplate`]: ["resourceClaims"],
+    [`${GROUPS}.PodGroupSpec`]: ["resourceClaims"],
+    [`${GROUPS}.PodGroupStatus`]: ["resourceClaimStatuses"],
+  },
   GenericWorkload: { "k8s.io.api.core.v1.PodSpec": ["schedulingGroup"] },
   ImageVolumeWithDigest: { "k8s.io.api.core.v1.VolumeMountStatus": ["volumeStatus"] },
   MaxUnavailableStatefulSet: { "k8s.io.api.apps.v1.RollingUpdateStatefulSetStrategy": ["maxUnavailable"] },
   PodCertificateRequest: { "k8s.io.api.core.v1.VolumeProjection": ["podCertificate"] },
+  TopologyAwareWorkloadScheduling: {
+    [`${GROUPS}.PodGroupTemplate`]: ["schedulingConstraints"],
+    [`${GROUPS}.PodGroupSpec`]: ["schedulingConstraints"],
+  },
   VolumeLimitScaling: { "k8s.io.api.storage.v1.CSIDriverSpec": ["preventPodSchedulingIfMissing"] },
+  WorkloadAwarePreemption: { [`${GROUPS}.PodGroupTemplate`]: PREEMPTION, [`${GROUPS}.PodGroupSpec`]: PREEMPTION },
 };
 /** A struct that means nothing without members, and goes with its last. */
 const NOTHING_WHEN_EMPTY: ReadonlySet<string> = new Set(["k8s.io.api.core.v1.Lifecycle"]);
