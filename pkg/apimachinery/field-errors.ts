@@ -34,8 +34,8 @@ function showValue(value: unknown): string {
   return typeof value === "object" ? goJson(value) : String(value);
 }
 
-/** Go escapes what could be mistaken for markup. */
-const goJson = (value: object): string =>
+/** JSON as Go writes it: what could be mistaken for markup is escaped. */
+export const goJson = (value: object): string =>
   JSON.stringify(value).replaceAll(
     /[<>&\u2028\u2029]/g,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,

@@ -53,6 +53,7 @@ export {
   fieldDuplicate,
   fieldForbidden,
   fieldInvalid,
+  goJson,
   fieldNotFound,
   fieldNotSupported,
   fieldOmitted,

@@ -105,8 +105,8 @@ export interface AdmissionAttributes {
   readonly resource: ResourceDefinition;
   readonly subresource: string;
   readonly namespace: string;
-  /** May be "" on create with generateName only. */
-  readonly name: string;
+  /** "" on create with generateName only, until validating admission, and for what goes with a whole collection. */
+  name: string;
   readonly user: UserInfo;
   readonly dryRun: boolean;
   /** The request's object in the request's version; mutating plugins change it in place. Absent for DELETE. */

@@ -51,8 +51,8 @@ const refused: readonly [kind: string, draft: Record<string, unknown>, errors: s
     { spec: {} },
     [
       "spec.matchConstraints: Required value",
-      "spec.validations: Required value: validations or auditAnnotations must be specified",
-      "spec.auditAnnotations: Required value: validations or auditAnnotations must be specified",
+      "spec.validations: Required value: validations or auditAnnotations must contain at least one item",
+      "spec.auditAnnotations: Required value: validations or auditAnnotations must contain at least one item",
     ],
   ],
   [

@@ -257,23 +257,21 @@ export function validateValidatingPolicy({ spec = {} }: ValidatingAdmissionPolic
   errors.push(...validateVariables(spec.variables));
   const keys = new Set<string>();
   if ((spec.validations ?? []).length === 0 && (spec.auditAnnotations ?? []).length === 0) {
-    errors.push(required("spec.validations", "validations or auditAnnotations must be specified"));
-    errors.push(required("spec.auditAnnotations", "validations or auditAnnotations must be specified"));
+    errors.push(required("spec.validations", "validations or auditAnnotations must contain at least one item"));
+    errors.push(required("spec.auditAnnotations", "validations or auditAnnotations must contain at least one item"));
   }
   return [
     ...errors,
     ...each(spec.validations, "spec.validations", ({ expression, message, messageExpression, reason }, at) => {
       const found: FieldError[] = [];
       if (isEmpty(expression?.trim())) found.push(required(`${at}.expression`, "expression is not specified"));
-      if (messageExpression !== undefined && messageExpression.trim() === "") {
+      if (messageExpression !== undefined && messageExpression !== "" && messageExpression.trim() === "") {
         found.push(invalid(`${at}.messageExpression`, messageExpression, "must be non-empty if specified"));
       }
       if (message !== undefined && message !== "" && message.trim() === "") {
         found.push(invalid(`${at}.message`, message, "message must be non-empty if specified"));
-      } else if (message?.includes("\n") === true) {
+      } else if (message !== undefined && /[\r\n]/.test(message.trim())) {
         found.push(invalid(`${at}.message`, message, "message must not contain line breaks"));
-      } else if (isEmpty(message) && isEmpty(messageExpression) && expression?.includes("\n") === true) {
-        found.push(required(`${at}.message`, "message must be specified if expression contains line breaks"));
       }
       return [...found, ...oneOf(reason, REASONS, `${at}.reason`, true)];
     }),

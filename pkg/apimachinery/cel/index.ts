@@ -17,6 +17,7 @@ export {
   BOOL,
   type CelType,
   DYN,
+  INT,
   isTyped,
   listOf,
   mapOf,
@@ -24,6 +25,7 @@ export {
   showType,
   STRING,
   structType,
+  TIMESTAMP,
   typeOfSchema,
 } from "./types.ts";
 export { type CelStruct, optionalValue, type Value } from "./values.ts";

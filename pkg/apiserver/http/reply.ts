@@ -38,8 +38,8 @@ const BASE_HEADERS = {
 /** RFC 7234 warn-text: code 299, no agent, a quoted string without control characters. */
 function warningValue(text: string): string {
   const clean = text.replaceAll(/[\p{Cc}]/gu, " ").replaceAll(/["\\]/g, "\\$&");
-  // Header values are Latin-1; what is beyond would be refused by the transport.
-  return `299 - "${clean.replaceAll(/[^\u0020-\u00ff]/g, "?").slice(0, 4096)}"`;
+  // Go's clients read UTF-8; the transport writes a byte for each character.
+  return Buffer.from(`299 - "${clean.slice(0, 4096)}"`).toString("latin1");
 }
 
 /** JSON bytes as they are, or indented when asked for. */

@@ -29,7 +29,6 @@ export async function applyThrough(call: Call, view: WriteView, patch: Patch, op
   const written: Written = await guaranteedUpdate(call, {
     view,
     options,
-    optionsKind: "PatchOptions",
     attempts: ATTEMPTS,
     managed: true,
     change: (old) => {

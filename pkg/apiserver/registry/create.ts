@@ -76,6 +76,7 @@ export async function createNew(
   const admittedObject = attributes.object ?? object;
   if (admittedObject !== object) fillNamespace(call, admittedObject); // a webhook's patch may not move it
   const generated = prepareNew(call, admittedObject, target.namespace, options.dryRun);
+  attributes.name = admittedObject.metadata.name ?? "";
   assertValid(call, admittedObject, definition.strategy.validate?.(admittedObject) ?? []);
   collectWarnings(call, admittedObject, undefined);
   return store(call, attributes, admittedObject, options, generated);
@@ -209,13 +210,13 @@ export function collectWarnings(call: Call, object: KubeObject, old: Readonly<Ku
   if (warnings !== undefined && warnings.length > 0) call.warnings.push(...warnings);
 }
 
-/** Options as webhooks get them. */
-export function optionsObject(kind: string, options: WriteOptions): Record<string, unknown> {
+/** Options as admission sees them; a patch is a creation or an update to it. */
+export function optionsObject(kind: "CreateOptions" | "UpdateOptions", options: WriteOptions): Record<string, unknown> {
   return {
     kind,
     apiVersion: "meta.k8s.io/v1",
     ...(options.dryRun ? { dryRun: ["All"] } : {}),
     ...(options.fieldManager === "" ? {} : { fieldManager: options.fieldManager }),
-    fieldValidation: options.fieldValidation,
+    ...(options.statedFieldValidation === "" ? {} : { fieldValidation: options.statedFieldValidation }),
   };
 }

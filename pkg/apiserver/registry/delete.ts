@@ -76,7 +76,13 @@ function sendSuccess(call: Call, object: Readonly<KubeObject>): void | Promise<v
 }
 
 /** Deletes one object or starts its deletion, under admission. @throws StatusError 404, 409 */
-async function deleteOne(call: Call, namespace: string, name: string, options: DeleteRequest): Promise<Deletion> {
+async function deleteOne(
+  call: Call,
+  namespace: string,
+  name: string,
+  options: DeleteRequest,
+  ofCollection = false,
+): Promise<Deletion> {
   const { installed, services } = call;
   const cache = installed.cache!;
   const entry = cache.peek(namespace, name) ?? (await cache.get(namespace, name));
@@ -84,7 +90,7 @@ async function deleteOne(call: Call, namespace: string, name: string, options: D
   await installed.prepare([entry]);
   const attributes = admissionAttributes(call, {
     operation: "DELETE",
-    name,
+    name: ofCollection ? "" : name,
     object: undefined,
     oldObject: installed.object(entry),
     dryRun: options.dryRun,
@@ -304,7 +310,7 @@ async function deleteAll(call: Call, entries: readonly CacheEntry[], options: De
   const work = async (): Promise<void> => {
     for (let entry = entries[next++]; entry !== undefined; entry = entries[next++]) {
       try {
-        await deleteOne(call, entry.namespace, entry.name, options);
+        await deleteOne(call, entry.namespace, entry.name, options, true);
       } catch (error) {
         // Someone else deleted it first; the goal is reached.
         if (!(error instanceof StatusError && error.reason === "NotFound")) throw error;

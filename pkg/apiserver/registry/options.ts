@@ -22,6 +22,8 @@ export interface WriteOptions {
   readonly dryRun: boolean;
   readonly fieldManager: string;
   readonly fieldValidation: FieldValidation;
+  /** As the client gave it; "" when it left that to the server. */
+  readonly statedFieldValidation: FieldValidation | "";
   /** Server-side apply: take fields from other managers. */
   readonly force: boolean;
 }
@@ -65,6 +67,7 @@ export function parseWriteOptions(kind: string, query: URLSearchParams, patch?: 
     dryRun,
     fieldManager,
     fieldValidation: fieldValidation === "" ? "Warn" : (fieldValidation as FieldValidation),
+    statedFieldValidation: fieldValidation as FieldValidation | "",
     force: query.has("force") && isTrue(query.get("force")),
   };
 }
@@ -73,6 +76,7 @@ const PLAIN_WRITE: WriteOptions = Object.freeze({
   dryRun: false,
   fieldManager: "",
   fieldValidation: "Warn",
+  statedFieldValidation: "",
   force: false,
 });
 

@@ -85,7 +85,7 @@ function patchWith(
   options: WriteOptions,
   change: (old: Readonly<KubeObject>) => KubeObject,
 ): Promise<Written> {
-  return guaranteedUpdate(call, { view, options, optionsKind: "PatchOptions", change, attempts: PATCH_ATTEMPTS });
+  return guaranteedUpdate(call, { view, options, change, attempts: PATCH_ATTEMPTS });
 }
 
 /** @throws StatusError 400, 415 */

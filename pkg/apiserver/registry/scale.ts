@@ -79,7 +79,6 @@ function applyScale(call: Call, mapping: ScaleMapping, patch: Patch, options: Wr
   return guaranteedUpdate(call, {
     view,
     options,
-    optionsKind: "PatchOptions",
     attempts: PATCH_ATTEMPTS,
     managed: true,
     admissionView: admissionView(mapping),
@@ -129,7 +128,6 @@ function updateScale(
   return guaranteedUpdate(call, {
     view: scaleView(call),
     options,
-    optionsKind: call.target.verb === "patch" ? "PatchOptions" : "UpdateOptions",
     attempts: PATCH_ATTEMPTS,
     change: (old) => {
       const scale = change(scaleOf(old, mapping));

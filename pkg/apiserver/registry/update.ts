@@ -40,7 +40,6 @@ export function sharesUnchanged(call: Call, view: WriteView): boolean {
 export interface UpdateRequest {
   readonly view: WriteView;
   readonly options: WriteOptions;
-  readonly optionsKind: "UpdateOptions" | "PatchOptions";
   /** Makes the new object from the present one; called again after a lost race. Owns what it returns. */
   readonly change: (old: Readonly<KubeObject>) => KubeObject | Promise<KubeObject>;
   /** Creates the object when it is absent; without it that is a 404. */
@@ -75,7 +74,6 @@ export async function updateThrough(call: Call, view: WriteView): Promise<void> 
   const written = await guaranteedUpdate(call, {
     view,
     options,
-    optionsKind: "UpdateOptions",
     change: async (old) => {
       // Admission has had its hands on the first copy: a second attempt starts from the bytes again.
       const object = first ? body : await readBody(call, view, options);
@@ -158,7 +156,7 @@ async function tryUpdate(call: Call, request: UpdateRequest, entry: CacheEntry):
     object: request.admissionView?.of(object) ?? object,
     oldObject: request.admissionView?.of(old) ?? old,
     dryRun: options.dryRun,
-    options: optionsObject(request.optionsKind, options),
+    options: optionsObject("UpdateOptions", options),
   });
   const admitted = services.admission.admit(attributes);
   if (admitted !== undefined) await admitted;

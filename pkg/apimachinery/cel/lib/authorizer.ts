@@ -1,5 +1,7 @@
 import { type CostRule, fixed, reading } from "../costs.ts";
+import { CelError } from "../errors.ts";
 import { declare, type Overload } from "../functions.ts";
+import { isDns1123Label, isDns1123Subdomain } from "../../validation.ts";
 import { Opaque } from "../values.ts";
 import { opaque } from "../types.ts";
 
@@ -125,19 +127,20 @@ const account = ({ account: serviceAccount }: Authorizer) => (serviceAccount ===
 
 /** Kubernetes' authorization checks (apiserver/pkg/cel/library/authz.go). */
 export const authorizerLibrary: readonly Overload[] = [
-  declare("path", `${A}.(string) -> ${P}`, (a: Authorizer, path: string) => new PathCheck(a, path)),
+  declare("path", `${A}.(string) -> ${P}`, (a: Authorizer, path: string) => {
+    if (path.trim() === "") throw new CelError("path must not be empty");
+    return new PathCheck(a, path);
+  }),
   declare("group", `${A}.(string) -> ${G}`, (a: Authorizer, group: string) => new GroupCheck(a, group)),
-  declare(
-    "serviceAccount",
-    `${A}.(string, string) -> ${A}`,
-    (a: Authorizer, namespace: string, name: string) => new Authorizer(a.authorize, { namespace, name }),
-  ),
-  declare(
-    "resource",
-    `${G}.(string) -> ${R}`,
-    ({ authorizer, group }: GroupCheck, resource: string) =>
-      new ResourceCheck(authorizer, { group, resource, subresource: "", namespace: "", name: "" }),
-  ),
+  declare("serviceAccount", `${A}.(string, string) -> ${A}`, (a: Authorizer, namespace: string, name: string) => {
+    if (isDns1123Subdomain(name).length > 0) throw new CelError("Invalid service account name");
+    if (isDns1123Label(namespace).length > 0) throw new CelError("Invalid service account namespace");
+    return new Authorizer(a.authorize, { namespace, name });
+  }),
+  declare("resource", `${G}.(string) -> ${R}`, ({ authorizer, group }: GroupCheck, resource: string) => {
+    if (resource.trim() === "") throw new CelError("resource must not be empty");
+    return new ResourceCheck(authorizer, { group, resource, subresource: "", namespace: "", name: "" });
+  }),
   declare("subresource", `${R}.(string) -> ${R}`, (r: ResourceCheck, subresource: string) => r.with({ subresource })),
   declare("namespace", `${R}.(string) -> ${R}`, (r: ResourceCheck, namespace: string) => r.with({ namespace })),
   declare("name", `${R}.(string) -> ${R}`, (r: ResourceCheck, name: string) => r.with({ name })),

@@ -4,11 +4,10 @@ import type {
   ValidatingAdmissionPolicySpec,
   Variable,
 } from "#pkg/api/types/admissionregistration-v1.ts";
-import { type CelType, showType } from "#pkg/apimachinery/cel/index.ts";
 import { type FieldError, fieldInvalid, invalid } from "#pkg/apimachinery/index.ts";
 import type { AdmissionAttributes, AdmissionPlugin } from "../../contract.ts";
 import { compileAdmission, type Scope } from "./environment.ts";
-import { expressionOf, untypedObjects } from "./mutating.ts";
+import { expressionOf, MUTATION_TYPES, untypedObjects } from "./mutating.ts";
 import { PolicyVariables } from "./variables.ts";
 
 const GROUP = "admissionregistration.k8s.io";
@@ -23,25 +22,16 @@ const KINDS = new Set([
 function check(field: string, expression: string | undefined, scope: Scope, ...types: string[]): FieldError[] {
   if (expression === undefined || expression.trim() === "") return [];
   try {
-    const { resultType } = compileAdmission(expression, scope);
-    if (types.length === 0 || resultType.kind === "dyn" || types.includes(shown(resultType))) return [];
-    return [
-      fieldInvalid(
-        field,
-        expression,
-        `must evaluate to ${types.length === 1 ? types[0]! : `one of [${types.join(" ")}]`}`,
-      ),
-    ];
+    compileAdmission(expression, scope, ...types);
+    return [];
   } catch (error) {
-    return [fieldInvalid(field, expression, `compilation failed: ${(error as Error).message}`)];
+    return [fieldInvalid(field, expression, (error as Error).message)];
   }
 }
 
-const shown = (type: CelType): string => (type.kind === "null" ? "null_type" : showType(type));
-
 function conditionErrors(path: string, conditions: readonly MatchCondition[] = [], scope: Scope): FieldError[] {
   return conditions.flatMap(({ expression }, index) =>
-    check(`${path}.matchConditions[${index}].expression`, expression, scope, "bool"),
+    check(`${path}.matchConditions[${index}].expression`, expression.trim(), scope, "bool"),
   );
 }
 
@@ -54,14 +44,19 @@ function variableErrors(variables: readonly Variable[] = [], scope: Scope): { er
 }
 
 function validatingErrors(spec: ValidatingAdmissionPolicySpec): FieldError[] {
-  const base: Scope = { params: spec.paramKind !== undefined, authorizer: true, namespace: true };
+  const base: Scope = { params: spec.paramKind !== undefined, authorizer: true };
   const { errors, scope } = variableErrors(spec.variables, base);
   return [
     ...conditionErrors("spec", spec.matchConditions, base),
     ...errors,
     ...(spec.validations ?? []).flatMap(({ expression, messageExpression }, index) => [
       ...check(`spec.validations[${index}].expression`, expression, scope, "bool"),
-      ...check(`spec.validations[${index}].messageExpression`, messageExpression, scope, "string"),
+      ...check(
+        `spec.validations[${index}].messageExpression`,
+        messageExpression,
+        { ...scope, authorizer: false },
+        "string",
+      ),
     ]),
     ...(spec.auditAnnotations ?? []).flatMap(({ valueExpression }, index) =>
       check(`spec.auditAnnotations[${index}].valueExpression`, valueExpression, scope, "string", "null_type"),
@@ -70,7 +65,7 @@ function validatingErrors(spec: ValidatingAdmissionPolicySpec): FieldError[] {
 }
 
 function mutatingErrors(spec: MutatingAdmissionPolicySpec): FieldError[] {
-  const base: Scope = { params: spec.paramKind !== undefined, authorizer: true, namespace: true };
+  const base: Scope = { params: spec.paramKind !== undefined, authorizer: true };
   const { errors, scope } = variableErrors(spec.variables, base);
   return [
     ...conditionErrors("spec", spec.matchConditions, base),
@@ -78,8 +73,12 @@ function mutatingErrors(spec: MutatingAdmissionPolicySpec): FieldError[] {
     ...(spec.mutations ?? []).flatMap((mutation, index) => {
       const json = mutation.patchType === "JSONPatch";
       const field = `spec.mutations[${index}].${json ? "jsonPatch" : "applyConfiguration"}.expression`;
-      const types = json ? ["list(JSONPatch)", "list(dyn)"] : ["Object"];
-      return check(field, expressionOf(mutation), { ...scope, objectType: untypedObjects }, ...types);
+      return check(
+        field,
+        expressionOf(mutation),
+        { ...scope, objectType: untypedObjects },
+        MUTATION_TYPES[mutation.patchType]!,
+      );
     }),
   ];
 }

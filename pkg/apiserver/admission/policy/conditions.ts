@@ -1,37 +1,27 @@
 import type { MatchCondition } from "#pkg/api/types/admissionregistration-v1.ts";
-import type { Program } from "#pkg/apimachinery/cel/index.ts";
 import type { Authorizer } from "../../contract.ts";
 import { joinErrors } from "../attributes.ts";
 import type { ConditionCompiler, Conditions } from "../webhook/conditions.ts";
-import { type Activation, activationFor, compileAdmission, type Scope } from "./environment.ts";
-
-interface Compiled {
-  readonly name: string;
-  readonly program: Program | Error;
-}
+import { type Activation, activationFor, AdmissionExpression, BudgetError, type Scope } from "./environment.ts";
 
 /** Match conditions compiled once. Those that do not compile fail whenever they are asked. */
 export class CompiledConditions {
-  readonly #conditions: readonly Compiled[];
+  readonly #conditions: readonly AdmissionExpression[];
   constructor(conditions: readonly MatchCondition[], scope: Scope) {
-    this.#conditions = conditions.map(({ name, expression }) => {
-      try {
-        return { name, program: compileAdmission(expression, scope) };
-      } catch (error) {
-        return { name, program: error as Error };
-      }
-    });
+    this.#conditions = conditions.map(({ expression }) => new AdmissionExpression(expression, scope, "bool"));
   }
 
   /** True when all hold, false when one does not. @throws Error when none is false and some could not be evaluated. */
   hold(activation: Activation): boolean {
     const errors: string[] = [];
-    for (const { name, program } of this.#conditions) {
+    if (this.#conditions.length === 0) return true;
+    const seen = activation.forConditions();
+    for (const condition of this.#conditions) {
       try {
-        if (program instanceof Error) throw program;
-        if (activation.evaluate(program).value !== true) return false;
+        if (condition.evaluate(seen).value !== true) return false;
       } catch (error) {
-        errors.push(`match condition ${JSON.stringify(name)} failed to evaluate: ${(error as Error).message}`);
+        if (error instanceof BudgetError) throw error;
+        errors.push((error as Error).message);
       }
     }
     if (errors.length > 0) throw new Error(joinErrors(errors));

@@ -1,5 +1,4 @@
 import type { Namespace } from "#pkg/api/types/core-v1.ts";
-import { schemaOf } from "#pkg/api/index.ts";
 import {
   AUTHORIZER_TYPE,
   type AuthorizationCheck,
@@ -7,16 +6,20 @@ import {
   authorizerValue,
   BOOL,
   type CelType,
+  type CompileOptions,
   compileCel,
   DYN,
+  INT,
   listOf,
   mapOf,
   type Program,
   REQUEST_COST_BUDGET,
   requestResourceValue,
   RESOURCE_CHECK_TYPE,
+  showType,
   STRING,
   structType,
+  TIMESTAMP,
 } from "#pkg/apimachinery/cel/index.ts";
 import type { KubeObject } from "#pkg/apimachinery/index.ts";
 import { serviceAccountGroups, serviceAccountUserName } from "../../authn/service-account.ts";
@@ -46,53 +49,142 @@ const REQUEST = structType("kubernetes.AdmissionRequest", {
   options: DYN,
 });
 
-/** Which variables an expression may use besides object, oldObject and request. */
+/** What policies may know of the request's namespace; "UID" is how upstream spells it. */
+const NAMESPACE = structType("kubernetes.Namespace", {
+  metadata: structType("kubernetes.NamespaceMetadata", {
+    name: STRING,
+    generateName: STRING,
+    namespace: STRING,
+    labels: mapOf(STRING, STRING),
+    annotations: mapOf(STRING, STRING),
+    UID: STRING,
+    creationTimestamp: TIMESTAMP,
+    deletionGracePeriodSeconds: INT,
+    deletionTimestamp: TIMESTAMP,
+    generation: INT,
+    resourceVersion: STRING,
+    finalizers: listOf(STRING),
+  }),
+  spec: structType("kubernetes.NamespaceSpec", { finalizers: listOf(STRING) }),
+  status: structType("kubernetes.NamespaceStatus", {
+    conditions: listOf(
+      structType("kubernetes.NamespaceCondition", {
+        status: STRING,
+        type: STRING,
+        lastTransitionTime: TIMESTAMP,
+        message: STRING,
+        reason: STRING,
+      }),
+    ),
+    phase: STRING,
+  }),
+});
+
+/** Which variables an expression may use besides object, oldObject, request and namespaceObject. */
 export interface Scope {
   readonly params?: boolean;
   readonly authorizer?: boolean;
-  readonly namespace?: boolean;
   /** Types of `variables.<name>` declared so far. */
   readonly variables?: ReadonlyMap<string, CelType>;
   /** Types of struct literals (mutations). */
   readonly objectType?: (name: string) => CelType | undefined;
 }
 
-/** Compiles an expression of an admission policy or match condition. @throws CelCompileError */
-export function compileAdmission(expression: string, scope: Scope): Program {
-  const variables: Record<string, CelType | ReturnType<typeof schemaOf>> = {
+/**
+ * Compiles an expression of an admission policy or match condition. It has to be of one of `types` (as CEL shows them), and
+ * dyn is none of them; without types anything goes. @throws Error that says why it is no use.
+ */
+export function compileAdmission(expression: string, scope: Scope, ...types: readonly string[]): Program {
+  let program: Program;
+  try {
+    program = compileCel(expression, optionsFor(scope));
+  } catch (error) {
+    throw new Error(`compilation failed: ${(error as Error).message}`, { cause: error });
+  }
+  const type = program.resultType.kind === "null" ? "null_type" : showType(program.resultType);
+  if (types.length === 0 || types.includes(type)) return program;
+  throw new Error(`must evaluate to ${types.length === 1 ? types[0]! : `one of [${types.join(" ")}]`} but got ${type}`);
+}
+
+function optionsFor(scope: Scope): CompileOptions {
+  const variables: Record<string, CelType> = {
     object: DYN,
     oldObject: DYN,
     request: REQUEST,
+    namespaceObject: NAMESPACE,
   };
   if (scope.params === true) variables["params"] = DYN;
-  if (scope.namespace === true) variables["namespaceObject"] = schemaOf("io.k8s.api.core.v1.Namespace");
   if (scope.authorizer === true) {
     variables["authorizer"] = AUTHORIZER_TYPE;
     variables["authorizer.requestResource"] = RESOURCE_CHECK_TYPE;
   }
   for (const [name, type] of scope.variables ?? []) variables[`variables.${name}`] = type;
-  return compileCel(expression, {
-    variables,
-    ...(scope.objectType === undefined ? {} : { objectType: scope.objectType }),
-  });
+  return { variables, ...(scope.objectType === undefined ? {} : { objectType: scope.objectType }) };
 }
+
+/** An expression, compiled once; one that does not compile fails whenever it is evaluated. */
+export class AdmissionExpression {
+  readonly text: string;
+  readonly #program: Program | Error;
+
+  constructor(text: string, scope: Scope, ...types: readonly string[]) {
+    this.text = text;
+    try {
+      this.#program = compileAdmission(text, scope, ...types);
+    } catch (error) {
+      this.#program = error as Error;
+    }
+  }
+
+  /** Evaluates it with what `variables` has for the variables it names. @throws Error, BudgetError */
+  evaluate(activation: Activation, variables: (program: Program) => Readonly<Record<string, unknown>> = () => ({})) {
+    if (this.#program instanceof Error) throw new Error(`compilation error: ${this.#program.message}`);
+    try {
+      return activation.evaluate(this.#program, variables(this.#program));
+    } catch (error) {
+      if (error instanceof BudgetError) throw error;
+      throw new Error(`expression '${this.text}' resulted in error: ${(error as Error).message}`, { cause: error });
+    }
+  }
+}
+
+/** Expressions together cost more than one request may spend on them; none of their results counts. */
+export class BudgetError extends Error {
+  constructor() {
+    super("validation failed due to running out of cost budget, no further validation rules will be run");
+  }
+}
+
+/** What the match conditions of one policy or webhook may cost together. */
+const CONDITIONS_BUDGET = 2_500_000;
 
 /** What expressions about one request see, and what they may still cost. */
 export class Activation {
   readonly bindings: Readonly<Record<string, unknown>>;
-  #budget = REQUEST_COST_BUDGET;
+  #budget: number;
 
-  constructor(bindings: Readonly<Record<string, unknown>>) {
+  constructor(bindings: Readonly<Record<string, unknown>>, budget = REQUEST_COST_BUDGET) {
     this.bindings = bindings;
+    this.#budget = budget;
+  }
+
+  /** What match conditions see: nothing of the namespace. */
+  forConditions(): Activation {
+    return new Activation({ ...this.bindings, namespaceObject: null }, CONDITIONS_BUDGET);
+  }
+
+  /** What messages and audit annotations see: they may not ask for permissions. */
+  withoutAuthorizer(): Activation {
+    const { authorizer: _authorizer, "authorizer.requestResource": _resource, ...bindings } = this.bindings;
+    return new Activation(bindings);
   }
 
   /** The result as the engine has it, and as JSON. @throws Error with the reason when evaluation fails. */
   evaluate(program: Program, more: Readonly<Record<string, unknown>> = {}): { raw: unknown; value: unknown } {
     const result = program.evaluate({ ...this.bindings, ...more });
     this.#budget -= result.cost;
+    if (this.#budget < 0) throw new BudgetError();
     if (result.error !== undefined) throw result.error;
-    if (this.#budget < 0)
-      throw new Error("validation failed due to running out of cost budget, no further validation rules will be run");
     return result;
   }
 }

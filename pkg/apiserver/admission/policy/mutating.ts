@@ -5,7 +5,7 @@ import type {
   Mutation,
 } from "#pkg/api/types/admissionregistration-v1.ts";
 import type { FieldSchema } from "#pkg/api/index.ts";
-import { applyConfigurationTypes, type CelType, DYN, type Program } from "#pkg/apimachinery/cel/index.ts";
+import { applyConfigurationTypes, type CelType, DYN } from "#pkg/apimachinery/cel/index.ts";
 import {
   applyJsonPatch,
   isRecord,
@@ -21,7 +21,7 @@ import { normalize } from "../normalize.ts";
 import { isExempt, type MatchedResource } from "../rules.ts";
 import type { Versioned } from "../webhook/review.ts";
 import { CompiledConditions } from "./conditions.ts";
-import { compileAdmission, type Scope } from "./environment.ts";
+import { AdmissionExpression, type Scope } from "./environment.ts";
 import { activation, bindingConcerns, paramKindProblem, paramsOf, type PolicyDeps } from "./evaluation.ts";
 import { ResourceMatcher, versionedFor } from "./matching.ts";
 import { mergeApplied } from "./merge.ts";
@@ -40,29 +40,27 @@ interface CompiledPolicy {
 class CompiledMutation {
   readonly spec: Mutation;
   readonly #scope: Scope;
-  readonly #bySchema = new WeakMap<FieldSchema, Program | Error>();
+  readonly #bySchema = new WeakMap<FieldSchema, AdmissionExpression>();
   constructor(spec: Mutation, scope: Scope) {
     this.spec = spec;
     this.#scope = scope;
   }
-  /** @throws CelCompileError */
-  programFor(schema: FieldSchema): Program {
-    let program = this.#bySchema.get(schema);
-    if (program === undefined) {
-      try {
-        program = compileAdmission(expressionOf(this.spec), {
-          ...this.#scope,
-          objectType: applyConfigurationTypes(schema),
-        });
-      } catch (error) {
-        program = error as Error;
-      }
-      this.#bySchema.set(schema, program);
+  for(schema: FieldSchema): AdmissionExpression {
+    let expression = this.#bySchema.get(schema);
+    if (expression === undefined) {
+      const scope = { ...this.#scope, objectType: applyConfigurationTypes(schema) };
+      expression = new AdmissionExpression(expressionOf(this.spec), scope, MUTATION_TYPES[this.spec.patchType]!);
+      this.#bySchema.set(schema, expression);
     }
-    if (program instanceof Error) throw program;
-    return program;
+    return expression;
   }
 }
+
+/** What a mutation's expression has to evaluate to. */
+export const MUTATION_TYPES: Readonly<Record<string, string>> = {
+  ApplyConfiguration: "Object",
+  JSONPatch: "list(JSONPatch)",
+};
 
 export function expressionOf({ applyConfiguration, jsonPatch }: Mutation): string {
   return applyConfiguration?.expression ?? jsonPatch?.expression ?? "";
@@ -76,7 +74,7 @@ export function untypedObjects(name: string): CelType | undefined {
 
 function compilePolicy(policy: Policy): CompiledPolicy {
   const { spec } = policy;
-  const scope: Scope = { params: spec.paramKind !== undefined, authorizer: true, namespace: true };
+  const scope: Scope = { params: spec.paramKind !== undefined, authorizer: true };
   const variables = new PolicyVariables(spec.variables ?? [], scope);
   return {
     policy,
@@ -222,7 +220,7 @@ export class MutatingAdmissionPolicy implements AdmissionPlugin, ReinvokingPlugi
     const versioned = await versionedFor(matched, attributes, equivalents);
     const scope = variables.scope(activation(this.#deps, attributes, versioned, params));
     const { schema } = matched.definition;
-    const result = scope.evaluate(mutation.programFor(schema));
+    const result = scope.evaluate(mutation.for(schema));
     const mutated =
       mutation.spec.patchType === "JSONPatch" ? patched(versioned, result) : merged(versioned, schema, result);
     const own =

@@ -182,6 +182,58 @@ describe("ValidatingAdmissionPolicy", () => {
     assert.equal(attributes.annotations["p/replicas"], "is 3");
   });
 
+  test("applies a binding's actions to what cannot be evaluated, unless the policy fails open", async () => {
+    const matchConditions = [{ name: "c", expression: "object.none == namespaceObject" }];
+    const text = "expression 'object.none == namespaceObject' resulted in error: no such key: none";
+    policy({ validations: [{ expression: "true" }], matchConditions });
+    bind();
+    assert.equal(await judge(), denied(text));
+    bind({ validationActions: ["Warn"] });
+    const attributes = request(deployment());
+    assert.equal(await judge(attributes), "");
+    assert.deepEqual(attributes.warnings, [
+      `Validation failed for ValidatingAdmissionPolicy 'p' with binding 'b': ${text}`,
+    ]);
+    policy({ validations: [{ expression: "true" }], matchConditions, failurePolicy: "Ignore" });
+    const ignored = request(deployment());
+    assert.equal(await judge(ignored), "");
+    assert.deepEqual(ignored.warnings, []);
+  });
+
+  test("audits the first failure, and refuses for an annotation that cannot be made", async () => {
+    bind({ validationActions: ["Audit"] });
+    policy({
+      validations: [
+        { expression: "false", message: "<a>" },
+        { expression: "false", message: "b" },
+      ],
+    });
+    const attributes = request(deployment());
+    assert.equal(await judge(attributes), "");
+    assert.equal(
+      attributes.annotations["validation.policy.admission.k8s.io/validation_failure"],
+      `[{"message":"\\u003ca\\u003e","policy":"p","binding":"b","expressionIndex":0,"validationActions":["Audit"]}]`,
+    );
+    policy({ auditAnnotations: [{ key: "k", valueExpression: "string(object.none)" }] });
+    assert.equal(await judge(), denied("expression 'string(object.none)' resulted in error: no such key: none"));
+  });
+
+  test("lets messages and annotations ask for no permissions, and nothing cost more than its budget", async () => {
+    bind();
+    const variables = [{ name: "may", expression: "authorizer.path('/x').check('get').allowed()" }];
+    const validations = [{ expression: "variables.may", message: "m", messageExpression: "string(variables.may)" }];
+    policy({ variables, validations });
+    assert.equal(await judge(), denied("m"));
+    const costly =
+      "[0,1,2,3,4,5,6,7,8,9].all(a, [0,1,2,3,4,5,6,7,8,9].all(b, object.list.all(c, object.list.all(d, c + d != 'z'))))";
+    policy({ validations: Array.from({ length: 40 }, () => ({ expression: costly })) });
+    const object = { ...deployment(), list: Array.from({ length: 20 }, (_, index) => `${index}`) };
+    assert.equal(
+      await judge(request(object)),
+      denied("validation failed due to running out of cost budget, no further validation rules will be run"),
+    );
+  });
+
   test("match conditions, selectors and exclusions narrow it", async () => {
     bind();
     const all = { validations: [{ expression: "false" }] };
@@ -202,7 +254,7 @@ describe("ValidatingAdmissionPolicy", () => {
       matchConstraints: { ...RULES, excludeResourceRules: [{ ...RULES.resourceRules[0], resourceNames: ["web"] }] },
     });
     policy({ ...all, matchConditions: [{ name: "error", expression: "object.x == 1" }] });
-    assert.match(await judge(), /match condition "error" failed to evaluate: no such key: x/);
+    assert.match(await judge(), /denied request: expression 'object.x == 1' resulted in error: no such key: x/);
     policy({ ...all, failurePolicy: "Ignore", matchConditions: [{ name: "error", expression: "object.x == 1" }] });
     assert.equal(await judge(), "");
     policy(all);
@@ -334,7 +386,8 @@ describe("MutatingAdmissionPolicy", () => {
     ];
     policy("a", { mutations });
     await assert.rejects(run(), {
-      message: "policy 'a' with binding 'a-binding' denied request: no such key: none",
+      message:
+        "policy 'a' with binding 'a-binding' denied request: expression 'Object{spec: Object.spec{replicas: object.none}}' resulted in error: no such key: none",
       code: 403,
       reason: "Invalid",
     });
@@ -407,7 +460,7 @@ describe("expressions of configurations", () => {
       /^webhooks\[0\].matchConditions\[0\].expression: Invalid value: "...": compilation failed: ERROR: <input>:1:2: Syntax error/,
     );
     assert.deepEqual(errors("validatingwebhookconfigurations", webhooks("1 + 1")), [
-      'webhooks[0].matchConditions[0].expression: Invalid value: "1 + 1": must evaluate to bool',
+      'webhooks[0].matchConditions[0].expression: Invalid value: "1 + 1": must evaluate to bool but got int',
     ]);
     assert.deepEqual(
       errors("validatingwebhookconfigurations", webhooks("..."), webhooks("...")),
@@ -443,6 +496,19 @@ describe("expressions of configurations", () => {
       [],
     );
     assert.equal(errors("mutatingadmissionpolicies", mutating("1", "ApplyConfiguration")).length, 1);
+    const typed = (spec: object): string[] =>
+      errors("validatingadmissionpolicies", { spec }).map((line) => line.replace(/\n.*/s, ""));
+    assert.deepEqual(typed({ validations: [{ expression: "object.ok" }] }), [
+      'spec.validations[0].expression: Invalid value: "object.ok": must evaluate to bool but got dyn',
+    ]);
+    assert.deepEqual(typed({ auditAnnotations: [{ valueExpression: "object.x" }, { valueExpression: "null" }] }), [
+      'spec.auditAnnotations[0].valueExpression: Invalid value: "object.x": must evaluate to one of [string null_type] but got dyn',
+    ]);
+    const asking = "string(authorizer.path('/').check('get').allowed())";
+    assert.match(
+      typed({ validations: [{ expression: "true", messageExpression: asking }] })[0]!,
+      /compilation failed: ERROR: <input>:1:8: undeclared reference to 'authorizer'/,
+    );
   });
 });
 
@@ -457,5 +523,10 @@ test("webhook match conditions see object, request and authorizer", async () => 
     webhookConditions(authorizer)([{ name: "c", expression }]).matches({}, attributes, versioned);
   assert.equal(await holds("object.spec.replicas == 3 && request.userInfo.username == 'root'"), true);
   assert.equal(await holds("!authorizer.requestResource.check('breakglass').allowed()"), false);
-  await assert.rejects(holds("object.none.x"), /match condition "c" failed to evaluate: no such key: none/);
+  await assert.rejects(
+    holds("object.none.x == 1"),
+    /^Error: expression 'object.none.x == 1' resulted in error: no such key: none$/,
+  );
+  await assert.rejects(holds("object.none"), /^Error: compilation error: must evaluate to bool but got dyn$/);
+  assert.equal(await holds("namespaceObject == null"), true);
 });

@@ -3,20 +3,19 @@ import type {
   ValidatingAdmissionPolicyBinding as Binding,
   Validation,
 } from "#pkg/api/types/admissionregistration-v1.ts";
-import type { Program } from "#pkg/apimachinery/cel/index.ts";
-import { StatusError } from "#pkg/apimachinery/index.ts";
+import { goJson, StatusError } from "#pkg/apimachinery/index.ts";
 import type { AdmissionAttributes, AdmissionPlugin } from "../../contract.ts";
 import type { ObjectSource } from "../../source/index.ts";
 import { refusal } from "../attributes.ts";
 import { isExempt } from "../rules.ts";
 import { CompiledConditions } from "./conditions.ts";
-import { compileAdmission, type Scope } from "./environment.ts";
-import { activation, bindingConcerns, paramKindProblem, paramsOf, type PolicyDeps, PolicyError } from "./evaluation.ts";
+import { type Activation, AdmissionExpression, BudgetError, type Scope } from "./environment.ts";
+import { activation, bindingConcerns, paramKindProblem, paramsOf, type PolicyDeps } from "./evaluation.ts";
 import { ResourceMatcher, versionedFor } from "./matching.ts";
+import type { Versioned } from "../webhook/review.ts";
 import { type BoundPolicy, PolicyRegistry } from "./registry.ts";
 import { PolicyVariables, type VariableScope } from "./variables.ts";
 
-type Compiled = Program | Error;
 interface CompiledPolicy {
   readonly policy: Policy;
   readonly matcher: ResourceMatcher;
@@ -24,10 +23,10 @@ interface CompiledPolicy {
   readonly variables: PolicyVariables;
   readonly validations: readonly {
     readonly spec: Validation;
-    readonly program: Compiled;
-    readonly message: Compiled | undefined;
+    readonly expression: AdmissionExpression;
+    readonly message: AdmissionExpression | undefined;
   }[];
-  readonly auditAnnotations: readonly { readonly key: string; readonly program: Compiled }[];
+  readonly auditAnnotations: readonly { readonly key: string; readonly value: AdmissionExpression }[];
 }
 
 /** What an evaluation found wrong. */
@@ -45,19 +44,11 @@ interface Denial {
 }
 
 const failsOpen = ({ policy }: CompiledPolicy): boolean => policy.spec.failurePolicy === "Ignore";
-const failureOf = (message: string): Failure => ({ message, reason: undefined, expressionIndex: -1 });
-
-function tryCompile(expression: string, scope: Scope): Compiled {
-  try {
-    return compileAdmission(expression, scope);
-  } catch (error) {
-    return error as Error;
-  }
-}
+const failureOf = (message: string): Failure => ({ message, reason: undefined, expressionIndex: 0 });
 
 function compilePolicy(policy: Policy): CompiledPolicy {
   const { spec } = policy;
-  const scope: Scope = { params: spec.paramKind !== undefined, authorizer: true, namespace: true };
+  const scope: Scope = { params: spec.paramKind !== undefined, authorizer: true };
   const variables = new PolicyVariables(spec.variables ?? [], scope);
   const full: Scope = { ...scope, variables: variables.types };
   return {
@@ -67,12 +58,15 @@ function compilePolicy(policy: Policy): CompiledPolicy {
     variables,
     validations: (spec.validations ?? []).map((validation) => ({
       spec: validation,
-      program: tryCompile(validation.expression, full),
-      message: validation.messageExpression === undefined ? undefined : tryCompile(validation.messageExpression, full),
+      expression: new AdmissionExpression(validation.expression, full, "bool"),
+      message:
+        validation.messageExpression === undefined || validation.messageExpression === ""
+          ? undefined
+          : new AdmissionExpression(validation.messageExpression, { ...full, authorizer: false }, "string"),
     })),
     auditAnnotations: (spec.auditAnnotations ?? []).map(({ key, valueExpression }) => ({
       key,
-      program: tryCompile(valueExpression, full),
+      value: new AdmissionExpression(valueExpression, full, "string", "null_type"),
     })),
   };
 }
@@ -111,7 +105,7 @@ export class ValidatingAdmissionPolicy implements AdmissionPlugin {
     policies: readonly BoundPolicy<CompiledPolicy, Binding>[],
     attributes: AdmissionAttributes,
   ): Promise<void> {
-    const audited: object[] = [];
+    let audited: object | undefined;
     let denied: Denial | undefined;
     for (const { name, compiled, bindings } of policies) {
       const problem = paramKindProblem(this.#deps, compiled.policy.spec.paramKind);
@@ -120,79 +114,90 @@ export class ValidatingAdmissionPolicy implements AdmissionPlugin {
         continue;
       }
       const annotations = new AuditAnnotations();
-      for (const { object: binding, matcher, paramRef } of bindings) {
+      for (const { object, matcher, paramRef } of bindings) {
         if (!bindingConcerns(this.#deps, matcher, attributes)) continue;
-        const actions = binding.spec.validationActions ?? [];
-        const bindingName = binding.metadata.name;
-        const { failures, error } = await this.#evaluate(compiled, paramRef, attributes, bindingName, annotations);
-        for (const failure of failures) {
-          if (actions.includes("Deny")) denied ??= { policy: name, binding: bindingName, failure };
-          if (actions.includes("Warn")) {
-            attributes.warn(
-              `Validation failed for ValidatingAdmissionPolicy '${name}' with binding '${bindingName}': ${failure.message}`,
-            );
-          }
-          if (actions.includes("Audit")) {
+        const actions = object.spec.validationActions ?? [];
+        const binding = object.metadata.name;
+        for (const { failures, errors } of await this.#evaluate(compiled, paramRef, attributes, annotations)) {
+          for (const failure of failures) {
             const { message, expressionIndex } = failure;
-            audited.push({ message, policy: name, binding: bindingName, expressionIndex, validationActions: actions });
+            if (actions.includes("Deny")) denied ??= { policy: name, binding, failure };
+            if (actions.includes("Warn"))
+              attributes.warn(
+                `Validation failed for ValidatingAdmissionPolicy '${name}' with binding '${binding}': ${message}`,
+              );
+            // The first failure is what the audit log tells; there is one annotation for all.
+            if (actions.includes("Audit"))
+              audited ??= { message, policy: name, binding, expressionIndex, validationActions: actions };
           }
+          if (errors[0] !== undefined) denied ??= { policy: name, binding, failure: failureOf(errors[0]) };
         }
-        if (error !== undefined) denied ??= { policy: name, binding: bindingName, failure: error };
       }
       annotations.publish(name, attributes);
     }
-    if (audited.length > 0)
-      attributes.annotate("validation.policy.admission.k8s.io/validation_failure", JSON.stringify(audited));
+    if (audited !== undefined)
+      attributes.annotate("validation.policy.admission.k8s.io/validation_failure", goJson([audited]));
     if (denied !== undefined) throw denial(attributes, denied);
   }
 
-  /** All failures of one binding. `error`: it could not be evaluated, and the policy fails closed. */
+  /** What one binding finds with each of its parameters. */
   async #evaluate(
     compiled: CompiledPolicy,
     paramRef: BoundPolicy<CompiledPolicy, Binding>["bindings"][number]["paramRef"],
     attributes: AdmissionAttributes,
-    bindingName: string,
     annotations: AuditAnnotations,
-  ): Promise<{ failures: Failure[]; error?: Failure }> {
-    const { policy, matcher, conditions, variables } = compiled;
-    const open = failsOpen(compiled);
-    const failures: Failure[] = [];
+  ): Promise<Result[]> {
+    const { policy, matcher } = compiled;
+    const { namespaces, equivalents } = this.#deps;
+    let paramObjects: Awaited<ReturnType<typeof paramsOf>>;
+    let versioned: Versioned;
     try {
-      const { namespaces, equivalents } = this.#deps;
-      const matched = matcher.match(attributes, namespaces, equivalents)!;
-      const versioned = await versionedFor(matched, attributes, equivalents);
-      for (const params of await paramsOf(this.#deps, policy.spec.paramKind, paramRef, attributes.namespace)) {
-        const seen = activation(this.#deps, attributes, versioned, params);
-        if (!conditions.hold(seen)) continue;
-        const scope = variables.scope(seen);
-        failures.push(...validationFailures(compiled, scope, open));
-        annotate(compiled, scope, annotations, bindingName);
-      }
+      paramObjects = await paramsOf(this.#deps, policy.spec.paramKind, paramRef, attributes.namespace);
+      versioned = await versionedFor(matcher.match(attributes, namespaces, equivalents)!, attributes, equivalents);
     } catch (error) {
       if (error instanceof StatusError) throw error;
-      return open ? { failures } : { failures, error: failureOf((error as Error).message) };
+      return failsOpen(compiled) ? [] : [{ failures: [], errors: [(error as Error).message] }];
     }
-    return { failures };
+    return paramObjects.map((params) =>
+      judge(compiled, activation(this.#deps, attributes, versioned, params), annotations),
+    );
   }
 }
 
-function validationFailures({ validations }: CompiledPolicy, scope: VariableScope, open: boolean): Failure[] {
+/** What evaluating a policy brought: failures that a binding's actions apply to, and errors that refuse in any case. */
+interface Result {
+  readonly failures: readonly Failure[];
+  readonly errors: readonly string[];
+}
+
+const NOTHING: Result = { failures: [], errors: [] };
+
+/** Evaluates a policy for one request with one parameter object. Only a policy that fails open ignores what goes wrong. */
+function judge(compiled: CompiledPolicy, seen: Activation, annotations: AuditAnnotations): Result {
+  const open = failsOpen(compiled);
+  try {
+    if (!compiled.conditions.hold(seen)) return NOTHING;
+    const unprivileged = compiled.variables.scope(seen.withoutAuthorizer());
+    const failures = validationFailures(compiled, compiled.variables.scope(seen), unprivileged);
+    const errors = annotate(compiled, compiled.variables.scope(seen.withoutAuthorizer()), annotations);
+    return { failures, errors: open ? [] : errors };
+  } catch (error) {
+    return open ? NOTHING : { failures: [failureOf((error as Error).message)], errors: [] };
+  }
+}
+
+function validationFailures(compiled: CompiledPolicy, scope: VariableScope, unprivileged: VariableScope): Failure[] {
   const failures: Failure[] = [];
-  for (const [expressionIndex, { spec, program, message }] of validations.entries()) {
-    const reason = spec.reason;
+  for (const [expressionIndex, { spec, expression, message }] of compiled.validations.entries()) {
     try {
-      if (program instanceof Error) throw new Error(`compilation error: ${program.message}`);
-      const result = scope.evaluate(program);
-      if (result === true) continue;
-      failures.push({ message: messageOf(spec, message, scope), reason, expressionIndex });
+      if (scope.evaluate(expression) === true) continue;
     } catch (error) {
-      if (open) continue;
-      failures.push({
-        message: `expression '${spec.expression}' resulted in error: ${(error as Error).message}`,
-        reason: undefined,
-        expressionIndex,
-      });
+      if (error instanceof BudgetError) throw error;
+      if (!failsOpen(compiled))
+        failures.push({ message: (error as Error).message, reason: undefined, expressionIndex });
+      continue;
     }
+    failures.push({ message: messageOf(spec, message, unprivileged), reason: spec.reason, expressionIndex });
   }
   return failures;
 }
@@ -200,15 +205,21 @@ function validationFailures({ validations }: CompiledPolicy, scope: VariableScop
 const MAX_MESSAGE_LENGTH = 5 * 1024;
 
 /** The message expression's result if it is usable, else the fixed message, else the expression itself. */
-function messageOf(spec: Validation, expression: Compiled | undefined, scope: VariableScope): string {
-  if (expression !== undefined && !(expression instanceof Error)) {
+function messageOf(spec: Validation, expression: AdmissionExpression | undefined, scope: VariableScope): string {
+  if (expression !== undefined) {
     let text: unknown;
     try {
       text = scope.evaluate(expression);
-    } catch {
+    } catch (error) {
+      if (error instanceof BudgetError) return `failed messageExpression: ${error.message}`;
       text = undefined; // a broken message must not hide the failure; the fixed message stands in
     }
-    if (typeof text === "string" && text.trim() !== "" && text.length <= MAX_MESSAGE_LENGTH && !text.includes("\n"))
+    if (
+      typeof text === "string" &&
+      text.trim() !== "" &&
+      Buffer.byteLength(text.trim()) <= MAX_MESSAGE_LENGTH &&
+      !text.trim().includes("\n")
+    )
       return text.trim();
   }
   const fixed = spec.message?.trim() ?? "";
@@ -229,18 +240,18 @@ class AuditAnnotations {
   }
 }
 
-function annotate(
-  { auditAnnotations }: CompiledPolicy,
-  scope: VariableScope,
-  annotations: AuditAnnotations,
-  bindingName: string,
-): void {
-  for (const { key, program } of auditAnnotations) {
-    if (program instanceof Error)
-      throw new PolicyError(`audit annotation ${key} of binding ${bindingName}: ${program.message}`);
-    const value = scope.evaluate(program);
-    if (typeof value === "string" && value.trim() !== "") annotations.add(key, value.trim());
-  }
+/** Evaluates the audit annotations; returns what went wrong. @throws BudgetError */
+function annotate({ auditAnnotations }: CompiledPolicy, scope: VariableScope, annotations: AuditAnnotations): string[] {
+  return auditAnnotations.flatMap(({ key, value: expression }) => {
+    try {
+      const value = scope.evaluate(expression);
+      if (typeof value === "string" && value.trim() !== "") annotations.add(key, value.trim());
+      return [];
+    } catch (error) {
+      if (error instanceof BudgetError) throw error;
+      return [(error as Error).message];
+    }
+  });
 }
 
 function denial(attributes: AdmissionAttributes, { policy, binding, failure }: Denial): StatusError {

@@ -1,6 +1,6 @@
 import type { Variable } from "#pkg/api/types/admissionregistration-v1.ts";
 import { type CelType, DYN, type Program } from "#pkg/apimachinery/cel/index.ts";
-import { type Activation, compileAdmission, type Scope } from "./environment.ts";
+import { type Activation, type AdmissionExpression, BudgetError, compileAdmission, type Scope } from "./environment.ts";
 
 /** The variables of a policy: compiled in order, each seeing those before it, evaluated when first needed. */
 export class PolicyVariables {
@@ -46,8 +46,8 @@ export class VariableScope {
   }
 
   /** Evaluates an expression that may use variables. @throws Error */
-  evaluate(program: Program): unknown {
-    return this.#activation.evaluate(program, this.#bindingsFor(program)).value;
+  evaluate(expression: AdmissionExpression): unknown {
+    return expression.evaluate(this.#activation, (program) => this.#bindingsFor(program)).value;
   }
 
   #bindingsFor({ references }: Program): Record<string, unknown> {
@@ -66,6 +66,7 @@ export class VariableScope {
     try {
       ({ raw } = this.#activation.evaluate(program, this.#bindingsFor(program)));
     } catch (error) {
+      if (error instanceof BudgetError) throw error;
       throw new Error(`composited variable ${JSON.stringify(name)} fails to evaluate: ${(error as Error).message}`, {
         cause: error,
       });
