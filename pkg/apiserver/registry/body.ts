@@ -197,13 +197,19 @@ function ofAnotherKind(apiVersion: string, kind: string, expected: ExpectedKind,
       `the API version in the data (${apiVersion}) does not match the expected API version (${expectedVersion})`,
     );
   }
-  const parts = apiVersion.split("/");
-  if (parts.length > 2) return unrecognized(expected, `unexpected GroupVersion string: ${apiVersion}`, bytes);
-  const version = parts.at(-1)!;
-  const why = isBuiltin(apiVersion, kind)
-    ? `converting (${version}.${kind}) to (${internalPackage(expected.group)}.${expected.kind}): unknown conversion`
-    : `no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(apiVersion)} in scheme "${SCHEME}"`;
+  if (apiVersion.split("/").length > 2) {
+    return unrecognized(expected, `unexpected GroupVersion string: ${apiVersion}`, bytes);
+  }
+  const version = apiVersion.split("/").at(-1)!;
+  const why = whyOfAnotherKind(apiVersion, kind, expected);
   return badRequest(`${kind} in version ${JSON.stringify(version)} cannot be handled as a ${expected.kind}: ${why}`);
+}
+
+/** Why an object of a kind cannot be read as one of the kind expected. */
+export function whyOfAnotherKind(apiVersion: string, kind: string, expected: ExpectedKind): string {
+  return isBuiltin(apiVersion, kind)
+    ? `converting (${apiVersion.split("/").at(-1)!}.${kind}) to (${internalPackage(expected.group)}.${expected.kind}): unknown conversion`
+    : `no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(apiVersion)} in scheme "${SCHEME}"`;
 }
 
 function isBuiltin(apiVersion: string, kind: string): boolean {

@@ -20,7 +20,7 @@ import {
 } from "#pkg/apimachinery/index.ts";
 import { parseMediaType } from "../http/negotiate.ts";
 import { MODIFIED } from "../http/status.ts";
-import { type ExpectedKind, noMetadata, validateFields } from "./body.ts";
+import { type ExpectedKind, noMetadata, validateFields, whyOfAnotherKind } from "./body.ts";
 import type { Call } from "./call.ts";
 import { type Written, sendWritten } from "./create.ts";
 import { parseWriteOptions, type WriteOptions } from "./options.ts";
@@ -156,11 +156,6 @@ export function patchOnto(
   if (!isRecord(patched)) throw badRequest("the patch does not leave an object");
   const apiVersion = apiVersionOf(expected);
   if (expected.custom) assertStillOfKind(patched, expected);
-  if (patched["kind"] !== expected.kind || patched["apiVersion"] !== apiVersion) {
-    throw badRequest(
-      `the API version in the data (${String(patched["apiVersion"])}, Kind=${String(patched["kind"])}) does not match the expected API version (${apiVersion}, Kind=${expected.kind})`,
-    );
-  }
   const { metadata } = patched;
   const { apiVersion: _a, kind: _k, metadata: _m, ...rest } = patched;
   const object: KubeObject = { apiVersion, kind: expected.kind, metadata: isRecord(metadata) ? metadata : {}, ...rest };
@@ -168,12 +163,25 @@ export function patchOnto(
     const result = patch.type === "strategic" ? goText(patch.value) : JSON.stringify(applyPatch(expected, patch, old));
     return invalid({ group: "", kind: "" }, "", [fieldInvalid("patch", result, why)]);
   };
+  const foreign = patch.type === "strategic" ? undefined : whyForeign(patched, expected);
+  if (foreign !== undefined) throw refuse(foreign);
   if (metadata !== undefined && metadata !== null && !isRecord(metadata)) throw refuse(noMetadata(metadata, expected));
   validateFields(call, expected, object, patch.repeated, options.fieldValidation, refuse);
   checkNames(call, object);
   expected.applyDefaults?.(object);
   assertRevision(call, object, old);
   return withUnchanged(object, old, unchanged);
+}
+
+/**
+ * What a JSON or merge patch made of a built-in object is read like a body: why it cannot be. A strategic merge patch
+ * changes an object whose type is known, whatever it says of the kind.
+ */
+function whyForeign(patched: Record<string, unknown>, expected: ExpectedKind): string | undefined {
+  const version = patched["apiVersion"] || apiVersionOf(expected);
+  const kind = patched["kind"] || expected.kind;
+  const same = version === apiVersionOf(expected) && kind === expected.kind;
+  return same ? undefined : whyOfAnotherKind(String(version), String(kind), expected);
 }
 
 /** A custom resource says itself what it is, and a patch may make it say something else. */

@@ -43,6 +43,22 @@ test("a Scale takes every kind of patch", async () => {
   assert.equal(replicas((await server.request(object)).json), 5);
 });
 
+test("a strategic merge patch may name any kind, the others only the right one", async () => {
+  // Ansible names the kind of the object that it scales.
+  const named = { kind: "StatefulSet", spec: { replicas: 6 } };
+  const strategic = await patch("strategic-merge-patch+json", named);
+  assert.deepEqual([strategic.status, strategic.json.kind, replicas(strategic.json)], [200, "Scale", 6]);
+  const merge = await patch("merge-patch+json", named);
+  assert.equal(merge.status, 422);
+  assert.match(
+    String(merge.json["message"]),
+    /^ "" is invalid: patch: Invalid value: ".*": no kind "StatefulSet" is registered for version "autoscaling\/v1" in scheme "/,
+  );
+  const json = await patch("json-patch+json", [{ op: "replace", path: "/apiVersion", value: "v2" }]);
+  assert.match(String(json.json["message"]), /no kind "Scale" is registered for version "v2"/);
+  assert.equal((await patch("merge-patch+json", { kind: null, spec: { replicas: 5 } })).status, 200);
+});
+
 test("applying a Scale owns the replicas of the object", async () => {
   const configuration = (count: number) => ({
     apiVersion: "autoscaling/v1",
