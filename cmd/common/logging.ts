@@ -1,3 +1,4 @@
+import { fstatSync } from "node:fs";
 import { pino } from "pino";
 import type { Logger } from "#pkg/util/index.ts";
 
@@ -26,13 +27,29 @@ export function createLogger(options: LoggingOptions): Logger {
   );
 }
 
+/** What syslog, and so the journal, calls the levels; it takes the number in front of a line for itself. */
+const PRIORITIES: Readonly<Record<string, number>> = { debug: 7, info: 6, warn: 4, error: 3 };
+
+/** Whether what we print goes straight to systemd's journal, which says so by device and inode. */
+function printsToJournal(): boolean {
+  const { dev, ino } = fstatSync(1);
+  return process.env["JOURNAL_STREAM"] === `${dev}:${ino}`;
+}
+
+/** A line for people, from one of JSON; with its priority in front where it is for the journal. */
+export function textLine(line: string, journal: boolean): string {
+  const { level, ts, msg, component, ...fields } = JSON.parse(line) as Record<string, unknown>;
+  const details = Object.entries(fields).map(([key, value]) => `${key}=${JSON.stringify(value)}`);
+  const priority = journal ? `<${PRIORITIES[String(level)] ?? PRIORITIES["info"]}>` : "";
+  const head = `${priority}${new Date(Number(ts)).toISOString()} ${String(level).toUpperCase()} ${String(component)}`;
+  return [head, String(msg), ...details].join(" ");
+}
+
 function textDestination(): { write(line: string): void } {
+  const journal = printsToJournal();
   return {
     write(line) {
-      const { level, ts, msg, component, ...fields } = JSON.parse(line) as Record<string, unknown>;
-      const details = Object.entries(fields).map(([key, value]) => `${key}=${JSON.stringify(value)}`);
-      const head = `${new Date(Number(ts)).toISOString()} ${String(level).toUpperCase()} ${String(component)}`;
-      process.stdout.write(`${[head, String(msg), ...details].join(" ")}\n`);
+      process.stdout.write(`${textLine(line, journal)}\n`);
     },
   };
 }

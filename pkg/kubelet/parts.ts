@@ -301,6 +301,7 @@ function buildUpkeep(
       const reason = CONDITION_REASONS[type]?.[status === "True" ? 0 : 1];
       if (reason !== undefined) nodeEvent("Normal", reason, `Node ${nodeName} status is now: ${reason}`);
     },
+    onReboot: (bootID) => nodeEvent("Warning", "Rebooted", `Node ${nodeName} has been rebooted, boot id: ${bootID}`),
   });
   const stats = new StatsProvider({ runtime, clock, cgroups, pods });
   const files = new PodFilesCache({ volumes, podLogsDir: config.podLogsDir, clock });

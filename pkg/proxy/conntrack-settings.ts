@@ -31,6 +31,8 @@ export async function applyConntrackSettings(
   signal: AbortSignal,
 ): Promise<void> {
   const { cores, runner, log } = deps;
+  // A module that nothing has needed yet right after a boot; built into some kernels.
+  await runner.run("modprobe", ["nf_conntrack"], { signal, allowFailure: true }).catch(() => undefined);
   const present = await runner.run("sysctl", ["-n", `${PREFIX}max`], { signal, allowFailure: true });
   const limit = Number(present.stdout.trim()) || 0;
   for (const setting of conntrackSysctls(settings, cores, limit)) {

@@ -27,6 +27,8 @@ export interface NodeAgentDeps {
   readonly onRegistered: (node: Node) => void;
   /** Told of each condition at first and when it changes. */
   readonly onCondition: (type: string, status: string) => void;
+  /** Told when the machine was started anew since the status was last written. */
+  readonly onReboot: (bootID: string) => void;
 }
 
 /** Heartbeats alone do not make a status worth writing. */
@@ -132,6 +134,7 @@ export class NodeAgent {
         if (isNotFound(err) && config.registerNode)
           await this.#retry("Registering the node failed", signal, () => this.#register(signal));
       }
+      if (signal.aborted) return;
       const delayMs = failures > 0 && failures < 5 ? RETRY_MS : config.nodeStatusUpdateFrequencySeconds * 1000;
       await new Promise<void>((resolve) => {
         const done = () => {
@@ -170,6 +173,8 @@ export class NodeAgent {
         );
       }
       this.#lastWrite = clock.monotonic();
+      const [before, bootID] = [node.status?.nodeInfo?.bootID ?? "", status.nodeInfo?.bootID ?? ""];
+      if (before !== "" && bootID !== before) this.#deps.onReboot(bootID);
     }
     for (const { type, status: now } of status.conditions ?? []) {
       if (this.#conditions.get(type) === now) continue;
