@@ -95,7 +95,7 @@ export {
 } from "./json.ts";
 export { type DecodedYaml, decodeYaml } from "./yaml/decode.ts";
 export { encodeYaml } from "./yaml/encode.ts";
-export { applyJsonPatch, type JsonPatchOperation } from "./patch/json-patch.ts";
+export { applyJsonPatch, type JsonPatchOperation, TestFailedError } from "./patch/json-patch.ts";
 export { applyMergePatch } from "./patch/merge-patch.ts";
 export { applyStrategicMergePatch } from "./patch/strategic.ts";
 export { PatchError } from "./patch/patch-error.ts";

@@ -1,42 +1,32 @@
-import type { FieldSchema } from "../schema.ts";
-import { unescapeFieldName } from "./names.ts";
-import { type CelType, listOf, mapOf, STRING, structType, typeOfSchema } from "./types.ts";
+import { type CelType, DYN, STRING, structType } from "./types.ts";
+import { isList, isMap, isStruct, type Value } from "./values.ts";
 
-const JSON_PATCH = structType("JSONPatch", { op: STRING, path: STRING, from: STRING, value: { kind: "dyn" } });
+const JSON_PATCH = structType("JSONPatch", { op: STRING, path: STRING, from: STRING, value: DYN });
 
 /**
- * Types of the literals in mutating admission policies: `Object`, `Object.spec`, `Object.spec.containers` (an element
- * of that list), and `JSONPatch`. A literal of an inner type fits the field it is named after.
+ * Types of the literals in mutating admission policies: `Object`, `Object.spec`, `Object.spec.containers` (an element of
+ * that list), and `JSONPatch`. What an object may have is known only when one is there, so that any field of any type goes.
  */
-export function applyConfigurationTypes(schema: FieldSchema): (name: string) => CelType | undefined {
-  return (name) => {
-    if (name === "JSONPatch") return JSON_PATCH;
-    const [root, ...path] = name.split(".");
-    if (root !== "Object") return undefined;
-    let node: FieldSchema | undefined = schema;
-    for (const field of path) node = elementOf(node)?.properties?.get(unescapeFieldName(field));
-    const struct = elementOf(node);
-    return struct?.type === "object" ? literalType(name, struct) : undefined;
-  };
+export function applyConfigurationType(name: string): CelType | undefined {
+  if (name === "JSONPatch") return JSON_PATCH;
+  return name === "Object" || name.startsWith("Object.") ? { kind: "object", name, field: () => DYN } : undefined;
 }
 
-function elementOf(schema: FieldSchema | undefined): FieldSchema | undefined {
-  return schema?.type === "array" || schema?.type === "map" ? schema.items : schema;
-}
-
-/** Fields that are structs have the type of their path, not of their definition. */
-function literalType(name: string, schema: FieldSchema): CelType {
-  return {
-    kind: "object",
-    name,
-    schema,
-    field(field) {
-      const property = schema.properties?.get(unescapeFieldName(field));
-      if (property === undefined) return undefined;
-      const element = elementOf(property);
-      if (element?.type !== "object" || element.properties === undefined) return typeOfSchema(property);
-      const inner = literalType(`${name}.${field}`, element);
-      return property.type === "array" ? listOf(inner) : property.type === "map" ? mapOf(STRING, inner) : inner;
-    },
-  };
+/** Complaints about literals that are not where their type's name says: `Object{spec: Object.status{}}`. */
+export function misplacedLiterals(value: Value, path?: string): string[] {
+  if (isList(value)) {
+    return Array.from({ length: value.length }, (_, index) => misplacedLiterals(value.at(index), path)).flat();
+  }
+  if (isMap(value)) return [...value.keys()].flatMap((key) => misplacedLiterals(value.get(key)!, path));
+  if (!isStruct(value) || applyConfigurationType(value.typeName) === undefined) return [];
+  const { typeName } = value;
+  const inner = [...value.fieldNames()].flatMap((name) =>
+    misplacedLiterals(value.field(name)!, typeName === "JSONPatch" ? undefined : `${path ?? typeName}.${name}`),
+  );
+  if (path === undefined || path === typeName) return inner;
+  const [found, expected] = [typeName, path].map((name) => JSON.stringify(name));
+  return [
+    `unexpected type name ${found}, expected ${expected}, which matches field name path from root Object type`,
+    ...inner,
+  ];
 }

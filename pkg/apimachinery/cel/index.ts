@@ -29,7 +29,7 @@ export {
   typeOfSchema,
 } from "./types.ts";
 export { type CelStruct, optionalValue, type Value } from "./values.ts";
-export { applyConfigurationTypes } from "./apply-types.ts";
+export { applyConfigurationType, misplacedLiterals } from "./apply-types.ts";
 export {
   type AuthorizationAnswer,
   type AuthorizationCheck,

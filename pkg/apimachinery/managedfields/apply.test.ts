@@ -202,7 +202,7 @@ test("configurations that do not fit the schema are refused", () => {
     ],
     [
       deployment({ ...pods({ image: "x" }) }),
-      /element 0: associative list with keys has an element that omits key field "name"/,
+      /element 0: associative list with keys has an element that omits all key fields \["name"\]/,
     ],
     [deployment({ replicas: 1, template: [] }), /^\.spec\.template: expected map/],
   ];

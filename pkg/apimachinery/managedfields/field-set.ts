@@ -2,7 +2,8 @@ import { goQuote } from "../field-errors.ts";
 import { isRecord } from "../deep.ts";
 import { parseJson } from "../json.ts";
 import { type Fields, isEmpty, LEAF, type MutableFields } from "./fields.ts";
-import { DEDUCED, type Node } from "./nodes.ts";
+import type { FieldSchema } from "../schema.ts";
+import { DEDUCED, type Node, nodeOf } from "./nodes.ts";
 
 /** An applied configuration that does not fit its schema; `problems` are in upstream's words. */
 export class TypedObjectError extends Error {
@@ -23,6 +24,11 @@ export function fieldSetOf(node: Node, value: unknown): Fields {
   const fields = setOf(node, value, "", problems) ?? {};
   if (problems.length > 0) throw new TypedObjectError(problems);
   return fields;
+}
+
+/** Checks an object that is to be merged into one of its kind. @throws TypedObjectError */
+export function assertTyped(schema: FieldSchema, object: unknown): void {
+  fieldSetOf(nodeOf(schema), object);
 }
 
 function nameOfType(value: unknown): string {
@@ -126,13 +132,14 @@ function listSet(
         problems.push(`${path}: element ${position}: associative list with keys may not have a null element`);
         return;
       }
-      const missing = missingKey(node, item);
-      if (missing !== undefined) {
-        problems.push(
-          `${path}: element ${position}: associative list with keys has an element that omits key field ${goQuote(missing)} (and doesn't have default value)`,
-        );
+      const problem = keyProblem(node, item);
+      if (problem !== undefined) {
+        problems.push(`${path}: element ${position}: associative list with keys ${problem}`);
         return;
       }
+    } else if (isRecord(item)) {
+      problems.push(`${path}: element ${position}: associative list without keys has an element that's a map type`);
+      return;
     }
     const element = node.kind === "list" ? node.keyOf(item) : `v:${JSON.stringify(item)}`;
     if (fields[element] !== undefined) {
@@ -146,12 +153,13 @@ function listSet(
   return isEmpty(fields) ? undefined : fields;
 }
 
-/** The first key of an element that has none of them. */
-function missingKey(node: Node & { kind: "list" }, item: unknown): string | undefined {
-  const { listMapKeys = [], items } = node.schema;
-  const isThere = (name: string): boolean =>
-    ((item as Record<string, unknown>)[name] ?? items?.properties?.get(name)?.default) !== undefined;
-  return listMapKeys.some(isThere) ? undefined : listMapKeys[0];
+/** Why an item has no key to be known by. */
+function keyProblem({ schema }: Node & { kind: "list" }, item: unknown): string | undefined {
+  if (!isRecord(item)) return "may not have non-map elements";
+  const { listMapKeys = [], items } = schema;
+  if (listMapKeys.some((name) => (item[name] ?? items?.properties?.get(name)?.default) !== undefined)) return undefined;
+  const names = listMapKeys.map(goQuote).join(" ");
+  return `has an element that omits all key fields [${names}] (and doesn't have default values for any key fields)`;
 }
 
 function elementKeyText(element: string): string {

@@ -5,7 +5,7 @@
  */
 export { applyObject, type ApplyRequest, type ApplyResult } from "./apply.ts";
 export { updateManagedFields, type UpdateRequest } from "./update.ts";
-export { TypedObjectError } from "./field-set.ts";
+export { assertTyped, TypedObjectError } from "./field-set.ts";
 export { writeEntries } from "./managers.ts";
 export { managerFromUserAgent } from "./manager-name.ts";
 export type { Fields } from "./fields.ts";

@@ -10,6 +10,13 @@ class OperationError extends PatchError {
   }
 }
 
+/** A test operation that found something else. */
+export class TestFailedError extends PatchError {
+  constructor(path: string) {
+    super(`testing value ${path} failed: test failed`, 422);
+  }
+}
+
 export interface JsonPatchOperation {
   readonly op: "add" | "remove" | "replace" | "move" | "copy" | "test";
   readonly path: string;
@@ -22,7 +29,6 @@ const MAX_COPIED_BYTES = 3 * 1024 * 1024;
 
 const MISSING = "missing value";
 const INVALID_INDEX = "invalid index referenced";
-const TEST_FAILED = "test failed";
 
 type Container = Record<string, unknown> | unknown[];
 
@@ -177,8 +183,7 @@ class Document {
     if (place === undefined)
       throw new OperationError(`test operation does not apply: is missing path: ${path}: ${MISSING}`);
     const actual = within(`error in test for path: '${path}'`, () => getChild(place.container, place.token));
-    if (!deepEqual(actual ?? null, expected ?? null))
-      throw new OperationError(`testing value ${path} failed: ${TEST_FAILED}`);
+    if (!deepEqual(actual ?? null, expected ?? null)) throw new TestFailedError(path);
   }
 }
 

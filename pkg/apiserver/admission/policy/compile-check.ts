@@ -4,10 +4,11 @@ import type {
   ValidatingAdmissionPolicySpec,
   Variable,
 } from "#pkg/api/types/admissionregistration-v1.ts";
+import { applyConfigurationType } from "#pkg/apimachinery/cel/index.ts";
 import { type FieldError, fieldInvalid, invalid } from "#pkg/apimachinery/index.ts";
 import type { AdmissionAttributes, AdmissionPlugin } from "../../contract.ts";
 import { compileAdmission, type Scope } from "./environment.ts";
-import { expressionOf, MUTATION_TYPES, untypedObjects } from "./mutating.ts";
+import { expressionOf, MUTATION_TYPES } from "./mutating.ts";
 import { PolicyVariables } from "./variables.ts";
 
 const GROUP = "admissionregistration.k8s.io";
@@ -76,7 +77,7 @@ function mutatingErrors(spec: MutatingAdmissionPolicySpec): FieldError[] {
       return check(
         field,
         expressionOf(mutation),
-        { ...scope, objectType: untypedObjects },
+        { ...scope, objectType: applyConfigurationType },
         MUTATION_TYPES[mutation.patchType]!,
       );
     }),

@@ -20,6 +20,7 @@ import {
   STRING,
   structType,
   TIMESTAMP,
+  type Value,
 } from "#pkg/apimachinery/cel/index.ts";
 import type { KubeObject } from "#pkg/apimachinery/index.ts";
 import { serviceAccountGroups, serviceAccountUserName } from "../../authn/service-account.ts";
@@ -180,7 +181,7 @@ export class Activation {
   }
 
   /** The result as the engine has it, and as JSON. @throws Error with the reason when evaluation fails. */
-  evaluate(program: Program, more: Readonly<Record<string, unknown>> = {}): { raw: unknown; value: unknown } {
+  evaluate(program: Program, more: Readonly<Record<string, unknown>> = {}): { raw: Value; value: unknown } {
     const result = program.evaluate({ ...this.bindings, ...more });
     this.#budget -= result.cost;
     if (this.#budget < 0) throw new BudgetError();

@@ -5,13 +5,15 @@ import type {
   Mutation,
 } from "#pkg/api/types/admissionregistration-v1.ts";
 import type { FieldSchema } from "#pkg/api/index.ts";
-import { applyConfigurationTypes, type CelType, DYN } from "#pkg/apimachinery/cel/index.ts";
+import { applyConfigurationType, misplacedLiterals } from "#pkg/apimachinery/cel/index.ts";
 import {
   applyJsonPatch,
+  internalError,
   isRecord,
   type JsonPatchOperation,
   type KubeObject,
   StatusError,
+  TestFailedError,
 } from "#pkg/apimachinery/index.ts";
 import type { AdmissionAttributes, AdmissionPlugin } from "../../contract.ts";
 import type { ObjectSource } from "../../source/index.ts";
@@ -36,26 +38,6 @@ interface CompiledPolicy {
   readonly mutations: readonly CompiledMutation[];
 }
 
-/** One mutation; its literals have the types of the object it is applied to, so it is compiled once per schema. */
-class CompiledMutation {
-  readonly spec: Mutation;
-  readonly #scope: Scope;
-  readonly #bySchema = new WeakMap<FieldSchema, AdmissionExpression>();
-  constructor(spec: Mutation, scope: Scope) {
-    this.spec = spec;
-    this.#scope = scope;
-  }
-  for(schema: FieldSchema): AdmissionExpression {
-    let expression = this.#bySchema.get(schema);
-    if (expression === undefined) {
-      const scope = { ...this.#scope, objectType: applyConfigurationTypes(schema) };
-      expression = new AdmissionExpression(expressionOf(this.spec), scope, MUTATION_TYPES[this.spec.patchType]!);
-      this.#bySchema.set(schema, expression);
-    }
-    return expression;
-  }
-}
-
 /** What a mutation's expression has to evaluate to. */
 export const MUTATION_TYPES: Readonly<Record<string, string>> = {
   ApplyConfiguration: "Object",
@@ -66,24 +48,25 @@ export function expressionOf({ applyConfiguration, jsonPatch }: Mutation): strin
   return applyConfiguration?.expression ?? jsonPatch?.expression ?? "";
 }
 
-/** Struct types for checking a policy before it is known what it will be applied to: anything named Object goes. */
-export function untypedObjects(name: string): CelType | undefined {
-  if (name === "JSONPatch") return applyConfigurationTypes({ type: "object" })(name);
-  return name === "Object" || name.startsWith("Object.") ? { kind: "object", name, field: () => DYN } : undefined;
+interface CompiledMutation {
+  readonly patchType: Mutation["patchType"];
+  readonly expression: AdmissionExpression;
 }
 
 function compilePolicy(policy: Policy): CompiledPolicy {
   const { spec } = policy;
   const scope: Scope = { params: spec.paramKind !== undefined, authorizer: true };
   const variables = new PolicyVariables(spec.variables ?? [], scope);
+  const full: Scope = { ...scope, variables: variables.types, objectType: applyConfigurationType };
   return {
     policy,
     matcher: new ResourceMatcher(spec.matchConstraints ?? {}),
     conditions: new CompiledConditions(spec.matchConditions ?? [], scope),
     variables,
-    mutations: (spec.mutations ?? []).map(
-      (mutation) => new CompiledMutation(mutation, { ...scope, variables: variables.types }),
-    ),
+    mutations: (spec.mutations ?? []).map((mutation): CompiledMutation => ({
+      patchType: mutation.patchType,
+      expression: new AdmissionExpression(expressionOf(mutation), full, MUTATION_TYPES[mutation.patchType]!),
+    })),
   };
 }
 
@@ -142,7 +125,7 @@ export class MutatingAdmissionPolicy implements AdmissionPlugin, ReinvokingPlugi
     const failures: Failure[] = [];
     const changedSince = before !== undefined && !isDeepStrictEqual(attributes.object, before.output);
     for (const policy of policies) {
-      if (before !== undefined && !(changedSince && before.invoked.has(policy.name))) continue;
+      if (before !== undefined && !((before.changed || changedSince) && before.invoked.has(policy.name))) continue;
       if (!this.#isUsable(policy, failures)) continue;
       for (const binding of policy.bindings) {
         if (!bindingConcerns(this.#deps, binding.matcher, attributes)) continue;
@@ -220,9 +203,10 @@ export class MutatingAdmissionPolicy implements AdmissionPlugin, ReinvokingPlugi
     const versioned = await versionedFor(matched, attributes, equivalents);
     const scope = variables.scope(activation(this.#deps, attributes, versioned, params));
     const { schema } = matched.definition;
-    const result = scope.evaluate(mutation.for(schema));
-    const mutated =
-      mutation.spec.patchType === "JSONPatch" ? patched(versioned, result) : merged(versioned, schema, result);
+    const { raw, value } = scope.result(mutation.expression);
+    const misplaced = misplacedLiterals(raw, mutation.patchType === "JSONPatch" ? undefined : "Object");
+    if (misplaced.length > 0) throw new Error(`type mismatch: ${misplaced.join("\n")}`);
+    const mutated = mutation.patchType === "JSONPatch" ? patched(versioned, value) : merged(versioned, schema, value);
     const own =
       matched.definition === attributes.resource
         ? mutated
@@ -241,21 +225,27 @@ function denial(attributes: AdmissionAttributes, failures: readonly Failure[]): 
 }
 
 function patched({ object }: Versioned, operations: unknown): KubeObject {
-  if (!Array.isArray(operations)) throw new Error("type mismatch: JSONPatchType.expression should evaluate to array");
-  return applyJsonPatch(object!, operations as JsonPatchOperation[]) as KubeObject;
+  // A literal without a value means null.
+  const complete = (operations as JsonPatchOperation[]).map((operation) =>
+    operation.op === "add" || operation.op === "replace" ? { value: null, ...operation } : operation,
+  );
+  let result: unknown;
+  try {
+    result = applyJsonPatch(object!, complete);
+  } catch (error) {
+    if (error instanceof TestFailedError) return object as KubeObject; // the patch is not meant for this object
+    throw new Error(`JSON Patch: ${(error as Error).message}`, { cause: error });
+  }
+  if (!isRecord(result) || typeof result["kind"] !== "string" || result["kind"] === "")
+    throw internalError(`Object 'Kind' is missing in '${JSON.stringify(result)}'`);
+  return { ...result, metadata: isRecord(result["metadata"]) ? result["metadata"] : {} } as KubeObject;
 }
 
 function merged({ object }: Versioned, schema: FieldSchema, applied: unknown): KubeObject {
-  if (!isRecord(applied)) throw new Error("type mismatch: ApplyConfiguration.expression should evaluate to an Object");
-  for (const field of ["apiVersion", "kind"]) {
-    if (applied[field] !== undefined && applied[field] !== object![field])
-      throw new Error(`ApplyConfiguration may not change ${field}`);
+  const { apiVersion, kind } = object!;
+  try {
+    return mergeApplied(schema, structuredClone(object!), { ...(applied as object), apiVersion, kind }) as KubeObject;
+  } catch (error) {
+    throw new Error(`error applying patch: ${(error as Error).message}`, { cause: error });
   }
-  if (
-    isRecord(applied["metadata"]) &&
-    (applied["metadata"]["name"] !== undefined || applied["metadata"]["namespace"] !== undefined)
-  ) {
-    throw new Error("ApplyConfiguration may not change metadata.name or metadata.namespace");
-  }
-  return mergeApplied(schema, structuredClone(object), applied) as KubeObject;
 }

@@ -1,5 +1,5 @@
 import type { Variable } from "#pkg/api/types/admissionregistration-v1.ts";
-import { type CelType, DYN, type Program } from "#pkg/apimachinery/cel/index.ts";
+import { type CelType, DYN, type Program, type Value } from "#pkg/apimachinery/cel/index.ts";
 import { type Activation, type AdmissionExpression, BudgetError, compileAdmission, type Scope } from "./environment.ts";
 
 /** The variables of a policy: compiled in order, each seeing those before it, evaluated when first needed. */
@@ -47,7 +47,11 @@ export class VariableScope {
 
   /** Evaluates an expression that may use variables. @throws Error */
   evaluate(expression: AdmissionExpression): unknown {
-    return expression.evaluate(this.#activation, (program) => this.#bindingsFor(program)).value;
+    return this.result(expression).value;
+  }
+  /** The same, with the result as the engine has it. @throws Error */
+  result(expression: AdmissionExpression): { readonly raw: Value; readonly value: unknown } {
+    return expression.evaluate(this.#activation, (program) => this.#bindingsFor(program));
   }
 
   #bindingsFor({ references }: Program): Record<string, unknown> {
