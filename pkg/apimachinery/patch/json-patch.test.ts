@@ -14,6 +14,9 @@ test("operations of RFC 6902", () => {
     ["remove", { a: 1, b: 2 }, [{ op: "remove", path: "/a" }], { b: 2 }],
     ["remove from the end", [1, 2], [{ op: "remove", path: "/-1" }], [1]],
     ["replace", { a: { b: 1 } }, [{ op: "replace", path: "/a/b", value: null }], { a: { b: null } }],
+    ["replace adds", { a: {} }, [{ op: "replace", path: "/a/b", value: 1 }], { a: { b: 1 } }],
+    ["copy of nothing", {}, [{ op: "copy", from: "/a", path: "/b" }], { b: null }],
+    ["add nothing", {}, [{ op: "add", path: "/a" }], { a: null }],
     ["replace all", { a: 1 }, [{ op: "replace", path: "", value: { b: 1 } }], { b: 1 }],
     ["move", { a: 1 }, [{ op: "move", from: "/a", path: "/b" }], { b: 1 }],
     ["copy", { a: [1] }, [{ op: "copy", from: "/a", path: "/b" }], { a: [1], b: [1] }],
@@ -52,9 +55,29 @@ test("operations that do not apply fail with the library's messages", () => {
       'add operation does not apply: doc is missing path: "/a/b": missing value',
     ],
     [
+      [],
+      [{ op: "replace", path: "/0", value: 1 }],
+      "replace operation does not apply: doc is missing key: /0: missing value",
+    ],
+    [
       {},
-      [{ op: "replace", path: "/a", value: 1 }],
-      "replace operation does not apply: doc is missing key: /a: missing value",
+      [{ op: "copy", from: "", path: "/a" }],
+      "copy operation does not apply: doc is missing from path: : missing value",
+    ],
+    [
+      { a: [] },
+      [{ op: "move", from: "/a/b", path: "/c" }],
+      `error in move for path: 'b': strconv.Atoi: parsing "b": invalid syntax`,
+    ],
+    [
+      [],
+      [{ op: "add", path: "/a", value: 1 }],
+      `error in add for path: '/a': value was not a proper array index: 'a': strconv.Atoi: parsing "a": invalid syntax`,
+    ],
+    [
+      [],
+      [{ op: "remove", path: "/99999999999999999999" }],
+      `error in remove for path: '/99999999999999999999': strconv.Atoi: parsing "99999999999999999999": value out of range`,
     ],
     [{ a: 1 }, [{ op: "test", path: "/a", value: 2 }], "testing value /a failed: test failed"],
     [
@@ -63,15 +86,11 @@ test("operations that do not apply fail with the library's messages", () => {
       "error in add for path: '/3': Unable to access invalid index: 3: invalid index referenced",
     ],
     [[1], [{ op: "remove", path: "/x" }], `error in remove for path: '/x': strconv.Atoi: parsing "x": invalid syntax`],
-    [
-      {},
-      [{ op: "frobnicate", path: "/a" }],
-      'invalid operation {"op":"frobnicate","path":"/a"}: unsupported operation',
-    ],
+    [{}, [{ op: "frobnicate", path: "/a" }], "Unexpected kind: frobnicate"],
     [
       {},
       [{ op: "move", path: "/a" }],
-      'invalid operation {"op":"move","path":"/a"}: failed to decode \'from\': operation, missing from field: missing value',
+      "move operation failed to decode from: operation, missing from field: missing value",
     ],
     [
       {},

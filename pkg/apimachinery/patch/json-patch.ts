@@ -28,55 +28,59 @@ export interface JsonPatchOperation {
 const MAX_COPIED_BYTES = 3 * 1024 * 1024;
 
 const MISSING = "missing value";
-const INVALID_INDEX = "invalid index referenced";
 
 type Container = Record<string, unknown> | unknown[];
+interface Place {
+  readonly container: Container;
+  readonly key: string;
+}
 
 function unescapeToken(token: string): string {
   return token.replaceAll("~1", "/").replaceAll("~0", "~");
 }
 
-function isContainer(value: unknown): value is Container {
-  return typeof value === "object" && value !== null;
+const invalidIndex = (index: number): OperationError =>
+  new OperationError(`Unable to access invalid index: ${index}: invalid index referenced`);
+
+/** A token as Go's strconv.Atoi reads it. */
+function toInteger(token: string): number {
+  const failed = (why: string): OperationError =>
+    new OperationError(`strconv.Atoi: parsing ${JSON.stringify(token)}: ${why}`);
+  if (!/^[+-]?[0-9]+$/.test(token)) throw failed("invalid syntax");
+  if (BigInt.asIntN(64, BigInt(token.replace("+", ""))) !== BigInt(token.replace("+", "")))
+    throw failed("value out of range");
+  return Number(token);
 }
 
-/** Index of an existing element; negative indices count from the end. */
-function elementIndex(array: readonly unknown[], token: string): number {
-  if (!/^[+-]?[0-9]+$/.test(token))
-    throw new OperationError(`strconv.Atoi: parsing ${JSON.stringify(token)}: invalid syntax`);
-  const index = Number(token);
-  if (index >= array.length || index < -array.length)
-    throw new OperationError(`Unable to access invalid index: ${index}: ${INVALID_INDEX}`);
-  return index < 0 ? index + array.length : index;
+/** A position in a list of `length` elements; negative indices count from the end. */
+function position(index: number, length: number): number {
+  if (index >= length || index < -length) throw invalidIndex(index);
+  return index < 0 ? index + length : index;
 }
 
-function getChild(container: Container, token: string): unknown {
-  if (Array.isArray(container)) return container[elementIndex(container, token)];
-  return Object.hasOwn(container, token) ? container[token] : undefined;
+/** What is there; undefined for a member that is not. Lists have no such thing. */
+function getChild(container: Container, key: string): unknown {
+  if (Array.isArray(container)) return container[position(toInteger(key), container.length)];
+  return Object.hasOwn(container, key) ? container[key] : undefined;
 }
 
-function addChild(container: Container, token: string, value: unknown): void {
-  if (!Array.isArray(container)) return setMember(container, token, value);
-  if (token === "-") {
+function addChild(container: Container, key: string, value: unknown): void {
+  if (!Array.isArray(container)) return setMember(container, key, value);
+  if (key === "-") {
     container.push(value);
     return;
   }
-  if (!/^[+-]?[0-9]+$/.test(token)) throw new OperationError(`value was not a proper array index: '${token}'`);
-  const index = Number(token);
-  const size = container.length + 1;
-  if (index >= size || index < -size)
-    throw new OperationError(`Unable to access invalid index: ${index}: ${INVALID_INDEX}`);
-  container.splice(index < 0 ? index + size : index, 0, value);
+  const index = within(`value was not a proper array index: '${key}'`, () => toInteger(key));
+  container.splice(position(index, container.length + 1), 0, value);
 }
 
-function removeChild(container: Container, token: string): void {
+function removeChild(container: Container, key: string): void {
   if (Array.isArray(container)) {
-    container.splice(elementIndex(container, token), 1);
+    container.splice(position(toInteger(key), container.length), 1);
     return;
   }
-  if (!Object.hasOwn(container, token))
-    throw new OperationError(`Unable to remove nonexistent key: ${token}: ${MISSING}`);
-  delete container[token];
+  if (!Object.hasOwn(container, key)) throw new OperationError(`Unable to remove nonexistent key: ${key}: ${MISSING}`);
+  delete container[key];
 }
 
 function within<T>(context: string, action: () => T): T {
@@ -88,126 +92,112 @@ function within<T>(context: string, action: () => T): T {
   }
 }
 
+const isContainer = (value: unknown): value is Container => typeof value === "object" && value !== null;
+
 class Document {
-  /** The document sits under "" of this holder, so that the path "" needs no case of its own. */
-  readonly #holder: Record<string, unknown>;
+  root: unknown;
   #copiedBytes = 0;
 
   constructor(root: unknown) {
-    this.#holder = { "": root };
-  }
-  get root(): unknown {
-    return this.#holder[""];
+    this.root = root;
   }
 
-  /** The container a pointer leads into and its last token; undefined when the way there is missing. */
-  #find(pointer: string): { container: Container; token: string } | undefined {
+  /** Where a pointer leads: into which container, and to what there. @throws OperationError when the way is missing */
+  #find(pointer: string, failure: string): Place {
     const tokens = pointer.split("/").map(unescapeToken);
-    if (tokens.length < 2) return pointer === "" ? { container: this.#holder, token: "" } : undefined;
     let container = this.root;
-    for (const token of tokens.slice(1, -1)) {
-      if (!isContainer(container)) return undefined;
-      if (Array.isArray(container)) {
-        const index = Number(token);
-        if (!/^[+-]?[0-9]+$/.test(token) || index >= container.length || index < -container.length) return undefined;
-        container = container.at(index);
-      } else container = getChild(container, token);
-    }
-    return isContainer(container) ? { container, token: tokens.at(-1)! } : undefined;
+    for (const token of tokens.slice(1, -1)) container = isContainer(container) ? peek(container, token) : undefined;
+    if (tokens.length < 2 || !isContainer(container)) throw new OperationError(`${failure}: ${MISSING}`);
+    return { container, key: tokens.at(-1)! };
   }
 
   add(path: string, value: unknown): void {
-    const place = this.#find(path);
-    if (place === undefined)
-      throw new OperationError(`add operation does not apply: doc is missing path: "${path}": ${MISSING}`);
-    within(`error in add for path: '${path}'`, () => addChild(place.container, place.token, deepCopy(value)));
+    const { container, key } = this.#find(path, `add operation does not apply: doc is missing path: "${path}"`);
+    within(`error in add for path: '${path}'`, () => addChild(container, key, deepCopy(value)));
   }
 
   remove(path: string): void {
-    const place = this.#find(path);
-    if (place === undefined)
-      throw new OperationError(`remove operation does not apply: doc is missing path: "${path}": ${MISSING}`);
-    within(`error in remove for path: '${path}'`, () => removeChild(place.container, place.token));
+    const { container, key } = this.#find(path, `remove operation does not apply: doc is missing path: "${path}"`);
+    within(`error in remove for path: '${path}'`, () => removeChild(container, key));
   }
 
+  /** A member that is not there yet is added: the library has always been that lenient. */
   replace(path: string, value: unknown): void {
-    const place = this.#find(path);
-    if (place === undefined)
-      throw new OperationError(`replace operation does not apply: doc is missing path: ${path}: ${MISSING}`);
-    const { container, token } = place;
-    if (Array.isArray(container)) {
-      const index = /^[+-]?[0-9]+$/.test(token) ? Number(token) : Number.NaN;
-      if (!(index < container.length && index >= -container.length)) {
-        throw new OperationError(`replace operation does not apply: doc is missing key: ${path}: ${MISSING}`);
-      }
-      container[index < 0 ? index + container.length : index] = deepCopy(value);
-    } else if (Object.hasOwn(container, token)) setMember(container, token, deepCopy(value));
-    else throw new OperationError(`replace operation does not apply: doc is missing key: ${path}: ${MISSING}`);
+    if (path === "") {
+      if (!isContainer(value)) throw new OperationError("replace operation value must be object or array: %!w(<nil>)");
+      this.root = deepCopy(value);
+      return;
+    }
+    const { container, key } = this.#find(path, `replace operation does not apply: doc is missing path: ${path}`);
+    if (!Array.isArray(container)) return setMember(container, key, deepCopy(value));
+    let index: number;
+    try {
+      index = position(toInteger(key), container.length);
+    } catch {
+      throw new OperationError(`replace operation does not apply: doc is missing key: ${path}: ${MISSING}`);
+    }
+    container[index] = deepCopy(value);
   }
 
-  move(from: string, path: string): void {
-    const source = this.#find(from);
-    if (source === undefined)
-      throw new OperationError(`move operation does not apply: doc is missing from path: ${from}: ${MISSING}`);
-    const value = within(`error in move for path: '${from}'`, () => {
-      const moved = getChild(source.container, source.token);
-      removeChild(source.container, source.token);
+  move(from: string, target: () => string): void {
+    const source = this.#find(from, `move operation does not apply: doc is missing from path: ${from}`);
+    const value = within(`error in move for path: '${source.key}'`, () => {
+      const moved = getChild(source.container, source.key);
+      removeChild(source.container, source.key);
       return moved;
     });
-    const target = this.#find(path);
-    if (target === undefined)
-      throw new OperationError(`move operation does not apply: doc is missing destination path: ${path}: ${MISSING}`);
-    within(`error in move for path: '${path}'`, () => addChild(target.container, target.token, value));
+    const path = target();
+    const { container, key } = this.#find(
+      path,
+      `move operation does not apply: doc is missing destination path: ${path}`,
+    );
+    within(`error in move for path: '${path}'`, () => addChild(container, key, value));
   }
 
-  copy(from: string, path: string): void {
-    const source = this.#find(from);
-    if (source === undefined)
-      throw new OperationError(`copy operation does not apply: doc is missing from path: ${from}: ${MISSING}`);
-    const value = within(`error in copy for from: '${from}'`, () => getChild(source.container, source.token));
-    if (value === undefined) throw new OperationError(`error in copy for from: '${from}': ${MISSING}`);
-    const target = this.#find(path);
-    if (target === undefined)
-      throw new OperationError(`copy operation does not apply: doc is missing destination path: ${path}: ${MISSING}`);
-    this.#copiedBytes += JSON.stringify(value).length;
+  /** What is not there is copied as null. */
+  copy(from: string, target: () => string): void {
+    const source = this.#find(from, `copy operation does not apply: doc is missing from path: ${from}`);
+    const value = within(`error in copy for from: '${from}'`, () => getChild(source.container, source.key)) ?? null;
+    const path = target();
+    const { container, key } = this.#find(
+      path,
+      `copy operation does not apply: doc is missing destination path: ${path}`,
+    );
+    this.#copiedBytes += value === null ? 0 : JSON.stringify(value).length;
     if (this.#copiedBytes > MAX_COPIED_BYTES) {
       throw new OperationError(
         `Unable to complete the copy, the accumulated size increase of copy is ${this.#copiedBytes}, exceeding the limit ${MAX_COPIED_BYTES}`,
       );
     }
-    within("error while adding value during copy", () => addChild(target.container, target.token, deepCopy(value)));
+    within("error while adding value during copy", () => addChild(container, key, deepCopy(value)));
   }
 
   test(path: string, expected: unknown): void {
-    const place = this.#find(path);
-    if (place === undefined)
-      throw new OperationError(`test operation does not apply: is missing path: ${path}: ${MISSING}`);
-    const actual = within(`error in test for path: '${path}'`, () => getChild(place.container, place.token));
+    let actual = this.root;
+    if (path !== "") {
+      const { container, key } = this.#find(path, `test operation does not apply: is missing path: ${path}`);
+      actual = within(`error in test for path: '${path}'`, () => getChild(container, key));
+    }
     if (!deepEqual(actual ?? null, expected ?? null)) throw new TestFailedError(path);
   }
 }
 
-/** Members an operation cannot do without, and what upstream says where they are missing. */
-const NEEDED: Readonly<Record<string, readonly ("path" | "from" | "value")[]>> = {
-  add: ["path", "value"],
-  remove: ["path"],
-  replace: ["path", "value"],
-  move: ["path", "from"],
-  copy: ["path", "from"],
-  test: ["path"],
-};
-const LACK = {
-  path: "operation missing path field",
-  from: "operation, missing from field",
-  value: "operation, missing value field",
-};
+/** A step on the way to something; undefined where it leads nowhere. */
+function peek(container: Container, token: string): unknown {
+  try {
+    return getChild(container, token);
+  } catch (error) {
+    if (error instanceof OperationError) return undefined;
+    throw error;
+  }
+}
 
 function undecodable(value: unknown, into: string): PatchError {
   return new PatchError(`error decoding patch: json: cannot unmarshal ${jsonKind(value)} into Go ${into}`, 400);
 }
 
-/** The operations, each with all it needs. @throws PatchError 400 */
-function decodeOperations(patch: unknown): readonly JsonPatchOperation[] {
+/** The operations, their members of the right types where they are there. @throws PatchError 400 */
+function decodeOperations(patch: unknown): readonly (Partial<JsonPatchOperation> | null)[] {
   if (patch === null) return [];
   if (!Array.isArray(patch)) throw undecodable(patch, "value of type []handlers.jsonPatchOp");
   for (const operation of patch as unknown[]) {
@@ -217,18 +207,11 @@ function decodeOperations(patch: unknown): readonly JsonPatchOperation[] {
       if (typeof value !== "string") throw undecodable(value, `struct field jsonPatchOp.${name} of type string`);
     }
   }
-  for (const operation of patch as (Record<string, unknown> | null)[]) {
-    const needed = Object.hasOwn(NEEDED, String(operation?.["op"])) ? NEEDED[String(operation?.["op"])]! : undefined;
-    const why =
-      needed === undefined
-        ? "unsupported operation"
-        : needed
-            .filter((name) => operation?.[name] === undefined)
-            .map((name) => `failed to decode '${name}': ${LACK[name]}: ${MISSING}`)[0];
-    if (why !== undefined) throw new PatchError(`invalid operation ${JSON.stringify(operation)}: ${why}`, 400);
-  }
-  return patch as JsonPatchOperation[];
+  return patch as Partial<JsonPatchOperation>[];
 }
+
+const LACKS_PATH = `operation missing path field: ${MISSING}`;
+const LACKS_FROM = `operation, missing from field: ${MISSING}`;
 
 /**
  * The document after all operations; neither argument changes.
@@ -237,26 +220,29 @@ function decodeOperations(patch: unknown): readonly JsonPatchOperation[] {
 export function applyJsonPatch(original: unknown, patch: readonly JsonPatchOperation[] | unknown): unknown {
   const operations = decodeOperations(patch);
   const document = new Document(deepCopy(original));
-  for (const { op, path, from = "", value } of operations) {
-    switch (op) {
-      case "add":
-        document.add(path, value);
-        break;
-      case "remove":
-        document.remove(path);
-        break;
-      case "replace":
-        document.replace(path, value);
-        break;
-      case "move":
-        document.move(from, path);
-        break;
-      case "copy":
-        document.copy(from, path);
-        break;
-      case "test":
-        document.test(path, value);
-    }
-  }
+  for (const operation of operations) applyOperation(document, operation ?? {});
   return document.root;
+}
+
+function applyOperation(document: Document, { op, path, from, value = null }: Partial<JsonPatchOperation>): void {
+  const needed = (given: string | undefined, what: string, why: string): string => {
+    if (typeof given === "string") return given;
+    throw new OperationError(`${op} operation failed to decode ${what}: ${why}`);
+  };
+  switch (op) {
+    case "add":
+      return document.add(needed(path, "path", MISSING), value);
+    case "remove":
+      return document.remove(needed(path, "path", MISSING));
+    case "replace":
+      return document.replace(needed(path, "path", LACKS_PATH), value);
+    case "move":
+      return document.move(needed(from, "from", LACKS_FROM), () => needed(path, "path", LACKS_PATH));
+    case "copy":
+      return document.copy(needed(from, "from", LACKS_FROM), () => needed(path, "path", MISSING));
+    case "test":
+      return document.test(needed(path, "path", LACKS_PATH), value);
+    default:
+      throw new OperationError(`Unexpected kind: ${(op as string | null | undefined) ?? "unknown"}`);
+  }
 }

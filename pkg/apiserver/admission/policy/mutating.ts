@@ -10,7 +10,6 @@ import {
   applyJsonPatch,
   internalError,
   isRecord,
-  type JsonPatchOperation,
   type KubeObject,
   StatusError,
   TestFailedError,
@@ -225,13 +224,9 @@ function denial(attributes: AdmissionAttributes, failures: readonly Failure[]): 
 }
 
 function patched({ object }: Versioned, operations: unknown): KubeObject {
-  // A literal without a value means null.
-  const complete = (operations as JsonPatchOperation[]).map((operation) =>
-    operation.op === "add" || operation.op === "replace" ? { value: null, ...operation } : operation,
-  );
   let result: unknown;
   try {
-    result = applyJsonPatch(object!, complete);
+    result = applyJsonPatch(object!, operations);
   } catch (error) {
     if (error instanceof TestFailedError) return object as KubeObject; // the patch is not meant for this object
     throw new Error(`JSON Patch: ${(error as Error).message}`, { cause: error });
