@@ -23,6 +23,7 @@ export class StepExecutor {
   readonly #subject: PodSubject;
   #volumesDirty = true;
   #volumes: VolumesReady | undefined;
+  #volumesAt = 0;
 
   constructor(subject: PodSubject) {
     this.#subject = subject;
@@ -47,9 +48,12 @@ export class StepExecutor {
   async ensureVolumes(observed: ObservedPod, signal: AbortSignal): Promise<number | undefined> {
     const { deps, pod, event, log } = this.#subject;
     const due = this.#volumes?.recheckAt;
-    const fresh = due === undefined || deps.clock.now() < due;
+    const now = deps.clock.now();
+    // A clock that was set back would put off what is due.
+    const fresh = due === undefined || (now >= this.#volumesAt && now < due);
     if (!this.#volumesDirty && this.#volumes !== undefined && fresh) return due;
     this.#volumesDirty = false;
+    this.#volumesAt = now;
     try {
       const context = deps.volumeContext(pod, this.#subject.podIPs(observed), signal);
       this.#volumes = await deps.metrics.volumes("volume_mount", deps.clock, () => deps.volumes.setUp(context));

@@ -25,7 +25,8 @@ export interface VolumeContextDeps {
 type ContextFor = (pod: Pod, podIPs: readonly string[], inner: AbortSignal) => VolumeContext;
 
 interface TokenAnswer {
-  readonly status: { readonly token: string; readonly expirationTimestamp: string };
+  readonly spec: { readonly expirationSeconds: number };
+  readonly status: { readonly token: string };
 }
 
 async function requestToken(
@@ -46,14 +47,14 @@ async function requestToken(
     },
   };
   const key = { namespace: pod.metadata.namespace ?? "", name: pod.spec.serviceAccountName ?? "default" };
-  const { status } = await client.createSubresource<ServiceAccount, typeof body, TokenAnswer>(
+  const { spec, status } = await client.createSubresource<ServiceAccount, typeof body, TokenAnswer>(
     serviceAccounts,
     key,
     "token",
     body,
     { signal },
   );
-  return { token: status.token, expiresAt: Date.parse(status.expirationTimestamp) };
+  return { token: status.token, lifetimeMs: spec.expirationSeconds * 1000 };
 }
 
 export function volumeContextFactory(deps: VolumeContextDeps): ContextFor {

@@ -15,7 +15,6 @@ import type { MountedVolume, VolumeContext, VolumeDriver } from "./volume.ts";
 
 const DEFAULT_MODE = 0o644;
 const DEFAULT_TOKEN_SECONDS = 3600;
-const DAY_MS = 86_400_000;
 
 type Files = Map<string, PayloadFile>;
 const encode = (text: string) => new TextEncoder().encode(text);
@@ -106,10 +105,9 @@ async function addToken(
   context: VolumeContext,
 ): Promise<number> {
   const seconds = projection.expirationSeconds ?? DEFAULT_TOKEN_SECONDS;
-  const { token, expiresAt } = await context.requestToken(projection.audience, seconds, context.signal);
+  const { token, renewAt } = await context.requestToken(projection.audience, seconds, context.signal);
   files.set(projection.path, { data: encode(token), ...tokenOwnership(context, defaultMode) });
-  const lifetimeMs = seconds * 1000;
-  return Math.max(expiresAt - 0.2 * lifetimeMs, expiresAt - lifetimeMs + Math.min(0.8 * lifetimeMs, DAY_MS));
+  return renewAt;
 }
 
 async function write(

@@ -4,6 +4,7 @@ import type { Clock, CommandRunner, Random } from "#pkg/util/index.ts";
 import type { Mounts } from "../mounts.ts";
 import type { ReferencedObjects } from "../objects.ts";
 import type { DownwardContext } from "../pod/downward.ts";
+import type { RenewableToken } from "../tokens.ts";
 
 export interface VolumeContext {
   readonly pod: Pod;
@@ -18,7 +19,7 @@ export interface VolumeContext {
     audience: string | undefined,
     expirationSeconds: number,
     signal?: AbortSignal,
-  ) => Promise<{ token: string; expiresAt: number }>;
+  ) => Promise<RenewableToken>;
   readonly trustBundle: (name: string, signal?: AbortSignal) => Promise<string | undefined>;
   readonly claim: (
     name: string,

@@ -139,7 +139,7 @@ function contextFor(volumes: Volume[], spec: object = {}): VolumeContext {
           : undefined,
     },
     downward: { pod: subject, podIPs: [], hostIPs: [], nodeAllocatable: { memory: "1Gi", cpu: "2" } },
-    requestToken: async () => ({ token: "token", expiresAt: options.clock.now() + 3_600_000 }),
+    requestToken: async () => ({ token: "token", renewAt: options.clock.now() + 2_880_000 }),
     trustBundle: async () => undefined,
     claim: async () => assert.fail("no claims here"),
   };
