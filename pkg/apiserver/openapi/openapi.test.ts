@@ -37,6 +37,20 @@ test("publishes version 3 per group version, each complete in itself", async () 
   assert.equal(stale.headers["location"], paths["api/v1"]!.serverRelativeURL);
 });
 
+test("each group version has a document of its own, also where versions serve the same names", async () => {
+  const index = await server.request("/openapi/v3");
+  const paths = index.json["paths"] as Record<string, { serverRelativeURL: string }>;
+  const urls = Object.values(paths).map(({ serverRelativeURL }) => serverRelativeURL.replace(/.*hash=/, ""));
+  assert.equal(new Set(urls).size, urls.length);
+  for (const version of ["v1", "v2"]) {
+    const { json } = await server.request(paths[`apis/autoscaling/${version}`]!.serverRelativeURL);
+    const own = `/apis/autoscaling/${version}/namespaces/{namespace}/horizontalpodautoscalers`;
+    assert.ok((json["paths"] as object)[own as never], own);
+    const { schemas } = json["components"] as { schemas: Schemas };
+    assert.ok(schemas[`io.k8s.api.autoscaling.${version}.HorizontalPodAutoscaler`]);
+  }
+});
+
 test("publishes version 2 as JSON and as protobuf", async () => {
   const json = await server.request("/openapi/v2");
   const definitions = json.json["definitions"] as Schemas;

@@ -248,7 +248,7 @@ export class OpenApi {
       },
     };
   }
-  /** Changes when a document does: what is built in by its names, what is custom by its schema. */
+  /** Another for every other document: what is built in counts by its names, what is custom by its schema, too. */
   #hashOf(definitions: readonly ResourceDefinition[]): string {
     const hash = createHash("sha512").update(this.#version);
     for (const definition of definitions) {
@@ -297,8 +297,8 @@ function encodeFragment(encoding: Encoding, { paths, definitions }: { paths: Jso
     : { paths: encodePaths(paths), definitions: encodeDefinitions(definitions) };
 }
 
-function digestOf({ plural, kind, custom, schema, subresources, verbs }: ResourceDefinition): string {
-  const names = `${plural}/${kind}/${verbs.join()}/${subresources.map(({ name }) => name).join()};`;
+function digestOf({ group, version, plural, kind, custom, schema, subresources, verbs }: ResourceDefinition): string {
+  const names = `${group}/${version}/${plural}/${kind}/${verbs.join()}/${subresources.map(({ name }) => name).join()};`;
   const hash = createHash("sha512").update(names);
   if (custom) hash.update(JSON.stringify(schema.raw ?? {}));
   return hash.digest("base64");
