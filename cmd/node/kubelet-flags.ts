@@ -77,7 +77,7 @@ export const kubeletFlags = defineFlags({
   "eviction-hard": {
     type: "map",
     default: {},
-    help: "Thresholds of eviction (memory.available=100Mi,...); empty: upstream's.",
+    help: "Thresholds of eviction (memory.available<100Mi,...); empty: upstream's.",
     section: "Resources",
   },
   "image-gc-high-threshold": {
@@ -119,7 +119,7 @@ export const kubeletFlags = defineFlags({
   "eviction-soft": {
     type: "map",
     default: {},
-    help: "Thresholds of eviction after a grace period (memory.available=300Mi,...).",
+    help: "Thresholds of eviction after a grace period (memory.available<300Mi,...).",
     section: "Resources",
   },
   "eviction-soft-grace-period": {

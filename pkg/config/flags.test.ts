@@ -24,7 +24,7 @@ test("the command line is read as pflag reads it", () => {
       "--etcd-servers=a,b",
       "--etcd-servers",
       "c",
-      "--node-labels=x=1,y=a=b",
+      "--node-labels=x=1,y=a=b,memory.available<100Mi,z=<",
       "--",
       "-z",
     ],
@@ -33,7 +33,7 @@ test("the command line is read as pflag reads it", () => {
   assert.equal(values.v, 2);
   assert.equal(values["secure-port"], 7443);
   assert.deepEqual(values["etcd-servers"], ["a", "b", "c"]);
-  assert.deepEqual(values["node-labels"], { x: "1", y: "a=b" });
+  assert.deepEqual(values["node-labels"], { x: "1", y: "a=b", "memory.available": "100Mi", z: "<" });
   assert.equal(values["sync-period"], 60_000);
   assert.deepEqual(positional, ["reset", "-z"]);
 });

@@ -9,7 +9,7 @@ interface FlagTypes {
   duration: number;
   /** Comma-separated and repeatable. */
   strings: string[];
-  /** key=value pairs, comma-separated and repeatable. */
+  /** key=value (or key<value) pairs, comma-separated and repeatable. */
   map: Record<string, string>;
 }
 
@@ -74,7 +74,8 @@ function parseValue(name: string, spec: FlagSpec, text: string, previous: unknow
     case "map": {
       const result = { ...(previous as Record<string, string> | undefined) };
       for (const pair of text.split(",").filter((part) => part !== "")) {
-        const equals = pair.indexOf("=");
+        // Thresholds are written like the condition that they are: memory.available<100Mi.
+        const equals = pair.search(/[=<]/);
         if (equals < 1) refuse("must be key=value pairs");
         result[pair.slice(0, equals)] = pair.slice(equals + 1);
       }

@@ -4,7 +4,6 @@ import { hostname as osHostname } from "node:os";
 import { join } from "node:path";
 import type { Node, NodeStatus } from "#pkg/api/types/core-v1.ts";
 import { nodes, pods } from "#pkg/api/refs.ts";
-import { parseQuantity } from "#pkg/apimachinery/index.ts";
 import type { Client } from "#pkg/client/index.ts";
 import { SecureRandom, SpawnRunner, sleep } from "#pkg/util/index.ts";
 import type { Clock, CommandRunner, Logger, Random } from "#pkg/util/index.ts";
@@ -19,7 +18,7 @@ import { KubeletMetrics } from "./metrics.ts";
 import type { NodeAgent } from "./node/agent.ts";
 import { defaultAddresses, readMachine } from "./node/machine.ts";
 import type { MachineFacts } from "./node/machine.ts";
-import { nodeStatus } from "./node/status.ts";
+import { memoryForPods, nodeStatus } from "./node/status.ts";
 import { buildParts } from "./parts.ts";
 import type { Host, Parts } from "./parts.ts";
 import type { PodManager } from "./pod/manager.ts";
@@ -320,11 +319,10 @@ class KubeletProcess {
   }
 
   async #setUpCgroups(cgroups: CgroupManager): Promise<void> {
-    const { allocatable = {}, capacity = {} } = await this.#computeStatus(undefined);
+    const { allocatable = {} } = await this.#computeStatus(undefined);
     await cgroups.setUpNode({
       milliCpu: milliCpu(allocatable) ?? this.#machine.cpuCount * 1000,
-      // Pods together may use what the node can give, less only what is reserved; eviction acts before that.
-      memoryBytes: parseQuantity(capacity["memory"] ?? "0").toNumber(),
+      memoryBytes: memoryForPods(this.#machine, this.#config),
     });
   }
 

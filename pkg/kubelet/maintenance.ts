@@ -1,7 +1,6 @@
 /** What the kubelet does beside running pods: static pods, eviction, images, logs, leftovers. */
 import { stat } from "node:fs/promises";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
-import { parseQuantity } from "#pkg/apimachinery/index.ts";
 import { sleep } from "#pkg/util/index.ts";
 import type { Runtime } from "./cri/runtime.ts";
 import { brokenLimit, hasStorageLimits } from "./eviction/limits.ts";
@@ -11,6 +10,7 @@ import type { Pressure } from "./eviction/manager.ts";
 import type { PodUsage } from "./eviction/rank.ts";
 import { observe, parseThresholds } from "./eviction/signals.ts";
 import type { Threshold } from "./eviction/signals.ts";
+import { memoryForPods } from "./node/status.ts";
 import type { Host, Parts } from "./parts.ts";
 import type { PodLifecycleEvents } from "./pleg.ts";
 import type { PodManager } from "./pod/manager.ts";
@@ -149,9 +149,9 @@ export class Maintenance {
       observe: async () => {
         const { images } = await runtime.imageFsInfo({ signal: this.#host.signal });
         const { memory } = (await stats.allPods()) ?? {};
-        const capacity = parseQuantity(this.#host.node()?.status?.allocatable?.["memory"] ?? "0").toNumber();
+        const capacity = memoryForPods(this.#host.machine, config);
         const ofPods =
-          memory?.workingSetBytes === undefined || capacity === 0
+          memory?.workingSetBytes === undefined
             ? undefined
             : { available: capacity - memory.workingSetBytes, capacity };
         return observe(config.rootDirectory, images[0]?.mountpoint, this.#host.machine.pidMax, ofPods);

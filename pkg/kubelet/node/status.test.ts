@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { Node } from "#pkg/api/types/core-v1.ts";
 import { DEFAULT_CONFIG } from "../config.ts";
 import type { MachineFacts } from "./machine.ts";
-import { nodeStatus } from "./status.ts";
+import { memoryForPods, nodeStatus } from "./status.ts";
 import type { NodeStatusInput } from "./status.ts";
 
 const GI = 2 ** 30;
@@ -43,9 +43,9 @@ function statusOf(more: Partial<NodeStatusInput> = {}) {
 }
 
 test("allocatable is capacity without what is reserved and kept from eviction", () => {
-  const { capacity, allocatable } = statusOf({
-    config: { ...DEFAULT_CONFIG, systemReserved: { cpu: "500m", memory: "1Gi" } },
-  });
+  const config = { ...DEFAULT_CONFIG, systemReserved: { cpu: "500m", memory: "1Gi" } };
+  const { capacity, allocatable } = statusOf({ config });
+  assert.equal(memoryForPods(machine, config), 7 * GI, "the bound of pods, which eviction is to keep them from");
   assert.deepEqual([capacity?.["cpu"], allocatable?.["cpu"]], ["4", "3500m"]);
   assert.deepEqual([capacity?.["memory"], allocatable?.["memory"]], ["8388608Ki", `${8388608 - 1048576 - 102400}Ki`]);
   assert.equal(allocatable?.["ephemeral-storage"], String(90 * GI));

@@ -37,6 +37,11 @@ function reserved(config: KubeletConfig, name: string): number {
   return of(config.systemReserved) + of(config.kubeReserved);
 }
 
+/** What pods may have together: eviction is to act before they are there, so what it keeps free is not taken off. */
+export function memoryForPods(machine: MachineFacts, config: KubeletConfig): number {
+  return Math.max(0, machine.memoryBytes - reserved(config, "memory"));
+}
+
 function threshold(config: KubeletConfig, signal: string, capacity: number): number {
   const value = config.evictionHard[signal];
   if (value === undefined) return 0;
