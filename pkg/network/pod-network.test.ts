@@ -241,6 +241,25 @@ describe("pods of three machines, one of them behind a router", { timeout: 300_0
     await becomes(() => a.reach(a.pod, b.pod), a.pod);
   });
 
+  test("pods are reached, and reach others, on a machine that forwards nothing of itself", async () => {
+    const { a, b } = machines;
+    await runner.run("ip", ["netns", "add", `${prefix}-p`]);
+    await ip("a", "link", "add", "veth-p", "type", "veth", "peer", "name", "eth0", "netns", `${prefix}-p`);
+    await ip("a", "link", "set", "veth-p", "master", "cni0", "up");
+    await ip("p", "address", "add", "10.244.1.2/24", "dev", "eth0");
+    for (const link of ["lo", "eth0"]) await ip("p", "link", "set", link, "up");
+    await ip("p", "route", "add", "default", "via", a.pod);
+    const pod = new Machine("p", "10.244.1.2");
+    try {
+      await a.runner.run("iptables", ["-P", "FORWARD", "DROP"]);
+      await becomes(() => pod.reach("10.244.1.2", b.pod), "10.244.1.2");
+      await becomes(() => b.reach(b.pod, "10.244.1.2"), b.pod);
+    } finally {
+      await pod.end();
+      await runner.run("ip", ["netns", "del", `${prefix}-p`]);
+    }
+  });
+
   test("removal leaves no route, rule, device or file", async () => {
     const { a } = machines;
     await a.stop();

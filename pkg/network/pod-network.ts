@@ -7,7 +7,7 @@ import type { InformerFactory } from "#pkg/client/index.ts";
 import { type Clock, type CommandRunner, type Logger, Wakeup, sleep } from "#pkg/util/index.ts";
 import { writeCniConfiguration } from "./cni-config.ts";
 import { canonical, routedRanges } from "./kernel-routes.ts";
-import { applyMasquerade, removeMasquerade } from "./masquerade.ts";
+import { applyPodRules, removePodRules } from "./pod-rules.ts";
 import {
   type NetworkPlan,
   type Reach,
@@ -138,7 +138,7 @@ export class PodNetwork {
       log.info({ podCIDRs, mtu }, "Wrote the CNI configuration");
     for (const podCIDR of podCIDRs) {
       const clusterCIDR = config.clusterCIDRs.find((cidr) => cidr.includes(":") === podCIDR.includes(":"));
-      if (clusterCIDR !== undefined) await applyMasquerade(podCIDR, clusterCIDR, runner, signal);
+      if (clusterCIDR !== undefined) await applyPodRules(podCIDR, clusterCIDR, runner, signal);
     }
     if (tunnelled) {
       const sources = podCIDRs.filter((cidr) => !cidr.includes(":")).map((cidr) => cidr.slice(0, cidr.indexOf("/")));
@@ -230,7 +230,7 @@ export async function removePodNetwork(
 ): Promise<void> {
   await rm(join(config.cniConfDir, "10-kubits.conflist"), { force: true });
   await rm(config.ipamDir, { recursive: true, force: true });
-  await removeMasquerade(runner, signal);
+  await removePodRules(runner, signal);
   for (const version of ["-4", "-6"]) {
     await runner.run("ip", [version, "route", "flush", "proto", ROUTE_PROTOCOL], { signal, allowFailure: true });
   }
