@@ -59,6 +59,13 @@ test("knows variables, parameters, namespace and authorizer", () => {
 test("wildcards and unknown kinds are not checked; core kinds are named as Go names them", () => {
   const broken = { validations: [{ expression: "object.nope == 1" }] };
   assert.deepEqual(typeCheck(policy(broken, ["*"])), []);
+  assert.deepEqual(typeCheck(policy(broken, ["deployments"], ["apps", "*"])), []);
+  const several = policy(broken, ["jobs", "deployments", "statefulsets"], ["batch", "apps"]);
+  assert.deepEqual(typeCheck(several)[0]!.warning.match(/^.*Kind=\w+/gm), [
+    "apps/v1, Kind=Deployment",
+    "apps/v1, Kind=StatefulSet",
+    "batch/v1, Kind=Job",
+  ]);
   assert.deepEqual(typeCheck(policy(broken, ["widgets"], ["example.com"])), []);
   assert.match(
     typeCheck(policy(broken, ["pods"], [""]))[0]!.warning,

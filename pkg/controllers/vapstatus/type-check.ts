@@ -1,7 +1,7 @@
-import { builtinResources, schemaOf } from "#pkg/api/index.ts";
+import { builtinResources, type ResourceDefinition, schemaOf } from "#pkg/api/index.ts";
 import type { ExpressionWarning, ValidatingAdmissionPolicy } from "#pkg/api/types/admissionregistration-v1.ts";
 import { AUTHORIZER_TYPE, type CelType, compileCel, DYN, RESOURCE_CHECK_TYPE } from "#pkg/apimachinery/cel/index.ts";
-import { apiVersionOf, type FieldSchema, parseApiVersion } from "#pkg/apimachinery/index.ts";
+import { type FieldSchema, parseApiVersion } from "#pkg/apimachinery/index.ts";
 
 /** A kind that a policy's rules name, with its schema. */
 interface CheckedKind {
@@ -9,22 +9,42 @@ interface CheckedKind {
   readonly schema: FieldSchema;
 }
 
-/** Policies that match more kinds than this are checked against the first ones only. */
+/** A rule that names more kinds than this is the last one looked at, and by its first ones only. */
 const MAX_KINDS = 10;
 
-/** The kinds the rules name without wildcards; those of custom resources have no schema here and are left out. */
+/**
+ * The kinds the rules name, by group, version and kind. A rule with a wildcard for groups or versions says nothing; those
+ * of custom resources have no schema here and are left out.
+ */
 function kindsOf({ spec }: ValidatingAdmissionPolicy): CheckedKind[] {
-  const found = new Map<string, CheckedKind>();
+  const found = new Map<string, ResourceDefinition>();
   for (const { apiGroups = [], apiVersions = [], resources = [] } of spec.matchConstraints?.resourceRules ?? []) {
-    for (const { group, version, plural, kind, schema } of builtinResources()) {
-      if (!apiGroups.includes(group) || !apiVersions.includes(version) || !resources.includes(plural)) continue;
-      // Go prints the group of the core kinds as nothing before the slash.
-      const name = `${group === "" ? `/${version}` : apiVersionOf({ group, version })}, Kind=${kind}`;
-      found.set(name, { name, schema });
-    }
+    if ([...apiGroups, ...apiVersions].some((name) => name.includes("*"))) continue;
+    const named = builtinResources()
+      .filter(
+        ({ group, version, plural }) =>
+          apiGroups.includes(group) && apiVersions.includes(version) && resources.includes(plural),
+      )
+      .sort(inOrderOf(({ group, version, plural }) => [group, version, plural]))
+      .slice(0, MAX_KINDS);
+    for (const definition of named) found.set(nameOf(definition), definition);
+    if (named.length === MAX_KINDS) break;
   }
-  return [...found.values()].slice(0, MAX_KINDS);
+  return [...found.values()]
+    .sort(inOrderOf(({ group, version, kind }) => [group, version, kind]))
+    .map((definition) => ({ name: nameOf(definition), schema: definition.schema }));
 }
+
+/** Go prints the group of the core kinds as nothing before the slash. */
+const nameOf = ({ group, version, kind }: ResourceDefinition): string => `${group}/${version}, Kind=${kind}`;
+
+/** Compares by one text after the other. */
+const inOrderOf =
+  <T>(keys: (item: T) => string[]) =>
+  (a: T, b: T): number => {
+    const [own, other] = [keys(a).join("\0"), keys(b).join("\0")];
+    return own < other ? -1 : own > other ? 1 : 0;
+  };
 
 function paramsType({ spec }: ValidatingAdmissionPolicy): FieldSchema | CelType {
   const { apiVersion = "", kind = "" } = spec.paramKind ?? {};
@@ -45,6 +65,14 @@ function complaint(expression: string, variables: Readonly<Record<string, FieldS
   }
 }
 
+/** Variables forget of what struct they are. */
+function scalarOrDyn(type: CelType): CelType {
+  if (type.kind === "list") return { ...type, element: scalarOrDyn(type.element) };
+  if (type.kind === "map") return { ...type, key: scalarOrDyn(type.key), value: scalarOrDyn(type.value) };
+  return SIMPLE.has(type.kind) ? type : DYN;
+}
+const SIMPLE: ReadonlySet<string> = new Set("int uint double bool string bytes null timestamp duration".split(" "));
+
 /** Types of everything an expression may name, with `variables` typed by their own expressions. */
 function environment(policy: ValidatingAdmissionPolicy, object: FieldSchema): Record<string, FieldSchema | CelType> {
   const types: Record<string, FieldSchema | CelType> = {
@@ -58,7 +86,8 @@ function environment(policy: ValidatingAdmissionPolicy, object: FieldSchema): Re
   };
   for (const { name, expression } of policy.spec.variables ?? []) {
     let type: CelType = DYN;
-    if (complaint(expression, types) === undefined) type = compileCel(expression, { variables: types }).resultType;
+    if (complaint(expression, types) === undefined)
+      type = scalarOrDyn(compileCel(expression, { variables: types }).resultType);
     types[`variables.${name}`] = type;
   }
   return types;
