@@ -132,6 +132,9 @@ export interface ResourceDefinition {
   /** Between this version and the storage version; identity when they are equal. Never changes its argument. */
   toStorage?(object: Readonly<KubeObject>): KubeObject;
   fromStorage?(object: Readonly<KubeObject>): KubeObject;
+  /** The two halves of `fromStorage` where a webhook converts in between: before it, and (in place) after it. */
+  readStored?(object: Readonly<KubeObject>): KubeObject;
+  fromConverted?(object: KubeObject): KubeObject;
   /** Protobuf message name, e.g. k8s.io.api.core.v1.Pod; absent where protobuf is not served (CRDs). */
   readonly protobufMessage?: string;
   /** Sent as a warning with every answer of a version that is on its way out. */

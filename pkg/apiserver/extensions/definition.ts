@@ -6,7 +6,7 @@ import type {
   CustomResourceDefinitionVersion,
   CustomResourceSubresources,
 } from "#pkg/api/types/apiextensions-v1.ts";
-import { deepCopy, type FieldError, fieldInvalid, type KubeObject } from "#pkg/apimachinery/index.ts";
+import { apiVersionOf, deepCopy, type FieldError, fieldInvalid, type KubeObject } from "#pkg/apimachinery/index.ts";
 import type { FieldSchema } from "#pkg/apimachinery/index.ts";
 import { customColumns } from "./columns.ts";
 import { compileSchemaDefaults } from "./defaulting.ts";
@@ -29,6 +29,15 @@ export function customResource(
   const schema = rootSchema(raw);
   const validate = validatorOf(schema, raw);
   const applySchemaDefaults = compileSchemaDefaults(schema);
+  const apiVersion = apiVersionOf({ group, version: version.name });
+  const own: StoredForm = { schema, applyDefaults: applySchemaDefaults };
+  const forms = new Map([[apiVersion, own]]);
+  const complete = (object: KubeObject): KubeObject => {
+    const stored = storedForm(crd, object.apiVersion ?? "", forms) ?? own;
+    prune(stored.schema, object);
+    stored.applyDefaults(object);
+    return object;
+  };
   const storageVersion = crd.spec.versions.find(({ storage }) => storage)?.name ?? version.name;
   const { columns, printRow } = customColumns(version.additionalPrinterColumns);
   const hash = createHash("sha256").update(`${group}/${storageVersion}/${names.kind}`).digest().subarray(0, 8);
@@ -56,18 +65,48 @@ export function customResource(
     columns,
     printRow,
     applyDefaults: (object) => applySchemaDefaults(object),
-    // What is stored may be older than the schema: it is brought into its form whenever it is read.
+    readStored: (object) => complete(deepCopy(object) as KubeObject),
     fromStorage: (object) => {
-      const copy = deepCopy(object) as KubeObject;
-      prune(schema, copy);
-      applySchemaDefaults(copy);
+      const copy = complete(deepCopy(object) as KubeObject);
+      if (copy.apiVersion !== apiVersion) prune(schema, copy);
       return copy;
+    },
+    fromConverted: (object) => {
+      prune(schema, object);
+      return object;
     },
     ...(version.deprecated === true
       ? { deprecationWarning: version.deprecationWarning ?? `${group}/${version.name} ${names.kind} is deprecated` }
       : {}),
     custom: true,
   };
+}
+
+/** What a version says of the objects stored in it. */
+interface StoredForm {
+  readonly schema: FieldSchema;
+  applyDefaults(object: KubeObject): void;
+}
+
+/**
+ * What is stored may be older than the schema: it is brought into the form of its own version whenever it is read. The
+ * version it is read in adds no defaults. `forms` keeps what has been compiled.
+ */
+function storedForm(
+  crd: CustomResourceDefinition,
+  apiVersion: string,
+  forms: Map<string, StoredForm>,
+): StoredForm | undefined {
+  const known = forms.get(apiVersion);
+  if (known !== undefined) return known;
+  const version = crd.spec.versions.find(
+    ({ name }) => apiVersionOf({ group: crd.spec.group, version: name }) === apiVersion,
+  );
+  if (version === undefined) return undefined; // no longer defined
+  const schema = rootSchema((version.schema?.openAPIV3Schema ?? {}) as Record<string, unknown>);
+  const form = { schema, applyDefaults: compileSchemaDefaults(schema) };
+  forms.set(apiVersion, form);
+  return form;
 }
 
 function selectable(jsonPath: string): (object: Readonly<KubeObject>) => string {

@@ -85,15 +85,19 @@ export class InstalledResource {
     return entry.variant(`${this.variant}:prepared`, () => ({ done: false })).done;
   }
   async #convert(entries: readonly CacheEntry[]): Promise<void> {
-    const converted = await this.#converter!.convert(
-      entries.map(({ object }) => object),
-      this.apiVersion,
-    );
+    const converted = await this.#ask(entries.map(({ object }) => object));
     for (const [index, entry] of entries.entries()) {
       if (this.#isPrepared(entry)) continue; // by somebody else meanwhile
-      entry.variant(`${this.variant}:object`, () => this.fromStorage(converted[index]!));
+      entry.variant(`${this.variant}:object`, () => converted[index]!);
       entry.variant(`${this.variant}:prepared`, () => ({ done: false })).done = true;
     }
+  }
+  /** Stored objects as a webhook brings them into this version. */
+  async #ask(stored: readonly Readonly<KubeObject>[]): Promise<KubeObject[]> {
+    const { readStored, fromConverted } = this.definition;
+    const objects = readStored === undefined ? stored : stored.map((object) => readStored(object));
+    const converted = await this.#converter!.convert(objects, this.apiVersion);
+    return converted.map((object) => this.#named(fromConverted === undefined ? object : fromConverted(object)));
   }
   /** The entry's object in this version. Shared: never change it. */
   object(entry: CacheEntry): Readonly<KubeObject> {
@@ -113,13 +117,16 @@ export class InstalledResource {
   /** A stored object, of whatever version, in this version. */
   async converted(object: KubeObject): Promise<KubeObject> {
     if (this.#converter === undefined || object.apiVersion === this.apiVersion) return this.fromStorage(object);
-    const [converted] = await this.#converter.convert([object], this.apiVersion);
-    return this.fromStorage(converted!);
+    const [converted] = await this.#ask([object]);
+    return converted!;
   }
   /** A stored object in this version; never changes its argument. */
   fromStorage(object: Readonly<KubeObject>): KubeObject {
-    const { fromStorage, kind } = this.definition;
-    const converted = fromStorage === undefined ? { ...object } : fromStorage(object);
+    const { fromStorage } = this.definition;
+    return this.#named(fromStorage === undefined ? { ...object } : fromStorage(object));
+  }
+  #named(converted: KubeObject): KubeObject {
+    const { kind } = this.definition;
     if (converted.apiVersion === this.apiVersion && converted.kind === kind) return converted;
     return { ...converted, apiVersion: this.apiVersion, kind };
   }
