@@ -89,8 +89,10 @@ export {
   decodeJson,
   endOfObject,
   fieldsInTextOrder,
+  fractionsOf,
   isTopLevel,
   jsonKind,
+  markFractions,
   parseJson,
 } from "./json.ts";
 export { type DecodedYaml, decodeYaml } from "./yaml/decode.ts";

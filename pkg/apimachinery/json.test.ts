@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { decodeJson, decodeYaml, encodeYaml, parseJson } from "./index.ts";
+import { decodeJson, decodeYaml, encodeYaml, fractionsOf, markFractions, parseJson } from "./index.ts";
 
 test("repeated members are reported with their paths, and the last one wins", () => {
   const { value, duplicates } = decodeJson(
@@ -86,10 +86,16 @@ test("halves of surrogate pairs become the replacement character, as in Go", () 
   assert.deepEqual(value, { "\ufffd": "\ufffdx\u{1f600}", a: "\\ud800" });
 });
 
-test("numbers that are not written like integers are told by their literals", () => {
+test("numbers that are not written like integers are told by how they are written", () => {
   const text = '{"a":[1,1.0,{"b":1e3}],"c":9223372036854775808,"d":"1.5","e":9007199254740993,"f":1e400}';
-  const { literals } = decodeJson(text, { judgesNumbers: true });
+  assert.equal(decodeJson(text, { judgesNumbers: true }).fractions, true);
   const expected = { "a[1]": "1.0", "a[2].b": "1e3", c: "9223372036854775808", f: "1e400" };
-  assert.deepEqual(Object.fromEntries(literals), expected);
+  assert.deepEqual(Object.fromEntries(fractionsOf(text)), expected);
+  const marked = '{"a":[1,"!",{"b":"!"}],"c":"!","d":"1.5","e":9007199254740993,"f":"!"}';
+  assert.equal(markFractions(text, '"!"'), marked);
+  assert.equal(markFractions('["\\"1.0","1.0\\\\",-1.0e+2 , -0]', "{}"), '["\\"1.0","1.0\\\\",{} , -0]');
+  assert.equal(markFractions("1.0", "{}"), "{}");
   assert.throws(() => decodeJson(text), /value out of range/);
+  assert.throws(() => decodeJson(`[{"a":-${"9".repeat(400)}}]`), /value out of range/);
+  assert.equal(decodeJson('{"a":"1.0","b":123456789012345}').fractions, false);
 });

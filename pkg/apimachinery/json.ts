@@ -64,16 +64,14 @@ export interface Decoded {
   readonly value: unknown;
   /** Paths of repeated fields in the order of the text, e.g. `spec.containers[0].image`. */
   readonly duplicates: readonly string[];
-  /** Numbers that are not written like integers of 64 bits (1.0, 1e3), by their paths, in the order of the text. */
-  readonly literals: ReadonlyMap<string, string>;
+  /** Has it numbers that may not be written like integers of 64 bits (1.0, 1e3)? */
+  readonly fractions: boolean;
 }
-
-const NO_LITERALS: ReadonlyMap<string, string> = new Map();
 
 export interface DecodeOptions {
   /** false saves the search for repeated members. */
   readonly duplicates?: boolean;
-  /** true leaves it to the caller to judge numbers by their literals, also those beyond all bounds. */
+  /** true leaves it to the caller to judge numbers by how they are written, also those beyond all bounds. */
   readonly judgesNumbers?: boolean;
 }
 
@@ -94,30 +92,65 @@ export function decodeJson(bytes: Uint8Array | string, options: DecodeOptions = 
     new JsonScanner(text).scan(); // throws the better message
     throw new DecodeError(`invalid JSON: ${(cause as Error).message}`, { cause });
   }
-  const literals = fractions || longIntegers ? literalsOf(text) : NO_LITERALS;
-  if (options.judgesNumbers !== true) assertFinite(literals);
-  if (options.duplicates === false || countMembers(value) === keys) return { value, duplicates: [], literals };
+  const decoded = { value, fractions: fractions || longIntegers };
+  if (decoded.fractions && options.judgesNumbers !== true) assertFinite(value);
+  if (options.duplicates === false || countMembers(value) === keys) return { ...decoded, duplicates: [] };
   const duplicates = new Set<string>();
   new JsonScanner(text, (path, repeated) => {
     if (repeated && duplicates.size < MAX_DUPLICATES) duplicates.add(path);
   }).scan();
-  return { value, duplicates: [...duplicates], literals };
+  return { ...decoded, duplicates: [...duplicates] };
 }
 
-function literalsOf(text: string): ReadonlyMap<string, string> {
-  const literals = new Map<string, string>();
-  const isInteger = (number: string): boolean =>
-    number.length < LONG_INTEGER_DIGITS ? !/[.eE]/.test(number) : /^-?\d+$/.test(number) && fitsInt64(number);
+/** Is it written like an integer of 64 bits? */
+function isInteger(literal: string): boolean {
+  if (literal.length < LONG_INTEGER_DIGITS) return !/[.eE]/.test(literal);
+  return /^-?\d+$/.test(literal) && fitsInt64(literal);
+}
+
+/** Numbers of a valid JSON text that are not written like integers of 64 bits, by their paths, in the order of the text. */
+export function fractionsOf(text: string): ReadonlyMap<string, string> {
+  const fractions = new Map<string, string>();
   new JsonScanner(text, undefined, (path, number) => {
-    if (!isInteger(number)) literals.set(path, number);
+    if (!isInteger(number)) fractions.set(path, number);
   }).scan();
-  return literals;
+  return fractions;
 }
 
-/** @throws DecodeError for a number that is out of the range of doubles */
-export function assertFinite(literals: ReadonlyMap<string, string>): void {
-  for (const literal of literals.values()) {
-    if (Number.isFinite(Number(literal))) continue;
+/** A valid JSON text with `mark`, a JSON text itself, in the place of each of these numbers. */
+export function markFractions(text: string, mark: string): string {
+  const parts: string[] = [];
+  let copied = 0;
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code === 0x22) {
+      for (at++; text.charCodeAt(at) !== 0x22; at++) if (text.charCodeAt(at) === 0x5c) at++;
+    } else if (code === 0x2d || isDigit(code)) {
+      const start = at;
+      while (isOfNumber(text.charCodeAt(at + 1))) at++;
+      if (isInteger(text.slice(start, at + 1))) continue;
+      parts.push(text.slice(copied, start), mark);
+      copied = at + 1;
+    }
+  }
+  return parts.join("") + text.slice(copied);
+}
+
+function isDigit(code: number): boolean {
+  return code >= 0x30 && code <= 0x39;
+}
+/** Of what follows a number's first character: digits, signs, points and exponents. */
+function isOfNumber(code: number): boolean {
+  return isDigit(code) || code === 0x2e || code === 0x2b || code === 0x2d || (code | 0x20) === 0x65;
+}
+
+/** @throws DecodeError for a number that was out of the range of doubles */
+export function assertFinite(value: unknown): void {
+  if (Array.isArray(value)) {
+    for (const item of value) assertFinite(item);
+  } else if (typeof value === "object" && value !== null) {
+    for (const name in value) assertFinite((value as Record<string, unknown>)[name]);
+  } else if (value === Number.POSITIVE_INFINITY || value === Number.NEGATIVE_INFINITY) {
     throw new DecodeError("json: cannot unmarshal number into Go value of type float64: value out of range");
   }
 }

@@ -18,7 +18,15 @@ test("bodies that do not decode are refused in the words of Go's decoders", asyn
   for (const literal of ["1.0", "1e3", "-0.0", "1e400", "9223372036854775808"]) {
     const answer = `${handled} number ${literal} into Go struct field DeploymentSpec.spec.replicas of type int32`;
     assert.equal(await say(DEPLOYMENTS, deployment(literal)), answer);
+    // Neither numbers before it that nobody minds nor a repetition behind it hide it.
+    const among = `{"other":[1.0,{"x":2e2}],"spec":{"replicas":${literal},"replicas":1}}`;
+    assert.equal(await say(DEPLOYMENTS, among), answer);
   }
+  assert.match(
+    await say(`${DEPLOYMENTS}?fieldValidation=Ignore`, '{"other":[1.0,1e3],"metadata":{"name":"web"}}'),
+    /^422/,
+  );
+  assert.match(await say(DEPLOYMENTS, '{"other":1e400}'), /value out of range$/);
   const scheme = 'in scheme "pkg/api/legacyscheme/scheme.go:30"';
   const unrecognized = "400 the object provided is unrecognized (must be of type ConfigMap):";
   const table: [body: string | Buffer, type: string, answer: string][] = [

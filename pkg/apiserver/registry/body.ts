@@ -57,14 +57,14 @@ export async function readObject(call: Call, expected: ExpectedKind, validation:
   const contentType = call.request.headers["content-type"];
   const known = knownSpecsOf(call, expected, contentType);
   const recognized = known?.decode(bytes);
-  const { value, repeated, literals } =
+  const { value, repeated, fractions } =
     recognized === undefined ? decodeBody(bytes, contentType, expected) : plainBody(recognized);
   // Nothing at all is an object without members.
   const given = value === null ? {} : value;
   if (!isRecord(given)) throw unrecognized(expected, noObject(given), bytes);
   const object = completeKind(given, expected, bytes);
   const refuse = (why: string) => badRequest(cannotBeHandled(expected.kind, expected.version, why));
-  const wrong = wrongNumber(expected.schema, literals);
+  const wrong = fractions ? wrongNumber(expected.schema, bytes.toString("utf8"), value, !repeated.isEmpty) : undefined;
   if (wrong !== undefined) throw refuse(wrong);
   validateFields(call, expected, object, repeated, validation, refuse);
   if (recognized === undefined) known?.met(bytes);
@@ -84,8 +84,8 @@ function knownSpecsOf(
 export interface DecodedBody {
   readonly value: unknown;
   readonly repeated: Repetitions;
-  /** Numbers by what is written there, where a type may mind it. */
-  readonly literals: ReadonlyMap<string, string>;
+  /** It is JSON with numbers that a type may mind for how they are written. */
+  readonly fractions: boolean;
 }
 
 function typeOf({ group, version, kind }: Partial<ExpectedKind>): { apiVersion: string; kind: string } | undefined {
@@ -93,8 +93,7 @@ function typeOf({ group, version, kind }: Partial<ExpectedKind>): { apiVersion: 
   return { apiVersion: apiVersionOf({ group, version }), kind };
 }
 
-const NO_LITERALS: ReadonlyMap<string, string> = new Map();
-const plainBody = (value: unknown): DecodedBody => ({ value, repeated: NO_REPETITIONS, literals: NO_LITERALS });
+const plainBody = (value: unknown): DecodedBody => ({ value, repeated: NO_REPETITIONS, fractions: false });
 
 /** A body of any supported encoding as a plain value; `refuse` makes the error for one that cannot be read. */
 export function decodeBody(
@@ -113,12 +112,12 @@ export function decodeBody(
   try {
     if (encoding === "protobuf") return plainBody(decodeEnvelope(bytes, typeOf(expected)));
     if (encoding === "json") {
-      const { value, duplicates, literals } = decodeJson(bytes, { judgesNumbers: !expected.custom });
+      const { value, duplicates, fractions } = decodeJson(bytes, { judgesNumbers: !expected.custom });
       const repeated = repeatedInJson(bytes, duplicates);
-      return { value, repeated, literals: expected.custom ? NO_LITERALS : literals };
+      return { value, repeated, fractions: fractions && !expected.custom };
     }
     const { value, duplicateMessages } = decodeYaml(bytes.toString("utf8"));
-    return { value, repeated: repeatedInYaml(duplicateMessages), literals: NO_LITERALS };
+    return { value, repeated: repeatedInYaml(duplicateMessages), fractions: false };
   } catch (error) {
     if (error instanceof ProtobufError && error.of !== undefined && expected.kind !== undefined) {
       const { apiVersion, kind } = error.of;
