@@ -87,6 +87,11 @@ const alsoWrong: typeof wrong = [
     `${parsing("2026-02-30T00:00:00Z")}: day out of range`,
   ],
   [
+    "an hour there is not",
+    { metadata: { creationTimestamp: "2026-01-01T24:00:00Z" } },
+    `${parsing("2026-01-01T24:00:00Z")}: hour out of range`,
+  ],
+  [
     "a field of an embedded struct",
     { spec: { volumes: [{ name: "v", configMap: { name: 1 } }] } },
     "json: cannot unmarshal number into Go struct field ConfigMapVolumeSource.spec.volumes.VolumeSource.configMap.LocalObjectReference.name of type string",

@@ -1,8 +1,8 @@
 import { canonicalQuantity, type FieldSchema, isRecord, isShared } from "#pkg/apimachinery/index.ts";
 import { checkFields } from "./check-fields.ts";
 import { isZero } from "./plain-fields.ts";
-import { plainFields, WIRE_TIME } from "./prune.ts";
-import { isTime } from "./times.ts";
+import { plainFields } from "./prune.ts";
+import { isWireTime } from "./times.ts";
 
 /** Is there nothing to report of a value, and nothing to prune? */
 type Test = (value: unknown) => boolean;
@@ -73,7 +73,7 @@ function build(schema: FieldSchema): Test {
     case "quantity":
       return isCanonical;
     case "time":
-      return (value) => typeof value === "string" && WIRE_TIME.test(value) && isTime(value);
+      return (value) => typeof value === "string" && isWireTime(value);
     case "any":
       return (value) => value !== null && value !== undefined;
     default:

@@ -156,7 +156,7 @@ const pruneQuantity: Pruner = (value) => {
   return canonicalQuantity(value);
 };
 
-export const WIRE_TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$/;
+const WIRE_TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$/;
 
 const pruneTime: Pruner = (value) => {
   if (typeof value !== "string" || WIRE_TIME.test(value)) return value;

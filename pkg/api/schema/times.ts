@@ -1,13 +1,43 @@
 /** Times as texts: RFC 3339, and what Go's parser says of everything else. */
 
-const RFC3339 = /^(\d{4})-(\d{2})-(\d{2})T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})$/;
+const RFC3339 = /^(\d{4})-(\d{2})-(\d{2})T(\d{2}):\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})$/;
 
-/** Is it the text of a time that exists? Date.parse takes the 30th of February for the 2nd of March. */
+/** Is it the text of a time that exists? Date.parse takes the 30th of February for the 2nd of March, and knows an hour 24. */
 export function isTime(text: string): boolean {
+  if (isWireTime(text)) return true;
   const match = RFC3339.exec(text);
-  if (match === null || Number.isNaN(Date.parse(text))) return false;
-  const day = Number(match[3]);
-  return day <= 28 || day <= new Date(Date.UTC(Number(match[1]), Number(match[2]), 0)).getUTCDate();
+  if (match === null || match[4] === "24" || Number.isNaN(Date.parse(text))) return false;
+  return Number(match[3]) <= daysIn(Number(match[1]), Number(match[2]));
+}
+
+const WIRE = "0000-00-00T00:00:00Z";
+const ZERO = 0x30;
+
+/**
+ * Is it such a time in the form that objects have, 2006-01-02T15:04:05Z? That nearly all are, a dozen in the status of
+ * each pod, and character by character that costs a third of what patterns do.
+ */
+export function isWireTime(text: string): boolean {
+  if (text.length !== WIRE.length) return false;
+  for (let at = 0; at < WIRE.length; at++) {
+    const code = text.charCodeAt(at);
+    const expected = WIRE.charCodeAt(at);
+    if (expected === ZERO ? code < ZERO || code > ZERO + 9 : code !== expected) return false;
+  }
+  if (twoDigits(text, 11) > 23 || twoDigits(text, 14) > 59 || twoDigits(text, 17) > 59) return false;
+  const month = twoDigits(text, 5);
+  const day = twoDigits(text, 8);
+  if (month < 1 || month > 12 || day < 1) return false;
+  return day <= 28 || day <= daysIn(twoDigits(text, 0) * 100 + twoDigits(text, 2), month);
+}
+
+function twoDigits(text: string, at: number): number {
+  return (text.charCodeAt(at) - ZERO) * 10 + text.charCodeAt(at + 1) - ZERO;
+}
+
+function daysIn(year: number, month: number): number {
+  if (month === 2) return year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 29 : 28;
+  return month === 4 || month === 6 || month === 9 || month === 11 ? 30 : 31;
 }
 
 /** The parts of RFC 3339 in Go's notation, with what fits each. */
