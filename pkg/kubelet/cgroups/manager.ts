@@ -240,6 +240,14 @@ export class CgroupManager {
     return (await this.read(own, "memory", "memory.swap.max")) !== undefined;
   }
 
+  /** The path of the cgroup directly below whose name, whatever the driver makes of it, has this in it. */
+  async below(path: string, part: string): Promise<string | undefined> {
+    const mount = this.#mount("memory");
+    if (mount === undefined) return undefined;
+    const name = (await listDirectories(join(mount, path))).find((one) => one.includes(part));
+    return name === undefined ? undefined : join(path, name);
+  }
+
   /** A process of one of the cgroups below, as a way into the namespaces that they share. */
   async someProcess(path: string): Promise<number | undefined> {
     const mount = this.#mount("pids");

@@ -88,6 +88,27 @@ export async function resourceMetrics(
   ].join("");
 }
 
+/** Seconds that tasks of each container have waited, some of them or all at once; nothing where the kernel does not count. */
+function pressureFamilies(containers: readonly ContainerUsage[]): string[] {
+  const counted = containers.filter(({ io }) => io !== undefined);
+  if (counted.length === 0) return [];
+  return (["cpu", "memory", "io"] as const).flatMap((of) =>
+    (
+      [
+        ["stalled", "full", "no tasks in the container could make progress"],
+        ["waiting", "some", "tasks in the container have waited"],
+      ] as const
+    ).map(([name, kind, what]) =>
+      family(
+        `container_pressure_${of}_${name}_seconds_total`,
+        "counter",
+        `Total time duration ${what} due to ${of === "memory" ? of : of.toUpperCase()} congestion.`,
+        counted.map((c) => ({ labels: ofContainer(c), value: (c[of]?.psi?.[kind].total ?? 0) / 1e6 })),
+      ),
+    ),
+  );
+}
+
 /** The series of cAdvisor that dashboards ask for. */
 export async function cadvisorMetrics(
   stats: StatsProvider,
@@ -163,6 +184,7 @@ export async function cadvisorMetrics(
       "Cumulative count of errors encountered while transmitting",
       network(({ txErrors }) => txErrors),
     ),
+    ...pressureFamilies(containers),
     family("machine_cpu_cores", "gauge", "Number of logical CPU cores.", [{ value: machine.cpuCount }]),
     family("machine_memory_bytes", "gauge", "Amount of memory installed on the machine.", [
       { value: machine.memoryBytes },

@@ -10,6 +10,8 @@ import type { CgroupUsage } from "../cgroups/usage.ts";
 import type { ContainerStats, Runtime } from "../cri/runtime.ts";
 import { networkOf } from "./network.ts";
 import type { InterfaceStats } from "./network.ts";
+import { pressuresOf } from "./pressure.ts";
+import type { Pressure, Pressures } from "./pressure.ts";
 
 interface Sample {
   readonly at: number;
@@ -19,6 +21,7 @@ export interface Usage {
   readonly time: string;
   readonly usageNanoCores?: number;
   readonly usageCoreNanoSeconds?: number;
+  readonly psi?: Pressure;
 }
 export interface MemoryUsage {
   readonly time: string;
@@ -28,6 +31,11 @@ export interface MemoryUsage {
   readonly rssBytes?: number;
   readonly pageFaults?: number;
   readonly majorPageFaults?: number;
+  readonly psi?: Pressure;
+}
+export interface IoUsage {
+  readonly time: string;
+  readonly psi: Pressure;
 }
 export interface ContainerUsage {
   readonly podUid: string;
@@ -37,6 +45,7 @@ export interface ContainerUsage {
   readonly startTime: number | undefined;
   readonly cpu: Usage;
   readonly memory: MemoryUsage;
+  readonly io?: IoUsage;
   readonly rootfsUsedBytes: number;
   readonly rootfsInodesUsed: number;
 }
@@ -50,6 +59,19 @@ export interface StatsDeps {
 export interface CpuAndMemory {
   readonly cpu: Usage;
   readonly memory: MemoryUsage;
+  readonly io?: IoUsage;
+}
+
+/** Adds what tasks wait for, where the kernel counts it. */
+function withPressures<T extends CpuAndMemory>(usage: T, pressures: Pressures | undefined): T {
+  if (pressures === undefined) return usage;
+  const { cpu, memory } = usage;
+  return {
+    ...usage,
+    cpu: { ...cpu, psi: pressures.cpu },
+    memory: { ...memory, psi: pressures.memory },
+    io: { time: cpu.time, psi: pressures.io },
+  };
 }
 
 /** Jiffies of /proc/stat are hundredths of a second on every Linux that matters. */
@@ -80,7 +102,19 @@ export class StatsProvider {
       "node",
     ]);
     for (const key of this.#last.keys()) if (!live.has(key) && key !== this.#podsPath) this.#last.delete(key);
-    return stats.map((entry) => this.#usage(entry, pods.get(entry.labels["io.kubernetes.pod.uid"] ?? "")));
+    return Promise.all(
+      stats.map(async (entry) => {
+        const pod = pods.get(entry.labels["io.kubernetes.pod.uid"] ?? "");
+        return withPressures(this.#usage(entry, pod), await this.#containerPressures(entry.id, pod));
+      }),
+    );
+  }
+
+  async #containerPressures(id: string, pod: Pod | undefined): Promise<Pressures | undefined> {
+    const { cgroups } = this.#deps;
+    if (pod === undefined || cgroups.version === 1) return undefined;
+    const path = await cgroups.below(this.#podPath(pod), id);
+    return path === undefined ? undefined : pressuresOf(cgroups, path);
   }
 
   #usage({ id, labels, metadata, cpu, memory, writableLayer }: ContainerStats, pod: Pod | undefined): ContainerUsage {
@@ -149,7 +183,12 @@ export class StatsProvider {
   async pod(pod: Pod): Promise<(CpuAndMemory & { processes: number }) | undefined> {
     const path = this.#podPath(pod);
     const usage = await cgroupUsage(this.#deps.cgroups, path);
-    return usage === undefined ? undefined : { ...this.#fromCgroup(path, usage), processes: usage.processes };
+    if (usage === undefined) return undefined;
+    return { ...(await this.#withPressures(path, usage)), processes: usage.processes };
+  }
+
+  async #withPressures(path: string, usage: CgroupUsage): Promise<CpuAndMemory> {
+    return withPressures(this.#fromCgroup(path, usage), await pressuresOf(this.#deps.cgroups, path));
   }
 
   /** The interfaces of the pod's network namespace; none of the node's where it shares that. */
@@ -162,7 +201,7 @@ export class StatsProvider {
   /** All pods of the node together. */
   async allPods(): Promise<CpuAndMemory | undefined> {
     const usage = await cgroupUsage(this.#deps.cgroups, this.#podsPath);
-    return usage === undefined ? undefined : this.#fromCgroup(this.#podsPath, usage);
+    return usage === undefined ? undefined : this.#withPressures(this.#podsPath, usage);
   }
 
   async node(): Promise<CpuAndMemory> {
@@ -180,7 +219,7 @@ export class StatsProvider {
     const time = new Date(now).toISOString();
     const rate = this.#rate("node", now, nanoseconds);
     const available = bytes("MemAvailable") || freemem();
-    return {
+    const usage: CpuAndMemory = {
       cpu: { time, ...(rate === undefined ? {} : { usageNanoCores: rate }), usageCoreNanoSeconds: nanoseconds },
       memory: {
         time,
@@ -190,5 +229,6 @@ export class StatsProvider {
         rssBytes: bytes("AnonPages"),
       },
     };
+    return withPressures(usage, await pressuresOf(this.#deps.cgroups, "/"));
   }
 }

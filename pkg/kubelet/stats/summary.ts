@@ -64,6 +64,7 @@ function containerPart(c: ContainerUsage, time: string, disk: { fs: FileSystemSt
     startTime: c.startTime === undefined ? time : new Date(c.startTime).toISOString(),
     cpu: c.cpu,
     memory: c.memory,
+    ...(c.io === undefined ? {} : { io: c.io }),
     ...(disk === undefined
       ? {}
       : {
