@@ -104,6 +104,8 @@ describe("resizes on containerd", () => {
     assert.match(condition(stuck, "PodResizeInProgress")?.message ?? "", /memory limit .* below current usage/);
     assert.equal(stuck.status?.containerStatuses?.[0]?.restartCount, 0);
     assert.ok(isReady(stuck), "nothing was killed for it");
+    const { limits } = stuck.status?.containerStatuses?.[0]?.resources ?? {};
+    assert.deepEqual(limits, { memory: "32Mi" }, "what it really has");
     await resize({ memory: "48Mi" });
     await node.wait(
       "resized",

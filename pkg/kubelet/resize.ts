@@ -4,7 +4,7 @@
  * granted amounts are then written to cgroups and containers.
  */
 import type { ContainerStatus, Pod, PodCondition, PodStatus, ResourceRequirements } from "#pkg/api/types/core-v1.ts";
-import { deepEqual, parseQuantity } from "#pkg/apimachinery/index.ts";
+import { deepEqual, parseQuantity, Quantity } from "#pkg/apimachinery/index.ts";
 import type { Clock } from "#pkg/util/index.ts";
 import type { CgroupManager } from "./cgroups/manager.ts";
 import { podSums } from "./cgroups/resources.ts";
@@ -345,7 +345,9 @@ export class Resizer implements ResourceKeeper {
         : {
             limits: {
               ...granted.limits,
-              ...(granted.limits["memory"] !== undefined && memory > 0 ? { memory: String(memory) } : {}),
+              ...(granted.limits["memory"] !== undefined && memory > 0
+                ? { memory: new Quantity(memory, 0, "BinarySI").toString() }
+                : {}),
               ...(granted.limits["cpu"] !== undefined && quota > 0
                 ? { cpu: `${Math.round((quota * 1000) / (applied.cpuPeriod || 100_000))}m` }
                 : {}),
