@@ -191,14 +191,29 @@ test("objects inside a custom resource are checked like every object, and strict
   assert.equal(fine.status, 201, fine.text);
 });
 
+test("says how old a revision is that a watch cannot begin at", async () => {
+  // Its cache begins with the definition, so everything before that is up to the store.
+  await define("olds", "Old");
+  const compacted = await server.cacher.store.currentRevision();
+  await server.cacher.store.compact(compacted);
+  const { json, status } = await server.request(`${path("olds")}?watch=1&resourceVersion=1&timeoutSeconds=60`);
+  const { type, object } = json as unknown as { type: string; object: { message: string; code: number } };
+  const message = `too old resource version: 1 (${compacted})`;
+  assert.deepEqual([status, type, object.code, object.message], [200, "ERROR", 410, message]);
+});
+
 test("publishes and withdraws OpenAPI and discovery with the definition", async () => {
   await define("things", "Thing");
   const name = "com.example.v1.Thing";
   const v2 = async () => (await server.request("/openapi/v2")).json["definitions"] as Record<string, unknown>;
   assert.ok((await v2())[name]);
-  const v3 = (await server.request("/openapi/v3/apis/example.com/v1")).text;
-  assert.ok(v3.includes(name));
-  assert.equal(v3.includes("strategic-merge-patch"), false);
+  const v3 = await server.request("/openapi/v3/apis/example.com/v1");
+  const { schemas } = v3.json["components"] as { schemas: Record<string, unknown> };
+  assert.ok(schemas[name]);
+  for (const [, referenced = ""] of v3.text.matchAll(/"#\/components\/schemas\/([^"]+)"/g))
+    assert.ok(schemas[referenced], referenced);
+  assert.ok(schemas["io.k8s.api.autoscaling.v1.ScaleSpec"]);
+  assert.doesNotMatch(v3.text, /strategic-merge-patch|protobuf/);
   const unserved = { spec: { versions: [version("v1"), version("v2", { served: false })] } };
   await server.request(`${CRDS}/things.example.com`, { method: "PATCH", body: unserved, headers: MERGE });
   await until(async () => (await server.request(path("things", "v2"))).status === 404);

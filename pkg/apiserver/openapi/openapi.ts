@@ -223,13 +223,13 @@ export class OpenApi {
   #v3Document(served: readonly ResourceDefinition[]): Json {
     const paths: Json = {};
     const schemas: Json = {};
-    const builtin = served.filter(({ custom }) => !custom);
     for (const definition of served) {
       const nameOf = definition.custom ? customName(definition) : builtinName;
       Object.assign(paths, resourcePaths("v3", definition, nameOf));
       if (definition.custom) Object.assign(schemas, customDefinitions("v3", definition));
     }
-    const roots = builtin.length > 0 ? rootsOf(builtin) : [...ALWAYS, `${META}.ObjectMeta`, `${META}.ListMeta`];
+    // What custom kinds themselves refer to; of what is built in, their subresources may have a kind, too.
+    const roots = [...rootsOf(served), `${META}.ObjectMeta`, `${META}.ListMeta`];
     Object.assign(schemas, this.#schemas("v3", closure(roots), this.#all()));
     return {
       openapi: "3.0.0",

@@ -16,6 +16,8 @@ const PATCHES = [
   STRATEGIC,
   "application/apply-patch+yaml",
 ];
+/** Custom resources have no protobuf form, neither alone nor in lists. */
+const CUSTOM_PRODUCES = PRODUCES.filter((type) => !type.includes("protobuf"));
 /** kubectl decides by this how to patch: custom resources know no strategic merge. */
 const CUSTOM_PATCHES = PATCHES.filter((type) => type !== STRATEGIC);
 
@@ -189,7 +191,8 @@ class PathBuilder {
     const answer = this.#answerName(verb, group, version, kind, subresource);
     const v2 = this.#dialect === "v2";
     if (v2 && body !== undefined) parameters.unshift(bodyParameter(verb, body));
-    const success = { description: "OK", ...this.#content(answer, verb === "list" ? LIST_PRODUCES : PRODUCES) };
+    const produces = producedBy(operation);
+    const success = { description: "OK", ...this.#content(answer, produces) };
     const about = descriptionOf(verb, definition.kind, subresource?.name);
     return {
       description: about,
@@ -198,7 +201,7 @@ class PathBuilder {
       ...(v2
         ? {
             consumes: verb === "patch" ? patchesOf(definition) : ["*/*"],
-            produces: verb === "list" ? LIST_PRODUCES : PRODUCES,
+            produces,
             schemes: ["https"],
           }
         : {}),
@@ -254,6 +257,11 @@ function bodyParameter(verb: Verb, name: string): Json {
     ...(verb.startsWith("delete") ? {} : { required: true }),
     schema: ref("v2", name),
   };
+}
+
+function producedBy({ verb, definition }: Operation): readonly string[] {
+  if (definition.custom) return CUSTOM_PRODUCES;
+  return verb === "list" ? LIST_PRODUCES : PRODUCES;
 }
 
 function patchesOf({ custom }: ResourceDefinition): readonly string[] {

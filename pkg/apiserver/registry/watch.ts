@@ -1,6 +1,7 @@
 import { encodeEnvelope, encodeWatchFrame } from "#pkg/apimachinery/protobuf/index.ts";
 import type { KubeObject } from "#pkg/apimachinery/index.ts";
 import type { Status } from "#pkg/api/types/meta-v1.ts";
+import { CompactedError } from "#pkg/storage/index.ts";
 import { expired, internalError, notAcceptable, StatusError } from "#pkg/apimachinery/index.ts";
 import type { CacheEntry, CacheEvent, CacheWatchOptions } from "#pkg/storage/cacher/index.ts";
 import type { ResponseStream } from "../contract.ts";
@@ -82,7 +83,7 @@ export async function watchObjects(call: Call): Promise<void> {
         } else if (options.allowWatchBookmarks) stream.write(framer.bookmark(revision, false));
       }),
       onEnd: inOrder.after((reason: EndReason, error?: Error) => {
-        endStream(stream, framer, reason, inOrder.failure ?? error);
+        endStream(stream, framer, reason, inOrder.failure ?? (reason === "expired" ? tooOld(start, error) : error));
         resolve();
       }),
     });
@@ -141,11 +142,15 @@ class InOrder {
   }
 }
 
+/** Why a watch cannot go on: with the revisions asked for and remembered, where they are known. */
+function tooOld({ fromRevision }: WatchStart, error: Error | undefined): StatusError {
+  const known = fromRevision !== undefined && error instanceof CompactedError;
+  return expired(`too old resource version${known ? `: ${fromRevision} (${error.compactRevision})` : ""}`);
+}
+
 function endStream(stream: ResponseStream, framer: Framer, reason: EndReason, error: Error | undefined): void {
   if (error instanceof StatusError) stream.write(framer.error(error.status));
-  else if (reason === "expired") {
-    stream.write(framer.error(expired("too old resource version").status));
-  } else if (reason === "error") {
+  else if (reason === "error") {
     stream.write(framer.error(internalError(error?.message ?? "the watch failed").status));
   }
   stream.end();
