@@ -50,6 +50,10 @@ export interface Strategy {
   readonly defaultGarbageCollection?: "background" | "orphan";
   /** Finalizers that a delete adds, for kinds that leave something to clean up. */
   readonly deletionFinalizers?: readonly string[];
+  /** What else the deletion that has just marked an object says in it. */
+  markedForDeletion?(marked: KubeObject, object: Readonly<KubeObject>): KubeObject;
+  /** Why nothing new of the kind can be made any more. */
+  readonly refusesNew?: string;
   /** Does the generic registry keep metadata.generation? Default: yes when the kind has a `status` subresource. */
   readonly generation?: boolean;
   /** Fields left alone by a write to the main resource when the kind has `status`; default ["status"]. */
@@ -114,6 +118,8 @@ export interface ResourceDefinition {
   readonly categories: readonly string[];
   readonly namespaced: boolean;
   readonly verbs: readonly Verb[];
+  /** Those that discovery advises, where it does not advise all. */
+  readonly shownVerbs?: readonly Verb[];
   readonly storageVersionHash?: string;
   /** Version objects are stored in; `convert` maps when this version is another. */
   readonly storage: { readonly group: string; readonly version: string };

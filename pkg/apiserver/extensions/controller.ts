@@ -7,7 +7,8 @@ import type { ResourceRegistry } from "../registry/resource-registry.ts";
 import { updateStored } from "../registry/stored-update.ts";
 import { type WebhookCaller, WebhookConverter } from "./conversion-webhook.ts";
 import { RevisionConflictError } from "#pkg/storage/cacher/index.ts";
-import { CLEANUP_FINALIZER } from "./crd-strategy.ts";
+import { approvalCondition } from "./approval.ts";
+import { CLEANUP_FINALIZER, withCondition } from "./crd-strategy.ts";
 import { customResource } from "./definition.ts";
 import { judgeNames } from "./names.ts";
 
@@ -90,6 +91,8 @@ export class Extensions {
     const verdict = judgeNames(crd, others);
     if (verdict.conflict === undefined) this.#refused.delete(name);
     else this.#refused.add(name);
+    // Others are judged before the status says so.
+    this.#known.set(name, { ...crd, status: { ...crd.status, acceptedNames: verdict.accepted } });
     const serving = verdict.conflict === undefined || isTrue(crd, "Established");
     if (serving) this.#install(name, crd);
     this.#updateStatus(crd, verdict).catch((err: unknown) =>
@@ -168,7 +171,9 @@ export class Extensions {
         message: "not all names are accepted",
       });
     }
-    if (crd.metadata.deletionTimestamp !== undefined && !isTrue(crd, "Terminating")) {
+    const approval = approvalCondition(crd);
+    if (approval !== undefined) wanted.push(approval);
+    if (crd.metadata.deletionTimestamp !== undefined) {
       const message = "CustomResource deletion is in progress";
       wanted.push({ type: "Terminating", status: "True", reason: "InstanceDeletionInProgress", message });
     }
@@ -279,14 +284,6 @@ function mergeConditions(
   present: readonly CustomResourceDefinitionCondition[],
   wanted: readonly CustomResourceDefinitionCondition[],
   now: string,
-): CustomResourceDefinitionCondition[] {
-  const merged = [...present];
-  for (const condition of wanted) {
-    const index = merged.findIndex(({ type }) => type === condition.type);
-    const before = merged[index];
-    const lastTransitionTime = before?.status === condition.status ? (before.lastTransitionTime ?? now) : now;
-    if (before === undefined) merged.push({ ...condition, lastTransitionTime });
-    else merged[index] = { ...before, ...condition, lastTransitionTime };
-  }
-  return merged;
+): readonly CustomResourceDefinitionCondition[] {
+  return wanted.reduce((conditions, condition) => withCondition(conditions, condition, now), present);
 }

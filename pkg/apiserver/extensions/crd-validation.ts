@@ -1,3 +1,4 @@
+import { approvalErrors } from "./approval.ts";
 import type {
   CustomResourceDefinition,
   CustomResourceDefinitionSpec,
@@ -81,30 +82,6 @@ export function validateDefinitionUpdate(crd: CustomResourceDefinition, old: Cus
     );
   }
   return errors;
-}
-
-const APPROVAL = "api-approved.kubernetes.io";
-const SEE = "see https://github.com/kubernetes/enhancements/pull/1111";
-
-type Approval = "missing" | "bypassed" | "approved" | "invalid";
-function approvalOf({ metadata }: CustomResourceDefinition): Approval {
-  const text = metadata?.annotations?.[APPROVAL] ?? "";
-  if (text === "") return "missing";
-  if (text.startsWith("unapproved")) return "bypassed";
-  return URL.canParse(text) && new URL(text).host !== "" ? "approved" : "invalid";
-}
-
-/** Groups of the community are not for everybody: whoever defines kinds there says who has approved them. */
-function approvalErrors(crd: CustomResourceDefinition, old: CustomResourceDefinition | undefined): FieldError[] {
-  if (!/(?:^|\.)(?:k8s|kubernetes)\.io$/.test(crd.spec.group ?? "")) return [];
-  const approval = approvalOf(crd);
-  if (old !== undefined && approvalOf(old) === approval) return [];
-  const path = `metadata.annotations[${APPROVAL}]`;
-  const needed = `protected groups must have approval annotation "${APPROVAL}"`;
-  if (approval === "missing") return [fieldRequired(path, `${needed}, ${SEE}`)];
-  if (approval !== "invalid") return [];
-  const why = `${needed} with either a URL or a reason starting with "unapproved", ${SEE}`;
-  return [fieldInvalid(path, crd.metadata?.annotations?.[APPROVAL], why)];
 }
 
 function validateNames({ group, names }: CustomResourceDefinitionSpec): FieldError[] {

@@ -17,6 +17,8 @@ import { rootSchema } from "./structural.ts";
 import { compileValues } from "./value-validation.ts";
 
 const VERBS: readonly Verb[] = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
+const VERBS_OF_GOING: readonly Verb[] = ["delete", "deletecollection", "get", "list", "watch"];
+const GOING = "create not allowed while custom resource definition is terminating";
 const VIEW_VERBS: readonly Verb[] = ["get", "patch", "update"];
 
 /** One served version of a custom resource as the registry knows it. */
@@ -29,6 +31,7 @@ export function customResource(
   const schema = rootSchema(raw);
   const validate = validatorOf(schema, raw);
   const applySchemaDefaults = compileSchemaDefaults(schema);
+  const going = crd.metadata.deletionTimestamp !== undefined;
   const apiVersion = apiVersionOf({ group, version: version.name });
   const own: StoredForm = { schema, applyDefaults: applySchemaDefaults };
   const forms = new Map([[apiVersion, own]]);
@@ -51,13 +54,13 @@ export function customResource(
     shortNames: names.shortNames ?? [],
     categories: names.categories ?? [],
     namespaced: scope === "Namespaced",
-    // What is going takes nothing new.
-    verbs: crd.metadata.deletionTimestamp === undefined ? VERBS : VERBS.filter((verb) => verb !== "create"),
+    verbs: VERBS,
+    ...(going ? { shownVerbs: VERBS_OF_GOING } : {}),
     storageVersionHash: hash.toString("base64"),
     storage: { group, version: storageVersion },
     etcdPrefix: `${group}/${names.plural}`,
     schema,
-    strategy: strategyOf(validate),
+    strategy: { ...strategyOf(validate), ...(going ? { refusesNew: GOING } : {}) },
     subresources: subresourcesOf(names.kind, version.subresources, validate),
     selectableFields: new Map(
       (version.selectableFields ?? []).map(({ jsonPath }) => [jsonPath.replace(/^\./, ""), selectable(jsonPath)]),

@@ -230,10 +230,15 @@ test("waits for finalizers of instances before a definition goes", async () => {
   await server.request(path("holders"), {
     body: { ...held, metadata: { name: "a", finalizers: ["example.com/hold"] } },
   });
-  await server.request(`${CRDS}/holders.example.com`, { method: "DELETE" });
+  const { generation } = (await server.request(`${CRDS}/holders.example.com`)).json.metadata;
+  const marked = await server.request(`${CRDS}/holders.example.com`, { method: "DELETE" });
+  assert.match(marked.text, /"reason":"InstanceDeletionPending"/);
+  assert.equal(marked.json.metadata.generation, generation);
   await until(async () => (await server.request(`${path("holders")}/a`)).json.metadata.deletionTimestamp !== undefined);
   assert.ok(conditions((await server.request(`${CRDS}/holders.example.com`)).json).includes("Terminating=True"));
-  assert.equal((await server.request(path("holders"), { body: held })).status, 405);
+  const late = await server.request(path("holders"), { body: held });
+  assert.equal(late.status, 403);
+  assert.match(late.text, /create not allowed while custom resource definition is terminating/);
   await server.request(`${path("holders")}/a`, {
     method: "PATCH",
     body: { metadata: { finalizers: null } },

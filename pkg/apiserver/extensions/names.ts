@@ -1,5 +1,6 @@
 import type { CustomResourceDefinition, CustomResourceDefinitionNames } from "#pkg/api/types/apiextensions-v1.ts";
 import { goQuote } from "#pkg/apimachinery/index.ts";
+import { joinErrors } from "../admission/attributes.ts";
 
 export interface NamesVerdict {
   readonly accepted: CustomResourceDefinitionNames;
@@ -19,32 +20,35 @@ export function judgeNames(crd: CustomResourceDefinition, others: readonly Custo
   }
   const { names } = crd.spec;
   const before = crd.status?.acceptedNames;
-  const conflicts: { reason: string; message: string }[] = [];
-  const take = (name: string | undefined, taken: ReadonlySet<string>, reason: string): boolean => {
-    if (name === undefined || name === "" || !taken.has(name)) return true;
-    conflicts.push({ reason, message: `${goQuote(name)} is already in use` });
-    return false;
+  let conflict: NamesVerdict["conflict"];
+  /** What is asked for if it is free or ours, else what we have. The last conflict is the one to be told. */
+  const take = (field: "plural" | "singular" | "kind" | "listKind", taken: ReadonlySet<string>, reason: string) => {
+    const name = names[field] ?? "";
+    if (name === (before?.[field] ?? "") || !taken.has(name)) return name;
+    conflict = { reason, message: inUse(name) };
+    return before?.[field] ?? "";
   };
-  const plural = take(names.plural, resources, "PluralConflict");
-  const singular = take(names.singular, resources, "SingularConflict");
-  const short = (names.shortNames ?? []).filter((name) => !take(name, resources, "ShortNamesConflict"));
-  const kind = take(names.kind, kinds, "KindConflict");
-  const listKind = take(names.listKind, kinds, "ListKindConflict");
+  const plural = take("plural", resources, "PluralConflict");
+  const singular = take("singular", resources, "SingularConflict");
+  const held = new Set(before?.shortNames);
+  const refused = (names.shortNames ?? []).filter((name) => !held.has(name) && resources.has(name));
+  if (refused.length > 0) conflict = { reason: "ShortNamesConflict", message: joinErrors(refused.map(inUse)) };
+  const shortNames = refused.length > 0 ? before?.shortNames : names.shortNames;
+  const kind = take("kind", kinds, "KindConflict");
+  const listKind = take("listKind", kinds, "ListKindConflict");
   const accepted: CustomResourceDefinitionNames = {
-    plural: plural ? names.plural : (before?.plural ?? ""),
-    kind: kind ? names.kind : (before?.kind ?? ""),
-    ...optional("singular", singular ? names.singular : before?.singular),
-    ...optional("listKind", listKind ? names.listKind : before?.listKind),
-    ...(short.length === 0 && names.shortNames !== undefined ? { shortNames: names.shortNames } : {}),
+    plural,
+    kind,
+    ...optional("singular", singular),
+    ...optional("listKind", listKind),
+    ...(shortNames === undefined ? {} : { shortNames }),
     ...(names.categories === undefined ? {} : { categories: names.categories }),
   };
-  const [first] = conflicts;
-  return {
-    accepted,
-    conflict: first && { reason: first.reason, message: conflicts.map(({ message }) => message).join(", ") },
-  };
+  return { accepted, conflict };
 }
 
-function optional<K extends string>(field: K, value: string | undefined): Partial<Record<K, string>> {
-  return value === undefined || value === "" ? {} : ({ [field]: value } as Record<K, string>);
+const inUse = (name: string): string => `${goQuote(name)} is already in use`;
+
+function optional<K extends string>(field: K, value: string): Partial<Record<K, string>> {
+  return value === "" ? {} : ({ [field]: value } as Record<K, string>);
 }

@@ -5,6 +5,7 @@ import {
   invalid,
   type KubeObject,
   StatusError,
+  forbidden,
 } from "#pkg/apimachinery/index.ts";
 import type { CacheEntry } from "#pkg/storage/cacher/index.ts";
 import { KeyExistsError } from "#pkg/storage/cacher/index.ts";
@@ -58,6 +59,8 @@ export async function createNew(
 ): Promise<Written> {
   const { installed, services, target } = call;
   const { definition } = installed;
+  const { refusesNew } = definition.strategy;
+  if (refusesNew !== undefined) throw forbidden(installed.subject, object.metadata.name ?? "", refusesNew);
   fillNamespace(call, object);
   definition.applyDefaults(object);
   wipeSystemFields(object);

@@ -193,7 +193,8 @@ function markDeleted(call: Call, object: Readonly<KubeObject>, options: DeleteRe
   if (object.metadata.deletionTimestamp !== undefined) return markAgain(object, finalizers, grace ?? 0, now);
   const stays = finalizers.length > 0 || (grace ?? 0) > 0;
   if (!stays && grace === undefined) return { last: object, stays };
-  return { last: withDeletion(object, finalizers, grace ?? 0, now), stays };
+  const marked = withDeletion(object, finalizers, grace ?? 0, now);
+  return { last: installed.definition.strategy.markedForDeletion?.(marked, object) ?? marked, stays };
 }
 
 /** The last moment that RFC 3339 can write. */
