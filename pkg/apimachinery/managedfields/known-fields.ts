@@ -40,10 +40,27 @@ const known = new Map<string, KnownFields>();
 /** Memo: the texts of shared trees. */
 const textsOf = new WeakMap<Fields, KnownFields>();
 
+/** Memo: sets of a single member by that member's set, when it is shared: each write of a status makes such a set. */
+const singles = new WeakMap<Fields, { readonly element: string; readonly fields: KnownFields }>();
+
 /** The set that `tree` is. */
 export function knownTree(tree: Fields): KnownFields {
   const found = textsOf.get(tree);
   if (found !== undefined) return found;
+  const elements = Object.keys(tree);
+  if (elements.length !== 1) return spelledOut(tree);
+  const element = elements[0]!;
+  const branch = tree[element]!;
+  const single = singles.get(branch);
+  if (single?.element === element) return single.fields;
+  const fields = spelledOut(tree);
+  // What is not frozen is still being built.
+  if (Object.isFrozen(branch)) singles.set(branch, { element, fields });
+  return fields;
+}
+
+/** The set that `tree` is, found by its text. */
+function spelledOut(tree: Fields): KnownFields {
   let text = "";
   for (const element in tree) {
     text += `${text === "" ? "" : ","}${JSON.stringify(element)}:${branchText(tree[element]!)}`;
