@@ -257,6 +257,12 @@ export const masterFlags = defineFlags({
     help: "Size of a node's pod range (IPv4).",
     section: "Network",
   },
+  "terminated-pod-gc-threshold": {
+    type: "integer",
+    default: 12_500,
+    help: "How many finished pods may stay; above that the oldest are removed. 0: all stay.",
+    section: "Controllers",
+  },
   controllers: {
     type: "strings",
     default: ["*", "bootstrapsigner", "tokencleaner"],

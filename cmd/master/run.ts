@@ -64,6 +64,7 @@ async function loopsConfig(flags: Flags, pki: ClusterPki | undefined): Promise<L
       clusterCidrs: flags["cluster-cidr"],
       serviceCidrs: flags["service-cluster-ip-range"],
       nodeCidrMaskSizeIpv4: flags["node-cidr-mask-size"],
+      terminatedPodGcThreshold: flags["terminated-pod-gc-threshold"],
       ...(pki === undefined
         ? {}
         : { rootCa: pki.ca.cert, signingCa: pki.ca, serviceAccountPrivateKey: pki.serviceAccount.key }),
