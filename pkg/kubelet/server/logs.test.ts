@@ -3,9 +3,11 @@ import { appendFileSync } from "node:fs";
 import { appendFile, mkdtemp, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Writable } from "node:stream";
 import { after, before, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { RealClock, SpawnRunner } from "#pkg/util/index.ts";
-import { readLog } from "./logs.ts";
+import { readLog, sendLog } from "./logs.ts";
 import type { LogOptions } from "./logs.ts";
 
 let directory: string;
@@ -145,4 +147,58 @@ test("of a log of ten gigabytes only the end is read for its last lines, only th
   assert.equal(await said({ tailLines: 2 }), "one before the last\nlast\n");
   assert.equal(await said({ limitBytes: 6 }), "first\n");
   assert.ok(performance.now() - startedAt < 5000, "ten gigabytes take longer than that");
+});
+
+/** Chunks without end; tells whether whoever read them has let go of them. */
+class Endless {
+  closed = false;
+  readonly #beforeEach: () => void;
+  constructor(beforeEach: () => void = () => undefined) {
+    this.#beforeEach = beforeEach;
+  }
+  async *[Symbol.asyncIterator](): AsyncGenerator<Buffer> {
+    try {
+      for (;;) {
+        this.#beforeEach();
+        yield Buffer.alloc(1024);
+        await delay(1);
+      }
+    } finally {
+      this.closed = true;
+    }
+  }
+}
+/** Somebody who takes so many bytes, then nothing more. As a response to a request does, it says when it is gone. */
+function readerOf(bytes: number) {
+  const gone = new AbortController();
+  let taken = 0;
+  const reader = new Writable({
+    highWaterMark: 1024,
+    write: (chunk: Buffer, _, done) => {
+      taken += chunk.length;
+      if (taken < bytes) done();
+    },
+  });
+  reader.on("close", () => gone.abort());
+  return { reader, signal: gone.signal, taken: () => taken };
+}
+
+test("a log is closed when its reader goes away between two chunks", async () => {
+  const { reader, signal } = readerOf(Number.POSITIVE_INFINITY);
+  let chunks = 0;
+  const log = new Endless(() => {
+    if (++chunks === 3) reader.destroy();
+  });
+  await sendLog(log, reader, signal);
+  assert.equal(log.closed, true);
+});
+
+test("a log is closed when its reader goes away without having taken all", async () => {
+  const { reader, signal, taken } = readerOf(2048);
+  const log = new Endless();
+  const sending = sendLog(log, reader, signal);
+  while (taken() < 2048) await delay(1);
+  reader.destroy();
+  await assert.rejects(sending, { name: "AbortError" });
+  assert.equal(log.closed, true);
 });

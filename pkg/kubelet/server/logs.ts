@@ -1,8 +1,10 @@
 /** Reads container logs: all of one, its end, or for as long as it grows. */
+import { once } from "node:events";
 import { constants, watch } from "node:fs";
 import { open } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
 import { basename, dirname } from "node:path";
+import type { Writable } from "node:stream";
 import { hasCode, sleep } from "#pkg/util/index.ts";
 import type { Clock } from "#pkg/util/index.ts";
 import { type LogLine, parseLine } from "../logs/line.ts";
@@ -129,6 +131,17 @@ export async function* readLog(
   } finally {
     watching.abort();
     await file.close();
+  }
+}
+
+/**
+ * Writes a log as fast as it is taken. The reader may be gone at any moment: then the log is closed, for nothing would ever
+ * end the wait for a reader that is not there, and a file that is forgotten open ends the program.
+ */
+export async function sendLog(chunks: AsyncIterable<Buffer>, reader: Writable, signal: AbortSignal): Promise<void> {
+  for await (const chunk of chunks) {
+    if (reader.destroyed) return;
+    if (!reader.write(chunk)) await once(reader, "drain", { signal });
   }
 }
 

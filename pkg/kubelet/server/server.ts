@@ -17,7 +17,7 @@ import { UpgradeRefused } from "../streaming/dial.ts";
 import type { KubeletAuth } from "./auth.ts";
 import { kubeletConfiguration } from "./configz.ts";
 import { HttpError } from "./http-error.ts";
-import { readLog } from "./logs.ts";
+import { readLog, sendLog } from "./logs.ts";
 import type { LogOptions } from "./logs.ts";
 import { serveNodeLogs } from "./node-logs.ts";
 import type { ServingCert } from "./serving-cert.ts";
@@ -239,22 +239,11 @@ export class KubeletServer {
       observed(target.worker.uid).containers.some(({ id, state }) => id === container.id && state === "Running");
     response.setHeader("content-type", "text/plain");
     response.setHeader("transfer-encoding", "chunked");
-    let begun = false;
     try {
-      if (options.follow) {
-        response.flushHeaders();
-        begun = true;
-      }
-      for await (const chunk of readLog({ path: container.logPath, running }, options, clock, signal)) {
-        begun = true;
-        if (!response.write(chunk))
-          await new Promise<void>((resolve) => {
-            response.once("drain", resolve);
-            response.once("close", resolve);
-          });
-      }
+      if (options.follow) response.flushHeaders();
+      await sendLog(readLog({ path: container.logPath, running }, options, clock, signal), response, signal);
     } catch (error) {
-      if (!hasCode(error, "ENOENT") || begun) throw error;
+      if (!hasCode(error, "ENOENT") || response.headersSent) throw error;
       // A container that was created and has not started has no log yet.
     }
     response.end();
