@@ -29,7 +29,7 @@ export function customResource(
   const { group, names, scope } = crd.spec;
   const raw = (version.schema?.openAPIV3Schema ?? {}) as Record<string, unknown>;
   const schema = rootSchema(raw);
-  const validate = validatorOf(schema, raw);
+  const validate = validatorOf(schema, raw, version.subresources?.scale);
   const applySchemaDefaults = compileSchemaDefaults(schema);
   const going = crd.metadata.deletionTimestamp !== undefined;
   const apiVersion = apiVersionOf({ group, version: version.name });
@@ -149,9 +149,26 @@ type Validator = (object: KubeObject, old: Readonly<KubeObject> | undefined) => 
  * Everything a schema says about values: types, bounds, CEL rules. Compiled when the first object comes: most of a
  * cluster's hundreds of definitions have none, or none that change.
  */
-function validatorOf(schema: FieldSchema, raw: Record<string, unknown>): Validator {
+function validatorOf(schema: FieldSchema, raw: Record<string, unknown>, scale: Scale | undefined): Validator {
   let compiled: Validator | undefined;
-  return (object, old) => (compiled ??= compileValidator(schema, raw))(object, old);
+  return (object, old) => {
+    const errors = (compiled ??= compileValidator(schema, raw))(object, old);
+    return scale === undefined ? errors : [...errors, ...scaleErrors(object, scale)];
+  };
+}
+
+type Scale = NonNullable<CustomResourceSubresources["scale"]>;
+const MAX_REPLICAS = 2 ** 31 - 1;
+
+/** Numbers that a Scale could not show. */
+function scaleErrors(object: KubeObject, { specReplicasPath, statusReplicasPath }: Scale): FieldError[] {
+  return [specReplicasPath, statusReplicasPath].flatMap((path) => {
+    const [replicas] = compileJsonPath(path)(object);
+    if (typeof replicas !== "number") return [];
+    if (replicas < 0) return [fieldInvalid(path, replicas, "should be a non-negative integer")];
+    if (replicas <= MAX_REPLICAS) return [];
+    return [fieldInvalid(path, replicas, `should be less than or equal to ${MAX_REPLICAS}`)];
+  });
 }
 
 function compileValidator(schema: FieldSchema, raw: Record<string, unknown>): Validator {

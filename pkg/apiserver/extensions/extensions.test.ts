@@ -110,6 +110,26 @@ test("serves a definition: defaults, pruning, versions, tables, scale, status, s
     headers: MERGE,
   });
   assert.equal(scaled.status, 200, scaled.text);
+  const scale = (replicas: number, name = "a") => ({
+    apiVersion: "autoscaling/v1",
+    kind: "Scale",
+    metadata: { name },
+    spec: { replicas },
+  });
+  const put = (object: object) => server.request(`${path("widgets")}/a/scale`, { method: "PUT", body: object });
+  assert.equal((await put(scale(7))).status, 200, "it needs no resourceVersion, though the object does");
+  assert.equal(
+    (await put(scale(7, "b"))).json["message"],
+    "the name of the object (b) does not match the name on the URL (a)",
+  );
+  await server.request(path("widgets"), {
+    body: { apiVersion: "example.com/v1", kind: "Widget", metadata: { name: "unsized" } },
+  });
+  const unsized = await server.request(`${path("widgets")}/unsized/scale`);
+  assert.match(String(unsized.json["message"]), /the spec replicas field ".spec.size" does not exist/);
+  await server.request(`${path("widgets")}/unsized`, { method: "DELETE" });
+  const negative = await server.request(path("widgets"), { body: body("Widget", { size: -1 }) });
+  assert.match(String(negative.json["message"]), /\.spec\.size: Invalid value: -1: should be a non-negative integer/);
   const status = await server.request(`${path("widgets")}/a/status`, {
     method: "PATCH",
     body: { status: { ready: 2 }, spec: { size: 1 } },

@@ -1,10 +1,11 @@
-import { cannotBeHandled, schemaOf } from "#pkg/api/index.ts";
+import { schemaOf } from "#pkg/api/index.ts";
 import type { SubresourceKind } from "#pkg/api/index.ts";
 import type { Scale } from "#pkg/api/types/autoscaling-v1.ts";
 import {
   badRequest,
   deepCopy,
   fieldInvalid,
+  internalError,
   invalid,
   isRecord,
   type KubeObject,
@@ -41,7 +42,11 @@ export async function serveScale(call: Call, mapping: ScaleMapping): Promise<voi
   const { verb } = call.target;
   if (verb === "get") {
     const entry = await findEntry(call, call.target.query.get("resourceVersion") ?? "");
-    await sendScale(call, scaleOf(call.installed.object(entry), mapping));
+    const object = call.installed.object(entry);
+    const { specReplicasPath } = mapping;
+    if (readPath(object, specReplicasPath) === undefined && call.installed.definition.custom)
+      throw internalError(`the spec replicas field ${JSON.stringify(specReplicasPath)} does not exist`);
+    await sendScale(call, scaleOf(object, mapping));
     return;
   }
   const patch = verb === "patch" ? await readPatch(call, call.installed.definition.custom) : undefined;
@@ -135,8 +140,8 @@ function updateScale(
       const object = deepCopy(old) as KubeObject;
       writePath(object, mapping.specReplicasPath, scale.spec?.replicas ?? 0);
       const { resourceVersion } = scale.metadata ?? {};
-      if (resourceVersion === undefined || resourceVersion === "") delete object.metadata.resourceVersion;
-      else object.metadata.resourceVersion = resourceVersion;
+      // Without one it is whatever there is that is scaled, also where the kind itself insists.
+      if (resourceVersion !== undefined && resourceVersion !== "") object.metadata.resourceVersion = resourceVersion;
       return object;
     },
     admissionView: admissionView(mapping),
@@ -147,10 +152,12 @@ function checkScale(call: Call, scale: Scale): void {
   const { name, namespace } = scale.metadata ?? {};
   const { target } = call;
   if (name !== undefined && name !== "" && name !== target.name) {
-    throw badRequest(cannotBeHandled("Scale", "v1", `its name is ${name}, the URL says ${target.name}`));
+    throw badRequest(`the name of the object (${name}) does not match the name on the URL (${target.name})`);
   }
   if (namespace !== undefined && namespace !== "" && namespace !== target.namespace) {
-    throw badRequest(cannotBeHandled("Scale", "v1", `its namespace is ${namespace}, the URL says ${target.namespace}`));
+    throw badRequest(
+      `the namespace of the object (${namespace}) does not match the namespace on the request (${target.namespace})`,
+    );
   }
   const replicas = scale.spec?.replicas ?? 0;
   if (replicas >= 0) return;
