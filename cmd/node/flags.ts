@@ -1,6 +1,7 @@
 import { defineFlags } from "#pkg/config/index.ts";
 import { commonFlags } from "../common/program.ts";
 import { kubeletFlags } from "./kubelet-flags.ts";
+import { usualResolvConf } from "./resolv-conf.ts";
 
 export const nodeFlags = defineFlags({
   ...commonFlags,
@@ -51,8 +52,8 @@ export const nodeFlags = defineFlags({
   "cluster-domain": { type: "string", default: "cluster.local", help: "Domain of the cluster.", section: "DNS" },
   "resolv-conf": {
     type: "string",
-    default: "/etc/resolv.conf",
-    help: "Resolver configuration that pods derive theirs from.",
+    default: usualResolvConf(),
+    help: "Resolver configuration that pods derive theirs from; on a machine with systemd-resolved its own one.",
     section: "DNS",
   },
   dns: { type: "boolean", default: true, help: "Runs the built-in cluster DNS.", section: "DNS" },
