@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { test } from "node:test";
 import { eventually, useCluster } from "../framework/lab.ts";
-import { NGINX, pod } from "../framework/manifests.ts";
+import { BUSYBOX, NGINX, pod } from "../framework/manifests.ts";
 
 const context = useCluster("pods");
 
@@ -30,13 +30,18 @@ test("logs come whole, by the tail and followed", { timeout: 120_000 }, async ()
 
 test("exec runs a command, passes standard input and the exit code on", { timeout: 120_000 }, async () => {
   const { cluster } = context;
-  await cluster.apply(pod("worker"));
+  const before = { name: "before", image: BUSYBOX, command: ["true"] };
+  await cluster.apply(pod("worker", { spec: { initContainers: [before] } }));
   await cluster.ready("pod/worker");
   assert.equal(await cluster.exec("worker", "echo", "hello"), "hello\n");
   assert.equal(await cluster.kubectl(["exec", "-i", "worker", "--", "tr", "a-z", "A-Z"], { stdin: "shout" }), "SHOUT");
   const failed = await cluster.try(["exec", "worker", "--", "sh", "-c", "echo no >&2; exit 7"]);
   assert.equal(failed.exitCode, 7);
-  assert.match(failed.stderr, /^no\n/);
+  assert.match(failed.stderr, /^no$/m);
+  const ended = await cluster.try(["exec", "worker", "-c", "before", "--", "true"]);
+  assert.match(ended.stderr, /unable to upgrade connection: container not found \("before"\)/);
+  const plain = `/api/v1/namespaces/${cluster.namespace}/pods/worker/exec?command=true&stdout=true&container=main`;
+  assert.match((await cluster.try(["get", "--raw", plain])).stderr, /\(BadRequest\): Upgrade request required/);
 });
 
 test("exec -it gives a terminal", { timeout: 120_000 }, async () => {

@@ -210,8 +210,8 @@ export class KubeletServer {
 
   #running({ worker, container }: Target): ObservedContainer {
     const found = newestContainer(this.#deps.observed(worker.uid), container);
-    if (found === undefined) throw new HttpError(404, `container not found ("${container}")`);
-    if (found.state !== "Running") throw new HttpError(500, `container ${container} is not running`);
+    // One that has ended is not there for whoever wants to speak to it.
+    if (found?.state !== "Running") throw new HttpError(500, `container not found ("${container}")`);
     return found;
   }
 

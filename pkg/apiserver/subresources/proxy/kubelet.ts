@@ -140,6 +140,12 @@ function serveLog(options: KubeletClientOptions): ConnectHandler {
   };
 }
 
+/** Whoever asks for streams speaks their protocol with the kubelet, which refuses in its own words. */
+async function upgradeTo(call: Call, backend: Backend): Promise<void> {
+  if (call.request.upgrade === undefined) throw badRequest("Upgrade request required");
+  await forward(call, backend);
+}
+
 /** exec and attach differ in the command only. */
 function serveStreams(verb: "exec" | "attach", kind: string, options: KubeletClientOptions): ConnectHandler {
   return async (call) => {
@@ -161,9 +167,7 @@ function serveStreams(verb: "exec" | "attach", kind: string, options: KubeletCli
     if (streams.stdout) passed.append("output", "1");
     if (streams.stderr && !streams.tty) passed.append("error", "1");
     if (streams.tty) passed.append("tty", "1");
-    await forward(call, await backendFor(call, pod, pathOf(verb, pod, container, passed), options), {
-      refusalsAsStatus: true,
-    });
+    await upgradeTo(call, await backendFor(call, pod, pathOf(verb, pod, container, passed), options));
   };
 }
 
@@ -173,9 +177,7 @@ function servePortForward(options: KubeletClientOptions): ConnectHandler {
     const ports = call.target.query.getAll("ports").flatMap((text) => text.split(","));
     await admitConnect(call, "PodPortForwardOptions", { ports: ports.map(Number) });
     const passed = new URLSearchParams(ports.map((port) => ["port", port]));
-    await forward(call, await backendFor(call, pod, pathOf("portForward", pod, undefined, passed), options), {
-      refusalsAsStatus: true,
-    });
+    await upgradeTo(call, await backendFor(call, pod, pathOf("portForward", pod, undefined, passed), options));
   };
 }
 
