@@ -297,6 +297,7 @@ function buildUpkeep(
     node: host.node,
     computeStatus: (known, signal) => host.computeStatus(known, signal),
     onRegistered: (registered) => host.setNode(registered),
+    onStart: () => nodeEvent("Normal", "Starting", "Starting kubelet."),
     onCondition: (type, status) => {
       const reason = CONDITION_REASONS[type]?.[status === "True" ? 0 : 1];
       if (reason !== undefined) nodeEvent("Normal", reason, `Node ${nodeName} status is now: ${reason}`);

@@ -6,12 +6,13 @@ import { FakeClock, silentLogger } from "#pkg/util/index.ts";
 import { DEFAULT_CONFIG } from "../config.ts";
 import { NodeAgent } from "./agent.ts";
 
-/** What a node that was last seen with `before` says of a machine that now has the boot id `now`. */
-async function rebootsTold(before: string, now: string): Promise<string[]> {
-  const told: string[] = [];
+type Status = NonNullable<Node["status"]>;
+
+/** What is told of a node that was last seen with the status `before` and computes `now`. */
+async function told(before: Status, now: Status): Promise<string[]> {
+  const events: string[] = [];
   const stop = new AbortController();
-  const info = (bootID: string) => ({ nodeInfo: { bootID } as NonNullable<Node["status"]>["nodeInfo"] });
-  const node = { apiVersion: "v1", kind: "Node", metadata: { name: "n", uid: "u" }, status: info(before) } as Node;
+  const node = { apiVersion: "v1", kind: "Node", metadata: { name: "n", uid: "u" }, status: before } as Node;
   const client = {
     get: () => Promise.resolve({}),
     update: () => Promise.resolve({}),
@@ -26,18 +27,34 @@ async function rebootsTold(before: string, now: string): Promise<string[]> {
     hostname: "n",
     architecture: "amd64",
     node: () => node,
-    computeStatus: () => Promise.resolve({ ...info(now), conditions: [{ type: "Ready", status: "True" }] }),
+    // One more condition ends the round.
+    computeStatus: () => Promise.resolve({ ...now, conditions: [...(now.conditions ?? []), LAST] }),
     onRegistered: () => undefined,
-    // The last of a round.
-    onCondition: () => stop.abort(),
-    onReboot: (bootID) => told.push(bootID),
+    onStart: () => events.push("start"),
+    onCondition: (type, status) => {
+      if (type === LAST.type) stop.abort();
+      else events.push(`${type}=${status}`);
+    },
+    onReboot: (bootID) => events.push(`boot ${bootID}`),
   });
   await agent.run(stop.signal);
-  return told;
+  return events;
 }
 
+const LAST = { type: "Last", status: "True" } as const;
+const boot = (bootID: string) => ({ nodeInfo: { bootID } as Status["nodeInfo"] }) as Status;
+const ready = (status: string): Status => ({ conditions: [{ type: "Ready", status }] });
+
 test("a machine that was started anew is told of, one that is new or goes on is not", async () => {
-  assert.deepEqual(await rebootsTold("a", "b"), ["b"]);
-  assert.deepEqual(await rebootsTold("b", "b"), []);
-  assert.deepEqual(await rebootsTold("", "b"), []);
+  assert.deepEqual(await told(boot("a"), boot("b")), ["start", "boot b"]);
+  assert.deepEqual(await told(boot("b"), boot("b")), ["start"]);
+  assert.deepEqual(await told(boot(""), boot("b")), ["start"]);
+});
+
+test("readiness is told of when it is another than before, pressure at first, too", async () => {
+  assert.deepEqual(await told({}, ready("False")), ["start"]);
+  assert.deepEqual(await told(ready("True"), ready("True")), ["start"]);
+  assert.deepEqual(await told(ready("Unknown"), ready("True")), ["start", "Ready=True"]);
+  const calm: Status = { conditions: [{ type: "MemoryPressure", status: "False" }] };
+  assert.deepEqual(await told(calm, calm), ["start", "MemoryPressure=False"]);
 });

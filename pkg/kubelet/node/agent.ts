@@ -25,7 +25,9 @@ export interface NodeAgentDeps {
   readonly node: () => Node | undefined;
   readonly computeStatus: (node: Node | undefined, signal: AbortSignal) => Promise<NodeStatus>;
   readonly onRegistered: (node: Node) => void;
-  /** Told of each condition at first and when it changes. */
+  /** Told when the node is known to the API, once. */
+  readonly onStart: () => void;
+  /** Told of each condition at first and when it changes; of Ready only when it is not what the API knew before. */
   readonly onCondition: (type: string, status: string) => void;
   /** Told when the machine was started anew since the status was last written. */
   readonly onReboot: (bootID: string) => void;
@@ -60,6 +62,8 @@ export class NodeAgent {
   async run(signal: AbortSignal): Promise<void> {
     if (this.#deps.config.registerNode)
       await this.#retry("Registering the node failed", signal, () => this.#register(signal));
+    if (signal.aborted) return;
+    this.#deps.onStart();
     await Promise.all([this.#statusLoop(signal), this.#leaseLoop(signal)]);
   }
 
@@ -177,9 +181,10 @@ export class NodeAgent {
       if (before !== "" && bootID !== before) this.#deps.onReboot(bootID);
     }
     for (const { type, status: now } of status.conditions ?? []) {
-      if (this.#conditions.get(type) === now) continue;
+      const known = node.status?.conditions?.find((condition) => condition.type === type)?.status ?? now;
+      const before = this.#conditions.get(type) ?? (type === "Ready" ? known : undefined);
       this.#conditions.set(type, now);
-      this.#deps.onCondition(type, now);
+      if (before !== now) this.#deps.onCondition(type, now);
     }
   }
 
