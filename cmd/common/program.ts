@@ -17,6 +17,14 @@ import { createLogger } from "./logging.ts";
 const KUBERNETES_VERSION = "v1.36.0";
 export const VERSION = `${KUBERNETES_VERSION}+kubits.${packageJson.version}`;
 
+/**
+ * How a component names itself to the API server. Its first part is the manager of the fields that it sets: tools leave fields
+ * alone by the names of Kubernetes' components (kube-controller-manager, kubelet), whichever program they are in.
+ */
+export function userAgentOf(component: string): string {
+  return `${component}/${VERSION}`;
+}
+
 /** Flags that both programs have. */
 export const commonFlags = defineFlags({
   config: {

@@ -7,7 +7,7 @@ import type { ApiHandler } from "#pkg/apiserver/index.ts";
 import { type Client, type Draft, createClient, directTransport } from "#pkg/client/index.ts";
 import { renderKubeconfig } from "#pkg/pki/index.ts";
 import type { Clock } from "#pkg/util/index.ts";
-import { VERSION } from "../common/program.ts";
+import { userAgentOf } from "../common/program.ts";
 
 /** What the objects of add-ons are made from. */
 export interface AddonContext {
@@ -61,7 +61,7 @@ export async function applyAddons(
   clock: Clock,
 ): Promise<void> {
   const user = { name: "system:apiserver", groups: ["system:masters", "system:authenticated"] };
-  const client = createClient(directTransport(handler, { user }), { userAgent: `kubits-master/${VERSION}`, clock });
+  const client = createClient(directTransport(handler, { user }), { userAgent: userAgentOf("kubits-master"), clock });
   const creations = addons.flatMap((name) => ADDONS[name]?.(client, context) ?? []);
   for (const outcome of await Promise.allSettled(creations)) {
     if (outcome.status === "rejected" && !isAlreadyExists(outcome.reason)) throw outcome.reason;

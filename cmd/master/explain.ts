@@ -5,7 +5,7 @@ import { type Client, type ConnectionConfig, createClient, http2Transport, loadK
 import { UsageError } from "#pkg/config/index.ts";
 import type { Explanation } from "#pkg/scheduler/index.ts";
 import { type Clock, RealClock, formatTime } from "#pkg/util/index.ts";
-import { VERSION } from "../common/program.ts";
+import { userAgentOf } from "../common/program.ts";
 
 /** A scheduler with a server of its own says in its Lease where that is and which CA vouches for it. */
 export const SCHEDULER_LEASE = { namespace: "kube-system", name: "kube-scheduler" };
@@ -59,7 +59,7 @@ export async function explainScheduling(kubeconfig: string, pod: string): Promis
   });
   const transport = http2Transport({ ...config, clock });
   try {
-    const client = createClient(transport, { userAgent: `kubits-master/${VERSION}` });
+    const client = createClient(transport, { userAgent: userAgentOf("kubits-master") });
     const path = PREFIX + pod.split("/").map(encodeURIComponent).join("/");
     return describeExplanation(
       await client.raw<Explanation>("GET", path).catch(async (error: unknown) => {
@@ -92,7 +92,7 @@ async function askThere(
 ): Promise<Explanation> {
   const transport = http2Transport({ server: url, ca, cert, certFile, key, keyFile, clock });
   try {
-    return await createClient(transport, { userAgent: `kubits-master/${VERSION}` }).raw<Explanation>("GET", path);
+    return await createClient(transport, { userAgent: userAgentOf("kubits-master") }).raw<Explanation>("GET", path);
   } finally {
     transport.close();
   }

@@ -4,7 +4,7 @@ import { createClient, http2Transport, loadKubeconfig } from "#pkg/client/index.
 import { UsageError } from "#pkg/config/index.ts";
 import { publicKeyPin } from "#pkg/pki/index.ts";
 import { type Clock, formatTime } from "#pkg/util/index.ts";
-import { VERSION } from "../common/program.ts";
+import { userAgentOf } from "../common/program.ts";
 
 export interface JoinCommandRequest {
   /** The administrator's. */
@@ -35,7 +35,7 @@ export async function makeJoinCommand({ kubeconfig, ttlMs, clock }: JoinCommandR
   };
   const transport = http2Transport({ ...config, clock });
   try {
-    await createClient(transport, { userAgent: `kubits-master/${VERSION}`, clock }).create(secrets, {
+    await createClient(transport, { userAgent: userAgentOf("kubits-master"), clock }).create(secrets, {
       metadata: { name: `bootstrap-token-${id}`, namespace: "kube-system" },
       type: "bootstrap.kubernetes.io/token",
       data: Object.fromEntries(

@@ -13,6 +13,7 @@ import { DnsServiceController } from "#pkg/dns/index.ts";
 import { createScheduler, parseSchedulerConfiguration } from "#pkg/scheduler/index.ts";
 import type { Explanation } from "#pkg/scheduler/index.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
+import { userAgentOf } from "../common/program.ts";
 import { SCHEDULER_LEASE, SERVED_CA, SERVED_URL, type ServedAt } from "./explain.ts";
 import { type SchedulerSettings, loadPlugins } from "./scheduler-config.ts";
 
@@ -27,6 +28,13 @@ export interface LoopsConfig {
   readonly schedulerSettings: SchedulerSettings;
   /** Address of the kube-dns Service; "" when cluster DNS is somebody else's. */
   readonly clusterDnsAddress: string;
+}
+
+const SCHEDULER = "system:kube-scheduler";
+
+/** How a loop that acts as this user names itself to the API server. */
+export function loopsUserAgent(user: string): string {
+  return userAgentOf(user === SCHEDULER ? "kube-scheduler" : "kube-controller-manager");
 }
 
 export interface LoopsDeps {
@@ -126,7 +134,7 @@ async function runScheduler(deps: LoopsDeps, signal: AbortSignal): Promise<void>
   const config = configuration === undefined ? undefined : parseSchedulerConfiguration(configuration);
   const plugins = await loadPlugins(pluginModules);
   const { clock, random, log } = deps;
-  const client = deps.clientAs("system:kube-scheduler");
+  const client = deps.clientAs(SCHEDULER);
   const lead = async (leading: AbortSignal) => {
     const informers = createInformerFactory({ client, clock, random, log });
     const recorder = createEventRecorder({

@@ -4,7 +4,7 @@ import { type Client, createClient, http2Transport, loadKubeconfig } from "#pkg/
 import { type Clock, type Logger, RealClock, SecureRandom, SpawnRunner, sleep } from "#pkg/util/index.ts";
 import { defaultAddress } from "../common/address.ts";
 import { notifyReady } from "../common/notify.ts";
-import { type ProgramDescription, VERSION, runProgram } from "../common/program.ts";
+import { type ProgramDescription, runProgram } from "../common/program.ts";
 import { aborted } from "../common/signals.ts";
 import { applyAddons } from "./addons.ts";
 import { buildApiServer } from "./apiserver.ts";
@@ -182,18 +182,22 @@ async function runLoopsAlone(flags: Flags, clock: Clock, log: Logger, signal: Ab
   if (flags.kubeconfig === "")
     throw new UsageError("without the apiserver component --kubeconfig must name an API server");
   // Loaded only here: next to an API server the loops live in a thread of their own.
-  const { runLoops } = await import("./loops.ts");
+  const { loopsUserAgent, runLoops } = await import("./loops.ts");
   const transport = http2Transport({ ...(await loadKubeconfig(flags.kubeconfig)), clock });
   try {
-    const client = createClient(transport, { userAgent: `kubits-master/${VERSION}`, clock });
+    const clientAs = (user: string) => createClient(transport, { userAgent: loopsUserAgent(user), clock });
     const config = await loopsConfig(flags, undefined);
     let scheduler: RunningScheduler | undefined;
     const schedulerServedAt =
       config.scheduler && flags["scheduler-secure-port"] !== 0
-        ? await serveSchedulerAlone(flags, client, config, () => scheduler, { clock, log, signal })
+        ? await serveSchedulerAlone(flags, clientAs("system:kube-scheduler"), config, () => scheduler, {
+            clock,
+            log,
+            signal,
+          })
         : undefined;
     const onScheduler = (running: RunningScheduler | undefined) => (scheduler = running);
-    const deps = { config, clientAs: () => client, clock, random: new SecureRandom(), log, onScheduler };
+    const deps = { config, clientAs, clock, random: new SecureRandom(), log, onScheduler };
     await runLoops(schedulerServedAt === undefined ? deps : { ...deps, schedulerServedAt }, signal);
   } finally {
     transport.close();

@@ -6,9 +6,8 @@ import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import { type Client, EventInterner, createClient, portTransport } from "#pkg/client/index.ts";
 import { RealClock, SecureRandom } from "#pkg/util/index.ts";
 import { createLogger } from "../common/logging.ts";
-import { VERSION } from "../common/program.ts";
 import type { Explanation } from "#pkg/scheduler/index.ts";
-import { type LoopsConfig, type RunningScheduler, runLoops } from "./loops.ts";
+import { type LoopsConfig, type RunningScheduler, loopsUserAgent, runLoops } from "./loops.ts";
 
 /** What the main thread passes to this thread. */
 export interface WorkerInput {
@@ -42,7 +41,7 @@ const interner = new EventInterner();
 function clientAs(user: string): Client {
   const known = clients.get(user);
   if (known !== undefined) return known;
-  const client = createClient(connection.as(user), { interner, userAgent: `kubits-master/${VERSION}`, clock });
+  const client = createClient(connection.as(user), { interner, userAgent: loopsUserAgent(user), clock });
   clients.set(user, client);
   return client;
 }

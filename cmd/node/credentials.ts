@@ -5,7 +5,7 @@ import { type FlagValues, UsageError } from "#pkg/config/index.ts";
 import { CertificateManager, clientPurpose } from "#pkg/kubelet/index.ts";
 import { writeKubeconfig } from "#pkg/pki/index.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
-import { VERSION } from "../common/program.ts";
+import { userAgentOf } from "../common/program.ts";
 import type { nodeFlags } from "./flags.ts";
 
 export interface Connection {
@@ -23,7 +23,7 @@ interface Deps {
   readonly log: Logger;
 }
 
-const userAgent = `kubits-node/${VERSION}`;
+const userAgent = userAgentOf("kubelet");
 
 /**
  * Connects with a kubeconfig. A client certificate that the manager keeps is renewed before it expires; any other is its

@@ -11,7 +11,7 @@ import {
   writeKubeconfig,
 } from "#pkg/pki/index.ts";
 import type { Clock, Logger } from "#pkg/util/index.ts";
-import { VERSION } from "../common/program.ts";
+import { userAgentOf } from "../common/program.ts";
 import type { nodeFlags } from "./flags.ts";
 
 const CLUSTER_INFO = { namespace: "kube-public", name: "cluster-info" };
@@ -68,7 +68,7 @@ async function readClusterInfo(server: string, ca: string | undefined, { clock, 
   const trust = ca === undefined ? { insecureSkipTlsVerify: true } : { ca };
   const transport = http2Transport({ server, ...trust, clock });
   try {
-    const client = createClient(transport, { userAgent: `kubits-node/${VERSION}`, clock });
+    const client = createClient(transport, { userAgent: userAgentOf("kubits-node"), clock });
     const { data = {} } = await client.get(configMaps, CLUSTER_INFO, { signal });
     return data;
   } finally {

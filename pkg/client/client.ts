@@ -25,7 +25,7 @@ import { collect } from "./transport/transport.ts";
 import type { Transport, TransportResponse } from "./transport/transport.ts";
 
 export interface ClientOptions {
-  /** e.g. "kubits-master/v0.1 scheduler": what audit logs and default field managers show. */
+  /** e.g. "kube-scheduler/v1.36.0+kubits.0.1.0": what audit logs and default field managers show. */
   readonly userAgent: string;
   /** With a clock, requests that the server answers with Retry-After are tried again after that time. */
   readonly clock?: Clock;

@@ -15,6 +15,11 @@ test("a deployment is created, scaled, updated, rolled back, exposed and deleted
     await cluster.kubectl(["create", "deployment", "web", "--image=nginx:1.14.2", "--replicas=3"]);
     await cluster.kubectl(["rollout", "status", "deployment/web", "--timeout=90s"]);
     assert.equal(await cluster.jsonpath("deployment/web", "{.status.availableReplicas}"), "3");
+    // Tools leave fields alone by the names of the components that set them.
+    const managers = (path: string) => cluster.jsonpath(path, "{.metadata.managedFields[*].manager}");
+    assert.equal(await managers("deployment/web"), "kubectl-create kube-controller-manager");
+    const [pod] = (await cluster.kubectl(["get", "pods", "-l", "app=web", "-o", "name"])).split("\n");
+    assert.equal(await managers(pod!), "kube-controller-manager kubelet");
   });
 
   await t.test("scale up and down", async () => {
