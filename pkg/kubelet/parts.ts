@@ -297,7 +297,12 @@ function buildUpkeep(
     node: host.node,
     computeStatus: (known, signal) => host.computeStatus(known, signal),
     onRegistered: (registered) => host.setNode(registered),
-    onStart: () => nodeEvent("Normal", "Starting", "Starting kubelet."),
+    onStart() {
+      nodeEvent("Normal", "Starting", "Starting kubelet.");
+      // The cgroup of all pods was bounded before the node registered.
+      if (config.cgroupsPerQOS)
+        nodeEvent("Normal", "NodeAllocatableEnforced", "Updated Node Allocatable limit across pods");
+    },
     onCondition: (type, status) => {
       const reason = CONDITION_REASONS[type]?.[status === "True" ? 0 : 1];
       if (reason !== undefined) nodeEvent("Normal", reason, `Node ${nodeName} status is now: ${reason}`);
