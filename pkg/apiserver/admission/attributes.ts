@@ -24,14 +24,26 @@ function shownName({ name, object }: AdmissionAttributes): string {
 
 /** The 403 of an admission plugin, worded as upstream words it. */
 export function refusal(attributes: AdmissionAttributes, why: string, causes?: StatusCause[]): StatusError {
-  const { group, plural } = attributes.resource;
-  const name = shownName(attributes);
+  return forbidden({ resource: attributes.resource, name: shownName(attributes) }, why, causes);
+}
+
+/** The same for what speaks of the name in the request only, which may have none. */
+export function forbidden(
+  { resource: { group, plural }, name }: Pick<AdmissionAttributes, "resource" | "name">,
+  why: string,
+  causes?: StatusCause[],
+): StatusError {
   const qualified = group === "" ? plural : `${plural}.${group}`;
   return new StatusError({
     status: "Failure",
-    message: `${qualified} ${JSON.stringify(name)} is forbidden: ${why}`,
+    message: `${qualified}${name === "" ? "" : ` ${JSON.stringify(name)}`} is forbidden: ${why}`,
     reason: "Forbidden",
-    details: { name, ...(group === "" ? {} : { group }), kind: plural, ...(causes === undefined ? {} : { causes }) },
+    details: {
+      ...(name === "" ? {} : { name }),
+      ...(group === "" ? {} : { group }),
+      kind: plural,
+      ...(causes === undefined ? {} : { causes }),
+    },
     code: 403,
   });
 }

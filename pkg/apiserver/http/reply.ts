@@ -5,6 +5,7 @@ import { encodeEnvelope } from "#pkg/apimachinery/protobuf/index.ts";
 import type { ApiRequest, ApiResponse } from "../contract.ts";
 import { gzipBody, type GzipSegment, storedSegment } from "./gzip-segments.ts";
 import { CONTENT_TYPES, type Encoding, parseAccept } from "./negotiate.ts";
+import { warningHeader } from "./warnings.ts";
 
 const NEWLINE = Buffer.from("\n");
 /** Smaller bodies are not worth compressing (upstream's threshold). */
@@ -22,8 +23,8 @@ export interface ReplyContext {
 /** Headers every answer about objects carries. */
 function baseHeaders(encoding: Encoding, warnings: readonly string[]): Readonly<Record<string, string>> {
   const headers = BASE_HEADERS[encoding];
-  if (warnings.length === 0) return headers;
-  return { ...headers, warning: [...new Set(warnings)].map(warningValue).join(", ") };
+  const warning = warnings.length === 0 ? "" : warningHeader(warnings);
+  return warning === "" ? headers : { ...headers, warning };
 }
 
 /** Frozen, so that the transport can keep them encoded. */
@@ -34,13 +35,6 @@ const BASE_HEADERS = {
   yaml: plainHeaders(CONTENT_TYPES.yaml),
   protobuf: plainHeaders(CONTENT_TYPES.protobuf),
 };
-
-/** RFC 7234 warn-text: code 299, no agent, a quoted string without control characters. */
-function warningValue(text: string): string {
-  const clean = text.replaceAll(/[\p{Cc}]/gu, " ").replaceAll(/["\\]/g, "\\$&");
-  // Go's clients read UTF-8; the transport writes a byte for each character.
-  return Buffer.from(`299 - "${clean.slice(0, 4096)}"`).toString("latin1");
-}
 
 /** JSON bytes as they are, or indented when asked for. */
 function prettyJson(chunks: Buffer | readonly Buffer[]): Buffer {

@@ -28,6 +28,7 @@ import {
   ProtobufError,
   protobufMessageFor,
 } from "#pkg/apimachinery/protobuf/index.ts";
+import { noObject, NO_TYPE, untyped } from "../http/document-type.ts";
 import { bodyEncoding, CONTENT_TYPES } from "../http/negotiate.ts";
 import type { Call } from "./call.ts";
 import type { KnownSpecs } from "./known-specs.ts";
@@ -131,28 +132,9 @@ export function decodeBody(
   }
 }
 
-const NO_TYPE = "couldn't get version/kind; json parse error";
-
 function unrecognized(expected: Partial<ExpectedKind>, why: string, body: Buffer): StatusError {
   const kind = expected.kind ?? "object";
   return badRequest(`the object provided is unrecognized (must be of type ${kind}): ${why} (${summary(body)})`);
-}
-
-/** Go's complaint about a document that is no object. */
-export function noObject(value: unknown): string {
-  const found = jsonKind(value);
-  const fields = String.raw`APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\""`;
-  return `${NO_TYPE}: json: cannot unmarshal ${found} into Go value of type struct { ${fields} }`;
-}
-
-/** Go's complaint about an object whose type is not named by texts. */
-export function untyped(value: Record<string, unknown>): string | undefined {
-  for (const name of ["apiVersion", "kind"]) {
-    const text = value[name] ?? "";
-    if (typeof text === "string") continue;
-    return `${NO_TYPE}: json: cannot unmarshal ${jsonKind(text)} into Go struct field .${name} of type string`;
-  }
-  return undefined;
 }
 
 const SUMMARY_LENGTH = 30;

@@ -9,7 +9,8 @@ import {
   isRecord,
 } from "#pkg/apimachinery/index.ts";
 import { isTrue } from "../http/target.ts";
-import { decodeBody, noObject, untyped } from "./body.ts";
+import { noObject, untyped } from "../http/document-type.ts";
+import { decodeBody } from "./body.ts";
 import type { Call } from "./call.ts";
 import { parseDryRun, parseInteger } from "./options.ts";
 

@@ -165,7 +165,8 @@ async function tryUpdate(call: Call, request: UpdateRequest, entry: CacheEntry):
   object = prepareUpdate(call, view, object, old, options.dryRun);
   validateUpdate(call, view, object, old);
   if (request.managed !== true) trackUpdate(call, old, object, options.fieldManager, view.subresource);
-  // The view shows what validating admission judges.
+  // Validating admission judges the object as the successor of one version.
+  object.metadata.resourceVersion = String(entry.revision);
   if (request.admissionView !== undefined) attributes.object = request.admissionView.of(object);
   else attributes.object = object;
 
@@ -178,6 +179,7 @@ async function tryUpdate(call: Call, request: UpdateRequest, entry: CacheEntry):
     const valid = services.admission.validate(attributes);
     if (valid !== undefined) await valid;
     validated = true;
+    delete object.metadata.resourceVersion; // stored without it
     const outcome = await writeUpdate(call, object, entry, options.dryRun);
     stored = !options.dryRun && !("conflict" in outcome);
     return outcome;

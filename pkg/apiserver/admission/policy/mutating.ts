@@ -6,19 +6,13 @@ import type {
 } from "#pkg/api/types/admissionregistration-v1.ts";
 import type { FieldSchema } from "#pkg/api/index.ts";
 import { applyConfigurationType, misplacedLiterals } from "#pkg/apimachinery/cel/index.ts";
-import {
-  applyJsonPatch,
-  internalError,
-  isRecord,
-  type KubeObject,
-  StatusError,
-  TestFailedError,
-} from "#pkg/apimachinery/index.ts";
+import { applyJsonPatch, isRecord, type KubeObject, StatusError, TestFailedError } from "#pkg/apimachinery/index.ts";
 import type { AdmissionAttributes, AdmissionPlugin } from "../../contract.ts";
 import type { ObjectSource } from "../../source/index.ts";
 import { refusal } from "../attributes.ts";
 import type { ReinvokingPlugin } from "../chain.ts";
 import { normalize } from "../normalize.ts";
+import { kindMissing, namesKind } from "../patched.ts";
 import { isExempt, type MatchedResource } from "../rules.ts";
 import type { Versioned } from "../webhook/review.ts";
 import { CompiledConditions } from "./conditions.ts";
@@ -231,8 +225,7 @@ function patched({ object }: Versioned, operations: unknown): KubeObject {
     if (error instanceof TestFailedError) return object as KubeObject; // the patch is not meant for this object
     throw new Error(`JSON Patch: ${(error as Error).message}`, { cause: error });
   }
-  if (!isRecord(result) || typeof result["kind"] !== "string" || result["kind"] === "")
-    throw internalError(`Object 'Kind' is missing in '${JSON.stringify(result)}'`);
+  if (!namesKind(result)) throw kindMissing(result);
   return { ...result, metadata: isRecord(result["metadata"]) ? result["metadata"] : {} } as KubeObject;
 }
 

@@ -1,5 +1,5 @@
-import { parseJson } from "#pkg/apimachinery/index.ts";
 import type { WebhookClientConfig } from "#pkg/api/types/admissionregistration-v1.ts";
+import { failureText, readAnswer } from "./answer.ts";
 
 /** One way to reach a backend of a Service. */
 export interface ServiceAddress {
@@ -25,8 +25,16 @@ export interface WebhookRequest {
 export interface WebhookResponse {
   readonly status: number;
   readonly body: Buffer;
+  readonly contentType?: string;
 }
-/** Sends one POST. Rejects with an Error whose message says why no response came. */
+/** An answer began, and then did not end: the words are not about the request any more. */
+export class BrokenAnswerError extends Error {
+  constructor(why: string, options?: { cause?: unknown }) {
+    super(`unexpected error when reading response body. Please retry. Original error: ${why}`, options);
+    this.name = "BrokenAnswerError";
+  }
+}
+/** Sends one POST. Rejects with an Error whose message says why no response came, or a BrokenAnswerError. */
 export interface WebhookTransport {
   post(request: WebhookRequest): Promise<WebhookResponse>;
 }
@@ -48,46 +56,57 @@ export class WebhookClient {
     this.#services = services;
   }
 
-  /** The parsed JSON answer. @throws WebhookCallError when there is none. */
+  /** The answer, an object. @throws WebhookCallError when there is none. */
   async call(
     webhook: string,
     config: WebhookClientConfig,
     timeoutSeconds: number | undefined,
     body: object,
-  ): Promise<unknown> {
-    const fail = (why: string, cause?: unknown): WebhookCallError =>
-      new WebhookCallError(webhook, `failed to call webhook: ${why}`, { cause });
-    const url = urlOf(config);
-    if (url === undefined)
-      throw new WebhookCallError(webhook, "failed to call webhook: neither a service nor a valid URL is configured");
-    if (timeoutSeconds !== undefined) url.searchParams.set("timeout", `${timeoutSeconds}s`);
-    const where = `Post ${JSON.stringify(showUrl(url, config))}`;
-    let response: WebhookResponse;
+  ): Promise<Record<string, unknown>> {
     try {
-      const { service } = config;
+      return await this.exchange(config, timeoutSeconds, body);
+    } catch (cause) {
+      throw new WebhookCallError(webhook, `failed to call webhook: ${messageOf(cause)}`, { cause });
+    }
+  }
+
+  /** The same for callers with words of their own. @throws Error that says why there is no answer. */
+  async exchange(
+    config: WebhookClientConfig,
+    timeoutSeconds: number | undefined,
+    body: object,
+  ): Promise<Record<string, unknown>> {
+    const url = urlOf(config);
+    if (url === undefined) throw new Error("neither a service nor a valid URL is configured");
+    if (timeoutSeconds !== undefined) url.searchParams.set("timeout", `${timeoutSeconds}s`);
+    const response = await this.#post(url, config, timeoutSeconds ?? 30, body);
+    if (response.status < 200 || response.status > 299) throw new Error(failureText(response));
+    return readAnswer(response);
+  }
+
+  async #post(url: URL, config: WebhookClientConfig, seconds: number, body: object): Promise<WebhookResponse> {
+    const { service, caBundle = "" } = config;
+    try {
       const address =
         service === undefined
           ? undefined
           : this.#services.resolve(service.namespace, service.name, service.port ?? 443);
-      response = await this.#transport.post({
+      return await this.#transport.post({
         url,
         ...(address === undefined ? {} : { address }),
-        ...(config.caBundle === undefined || config.caBundle === ""
-          ? {}
-          : { ca: Buffer.from(config.caBundle, "base64").toString("utf8") }),
+        ...(caBundle === "" ? {} : { ca: Buffer.from(caBundle, "base64").toString("utf8") }),
         body: Buffer.from(JSON.stringify(body)),
-        timeoutMs: (timeoutSeconds ?? 30) * 1000,
+        timeoutMs: seconds * 1000,
       });
     } catch (cause) {
-      throw fail(`${where}: ${cause instanceof Error ? cause.message : String(cause)}`, cause);
-    }
-    if (response.status < 200 || response.status > 299) throw fail(statusText(response));
-    try {
-      return parseJson(response.body.toString("utf8"));
-    } catch (cause) {
-      throw fail(`the response is not JSON: ${cause instanceof Error ? cause.message : String(cause)}`, cause);
+      if (cause instanceof BrokenAnswerError) throw cause;
+      throw new Error(`Post ${JSON.stringify(showUrl(url, config))}: ${messageOf(cause)}`, { cause });
     }
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function urlOf({ url, service }: WebhookClientConfig): URL | undefined {
@@ -103,15 +122,4 @@ function urlOf({ url, service }: WebhookClientConfig): URL | undefined {
 function showUrl(url: URL, { service }: WebhookClientConfig): string {
   if (service === undefined) return url.href;
   return `https://${service.name}.${service.namespace}.svc:${service.port ?? 443}${url.pathname}${url.search}`;
-}
-
-/** What upstream's client says about an answer that is not a success. */
-function statusText({ status, body }: WebhookResponse): string {
-  if (status === 404) return "the server could not find the requested resource";
-  if (status === 401) return "the server has asked for the client to provide credentials";
-  if (status === 403) return "forbidden: User cannot access the webhook";
-  const text = body.toString("utf8", 0, 1024).trim();
-  if (status >= 500)
-    return `an error on the server (${JSON.stringify(text === "" ? "unknown" : text)}) has prevented the request from succeeding`;
-  return `the server responded with the status code ${status} but did not return more information`;
 }

@@ -11,10 +11,11 @@ import type { Logger, Random } from "#pkg/util/index.ts";
 import type { AdmissionAttributes } from "../../contract.ts";
 import type { ObjectSource } from "../../source/index.ts";
 import type { Equivalents } from "../equivalents.ts";
-import { refusal } from "../attributes.ts";
+import { forbidden } from "../attributes.ts";
 import { AdmissionSelectors, isExempt, type MatchedResource, matchRules } from "../rules.ts";
 import { WebhookCallError, type WebhookClient } from "./client.ts";
 import { type ConditionCompiler, type Conditions, noConditions } from "./conditions.ts";
+import { UnusableAnswerError } from "./response-types.ts";
 import { buildReview, parseVerdict, reviewVersion, type Verdict, type Versioned } from "./review.ts";
 
 type Configuration = MutatingWebhookConfiguration | ValidatingWebhookConfiguration;
@@ -116,7 +117,7 @@ export class HookCaller {
         if (!(await hook.conditions.matches(review, attributes, versioned))) return undefined;
       } catch (error) {
         if (webhook.failurePolicy === "Ignore") return undefined;
-        throw refusal(attributes, messageOf(error));
+        throw forbidden(attributes, messageOf(error));
       }
     }
     if (attributes.dryRun && webhook.sideEffects !== "None" && webhook.sideEffects !== "NoneOnDryRun") {
@@ -180,6 +181,7 @@ function checked<T>(webhook: string, parse: () => T): T {
   try {
     return parse();
   } catch (cause) {
-    throw new WebhookCallError(webhook, `received invalid webhook response: ${messageOf(cause)}`, { cause });
+    const prefix = cause instanceof UnusableAnswerError ? "" : "received invalid webhook response: ";
+    throw new WebhookCallError(webhook, `${prefix}${messageOf(cause)}`, { cause });
   }
 }

@@ -3,7 +3,7 @@ import { Agent, request as httpsRequest } from "node:https";
 import { isIP } from "node:net";
 import { LRUCache } from "lru-cache";
 import type { Clock } from "#pkg/util/index.ts";
-import type { WebhookRequest, WebhookResponse, WebhookTransport } from "./client.ts";
+import { BrokenAnswerError, type WebhookRequest, type WebhookResponse, type WebhookTransport } from "./client.ts";
 
 /** Longest answer read; AdmissionReviews carry at most one object's patch. */
 const MAX_RESPONSE_BYTES = 8 * 1024 * 1024;
@@ -75,7 +75,7 @@ export class HttpsTransport implements WebhookTransport {
         headers: {
           host: url.host,
           "content-type": "application/json",
-          accept: "application/json",
+          accept: "application/json, */*",
           "content-length": body.length,
           "user-agent": "kube-apiserver-admission",
           ...(credentials?.token === undefined ? {} : { authorization: `Bearer ${credentials.token}` }),
@@ -88,12 +88,13 @@ export class HttpsTransport implements WebhookTransport {
         cancel();
         settle();
       };
-      const fail = (message: string, cause?: unknown): void => finish(() => reject(new Error(message, { cause })));
+      let answered = false;
+      const fail = (message: string, cause?: unknown): void =>
+        finish(() => reject(new (answered ? BrokenAnswerError : Error)(message, { cause })));
       const cancel = this.#clock.schedule(timeoutMs, () => {
         fail("context deadline exceeded");
         outgoing.destroy();
       });
-      let answered = false;
       outgoing.on("error", (error: NodeJS.ErrnoException) => {
         const stale = outgoing.reusedSocket && !answered && (error.code === "ECONNRESET" || error.code === "EPIPE");
         if (stale && !fresh) finish(() => reject(new StaleConnectionError()));
@@ -114,7 +115,11 @@ export class HttpsTransport implements WebhookTransport {
         incoming.on("error", (error) => fail(describe(error), error));
         incoming.on("aborted", () => fail("unexpected EOF"));
         incoming.on("end", () =>
-          finish(() => resolve({ status: incoming.statusCode ?? 0, body: Buffer.concat(chunks) })),
+          finish(() => {
+            const contentType = incoming.headers["content-type"];
+            const typed = contentType === undefined ? {} : { contentType };
+            resolve({ status: incoming.statusCode ?? 0, body: Buffer.concat(chunks), ...typed });
+          }),
         );
       });
       outgoing.end(body);

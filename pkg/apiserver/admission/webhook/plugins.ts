@@ -10,6 +10,7 @@ import type { ObjectSource } from "../../source/index.ts";
 import type { Equivalents } from "../equivalents.ts";
 import type { ReinvokingPlugin } from "../chain.ts";
 import { normalize } from "../normalize.ts";
+import { decodePatched } from "../patched.ts";
 import { type Hook, HookCaller, HookList, messageOf, type WebhookDeps } from "./hooks.ts";
 import { denial, type Versioned } from "./review.ts";
 
@@ -91,16 +92,19 @@ export class MutatingAdmissionWebhook implements AdmissionPlugin, ReinvokingPlug
     { matched, object }: Versioned,
     patch: unknown[],
   ): Promise<boolean> {
-    if (object === undefined || patch.length === 0) return false;
-    let patched: KubeObject;
+    if (patch.length === 0) return false;
+    if (object === undefined || attributes.operation === "DELETE") {
+      const who = `admission webhook ${JSON.stringify(hook.webhook.name)}`;
+      throw internalError(`${who} attempted to modify the object, which is not supported for this operation`);
+    }
+    let result: unknown;
     try {
-      patched = applyJsonPatch(object, patch as JsonPatchOperation[]) as KubeObject;
+      result = applyJsonPatch(object, patch as JsonPatchOperation[]);
     } catch (error) {
       throw internalError(messageOf(error));
     }
-    if (patched?.metadata === undefined)
-      throw internalError(`webhook ${JSON.stringify(hook.webhook.name)} removed the object's metadata`);
     const { resource } = attributes;
+    const patched = decodePatched(object, result, matched.definition, this.#equivalents);
     const own =
       matched.definition === resource
         ? patched

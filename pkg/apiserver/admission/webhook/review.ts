@@ -1,8 +1,9 @@
 import type { ResourceDefinition } from "#pkg/api/index.ts";
 import type { Status } from "#pkg/api/types/meta-v1.ts";
-import { type KubeObject, parseJson, StatusError } from "#pkg/apimachinery/index.ts";
+import { decodeJson, isRecord, jsonKind, type KubeObject, StatusError } from "#pkg/apimachinery/index.ts";
 import type { AdmissionAttributes } from "../../contract.ts";
 import type { MatchedResource } from "../rules.ts";
+import { typedResponse, UnusableAnswerError } from "./response-types.ts";
 
 /** Versions of AdmissionReview this server speaks; a webhook gets the first of its list that is among them. */
 export type ReviewVersion = "v1" | "v1beta1";
@@ -80,39 +81,57 @@ export function buildReview(
   };
 }
 
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+const REVIEW_KINDS = new Set([
+  "admission.k8s.io/v1, Kind=AdmissionReview",
+  "admission.k8s.io/v1beta1, Kind=AdmissionReview",
+]);
+
+/** A document of another kind than a review of the version that was sent. @throws UnusableAnswerError */
+function assertReadable(apiVersion: string, kind: string, version: ReviewVersion): void {
+  if (apiVersion === "" || kind === "" || (kind === "AdmissionReview" && apiVersion === `admission.k8s.io/${version}`))
+    return;
+  const short = apiVersion.split("/").at(-1)!;
+  const why =
+    REVIEW_KINDS.has(`${apiVersion}, Kind=${kind}`) || (apiVersion === "v1" && kind === "Status")
+      ? `converting (${short}.${kind}) to (${version}.AdmissionReview): unknown conversion`
+      : `no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(apiVersion)} in scheme "${SCHEME}"`;
+  throw new UnusableAnswerError(`failed to call webhook: ${why}`);
 }
+const SCHEME = "k8s.io/apiserver/pkg/util/webhook/client.go:71";
 
 /** Checks an answer. v1beta1 is lax: it names neither itself, nor the request, nor the type of its patch. @throws Error */
-export function parseVerdict(uid: string, answer: unknown, mutating: boolean, version: ReviewVersion = "v1"): Verdict {
-  if (!isRecord(answer)) throw new Error("the response is not an object");
+export function parseVerdict(
+  uid: string,
+  answer: Record<string, unknown>,
+  mutating: boolean,
+  version: ReviewVersion = "v1",
+): Verdict {
+  const apiVersion = String(answer["apiVersion"] ?? "");
+  const kind = String(answer["kind"] ?? "");
+  assertReadable(apiVersion, kind, version);
+  const response = typedResponse(answer);
+  if (response === undefined) throw new Error("webhook response was absent");
   const strict = version === "v1";
-  const wanted = `admission.k8s.io/${version}`;
-  const { apiVersion, kind, response } = answer;
-  const unnamed = !strict && apiVersion === undefined && kind === undefined;
-  if (!unnamed && (apiVersion !== wanted || kind !== "AdmissionReview")) {
-    const shown = `${String(apiVersion ?? "")}, Kind=${String(kind ?? "")}`;
-    throw new Error(`expected webhook response of ${wanted}, Kind=AdmissionReview, got ${shown}`);
+  const said = String(response["uid"] ?? "");
+  if (strict && said !== uid) {
+    throw new Error(`expected response.uid=${JSON.stringify(uid)}, got ${JSON.stringify(said)}`);
   }
-  if (!isRecord(response)) throw new Error("webhook response was absent");
-  if (strict && response["uid"] !== uid) {
-    throw new Error(
-      `expected response.uid=${JSON.stringify(uid)}, got ${JSON.stringify(String(response["uid"] ?? ""))}`,
-    );
+  if (strict && (apiVersion === "" || kind === "")) {
+    const got = `${apiVersion === "" ? "/" : apiVersion}, Kind=${kind}`;
+    throw new Error(`expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got ${got}`);
   }
-  const { auditAnnotations, warnings, status } = response;
   return {
     allowed: response["allowed"] === true,
-    result: isRecord(status) ? (status as Status) : undefined,
-    auditAnnotations: (isRecord(auditAnnotations) ? auditAnnotations : {}) as Record<string, string>,
-    warnings: Array.isArray(warnings) ? warnings.filter((warning) => typeof warning === "string") : [],
+    result: (response["status"] ?? undefined) as Status | undefined,
+    auditAnnotations: (response["auditAnnotations"] ?? {}) as Record<string, string>,
+    warnings: (response["warnings"] ?? []) as string[],
     patch: patchOf(response, mutating, strict),
   };
 }
 
 function patchOf(response: Record<string, unknown>, mutating: boolean, strict: boolean): unknown[] | undefined {
-  const encoded = response["patch"] ?? "";
+  const encoded = (response["patch"] ?? "") as string;
+  const bytes = fromBase64(encoded);
   const patchType = response["patchType"] ?? undefined;
   if (!mutating) {
     // v1beta1 lets a validating webhook say what it likes: nobody listens.
@@ -120,17 +139,40 @@ function patchOf(response: Record<string, unknown>, mutating: boolean, strict: b
     if (strict && patchType !== undefined) throw new Error("validating webhook may not return response.patchType");
     return undefined;
   }
-  if (typeof encoded !== "string") throw new Error("response.patch is not a string");
-  if (encoded === "") {
-    if (strict && patchType !== undefined)
-      throw new Error("webhook returned response.patchType but not response.patch");
-    return undefined;
+  if (strict && encoded !== "" && patchType === undefined)
+    throw new Error("webhook returned response.patch but not response.patchType");
+  if (strict && encoded === "" && patchType !== undefined)
+    throw new Error("webhook returned response.patchType but not response.patch");
+  if (strict && patchType === "") throw new Error('webhook returned invalid response.patchType of ""');
+  if (encoded === "") return undefined;
+  const patch = decodePatch(bytes);
+  if (strict && patch.length > 0 && patchType !== "JSONPatch")
+    throw new UnusableAnswerError(`unsupported patch type ${JSON.stringify(patchType)}`);
+  return patch;
+}
+
+function fromBase64(encoded: string): Buffer {
+  const digits = encoded.replaceAll(/[\r\n]/g, "");
+  const start = /^[A-Za-z0-9+/]*/.exec(digits)![0].length;
+  const padding = (4 - (start % 4)) % 4;
+  if (padding < 3 && digits.slice(start) === "=".repeat(padding)) return Buffer.from(digits, "base64");
+  throw new UnusableAnswerError(`failed to call webhook: illegal base64 data at input byte ${start}`);
+}
+
+/** A JSON patch; null is one without operations. */
+function decodePatch(bytes: Buffer): unknown[] {
+  const fail = (why: string, cause?: unknown): UnusableAnswerError =>
+    new UnusableAnswerError(`received undecodable patch in webhook response: ${why}`, { cause });
+  let patch: unknown;
+  try {
+    patch = decodeJson(bytes, { duplicates: false }).value ?? [];
+  } catch (cause) {
+    throw fail((cause as Error).message, cause);
   }
-  if (strict && patchType === undefined) throw new Error("webhook returned response.patch but not response.patchType");
-  if (patchType !== undefined && patchType !== "JSONPatch")
-    throw new Error(`webhook returned invalid response.patchType of ${JSON.stringify(patchType)}`);
-  const patch: unknown = parseJson(Buffer.from(encoded, "base64").toString("utf8"));
-  if (!Array.isArray(patch)) throw new Error("the patch is not a JSON patch");
+  const wrong = (value: unknown, type: string): UnusableAnswerError =>
+    fail(`json: cannot unmarshal ${jsonKind(value)} into Go value of type jsonpatch.${type}`);
+  if (!Array.isArray(patch)) throw wrong(patch, "Patch");
+  for (const operation of patch) if (!isRecord(operation)) throw wrong(operation, "Operation");
   return patch;
 }
 
@@ -138,8 +180,9 @@ function patchOf(response: Record<string, unknown>, mutating: boolean, strict: b
 export function denial(webhook: string, result: Status | undefined): StatusError {
   const deniedBy = `admission webhook ${JSON.stringify(webhook)} denied the request`;
   const said = result?.message !== undefined && result.message !== "" ? result.message : result?.reason;
+  const { kind: _kind, apiVersion: _apiVersion, ...rest } = (result ?? {}) as Status & KubeObject;
   return new StatusError({
-    ...result,
+    ...rest,
     status: "Failure",
     code: Math.max(result?.code ?? 0, 400),
     message: said === undefined || said === "" ? `${deniedBy} without explanation` : `${deniedBy}: ${said}`,

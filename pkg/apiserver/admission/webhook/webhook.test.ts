@@ -261,7 +261,7 @@ describe("validating webhooks", () => {
       await failing(500),
       `${prefix}failed to call webhook: an error on the server ("broken") has prevented the request from succeeding`,
     );
-    assert.match(await failing("garbage"), /failed to call webhook: the response is not JSON/);
+    assert.match(await failing("garbage"), /failed to call webhook: couldn't get version\/kind; json parse error/);
     assert.match(
       await failing({ uid: "other", allowed: true }),
       /received invalid webhook response: expected response.uid="[0-9a-f-]+", got "other"/,
