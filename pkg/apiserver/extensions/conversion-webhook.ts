@@ -1,12 +1,19 @@
 import type { CustomResourceDefinition } from "#pkg/api/types/apiextensions-v1.ts";
-import { internalError, isRecord, type KubeObject, type StatusError } from "#pkg/apimachinery/index.ts";
+import {
+  deepEqual,
+  isRecord,
+  jsonKind,
+  type KubeObject,
+  StatusError,
+  validateAnnotations,
+  validateLabels,
+} from "#pkg/apimachinery/index.ts";
 import type { Random } from "#pkg/util/index.ts";
 import type { ObjectConverter } from "../registry/installed.ts";
 
-/** Posts a review to a webhook and returns its parsed answer. */
+/** Posts a review to a webhook and returns its parsed answer. Rejects with an Error that says why there is none. */
 export interface WebhookCaller {
-  call(
-    name: string,
+  exchange(
     config: {
       url?: string;
       service?: { name: string; namespace: string; path?: string; port?: number };
@@ -14,7 +21,7 @@ export interface WebhookCaller {
     },
     timeoutSeconds: number | undefined,
     body: object,
-  ): Promise<unknown>;
+  ): Promise<Record<string, unknown>>;
 }
 
 const TIMEOUT_SECONDS = 30;
@@ -33,11 +40,11 @@ export class WebhookConverter implements ObjectConverter {
     this.#random = random;
   }
   async convert(objects: readonly Readonly<KubeObject>[], apiVersion: string): Promise<KubeObject[]> {
-    const { conversion, names } = this.#crd.spec;
-    const webhook = conversion?.webhook;
-    const fail = (why: string): StatusError =>
-      internalError(`conversion webhook for ${apiVersion}, Kind=${names.kind} failed: ${why}`);
-    if (webhook?.clientConfig === undefined) throw fail("no webhook is configured");
+    const [first] = objects;
+    if (first === undefined) return [];
+    const fail = (why: string): StatusError => failure(first, why);
+    const { webhook } = this.#crd.spec.conversion ?? {};
+    if (webhook?.clientConfig === undefined) throw fail("failed: no webhook is configured");
     const version = webhook.conversionReviewVersions.find((each) => SUPPORTED.includes(each)) ?? "v1";
     const uid = this.#random.uuid();
     const review = {
@@ -45,62 +52,122 @@ export class WebhookConverter implements ObjectConverter {
       apiVersion: `${REVIEW_GROUP}/${version}`,
       request: { uid, desiredAPIVersion: apiVersion, objects },
     };
-    let answer: unknown;
+    let converted: unknown[];
     try {
-      answer = await this.#webhooks.call(this.#crd.metadata.name, webhook.clientConfig, TIMEOUT_SECONDS, review);
+      const answer = await this.#webhooks.exchange(webhook.clientConfig, TIMEOUT_SECONDS, review);
+      converted = convertedObjects(answer, uid, version);
     } catch (error) {
-      throw fail(error instanceof Error ? error.message : String(error));
+      throw fail(`failed: ${error instanceof Error ? error.message : String(error)}`);
     }
-    const converted = readAnswer(answer, uid, version === "v1", objects.length);
-    if (typeof converted === "string") throw fail(converted);
+    if (converted.length !== objects.length)
+      throw fail(`returned ${converted.length} objects, expected ${objects.length}`);
     return objects.map((original, index) => {
-      const merged = merge(original, converted[index], apiVersion);
-      if (typeof merged === "string") throw fail(`invalid converted object at index ${index}: ${merged}`);
+      const object = readable(converted[index]);
+      const merged = merge(original, object, apiVersion);
+      if (typeof merged === "string") throw failure(original, `returned invalid ${merged}`);
       return merged;
     });
   }
 }
 
-/** The objects of an answer, or what is wrong with it. */
-function readAnswer(answer: unknown, uid: string, strict: boolean, count: number): unknown[] | string {
-  const response = isRecord(answer) ? answer["response"] : undefined;
-  if (!isRecord(response)) return "the answer has no response";
-  if (strict && response["uid"] !== uid)
-    return `expected response.uid=${JSON.stringify(uid)}, got ${JSON.stringify(response["uid"])}`;
-  const result = isRecord(response["result"]) ? response["result"] : {};
-  if (result["status"] !== "Success") {
-    const message = result["message"];
-    return typeof message === "string" && message !== ""
-      ? message
-      : `response.result.status was ${JSON.stringify(result["status"])}`;
+/** Upstream gives these errors no reason: their text is all there is. */
+function failure({ apiVersion, kind }: Readonly<KubeObject>, why: string): StatusError {
+  return unexplained(`conversion webhook for ${apiVersion}, Kind=${kind} ${why}`);
+}
+function unexplained(message: string): StatusError {
+  return new StatusError({ status: "Failure", message, code: 500 });
+}
+
+/** What has been converted as an object that names its kind. @throws StatusError 500 */
+function readable(converted: unknown): Record<string, unknown> {
+  if (!isRecord(converted))
+    throw unexplained(`json: cannot unmarshal ${jsonKind(converted)} into Go value of type map[string]interface {}`);
+  if (typeof converted["kind"] !== "string" || converted["kind"] === "")
+    throw unexplained(`Object 'Kind' is missing in '${JSON.stringify(converted)}'`);
+  return converted;
+}
+
+/** The objects of an answer. @throws Error that says what is wrong with it. */
+function convertedObjects(answer: Record<string, unknown>, uid: string, version: string): unknown[] {
+  const strict = version === "v1";
+  assertReview(String(answer["apiVersion"] ?? ""), String(answer["kind"] ?? ""), version);
+  const { response } = answer;
+  if (!isRecord(response)) throw new Error("no response provided");
+  const { uid: said = "" } = response;
+  if (strict && said !== uid)
+    throw new Error(`expected response.uid=${JSON.stringify(uid)}, got ${JSON.stringify(said)}`);
+  const { status = "", message } = isRecord(response["result"]) ? response["result"] : {};
+  if (status !== "Success") {
+    if (typeof message === "string" && message !== "") throw new Error(message);
+    throw new Error(`response.result.status was '${String(status)}', not 'Success'`);
   }
-  const objects = response["convertedObjects"];
-  if (!Array.isArray(objects) || objects.length !== count) {
-    return `webhook returned ${Array.isArray(objects) ? objects.length : 0} objects, expected ${count}`;
+  const objects = response["convertedObjects"] ?? [];
+  if (Array.isArray(objects)) return objects;
+  const field = "ConversionResponse.response.convertedObjects of type []runtime.RawExtension";
+  throw new Error(`json: cannot unmarshal ${jsonKind(objects)} into Go struct field ${field}`);
+}
+
+/** An answer has to be a review of the version sent; one of v1beta1 need not say so. @throws Error */
+function assertReview(apiVersion: string, kind: string, version: string): void {
+  const wanted = `${REVIEW_GROUP}/${version}`;
+  if (apiVersion === wanted && kind === "ConversionReview") return;
+  if (apiVersion === "" || kind === "") {
+    if (version !== "v1") return;
+    const got = `${apiVersion === "" ? "/" : apiVersion}, Kind=${kind}`;
+    throw new Error(`expected webhook response of ${wanted}, Kind=ConversionReview, got ${got}`);
   }
-  return objects;
+  const [group, other] = apiVersion.split("/");
+  if (group === REVIEW_GROUP && SUPPORTED.includes(other ?? "") && kind === "ConversionReview")
+    throw new Error(`converting (${other}.ConversionReview) to (${version}.ConversionReview): unknown conversion`);
+  const named = `no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(apiVersion)}`;
+  throw new Error(`${named} in scheme "k8s.io/apiserver/pkg/util/webhook/client.go:71"`);
 }
 
 /** A converter may change labels and annotations; everything else of the metadata stays what it was. */
-function merge(original: Readonly<KubeObject>, converted: unknown, apiVersion: string): KubeObject | string {
-  if (!isRecord(converted)) return "it is not an object";
-  if (converted["apiVersion"] !== apiVersion) return `invalid groupVersion: ${String(converted["apiVersion"])}`;
-  if (converted["kind"] !== original.kind) return `invalid kind: ${String(converted["kind"])}`;
-  const metadata = converted["metadata"];
-  if (!isRecord(metadata)) return "metadata is missing";
-  for (const field of ["name", "namespace", "uid"] as const) {
-    if ((metadata[field] ?? "") !== (original.metadata[field] ?? "")) return `must not change metadata.${field}`;
+function merge(
+  original: Readonly<KubeObject>,
+  converted: Record<string, unknown>,
+  apiVersion: string,
+): KubeObject | string {
+  const { apiVersion: version = "", kind = "", metadata, ...rest } = converted;
+  if (version !== apiVersion)
+    return `object at index 0: invalid groupVersion (expected ${apiVersion}, received ${String(version)})`;
+  if (kind !== original.kind)
+    return `object at index 0: invalid kind (expected ${original.kind}, received ${String(kind)})`;
+  const given = isRecord(metadata) ? metadata : {};
+  for (const [field, shown] of KEPT) {
+    const [before, after] = [original.metadata[field] ?? "", String(given[field] ?? "")];
+    if (before !== after) return `object: must have the same ${shown}: ${before} != ${after}`;
   }
-  const { labels: _labels, annotations: _annotations, ...kept } = original.metadata;
-  const { apiVersion: _apiVersion, kind: _kind, metadata: _metadata, ...rest } = converted;
-  return {
-    apiVersion,
-    kind: original.kind,
-    metadata: {
-      ...kept,
-      ...(isRecord(metadata["labels"]) ? { labels: metadata["labels"] as Record<string, string> } : {}),
-      ...(isRecord(metadata["annotations"]) ? { annotations: metadata["annotations"] as Record<string, string> } : {}),
-    },
-    ...rest,
-  };
+  if (!isRecord(metadata)) return "metadata: missing metadata in converted object";
+  const { labels, annotations, ...kept } = original.metadata;
+  const texts: Pick<KubeObject["metadata"], "labels" | "annotations"> = {};
+  for (const field of ["labels", "annotations"] as const) {
+    const value = metadata[field] ?? undefined;
+    if (value === undefined) continue;
+    if (!isRecord(value)) return `metadata: invalid metadata.${field} of type ${goType(value)} in converted object`;
+    for (const [key, text] of Object.entries(value))
+      if (typeof text !== "string")
+        return `metadata: metadata.${field}[${key}] must be a string, but is ${goType(text)} in converted object`;
+    texts[field] = value as Record<string, string>;
+  }
+  const errors = [
+    ...(deepEqual(texts.labels, labels) ? [] : validateLabels(texts.labels, "metadata.labels")),
+    ...(deepEqual(texts.annotations, annotations) ? [] : validateAnnotations(texts.annotations, "metadata.annotation")),
+  ].map(({ field, message }) => `${field}: ${message}`);
+  if (errors.length > 0) return `metadata: ${errors.length === 1 ? errors[0] : `[${errors.join(", ")}]`}`;
+  return { apiVersion, kind: original.kind, metadata: { ...kept, ...texts }, ...rest };
+}
+const KEPT = [
+  ["name", "name"],
+  ["namespace", "namespace"],
+  ["uid", "UID"],
+] as const;
+
+/** How Go names the type of a decoded value. */
+function goType(value: unknown): string {
+  if (Array.isArray(value)) return "[]interface {}";
+  if (typeof value === "number") return Number.isInteger(value) ? "int64" : "float64";
+  if (typeof value === "object") return value === null ? "<nil>" : "map[string]interface {}";
+  return typeof value === "boolean" ? "bool" : typeof value;
 }

@@ -3,9 +3,16 @@ import { after, before, test } from "node:test";
 import type { KubeObject } from "#pkg/apimachinery/index.ts";
 import { startTestServer, type TestServer } from "../testing/test-server.ts";
 
+const REVIEW = { apiVersion: "apiextensions.k8s.io/v1", kind: "ConversionReview" };
+
 let server: TestServer;
 let broken = false;
 let reviews = 0;
+/** Spoils what the webhook answers. */
+let spoil = (answer: Answer): object => answer;
+interface Answer {
+  readonly response: { readonly uid: string; readonly convertedObjects: KubeObject[] };
+}
 
 /** v1 has spec.host "a:1", v2 has spec.host and spec.port. */
 function convert(object: KubeObject, apiVersion: string): KubeObject {
@@ -23,14 +30,15 @@ function convert(object: KubeObject, apiVersion: string): KubeObject {
 before(async () => {
   server = await startTestServer({
     webhooks: {
-      call: (_name, _config, _timeout, body) => {
+      exchange: (_config, _timeout, body) => {
         if (broken) return Promise.reject(new Error("no endpoints available"));
         reviews++;
         const { uid, desiredAPIVersion, objects } = (
           body as { request: { uid: string; desiredAPIVersion: string; objects: KubeObject[] } }
         ).request;
         const convertedObjects = objects.map((object) => convert(object, desiredAPIVersion));
-        return Promise.resolve({ response: { uid, result: { status: "Success" }, convertedObjects } });
+        const answer = { ...REVIEW, response: { uid, result: { status: "Success" }, convertedObjects } };
+        return Promise.resolve(spoil(answer) as Record<string, unknown>);
       },
     },
   });
@@ -120,6 +128,61 @@ test("converts watched objects in order, and ends the watch when that fails", as
   assert.equal(got.status, 500);
   assert.match(
     String(got.json["message"]),
-    /conversion webhook for example\.com\/v2, Kind=Host failed: no endpoints available/,
+    /conversion webhook for example\.com\/v1, Kind=Host failed: no endpoints available/,
   );
+});
+
+test("says what is wrong with a webhook's answer", async () => {
+  const objects = (change: (object: KubeObject) => object) => (answer: Answer) => {
+    const { response } = answer;
+    return { ...answer, response: { ...response, convertedObjects: response.convertedObjects.map(change) } };
+  };
+  const response = (change: object) => (answer: Answer) => ({ ...answer, response: { ...answer.response, ...change } });
+  const metadata = (change: object) =>
+    objects((object) => ({ ...object, metadata: { ...object.metadata, ...change } }));
+  const table: [(answer: Answer) => object, string][] = [
+    [response({ uid: undefined }), 'failed: expected response.uid="UID", got ""'],
+    [response({ result: { status: "Failure" } }), "failed: response.result.status was 'Failure', not 'Success'"],
+    [response({ result: { status: "Failure", message: "no luck" } }), "failed: no luck"],
+    [response({ convertedObjects: undefined }), "returned 0 objects, expected 1"],
+    [(answer) => ({ ...answer, response: undefined }), "failed: no response provided"],
+    [
+      (answer) => ({ ...answer, apiVersion: "apiextensions.k8s.io/v1beta1" }),
+      "failed: converting (v1beta1.ConversionReview) to (v1.ConversionReview): unknown conversion",
+    ],
+    [
+      ({ response }) => ({ response }),
+      "failed: expected webhook response of apiextensions.k8s.io/v1, Kind=ConversionReview, got /, Kind=",
+    ],
+    [
+      objects((object) => ({ ...object, apiVersion: "other/v1" })),
+      "returned invalid object at index 0: invalid groupVersion (expected example.com/v1, received other/v1)",
+    ],
+    [
+      objects((object) => ({ ...object, kind: "Nope" })),
+      "returned invalid object at index 0: invalid kind (expected Host, received Nope)",
+    ],
+    [metadata({ name: "z" }), "returned invalid object: must have the same name: spoilt != z"],
+    [
+      metadata({ labels: { a: 5 } }),
+      "returned invalid metadata: metadata.labels[a] must be a string, but is int64 in converted object",
+    ],
+  ];
+  try {
+    for (const [spoilt, message] of table) {
+      spoil = spoilt;
+      const { status, json } = await server.request(path("v2"), {
+        body: {
+          apiVersion: "example.com/v2",
+          kind: "Host",
+          metadata: { name: "spoilt" },
+          spec: { host: "h", port: "1" },
+        },
+      });
+      const said = String(json["message"]).replace(/[0-9a-f-]{36}/, "UID");
+      assert.deepEqual([status, said], [500, `conversion webhook for example.com/v2, Kind=Host ${message}`]);
+    }
+  } finally {
+    spoil = (answer) => answer;
+  }
 });

@@ -3,6 +3,8 @@ import { test } from "node:test";
 import type { KubeObject } from "#pkg/apimachinery/index.ts";
 import { startTestServer, type TestServer } from "../testing/test-server.ts";
 
+const REVIEW = { apiVersion: "apiextensions.k8s.io/v1", kind: "ConversionReview" };
+
 const GROUP = "example.com";
 const path = (version: string) => `/apis/${GROUP}/${version}/namespaces/default/twos`;
 const text = { type: "string" };
@@ -62,12 +64,12 @@ test("a webhook converts complete objects, and what it answers gets no defaults"
   const asked: unknown[] = [];
   const server = await startTestServer({
     webhooks: {
-      call: (_name, _config, _timeout, body) => {
+      exchange: (_config, _timeout, body) => {
         const { request } = body as { request: { uid: string; desiredAPIVersion: string; objects: KubeObject[] } };
         const { uid, desiredAPIVersion: apiVersion, objects } = request;
         asked.push([apiVersion, ...objects.map((object) => object["spec"])]);
         const convertedObjects = objects.map((object) => ({ ...object, apiVersion, spec: { a: "made", none: 1 } }));
-        return Promise.resolve({ response: { uid, result: { status: "Success" }, convertedObjects } });
+        return Promise.resolve({ ...REVIEW, response: { uid, result: { status: "Success" }, convertedObjects } });
       },
     },
   });

@@ -267,6 +267,11 @@ describe("validating webhooks", () => {
       /received invalid webhook response: expected response.uid="[0-9a-f-]+", got "other"/,
     );
     assert.match(await failing(label("x")), /validating webhook may not return response\.patch/);
+    assert.equal(
+      await failing({ allowed: "yes" }),
+      `${prefix}failed to call webhook: json: cannot unmarshal string into Go struct field AdmissionResponse.response.allowed of type bool`,
+    );
+    assert.equal(await failing(409), `${prefix}failed to call webhook: the server reported a conflict`);
     const other = await createCa({ commonName: "other", validityDays: 1, now: Date.now() });
     const service = { name: "hook", namespace: "hooks", port: 8443 };
     const caBundle = Buffer.from(other.cert).toString("base64");
