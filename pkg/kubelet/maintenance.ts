@@ -8,8 +8,8 @@ import type { BrokenLimit } from "./eviction/limits.ts";
 import { EvictionManager } from "./eviction/manager.ts";
 import type { Pressure } from "./eviction/manager.ts";
 import type { PodUsage } from "./eviction/rank.ts";
-import { observe, parseThresholds } from "./eviction/signals.ts";
-import type { Threshold } from "./eviction/signals.ts";
+import { observe, observeMemory, parseThresholds } from "./eviction/signals.ts";
+import type { Observation, Threshold } from "./eviction/signals.ts";
 import { memoryForPods } from "./node/status.ts";
 import type { Host, Parts } from "./parts.ts";
 import type { PodLifecycleEvents } from "./pleg.ts";
@@ -129,6 +129,14 @@ export class Maintenance {
     return own.dev !== theirs.dev;
   }
 
+  /** What is left of the memory that pods may have together. */
+  async #memoryOfPods(): Promise<Observation | undefined> {
+    const used = await this.#parts.stats.workingSetOfPods();
+    if (used === undefined) return undefined;
+    const capacity = memoryForPods(this.#host.machine, this.#host.config);
+    return { available: capacity - used, capacity };
+  }
+
   async evict(): Promise<void> {
     const { manager, imageGc, stats, files, volumes, agent, pleg, event, nodeEvent } = this.#parts;
     const config = this.#host.config;
@@ -148,14 +156,10 @@ export class Maintenance {
       maxGraceSeconds: config.evictionMaxPodGracePeriodSeconds,
       observe: async () => {
         const { images } = await runtime.imageFsInfo({ signal: this.#host.signal });
-        const { memory } = (await stats.allPods()) ?? {};
-        const capacity = memoryForPods(this.#host.machine, config);
-        const ofPods =
-          memory?.workingSetBytes === undefined
-            ? undefined
-            : { available: capacity - memory.workingSetBytes, capacity };
+        const ofPods = await this.#memoryOfPods();
         return observe(config.rootDirectory, images[0]?.mountpoint, this.#host.machine.pidMax, ofPods);
       },
+      observeMemory: async () => observeMemory(await this.#memoryOfPods()),
       pods: () =>
         manager
           .workers()

@@ -8,7 +8,7 @@ import { EvictionManager } from "./manager.ts";
 import { rankForEviction } from "./rank.ts";
 import type { PodUsage } from "./rank.ts";
 import { parseThresholds } from "./signals.ts";
-import type { Observations, ThresholdConfig } from "./signals.ts";
+import type { Observation, Observations, SignalName, ThresholdConfig } from "./signals.ts";
 
 const MI = 2 ** 20;
 const named = (name: string, request: string | undefined, priority = 0): Pod =>
@@ -99,6 +99,12 @@ function manager(
   const evicted: { name: string; verdict: Verdict }[] = [];
   const left = { gone: true };
   const attempts: string[] = [];
+  const looks = { rounds: 0, atMemory: 0 };
+  const memory = (): Map<SignalName, Observation> =>
+    new Map([
+      ["memory.available", { available: available() * MI, capacity: 1000 * MI }],
+      ["allocatableMemory.available", { available: ofPods() * MI, capacity: 1000 * MI }],
+    ]);
   const staticPod = named("static", undefined);
   const asStatic = { ...staticPod.metadata, annotations: { "kubernetes.io/config.source": "file" } };
   const victims = [
@@ -112,12 +118,14 @@ function manager(
     thresholds,
     transitionMs: 300_000,
     maxGraceSeconds: 10,
-    observe: async (): Promise<Observations> =>
-      new Map([
-        ["memory.available", { available: available() * MI, capacity: 1000 * MI }],
-        ["allocatableMemory.available", { available: ofPods() * MI, capacity: 1000 * MI }],
-        ["imagefs.available", { available: available() * MI, capacity: 1000 * MI }],
-      ]),
+    observe: async (): Promise<Observations> => {
+      looks.rounds++;
+      return new Map([...memory(), ["imagefs.available", { available: available() * MI, capacity: 1000 * MI }]]);
+    },
+    observeMemory: async () => {
+      looks.atMemory++;
+      return memory();
+    },
     pods: () => victims,
     usages: async () =>
       new Map([
@@ -132,7 +140,7 @@ function manager(
     cleanedUp: () => left.gone,
     onPressureChange: () => undefined,
   });
-  return { clock, eviction, evicted, left, attempts };
+  return { clock, eviction, evicted, left, attempts, looks };
 }
 
 test("a crossed hard threshold evicts one pod at once, never a critical one, and says pressure for a while", async () => {
@@ -204,6 +212,30 @@ test("the next pod has to go only when the one before it is gone, or has taken t
   left.gone = true;
   await clock.advance(2000);
   assert.ok(evicted.length > 2);
+  stop.abort();
+  await clock.advance(10_000);
+  await running;
+});
+
+test("memory that goes fast does not go between two rounds", async () => {
+  let gone = 0;
+  const { clock, eviction, evicted, looks } = manager(() => 1000 - gone);
+  const stop = new AbortController();
+  const running = eviction.run(stop.signal);
+  await clock.advance(2000);
+  assert.deepEqual([evicted.length, looks.rounds, looks.atMemory], [0, 1, 3], "at rest it is looked at each second");
+  // 300 Mi per second, of which 900 may go.
+  for (let ms = 0; evicted.length === 0 && ms < 5000; ms += 100) {
+    gone += 30;
+    await clock.advance(100);
+  }
+  assert.ok(gone > 900 && gone < 990, `evicted with ${1000 - gone} Mi left`);
+  assert.equal(evicted[0]?.name, "a");
+  gone = 0;
+  await clock.advance(2000);
+  const { rounds } = looks;
+  await clock.advance(8000);
+  assert.deepEqual([evicted.length, looks.rounds], [1, rounds], "with enough of it the rounds have their time again");
   stop.abort();
   await clock.advance(10_000);
   await running;

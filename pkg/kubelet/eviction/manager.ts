@@ -8,10 +8,13 @@ import type { BrokenLimit } from "./limits.ts";
 import { evictionMessage } from "./message.ts";
 import { rankForEviction } from "./rank.ts";
 import type { EvictedResource, PodUsage } from "./rank.ts";
-import { conditionOf, crossed, limitOf, resourceOf } from "./signals.ts";
+import { conditionOf, crossed, headroom, limitOf, resourceOf } from "./signals.ts";
 import type { Observations, SignalName, Threshold } from "./signals.ts";
 
 const PERIOD_MS = 10_000;
+/** Between two rounds memory alone is looked at: at most and at least so often. */
+const MEMORY_PERIOD_MS = 1000;
+const MIN_MEMORY_PERIOD_MS = 100;
 /** What an evicted pod gives back counts before another one has to go; one that does not end is not waited for longer. */
 const LEAVING_MS = 30_000;
 const LOOK_MS = 1000;
@@ -32,6 +35,8 @@ export interface EvictionDeps {
   readonly transitionMs: number;
   readonly maxGraceSeconds: number;
   readonly observe: () => Promise<Observations>;
+  /** Of that what speaks of memory, without asking anybody else. */
+  readonly observeMemory: () => Promise<Observations>;
   readonly pods: () => readonly Pod[];
   readonly usages: (signal: AbortSignal) => Promise<ReadonlyMap<string, PodUsage>>;
   /** Something has to be done about a resource: first whatever can be spared is given back, then a pod goes. */
@@ -81,12 +86,33 @@ export class EvictionManager {
     while (!signal.aborted) {
       try {
         await this.synchronize(signal);
-        if (await this.#untilGone(signal)) continue;
+        if (!(await this.#untilGone(signal))) await this.#rest(signal);
+        continue;
       } catch (err) {
         if (signal.aborted) return;
         this.#deps.log.warn({ err }, "Looking at the node's resources failed");
       }
       await sleep(this.#deps.clock, PERIOD_MS, signal).catch(() => undefined); // aborted: the loop's condition ends it
+    }
+  }
+
+  /**
+   * Until the next round is due. A process can take all memory within a second, so memory is looked at all along, the more
+   * often the sooner it would be short; a round is due at once when it is.
+   */
+  async #rest(signal: AbortSignal): Promise<void> {
+    const { clock, observeMemory, thresholds } = this.#deps;
+    const watched = thresholds.filter((one) => conditionOf(one.signal) === "memory" && !this.#since.has(one));
+    const end = clock.monotonic() + PERIOD_MS;
+    let before: { readonly at: number; readonly left: number } | undefined;
+    for (let now = clock.monotonic(); now < end; now = clock.monotonic()) {
+      const left = headroom(watched, await observeMemory());
+      if (left < 0) return;
+      const perMs = before === undefined || now === before.at ? 0 : (before.left - left) / (now - before.at);
+      before = { at: now, left };
+      const half = perMs > 0 ? left / perMs / 2 : MEMORY_PERIOD_MS;
+      const pause = Math.max(MIN_MEMORY_PERIOD_MS, Math.min(half, MEMORY_PERIOD_MS));
+      await sleep(clock, Math.min(pause, end - now), signal);
     }
   }
 

@@ -99,6 +99,15 @@ export function crossed(
   });
 }
 
+/** How much may go until the first of the thresholds is crossed; endless without any. Pure. */
+export function headroom(thresholds: readonly Threshold[], observations: Observations): number {
+  const left = thresholds.map((threshold) => {
+    const seen = observations.get(threshold.signal);
+    return seen === undefined ? Infinity : seen.available - limitOf(threshold, seen.capacity);
+  });
+  return Math.min(Infinity, ...left);
+}
+
 /** Pressure conditions by signal. */
 export function conditionOf(signal: SignalName): "memory" | "disk" | "pid" {
   if (signal.includes("emory")) return "memory";
@@ -110,18 +119,24 @@ export function resourceOf(signal: SignalName): EvictedResource {
   return signal.endsWith("inodesFree") ? "inodes" : "ephemeral-storage";
 }
 
-export async function observe(
-  rootDirectory: string,
-  imageDirectory: string | undefined,
-  pidMax: number,
-  podsMemory: Observation | undefined,
-): Promise<Observations> {
+/** The signals of memory alone, which take next to nothing to look at. */
+export async function observeMemory(podsMemory: Observation | undefined): Promise<Map<SignalName, Observation>> {
   const result = new Map<SignalName, Observation>();
   const meminfo = await readFile("/proc/meminfo", "utf8");
   const bytes = (key: string) => Number(new RegExp(`^${key}:\\s+(\\d+)`, "m").exec(meminfo)?.[1] ?? 0) * 1024;
   const memory = { available: bytes("MemAvailable"), capacity: bytes("MemTotal") };
   result.set("memory.available", memory);
   if (podsMemory !== undefined) result.set("allocatableMemory.available", podsMemory);
+  return result;
+}
+
+export async function observe(
+  rootDirectory: string,
+  imageDirectory: string | undefined,
+  pidMax: number,
+  podsMemory: Observation | undefined,
+): Promise<Observations> {
+  const result = await observeMemory(podsMemory);
   const nodefs = await fileSystemStats(rootDirectory);
   const imagefs = imageDirectory === undefined ? nodefs : await fileSystemStats(imageDirectory);
   for (const [name, fs] of [

@@ -5,7 +5,7 @@ import type { Pod } from "#pkg/api/types/core-v1.ts";
 import { parseTime } from "#pkg/util/index.ts";
 import type { Clock } from "#pkg/util/index.ts";
 import type { CgroupManager } from "../cgroups/manager.ts";
-import { cgroupUsage } from "../cgroups/usage.ts";
+import { cgroupMemory, cgroupUsage } from "../cgroups/usage.ts";
 import type { CgroupUsage } from "../cgroups/usage.ts";
 import type { ContainerStats, Runtime } from "../cri/runtime.ts";
 import { networkOf } from "./network.ts";
@@ -202,6 +202,11 @@ export class StatsProvider {
   async allPods(): Promise<CpuAndMemory | undefined> {
     const usage = await cgroupUsage(this.#deps.cgroups, this.#podsPath);
     return usage === undefined ? undefined : this.#withPressures(this.#podsPath, usage);
+  }
+
+  /** Of the memory of all pods, what the kernel could not drop at once. */
+  async workingSetOfPods(): Promise<number | undefined> {
+    return (await cgroupMemory(this.#deps.cgroups, this.#podsPath))?.workingSetBytes;
   }
 
   async node(): Promise<CpuAndMemory> {
