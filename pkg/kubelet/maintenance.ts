@@ -138,7 +138,7 @@ export class Maintenance {
   }
 
   async evict(): Promise<void> {
-    const { manager, imageGc, stats, files, volumes, agent, pleg, event, nodeEvent } = this.#parts;
+    const { manager, imageGc, stats, files, volumes, cgroups, agent, pleg, event, nodeEvent } = this.#parts;
     const config = this.#host.config;
     const { runtime } = this.#host;
     // What containers have written to their layers and logs.
@@ -193,6 +193,7 @@ export class Maintenance {
         event(pod, undefined, "Warning", "Evicted", verdict.message);
         worker.fail(verdict);
       },
+      stopGrowth: (pod) => cgroups.stopGrowth(pod),
       cleanedUp: (uid) => manager.get(uid)?.cleanedUp ?? true,
       onPressureChange: () => agent.wake(),
     });

@@ -169,6 +169,17 @@ export class CgroupManager {
     await this.#apply(names, limits, "limited");
   }
 
+  /**
+   * From now on the kernel holds up every process of the pod that wants more memory, and kills none for it. Version 1 has no
+   * such bound. It is written beside systemd, whose slice is about to go with the pod.
+   */
+  async stopGrowth(pod: Pod): Promise<void> {
+    const mount = this.#mount("memory");
+    if (!this.#perQos || this.version === 1 || mount === undefined) return;
+    const file = join(mount, this.podPath(pod), "memory.high");
+    if ((await contentOf(file)) !== undefined) await this.#write(file, "0");
+  }
+
   /** As the kernel has it, or undefined where it has none. */
   async #limit(controller: string, names: readonly string[], file: string): Promise<number | undefined> {
     const mount = this.#mount(controller);

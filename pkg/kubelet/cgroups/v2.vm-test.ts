@@ -124,6 +124,25 @@ test("out of memory: all processes of a container go together, and the kernel's 
   await removed(subject);
 });
 
+test("a pod that is to grow no more is held up, and neither killed nor kept from being", async () => {
+  const subject = podOf("6", {});
+  await manager.ensurePod(subject);
+  const path = manager.podPath(subject);
+  await manager.stopGrowth(subject);
+  const running = runIn(path, `exec tail /dev/zero`);
+  const end = Date.now() + 60_000;
+  const held = async () => Number(/^high (\d+)$/m.exec((await manager.read(path, "memory", "memory.events"))!)![1]);
+  while ((await held()) < 3) {
+    assert.ok(Date.now() < end, "nothing holds it up");
+    await delay(50);
+  }
+  assert.match((await manager.read(path, "memory", "memory.events"))!, /^oom_kill 0$/m);
+  assert.ok((await cgroupUsage(manager, path))!.memoryBytes < 64 * MI);
+  await manager.removePod(subject, "kill");
+  assert.equal((await running).signal, "SIGKILL");
+  await removed(subject);
+});
+
 test("cgroups of forgotten pods go, and in the end all of them", async () => {
   await manager.ensurePod(podOf("4", {}));
   await manager.ensurePod(podOf("5", {}));

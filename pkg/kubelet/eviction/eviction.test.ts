@@ -99,6 +99,7 @@ function manager(
   const evicted: { name: string; verdict: Verdict }[] = [];
   const left = { gone: true };
   const attempts: string[] = [];
+  const stopped: string[] = [];
   const looks = { rounds: 0, atMemory: 0 };
   const memory = (): Map<SignalName, Observation> =>
     new Map([
@@ -137,16 +138,20 @@ function manager(
     freeDisk: async () => undefined,
     overLimit: async () => new Map(),
     evict: (subject, verdict) => evicted.push({ name: subject.metadata.name, verdict }),
+    stopGrowth: async (subject) => {
+      stopped.push(subject.metadata.name);
+    },
     cleanedUp: () => left.gone,
     onPressureChange: () => undefined,
   });
-  return { clock, eviction, evicted, left, attempts, looks };
+  return { clock, eviction, evicted, left, attempts, stopped, looks };
 }
 
 test("a crossed hard threshold evicts one pod at once, never a critical one, and says pressure for a while", async () => {
   let available = 50;
-  const { clock, eviction, evicted } = manager(() => available);
+  const { clock, eviction, evicted, stopped } = manager(() => available);
   await eviction.synchronize(AbortSignal.timeout(1000));
+  assert.deepEqual(stopped, ["a"], "it takes no more while it ends");
   assert.deepEqual(
     evicted.map(({ name, verdict }) => [name, verdict.reason, verdict.graceSeconds, verdict.condition?.reason]),
     [["a", "Evicted", 1, "TerminationByKubelet"]],
@@ -167,7 +172,7 @@ test("a crossed hard threshold evicts one pod at once, never a critical one, and
 });
 
 test("a soft threshold must stay crossed for its grace period", async () => {
-  const { clock, eviction, evicted } = manager(
+  const { clock, eviction, evicted, stopped } = manager(
     () => 50,
     thresholdsOf({ soft: { "memory.available": "10%" }, softGraceSeconds: { "memory.available": 60 } }),
   );
@@ -180,6 +185,7 @@ test("a soft threshold must stay crossed for its grace period", async () => {
     evicted.map(({ verdict }) => verdict.graceSeconds),
     [10],
   );
+  assert.deepEqual(stopped, [], "what it has to do in its grace period may take memory");
 });
 
 test("an eviction goes on until the minimum has been reclaimed", async () => {

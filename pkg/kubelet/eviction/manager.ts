@@ -47,6 +47,8 @@ export interface EvictionDeps {
   readonly overLimit: (signal: AbortSignal) => Promise<ReadonlyMap<string, BrokenLimit>>;
   /** `by` is the signal, or the pod's own limit, that the pod has to go for. */
   readonly evict: (pod: Pod, verdict: Verdict, by: string) => void;
+  /** Lets the pod take no more memory: until it has ended it would take what the node needs to end it. */
+  readonly stopGrowth: (pod: Pod) => Promise<void>;
   /** Has the node got back everything that the pod used of it? */
   readonly cleanedUp: (uid: string) => boolean;
   readonly onPressureChange: () => void;
@@ -159,7 +161,7 @@ export class EvictionManager {
   }
 
   async #relieve(threshold: Threshold, observations: Observations, signal: AbortSignal): Promise<void> {
-    const { pods, usages, freeDisk, maxGraceSeconds, log, observe, onAttempt } = this.#deps;
+    const { pods, usages, freeDisk, stopGrowth, maxGraceSeconds, log, observe, onAttempt } = this.#deps;
     const resource = resourceOf(threshold.signal);
     onAttempt(resource);
     let seen = observations.get(threshold.signal)!;
@@ -181,6 +183,7 @@ export class EvictionManager {
       log.warn({ signal: threshold.signal }, "The node is short of a resource and has no pod to evict");
       return;
     }
+    if (threshold.hard && resource === "memory") await stopGrowth(victim);
     const message = evictionMessage(victim, used.get(victim.metadata.uid), {
       resource,
       threshold: limitOf(threshold, seen.capacity),
