@@ -133,8 +133,11 @@ export interface ResourceDefinition {
   readonly columns: readonly PrinterColumn[];
   /** Cells in the order of `columns`; `now` for ages is epoch milliseconds. */
   printRow(object: Readonly<KubeObject>, now: number): unknown[];
-  /** Applies table defaults and strategy.defaults in place. Compiled once. */
-  applyDefaults(object: KubeObject): void;
+  /**
+   * Applies table defaults and strategy.defaults in place. Compiled once. With `keepsNulls` a custom resource's nulls
+   * where none is allowed stay, for validation to refuse: only what a decoder has read is rid of them.
+   */
+  applyDefaults(object: KubeObject, keepsNulls?: boolean): void;
   /** Between this version and the storage version; identity when they are equal. Never changes its argument. */
   toStorage?(object: Readonly<KubeObject>): KubeObject;
   fromStorage?(object: Readonly<KubeObject>): KubeObject;

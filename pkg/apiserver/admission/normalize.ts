@@ -12,5 +12,5 @@ export function normalize({ resource, subresource }: AdmissionAttributes, object
     subresource === "" ? resource.kind : resource.subresources.find(({ name }) => name === subresource)?.kind;
   if (kind !== resource.kind) return;
   prune(resource.schema, object);
-  resource.applyDefaults(object);
+  resource.applyDefaults(object, true);
 }

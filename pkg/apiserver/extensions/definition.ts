@@ -31,6 +31,7 @@ export function customResource(
   const schema = rootSchema(raw);
   const validate = validatorOf(schema, raw, version.subresources?.scale);
   const applySchemaDefaults = compileSchemaDefaults(schema);
+  const fillDefaults = compileSchemaDefaults(schema, true);
   const going = crd.metadata.deletionTimestamp !== undefined;
   const apiVersion = apiVersionOf({ group, version: version.name });
   const own: StoredForm = { schema, applyDefaults: applySchemaDefaults };
@@ -67,7 +68,7 @@ export function customResource(
     ),
     columns,
     printRow,
-    applyDefaults: (object) => applySchemaDefaults(object),
+    applyDefaults: (object, keepsNulls) => (keepsNulls === true ? fillDefaults : applySchemaDefaults)(object),
     readStored: (object) => complete(deepCopy(object) as KubeObject),
     fromStorage: (object) => {
       const copy = complete(deepCopy(object) as KubeObject);

@@ -267,6 +267,21 @@ test("waits for finalizers of instances before a definition goes", async () => {
   await until(async () => (await server.request(`${CRDS}/holders.example.com`)).status === 404);
 });
 
+test("nulls that no schema allows are left out of what is sent whole, and refused in what is applied", async () => {
+  const spec = { type: "object", properties: { s: { type: "string" } } };
+  await define("nones", "None", [
+    version("v1", { schema: { openAPIV3Schema: { type: "object", properties: { spec } } }, selectableFields: [] }),
+  ]);
+  const body = { apiVersion: "example.com/v1", kind: "None", metadata: { name: "a" }, spec: { s: null } };
+  const created = await server.request(path("nones"), { body });
+  assert.deepEqual([created.status, created.json["spec"]], [201, {}]);
+  const headers = { "content-type": "application/apply-patch+yaml" };
+  const applied = await server.request(`${path("nones")}/a?fieldManager=m`, { method: "PATCH", headers, body });
+  assert.equal(applied.status, 422);
+  const why = 'spec.s: Invalid value: "null": spec.s in body must be of type string: "null"';
+  assert.equal(applied.json["message"], `None.example.com "a" is invalid: ${why}`);
+});
+
 test("custom resources say what they are, keep long integers and warn of bare finalizers", async () => {
   const open = { type: "object", "x-kubernetes-preserve-unknown-fields": true };
   await define("plains", "Plain", [version("v1", { schema: { openAPIV3Schema: open }, selectableFields: [] })]);

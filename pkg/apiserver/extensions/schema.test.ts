@@ -130,8 +130,11 @@ test("nulls where none are allowed count as left out", () => {
     type: "object",
     properties: { a: text, b: { ...text, default: "B" }, c: { ...text, nullable: true }, m: map },
   };
+  const refused = structuredClone(object);
   compileSchemaDefaults(convert(schema))(object);
   assert.deepEqual(object, { b: "B", c: null, m: { y: "z" } });
+  compileSchemaDefaults(convert(schema), true)(refused);
+  assert.deepEqual(refused, { a: null, b: "B", c: null, m: { x: null, y: "z" } });
 });
 
 test("rules see the old value as they ask for it, and what they cost is counted", () => {

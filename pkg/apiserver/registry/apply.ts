@@ -110,7 +110,7 @@ export function merge(
     const part = changedPart(object, unchanged);
     const { kind, version } = installed.definition;
     settleFields(installed.definition, part, (why) => badRequest(cannotBeHandled(kind, version, why)));
-    installed.definition.applyDefaults(part);
+    installed.definition.applyDefaults(part, true);
     if (live === undefined) fillNamespace(call, part);
     return live === undefined ? part : withUnchanged(part, live, unchanged);
   } catch (error) {

@@ -62,7 +62,7 @@ export async function createNew(
   const { refusesNew } = definition.strategy;
   if (refusesNew !== undefined) throw forbidden(installed.subject, object.metadata.name ?? "", refusesNew);
   fillNamespace(call, object);
-  definition.applyDefaults(object);
+  definition.applyDefaults(object, managed);
   wipeSystemFields(object);
   // The creator owns what it sent, not what admission and the kind's strategy add.
   if (!managed) trackUpdate(call, undefined, object, options.fieldManager);
