@@ -107,14 +107,17 @@ export class EvictionManager {
     const watched = thresholds.filter((one) => conditionOf(one.signal) === "memory" && !this.#since.has(one));
     const end = clock.monotonic() + PERIOD_MS;
     let before: { readonly at: number; readonly left: number } | undefined;
+    // Never at once: what comes and goes at a threshold must not keep the node busy with rounds.
+    let pause = MIN_MEMORY_PERIOD_MS;
     for (let now = clock.monotonic(); now < end; now = clock.monotonic()) {
+      await sleep(clock, Math.min(pause, end - now), signal);
       const left = headroom(watched, await observeMemory());
       if (left < 0) return;
-      const perMs = before === undefined || now === before.at ? 0 : (before.left - left) / (now - before.at);
-      before = { at: now, left };
+      const at = clock.monotonic();
+      const perMs = before === undefined || at === before.at ? 0 : (before.left - left) / (at - before.at);
+      before = { at, left };
       const half = perMs > 0 ? left / perMs / 2 : MEMORY_PERIOD_MS;
-      const pause = Math.max(MIN_MEMORY_PERIOD_MS, Math.min(half, MEMORY_PERIOD_MS));
-      await sleep(clock, Math.min(pause, end - now), signal);
+      pause = Math.max(MIN_MEMORY_PERIOD_MS, Math.min(half, MEMORY_PERIOD_MS));
     }
   }
 
