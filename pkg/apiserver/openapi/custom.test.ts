@@ -28,6 +28,11 @@ test("version 2 leaves out what its clients would refuse good objects for", () =
   const table: [Json, Json, Json][] = [
     [{ ...open, properties: { a: { type: "string" } } }, anything, { ...open, properties: { a: { type: "string" } } }],
     [
+      { type: "string", example: "a", default: "b" },
+      { type: "string", example: "a" },
+      { type: "string", example: "a", default: "b" },
+    ],
+    [
       { type: "string", nullable: true, maxLength: 9 },
       { maxLength: 9 },
       { type: "string", nullable: true, maxLength: 9 },

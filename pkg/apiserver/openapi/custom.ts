@@ -118,7 +118,7 @@ function withAlternatives(node: Json): Json {
 }
 
 /** Words of version 3 that version 2 does not know, or that old clients misread. */
-const DROPPED = ["oneOf", "anyOf", "allOf", "not", "nullable", "example", "default"];
+const DROPPED = ["oneOf", "anyOf", "allOf", "not", "nullable", "default"];
 
 /** A structural schema as version 2 can say it: rather too little than something clients would refuse good objects for. */
 function downgrade(node: Json): Json {

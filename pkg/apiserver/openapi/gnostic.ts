@@ -111,6 +111,7 @@ function schema(object: Json): Buffer {
     for (const [name, value] of Object.entries(properties as Json)) all.bytes(1, named(name, schema(value as Json)));
     message.bytes(25, all.finish());
   }
+  if (object["example"] !== undefined) message.bytes(30, any(object["example"]));
   extensions(message, 31, object);
   return message.finish();
 }
