@@ -31,7 +31,8 @@ export function customResource(
   const schema = rootSchema(raw);
   const validate = validatorOf(schema, raw, version.subresources?.scale);
   const applySchemaDefaults = compileSchemaDefaults(schema);
-  const fillDefaults = compileSchemaDefaults(schema, true);
+  // Compiled when it is first asked for, by apply or a webhook's patch: a cluster has hundreds of definitions.
+  let fillDefaults: ((object: KubeObject) => void) | undefined;
   const going = crd.metadata.deletionTimestamp !== undefined;
   const apiVersion = apiVersionOf({ group, version: version.name });
   const own: StoredForm = { schema, applyDefaults: applySchemaDefaults };
@@ -68,7 +69,10 @@ export function customResource(
     ),
     columns,
     printRow,
-    applyDefaults: (object, keepsNulls) => (keepsNulls === true ? fillDefaults : applySchemaDefaults)(object),
+    applyDefaults(object, keepsNulls) {
+      if (keepsNulls === true) (fillDefaults ??= compileSchemaDefaults(schema, true))(object);
+      else applySchemaDefaults(object);
+    },
     readStored: (object) => complete(deepCopy(object) as KubeObject),
     fromStorage: (object) => {
       const copy = complete(deepCopy(object) as KubeObject);
