@@ -13,11 +13,9 @@ import type { Authorizer } from "../../contract.ts";
 import { MemorySource } from "../../source/index.ts";
 import { PluginChain } from "../chain.ts";
 import { attributesFor, type TestAttributes } from "../testing.ts";
-import { AdmissionExpressions } from "./compile-check.ts";
 import { webhookConditions } from "./conditions.ts";
 import type { PolicyDeps } from "./evaluation.ts";
 import { type LoadingSource, ParamFinder } from "./matching.ts";
-import { mergeApplied } from "./merge.ts";
 import { MutatingAdmissionPolicy } from "./mutating.ts";
 import { ValidatingAdmissionPolicy } from "./validating.ts";
 
@@ -434,102 +432,6 @@ describe("MutatingAdmissionPolicy", () => {
       mutations: [apply("Object{spec: Object.spec{replicas: object.spec.replicas + 1}}")],
     });
     assert.equal(spec(await run()).replicas, 5, "its own change counts, too");
-  });
-});
-
-describe("mergeApplied", () => {
-  const schema = schemaOf("io.k8s.api.apps.v1.Deployment");
-  test("keyed lists know defaults of their keys, atomic lists are refused", () => {
-    const service = schemaOf("io.k8s.api.core.v1.Service");
-    const merged = mergeApplied(
-      service,
-      { spec: { ports: [{ port: 80, name: "a" }] } },
-      { spec: { ports: [{ port: 80, protocol: "TCP", name: "b" }] } },
-    );
-    assert.deepEqual(merged, { spec: { ports: [{ port: 80, name: "b", protocol: "TCP" }] } });
-    const command = { spec: { template: { spec: { containers: [{ name: "c", command: ["x"] }] } } } };
-    assert.throws(
-      () => mergeApplied(schema, command, command),
-      /may not mutate atomic arrays, maps or structs: .spec.template.spec.containers\[0\].command/,
-    );
-  });
-});
-
-describe("expressions of configurations", () => {
-  const plugin = new AdmissionExpressions();
-  const errors = (plural: string, object: object, oldObject?: object): string[] => {
-    const attributes = attributesFor(`admissionregistration.k8s.io/${plural}`, {
-      namespace: "",
-      kind: "K",
-      object: { metadata: { name: "x" }, ...object },
-      ...(oldObject === undefined ? {} : { oldObject: { metadata: {}, ...oldObject } }),
-    });
-    assert.equal(plugin.handles(attributes), true);
-    try {
-      plugin.validate(attributes);
-      return [];
-    } catch (error) {
-      return (error as StatusError).details!.causes!.map(({ field, message }) => `${field}: ${message}`);
-    }
-  };
-  test("must compile, to the right type", () => {
-    const webhooks = (expression: string): object => ({ webhooks: [{ matchConditions: [{ name: "c", expression }] }] });
-    assert.deepEqual(errors("validatingwebhookconfigurations", webhooks("object.x == 1")), []);
-    const [broken] = errors("mutatingwebhookconfigurations", webhooks("..."));
-    assert.match(
-      broken!,
-      /^webhooks\[0\].matchConditions\[0\].expression: Invalid value: "...": compilation failed: ERROR: <input>:1:2: Syntax error/,
-    );
-    assert.deepEqual(errors("validatingwebhookconfigurations", webhooks("1 + 1")), [
-      'webhooks[0].matchConditions[0].expression: Invalid value: "1 + 1": must evaluate to bool but got int',
-    ]);
-    assert.deepEqual(
-      errors("validatingwebhookconfigurations", webhooks("..."), webhooks("...")),
-      [],
-      "what is stored stays",
-    );
-    const policy = {
-      spec: {
-        variables: [{ name: "v", expression: "1" }],
-        validations: [{ expression: "variables.v == 1" }, { expression: "variables.w" }, { expression: "params.x" }],
-      },
-    };
-    assert.deepEqual(
-      errors("validatingadmissionpolicies", policy).map((line) => line.slice(0, 30)),
-      ["spec.validations[1].expression", "spec.validations[2].expression"],
-    );
-    const mutating = (expression: string, patchType: string): object => ({
-      spec: {
-        mutations: [
-          {
-            patchType,
-            ...(patchType === "JSONPatch" ? { jsonPatch: { expression } } : { applyConfiguration: { expression } }),
-          },
-        ],
-      },
-    });
-    assert.deepEqual(
-      errors("mutatingadmissionpolicies", mutating("Object{spec: Object.spec{replicas: 1}}", "ApplyConfiguration")),
-      [],
-    );
-    assert.deepEqual(
-      errors("mutatingadmissionpolicies", mutating('[JSONPatch{op: "add", path: "/a", value: 1}]', "JSONPatch")),
-      [],
-    );
-    assert.equal(errors("mutatingadmissionpolicies", mutating("1", "ApplyConfiguration")).length, 1);
-    const typed = (spec: object): string[] =>
-      errors("validatingadmissionpolicies", { spec }).map((line) => line.replace(/\n.*/s, ""));
-    assert.deepEqual(typed({ validations: [{ expression: "object.ok" }] }), [
-      'spec.validations[0].expression: Invalid value: "object.ok": must evaluate to bool but got dyn',
-    ]);
-    assert.deepEqual(typed({ auditAnnotations: [{ valueExpression: "object.x" }, { valueExpression: "null" }] }), [
-      'spec.auditAnnotations[0].valueExpression: Invalid value: "object.x": must evaluate to one of [string null_type] but got dyn',
-    ]);
-    const asking = "string(authorizer.path('/').check('get').allowed())";
-    assert.match(
-      typed({ validations: [{ expression: "true", messageExpression: asking }] })[0]!,
-      /compilation failed: ERROR: <input>:1:8: undeclared reference to 'authorizer'/,
-    );
   });
 });
 
