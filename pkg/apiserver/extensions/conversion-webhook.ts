@@ -9,6 +9,7 @@ import {
   validateLabels,
 } from "#pkg/apimachinery/index.ts";
 import type { Random } from "#pkg/util/index.ts";
+import { notConvertible, notRegistered, unnamedReview, WEBHOOK_SCHEME } from "../http/document-type.ts";
 import type { ObjectConverter } from "../registry/installed.ts";
 
 /** Posts a review to a webhook and returns its parsed answer. Rejects with an Error that says why there is none. */
@@ -109,18 +110,16 @@ function convertedObjects(answer: Record<string, unknown>, uid: string, version:
 
 /** An answer has to be a review of the version sent; one of v1beta1 need not say so. @throws Error */
 function assertReview(apiVersion: string, kind: string, version: string): void {
-  const wanted = `${REVIEW_GROUP}/${version}`;
-  if (apiVersion === wanted && kind === "ConversionReview") return;
+  const wanted = { apiVersion: `${REVIEW_GROUP}/${version}`, kind: "ConversionReview" };
+  if (apiVersion === wanted.apiVersion && kind === wanted.kind) return;
   if (apiVersion === "" || kind === "") {
     if (version !== "v1") return;
-    const got = `${apiVersion === "" ? "/" : apiVersion}, Kind=${kind}`;
-    throw new Error(`expected webhook response of ${wanted}, Kind=ConversionReview, got ${got}`);
+    throw new Error(unnamedReview(wanted, apiVersion, kind));
   }
   const [group, other] = apiVersion.split("/");
-  if (group === REVIEW_GROUP && SUPPORTED.includes(other ?? "") && kind === "ConversionReview")
-    throw new Error(`converting (${other}.ConversionReview) to (${version}.ConversionReview): unknown conversion`);
-  const named = `no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(apiVersion)}`;
-  throw new Error(`${named} in scheme "k8s.io/apiserver/pkg/util/webhook/client.go:71"`);
+  if (group === REVIEW_GROUP && SUPPORTED.includes(other ?? "") && kind === wanted.kind)
+    throw new Error(notConvertible(apiVersion, kind, `${version}.${wanted.kind}`));
+  throw new Error(notRegistered(apiVersion, kind, WEBHOOK_SCHEME));
 }
 
 /** A converter may change labels and annotations; everything else of the metadata stays what it was. */

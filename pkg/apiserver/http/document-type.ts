@@ -19,3 +19,22 @@ export function untyped(value: Record<string, unknown>): string | undefined {
   }
   return undefined;
 }
+
+/** Go's complaint about a kind that the types of its decoder (a scheme, named by the place where it is made) do not have. */
+export function notRegistered(apiVersion: string, kind: string, scheme: string): string {
+  return `no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(apiVersion)} in scheme "${scheme}"`;
+}
+
+/** Go's complaint about a kind that there is, in the place of another one. */
+export function notConvertible(apiVersion: string, kind: string, into: string): string {
+  return `converting (${apiVersion.split("/").at(-1)!}.${kind}) to (${into}): unknown conversion`;
+}
+
+/** The types that upstream's client of webhooks reads. */
+export const WEBHOOK_SCHEME = "k8s.io/apiserver/pkg/util/webhook/client.go:71";
+
+/** The complaint about a review that does not say that it is one. */
+export function unnamedReview(wanted: { apiVersion: string; kind: string }, apiVersion: string, kind: string): string {
+  const got = `${apiVersion === "" ? "/" : apiVersion}, Kind=${kind}`;
+  return `expected webhook response of ${wanted.apiVersion}, Kind=${wanted.kind}, got ${got}`;
+}

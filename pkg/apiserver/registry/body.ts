@@ -28,7 +28,7 @@ import {
   ProtobufError,
   protobufMessageFor,
 } from "#pkg/apimachinery/protobuf/index.ts";
-import { noObject, NO_TYPE, untyped } from "../http/document-type.ts";
+import { noObject, notConvertible, notRegistered, NO_TYPE, untyped } from "../http/document-type.ts";
 import { bodyEncoding, CONTENT_TYPES } from "../http/negotiate.ts";
 import type { Call } from "./call.ts";
 import type { KnownSpecs } from "./known-specs.ts";
@@ -189,8 +189,8 @@ function ofAnotherKind(apiVersion: string, kind: string, expected: ExpectedKind,
 /** Why an object of a kind cannot be read as one of the kind expected. */
 export function whyOfAnotherKind(apiVersion: string, kind: string, expected: ExpectedKind): string {
   return isBuiltin(apiVersion, kind)
-    ? `converting (${apiVersion.split("/").at(-1)!}.${kind}) to (${internalPackage(expected.group)}.${expected.kind}): unknown conversion`
-    : `no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(apiVersion)} in scheme "${SCHEME}"`;
+    ? notConvertible(apiVersion, kind, `${internalPackage(expected.group)}.${expected.kind}`)
+    : notRegistered(apiVersion, kind, SCHEME);
 }
 
 function isBuiltin(apiVersion: string, kind: string): boolean {

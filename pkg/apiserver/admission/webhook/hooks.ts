@@ -13,7 +13,7 @@ import type { ObjectSource } from "../../source/index.ts";
 import type { Equivalents } from "../equivalents.ts";
 import { forbidden } from "../attributes.ts";
 import { AdmissionSelectors, isExempt, type MatchedResource, matchRules } from "../rules.ts";
-import { WebhookCallError, type WebhookClient } from "./client.ts";
+import { messageOf, WebhookCallError, type WebhookClient } from "./client.ts";
 import { type ConditionCompiler, type Conditions, noConditions } from "./conditions.ts";
 import { UnusableAnswerError } from "./response-types.ts";
 import { buildReview, parseVerdict, reviewVersion, type Verdict, type Versioned } from "./review.ts";
@@ -171,10 +171,6 @@ export class HookCaller {
         oldObject === undefined ? undefined : await equivalents.convert(oldObject, resource, matched.definition),
     };
   }
-}
-
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function checked<T>(webhook: string, parse: () => T): T {

@@ -11,7 +11,8 @@ import type { Equivalents } from "../equivalents.ts";
 import type { ReinvokingPlugin } from "../chain.ts";
 import { normalize } from "../normalize.ts";
 import { decodePatched } from "../patched.ts";
-import { type Hook, HookCaller, HookList, messageOf, type WebhookDeps } from "./hooks.ts";
+import { messageOf } from "./client.ts";
+import { type Hook, HookCaller, HookList, type WebhookDeps } from "./hooks.ts";
 import { denial, type Versioned } from "./review.ts";
 
 /** What one request's mutating pass has to remember for a second one. */

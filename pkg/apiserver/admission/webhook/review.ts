@@ -2,6 +2,7 @@ import type { ResourceDefinition } from "#pkg/api/index.ts";
 import type { Status } from "#pkg/api/types/meta-v1.ts";
 import { decodeJson, isRecord, jsonKind, type KubeObject, StatusError } from "#pkg/apimachinery/index.ts";
 import type { AdmissionAttributes } from "../../contract.ts";
+import { notConvertible, notRegistered, unnamedReview, WEBHOOK_SCHEME } from "../../http/document-type.ts";
 import type { MatchedResource } from "../rules.ts";
 import { typedResponse, UnusableAnswerError } from "./response-types.ts";
 
@@ -90,14 +91,12 @@ const REVIEW_KINDS = new Set([
 function assertReadable(apiVersion: string, kind: string, version: ReviewVersion): void {
   if (apiVersion === "" || kind === "" || (kind === "AdmissionReview" && apiVersion === `admission.k8s.io/${version}`))
     return;
-  const short = apiVersion.split("/").at(-1)!;
-  const why =
-    REVIEW_KINDS.has(`${apiVersion}, Kind=${kind}`) || (apiVersion === "v1" && kind === "Status")
-      ? `converting (${short}.${kind}) to (${version}.AdmissionReview): unknown conversion`
-      : `no kind ${JSON.stringify(kind)} is registered for version ${JSON.stringify(apiVersion)} in scheme "${SCHEME}"`;
+  const isKnown = REVIEW_KINDS.has(`${apiVersion}, Kind=${kind}`) || (apiVersion === "v1" && kind === "Status");
+  const why = isKnown
+    ? notConvertible(apiVersion, kind, `${version}.AdmissionReview`)
+    : notRegistered(apiVersion, kind, WEBHOOK_SCHEME);
   throw new UnusableAnswerError(`failed to call webhook: ${why}`);
 }
-const SCHEME = "k8s.io/apiserver/pkg/util/webhook/client.go:71";
 
 /** Checks an answer. v1beta1 is lax: it names neither itself, nor the request, nor the type of its patch. @throws Error */
 export function parseVerdict(
@@ -117,8 +116,8 @@ export function parseVerdict(
     throw new Error(`expected response.uid=${JSON.stringify(uid)}, got ${JSON.stringify(said)}`);
   }
   if (strict && (apiVersion === "" || kind === "")) {
-    const got = `${apiVersion === "" ? "/" : apiVersion}, Kind=${kind}`;
-    throw new Error(`expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got ${got}`);
+    const wanted = { apiVersion: "admission.k8s.io/v1", kind: "AdmissionReview" };
+    throw new Error(unnamedReview(wanted, apiVersion, kind));
   }
   return {
     allowed: response["allowed"] === true,
