@@ -7,6 +7,8 @@
  */
 export { createKubelet, type Kubelet, type KubeletDeps } from "./kubelet.ts";
 export type { KubeletConfig } from "./config.ts";
+export { parseHierarchies } from "./cgroups/manager.ts";
+export { CgroupTree } from "./cgroups/tree.ts";
 export { GrpcRuntime } from "./cri/grpc-runtime.ts";
 export { createDockerRuntime, type DockerRuntimeOptions } from "./docker/index.ts";
 export type { ContainerConfig, Runtime, SandboxConfig } from "./cri/runtime.ts";

@@ -156,7 +156,7 @@ test("orphans go; a pod that began while they were looked for does not", async (
   await rm(root, { recursive: true });
 });
 
-test("what the runtime has lost in a pod's cgroup is killed when the pod goes, not before", async () => {
+test("what the runtime has lost in a pod's cgroup, even frozen, is killed when the pod goes, not before", async () => {
   const hierarchies = parseHierarchies(await readFile("/proc/self/mountinfo", "utf8"));
   const manager = new CgroupManager({
     hierarchies,
@@ -173,9 +173,16 @@ test("what the runtime has lost in a pod's cgroup is killed when the pod goes, n
   const ended = once(lost, "exit");
   const mount = hierarchies.mounts.get(hierarchies.version === 2 ? "" : "memory")!;
   const inner = join(mount, manager.podPath(subject), "container");
-  await mkdir(inner);
-  await writeFile(join(inner, "cgroup.procs"), String(lost.pid));
   try {
+    await mkdir(inner);
+    await writeFile(join(inner, "cgroup.procs"), String(lost.pid));
+    if (hierarchies.version === 2) await writeFile(join(inner, "cgroup.freeze"), "1");
+    else {
+      const frozen = join(hierarchies.mounts.get("freezer")!, manager.podPath(subject), "container");
+      await mkdir(frozen, { recursive: true });
+      await writeFile(join(frozen, "cgroup.procs"), String(lost.pid));
+      await writeFile(join(frozen, "freezer.state"), "FROZEN");
+    }
     assert.equal(await manager.removePod(subject, "wait"), false);
     assert.equal(lost.exitCode ?? lost.signalCode, null);
     await manager.removePod(subject, "kill");

@@ -2,7 +2,7 @@
  * The pods' cgroups: <root>/kubepods[/burstable|/besteffort]/pod<uid>, on cgroup v1 and v2, with the cgroupfs driver
  * (we make directories) or systemd's (slices of the same structure, named as systemd nests them).
  */
-import { mkdir, readdir, readFile, rmdir, stat, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { hasCode, ifExists } from "#pkg/util/index.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
@@ -12,6 +12,7 @@ import type { QosClass } from "../pod/spec.ts";
 import { type CgroupLimits, limitWrites } from "./limits.ts";
 import { podSums, quotaOf, sharesOf } from "./resources.ts";
 import { Slices } from "./slices.ts";
+import { CgroupTree, contentOf, listDirectories } from "./tree.ts";
 
 /**
  * What to do with processes that are still in a cgroup that is to go. The runtime may have lost one, as when it was told to
@@ -37,6 +38,11 @@ const CONTROLLERS_V1 = [
   "devices",
   "freezer",
   "hugetlb",
+  "net_cls",
+  "net_prio",
+  "perf_event",
+  "rdma",
+  "misc",
   "systemd",
 ];
 const CONTROLLERS_V2 = ["cpu", "cpuset", "memory", "pids", "io", "hugetlb"];
@@ -75,8 +81,8 @@ export class CgroupManager {
   readonly #root: readonly string[];
   readonly #perQos: boolean;
   readonly #podPidsLimit: number;
-  readonly #commands: CommandRunner;
   readonly #log: Logger;
+  readonly #tree: CgroupTree;
   readonly #slices: Slices;
   #burstableShares: number | undefined;
 
@@ -94,8 +100,8 @@ export class CgroupManager {
     this.#root = deps.cgroupRoot.split("/").filter((part) => part !== "");
     this.#perQos = deps.perQos;
     this.#podPidsLimit = deps.podPidsLimit;
-    this.#commands = deps.commands;
     this.#log = deps.log;
+    this.#tree = new CgroupTree(deps.hierarchies, deps.commands);
     this.#slices = new Slices(deps.commands, deps.hierarchies.version);
   }
 
@@ -220,8 +226,8 @@ export class CgroupManager {
       // A name that nothing has, to learn how the driver writes names.
       const [before, after] = basename(this.path([...level, "pod?"])).split("?") as [string, string];
       const uids = new Set<string>();
-      for (const mount of this.#allMounts()) {
-        for (const name of await listDirectories(join(mount, this.path(level))))
+      for (const directory of this.#tree.directories(this.path(level))) {
+        for (const name of await listDirectories(directory))
           if (name.startsWith(before) && name.endsWith(after))
             uids.add(name.slice(before.length, name.length - after.length));
       }
@@ -270,12 +276,6 @@ export class CgroupManager {
     return undefined;
   }
 
-  /** Wherever cgroups of pods may lie. */
-  #allMounts(): ReadonlySet<string> {
-    const { mounts, unified } = this.#hierarchies;
-    return new Set([...mounts.values(), ...(unified === undefined ? [] : [unified])]);
-  }
-
   #mount(controller: string): string | undefined {
     return this.#hierarchies.mounts.get(this.version === 2 ? "" : controller);
   }
@@ -284,7 +284,7 @@ export class CgroupManager {
   async #apply(names: readonly string[], limits: CgroupLimits, where: "all" | "limited" = "all"): Promise<void> {
     const path = this.path(names);
     if (this.#driver === "systemd") {
-      await this.#slices.apply(path, limits, await this.#exists(path));
+      await this.#slices.apply(path, limits, await this.#tree.exists(path));
       return;
     }
     const writes = Map.groupBy(limitWrites(this.version, limits), ({ controller }) => this.#mount(controller));
@@ -351,51 +351,15 @@ export class CgroupManager {
   /** False when something of it is still in use. */
   async #remove(path: string, stragglers: Stragglers): Promise<boolean> {
     if (this.#driver === "systemd") {
-      if (!(await this.#exists(path))) return true;
-      if (stragglers === "wait" && (await this.#processesIn(path)).size > 0) return false;
+      if (!(await this.#tree.exists(path))) return true;
+      if (stragglers === "wait" && (await this.#tree.processes(path)).size > 0) return false;
       await this.#slices.stop(path);
-      return !(await this.#exists(path));
+      return !(await this.#tree.exists(path));
     }
-    let gone = true;
-    for (const mount of this.#allMounts()) gone = (await this.#removeTree(join(mount, path))) && gone;
-    if (!gone && stragglers === "kill") await this.#killIn(path);
-    return gone;
-  }
-
-  async #removeTree(directory: string): Promise<boolean> {
-    for (const name of await listDirectories(directory)) await this.#removeTree(join(directory, name));
-    try {
-      await rmdir(directory);
-      return true;
-    } catch (error) {
-      if (hasCode(error, "ENOENT")) return true;
-      // Busy: a process is still on its way out; the pod's worker or the next orphan sweep comes back.
-      if (hasCode(error, "EBUSY")) return false;
-      throw error;
-    }
-  }
-
-  async #killIn(path: string): Promise<void> {
-    const processes = await this.#processesIn(path);
-    if (processes.size === 0) return;
-    this.#log.warn({ path, processes: [...processes] }, "Killing processes that the runtime has lost");
-    await this.#commands.run("kill", ["-KILL", ...processes], { allowFailure: true });
-  }
-
-  async #processesIn(path: string): Promise<ReadonlySet<string>> {
-    const processes = new Set<string>();
-    const gather = async (directory: string): Promise<void> => {
-      const listed = (await contentOf(join(directory, "cgroup.procs"))) ?? "";
-      // 0 stands for a process of another PID namespace, and would mean our own process group.
-      for (const id of listed.split("\n")) if (Number(id) > 1) processes.add(id);
-      for (const name of await listDirectories(directory)) await gather(join(directory, name));
-    };
-    for (const mount of this.#allMounts()) await gather(join(mount, path));
-    return processes;
-  }
-
-  async #exists(path: string): Promise<boolean> {
-    for (const mount of this.#allMounts()) if ((await ifExists(stat(join(mount, path)))) !== undefined) return true;
+    const gone = await this.#tree.remove(path);
+    if (gone || stragglers === "wait") return gone;
+    const processes = await this.#tree.kill(path);
+    if (processes.length > 0) this.#log.warn({ path, processes }, "Killed processes that the runtime has lost");
     return false;
   }
 }
@@ -407,19 +371,4 @@ async function copyCpuset(directory: string): Promise<void> {
     if (own === "")
       await writeFile(join(directory, file), (await readFile(join(dirname(directory), file), "utf8")).trim());
   }
-}
-
-/** undefined where there is no such file, or no more. */
-async function contentOf(file: string): Promise<string | undefined> {
-  try {
-    return (await readFile(file, "utf8")).trim();
-  } catch (error) {
-    if (hasCode(error, "ENOENT", "ENODEV", "EOPNOTSUPP")) return undefined;
-    throw error;
-  }
-}
-
-async function listDirectories(directory: string): Promise<string[]> {
-  const entries = (await ifExists(readdir(directory, { withFileTypes: true }))) ?? [];
-  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
 }

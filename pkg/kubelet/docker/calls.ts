@@ -11,7 +11,7 @@ export function translate(error: unknown): RuntimeError {
   };
   const said = (error as { json?: { message?: string } }).json?.message ?? message ?? String(error);
   const codes: Record<number, RuntimeErrorCode> = { 400: "InvalidArgument", 404: "NotFound", 409: "AlreadyExists" };
-  const unavailable = code === "ECONNREFUSED" || code === "ENOENT" || code === "ECONNRESET";
+  const unavailable = ["ECONNREFUSED", "ENOENT", "ECONNRESET", "EPIPE"].includes(code ?? "");
   return new RuntimeError(
     unavailable ? "Unavailable" : ((statusCode === undefined ? undefined : codes[statusCode]) ?? "Unknown"),
     said,

@@ -19,6 +19,7 @@ import type {
 import { minimumOomScoreAdj } from "../node/machine.ts";
 import { call, must } from "./calls.ts";
 import { Cni } from "./cni.ts";
+import { DockerConnections } from "./connections.ts";
 import {
   CONTAINER_TYPE,
   fromLabels,
@@ -61,6 +62,7 @@ export interface DockerRuntimeOptions {
 /** The kubelet's runtime on the Docker API: pause containers hold a pod's namespaces, CNI plugins connect them. */
 export class DockerRuntime implements Runtime {
   readonly rotatesLogs = true;
+  readonly #connections = new DockerConnections();
   readonly #docker: Docker;
   readonly #options: DockerRuntimeOptions;
   readonly #cni: Cni;
@@ -70,7 +72,9 @@ export class DockerRuntime implements Runtime {
 
   constructor(options: DockerRuntimeOptions) {
     this.#options = options;
-    this.#docker = new Docker({ socketPath: options.socketPath ?? "/var/run/docker.sock" });
+    const { agent } = this.#connections;
+    const connection = { socketPath: options.socketPath ?? "/var/run/docker.sock", agent };
+    this.#docker = new Docker(connection);
     this.#cni = new Cni({
       confDir: options.cniConfDir,
       binDir: options.cniBinDir,
@@ -389,5 +393,6 @@ export class DockerRuntime implements Runtime {
 
   close(): void {
     this.#streaming.close();
+    this.#connections.close();
   }
 }

@@ -7,6 +7,7 @@ import { basename, dirname } from "node:path";
 import type { Writable } from "node:stream";
 import { hasCode, sleep } from "#pkg/util/index.ts";
 import type { Clock } from "#pkg/util/index.ts";
+import { orClosed } from "../handles.ts";
 import { type LogLine, parseLine } from "../logs/line.ts";
 
 const BLOCK_BYTES = 64 * 1024;
@@ -150,10 +151,13 @@ export async function sendLog(chunks: AsyncIterable<Buffer>, reader: Writable, s
  * not show another file of it.
  */
 async function openLog(path: string): Promise<FileHandle> {
+  const refused = new Error(`${basename(path)} is not a regular file`);
   const file = await openUnlinked(path);
-  if (file !== undefined && (await file.stat()).isFile()) return file;
-  await file?.close();
-  throw new Error(`${basename(path)} is not a regular file`);
+  if (file === undefined) throw refused;
+  return orClosed(file, async () => {
+    if (!(await file.stat()).isFile()) throw refused;
+    return file;
+  });
 }
 
 async function openUnlinked(path: string): Promise<FileHandle | undefined> {
@@ -174,7 +178,8 @@ async function reopen(path: string, current: FileHandle): Promise<FileHandle | u
     if (hasCode(error, "ENOENT")) return undefined;
     throw error;
   }
-  if ((await next.stat()).ino !== (await current.stat()).ino) return next;
+  const isNew = await orClosed(next, async () => (await next.stat()).ino !== (await current.stat()).ino);
+  if (isNew) return next;
   await next.close();
   return undefined;
 }

@@ -140,7 +140,7 @@ export async function startContainerd(
         runtime.close();
         await exit("SIGTERM");
       }
-      removeTraces(traces);
+      await removeTraces(traces);
     },
   };
 }

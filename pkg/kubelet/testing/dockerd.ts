@@ -37,6 +37,7 @@ function dockerBinaries(): string {
 }
 
 async function ended(child: ChildProcess, signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
   const exit = new Promise((resolve) => child.once("exit", resolve));
   child.kill(signal);
   await exit;
@@ -109,14 +110,17 @@ export async function startDockerd(subnet: string): Promise<TestDaemon> {
       await answering();
     },
     async stop() {
-      for (const { id } of await runtime.listSandboxes()) {
-        await runtime.stopSandbox(id);
-        await runtime.removeSandbox(id);
+      try {
+        for (const { id } of await runtime.listSandboxes()) {
+          await runtime.stopSandbox(id);
+          await runtime.removeSandbox(id);
+        }
+      } finally {
+        runtime.close();
+        await ended(dockerd);
+        await ended(containerd);
       }
-      runtime.close();
-      await ended(dockerd);
-      await ended(containerd);
-      removeTraces(traces);
+      await removeTraces(traces);
     },
   };
 }

@@ -7,7 +7,9 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, w
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { hasCode, processStat } from "#pkg/util/index.ts";
+import { hasCode, processStat, SpawnRunner } from "#pkg/util/index.ts";
+import { parseHierarchies } from "../cgroups/manager.ts";
+import { CgroupTree } from "../cgroups/tree.ts";
 
 const PREFIX = "kubelet-test-";
 const OWNER_FILE = "owner.json";
@@ -60,15 +62,19 @@ async function removeLeftovers(): Promise<void> {
     if (alive.includes(owner)) continue;
     await killProcesses(owner);
     // One that runs may have taken the network over.
-    removeTraces(owner, { network: alive.every(({ subnet }) => subnet !== owner.subnet) });
+    await removeTraces(owner, { network: alive.every(({ subnet }) => subnet !== owner.subnet) });
   }
 }
 
 /** The runtime and its shims name the directory in their arguments; containers are found by their cgroups. */
-async function killProcesses(owner: Owner): Promise<void> {
+async function killProcesses({ directory, cgroupRoot }: Owner): Promise<void> {
+  const tree = cgroupTree();
   for (let attempt = 0; attempt < 100; attempt++) {
-    const pids = processesOf(owner);
-    if (pids.size === 0) return;
+    const pids = readdirSync("/proc")
+      .filter((name) => /^\d+$/.test(name) && optional(`/proc/${name}/cmdline`).includes(`${directory}/`))
+      .map(Number);
+    const contained = await tree.kill(cgroupRoot);
+    if (pids.length + contained.length === 0) return;
     for (const pid of pids) {
       try {
         process.kill(pid, "SIGKILL");
@@ -80,21 +86,6 @@ async function killProcesses(owner: Owner): Promise<void> {
   }
 }
 
-function processesOf({ directory, cgroupRoot }: Owner): Set<number> {
-  const pids = new Set(cgroupDirectories(cgroupRoot).flatMap(processesBelow));
-  for (const name of readdirSync("/proc").filter((entry) => /^\d+$/.test(entry)))
-    if (optional(`/proc/${name}/cmdline`).includes(`${directory}/`)) pids.add(Number(name));
-  return pids;
-}
-
-function processesBelow(cgroup: string): number[] {
-  return [".", ...readdirSync(cgroup, { recursive: true, encoding: "utf8" })]
-    .filter((name) => existsSync(join(cgroup, name, "cgroup.procs")))
-    .flatMap((name) => optional(join(cgroup, name, "cgroup.procs")).split("\n"))
-    .filter((line) => line !== "")
-    .map(Number);
-}
-
 function optional(path: string): string {
   try {
     return readFileSync(path, "utf8");
@@ -104,7 +95,7 @@ function optional(path: string): string {
 }
 
 /** Everything but processes, of which none may be left. */
-export function removeTraces(owner: Owner, { network } = { network: true }): void {
+export async function removeTraces(owner: Owner, { network } = { network: true }): Promise<void> {
   const { directory, bridge, cgroupRoot } = owner;
   const points = readFileSync("/proc/self/mountinfo", "utf8")
     .split("\n")
@@ -116,7 +107,7 @@ export function removeTraces(owner: Owner, { network } = { network: true }): voi
     // The bridge exists only if a pod had a network.
     if (existsSync(`/sys/class/net/${bridge}`)) execFileSync("ip", ["link", "del", bridge], { stdio: "ignore" });
   }
-  removeCgroups(cgroupRoot);
+  await cgroupTree().remove(cgroupRoot);
   rmSync(directory, { recursive: true, force: true });
 }
 
@@ -134,26 +125,17 @@ function removeNamespaces({ subnet }: Owner): void {
   }
 }
 
-/** The directory of that path in each hierarchy. */
-function cgroupDirectories(path: string): string[] {
-  return readFileSync("/proc/self/mountinfo", "utf8")
-    .split("\n")
-    .map((line) => line.split(" - "))
-    .filter(([, after = ""]) => after.startsWith("cgroup"))
-    .map(([before = ""]) => `${before.split(" ")[4]}${path}`)
-    .filter((directory) => existsSync(directory));
-}
+const cgroupTree = (): CgroupTree =>
+  new CgroupTree(parseHierarchies(readFileSync("/proc/self/mountinfo", "utf8")), new SpawnRunner());
 
 /** Cgroups of that name below the path. */
 export function cgroupsNamed(path: string, name: string): string[] {
-  return cgroupDirectories(path).flatMap((directory) =>
-    readdirSync(directory, { recursive: true, encoding: "utf8" })
-      .filter((found) => basename(found) === name)
-      .map((found) => join(directory, found)),
-  );
-}
-
-function removeCgroups(path: string): void {
-  for (const directory of cgroupDirectories(path))
-    execFileSync("find", [directory, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"], { stdio: "ignore" });
+  return cgroupTree()
+    .directories(path)
+    .filter((directory) => existsSync(directory))
+    .flatMap((directory) =>
+      readdirSync(directory, { recursive: true, encoding: "utf8" })
+        .filter((found) => basename(found) === name)
+        .map((found) => join(directory, found)),
+    );
 }

@@ -1,6 +1,6 @@
 /** Lets pods live from creation to removal while their kubelet or their runtime is killed at each step of the way. */
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { pods } from "#pkg/api/refs.ts";
@@ -9,6 +9,7 @@ import type { Client } from "#pkg/client/index.ts";
 import { RealClock, silentLogger } from "#pkg/util/index.ts";
 import { isRuntimeError } from "../cri/runtime.ts";
 import type { Runtime } from "../cri/runtime.ts";
+import { wrapped } from "../cri/wrapped.ts";
 import { createKubelet } from "../index.ts";
 import { configBelow, podOf, startCluster, waitForPod } from "./cluster.ts";
 import type { TestCluster } from "./cluster.ts";
@@ -31,11 +32,24 @@ interface RunningKubelet {
   abandon(): void;
 }
 
-/** A pod with something of everything that has to be set up and taken down again. */
-const podToWalk = (name: string) =>
+const open = (gate: string): void => writeFileSync(join(gate, "open"), "");
+
+/** A pod with something of everything that has to be set up and taken down again. Its init container ends once `gate` has a file "open". */
+const podToWalk = (name: string, gate: string) =>
   podOf(name, NODE, {
-    volumes: [{ name: "memory", emptyDir: { medium: "Memory" } }],
-    initContainers: [{ name: "init", image: IMAGE, imagePullPolicy: "Never", command: ["true"] }],
+    volumes: [
+      { name: "memory", emptyDir: { medium: "Memory" } },
+      { name: "gate", hostPath: { path: gate } },
+    ],
+    initContainers: [
+      {
+        name: "init",
+        image: IMAGE,
+        imagePullPolicy: "Never",
+        command: ["sh", "-c", "until [ -e /gate/open ]; do sleep 0.02; done"],
+        volumeMounts: [{ name: "gate", mountPath: "/gate" }],
+      },
+    ],
     containers: [
       {
         name: "c",
@@ -143,11 +157,19 @@ export class CrashWalk {
     assert.equal(sandboxes.filter(({ state }) => state === "Ready").length, 1, `died at ${died}`);
   }
 
+  #gateOf(name: string): string {
+    const gate = join(this.#daemon.directory, "gates", name);
+    mkdirSync(gate, { recursive: true });
+    return gate;
+  }
+
   /** Lets a pod live from creation to removal while its kubelet dies at the point. Answers where that was. */
   async live(name: string, point: CrashPoint): Promise<string | undefined> {
+    const gate = this.#gateOf(name);
+    open(gate); // its init container ends whenever it likes
     const crash = new Crash(this.#daemon.runtime, this.#cluster.client, point);
     const first = this.#startKubelet(crash.runtime, crash.client);
-    const { uid } = (await this.#cluster.client.create(pods, podToWalk(name))).metadata;
+    const { uid } = (await this.#cluster.client.create(pods, podToWalk(name, gate))).metadata;
     let died = await Promise.race([
       crash.happened,
       waitForPod(this.#cluster.client, name, isReady, LIMIT_MS).then(() => undefined),
@@ -172,14 +194,22 @@ export class CrashWalk {
     return died;
   }
 
-  /** Lets a pod live while its runtime is killed, and started again, at the point. Answers where that was. */
+  /**
+   * Lets a pod live while its runtime is killed, and started again, at the point. Answers where that was. No container
+   * ends just then: a dockerd that dies between hearing of an end and writing it down has lost the exit code for good (it says
+   * 255), and to run such an init container once more is right.
+   */
   async liveWithOutage(name: string, point: CrashPoint): Promise<string | undefined> {
+    const gate = this.#gateOf(name);
     const { runtime, happened } = withOutage(this.#daemon.runtime, point, async () => {
       await this.#daemon.kill();
       await this.#daemon.start();
     });
-    const kubelet = this.#startKubelet(runtime, this.#cluster.client);
-    const { uid } = (await this.#cluster.client.create(pods, podToWalk(name))).metadata;
+    const opening = wrapped(runtime, (step, call) =>
+      step === "startContainer" ? (call() as Promise<unknown>).finally(() => open(gate)) : call(),
+    );
+    const kubelet = this.#startKubelet(opening, this.#cluster.client);
+    const { uid } = (await this.#cluster.client.create(pods, podToWalk(name, gate))).metadata;
     await this.#assertUnharmed(await waitForPod(this.#cluster.client, name, isReady, LIMIT_MS), happened());
     await this.#cluster.client.delete(pods, { namespace: "default", name });
     await this.#gone(name);

@@ -7,6 +7,7 @@ import { mkdir, open, readFile, readlink, realpath, rmdir, stat, unlink, writeFi
 import type { FileHandle } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 import { hasCode, ifExists } from "#pkg/util/index.ts";
+import { orClosed } from "../handles.ts";
 import type { Mounts } from "../mounts.ts";
 import { VolumeError } from "./volume.ts";
 
@@ -32,8 +33,8 @@ async function resolveInside(root: string, path: string): Promise<string> {
 
 /** Makes the missing directories of `path` below `root`, in the mode of the volume's root. */
 async function makeMissing(root: string, path: string): Promise<void> {
-  let current = await openPath(await realpath(root));
   const { mode } = await stat(root);
+  let current = await openPath(await realpath(root));
   try {
     for (const name of names(path)) {
       const child = `/proc/self/fd/${current.fd}/${name}`;
@@ -55,11 +56,10 @@ const openPath = (path: string): Promise<FileHandle> => open(path, O_PATH | cons
 
 async function openChild(parent: FileHandle, name: string): Promise<FileHandle> {
   const handle = await openPath(`/proc/self/fd/${parent.fd}/${name}`);
-  if ((await handle.stat()).isSymbolicLink()) {
-    await handle.close();
-    throw new VolumeError(`subpath component "${name}" is a symbolic link`);
-  }
-  return handle;
+  return orClosed(handle, async () => {
+    if ((await handle.stat()).isSymbolicLink()) throw new VolumeError(`subpath component "${name}" is a symbolic link`);
+    return handle;
+  });
 }
 
 /** Opens a resolved path step by step. */
