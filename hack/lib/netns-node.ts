@@ -1,5 +1,7 @@
-import { existsSync, mkdirSync, readdirSync, rmdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import { CgroupTree, parseHierarchies } from "#pkg/kubelet/index.ts";
 import { SpawnRunner } from "#pkg/util/index.ts";
 import { joinNode, resetNode, startNode, waitForNode } from "./cluster.ts";
 import { type ContainerdOptions, startContainerd } from "./containerd.ts";
@@ -8,6 +10,8 @@ import { dockerSocket } from "./dockerd.ts";
 import { type Layout, layoutOf } from "./layout.ts";
 
 const runner = new SpawnRunner();
+/** Killed processes take a moment to end, on a busy machine some more. */
+const REMOVE_ATTEMPTS = 300;
 
 /** One simulated machine: a network namespace with its own containerd, directories and daemons. */
 export interface NetnsNode {
@@ -149,20 +153,16 @@ export function resetAgent(node: NetnsNode): Promise<void> {
 
 /** Removes the namespace, with the interfaces in it, and the cgroups. */
 export async function unplug(node: NetnsNode): Promise<void> {
-  removeCgroups(node.cgroupRoot);
+  await removeCgroups(node.cgroupRoot);
   if (existsSync(join("/run/netns", node.namespace))) await ip("netns", "del", node.namespace);
 }
 
-/** Removes a cgroup and those below it in every hierarchy, deepest first. */
-function removeCgroups(root: string): void {
-  const remove = (path: string): void => {
-    for (const entry of readdirSync(path, { withFileTypes: true })) {
-      if (entry.isDirectory()) remove(join(path, entry.name));
-    }
-    rmdirSync(path);
-  };
-  for (const controller of ["", ...readdirSync("/sys/fs/cgroup")]) {
-    const path = join("/sys/fs/cgroup", controller, root);
-    if (existsSync(path)) remove(path);
+/** Removes a cgroup and those below it in every hierarchy, with whatever a runtime that was killed has left in them. */
+async function removeCgroups(path: string): Promise<void> {
+  const tree = new CgroupTree(parseHierarchies(readFileSync("/proc/self/mountinfo", "utf8")), runner);
+  for (let attempt = 1; !(await tree.remove(path)); attempt++) {
+    if (attempt === REMOVE_ATTEMPTS) throw new Error(`processes in the cgroup ${path} could not be killed`);
+    await tree.kill(path);
+    await delay(100);
   }
 }

@@ -34,8 +34,7 @@ function runFiles(files: readonly string[], concurrency: number, env: Record<str
       `--test-reporter-destination=${counts}`,
       `--test-concurrency=${concurrency}`,
       "--test-timeout=600000",
-      // A test that could not stop what it started must not keep the whole run from ending.
-      "--test-force-exit",
+      `--import=${join(root, "hack/lib/end-of-tests.ts")}`,
       ...files,
     ],
     { cwd: root, stdio: "inherit", env: { ...process.env, ...env } },

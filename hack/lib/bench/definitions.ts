@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { inParallel } from "./ceiling.ts";
+import { using } from "./interruptible.ts";
 import { type BenchServer, startServer } from "./server.ts";
 
 const CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
@@ -84,8 +85,15 @@ function published(server: BenchServer, plurals: readonly string[]): Promise<num
 }
 
 /** What custom resource definitions cost: many of them, and a huge one. */
-export async function measureDefinitions(count: number): Promise<void> {
-  const server = await startServer({ components: "apiserver" });
+export function measureDefinitions(count: number): Promise<void> {
+  return using(
+    () => startServer({ components: "apiserver" }),
+    (server) => server.stop(),
+    (server) => measureOn(server, count),
+  );
+}
+
+async function measureOn(server: BenchServer, count: number): Promise<void> {
   const say = (what: string, text: string): void => console.log(`${what.padEnd(50)}${text}`);
   const openApi = async (title: string): Promise<void> => {
     for (const path of ["/openapi/v2", `/openapi/v3/apis/${GROUP}/v1`]) {
@@ -104,55 +112,51 @@ export async function measureDefinitions(count: number): Promise<void> {
     const { ms } = await timed(() => inParallel(500, 8, (i) => server.client.raw("POST", path, thing(index, `t${i}`))));
     say(title, `${(500_000 / ms).toFixed(0)}/s, ${(((server.cpuSeconds() - cpu) * 1e6) / 500).toFixed(0)} us CPU`);
   };
-  try {
-    const before = { memory: server.memoryMiB(), cpu: server.cpuSeconds() };
-    const schema = schemaOf(FIELDS);
-    const size = JSON.stringify(schema).length;
-    const { ms } = await timed(() =>
-      inParallel(count, 8, (i) => server.client.raw("POST", CRDS, definitionOf(i, schema))),
+  const before = { memory: server.memoryMiB(), cpu: server.cpuSeconds() };
+  const schema = schemaOf(FIELDS);
+  const size = JSON.stringify(schema).length;
+  const { ms } = await timed(() =>
+    inParallel(count, 8, (i) => server.client.raw("POST", CRDS, definitionOf(i, schema))),
+  );
+  const established = await until(async () => {
+    const { items } = (await server.client.raw("GET", CRDS)) as Listed;
+    const done = items.filter(({ status }) =>
+      status?.conditions?.some(({ type, status: value }) => type === "Established" && value === "True"),
     );
-    const established = await until(async () => {
-      const { items } = (await server.client.raw("GET", CRDS)) as Listed;
-      const done = items.filter(({ status }) =>
-        status?.conditions?.some(({ type, status: value }) => type === "Established" && value === "True"),
-      );
-      return done.length === count;
-    });
-    const shown = await published(
-      server,
-      Array.from({ length: count }, (_, i) => `things${i}`),
-    );
-    const cpu = (server.cpuSeconds() - before.cpu) * 1000;
-    say(
-      `${count} definitions of ${(size / 1000).toFixed(0)} kB`,
-      `created in ${ms.toFixed(0)} ms, established ${established.toFixed(0)} ms later, discovered ${shown.toFixed(0)} ms later`,
-    );
-    const memory = server.memoryMiB() - before.memory;
-    say(
-      "",
-      `${(cpu / count).toFixed(1)} ms CPU and ${((memory * 1024) / count).toFixed(0)} KiB each, ${memory.toFixed(0)} MiB in all`,
-    );
-    await openApi("first time");
-    await openApi("again");
-    await objects("objects of one of them", 0);
+    return done.length === count;
+  });
+  const shown = await published(
+    server,
+    Array.from({ length: count }, (_, i) => `things${i}`),
+  );
+  const cpu = (server.cpuSeconds() - before.cpu) * 1000;
+  say(
+    `${count} definitions of ${(size / 1000).toFixed(0)} kB`,
+    `created in ${ms.toFixed(0)} ms, established ${established.toFixed(0)} ms later, discovered ${shown.toFixed(0)} ms later`,
+  );
+  const memory = server.memoryMiB() - before.memory;
+  say(
+    "",
+    `${(cpu / count).toFixed(1)} ms CPU and ${((memory * 1024) / count).toFixed(0)} KiB each, ${memory.toFixed(0)} MiB in all`,
+  );
+  await openApi("first time");
+  await openApi("again");
+  await objects("objects of one of them", 0);
 
-    const huge = schemaOf(Math.ceil(HUGE_BYTES / (size / FIELDS)));
-    const start = { memory: server.memoryMiB(), cpu: server.cpuSeconds() };
-    const made = await timed(() => server.client.raw("POST", CRDS, definitionOf(count, huge)));
-    const found = await published(server, [`things${count}`]);
-    say(
-      `a definition of ${(JSON.stringify(huge).length / 1e6).toFixed(1)} MB`,
-      `created in ${made.ms.toFixed(0)} ms, discovered ${found.toFixed(0)} ms later, ${((server.cpuSeconds() - start.cpu) * 1000).toFixed(0)} ms CPU, ${(server.memoryMiB() - start.memory).toFixed(0)} MiB`,
-    );
-    await openApi("with it");
-    await objects("objects of it", count);
-    const rest = server.cpuSeconds();
-    await delay(5000);
-    say(
-      "at rest",
-      `${(((server.cpuSeconds() - rest) / 5) * 100).toFixed(1)} % of a core, ${server.memoryMiB().toFixed(0)} MiB`,
-    );
-  } finally {
-    await server.stop();
-  }
+  const huge = schemaOf(Math.ceil(HUGE_BYTES / (size / FIELDS)));
+  const start = { memory: server.memoryMiB(), cpu: server.cpuSeconds() };
+  const made = await timed(() => server.client.raw("POST", CRDS, definitionOf(count, huge)));
+  const found = await published(server, [`things${count}`]);
+  say(
+    `a definition of ${(JSON.stringify(huge).length / 1e6).toFixed(1)} MB`,
+    `created in ${made.ms.toFixed(0)} ms, discovered ${found.toFixed(0)} ms later, ${((server.cpuSeconds() - start.cpu) * 1000).toFixed(0)} ms CPU, ${(server.memoryMiB() - start.memory).toFixed(0)} MiB`,
+  );
+  await openApi("with it");
+  await objects("objects of it", count);
+  const rest = server.cpuSeconds();
+  await delay(5000);
+  say(
+    "at rest",
+    `${(((server.cpuSeconds() - rest) / 5) * 100).toFixed(1)} % of a core, ${server.memoryMiB().toFixed(0)} MiB`,
+  );
 }

@@ -6,6 +6,7 @@ import { buildPrograms } from "../cluster.ts";
 import { BareServer, type Ceiling, inParallel } from "./ceiling.ts";
 import { measureDefinitions } from "./definitions.ts";
 import { measureNode } from "./node.ts";
+import { using } from "./interruptible.ts";
 import { measureFanOut, measureLists } from "./reads.ts";
 import { schedulingPhases } from "./scheduling.ts";
 import { type BenchServer, startServer } from "./server.ts";
@@ -187,41 +188,41 @@ async function apiPhases(server: BenchServer, bare: BareServer): Promise<void> {
   await measureFanOut(server, bare, Number(values.watchers), NAMESPACE);
 }
 
+const stopped = (server: { stop(): Promise<void> }): Promise<void> => server.stop();
+
 async function measureApi(): Promise<void> {
-  const bare = await BareServer.start();
-  const api = await startServer({ components: "apiserver", store });
-  try {
-    await apiPhases(api, bare);
-  } finally {
-    await api.stop();
-    await bare.stop();
-  }
+  await using(
+    () => BareServer.start(),
+    stopped,
+    (bare) =>
+      using(
+        () => startServer({ components: "apiserver", store }),
+        stopped,
+        (api) => apiPhases(api, bare),
+      ),
+  );
+}
+
+async function measureWhole(whole: BenchServer): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, 20_000));
+  const cpu = whole.cpuSeconds();
+  await new Promise((resolve) => setTimeout(resolve, 10_000));
+  const idle = ((whole.cpuSeconds() - cpu) / 10) * 100;
+  console.log(
+    `whole master: ready after ${whole.readyMs.toFixed(0)} ms, ${whole.memoryMiB().toFixed(0)} MiB PSS, ${idle.toFixed(1)} % of a core idle`,
+  );
 }
 
 async function measureMaster(): Promise<void> {
-  const whole = await startServer({ components: "apiserver,scheduler,controllers", store });
-  try {
-    await new Promise((resolve) => setTimeout(resolve, 20_000));
-    const cpu = whole.cpuSeconds();
-    await new Promise((resolve) => setTimeout(resolve, 10_000));
-    const idle = ((whole.cpuSeconds() - cpu) / 10) * 100;
-    console.log(
-      `whole master: ready after ${whole.readyMs.toFixed(0)} ms, ${whole.memoryMiB().toFixed(0)} MiB PSS, ${idle.toFixed(1)} % of a core idle`,
-    );
-  } finally {
-    await whole.stop();
-  }
+  const components = "apiserver,scheduler,controllers";
+  await using(() => startServer({ components, store }), stopped, measureWhole);
   // Nobody renews the leases of nodes that are names only, so nobody may look at them either.
-  const loops = await startServer({
-    components: "apiserver,scheduler,controllers",
-    store,
-    flags: ["--controllers=*,-node-lifecycle-controller"],
-  });
-  try {
-    await schedulingPhases(loops, Number(values.nodes), n);
-  } finally {
-    await loops.stop();
-  }
+  const flags = ["--controllers=*,-node-lifecycle-controller"];
+  await using(
+    () => startServer({ components, store, flags }),
+    stopped,
+    (loops) => schedulingPhases(loops, Number(values.nodes), n),
+  );
 }
 
 await buildPrograms();
