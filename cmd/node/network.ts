@@ -129,6 +129,8 @@ export async function runNetwork(deps: NetworkDeps, signal: AbortSignal): Promis
       bridge: flags["cni-bridge"],
       mtu: flags.mtu,
       tunnel: flags["cni-tunnel"] as TunnelMode,
+      // Elsewhere cluster DNS is a pod, and no firewall is asked for leave.
+      hostPorts: flags.dns ? [CLUSTER_DNS_PORT] : [],
     };
     parts.push(new PodNetwork({ informers, runner, clock, log: log.child({ part: "network" }), config }).run(signal));
   }

@@ -87,6 +87,7 @@ class Machine {
       clusterCIDRs: ["10.244.0.0/16", "fd00:244::/48"],
       mtu: 0,
       tunnel,
+      hostPorts: [8080],
       procNet: `/proc/${this.#server.pid}/net`,
     };
     const deps = { informers: nodes.factory, runner: this.runner, clock: new RealClock(), log: silentLogger, config };
@@ -241,7 +242,7 @@ describe("pods of three machines, one of them behind a router", { timeout: 300_0
     await becomes(() => a.reach(a.pod, b.pod), a.pod);
   });
 
-  test("pods are reached, and reach others, on a machine that forwards nothing of itself", async () => {
+  test("pods are reached, and reach others and the machine's ports for them, on one that lets nothing in or through", async () => {
     const { a, b } = machines;
     await runner.run("ip", ["netns", "add", `${prefix}-p`]);
     await ip("a", "link", "add", "veth-p", "type", "veth", "peer", "name", "eth0", "netns", `${prefix}-p`);
@@ -252,9 +253,14 @@ describe("pods of three machines, one of them behind a router", { timeout: 300_0
     const pod = new Machine("p", "10.244.1.2");
     try {
       await a.runner.run("iptables", ["-P", "FORWARD", "DROP"]);
+      // Nor does the tunnel come in without leave: that is for whoever keeps the firewall.
+      await a.runner.run("iptables", ["-P", "INPUT", "DROP"]);
+      await becomes(() => pod.reach("10.244.1.2", a.pod), "10.244.1.2");
+      await a.runner.run("iptables", ["-P", "INPUT", "ACCEPT"]);
       await becomes(() => pod.reach("10.244.1.2", b.pod), "10.244.1.2");
       await becomes(() => b.reach(b.pod, "10.244.1.2"), b.pod);
     } finally {
+      for (const chain of ["FORWARD", "INPUT"]) await a.runner.run("iptables", ["-P", chain, "ACCEPT"]);
       await pod.end();
       await runner.run("ip", ["netns", "del", `${prefix}-p`]);
     }

@@ -31,6 +31,8 @@ export interface PodNetworkConfig {
   readonly tunnel: TunnelMode;
   /** The folder where the kernel tells of this node's network: /proc/net, where it is nobody else's. */
   readonly procNet: string;
+  /** Ports of this machine, of TCP and UDP, that pods reach whatever its firewall lets in. */
+  readonly hostPorts: readonly number[];
 }
 export interface PodNetworkDeps {
   readonly informers: InformerFactory;
@@ -138,7 +140,8 @@ export class PodNetwork {
       log.info({ podCIDRs, mtu }, "Wrote the CNI configuration");
     for (const podCIDR of podCIDRs) {
       const clusterCIDR = config.clusterCIDRs.find((cidr) => cidr.includes(":") === podCIDR.includes(":"));
-      if (clusterCIDR !== undefined) await applyPodRules(podCIDR, clusterCIDR, runner, signal);
+      const { hostPorts } = config;
+      if (clusterCIDR !== undefined) await applyPodRules({ podCIDR, clusterCIDR, hostPorts }, runner, signal);
     }
     if (tunnelled) {
       const sources = podCIDRs.filter((cidr) => !cidr.includes(":")).map((cidr) => cidr.slice(0, cidr.indexOf("/")));

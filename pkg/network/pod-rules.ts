@@ -7,19 +7,37 @@ interface OwnChain {
   /** The chain of the kernel's that leads to ours, and how it does. */
   readonly from: string;
   readonly jump: readonly string[];
+  /** Whether that is the first thing there, or the last. */
+  readonly place: "-I" | "-A";
 }
 
-function ownChain(table: OwnChain["table"], chain: string, from: string, comment: string): OwnChain {
-  return { table, chain, from, jump: ["-m", "comment", "--comment", comment, "-j", chain] };
+function ownChain(
+  table: OwnChain["table"],
+  chain: string,
+  from: string,
+  comment: string,
+  place: OwnChain["place"],
+): OwnChain {
+  return { table, chain, from, place, jump: ["-m", "comment", "--comment", comment, "-j", chain] };
 }
 
-const MASQUERADE = ownChain("nat", "KUBITS-MASQ", "POSTROUTING", "kubits pod network masquerade");
+const MASQUERADE = ownChain("nat", "KUBITS-MASQ", "POSTROUTING", "kubits pod network masquerade", "-A");
 /** Behind what the service proxy refuses: its jumps are put first in their chains. */
-const FORWARD = ownChain("filter", "KUBITS-FORWARD", "FORWARD", "kubits pod network forwarding");
-const CHAINS = [MASQUERADE, FORWARD];
+const FORWARD = ownChain("filter", "KUBITS-FORWARD", "FORWARD", "kubits pod network forwarding", "-A");
+/** Before what a firewall refuses: it is for a few ports of ours, and for pods alone. */
+const INPUT = ownChain("filter", "KUBITS-INPUT", "INPUT", "kubits ports for pods", "-I");
+const CHAINS = [MASQUERADE, FORWARD, INPUT];
 
-/** The rules of both chains. Pure. */
-function rulesOf(podCIDR: string, clusterCIDR: string): ReadonlyMap<OwnChain, readonly string[]> {
+/** What the rules of one pod range are made from. */
+export interface PodRulesInput {
+  readonly podCIDR: string;
+  readonly clusterCIDR: string;
+  /** Ports of this machine, of TCP and UDP, that pods reach whatever its firewall lets in. */
+  readonly hostPorts: readonly number[];
+}
+
+/** The rules of our chains. Pure. */
+function rulesOf({ podCIDR, clusterCIDR, hostPorts }: PodRulesInput): ReadonlyMap<OwnChain, readonly string[]> {
   const everywhere = podCIDR.includes(":") ? "ff00::/8" : "224.0.0.0/4";
   return new Map([
     // Pod traffic that stays in the cluster keeps its source address.
@@ -29,25 +47,26 @@ function rulesOf(podCIDR: string, clusterCIDR: string): ReadonlyMap<OwnChain, re
     ],
     // Firewalls (ufw) and Docker have a machine forward nothing but what is asked for.
     [FORWARD, [`-s ${clusterCIDR} -j ACCEPT`, `-d ${clusterCIDR} -j ACCEPT`]],
+    [
+      INPUT,
+      hostPorts.flatMap((port) =>
+        ["udp", "tcp"].map((protocol) => `-s ${clusterCIDR} -p ${protocol} --dport ${port} -j ACCEPT`),
+      ),
+    ],
   ]);
 }
 
 /** Converges the kernel on the rules of one pod range. */
-export async function applyPodRules(
-  podCIDR: string,
-  clusterCIDR: string,
-  runner: CommandRunner,
-  signal: AbortSignal,
-): Promise<void> {
-  const command = podCIDR.includes(":") ? "ip6tables" : "iptables";
-  const tables = [...rulesOf(podCIDR, clusterCIDR)].map(([{ table, chain }, rules]) =>
+export async function applyPodRules(input: PodRulesInput, runner: CommandRunner, signal: AbortSignal): Promise<void> {
+  const command = input.podCIDR.includes(":") ? "ip6tables" : "iptables";
+  const tables = [...rulesOf(input)].map(([{ table, chain }, rules]) =>
     [`*${table}`, `:${chain} - [0:0]`, ...rules.map((rule) => `-A ${chain} ${rule}`), "COMMIT\n"].join("\n"),
   );
   await runner.run(`${command}-restore`, ["-w", "5", "--noflush"], { stdin: tables.join(""), signal });
-  for (const { table, from, jump } of CHAINS) {
+  for (const { table, from, jump, place } of CHAINS) {
     const args = ["-w", "5", "-t", table];
     const present = await runner.run(command, [...args, "-C", from, ...jump], { signal, allowFailure: true });
-    if (present.exitCode !== 0) await runner.run(command, [...args, "-A", from, ...jump], { signal });
+    if (present.exitCode !== 0) await runner.run(command, [...args, place, from, ...jump], { signal });
   }
 }
 
