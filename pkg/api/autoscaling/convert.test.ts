@@ -60,3 +60,70 @@ test("an autoscaler that could not work is refused", () => {
     ],
   );
 });
+
+const METRIC_ERRORS: readonly [name: string, metric: object, errors: string[]][] = [
+  [
+    "an unknown type",
+    { type: "Foo" },
+    Array.from(
+      { length: 2 },
+      () =>
+        'type: Unsupported value: "Foo": supported values: "ContainerResource", "External", "Object", "Pods", "Resource"',
+    ),
+  ],
+  [
+    "no target",
+    { type: "Resource", resource: { name: "cpu" } },
+    [
+      "resource.target.type: Required value: must specify a metric target type",
+      'resource.target.type: Invalid value: "": must be either Utilization, Value, or AverageValue',
+      "resource.target.averageUtilization: Required value: must set either a target raw value or a target utilization",
+    ],
+  ],
+  [
+    "two sources",
+    {
+      type: "Pods",
+      pods: { metric: { name: "a" }, target: { type: "AverageValue", averageValue: "1" } },
+      resource: { name: "cpu", target: { type: "Utilization", averageUtilization: 1 } },
+    },
+    ["resource: Forbidden: must populate the given metric source only"],
+  ],
+  [
+    "another type's source",
+    { type: "Pods", resource: { name: "cpu", target: { type: "Utilization", averageUtilization: 0 } } },
+    [
+      "resource.target.averageUtilization: Invalid value: 0: must be greater than 0",
+      "pods: Required value: must populate information for the given metric source",
+    ],
+  ],
+  [
+    "no amount from outside",
+    { type: "External", external: { metric: { name: "a/b" }, target: { type: "Value" } } },
+    [
+      "external.metric.name: Invalid value: \"a/b\": may not contain '/'",
+      "external.target.averageValue: Required value: must set either a target value for metric or a per-pod target",
+    ],
+  ],
+];
+for (const [name, metric, errors] of METRIC_ERRORS) {
+  test(`a metric with ${name} is refused`, () => {
+    const spec = { maxReplicas: 5, scaleTargetRef, metrics: [metric] };
+    assert.deepEqual(
+      createErrors("autoscaling/v2/HorizontalPodAutoscaler", { spec }),
+      errors.map((error) => `spec.metrics[0].${error}`),
+    );
+  });
+}
+
+test("scaling to nothing needs a metric that is there without pods", () => {
+  assert.deepEqual(
+    createErrors("autoscaling/v2/HorizontalPodAutoscaler", {
+      spec: { minReplicas: 0, maxReplicas: 1, scaleTargetRef },
+    }),
+    [
+      "spec.minReplicas: Invalid value: 0: must be greater than or equal to 1",
+      "spec.metrics: Forbidden: must specify at least one Object or External metric to support scaling to zero replicas",
+    ],
+  );
+});

@@ -31,7 +31,7 @@ function defaultAutoscaler({ spec }: HorizontalPodAutoscaler): void {
     spec.metrics = [{ type: "Resource", resource: { name: "cpu", target } }];
   }
   const behavior = spec.behavior;
-  if (behavior?.scaleUp === undefined && behavior?.scaleDown === undefined) return;
+  if (behavior === undefined) return;
   behavior.scaleUp = scaleUpRules(behavior.scaleUp);
   behavior.scaleDown = scaleDownRules(behavior.scaleDown);
 }

@@ -9,6 +9,7 @@ import type {
 } from "../types/autoscaling-v2.ts";
 import {
   allInvalid,
+  dnsLabel,
   each,
   type FieldError,
   forbidden,
@@ -16,9 +17,10 @@ import {
   isEmpty,
   nonNegative,
   notSupported,
-  oneOf,
   required,
+  requiredText,
 } from "../validation/rules.ts";
+import { validateContainerResourceName } from "../core/validation/resources.ts";
 import { validateLabelSelector } from "../validation/selectors.ts";
 
 function validateReference(ref: CrossVersionObjectReference | undefined, path: string): FieldError[] {
@@ -31,108 +33,142 @@ function validateReference(ref: CrossVersionObjectReference | undefined, path: s
   return errors;
 }
 
+const TARGET_TYPES = ["AverageValue", "Utilization", "Value"];
+
 function validateTarget(target: MetricTarget | undefined, path: string): FieldError[] {
-  const { type, value, averageValue, averageUtilization } = target ?? { type: "" };
+  const { type = "", value, averageValue, averageUtilization } = target ?? {};
   const errors: FieldError[] = [];
-  if (isEmpty(type)) errors.push(required(`${path}.type`, "must specify a metric target type"));
-  else if (!["AverageValue", "Utilization", "Value"].includes(type)) {
+  if (type === "") errors.push(required(`${path}.type`, "must specify a metric target type"));
+  if (!TARGET_TYPES.includes(type)) {
     errors.push(invalid(`${path}.type`, type, "must be either Utilization, Value, or AverageValue"));
   }
   const isPositive = (amount: string | number | undefined, field: string) => {
     if (amount !== undefined && parseQuantity(amount).sign !== 1) {
-      errors.push(invalid(`${path}.${field}`, String(amount), "must be positive"));
+      errors.push(invalid(`${path}.${field}`, parseQuantity(amount).toString(), "must be positive"));
     }
   };
   isPositive(value, "value");
-  isPositive(averageValue, "averageValue");
   if (averageUtilization !== undefined && averageUtilization < 1) {
     errors.push(invalid(`${path}.averageUtilization`, averageUtilization, "must be greater than 0"));
   }
+  isPositive(averageValue, "averageValue");
   return errors;
 }
 
-function validateIdentifier(metric: MetricIdentifier | undefined, path: string): FieldError[] {
-  if (isEmpty(metric?.name)) return [required(`${path}.name`)];
+function validateIdentifier(metric: Partial<MetricIdentifier> = {}, path: string): FieldError[] {
+  const { name = "", selector } = metric;
   return [
-    ...allInvalid(`${path}.name`, metric!.name, isValidPathSegmentName(metric!.name)),
-    ...validateLabelSelector(metric!.selector, `${path}.selector`),
+    ...(name === "" ? [required(`${path}.name`, "must specify a metric name")] : []),
+    ...allInvalid(`${path}.name`, name, isValidPathSegmentName(name)),
+    ...validateLabelSelector(selector, `${path}.selector`),
   ];
 }
 
-/** Exactly one of two ways to say how much. */
-function validateAmounts(
-  target: MetricTarget | undefined,
-  one: keyof MetricTarget,
-  other: keyof MetricTarget,
-  path: string,
-): FieldError[] {
-  if (target?.[one] === undefined && target?.[other] === undefined) {
-    return [required(`${path}.${one}`, `must set either a target raw value or a target utilization`)];
+/** A target of a resource is a share of what was requested, or an amount. */
+function validateResourceTarget(target: MetricTarget | undefined, path: string): FieldError[] {
+  const errors = validateTarget(target, path);
+  const { averageUtilization, averageValue } = target ?? {};
+  if (averageUtilization === undefined && averageValue === undefined) {
+    const why = "must set either a target raw value or a target utilization";
+    errors.push(required(`${path}.averageUtilization`, why));
   }
-  if (target[one] !== undefined && target[other] !== undefined) {
-    return [forbidden(`${path}.${other}`, `may not set both ${one} and ${other}`)];
-  }
-  return [];
-}
-
-const METRICS: Readonly<Record<string, keyof MetricSpec>> = {
-  ContainerResource: "containerResource",
-  External: "external",
-  Object: "object",
-  Pods: "pods",
-  Resource: "resource",
-};
-
-function validateMetric(spec: MetricSpec, path: string): FieldError[] {
-  const { type } = spec;
-  if (isEmpty(type)) return [required(`${path}.type`, "must specify a metric source type")];
-  const field = METRICS[type];
-  if (field === undefined) return [notSupported(`${path}.type`, type, Object.keys(METRICS).sort())];
-  const errors: FieldError[] = [];
-  for (const other of Object.values(METRICS)) {
-    if (other === field || spec[other] === undefined) continue;
-    errors.push(forbidden(`${path}.${other}`, "must populate the given metric source only"));
-  }
-  const at = `${path}.${field}`;
-  const { resource, containerResource, pods, object, external } = spec;
-  if (spec[field] === undefined) {
-    return [...errors, required(at, "must populate information for the given metric source")];
-  }
-  if (resource !== undefined && field === "resource") {
-    if (isEmpty(resource.name)) errors.push(required(`${at}.name`, "must specify a resource name"));
-    errors.push(...validateTarget(resource.target, `${at}.target`));
-    errors.push(...validateAmounts(resource.target, "averageUtilization", "averageValue", `${at}.target`));
-  } else if (containerResource !== undefined && field === "containerResource") {
-    if (isEmpty(containerResource.name)) errors.push(required(`${at}.name`, "must specify a resource name"));
-    if (isEmpty(containerResource.container)) errors.push(required(`${at}.container`, "must specify a container"));
-    errors.push(...validateTarget(containerResource.target, `${at}.target`));
-    errors.push(...validateAmounts(containerResource.target, "averageUtilization", "averageValue", `${at}.target`));
-  } else if (pods !== undefined && field === "pods") {
-    errors.push(...validateIdentifier(pods.metric, `${at}.metric`), ...validateTarget(pods.target, `${at}.target`));
-    if (pods.target?.averageValue === undefined) {
-      errors.push(required(`${at}.target.averageValue`, "must specify a positive target averageValue"));
-    }
-  } else if (object !== undefined && field === "object") {
-    errors.push(
-      ...validateReference(object.describedObject, `${at}.describedObject`),
-      ...validateIdentifier(object.metric, `${at}.metric`),
-      ...validateTarget(object.target, `${at}.target`),
-    );
-    if (object.target?.value === undefined && object.target?.averageValue === undefined) {
-      errors.push(required(`${at}.target.averageValue`, "must set either a target value or averageValue"));
-    }
-  } else if (external !== undefined && field === "external") {
-    errors.push(
-      ...validateIdentifier(external.metric, `${at}.metric`),
-      ...validateTarget(external.target, `${at}.target`),
-    );
-    errors.push(...validateAmounts(external.target, "value", "averageValue", `${at}.target`));
+  if (averageUtilization !== undefined && averageValue !== undefined) {
+    const why = "may not set both a target raw value and a target utilization";
+    errors.push(forbidden(`${path}.averageValue`, why));
   }
   return errors;
+}
+
+const nameOfResource = (name: string | undefined, path: string): FieldError[] =>
+  requiredText(name, `${path}.name`, "must specify a resource name");
+
+type Sources = Required<Pick<MetricSpec, "object" | "external" | "pods" | "resource" | "containerResource">>;
+
+/** The rules of each source of metrics, in the order in which upstream looks for one that is there. */
+const SOURCES: { readonly [S in keyof Sources]: (source: Sources[S], path: string) => FieldError[] } = {
+  object: ({ describedObject, metric, target }, path) => [
+    ...validateReference(describedObject, `${path}.describedObject`),
+    ...validateIdentifier(metric, `${path}.metric`),
+    ...validateTarget(target, `${path}.target`),
+    ...(target?.value === undefined && target?.averageValue === undefined
+      ? [required(`${path}.target.averageValue`, "must set either a target value or averageValue")]
+      : []),
+  ],
+  external: ({ metric, target }, path) => {
+    const errors = [...validateIdentifier(metric, `${path}.metric`), ...validateTarget(target, `${path}.target`)];
+    const [whole, perPod] = [target?.value !== undefined, target?.averageValue !== undefined];
+    if (!whole && !perPod) {
+      const why = "must set either a target value for metric or a per-pod target";
+      errors.push(required(`${path}.target.averageValue`, why));
+    }
+    if (whole && perPod) {
+      const why = "may not set both a target value for metric and a per-pod target";
+      errors.push(forbidden(`${path}.target.value`, why));
+    }
+    return errors;
+  },
+  pods: ({ metric, target }, path) => [
+    ...validateIdentifier(metric, `${path}.metric`),
+    ...validateTarget(target, `${path}.target`),
+    ...(target?.averageValue === undefined
+      ? [required(`${path}.target.averageValue`, "must specify a positive target averageValue")]
+      : []),
+  ],
+  resource: ({ name, target }, path) => [
+    ...nameOfResource(name, path),
+    ...validateResourceTarget(target, `${path}.target`),
+  ],
+  containerResource: ({ name, container, target }, path) => [
+    ...(isEmpty(name) ? nameOfResource(name, path) : validateContainerResourceName(name, `${path}.name`)),
+    ...(isEmpty(container)
+      ? [required(`${path}.container`, "must specify a container")]
+      : dnsLabel(container, `${path}.container`)),
+    ...validateResourceTarget(target, `${path}.target`),
+  ],
+};
+
+/** The field that goes with each type. */
+const FIELD_OF: ReadonlyMap<string, keyof Sources> = new Map([
+  ["ContainerResource", "containerResource"],
+  ["External", "external"],
+  ["Object", "object"],
+  ["Pods", "pods"],
+  ["Resource", "resource"],
+]);
+
+function validateMetric(spec: MetricSpec, path: string): FieldError[] {
+  const type = spec.type ?? "";
+  const field = FIELD_OF.get(type);
+  const unknown = field === undefined ? [notSupported(`${path}.type`, type, [...FIELD_OF.keys()])] : [];
+  const errors: FieldError[] = [];
+  if (type === "") errors.push(required(`${path}.type`, "must specify a metric source type"));
+  errors.push(...unknown);
+  const present = (Object.keys(SOURCES) as (keyof Sources)[]).filter((name) => spec[name] !== undefined);
+  const [first, ...others] = present;
+  if (first !== undefined) errors.push(...SOURCES[first](spec[first] as never, `${path}.${first}`));
+  // Upstream says it twice of a type it does not know.
+  errors.push(...unknown);
+  if (field !== undefined && spec[field] === undefined) {
+    errors.push(required(`${path}.${field}`, "must populate information for the given metric source"));
+  }
+  if (others.length === 0) return errors;
+  for (const other of present) {
+    if (other !== field) errors.push(forbidden(`${path}.${other}`, "must populate the given metric source only"));
+  }
+  return errors;
+}
+
+function validateMetrics(metrics: readonly MetricSpec[] | undefined, minimum: number, path: string): FieldError[] {
+  const errors = each(metrics, path, validateMetric);
+  const wakes = metrics?.some(({ type }) => type === "Object" || type === "External") === true;
+  if (minimum !== 0 || wakes) return errors;
+  const why = "must specify at least one Object or External metric to support scaling to zero replicas";
+  return [...errors, forbidden(path, why)];
 }
 
 const MAX_STABILIZATION_SECONDS = 3600;
 const MAX_PERIOD_SECONDS = 1800;
+const SELECT_POLICIES = ["Disabled", "Max", "Min"];
 
 function validateRules(rules: HPAScalingRules | undefined, path: string): FieldError[] {
   if (rules === undefined) return [];
@@ -145,8 +181,8 @@ function validateRules(rules: HPAScalingRules | undefined, path: string): FieldE
     const why = `must be less than or equal to ${MAX_STABILIZATION_SECONDS}`;
     errors.push(invalid(`${path}.stabilizationWindowSeconds`, window, why));
   }
-  if (rules.selectPolicy !== undefined) {
-    errors.push(...oneOf(rules.selectPolicy, ["Disabled", "Max", "Min"], `${path}.selectPolicy`));
+  if (rules.selectPolicy !== undefined && !SELECT_POLICIES.includes(rules.selectPolicy)) {
+    errors.push(notSupported(`${path}.selectPolicy`, rules.selectPolicy, SELECT_POLICIES));
   }
   if ((rules.policies ?? []).length === 0)
     errors.push(required(`${path}.policies`, "must specify at least one Policy"));
@@ -180,7 +216,7 @@ export function validateAutoscaler({ spec }: HorizontalPodAutoscaler): FieldErro
   }
   errors.push(
     ...validateReference(spec.scaleTargetRef, "spec.scaleTargetRef"),
-    ...each(spec.metrics, "spec.metrics", validateMetric),
+    ...validateMetrics(spec.metrics, minimum, "spec.metrics"),
     ...validateRules(spec.behavior?.scaleUp, "spec.behavior.scaleUp"),
     ...validateRules(spec.behavior?.scaleDown, "spec.behavior.scaleDown"),
   );

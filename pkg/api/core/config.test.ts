@@ -27,6 +27,25 @@ const refused: readonly [kind: string, draft: Record<string, unknown>, errors: s
   ],
   [
     "Secret",
+    { type: "kubernetes.io/ssh-auth", data: { "ssh-privatekey": "" } },
+    ["data[ssh-privatekey]: Required value"],
+  ],
+  [
+    "Secret",
+    { type: "kubernetes.io/dockercfg", data: { ".dockercfg": base64("{bad") } },
+    [
+      "data[.dockercfg]: Invalid value: \"<secret contents redacted>\": invalid character 'b' looking for beginning of object key string",
+    ],
+  ],
+  [
+    "Secret",
+    { type: "kubernetes.io/dockerconfigjson", data: { ".dockerconfigjson": base64("[]") } },
+    [
+      'data[.dockerconfigjson]: Invalid value: "<secret contents redacted>": json: cannot unmarshal array into Go value of type map[string]interface {}',
+    ],
+  ],
+  [
+    "Secret",
     { data: { a: base64("x".repeat(1024 * 1024 + 1)) } },
     ["data: Too long: may not be more than 1048576 bytes"],
   ],
@@ -98,6 +117,13 @@ test("stringData ends up in data", () => {
   assert.deepEqual(secret["data"], { a: "YQ==", b: base64("c") });
   assert.equal(secret["stringData"], undefined);
   assert.equal(secret["type"], "Opaque");
+});
+
+test("of the secrets of an account only the names are kept", () => {
+  const secrets = [{ kind: "Secret", name: "a", namespace: "x" }, { kind: "Secret" }];
+  assert.deepEqual(created("ServiceAccount", { secrets })["secrets"], [{ name: "a" }, {}]);
+  const { object } = updated("ServiceAccount", {}, (account) => (account["secrets"] = secrets));
+  assert.deepEqual(object["secrets"], [{ name: "a" }, {}]);
 });
 
 test("a namespace carries its name and the finalizer of its content", () => {

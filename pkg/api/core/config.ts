@@ -34,9 +34,15 @@ export const secret = defineResource<Secret>({
   strategy: { defaults: mergeStringData, validate: validateSecret, validateUpdate: validateSecretUpdate },
 });
 
+/** Of the secrets an account names, only their names are kept. */
+function keepSecretNames(account: ServiceAccount): void {
+  account.secrets &&= account.secrets.map(({ name }) => (name === undefined ? {} : { name }));
+}
+
 export const serviceAccount = defineResource<ServiceAccount>({
   group: "",
   version: "v1",
   kind: "ServiceAccount",
   printRow: printServiceAccount,
+  strategy: { prepareForCreate: keepSecretNames, prepareForUpdate: keepSecretNames },
 });

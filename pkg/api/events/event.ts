@@ -41,7 +41,12 @@ export const coreEvent = defineResource<CoreEvent>({
   version: "v1",
   kind: "Event",
   printRow: printEvent,
-  strategy: { ttlSeconds: TTL_SECONDS, allowCreateOnUpdate: true, validate: validateCoreEvent },
+  strategy: {
+    ttlSeconds: TTL_SECONDS,
+    allowCreateOnUpdate: true,
+    validate: validateCoreEvent,
+    validateUpdate: validateCoreEvent,
+  },
 });
 
 export const event = defineResource<Event>({
@@ -52,8 +57,8 @@ export const event = defineResource<Event>({
   strategy: {
     ttlSeconds: TTL_SECONDS,
     allowCreateOnUpdate: true,
-    validate: (event) => validateEvent(event, eventToCore(event)),
-    validateUpdate: validateEventUpdate,
+    validate: (event) => validateEvent(eventToCore(event)),
+    validateUpdate: (event, old) => validateEventUpdate(eventToCore(event), eventToCore(old)),
   },
   toStorage: (event) => eventToCore(event) as unknown as KubeObject,
   fromStorage: eventFromCore,

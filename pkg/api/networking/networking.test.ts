@@ -37,6 +37,32 @@ const refused: readonly [kind: string, draft: Record<string, unknown>, errors: s
   ],
   ["ServiceCIDR", { spec: { cidrs: [] } }, ["spec.cidrs: Required value: at least one CIDR required"]],
   [
+    "Ingress",
+    ingress({ path: "/", pathType: "", backend: { resource: { apiGroup: "", kind: "a/b" } } }),
+    [
+      'spec.rules[0].http.paths[0].pathType: Unsupported value: "": supported values: "Exact", "ImplementationSpecific", "Prefix"',
+      `spec.rules[0].http.paths[0].backend.resource.apiGroup: Invalid value: "": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')`,
+      "spec.rules[0].http.paths[0].backend.resource.kind: Invalid value: \"a/b\": may not contain '/'",
+      "spec.rules[0].http.paths[0].backend.resource.name: Required value: name is required",
+    ],
+  ],
+  [
+    "NetworkPolicy",
+    { spec: { policyTypes: ["", "Egress"], egress: [{ ports: [{ protocol: "ICMP" }] }] } },
+    [
+      'spec.egress[0].ports[0].protocol: Unsupported value: "ICMP": supported values: "TCP", "UDP", "SCTP"',
+      'spec.policyTypes[0]: Unsupported value: "": supported values: "Ingress", "Egress"',
+    ],
+  ],
+  [
+    "IngressClass",
+    { spec: { controller: `acme.io/${"x".repeat(250)}`, parameters: { kind: "A" } } },
+    [
+      "spec.controller: Too long: may not be more than 250 bytes",
+      "spec.parameters.name: Required value: name is required",
+    ],
+  ],
+  [
     "IngressClass",
     { spec: { controller: "nothing" } },
     ['spec.controller: Invalid value: "nothing": must be a domain-prefixed path (such as "acme.io/foo")'],

@@ -33,8 +33,8 @@ import {
   oneOf,
   portNumberOrName,
   required,
-  requiredText,
   sameValue,
+  tooLong,
   validCidr,
   validIp,
 } from "../validation/rules.ts";
@@ -46,18 +46,27 @@ function validateHost(host: string, path: string): FieldError[] {
   return dnsSubdomain(host, path);
 }
 
+/** What an object of some other kind is called that the controller of an Ingress knows. */
+function validateTypedReference(
+  ref: Partial<Record<"apiGroup" | "kind" | "name", string | null>>,
+  path: string,
+): FieldError[] {
+  const errors =
+    ref.apiGroup === undefined || ref.apiGroup === null ? [] : dnsSubdomain(ref.apiGroup, `${path}.apiGroup`);
+  for (const field of ["kind", "name"] as const) {
+    const value = ref[field];
+    if (isEmpty(value)) errors.push(required(`${path}.${field}`, `${field} is required`));
+    else errors.push(...allInvalid(`${path}.${field}`, value, isValidPathSegmentName(value!)));
+  }
+  return errors;
+}
+
 function validateBackend(backend: IngressBackend | undefined, path: string): FieldError[] {
   const { resource, service } = backend ?? {};
   if (resource !== undefined && service !== undefined) {
     return [invalid(path, "", "cannot set both resource and service backends")];
   }
-  if (resource !== undefined) {
-    return [
-      ...(isEmpty(resource.apiGroup) ? [] : dnsSubdomain(resource.apiGroup!, `${path}.resource.apiGroup`)),
-      ...requiredText(resource.kind, `${path}.resource.kind`),
-      ...requiredText(resource.name, `${path}.resource.name`),
-    ];
-  }
+  if (resource !== undefined) return validateTypedReference(resource, `${path}.resource`);
   if (service === undefined) return [invalid(path, "", "resource or service backend is required")];
   const errors: FieldError[] = [];
   if (isEmpty(service.name)) errors.push(required(`${path}.service.name`));
@@ -76,7 +85,7 @@ const BAD_ENDINGS = ["/..", "/."];
 
 function validatePath({ path = "", pathType, backend }: HTTPIngressPath, at: string): FieldError[] {
   const errors: FieldError[] = [];
-  if (isEmpty(pathType)) return [required(`${at}.pathType`, "pathType must be specified")];
+  if (pathType === undefined || pathType === null) return [required(`${at}.pathType`, "pathType must be specified")];
   if (pathType === "Exact" || pathType === "Prefix") {
     if (!path.startsWith("/")) errors.push(invalid(`${at}.path`, path, "must be an absolute path"));
     for (const bad of BAD_SEQUENCES) {
@@ -141,19 +150,17 @@ export function validateIngressStatus({ status }: Ingress): FieldError[] {
   ]);
 }
 
+const MAX_CONTROLLER = 250;
+
 export function validateIngressClass({ spec = {} }: IngressClass): FieldError[] {
   const errors: FieldError[] = [];
   const { controller = "", parameters } = spec;
-  if (controller.length > 250) errors.push(invalid("spec.controller", controller, "must be no more than 250 bytes"));
+  if (controller.length > MAX_CONTROLLER) errors.push(tooLong("spec.controller", MAX_CONTROLLER));
   if (controller === "") errors.push(required("spec.controller"));
   else errors.push(...domainPrefixedPath(controller, "spec.controller"));
   if (parameters === undefined) return errors;
   const at = "spec.parameters";
-  if (!isEmpty(parameters.apiGroup)) errors.push(...dnsSubdomain(parameters.apiGroup!, `${at}.apiGroup`));
-  for (const field of ["kind", "name"] as const) {
-    if (isEmpty(parameters[field])) errors.push(required(`${at}.${field}`, `${field} is required`));
-    else errors.push(...allInvalid(`${at}.${field}`, parameters[field], isValidPathSegmentName(parameters[field])));
-  }
+  errors.push(...validateTypedReference(parameters, at));
   const { scope, namespace } = parameters;
   errors.push(...oneOf(scope, ["Cluster", "Namespace"], `${at}.scope`));
   if (scope === "Namespace" && isEmpty(namespace)) {
@@ -167,8 +174,8 @@ export function validateIngressClass({ spec = {} }: IngressClass): FieldError[] 
 
 export function validateIngressClassUpdate(ingressClass: IngressClass, old: Readonly<IngressClass>): FieldError[] {
   return [
+    ...immutable(ingressClass.spec?.controller ?? "", old.spec?.controller, "spec.controller"),
     ...validateIngressClass(ingressClass),
-    ...immutable(ingressClass.spec?.controller, old.spec?.controller, "spec.controller"),
   ];
 }
 
@@ -188,10 +195,13 @@ function domainPrefixedPath(value: string, path: string): FieldError[] {
   return errors;
 }
 
+const PROTOCOLS = ["TCP", "UDP", "SCTP"];
+const POLICY_TYPES = ["Ingress", "Egress"];
+
 function validatePolicyPort({ protocol, port, endPort }: NetworkPolicyPort, path: string): FieldError[] {
   const errors: FieldError[] = [];
-  if (protocol !== undefined && !["SCTP", "TCP", "UDP"].includes(protocol)) {
-    errors.push(notSupported(`${path}.protocol`, protocol, ["SCTP", "TCP", "UDP"]));
+  if (protocol !== undefined && !PROTOCOLS.includes(protocol)) {
+    errors.push(notSupported(`${path}.protocol`, protocol, PROTOCOLS));
   }
   if (port === undefined) {
     if (endPort !== undefined)
@@ -273,7 +283,12 @@ export function validateNetworkPolicy({ spec = {} }: NetworkPolicy): FieldError[
   const types = spec.policyTypes ?? [];
   if (types.length > 2)
     return [...errors, invalid("spec.policyTypes", types, "may not specify more than two policyTypes")];
-  return [...errors, ...each(types, "spec.policyTypes", (type, at) => oneOf(type, ["Egress", "Ingress"], at))];
+  return [
+    ...errors,
+    ...each(types, "spec.policyTypes", (type, at) =>
+      POLICY_TYPES.includes(type) ? [] : [notSupported(at, type, POLICY_TYPES)],
+    ),
+  ];
 }
 
 export function validateServiceCIDR({ spec = {} }: ServiceCIDR): FieldError[] {

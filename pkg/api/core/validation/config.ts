@@ -1,4 +1,4 @@
-import { isConfigMapKey } from "#pkg/apimachinery/index.ts";
+import { DecodeError, decodeJson, isConfigMapKey, jsonKind } from "#pkg/apimachinery/index.ts";
 import type { ConfigMap, Secret } from "../../types/core-v1.ts";
 import {
   allInvalid,
@@ -74,18 +74,27 @@ function validateType(secret: Secret): FieldError[] {
   }
   const errors: FieldError[] = [];
   for (const key of REQUIRED_KEYS[type] ?? []) {
-    if (!has(key)) errors.push(required(`data[${key}]`));
+    // A private key must say something; the other keys need only be there.
+    if (!has(key) || (key === "ssh-privatekey" && data[key] === "")) errors.push(required(`data[${key}]`));
     else if (key.startsWith(".docker")) errors.push(...validateJson(key, data[key]!));
   }
   return errors;
 }
 
 function validateJson(key: string, value: string): FieldError[] {
+  const problem = jsonObjectProblem(Buffer.from(value, "base64"));
+  return problem === undefined ? [] : [invalid(`data[${key}]`, "<secret contents redacted>", problem)];
+}
+
+/** Why these bytes are no JSON object, in the words of Go's decoder, which clients show to people. */
+function jsonObjectProblem(bytes: Uint8Array): string | undefined {
   try {
-    JSON.parse(Buffer.from(value, "base64").toString("utf8"));
-    return [];
+    const { value } = decodeJson(bytes, { duplicates: false });
+    if (value === null || (typeof value === "object" && !Array.isArray(value))) return undefined;
+    return `json: cannot unmarshal ${jsonKind(value)} into Go value of type map[string]interface {}`;
   } catch (error) {
-    return [invalid(`data[${key}]`, "<secret contents redacted>", (error as Error).message)];
+    if (error instanceof DecodeError) return error.message;
+    throw error;
   }
 }
 

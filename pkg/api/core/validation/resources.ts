@@ -58,7 +58,7 @@ export function validateResourceQuantity(name: string, amount: string | number, 
   return [];
 }
 
-function validateContainerResourceName(name: string, path: string): FieldError[] {
+export function validateContainerResourceName(name: string, path: string): FieldError[] {
   if (STANDARD_CONTAINER.has(name)) return [];
   const errors = allInvalid(path, name, isQualifiedName(name));
   if (errors.length > 0) return errors;
