@@ -76,6 +76,19 @@ export function isDns1123Subdomain(value: string): string[] {
   return subdomainMessages(value, maxLengthMessage);
 }
 
+const SEARCH_LABEL_FORMAT = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?";
+const SEARCH_FORMAT = `${SEARCH_LABEL_FORMAT}(\\.${SEARCH_LABEL_FORMAT})*`;
+const SEARCH = new RegExp(`^${SEARCH_FORMAT}$`);
+
+/** What a resolver may append to names: the search lists of real networks have underscores (KEP-4427). */
+export function isDns1123SubdomainWithUnderscore(value: string): string[] {
+  const messages = utf8Length(value) > SUBDOMAIN_MAX_LENGTH ? [maxLengthMessage(SUBDOMAIN_MAX_LENGTH)] : [];
+  if (SEARCH.test(value)) return messages;
+  const what =
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start and end with an alphanumeric character";
+  return [...messages, regexMessage(what, SEARCH_FORMAT, "example.com")];
+}
+
 function subdomainMessages(value: string, tooLong: (length: number) => string): string[] {
   const messages: string[] = [];
   if (value.length > SUBDOMAIN_MAX_LENGTH && utf8Length(value) > SUBDOMAIN_MAX_LENGTH) {

@@ -7,14 +7,27 @@ const specDefaults = compileDefaults(podSpecRows);
 const containerDefaults = compileDefaults(containerRows);
 const volumeDefaults = compileDefaults(volumeRows);
 
-/** Always for the tag latest and for no tag and no digest, else IfNotPresent. */
+const COMPONENT = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*";
+const HOST =
+  "(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*|\\[[A-Fa-f0-9:]+\\])";
+const TAG = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}";
+const DIGEST = "[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}";
+const IMAGE = new RegExp(
+  `^(?:${HOST}(?::[0-9]+)?/)?${COMPONENT}(?:/${COMPONENT})*(?::(?<tag>${TAG}))?(?<digest>@${DIGEST})?$`,
+);
+/** Name, tag and digest of the longest kinds there are. */
+const MAX_IMAGE = 600;
+/** Such a name could be taken for an identifier. */
+const IDENTIFIER = /^[a-f0-9]{64}$/;
+
+/** Always for the tag latest and for no tag and no digest, else IfNotPresent, also for what names no image. */
 function defaultPullPolicy(image: string | undefined): "Always" | "IfNotPresent" {
-  const [name = "", digest] = (image ?? "").split("@", 2);
-  const colon = name.lastIndexOf(":");
-  const tag = colon > name.lastIndexOf("/") ? name.slice(colon + 1) : undefined;
-  if (tag === undefined) return digest === undefined && name !== "" ? "Always" : "IfNotPresent";
-  return tag === "latest" ? "Always" : "IfNotPresent";
+  if (image === undefined || image.length > MAX_IMAGE || IDENTIFIER.test(image)) return "IfNotPresent";
+  const { tag, digest } = IMAGE.exec(image)?.groups ?? NO_IMAGE;
+  return (tag ?? (digest === undefined ? "latest" : "")) === "latest" ? "Always" : "IfNotPresent";
 }
+
+const NO_IMAGE: Readonly<Record<string, string | undefined>> = { tag: "" };
 
 function defaultContainer(container: Container): void {
   containerDefaults(container as unknown as Record<string, unknown>);

@@ -55,7 +55,7 @@ const invalidPods: readonly [what: string, draft: Record<string, unknown>, error
         containers: [{ ...container, volumeMounts: [{ name: "v", mountPath: "/x", subPath: "/y" }] }],
       },
     },
-    ['spec.containers[0].volumeMounts[0].subPath: Invalid value: "/y": must be a relative path'],
+    ['spec.containers[0].volumeMounts.subPath: Invalid value: "/y": must be a relative path'],
   ],
   [
     "a variable from nowhere",
@@ -149,7 +149,7 @@ const invalidPods: readonly [what: string, draft: Record<string, unknown>, error
     }),
     [
       'spec.resources.requests[cpu]: Invalid value: "1": must be greater than or equal to aggregate container requests of 1500m',
-      'spec.containers[0].resources.limits[cpu]: Invalid value: "3": must be less than or equal to pod limits of 2',
+      'spec.resources.containers[0][cpu].limits: Invalid value: "3": must be less than or equal to pod limits of 2',
     ],
   ],
   [

@@ -15,7 +15,13 @@ import { storageError } from "../http/status.ts";
 import { readObject } from "./body.ts";
 import { admissionAttributes, type Call } from "./call.ts";
 import { trackUpdate } from "./managed.ts";
-import { generatedPrefix, tidyMetadata, validateObjectMeta } from "./object-meta.ts";
+import {
+  dropRepeatedOwners,
+  generatedPrefix,
+  tidyMetadata,
+  validateNameSegments,
+  validateObjectMeta,
+} from "./object-meta.ts";
 import { parseWriteOptions, type WriteOptions } from "./options.ts";
 import { sendEntry, sendObject } from "./represent.ts";
 
@@ -64,6 +70,7 @@ export async function createNew(
   fillNamespace(call, object);
   definition.applyDefaults(object, managed);
   wipeSystemFields(object);
+  if (!managed) warnOfRepeatedOwners(call, object, "");
   // The creator owns what it sent, not what admission and the kind's strategy add.
   if (!managed) trackUpdate(call, undefined, object, options.fieldManager);
   const attributes = admissionAttributes(call, {
@@ -78,6 +85,7 @@ export async function createNew(
   if (admitted !== undefined) await admitted;
   const admittedObject = attributes.object ?? object;
   if (admittedObject !== object) fillNamespace(call, admittedObject); // a webhook's patch may not move it
+  warnOfRepeatedOwners(call, admittedObject, AFTER_ADMISSION);
   const generated = prepareNew(call, admittedObject, target.namespace, options.dryRun);
   attributes.name = admittedObject.metadata.name ?? "";
   assertValid(call, admittedObject, definition.strategy.validate?.(admittedObject) ?? []);
@@ -144,6 +152,17 @@ async function pretend(call: Call, object: KubeObject): Promise<Written> {
   return { object };
 }
 
+export const AFTER_ADMISSION = " after mutating admission happens";
+
+/** Owners named twice are dropped; `when` is what upstream says of the time at which it was noticed. */
+export function warnOfRepeatedOwners(call: Call, { metadata }: KubeObject, when: string): void {
+  const dropped = dropRepeatedOwners(metadata);
+  if (dropped.length === 0) return;
+  call.warnings.push(
+    `.metadata.ownerReferences contains duplicate entries${when}; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: ${dropped.join(", ")}`,
+  );
+}
+
 /** @throws StatusError 400 when body and URL name different namespaces. */
 export function fillNamespace(call: Call, object: KubeObject): void {
   const { metadata } = object;
@@ -194,6 +213,7 @@ function prepareNew(call: Call, object: KubeObject, namespace: string, dryRun: b
 /** @throws StatusError 422 */
 export function assertValid(call: Call, object: KubeObject, errors: readonly FieldError[]): void {
   const all = [...validateObjectMeta(call.installed, object.metadata), ...errors];
+  if (all.length === 0) all.push(...validateNameSegments(object.metadata));
   if (all.length === 0) return;
   const { group, kind } = call.installed.definition;
   throw invalid({ group, kind }, object.metadata.name ?? "", dedupe(all));

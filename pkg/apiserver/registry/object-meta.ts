@@ -1,6 +1,7 @@
 import type { FieldError } from "#pkg/apimachinery/index.ts";
 import type { KubeObject, ObjectMeta } from "#pkg/apimachinery/index.ts";
 import {
+  deepEqual,
   fieldForbidden,
   fieldInvalid,
   fieldRequired,
@@ -38,6 +39,8 @@ export function tidyMetadata(metadata: ObjectMeta): void {
 /** What a kind says about its objects' metadata. */
 interface MetadataRules {
   readonly namespaced: boolean;
+  /** Finalizers without a domain must be Kubernetes' own. */
+  readonly builtin: boolean;
   validateName(name: string, prefix: boolean): string[];
 }
 
@@ -46,19 +49,40 @@ export function validateObjectMeta({ definition }: InstalledResource, metadata: 
   const { namespaced, strategy } = definition;
   const validateName = (name: string, prefix: boolean): string[] => {
     const sample = prefix ? maskTrailingDash(name) : name;
-    return [
-      ...isValidPathSegmentName(name, prefix),
-      ...(strategy.validateName?.(sample, prefix) ?? isDns1123Subdomain(sample)),
-    ];
+    return strategy.validateName?.(sample, prefix) ?? isDns1123Subdomain(sample);
   };
-  return validateMetadata(metadata, "metadata", { namespaced, validateName });
+  return validateMetadata(metadata, "metadata", { namespaced, builtin: !definition.custom, validateName });
+}
+
+/** Names become segments of URLs; asked when everything else is right, because kinds say more exactly what is wrong. */
+export function validateNameSegments({ generateName, name }: ObjectMeta): FieldError[] {
+  const errors: FieldError[] = [];
+  for (const message of isValidPathSegmentName(generateName ?? "", true)) {
+    errors.push(fieldInvalid("metadata.generateName", generateName, message));
+  }
+  for (const message of isValidPathSegmentName(name ?? "")) errors.push(fieldInvalid("metadata.name", name, message));
+  return errors;
+}
+
+/** Drops owners that are named twice word for word. Returns the UIDs of what was dropped. */
+export function dropRepeatedOwners(metadata: ObjectMeta): string[] {
+  const owners = metadata.ownerReferences ?? [];
+  if (owners.length < 2) return [];
+  const kept: typeof owners = [];
+  const dropped: string[] = [];
+  for (const owner of owners) {
+    if (kept.some((other) => other.uid === owner.uid && deepEqual(other, owner))) dropped.push(owner.uid);
+    else kept.push(owner);
+  }
+  if (dropped.length > 0) metadata.ownerReferences = kept;
+  return dropped;
 }
 
 /** The same of an object inside another, which may have any name that fits into a URL, or none. */
 export function validateEmbeddedMeta(metadata: ObjectMeta, path: string): FieldError[] {
   const named = metadata.name === undefined || metadata.name === "" ? { ...metadata, name: "unnamed" } : metadata;
   const namespaced = metadata.namespace !== undefined && metadata.namespace !== "";
-  return validateMetadata(named, path, { namespaced, validateName: isValidPathSegmentName });
+  return validateMetadata(named, path, { namespaced, builtin: false, validateName: isValidPathSegmentName });
 }
 
 function validateMetadata(metadata: ObjectMeta, path: string, rules: MetadataRules): FieldError[] {
@@ -91,7 +115,7 @@ function validateMetadata(metadata: ObjectMeta, path: string, rules: MetadataRul
   }
   errors.push(...validateLabels(metadata.labels, `${path}.labels`));
   errors.push(...validateAnnotations(metadata.annotations, `${path}.annotations`));
-  errors.push(...validateOwnerReferences(metadata, path), ...validateFinalizers(metadata, path));
+  errors.push(...validateOwnerReferences(metadata, path), ...validateFinalizers(metadata, path, rules.builtin));
   return errors;
 }
 
@@ -100,14 +124,18 @@ function maskTrailingDash(name: string): string {
   return name.length > 1 && name.endsWith("-") ? `${name.slice(0, -2)}a` : name;
 }
 
+/** A version, with at most one group before it. */
+const VERSION_OF_OWNER = /^(?:[^/]*\/)?[^/]+$/;
+
 function validateOwnerReferences(metadata: ObjectMeta, at: string): FieldError[] {
   const errors: FieldError[] = [];
   let controller: string | undefined;
   // Upstream does not say which one.
   const path = `${at}.ownerReferences`;
   for (const owner of metadata.ownerReferences ?? []) {
-    if (!owner.apiVersion)
+    if (!VERSION_OF_OWNER.test(owner.apiVersion ?? "")) {
       errors.push(fieldInvalid(`${path}.apiVersion`, owner.apiVersion ?? "", "version must not be empty"));
+    }
     if (!owner.kind) errors.push(fieldInvalid(`${path}.kind`, "", "must not be empty"));
     if (!owner.name) errors.push(fieldInvalid(`${path}.name`, "", "must not be empty"));
     if (!owner.uid) errors.push(fieldInvalid(`${path}.uid`, "", "must not be empty"));
@@ -127,18 +155,24 @@ function validateOwnerReferences(metadata: ObjectMeta, at: string): FieldError[]
 }
 
 const GARBAGE_FINALIZERS = ["orphan", "foregroundDeletion"];
+const STANDARD_FINALIZERS: ReadonlySet<string> = new Set(["kubernetes", ...GARBAGE_FINALIZERS]);
 
-function validateFinalizers(metadata: ObjectMeta, path: string): FieldError[] {
+function validateFinalizers(metadata: ObjectMeta, at: string, builtin: boolean): FieldError[] {
   const errors: FieldError[] = [];
   const finalizers = metadata.finalizers ?? [];
-  for (const [index, finalizer] of finalizers.entries()) {
-    for (const message of isQualifiedName(finalizer)) {
-      errors.push(fieldInvalid(`${path}.finalizers[${index}]`, finalizer, message));
-    }
+  const path = `${at}.finalizers`;
+  for (const finalizer of finalizers) {
+    for (const message of isQualifiedName(finalizer)) errors.push(fieldInvalid(path, finalizer, message));
   }
   if (GARBAGE_FINALIZERS.every((finalizer) => finalizers.includes(finalizer))) {
     const both = "finalizer orphan and foregroundDeletion cannot be both set";
-    errors.push(fieldInvalid(`${path}.finalizers`, finalizers, both));
+    errors.push(fieldInvalid(path, finalizers, both));
+  }
+  if (!builtin) return errors;
+  for (const [index, finalizer] of finalizers.entries()) {
+    if (finalizer.includes("/") || STANDARD_FINALIZERS.has(finalizer)) continue;
+    const why = "name is neither a standard finalizer name nor is it fully qualified";
+    errors.push(fieldInvalid(`${path}[${index}]`, finalizer, why));
   }
   return errors;
 }

@@ -14,7 +14,16 @@ import { RevisionConflictError } from "#pkg/storage/cacher/index.ts";
 import { MODIFIED, storageError } from "../http/status.ts";
 import { readObject } from "./body.ts";
 import { admissionAttributes, type Call } from "./call.ts";
-import { assertValid, collectWarnings, createNew, optionsObject, sendWritten, type Written } from "./create.ts";
+import {
+  AFTER_ADMISSION,
+  assertValid,
+  collectWarnings,
+  createNew,
+  optionsObject,
+  sendWritten,
+  warnOfRepeatedOwners,
+  type Written,
+} from "./create.ts";
 import { trackUpdate } from "./managed.ts";
 import { carryMetadata, tidyMetadata, validateMetaUpdate } from "./object-meta.ts";
 import { parseWriteOptions, type WriteOptions } from "./options.ts";
@@ -94,6 +103,7 @@ async function readBody(call: Call, view: WriteView, { fieldValidation }: WriteO
   const { definition } = call.installed;
   const body = await readObject(call, definition, fieldValidation);
   checkNames(call, body);
+  warnOfRepeatedOwners(call, body, "");
   // What else a PUT may change is compared with the stored object and worked on; a status replaces all but itself.
   if (view.type !== "status" && isShared(body["spec"])) body["spec"] = unshared(body["spec"]);
   definition.applyDefaults(body);
@@ -162,6 +172,7 @@ async function tryUpdate(call: Call, request: UpdateRequest, entry: CacheEntry):
   if (admitted !== undefined) await admitted;
   if (request.admissionView !== undefined) request.admissionView.apply(attributes.object!, object);
   else object = attributes.object ?? object;
+  warnOfRepeatedOwners(call, object, AFTER_ADMISSION);
   object = prepareUpdate(call, view, object, old, options.dryRun);
   validateUpdate(call, view, object, old);
   if (request.managed !== true) trackUpdate(call, old, object, options.fieldManager, view.subresource);

@@ -1,4 +1,4 @@
-import { isDns1123Label, isQualifiedName, isValidLabelValue } from "#pkg/apimachinery/index.ts";
+import { isDns1123Label, isValidLabelValue } from "#pkg/apimachinery/index.ts";
 import type {
   Affinity,
   NodeSelector,
@@ -11,11 +11,11 @@ import type {
 } from "../../types/core-v1.ts";
 import {
   allInvalid,
+  dnsSubdomain,
   duplicate,
   each,
   type FieldError,
   forbidden,
-  inRange,
   invalid,
   isEmpty,
   notSupported,
@@ -25,7 +25,12 @@ import {
 } from "../../validation/rules.ts";
 import { validateLabelSelector } from "../../validation/selectors.ts";
 
-function validateNodeExpression({ key, operator, values }: NodeSelectorRequirement, path: string): FieldError[] {
+/** A preference may name values that no label can have: it is then never met. */
+function validateNodeExpression(
+  { key, operator, values }: NodeSelectorRequirement,
+  path: string,
+  preferred: boolean,
+): FieldError[] {
   const errors: FieldError[] = [];
   const count = (values ?? []).length;
   switch (operator) {
@@ -49,6 +54,7 @@ function validateNodeExpression({ key, operator, values }: NodeSelectorRequireme
       errors.push(invalid(`${path}.operator`, operator ?? "", "not a valid selector operator"));
   }
   errors.push(...qualifiedName(key ?? "", `${path}.key`));
+  if (preferred) return errors;
   errors.push(...each(values, `${path}.values`, (value, at) => allInvalid(at, value, isValidLabelValue(value))));
   return errors;
 }
@@ -62,13 +68,18 @@ function validateNodeField({ key, operator, values }: NodeSelectorRequirement, p
       );
     }
   } else errors.push(invalid(`${path}.operator`, operator ?? "", "not a valid selector operator"));
-  if (key !== "metadata.name") errors.push(invalid(`${path}.key`, key ?? "", "not a valid field selector key"));
-  return errors;
+  if (key !== "metadata.name") {
+    errors.push(invalid(`${path}.key`, key ?? "", "not a valid field selector key"));
+    return errors;
+  }
+  return [...errors, ...each(values, `${path}.values`, dnsSubdomain)];
 }
 
-function validateTerm(term: NodeSelectorTerm, path: string): FieldError[] {
+function validateTerm(term: NodeSelectorTerm, path: string, preferred: boolean): FieldError[] {
   return [
-    ...each(term.matchExpressions, `${path}.matchExpressions`, validateNodeExpression),
+    ...each(term.matchExpressions, `${path}.matchExpressions`, (requirement, at) =>
+      validateNodeExpression(requirement, at, preferred),
+    ),
     ...each(term.matchFields, `${path}.matchFields`, validateNodeField),
   ];
 }
@@ -78,7 +89,7 @@ export function validateNodeSelector(selector: NodeSelector | undefined, path: s
   if ((selector.nodeSelectorTerms ?? []).length === 0) {
     return [required(`${path}.nodeSelectorTerms`, "must have at least one node selector term")];
   }
-  return each(selector.nodeSelectorTerms, `${path}.nodeSelectorTerms`, validateTerm);
+  return each(selector.nodeSelectorTerms, `${path}.nodeSelectorTerms`, (term, at) => validateTerm(term, at, false));
 }
 
 function validatePodTerm(term: PodAffinityTerm, path: string): FieldError[] {
@@ -98,18 +109,45 @@ interface WithMatchKeys {
   mismatchLabelKeys?: string[];
 }
 
+const BOTH_KEYS = "exists in both matchLabelKeys and labelSelector";
+
 function validateMatchKeys(term: WithMatchKeys, path: string): FieldError[] {
   const errors: FieldError[] = [];
+  const { matchLabelKeys = [], mismatchLabelKeys = [], labelSelector } = term;
   for (const field of ["matchLabelKeys", "mismatchLabelKeys"] as const) {
     const keys = term[field] ?? [];
-    if (keys.length > 0 && term.labelSelector === undefined) {
-      errors.push(forbidden(`${path}.${field}`, "must not be specified when labelSelector is not set"));
-    }
-    errors.push(...each(keys, `${path}.${field}`, (key, at) => allInvalid(at, key, isQualifiedName(key))));
+    if (keys.length === 0) continue;
+    if (labelSelector !== undefined) errors.push(...each(keys, `${path}.${field}`, qualifiedName));
+    else errors.push(forbidden(`${path}.${field}`, "must not be specified when labelSelector is not set"));
   }
-  const both = (term.matchLabelKeys ?? []).filter((key) => term.mismatchLabelKeys?.includes(key) === true);
-  for (const key of both)
-    errors.push(invalid(`${path}.matchLabelKeys`, key, "exists in both matchLabelKeys and mismatchLabelKeys"));
+  // The keys have been made part of the selector when the pod came; what is there twice was there before.
+  const selected = new Set(Object.keys(labelSelector?.matchLabels ?? {}));
+  for (const { key } of labelSelector?.matchExpressions ?? []) {
+    const index = matchLabelKeys.lastIndexOf(key);
+    if (index >= 0 && selected.has(key)) errors.push(invalid(`${path}[${index}]`, key, BOTH_KEYS));
+    selected.add(key);
+  }
+  for (const [index, key] of matchLabelKeys.entries()) {
+    if (!mismatchLabelKeys.includes(key)) continue;
+    const why = "exists in both matchLabelKeys and mismatchLabelKeys";
+    errors.push(invalid(`${path}.matchLabelKeys[${index}]`, key, why));
+  }
+  return errors;
+}
+
+/** The same of a spread constraint, whose selector stays as it was sent. */
+function validateSpreadKeys({ matchLabelKeys = [], labelSelector }: WithMatchKeys, path: string): FieldError[] {
+  if (matchLabelKeys.length === 0) return [];
+  const errors =
+    labelSelector === undefined ? [forbidden(path, "must not be specified when labelSelector is not set")] : [];
+  const selected = new Set(Object.keys(labelSelector?.matchLabels ?? {}));
+  for (const { key } of labelSelector?.matchExpressions ?? []) selected.add(key);
+  errors.push(
+    ...each(matchLabelKeys, path, (key, at) => [
+      ...qualifiedName(key, at),
+      ...(selected.has(key) ? [invalid(at, key, BOTH_KEYS)] : []),
+    ]),
+  );
   return errors;
 }
 
@@ -133,7 +171,7 @@ export function validateAffinity(affinity: Affinity | undefined, path: string): 
     errors.push(
       ...each(nodeAffinity[PREFERRED], `${at}.${PREFERRED}`, ({ weight = 0, preference }, term) => [
         ...(weight <= 0 || weight > 100 ? [invalid(`${term}.weight`, weight, "must be in the range 1-100")] : []),
-        ...validateTerm(preference ?? {}, `${term}.preference`),
+        ...validateTerm(preference ?? {}, `${term}.preference`, true),
       ]),
     );
   }
@@ -165,7 +203,7 @@ function validateToleration(toleration: Toleration, path: string): FieldError[] 
     if (messages.length > 0) errors.push(invalid(`${path}.operator`, value ?? "", messages.join(";")));
   } else if (operator === "Exists") {
     if (!isEmpty(value)) {
-      errors.push(invalid(`${path}.operator`, toleration, "value must be empty when `operator` is 'Exists'"));
+      errors.push(invalid(`${path}.operator`, value, "value must be empty when `operator` is 'Exists'"));
     }
   } else errors.push(notSupported(`${path}.operator`, operator, ["Equal", "Exists"]));
   return [...errors, ...oneOf(effect, TAINT_EFFECTS, `${path}.effect`, true)];
@@ -176,35 +214,54 @@ export function validateTolerations(tolerations: readonly Toleration[] | undefin
 }
 
 const INCLUSION_POLICIES = ["Honor", "Ignore"];
+const SPREAD_ACTIONS = ["DoNotSchedule", "ScheduleAnyway"];
+
+function validateSpread(constraint: TopologySpreadConstraint, path: string): FieldError[] {
+  const { maxSkew = 0, topologyKey, whenUnsatisfiable = "" } = constraint;
+  const errors: FieldError[] = [];
+  if (maxSkew <= 0) errors.push(invalid(`${path}.maxSkew`, maxSkew, "must be greater than zero"));
+  if (isEmpty(topologyKey)) errors.push(required(`${path}.topologyKey`, "can not be empty"));
+  if (!SPREAD_ACTIONS.includes(whenUnsatisfiable)) {
+    errors.push(notSupported(`${path}.whenUnsatisfiable`, whenUnsatisfiable, SPREAD_ACTIONS));
+  }
+  return errors;
+}
+
+function validateSpreadOptions(constraint: TopologySpreadConstraint, path: string): FieldError[] {
+  const { minDomains, whenUnsatisfiable = "" } = constraint;
+  const errors: FieldError[] = [];
+  if (minDomains !== undefined) {
+    const at = `${path}.minDomains`;
+    if (minDomains <= 0) errors.push(invalid(at, minDomains, "must be greater than zero"));
+    if (whenUnsatisfiable !== "DoNotSchedule") {
+      const why = `can only use minDomains if whenUnsatisfiable=DoNotSchedule, not ${whenUnsatisfiable}`;
+      errors.push(invalid(at, minDomains, why));
+    }
+  }
+  for (const field of ["nodeAffinityPolicy", "nodeTaintsPolicy"] as const) {
+    const policy = constraint[field];
+    if (policy === undefined || INCLUSION_POLICIES.includes(policy)) continue;
+    errors.push(notSupported(`${path}.${field}`, policy, INCLUSION_POLICIES));
+  }
+  return [
+    ...errors,
+    ...validateSpreadKeys(constraint, `${path}.matchLabelKeys`),
+    ...validateLabelSelector(constraint.labelSelector, `${path}.labelSelector`),
+  ];
+}
 
 export function validateSpreadConstraints(
   constraints: readonly TopologySpreadConstraint[] | undefined,
   path: string,
 ): FieldError[] {
-  const seen = new Set<string>();
-  return each(constraints, path, (constraint, at) => {
-    const { maxSkew = 0, topologyKey, whenUnsatisfiable, minDomains } = constraint;
-    const errors: FieldError[] = [];
-    if (maxSkew <= 0) errors.push(invalid(`${at}.maxSkew`, maxSkew, "must be greater than zero"));
-    if (isEmpty(topologyKey)) errors.push(required(`${at}.topologyKey`, "can not be empty"));
-    else errors.push(...qualifiedName(topologyKey, `${at}.topologyKey`));
-    errors.push(...oneOf(whenUnsatisfiable, ["DoNotSchedule", "ScheduleAnyway"], `${at}.whenUnsatisfiable`));
-    const pair = `{${topologyKey}, ${whenUnsatisfiable}}`;
-    if (seen.has(pair)) errors.push(duplicate(`${at}.{topologyKey, whenUnsatisfiable}`, pair));
-    seen.add(pair);
-    if (minDomains !== undefined) {
-      errors.push(...inRange(minDomains, 1, 2 ** 31 - 1, `${at}.minDomains`));
-      if (whenUnsatisfiable !== "DoNotSchedule") {
-        const why = `can only use minDomains if whenUnsatisfiable=DoNotSchedule, not ${whenUnsatisfiable}`;
-        errors.push(invalid(`${at}.minDomains`, minDomains, why));
-      }
-    }
-    errors.push(
-      ...oneOf(constraint.nodeAffinityPolicy, INCLUSION_POLICIES, `${at}.nodeAffinityPolicy`, true),
-      ...oneOf(constraint.nodeTaintsPolicy, INCLUSION_POLICIES, `${at}.nodeTaintsPolicy`, true),
-      ...validateMatchKeys(constraint, at),
-      ...validateLabelSelector(constraint.labelSelector, `${at}.labelSelector`),
-    );
-    return errors;
+  const pairOf = ({ topologyKey = "", whenUnsatisfiable = "" }: TopologySpreadConstraint): string =>
+    `{${topologyKey}, ${whenUnsatisfiable}}`;
+  const pairs = (constraints ?? []).map(pairOf);
+  return each(constraints, path, (constraint, at, index) => {
+    const errors = validateSpread(constraint, at);
+    // Of two alike, the one before is reported.
+    const pair = pairs[index]!;
+    if (pairs.includes(pair, index + 1)) errors.push(duplicate(`${at}.{topologyKey, whenUnsatisfiable}`, pair));
+    return [...errors, ...validateSpreadOptions(constraint, at)];
   });
 }

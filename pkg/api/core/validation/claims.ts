@@ -1,6 +1,7 @@
-import { parseQuantity } from "#pkg/apimachinery/index.ts";
+import { parseQuantity, validateAnnotations, validateLabels } from "#pkg/apimachinery/index.ts";
 import type {
   PersistentVolumeClaimSpec,
+  PersistentVolumeClaimTemplate,
   TypedLocalObjectReference,
   TypedObjectReference,
 } from "../../types/core-v1.ts";
@@ -67,4 +68,35 @@ export function validatePvcSpec(spec: PersistentVolumeClaimSpec, path: string): 
     errors.push(...dnsSubdomain(spec.volumeAttributesClassName!, `${path}.volumeAttributesClassName`));
   }
   return errors;
+}
+
+/** Everything of metadata that a template of a claim cannot give, as upstream spells and orders it. */
+const NOT_IN_TEMPLATES = [
+  ["name", "name"],
+  ["generateName", "generateName"],
+  ["namespace", "namespace"],
+  ["selfLink", "selfLink"],
+  ["uid", "uID"],
+  ["resourceVersion", "resourceVersion"],
+  ["generation", "generation"],
+  ["creationTimestamp", "creationTimestamp"],
+  ["deletionTimestamp", "deletionTimestamp"],
+  ["deletionGracePeriodSeconds", "deletionGracePeriodSeconds"],
+  ["ownerReferences", "ownerReferences"],
+  ["finalizers", "finalizers"],
+  ["managedFields", "managedFields"],
+] as const;
+
+/** The claim that an ephemeral volume makes: labels, annotations and a spec. */
+export function validatePvcTemplate({ metadata, spec }: PersistentVolumeClaimTemplate, path: string): FieldError[] {
+  const at = `${path}.metadata`;
+  const errors = [
+    ...validateAnnotations(metadata?.annotations, `${at}.annotations`),
+    ...validateLabels(metadata?.labels, `${at}.labels`),
+  ];
+  const given = (metadata ?? {}) as Readonly<Record<string, unknown>>;
+  for (const [field, spelled] of NOT_IN_TEMPLATES) {
+    if (!isEmpty(given[field])) errors.push(forbidden(`${at}.${spelled}`, "cannot be set"));
+  }
+  return [...errors, ...validatePvcSpec(spec ?? {}, `${path}.spec`)];
 }

@@ -32,7 +32,7 @@ import { validateSecurityContext } from "./security.ts";
 
 const PROTOCOLS = ["SCTP", "TCP", "UDP"];
 const PULL_POLICIES = ["Always", "IfNotPresent", "Never"];
-const MESSAGE_POLICIES = ["FallbackToLogsOnError", "File"];
+const MESSAGE_POLICIES = ["File", "FallbackToLogsOnError"];
 
 function validatePorts(ports: readonly ContainerPort[] | undefined, path: string): FieldError[] {
   const names = new Set<string>();
@@ -51,6 +51,7 @@ function validatePorts(ports: readonly ContainerPort[] | undefined, path: string
   });
 }
 
+/** Some fields of a mount are reported as if they were the list's: that is upstream's spelling. */
 function validateMounts(
   mounts: readonly VolumeMount[] | undefined,
   container: Container,
@@ -60,26 +61,28 @@ function validateMounts(
   const seen = new Set<string>();
   const devices = container.volumeDevices ?? [];
   return each(mounts, path, (mount, at) => {
+    const { name = "", mountPath = "", subPath, subPathExpr } = mount;
     const errors: FieldError[] = [];
-    if (isEmpty(mount.name)) errors.push(required(`${at}.name`));
-    else if (!volumes.has(mount.name)) errors.push(missing(`${at}.name`, mount.name));
-    if (isEmpty(mount.mountPath)) errors.push(required(`${at}.mountPath`));
-    else if (seen.has(mount.mountPath)) errors.push(invalid(`${at}.mountPath`, mount.mountPath, "must be unique"));
-    seen.add(mount.mountPath);
-    if (devices.some(({ name }) => name === mount.name)) {
-      errors.push(invalid(`${at}.name`, mount.name, "must not already exist in volumeDevices"));
+    if (name === "") errors.push(required(`${at}.name`));
+    if (!volumes.has(name)) errors.push(missing(`${at}.name`, name));
+    if (mountPath === "") errors.push(required(`${at}.mountPath`));
+    if (seen.has(mountPath)) errors.push(invalid(`${at}.mountPath`, mountPath, "must be unique"));
+    seen.add(mountPath);
+    if (devices.some((device) => device.name === name)) {
+      errors.push(invalid(`${at}.name`, name, "must not already exist in volumeDevices"));
     }
-    if (devices.some(({ devicePath }) => devicePath === mount.mountPath)) {
-      errors.push(invalid(`${at}.mountPath`, mount.mountPath, "must not already exist as a path in volumeDevices"));
+    if (devices.some(({ devicePath }) => devicePath === mountPath)) {
+      errors.push(invalid(`${at}.mountPath`, mountPath, "must not already exist as a path in volumeDevices"));
     }
-    if (!isEmpty(mount.subPath)) errors.push(...localPath(mount.subPath!, `${at}.subPath`));
-    if (!isEmpty(mount.subPathExpr)) {
-      if (!isEmpty(mount.subPath)) {
-        errors.push(invalid(`${at}.subPathExpr`, mount.subPathExpr, "subPathExpr and subPath are mutually exclusive"));
+    if (!isEmpty(subPath)) errors.push(...localPath(subPath!, `${path}.subPath`));
+    if (!isEmpty(subPathExpr)) {
+      if (!isEmpty(subPath)) {
+        errors.push(invalid(`${at}.subPathExpr`, subPathExpr, "subPathExpr and subPath are mutually exclusive"));
       }
-      errors.push(...localPath(mount.subPathExpr!, `${at}.subPathExpr`));
+      errors.push(...localPath(subPathExpr!, `${path}.subPathExpr`));
     }
-    return [...errors, ...validatePropagation(mount, container, at), ...validateRecursiveReadOnly(mount, at)];
+    errors.push(...validatePropagation(mount, container, path), ...validateRecursiveReadOnly(mount, path));
+    return errors;
   });
 }
 
@@ -100,12 +103,15 @@ function validatePropagation(mount: VolumeMount, container: Container, path: str
   return [];
 }
 
+const RECURSIONS = ["Disabled", "Enabled", "IfPossible"];
+
 function validateRecursiveReadOnly(mount: VolumeMount, path: string): FieldError[] {
   const mode = mount.recursiveReadOnly;
   if (mode === undefined) return [];
   const at = `${path}.recursiveReadOnly`;
-  const errors = oneOf(mode, ["Disabled", "Enabled", "IfPossible"], at);
-  if (mode === "Disabled" || errors.length > 0) return errors;
+  if (!RECURSIONS.includes(mode)) return [notSupported(at, mode, RECURSIONS)];
+  const errors: FieldError[] = [];
+  if (mode === "Disabled") return errors;
   if (mount.readOnly !== true) errors.push(forbidden(at, "may only be specified when readOnly is true"));
   if (mount.mountPropagation !== undefined && mount.mountPropagation !== "None") {
     errors.push(forbidden(at, "may only be specified when mountPropagation is None or not specified"));
@@ -119,27 +125,31 @@ function validateDevices(
   volumes: ReadonlyMap<string, Volume>,
   path: string,
 ): FieldError[] {
-  const paths = new Set<string>();
   const names = new Set<string>();
-  const mounted = new Set((container.volumeMounts ?? []).map(({ mountPath }) => mountPath));
-  return each(devices, path, ({ name, devicePath }, at) => {
+  const paths = new Set<string>();
+  const mounts = container.volumeMounts ?? [];
+  return each(devices, path, ({ name = "", devicePath = "" }, at) => {
     const errors: FieldError[] = [];
-    if (isEmpty(name)) errors.push(required(`${at}.name`));
-    if (names.has(name)) errors.push(invalid(`${at}.name`, name, "must be unique"));
-    names.add(name);
     const volume = volumes.get(name);
-    if (!isEmpty(name) && volume === undefined) errors.push(missing(`${at}.name`, name));
-    else if (volume !== undefined && volume.persistentVolumeClaim === undefined && volume.ephemeral === undefined) {
+    if (name === "") errors.push(required(`${at}.name`));
+    if (names.has(name)) errors.push(invalid(`${at}.name`, name, "must be unique"));
+    if (volume === undefined) errors.push(missing(`${at}.name`, name));
+    else if (volume.persistentVolumeClaim === undefined && volume.ephemeral === undefined) {
       const why = "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode";
       errors.push(invalid(`${at}.name`, name, why));
     }
-    if (isEmpty(devicePath)) errors.push(required(`${at}.devicePath`));
-    else errors.push(...noBacksteps(devicePath, `${at}.devicePath`));
+    if (devicePath === "") errors.push(required(`${at}.devicePath`));
     if (paths.has(devicePath)) errors.push(invalid(`${at}.devicePath`, devicePath, "must be unique"));
-    if (mounted.has(devicePath)) {
+    if (noBacksteps(devicePath, at).length > 0) {
+      errors.push(invalid(`${at}.devicePath`, devicePath, "can not contain backsteps ('..')"));
+    } else paths.add(devicePath);
+    if (mounts.some((mount) => mount.name === name)) {
+      errors.push(invalid(`${at}.name`, name, "must not already exist in volumeMounts"));
+    }
+    if (mounts.some(({ mountPath }) => mountPath === devicePath)) {
       errors.push(invalid(`${at}.devicePath`, devicePath, "must not already exist as a path in volumeMounts"));
     }
-    paths.add(devicePath);
+    if (name !== "") names.add(name);
     return errors;
   });
 }
@@ -155,9 +165,6 @@ function validateCommon(container: Container, path: string, { spec, volumes, cla
   const { name, image = "" } = container;
   const errors = isEmpty(name) ? [required(`${path}.name`)] : dnsLabel(name, `${path}.name`);
   if (image === "") errors.push(required(`${path}.image`));
-  else if (image.trim() !== image) {
-    errors.push(invalid(`${path}.image`, image, "must not have leading or trailing whitespace"));
-  }
   errors.push(
     ...oneOf(container.terminationMessagePolicy, MESSAGE_POLICIES, `${path}.terminationMessagePolicy`),
     ...validatePorts(container.ports, `${path}.ports`),
@@ -173,11 +180,20 @@ function validateCommon(container: Container, path: string, { spec, volumes, cla
   return errors;
 }
 
-function validateHostNetworkPorts(container: Container, path: string): FieldError[] {
-  return each(container.ports, `${path}.ports`, ({ hostPort, containerPort }, at) =>
-    hostPort === containerPort
-      ? []
-      : [invalid(`${at}.containerPort`, containerPort, "must match `hostPort` when `hostNetwork` is true")],
+/** Images in templates may be padded, as they always could; those of pods may not. */
+export function validateImagePadding({ image = "" }: Container, path: string): FieldError[] {
+  if (image.trim() === image) return [];
+  return [invalid(`${path}.image`, image, "must not have leading or trailing whitespace")];
+}
+
+/** On the node's network a container's port is the node's; templates may leave it to be filled in. */
+export function validateHostNetworkPorts(spec: PodSpec, isPod: boolean, path: string): FieldError[] {
+  if (spec.hostNetwork !== true) return [];
+  return each(spec.containers, path, (container, at) =>
+    each(container.ports, `${at}.ports`, ({ hostPort = 0, containerPort }, port) => {
+      if (hostPort === containerPort || (hostPort === 0 && !isPod)) return [];
+      return [invalid(`${port}.hostPort`, hostPort, "must match `containerPort` when `hostNetwork` is true")];
+    }),
   );
 }
 
@@ -223,12 +239,11 @@ export function validateContainers(context: ContainerContext, path: string): Fie
   const names = new Set<string>();
   const errors = each(containers, path, (container, at) => {
     const found = validateCommon(container, at, context);
-    if (names.has(container.name)) found.push(duplicate(`${at}.name`, container.name));
-    names.add(container.name);
+    if (names.has(container.name ?? "")) found.push(duplicate(`${at}.name`, container.name ?? ""));
+    names.add(container.name ?? "");
     found.push(...validateLifecycle(container, at, spec.terminationGracePeriodSeconds, spec.os?.name === "windows"));
     found.push(...oneOf(container.restartPolicy, ["Always", "OnFailure", "Never"], `${at}.restartPolicy`, true));
     found.push(...validateRestartRules(container, at));
-    if (spec.hostNetwork === true) found.push(...validateHostNetworkPorts(container, at));
     return found;
   });
   return [...errors, ...validateHostPortConflicts(containers, path)];
@@ -243,11 +258,9 @@ export function validateInitContainers(context: ContainerContext, path: string):
   return each(spec.initContainers, path, (container, at) => {
     const errors = validateCommon(container, at, context);
     const sidecar = container.restartPolicy === "Always";
-    if (!isEmpty(container.name)) {
-      if (names.has(container.name)) errors.push(duplicate(`${at}.name`, container.name));
-      names.add(container.name);
-    }
     errors.push(...oneOf(container.restartPolicy, ["Always", "OnFailure", "Never"], `${at}.restartPolicy`, true));
+    if (names.has(container.name ?? "")) errors.push(duplicate(`${at}.name`, container.name ?? ""));
+    else if (!isEmpty(container.name)) names.add(container.name);
     errors.push(...validateHostPortConflicts([container], path));
     if (sidecar) {
       errors.push(...validateLifecycle(container, at, spec.terminationGracePeriodSeconds, spec.os?.name === "windows"));
@@ -270,18 +283,21 @@ export function validateInitContainers(context: ContainerContext, path: string):
 /** Fields that only make sense for containers planned from the start. */
 const NOT_EPHEMERAL = [
   "ports",
+  "resources",
+  "resizePolicy",
+  "restartPolicy",
+  "restartPolicyRules",
   "livenessProbe",
   "readinessProbe",
   "startupProbe",
   "lifecycle",
-  "resources",
-  "resizePolicy",
-  "restartPolicy",
 ] as const;
 
-function isSet(value: unknown): boolean {
+/** Lists and resources are there when something is in them; probes and hooks also when they are empty. */
+function isSet(field: (typeof NOT_EPHEMERAL)[number], value: unknown): boolean {
   if (isEmpty(value)) return false;
-  return typeof value !== "object" || Object.keys(value as object).length > 0;
+  if (!Array.isArray(value) && field !== "resources") return true;
+  return Object.keys(value as object).length > 0;
 }
 
 export function validateEphemeralContainers(context: ContainerContext, path: string): FieldError[] {
@@ -289,13 +305,14 @@ export function validateEphemeralContainers(context: ContainerContext, path: str
   const others = new Set([...(spec.containers ?? []), ...(spec.initContainers ?? [])].map(({ name }) => name));
   const names = new Set(others);
   return each(spec.ephemeralContainers, path, (container: EphemeralContainer, at) => {
-    const errors = validateCommon(container, at, context);
-    if (names.has(container.name)) errors.push(duplicate(`${at}.name`, container.name));
-    names.add(container.name);
+    const errors = [...validateCommon(container, at, context), ...validateImagePadding(container, at)];
+    if (names.has(container.name ?? "")) errors.push(duplicate(`${at}.name`, container.name ?? ""));
+    names.add(container.name ?? "");
     const target = container.targetContainerName;
     if (!isEmpty(target) && !others.has(target!)) errors.push(missing(`${at}.targetContainerName`, target));
     for (const field of NOT_EPHEMERAL) {
-      if (isSet(container[field])) errors.push(forbidden(`${at}.${field}`, "cannot be set for an Ephemeral Container"));
+      if (isSet(field, container[field]))
+        errors.push(forbidden(`${at}.${field}`, "cannot be set for an Ephemeral Container"));
     }
     for (const [index, mount] of (container.volumeMounts ?? []).entries()) {
       for (const field of ["subPath", "subPathExpr"] as const) {

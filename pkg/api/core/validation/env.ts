@@ -34,7 +34,13 @@ const ENV_FIELDS: readonly string[] = [
   "status.podIP",
   "status.podIPs",
 ];
-export const VOLUME_FIELDS: readonly string[] = ["metadata.name", "metadata.namespace", "metadata.uid"];
+export const VOLUME_FIELDS: readonly string[] = [
+  "metadata.annotations",
+  "metadata.labels",
+  "metadata.name",
+  "metadata.namespace",
+  "metadata.uid",
+];
 
 const CONVERTIBLE_FIELDS: ReadonlySet<string> = new Set([
   ...ENV_FIELDS,
@@ -56,6 +62,10 @@ export function validateFieldRef(ref: ObjectFieldSelector, fields: readonly stri
   if (isEmpty(ref.apiVersion)) return [required(`${path}.apiVersion`)];
   if (isEmpty(ref.fieldPath)) return [required(`${path}.fieldPath`)];
   const { fieldPath } = ref;
+  if (ref.apiVersion !== "v1") {
+    const why = `error converting fieldPath: unsupported pod version: ${ref.apiVersion}`;
+    return [invalid(`${path}.fieldPath`, fieldPath, why)];
+  }
   const [field, subscript] = splitSubscript(fieldPath) ?? [fieldPath, undefined];
   if (!CONVERTIBLE_FIELDS.has(field)) {
     const why = `error converting fieldPath: field label not supported: ${field}`;
@@ -80,34 +90,34 @@ const RESOURCES: readonly string[] = [
 const CPU_DIVISORS = ["1m", "1"];
 const SIZE_DIVISORS = ["1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"];
 
-function validateDivisor({ resource, divisor }: ResourceFieldSelector, path: string): FieldError[] {
+/** Divisors of a resource and what upstream calls it; other resources have any divisor. */
+function divisorsOf(resource: string): readonly [string, readonly string[]] | undefined {
+  const [, name] = /^(?:limits|requests)\.(cpu|memory|ephemeral-storage|hugepages-)/.exec(resource) ?? [];
+  if (name === "cpu") return ["cpu", CPU_DIVISORS];
+  if (name === "hugepages-") return ["hugepages", SIZE_DIVISORS];
+  if (name === undefined || !RESOURCES.includes(resource)) return undefined;
+  return [name === "memory" ? "memory" : "local ephemeral storage", SIZE_DIVISORS];
+}
+
+function validateDivisor({ resource = "", divisor }: ResourceFieldSelector, path: string): FieldError[] {
   if (divisor === undefined) return [];
   const text = canonicalQuantity(divisor);
   // Zero stands for the default divisor.
-  if (text === "0") return [];
-  const name = resource.slice(resource.indexOf(".") + 1);
-  const known = name === "cpu" ? CPU_DIVISORS : SIZE_DIVISORS;
-  if (known.includes(text)) return [];
-  const list = name === "cpu" ? "1m and 1" : known.join(", ");
-  const kind =
-    name === "cpu"
-      ? "cpu"
-      : name === "memory"
-        ? "memory"
-        : name.startsWith("hugepages-")
-          ? "hugepages"
-          : "local ephemeral storage";
-  return [invalid(`${path}.divisor`, text, `only divisor's values ${list} are supported with the ${kind} resource`)];
+  const [kind, known] = divisorsOf(resource) ?? [];
+  if (text === "0" || known === undefined || known.includes(text)) return [];
+  const list = known === CPU_DIVISORS ? "1m and 1" : known.join(", ");
+  const why = `only divisor's values ${list} are supported with the ${kind} resource`;
+  return [invalid(`${path}.divisor`, resource, why)];
 }
 
 export function validateResourceFieldRef(ref: ResourceFieldSelector, volume: boolean, path: string): FieldError[] {
-  if (volume && isEmpty(ref.containerName)) return [required(`${path}.containerName`)];
-  if (isEmpty(ref.resource)) return [required(`${path}.resource`)];
-  const hugePages = /^(?:limits|requests)\.hugepages-/.test(ref.resource);
-  if (!RESOURCES.includes(ref.resource) && !hugePages) {
-    return [notSupported(`${path}.resource`, ref.resource, RESOURCES)];
+  const errors: FieldError[] = [];
+  if (volume && isEmpty(ref.containerName)) errors.push(required(`${path}.containerName`));
+  else if (isEmpty(ref.resource)) errors.push(required(`${path}.resource`));
+  else if (!RESOURCES.includes(ref.resource) && !/^(?:limits|requests)\.hugepages-/.test(ref.resource)) {
+    errors.push(notSupported(`${path}.resource`, ref.resource, RESOURCES));
   }
-  return validateDivisor(ref, path);
+  return [...errors, ...validateDivisor(ref, path)];
 }
 
 /** A key of a ConfigMap or Secret. */
@@ -168,9 +178,9 @@ export function validateEnvFrom(sources: readonly EnvFromSource[] | undefined, p
     if (configMapRef !== undefined) errors.push(...named(configMapRef.name, `${at}.configMapRef`));
     if (secretRef !== undefined) errors.push(...named(secretRef.name, `${at}.secretRef`));
     if (configMapRef === undefined && secretRef === undefined) {
-      errors.push(invalid(at, "", "must specify one of: `configMapRef` or `secretRef`"));
+      errors.push(invalid(path, "", "must specify one of: `configMapRef` or `secretRef`"));
     } else if (configMapRef !== undefined && secretRef !== undefined) {
-      errors.push(invalid(at, "", "may not have more than one field specified at a time"));
+      errors.push(invalid(path, "", "may not have more than one field specified at a time"));
     }
     return errors;
   });

@@ -1,7 +1,7 @@
 import {
   findOnce,
   isDns1123Label,
-  isDns1123Subdomain,
+  isDns1123SubdomainWithUnderscore,
   isQualifiedName,
   validateAnnotations,
   validateLabels,
@@ -28,11 +28,15 @@ import {
   type ContainerContext,
   validateContainers,
   validateEphemeralContainers,
+  validateHostNetworkPorts,
+  validateImagePadding,
   validateInitContainers,
 } from "./containers.ts";
-import { validatePodResources, validateResourceQuantity } from "./resources.ts";
+import { validatePodAnnotations, validateProfilesAgree } from "./pod-annotations.ts";
+import { validatePodResources, validateResources } from "./resources.ts";
 import { validateHostUsers, validatePodSecurityContext } from "./security.ts";
 import { validateVolumes } from "./volumes.ts";
+import { validateHostProcess, validateOs } from "./windows.ts";
 
 const RESTART_POLICIES = ["Always", "OnFailure", "Never"];
 const DNS_POLICIES = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
@@ -65,9 +69,8 @@ function validateDnsConfig(config: PodDNSConfig | undefined, policy: string | un
   }
   errors.push(
     ...each(searches, `${at}.searches`, (search, item) => {
-      const name = search === "." ? "" : search.replace(/\.$/, "");
-      // Underscores occur in the search lists of real networks (KEP-4427).
-      return name === "" ? [] : allInvalid(item, search, isDns1123Subdomain(name.replaceAll("_", "x")));
+      const name = search.replace(/\.$/, "");
+      return search === "." ? [] : allInvalid(item, name, isDns1123SubdomainWithUnderscore(name));
     }),
     ...each(config.options, `${at}.options`, ({ name }, item) =>
       isEmpty(name) ? [required(item, "must not be empty")] : [],
@@ -84,7 +87,7 @@ function validateGates(spec: PodSpec, path: string): FieldError[] {
     ),
     ...each(spec.schedulingGates, `${path}.schedulingGates`, ({ name }, at) => {
       const errors = allInvalid(at, name ?? "", isQualifiedName(name ?? ""));
-      if (seen.has(name)) errors.push(duplicate(`${path}.schedulingGates`, name));
+      if (seen.has(name)) errors.push(duplicate(at, name));
       seen.add(name);
       return errors;
     }),
@@ -148,58 +151,98 @@ function validateNames(spec: PodSpec, path: string): FieldError[] {
   errors.push(
     ...each(spec.hostAliases, `${path}.hostAliases`, ({ ip, hostnames }, at) => [
       ...validIp(ip ?? "", `${at}.ip`),
-      ...(hostnames ?? []).flatMap((name) => dnsSubdomain(name, `${at}.hostnames`)),
+      ...each(hostnames, `${at}.hostnames`, dnsSubdomain),
     ]),
   );
   subdomain(spec.priorityClassName, "priorityClassName");
-  subdomain(spec.runtimeClassName, "runtimeClassName");
-  errors.push(...oneOf(spec.preemptionPolicy, ["PreemptLowerPriority", "Never"], `${path}.preemptionPolicy`, true));
-  for (const [name, amount] of Object.entries(spec.overhead ?? {})) {
-    errors.push(...validateResourceQuantity(name, amount, `${path}.overhead[${name}]`));
+  if (spec.runtimeClassName !== undefined) {
+    errors.push(...dnsSubdomain(spec.runtimeClassName, `${path}.runtimeClassName`));
   }
-  if (spec.os !== undefined) errors.push(...oneOf(spec.os.name, ["linux", "windows"], `${path}.os.name`));
-  return errors;
+  if (spec.preemptionPolicy !== undefined) {
+    errors.push(...oneOf(spec.preemptionPolicy, PREEMPTION_POLICIES, `${path}.preemptionPolicy`));
+  }
+  errors.push(...validateResources({ limits: spec.overhead }, NO_CLAIMS, `${path}.overhead`));
+  return [...errors, ...validateOs(spec, path)];
 }
 
-/** The spec of a Pod or of a template. `podName` is given for Pods only. */
-function validatePodSpec(spec: PodSpec, path: string, podName?: string): FieldError[] {
+const PREEMPTION_POLICIES = ["PreemptLowerPriority", "Never"];
+const NO_CLAIMS: ReadonlySet<string> = new Set();
+
+/** What a spec is part of: templates are judged more mildly, and a pod's name is part of the names of its claims. */
+interface Owner {
+  readonly isPod: boolean;
+  readonly podName?: string;
+}
+
+function validatePodSpec(spec: PodSpec, path: string, { isPod, podName }: Owner): FieldError[] {
+  const volumes = validateVolumes(spec.volumes, podName, `${path}.volumes`);
   const context: ContainerContext = {
     spec,
-    volumes: new Map((spec.volumes ?? []).map((volume) => [volume.name, volume])),
-    claims: new Set((spec.resourceClaims ?? []).map(({ name }) => name)),
+    volumes: volumes.valid,
+    claims: new Set((spec.resourceClaims ?? []).map(({ name }) => name).filter((name) => !isEmpty(name))),
   };
   return [
-    ...validateVolumes(spec.volumes, podName, `${path}.volumes`),
+    ...volumes.errors,
     ...validateClaims(spec, path),
     ...validateContainers(context, `${path}.containers`),
     ...validateInitContainers(context, `${path}.initContainers`),
     ...validateEphemeralContainers(context, `${path}.ephemeralContainers`),
     ...validatePodResources(spec, path),
+    ...validateHostNetworkPorts(spec, isPod, `${path}.containers`),
     ...oneOf(spec.restartPolicy, RESTART_POLICIES, `${path}.restartPolicy`),
     ...oneOf(spec.dnsPolicy, DNS_POLICIES, `${path}.dnsPolicy`),
     ...validateLabels(spec.nodeSelector, `${path}.nodeSelector`),
     ...validatePodSecurityContext(spec, path),
-    ...validateHostUsers(spec, path),
     ...validateAffinity(spec.affinity, `${path}.affinity`),
     ...validateDnsConfig(spec.dnsConfig, spec.dnsPolicy, path),
     ...validateGates(spec, path),
     ...validateSpreadConstraints(spec.topologySpreadConstraints, `${path}.topologySpreadConstraints`),
+    ...validateHostProcess(spec, path),
+    ...validateHostUsers(spec, path),
     ...validateNames(spec, path),
+    ...(isPod ? validateOnlyPods(spec, path) : []),
+  ];
+}
+
+/** Rules that came too late for templates, which had been stored without them. */
+function validateOnlyPods(spec: PodSpec, path: string): FieldError[] {
+  const errors: FieldError[] = [];
+  if (isEmpty(spec.serviceAccountName)) {
+    for (const [index, { projected }] of (spec.volumes ?? []).entries()) {
+      for (const [position, { serviceAccountToken }] of (projected?.sources ?? []).entries()) {
+        if (serviceAccountToken === undefined) continue;
+        const at = `${path}.volumes[${index}].projected.sources[${position}].serviceAccountToken`;
+        errors.push(forbidden(at, "must not be specified when serviceAccountName is not set"));
+      }
+    }
+  }
+  return [
+    ...errors,
+    ...each(spec.containers, `${path}.containers`, validateImagePadding),
+    ...each(spec.initContainers, `${path}.initContainers`, validateImagePadding),
   ];
 }
 
 export function validateTemplateMetadata(template: PodTemplateSpec | undefined, path: string): FieldError[] {
-  const { labels, annotations } = template?.metadata ?? {};
-  return [...validateLabels(labels, `${path}.labels`), ...validateAnnotations(annotations, `${path}.annotations`)];
+  const { metadata: { labels, annotations } = {}, spec } = template ?? {};
+  const at = `${path}.annotations`;
+  return [
+    ...validateLabels(labels, `${path}.labels`),
+    ...validateAnnotations(annotations, at),
+    ...validatePodAnnotations(annotations, spec ?? NO_CONTAINERS, at),
+  ];
 }
+
+const NO_CONTAINERS: PodSpec = { containers: [] };
 
 /** A pod template inside another kind. */
 export function validatePodTemplate(template: PodTemplateSpec | undefined, path: string): FieldError[] {
-  const { spec } = template ?? {};
+  const spec = template?.spec ?? NO_CONTAINERS;
   return [
     ...validateTemplateMetadata(template, path),
-    ...validatePodSpec(spec ?? { containers: [] }, `${path}.spec`),
-    ...((spec?.ephemeralContainers ?? []).length > 0
+    ...validatePodSpec(spec, `${path}.spec`, { isPod: false }),
+    ...validateProfilesAgree(template?.metadata?.annotations, spec, `${path}.spec`),
+    ...((spec.ephemeralContainers ?? []).length > 0
       ? [forbidden(`${path}.spec.ephemeralContainers`, "ephemeral containers not allowed in pod template")]
       : []),
   ];
@@ -207,22 +250,24 @@ export function validatePodTemplate(template: PodTemplateSpec | undefined, path:
 
 /** Rules of every write to a Pod. */
 export function validatePod(pod: Pod): FieldError[] {
-  const spec = pod.spec ?? { containers: [] };
+  const spec = pod.spec ?? NO_CONTAINERS;
   // Only claims that a pod's volumes make for it have to do with its name.
   const named = spec.volumes?.some(({ ephemeral }) => ephemeral !== undefined) === true;
   const errors = named
-    ? validatePodSpec(spec, "spec", pod.metadata.name)
-    : [...findOnce(spec, validatePodSpec, () => validatePodSpec(spec, "spec"))];
-  if ((spec.schedulingGates ?? []).length > 0 && !isEmpty(spec.nodeName)) {
-    errors.push(forbidden("spec.nodeName", "cannot be set until all schedulingGates have been cleared"));
-  }
-  return errors;
+    ? validatePodSpec(spec, "spec", { isPod: true, podName: pod.metadata.name ?? "" })
+    : findOnce(spec, validatePodSpec, () => validatePodSpec(spec, "spec", { isPod: true }));
+  return [...validatePodAnnotations(pod.metadata.annotations, spec, "metadata.annotations"), ...errors];
 }
 
 export function validatePodCreate(pod: Pod): FieldError[] {
   const errors = validatePod(pod);
-  if ((pod.spec?.ephemeralContainers ?? []).length > 0) {
+  const spec = pod.spec ?? NO_CONTAINERS;
+  if ((spec.ephemeralContainers ?? []).length > 0) {
     errors.push(forbidden("spec.ephemeralContainers", "cannot be set on create"));
   }
+  if ((spec.schedulingGates ?? []).length > 0 && !isEmpty(spec.nodeName)) {
+    errors.push(forbidden("spec.nodeName", "cannot be set until all schedulingGates have been cleared"));
+  }
+  errors.push(...validateProfilesAgree(pod.metadata.annotations, spec, "spec"));
   return errors;
 }

@@ -9,7 +9,6 @@ import type {
 } from "../../types/core-v1.ts";
 import {
   allInvalid,
-  each,
   type FieldError,
   forbidden,
   invalid,
@@ -32,11 +31,9 @@ function validateHttpGet(action: HTTPGetAction, path: string): FieldError[] {
   if ((action.path ?? "") === "") errors.push(required(`${path}.path`));
   errors.push(...portNumberOrName(action.port, `${path}.port`));
   errors.push(...oneOf(action.scheme, ["HTTP", "HTTPS"], `${path}.scheme`));
-  errors.push(
-    ...each(action.httpHeaders, `${path}.httpHeaders`, ({ name }, at) =>
-      allInvalid(`${at}.name`, name ?? "", isHttpHeaderName(name ?? "")),
-    ),
-  );
+  for (const { name = "" } of action.httpHeaders ?? []) {
+    errors.push(...allInvalid(`${path}.httpHeaders`, name, isHttpHeaderName(name)));
+  }
   return errors;
 }
 

@@ -2,6 +2,7 @@ import { isQualifiedName, parseQuantity } from "#pkg/apimachinery/index.ts";
 import type { ContainerResizePolicy, PodSpec, ResourceClaim, ResourceRequirements } from "../../types/core-v1.ts";
 import {
   allInvalid,
+  dnsLabel,
   duplicate,
   each,
   type FieldError,
@@ -50,32 +51,68 @@ function isIntegerResource(name: string): boolean {
   return INTEGER_RESOURCES.has(name) || isExtendedResource(name);
 }
 
+/** More thousandths than Go can count do not pass for an integer. */
+const MAX_COUNT = 2 ** 63 / 1000;
+
 export function validateResourceQuantity(name: string, amount: string | number, path: string): FieldError[] {
   const quantity = parseQuantity(amount);
-  if (quantity.sign < 0) return [invalid(path, quantity.toString(), "must be greater than or equal to 0")];
-  if (isIntegerResource(name) && !quantity.isInteger())
-    return [invalid(path, quantity.toString(), "must be an integer")];
-  return [];
+  const errors: FieldError[] = [];
+  if (quantity.sign < 0) errors.push(invalid(path, quantity.toString(), "must be greater than or equal to 0"));
+  if (isIntegerResource(name) && (!quantity.isInteger() || Math.abs(quantity.value()) > MAX_COUNT)) {
+    errors.push(invalid(path, quantity.toString(), "must be an integer"));
+  }
+  return errors;
+}
+
+/** Words without a prefix that name a resource somewhere: of containers, quotas or volumes. */
+const STANDARD_RESOURCES: ReadonlySet<string> = new Set([
+  ...INTEGER_RESOURCES,
+  "cpu",
+  "memory",
+  "ephemeral-storage",
+  "requests.cpu",
+  "requests.memory",
+  "requests.ephemeral-storage",
+  "limits.cpu",
+  "limits.memory",
+  "limits.ephemeral-storage",
+  "storage",
+  "requests.storage",
+]);
+
+function isStandardResource(name: string): boolean {
+  return STANDARD_RESOURCES.has(name) || isQuotaHugePages(name) || isHugePages(name);
+}
+
+const isQuotaHugePages = (name: string): boolean =>
+  name.startsWith("requests.hugepages-") || name.startsWith("limits.hugepages-");
+
+/** Errors of the name of any resource. */
+export function validateResourceName(name: string, path: string): FieldError[] {
+  const errors = allInvalid(path, name, isQualifiedName(name));
+  if (errors.length > 0 || name.includes("/") || isStandardResource(name)) return errors;
+  return [invalid(path, name, "must be a standard resource type or fully qualified")];
 }
 
 export function validateContainerResourceName(name: string, path: string): FieldError[] {
   if (STANDARD_CONTAINER.has(name)) return [];
-  const errors = allInvalid(path, name, isQualifiedName(name));
-  if (errors.length > 0) return errors;
+  const errors = validateResourceName(name, path);
   if (!name.includes("/")) {
-    if (STANDARD_CONTAINER.has(name) || isHugePages(name)) return [];
-    return [invalid(path, name, "must be a standard resource for containers")];
+    if (!isHugePages(name)) errors.push(invalid(path, name, "must be a standard resource for containers"));
+  } else if (!isNativeResource(name) && !isExtendedResource(name)) {
+    errors.push(invalid(path, name, "doesn't follow extended resource name standard"));
   }
-  if (isNativeResource(name) || isExtendedResource(name)) return [];
-  return [invalid(path, name, "doesn't follow extended resource name standard")];
+  return errors;
 }
 
 /** Huge pages are counted in whole pages. */
 function validateHugePages(name: string, amount: string | number, path: string): FieldError[] {
   const size = parseQuantitySafe(name.slice("hugepages-".length));
-  if (size === undefined || size <= 0) return [invalid(path, name, "must be a valid page size")];
-  const bytes = parseQuantity(amount).value();
-  return bytes % size === 0 ? [] : [invalid(path, String(amount), "must be a multiple of the page size")];
+  const quantity = parseQuantity(amount);
+  const bytes = quantity.value();
+  if (size !== undefined && size > 0 && bytes % size === 0) return [];
+  const text = quantity.toString();
+  return [invalid(path, text, `${text} is not positive integer multiple of ${name}`)];
 }
 
 function parseQuantitySafe(text: string): number | undefined {
@@ -86,36 +123,37 @@ function parseQuantitySafe(text: string): number | undefined {
   }
 }
 
-function validateRequests(resources: ResourceRequirements, path: string): FieldError[] {
+type NameRule = (name: string, path: string) => FieldError[];
+
+function validateLimits(limits: ResourceRequirements["limits"], path: string, validateName: NameRule): FieldError[] {
   const errors: FieldError[] = [];
-  const at = `${path}.requests`;
-  for (const [name, amount] of Object.entries(resources.requests ?? {})) {
-    const quantity = parseQuantity(amount);
-    const limit = resources.limits?.[name];
-    if (limit !== undefined) {
-      const order = quantity.cmp(parseQuantity(limit));
-      if (order !== 0 && !isOvercommitAllowed(name)) {
-        errors.push(invalid(at, quantity.toString(), `must be equal to ${name} limit of ${limit}`));
-      } else if (order > 0) {
-        errors.push(invalid(at, quantity.toString(), `must be less than or equal to ${name} limit of ${limit}`));
-      }
-    } else if (!isOvercommitAllowed(name)) {
-      errors.push(required(`${path}.limits`, "Limit must be set for non overcommitable resources"));
-    }
+  for (const name in limits) {
+    const at = `${path}[${name}]`;
+    errors.push(...validateName(name, at), ...validateResourceQuantity(name, limits[name]!, at));
+    if (isHugePages(name)) errors.push(...validateHugePages(name, limits[name]!, at));
   }
   return errors;
 }
 
-function validateList(
-  list: ResourceRequirements["limits"],
-  path: string,
-  validateName: (name: string, path: string) => FieldError[],
-): FieldError[] {
+function validateRequests(resources: ResourceRequirements, path: string, validateName: NameRule): FieldError[] {
   const errors: FieldError[] = [];
-  if (list === undefined) return errors;
-  for (const [name, amount] of Object.entries(list)) {
-    const at = `${path}[${name}]`;
+  const list = `${path}.requests`;
+  for (const [name, amount] of Object.entries(resources.requests ?? {})) {
+    const at = `${list}[${name}]`;
     errors.push(...validateName(name, at), ...validateResourceQuantity(name, amount, at));
+    const quantity = parseQuantity(amount);
+    const limit = resources.limits?.[name];
+    if (limit !== undefined) {
+      const most = parseQuantity(limit);
+      const order = quantity.cmp(most);
+      if (order !== 0 && !isOvercommitAllowed(name)) {
+        errors.push(invalid(list, quantity.toString(), `must be equal to ${name} limit of ${most}`));
+      } else if (order > 0) {
+        errors.push(invalid(list, quantity.toString(), `must be less than or equal to ${name} limit of ${most}`));
+      }
+    } else if (!isOvercommitAllowed(name)) {
+      errors.push(required(`${path}.limits`, "Limit must be set for non overcommitable resources"));
+    }
     if (isHugePages(name)) errors.push(...validateHugePages(name, amount, at));
   }
   return errors;
@@ -134,12 +172,25 @@ function validateClaims(
 ): FieldError[] {
   const seen = new Set<string>();
   return each(claims, path, ({ name, request }, at) => {
-    if (isEmpty(name)) return [required(`${at}.name`)];
+    if (isEmpty(name)) return [required(at)];
     const errors: FieldError[] = [];
-    const key = request === undefined ? name : `${name}/${request}`;
-    if (seen.has(key) || (request !== undefined && seen.has(name))) errors.push(duplicate(at, key));
-    seen.add(key);
-    if (!podClaims.has(name)) errors.push(missing(`${at}.name`, name));
+    if (seen.has(name)) errors.push(duplicate(at, name));
+    else {
+      const key = isEmpty(request) ? name : `${name}/${request}`;
+      if (!isEmpty(request)) errors.push(...dnsLabel(request!, `${at}.request`));
+      // All of a claim overlaps with any part of it.
+      const overlaps = seen.has(key) || (key === name && [...seen].some((other) => other.startsWith(`${name}/`)));
+      if (overlaps) errors.push(duplicate(at, key));
+      seen.add(key);
+    }
+    if (!podClaims.has(name)) {
+      const names = podClaims.size === 0 ? " which is empty" : `: ${[...podClaims].sort().join(", ")}`;
+      const error = missing(at, name);
+      errors.push({
+        ...error,
+        message: `${error.message}: must be one of the names in pod.spec.resourceClaims${names}`,
+      });
+    }
     return errors;
   });
 }
@@ -152,9 +203,8 @@ export function validateResources(
 ): FieldError[] {
   if (resources === undefined) return [];
   return [
-    ...validateList(resources.limits, `${path}.limits`, validateContainerResourceName),
-    ...validateList(resources.requests, `${path}.requests`, validateContainerResourceName),
-    ...validateRequests(resources, path),
+    ...validateLimits(resources.limits, `${path}.limits`, validateContainerResourceName),
+    ...validateRequests(resources, path, validateContainerResourceName),
     ...needsCpuOrMemory(resources, path),
     ...validateClaims(resources.claims, podClaims, `${path}.claims`),
   ];
@@ -175,8 +225,9 @@ function validatePodCoversContainers(spec: PodSpec, path: string): FieldError[] 
     for (const [name, limit] of Object.entries(limits)) {
       const own = resources?.limits?.[name];
       if (own === undefined || parseQuantity(own).cmp(parseQuantity(limit)) <= 0) continue;
-      const why = `must be less than or equal to pod limits of ${limit}`;
-      errors.push(invalid(`${path}.containers[${index}].resources.limits[${name}]`, String(own), why));
+      const why = `must be less than or equal to pod limits of ${parseQuantity(limit)}`;
+      const at = `${path}.resources.containers[${index}][${name}].limits`;
+      errors.push(invalid(at, parseQuantity(own).toString(), why));
     }
   }
   return errors;
@@ -187,15 +238,17 @@ export function validatePodResources(spec: PodSpec, path: string): FieldError[] 
   const resources = spec.resources;
   if (resources === undefined) return [];
   const at = `${path}.resources`;
-  const supported = (name: string, item: string): FieldError[] =>
-    isPodLevelResource(name) ? [] : [notSupported(item, name, ["cpu", "hugepages-", "memory"])];
+  const supported = (name: string, item: string): FieldError[] => {
+    const errors = validateResourceName(name, item);
+    if (errors.length > 0 || isPodLevelResource(name)) return errors;
+    return [notSupported(item, name, ["cpu", "hugepages-", "memory"])];
+  };
   return [
     ...((resources.claims ?? []).length > 0
       ? [forbidden(`${at}.claims`, "claims cannot be set for Resources at pod-level")]
       : []),
-    ...validateList(resources.limits, `${at}.limits`, supported),
-    ...validateList(resources.requests, `${at}.requests`, supported),
-    ...validateRequests(resources, at),
+    ...validateLimits(resources.limits, `${at}.limits`, supported),
+    ...validateRequests(resources, at, supported),
     ...needsCpuOrMemory(resources, at),
     ...validatePodCoversContainers(spec, path),
   ];
@@ -207,9 +260,9 @@ export function validateResizePolicies(
   path: string,
 ): FieldError[] {
   const seen = new Set<string>();
-  return each(policies, path, ({ resourceName, restartPolicy }) => {
+  return each(policies, path, ({ resourceName, restartPolicy }, at) => {
     const errors: FieldError[] = [];
-    if (seen.has(resourceName)) errors.push(duplicate(path, resourceName));
+    if (seen.has(resourceName)) errors.push(duplicate(at, resourceName));
     seen.add(resourceName);
     if (isEmpty(resourceName)) errors.push(required(path));
     else if (resourceName !== "cpu" && resourceName !== "memory") {

@@ -13,43 +13,59 @@ import {
   invalid,
   isEmpty,
   localPath,
+  notSupported,
   oneOf,
   required,
+  tooLong,
   validId,
 } from "../../validation/rules.ts";
+import { validateWindowsOptions } from "./windows.ts";
 
 const PROFILE_TYPES = ["Localhost", "RuntimeDefault", "Unconfined"];
 
-function validateLocalProfile(
-  { type, localhostProfile }: SeccompProfile | AppArmorProfile,
-  path: string,
-  messages: { readonly absent: string; readonly present: string },
-): FieldError[] {
-  const at = `${path}.localhostProfile`;
-  if (type === "Localhost") {
-    return isEmpty(localhostProfile) ? [required(at, messages.absent)] : localPath(localhostProfile!, at);
-  }
-  return localhostProfile === undefined ? [] : [invalid(at, localhostProfile, messages.present)];
+function validateProfileType(type: string | undefined, path: string, field: string): FieldError[] {
+  if (isEmpty(type)) return [required(path, `type is required when ${field} is set`)];
+  return oneOf(type, PROFILE_TYPES, path);
 }
 
 function validateSeccomp(profile: SeccompProfile | undefined, path: string): FieldError[] {
   if (profile === undefined) return [];
-  const errors = oneOf(profile.type, PROFILE_TYPES, `${path}.type`);
-  const messages = {
-    absent: "must be set when seccomp type is Localhost",
-    present: "can only be set when seccomp type is Localhost",
-  };
-  return [...errors, ...validateLocalProfile(profile, path, messages)];
+  const errors = validateProfileType(profile.type, `${path}.type`, "seccompProfile");
+  const { type, localhostProfile } = profile;
+  const at = `${path}.localhostProfile`;
+  if (type === "Localhost") {
+    if (localhostProfile === undefined) errors.push(required(at, "must be set when seccomp type is Localhost"));
+    else errors.push(...localPath(localhostProfile, at));
+  } else if (localhostProfile !== undefined) {
+    const shown = { Type: type ?? "", LocalhostProfile: localhostProfile };
+    errors.push(invalid(at, shown, "can only be set when seccomp type is Localhost"));
+  }
+  return errors;
+}
+
+/** Longest path that the kernel takes. */
+const MAX_PROFILE_NAME = 4095;
+
+function validateLocalAppArmor(name: string | undefined, path: string): FieldError[] {
+  const absent = required(path, "must be set when AppArmor type is Localhost");
+  if (name === undefined || name === "") return [absent];
+  const errors = name.trim() === name ? [] : [invalid(path, name, "must not be padded with whitespace")];
+  return name.length > MAX_PROFILE_NAME ? [...errors, tooLong(path, MAX_PROFILE_NAME)] : errors;
 }
 
 function validateAppArmor(profile: AppArmorProfile | undefined, path: string): FieldError[] {
   if (profile === undefined) return [];
-  const errors = oneOf(profile.type, PROFILE_TYPES, `${path}.type`);
-  const messages = {
-    absent: "must be set when AppArmor type is Localhost",
-    present: "can only be set when AppArmor type is Localhost",
-  };
-  return [...errors, ...validateLocalProfile(profile, path, messages)];
+  const { type, localhostProfile } = profile;
+  const at = `${path}.localhostProfile`;
+  if (type === "Localhost") return validateLocalAppArmor(localhostProfile, at);
+  const errors = validateProfileType(type, `${path}.type`, "appArmorProfile");
+  if (errors.length > 0 || localhostProfile === undefined) return errors;
+  return [invalid(at, localhostProfile, "can only be set when AppArmor type is Localhost")];
+}
+
+/** A word out of a list, where upstream tells an empty word from an absent one. */
+function given(value: string | undefined, supported: readonly string[], path: string): FieldError[] {
+  return value === undefined || supported.includes(value) ? [] : [notSupported(path, value, supported)];
 }
 
 /** The security context of a container. */
@@ -64,7 +80,7 @@ export function validateSecurityContext(
     ...validId(context.runAsGroup, `${path}.runAsGroup`),
   ];
   if (context.procMount !== undefined) {
-    errors.push(...oneOf(context.procMount, ["Default", "Unmasked"], `${path}.procMount`));
+    errors.push(...given(context.procMount, ["Default", "Unmasked"], `${path}.procMount`));
     if (context.procMount === "Unmasked" && hostUsers) {
       const why = "`hostUsers` must be false to use `Unmasked`";
       errors.push(invalid(`${path}.procMount`, context.procMount, why));
@@ -80,6 +96,7 @@ export function validateSecurityContext(
       errors.push(invalid(path, context, why));
     }
   }
+  errors.push(...validateWindowsOptions(context.windowsOptions, `${path}.windowsOptions`));
   errors.push(...validateAppArmor(context.appArmorProfile, `${path}.appArmorProfile`));
   return errors;
 }
@@ -99,16 +116,17 @@ function sharedWithHost(name: string, spec: PodSpec): string | undefined {
 
 function validateSysctls(spec: PodSpec, path: string): FieldError[] {
   const seen = new Set<string>();
-  return each(spec.securityContext?.sysctls, path, ({ name }, at) => {
-    if (isEmpty(name)) return [required(`${at}.name`)];
-    if (name.length > MAX_SYSCTL_LENGTH || !SYSCTL.test(name)) {
+  return each(spec.securityContext?.sysctls, path, ({ name = "" }, at) => {
+    const errors: FieldError[] = [];
+    if (name === "") errors.push(required(`${at}.name`));
+    else if (name.length > MAX_SYSCTL_LENGTH || !SYSCTL.test(name)) {
       const why = `must have at most ${MAX_SYSCTL_LENGTH} characters and match regex ^${SYSCTL_FORMAT}$`;
-      return [invalid(`${at}.name`, name, why)];
-    }
-    if (seen.has(name)) return [duplicate(`${at}.name`, name)];
+      errors.push(invalid(`${at}.name`, name, why));
+    } else if (seen.has(name)) errors.push(duplicate(`${at}.name`, name));
     seen.add(name);
     const shared = sharedWithHost(name, spec);
-    return shared === undefined ? [] : [invalid(`${at}.name`, name, `may not be specified when '${shared}' is true`)];
+    if (shared !== undefined) errors.push(invalid(`${at}.name`, name, `may not be specified when '${shared}' is true`));
+    return errors;
   });
 }
 
@@ -129,15 +147,16 @@ export function validatePodSecurityContext(spec: PodSpec, specPath: string): Fie
   errors.push(...validateIds(context, path));
   if (spec.shareProcessNamespace === true && spec.hostPID === true) {
     const why = "ShareProcessNamespace and HostPID cannot both be enabled";
-    errors.push(invalid(`${specPath}.shareProcessNamespace`, true, why));
+    errors.push(invalid(`${path}.shareProcessNamespace`, true, why));
   }
   errors.push(...validateSysctls(spec, `${path}.sysctls`));
   errors.push(
-    ...oneOf(context.fsGroupChangePolicy, ["OnRootMismatch", "Always"], `${path}.fsGroupChangePolicy`, true),
-    ...oneOf(context.supplementalGroupsPolicy, ["Merge", "Strict"], `${path}.supplementalGroupsPolicy`, true),
-    ...oneOf(context.seLinuxChangePolicy, ["MountOption", "Recursive"], `${path}.seLinuxChangePolicy`, true),
+    ...given(context.fsGroupChangePolicy, ["Always", "OnRootMismatch"], `${path}.fsGroupChangePolicy`),
     ...validateSeccomp(context.seccompProfile, `${path}.seccompProfile`),
+    ...validateWindowsOptions(context.windowsOptions, `${path}.windowsOptions`),
     ...validateAppArmor(context.appArmorProfile, `${path}.appArmorProfile`),
+    ...given(context.supplementalGroupsPolicy, ["Merge", "Strict"], `${path}.supplementalGroupsPolicy`),
+    ...given(context.seLinuxChangePolicy, ["MountOption", "Recursive"], `${path}.seLinuxChangePolicy`),
   );
   return errors;
 }
@@ -145,7 +164,8 @@ export function validatePodSecurityContext(spec: PodSpec, specPath: string): Fie
 /** A pod in a user namespace of its own shares no other namespace with the node. */
 export function validateHostUsers(spec: PodSpec, path: string): FieldError[] {
   if (spec.hostUsers !== false) return [];
-  return (["hostNetwork", "hostPID", "hostIPC"] as const)
-    .filter((field) => spec[field] === true)
-    .map((field) => forbidden(`${path}.${field}`, "when `hostUsers` is false"));
+  const shared = { hostNetwork: spec.hostNetwork, HostPID: spec.hostPID, HostIPC: spec.hostIPC };
+  return Object.entries(shared)
+    .filter(([, value]) => value === true)
+    .map(([field]) => forbidden(`${path}.${field}`, "when `pod.Spec.HostUsers` is false"));
 }

@@ -63,7 +63,7 @@ export class RuntimeClass implements AdmissionPlugin {
     const overhead = this.#classOf(attributes, pod)?.overhead?.podFixed;
     const own = pod.spec?.overhead;
     if (overhead === undefined) {
-      if (own !== undefined && Object.keys(own).length > 0) {
+      if (own !== undefined) {
         throw refusal(attributes, "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead");
       }
     } else if (own === undefined || !sameQuantities(own as List, overhead as List)) {
