@@ -56,6 +56,8 @@ export interface Strategy {
   readonly refusesNew?: string;
   /** Does the generic registry keep metadata.generation? Default: yes when the kind has a `status` subresource. */
   readonly generation?: boolean;
+  /** Does an update to the main resource count as a new generation although the spec is the same? */
+  bumpsGeneration?(object: Readonly<KubeObject>, old: Readonly<KubeObject>): boolean;
   /** Fields left alone by a write to the main resource when the kind has `status`; default ["status"]. */
   readonly resetFields?: readonly string[];
   /**

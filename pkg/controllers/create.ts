@@ -3,6 +3,7 @@ import type { Clock, Logger, Random } from "#pkg/util/index.ts";
 import { DiscoveryCache } from "./common/discovery.ts";
 import { type ControllerOptions, DEFAULT_OPTIONS } from "./common/options.ts";
 import { SharedInformers } from "./common/shared-informers.ts";
+import { eventSourceOf } from "./event-sources.ts";
 import { type ControllerDeclaration, CONTROLLERS } from "./list.ts";
 import { NOT_RUN } from "./not-run.ts";
 
@@ -55,7 +56,7 @@ export function createControllers(deps: ControllersDeps): Controller[] {
   return selectControllers(deps.controllers ?? ["*"]).flatMap(({ name, account, create }) => {
     const client = deps.clientFor(account);
     const childLog = log.child({ controller: name });
-    const recorder = createEventRecorder({ client, component: name, clock, log: childLog });
+    const recorder = createEventRecorder({ client, component: eventSourceOf(name), clock, log: childLog });
     const reads = { informers, factory, discovery };
     const controller = create({ name, client, recorder, ...reads, clock, random, log: childLog, options });
     return controller === undefined ? [] : [controller];

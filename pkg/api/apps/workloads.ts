@@ -42,6 +42,8 @@ export const deployment = defineResource<Deployment>({
       }
       defaultPodTemplate(spec?.template);
     },
+    // The controller copies annotations to replica sets: they are part of what it must have observed.
+    bumpsGeneration: ({ metadata }, old) => !deepEqual(metadata.annotations ?? {}, old.metadata.annotations ?? {}),
     validate: validateDeployment,
     validateUpdate: validateDeploymentUpdate,
     warnings: ({ spec }) => podSpecWarnings(spec?.template?.spec, "spec.template.spec"),

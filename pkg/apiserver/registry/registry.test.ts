@@ -80,6 +80,21 @@ test("takes prefixes that end in a dash, of kinds with rules of their own for na
   }
 });
 
+test("a deployment's annotations count as a change of what is wanted, its labels do not", async () => {
+  const path = "/apis/apps/v1/namespaces/default/deployments";
+  const template = { metadata: { labels: { a: "1" } }, spec: { containers: [{ name: "c", image: "i" }] } };
+  const spec = { replicas: 0, selector: { matchLabels: { a: "1" } }, template };
+  await server.request(path, { body: { metadata: { name: "noted" }, spec } });
+  const generation = async (metadata: object) => {
+    const headers = { "content-type": "application/merge-patch+json" };
+    const answer = await server.request(`${path}/noted`, { method: "PATCH", headers, body: { metadata } });
+    return answer.json.metadata.generation;
+  };
+  assert.equal(await generation({ labels: { x: "y" } }), 1);
+  assert.equal(await generation({ annotations: { x: "y" } }), 2);
+  assert.equal(await generation({ annotations: { x: "y" } }), 2);
+});
+
 test("deletes pods gracefully, and at once when asked", async () => {
   await server.request(pods, { body: pod("graceful") });
   await server.request(`${pods}/graceful/binding`, { body: { target: { name: "n" } } });

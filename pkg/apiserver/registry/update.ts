@@ -292,8 +292,10 @@ function prepareUpdate(
   delete result.metadata.resourceVersion;
   tidyMetadata(result.metadata);
   view.strategy.prepareForUpdate?.(result, old, { user, namespace: target.namespace, dryRun, now });
-  if (installed.keepsGeneration && view.type !== "status" && specChanged(result, old, installed.hasStatus)) {
-    result.metadata.generation = (old.metadata.generation ?? 0) + 1;
+  if (installed.keepsGeneration && view.type !== "status") {
+    const bumped =
+      specChanged(result, old, installed.hasStatus) || view.strategy.bumpsGeneration?.(result, old) === true;
+    if (bumped) result.metadata.generation = (old.metadata.generation ?? 0) + 1;
   }
   return result;
 }

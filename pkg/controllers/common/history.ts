@@ -16,7 +16,8 @@ import { hashOf } from "./hash.ts";
 
 /** Label of pods that names the revision they were made from. */
 export const REVISION_LABEL = "controller-revision-hash";
-const HASH_LABEL = "controller.kubernetes.io/hash";
+/** Label of a stateful set's revisions; those of daemon sets carry the label of the pods. */
+export const HASH_LABEL = "controller.kubernetes.io/hash";
 
 /** What a revision stores: a patch that replaces the template. */
 function revisionData(template: PodTemplateSpec): Record<string, unknown> {
@@ -72,8 +73,8 @@ export interface RevisionOwner {
   readonly collisionCount: number | undefined;
   /** Labels of the revision besides the hash. */
   readonly labels: Record<string, string>;
-  /** Puts the hash also under this label (DaemonSets). */
-  readonly hashLabel?: string;
+  /** The label that carries the hash. */
+  readonly hashLabel: string;
 }
 
 /** Carries a plan out. Returns the revision and the collision count that its name needed. */
@@ -113,8 +114,7 @@ function draftRevision(
   collisionCount: number | undefined,
 ): Draft<ControllerRevision> {
   const hash = hashOf(owner.template, collisionCount);
-  const labels: Record<string, string> = { ...owner.labels, [HASH_LABEL]: hash };
-  if (owner.hashLabel !== undefined) labels[owner.hashLabel] = hash;
+  const labels: Record<string, string> = { ...owner.labels, [owner.hashLabel]: hash };
   const { name = "", namespace } = owner.object.metadata;
   return {
     apiVersion: "apps/v1",

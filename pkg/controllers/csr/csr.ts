@@ -123,7 +123,7 @@ async function isAllowed(
 }
 
 async function sign(env: ControllerEnv, csr: CertificateSigningRequest, signal: AbortSignal): Promise<void> {
-  const { client, clock, options, recorder } = env;
+  const { client, clock, options } = env;
   const { signerName, usages = [], expirationSeconds } = csr.spec;
   if (!SIGNERS.includes(signerName) || options.signingCa === undefined) return;
   if (!hasCondition(csr, "Approved") || hasCondition(csr, "Denied", "Failed") || (csr.status?.certificate ?? "") !== "")
@@ -151,7 +151,6 @@ async function sign(env: ControllerEnv, csr: CertificateSigningRequest, signal: 
       lastTransitionTime: time,
     };
     status = { ...csr.status, conditions: [...(csr.status?.conditions ?? []), failed] };
-    recorder.event(csr, "Warning", "SignerValidationFailure", message);
   }
   await client.updateStatus(certificateSigningRequests, { ...csr, status }, { signal });
 }

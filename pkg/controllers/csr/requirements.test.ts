@@ -32,6 +32,14 @@ test("a kubelet's client certificate names the node and nothing else", () => {
 });
 
 test("each signer has its own rules", () => {
+  const client = (usages: string[]) => signerFault("kubernetes.io/kube-apiserver-client", request(), usages);
+  assert.equal(client(CLIENT), undefined);
+  assert.equal(client(["server auth"]), "invalid usage for client certificate: server auth");
+  assert.equal(client(["digital signature"]), "missing required usage for client certificate: client auth");
+  assert.equal(
+    kubeletClientFault(request(), ["client auth"]),
+    "usages did not match [client auth digital signature key encipherment]",
+  );
   const serving = ["digital signature", "server auth"];
   assert.equal(signerFault("kubernetes.io/kubelet-serving", request({ dnsNames: ["n1"] }), serving), undefined);
   assert.equal(

@@ -30,7 +30,7 @@ export function kubeletClientFault(request: CertificateRequest, usages: readonly
   if (request.uris.length > 0) return "URI subjectAltNames are not allowed";
   return sameUsages(usages, ["digital signature", "client auth"], ["key encipherment"])
     ? undefined
-    : "usages did not match [digital signature,client auth]";
+    : "usages did not match [client auth digital signature key encipherment]";
 }
 
 function kubeletServingFault(request: CertificateRequest, usages: readonly string[]): string | undefined {
@@ -41,7 +41,13 @@ function kubeletServingFault(request: CertificateRequest, usages: readonly strin
   if (request.dnsNames.length === 0 && request.ipAddresses.length === 0) return "DNS or IP subjectAltName is required";
   return sameUsages(usages, ["digital signature", "server auth"], ["key encipherment"])
     ? undefined
-    : "usages did not match [digital signature,server auth]";
+    : "usages did not match [digital signature key encipherment server auth]";
+}
+
+function clientUsageFault(usages: readonly string[]): string | undefined {
+  const wrong = usages.find((usage) => !["client auth", "digital signature", "key encipherment"].includes(usage));
+  if (wrong !== undefined) return `invalid usage for client certificate: ${wrong}`;
+  return usages.includes("client auth") ? undefined : "missing required usage for client certificate: client auth";
 }
 
 /** Why this signer must not sign; undefined when it may. */
@@ -56,9 +62,7 @@ export function signerFault(
     case KUBE_APISERVER_CLIENT_KUBELET:
       return kubeletClientFault(request, usages);
     case KUBE_APISERVER_CLIENT:
-      return sameUsages(usages, ["client auth"], ["digital signature", "key encipherment"])
-        ? undefined
-        : "usages did not match [client auth]";
+      return clientUsageFault(usages);
     case LEGACY_UNKNOWN:
       return undefined;
     default:

@@ -35,6 +35,7 @@ import { errorMessage } from "../common/errors.ts";
 import { again, createLoop, createQueue, enqueueSelf, type KeyQueue, watching, workThrough } from "../common/loop.ts";
 import { isPodReady, isPodTerminal, podCondition } from "../common/pods.ts";
 import { sameStatus } from "../common/status.ts";
+import { printSelector } from "../common/print-selector.ts";
 import { planBudget, type Scale, selectorOf } from "./plan.ts";
 
 /** A pod that was to be disrupted and still is not deleted after this long gets its condition reset. */
@@ -117,7 +118,8 @@ class DisruptionReconciler {
             .lister.list(key.namespace)
             .filter((pod) => selector.matches(pod.metadata.labels));
     if (selected.length === 0) recorder.event(budget, "Normal", "NoPods", "No matching pods found");
-    const scale = await this.#scale(budget, selected, signal);
+    const { scale, unmanaged } = await this.#scale(budget, selected, signal);
+    if (unmanaged) recorder.event(budget, "Warning", "UnmanagedPods", unmanagedPods(budget));
     const { status, requeueAfterMs } = planBudget(budget, selected, () => scale, clock.now());
     const failure = status.conditions?.find(({ reason }) => reason === "SyncFailed");
     if (failure !== undefined) {
@@ -135,31 +137,39 @@ class DisruptionReconciler {
   }
 
   /** Sum of the sizes of all controllers that own the pods, each counted once. */
-  async #scale(budget: PodDisruptionBudget, selected: readonly Pod[], signal: AbortSignal): Promise<Scale> {
+  async #scale(
+    budget: PodDisruptionBudget,
+    selected: readonly Pod[],
+    signal: AbortSignal,
+  ): Promise<{ readonly scale: Scale; readonly unmanaged: boolean }> {
     if (budget.spec.maxUnavailable === undefined && typeof budget.spec.minAvailable !== "string")
-      return { kind: "known", replicas: selected.length };
+      return { scale: { kind: "known", replicas: selected.length }, unmanaged: false };
     const sizes = new Map<string, number>();
+    let unmanaged = false;
     for (const pod of selected) {
       const owner = controllerOf(pod);
-      if (owner === undefined)
-        return { kind: "unknown", message: `found no controller ref for pod ${JSON.stringify(pod.metadata.name)}` };
+      if (owner === undefined) {
+        unmanaged = true;
+        continue;
+      }
       if (sizes.has(owner.uid)) continue;
       try {
-        const found = await this.#ownerScale(pod.metadata.namespace ?? "", owner, signal);
-        if (found !== undefined) sizes.set(found.uid, found.replicas);
-        if (found !== undefined) sizes.set(owner.uid, found.uid === owner.uid ? found.replicas : 0);
+        const found =
+          (await this.#ownerScale(pod.metadata.namespace ?? "", owner)) ??
+          (await this.#scaleSubresource(pod.metadata.namespace ?? "", owner, signal));
+        if (found === undefined) throw new Error(`found no controllers for pod ${JSON.stringify(pod.metadata.name)}`);
+        sizes.set(found.uid, found.replicas);
+        sizes.set(owner.uid, found.uid === owner.uid ? found.replicas : 0);
       } catch (error) {
-        return { kind: "unknown", message: errorMessage(error) };
+        return { scale: { kind: "unknown", message: errorMessage(error) }, unmanaged: false };
       }
     }
-    return { kind: "known", replicas: [...sizes.values()].reduce((sum, size) => sum + size, 0) };
+    const replicas = [...sizes.values()].reduce((sum, size) => sum + size, 0);
+    return { scale: { kind: "known", replicas }, unmanaged };
   }
 
-  async #ownerScale(
-    namespace: string,
-    owner: OwnerReference,
-    signal: AbortSignal,
-  ): Promise<{ uid: string; replicas: number } | undefined> {
+  /** Of the kinds whose objects are at hand. */
+  async #ownerScale(namespace: string, owner: OwnerReference): Promise<{ uid: string; replicas: number } | undefined> {
     const { informers } = this.#env;
     const key = { namespace, name: owner.name };
     switch (owner.kind) {
@@ -183,7 +193,7 @@ class DisruptionReconciler {
         return found?.metadata.uid === owner.uid ? { uid: owner.uid, replicas: found.spec.replicas ?? 1 } : undefined;
       }
       default:
-        return this.#scaleSubresource(namespace, owner, signal);
+        return undefined;
     }
   }
 
@@ -207,11 +217,24 @@ class DisruptionReconciler {
       const scale = await this.#env.client.raw<ScaleObject>("GET", path, undefined, { signal });
       return scale.metadata?.uid === owner.uid ? { uid: owner.uid, replicas: scale.spec?.replicas ?? 0 } : undefined;
     } catch (error) {
-      if (isNotFound(error))
-        throw new Error(`${served.ref.plural}.${group} does not implement the scale subresource`, { cause: error });
-      throw error;
+      if (!isNotFound(error)) throw error;
+      // Either there is no such object, or objects of the kind have no scale at all.
+      const { resources: all } = await this.#env.client.raw<{ resources: { name: string }[] }>("GET", base, undefined, {
+        signal,
+      });
+      if (all.some(({ name }) => name === `${plural}/scale`)) return undefined;
+      const kind = group === "" ? plural : `${plural}.${group}`;
+      throw new Error(`${kind} does not implement the scale subresource`, { cause: error });
     }
   }
+}
+
+function unmanagedPods({ spec }: PodDisruptionBudget): string {
+  return (
+    `Pods selected by this PodDisruptionBudget (selector: ${printSelector(spec.selector)}) were found to be unmanaged. ` +
+    "As a result, the status of the PDB cannot be calculated correctly, which may result in undefined behavior. " +
+    'To account for these pods please set ".spec.minAvailable" field of the PDB to an integer value.'
+  );
 }
 
 /** Somebody announced the pod's disruption, and it has neither been deleted nor ended. */

@@ -43,6 +43,8 @@ test("when nothing can be known nothing is allowed", () => {
     status.conditions?.map(({ type, status: state, reason }) => [type, state, reason]),
     [["DisruptionAllowed", "False", "SyncFailed"]],
   );
+  assert.equal(status.observedGeneration, undefined, "a look that failed has observed nothing");
+  assert.equal(status.conditions?.[0]?.observedGeneration, undefined);
   assert.equal(planBudget(budget({ minAvailable: "x%" }), four, known(4), NOW).status.disruptionsAllowed, 0);
 });
 

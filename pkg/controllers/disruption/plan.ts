@@ -54,9 +54,12 @@ export function planBudget(
     expectedPods: expected,
     conditions: withAllowed(
       budget,
-      disruptionsAllowed > 0 ? "True" : "False",
-      disruptionsAllowed > 0 ? "SufficientPods" : "InsufficientPods",
-      "",
+      {
+        status: disruptionsAllowed > 0 ? "True" : "False",
+        observedGeneration: budget.metadata.generation ?? 0,
+        reason: disruptionsAllowed > 0 ? "SufficientPods" : "InsufficientPods",
+        message: "",
+      },
       now,
     ),
   };
@@ -108,37 +111,28 @@ function stillDisrupted(
 
 function withAllowed(
   budget: PodDisruptionBudget,
-  status: "True" | "False",
-  reason: string,
-  message: string,
+  allowed: Pick<Condition, "status" | "observedGeneration" | "reason" | "message">,
   now: number,
 ): Condition[] {
   const present = budget.status?.conditions ?? [];
   const current = present.find(({ type }) => type === "DisruptionAllowed");
-  const observedGeneration = budget.metadata.generation ?? 0;
-  const lastTransitionTime = current?.status === status ? current.lastTransitionTime : formatTime(now);
-  const next: Condition = {
-    type: "DisruptionAllowed",
-    status,
-    observedGeneration,
-    lastTransitionTime,
-    reason,
-    message,
-  };
+  const lastTransitionTime = current?.status === allowed.status ? current.lastTransitionTime : formatTime(now);
+  const next: Condition = { type: "DisruptionAllowed", ...allowed, lastTransitionTime };
   return current === undefined
     ? [...present, next]
     : present.map((condition) => (condition === current ? next : condition));
 }
 
-/** Safe when in doubt: nothing may be disrupted. */
+/** Safe when in doubt: nothing may be disrupted. The generation that was observed is that of the last success. */
 function failed(budget: PodDisruptionBudget, message: string, now: number): PodDisruptionBudgetStatus {
+  const before = budget.status?.observedGeneration ?? 0;
+  const observed = before === 0 ? {} : { observedGeneration: before };
   return {
     ...budget.status,
-    observedGeneration: budget.metadata.generation ?? 0,
     disruptionsAllowed: 0,
     currentHealthy: budget.status?.currentHealthy ?? 0,
     desiredHealthy: budget.status?.desiredHealthy ?? 0,
     expectedPods: budget.status?.expectedPods ?? 0,
-    conditions: withAllowed(budget, "False", "SyncFailed", message, now),
+    conditions: withAllowed(budget, { status: "False", ...observed, reason: "SyncFailed", message }, now),
   };
 }

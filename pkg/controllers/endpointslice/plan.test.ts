@@ -36,6 +36,19 @@ function applied(existing: readonly EndpointSlice[], plan: ReturnType<typeof pla
 const plan = (service: Service, pods: Pod[], existing: EndpointSlice[] = []) =>
   planSlices(service, pods, zoned, existing, OPTIONS);
 
+test("a pod without the named port is an endpoint without ports", () => {
+  const service = serviceOf({ ports: [{ port: 80, targetPort: "absent" }] });
+  const first = plan(service, [backend(1)]);
+  assert.deepEqual(
+    first.create.map(({ endpoints, ports }) => [endpoints?.map(({ addresses }) => addresses[0]), ports]),
+    [[["10.1.0.1"], []]],
+  );
+  const present = applied([], first);
+  assert.deepEqual(plan(service, [backend(1)], present), { create: [], update: [], delete: [] });
+  const emptied = plan(service, [], present);
+  assert.deepEqual([emptied.create.length, emptied.update[0]?.endpoints, emptied.delete.length], [0, [], 0]);
+});
+
 test("endpoints say who is ready, serving, terminating, and where", () => {
   const [slice] = plan(serviceOf(), [backend(1), backend(2, { ready: false }), backend(3, { deleted: true })]).create;
   assert.deepEqual(

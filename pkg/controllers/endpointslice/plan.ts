@@ -78,8 +78,8 @@ function groupPods(
       if (!shouldBeEndpoint(pod, true)) continue;
       const address = podAddresses(pod, addressType)[0];
       if (address === undefined) continue;
+      // A pod without any of the named ports is an endpoint all the same, in a slice without ports.
       const ports = slicePorts(service, pod);
-      if (ports.length === 0 && (service.spec.ports ?? []).length > 0) continue;
       const key = groupKey(addressType, ports);
       let group = groups.get(key);
       if (group === undefined) groups.set(key, (group = { addressType, ports, endpoints: new Map() }));

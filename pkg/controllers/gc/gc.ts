@@ -177,8 +177,9 @@ class GarbageCollector {
       if (!isNotFound(error)) throw error;
     }
     const elsewhere = this.#graph.get(reference.uid);
-    if (elsewhere !== undefined && !elsewhere.virtual) this.#reportInvalid(node, reference);
-    else this.#absent.set(reference.uid, true);
+    // An owner of that uid exists after all, under another name or kind, or where this object cannot refer to it.
+    if (elsewhere === undefined || elsewhere.virtual) this.#absent.set(reference.uid, true);
+    else if (elsewhere.namespace !== "" && elsewhere.namespace !== node.namespace) this.#reportInvalid(node, reference);
     return "absent";
   }
 

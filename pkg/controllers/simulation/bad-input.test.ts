@@ -103,6 +103,19 @@ test("a budget that selects everything covers owned pods and stray ones", async 
   const status = () => cluster.list(podDisruptionBudgets, NAMESPACE)[0]?.status;
   await cluster.until("counted", () => status()?.currentHealthy === 4);
   assert.equal(status()?.disruptionsAllowed, 1);
+  await cluster.admin.create(pods, ownerless("stray", { app: "stray" }));
+  await cluster.admin.patch(podDisruptionBudgets, { namespace: NAMESPACE, name: "all" }, "merge", {
+    spec: { minAvailable: null, maxUnavailable: 1 },
+  });
+  await cluster.until("counted again", () => status()?.observedGeneration === 2);
+  const owned = cluster.list(pods, NAMESPACE).filter(({ metadata }) => metadata.ownerReferences !== undefined);
+  assert.equal(status()?.expectedPods, owned.length);
+  await cluster.advance(1000);
+  const { items } = await cluster.admin.list(events, { namespace: NAMESPACE });
+  const warning = items.find(({ reason }) => reason === "UnmanagedPods");
+  assert.match(warning?.message ?? "", /^Pods selected by this PodDisruptionBudget \(selector: &LabelSelector\{/);
+  assert.equal(warning?.source?.component, "controllermanager");
+  await cluster.admin.delete(pods, { namespace: NAMESPACE, name: "stray" }, { gracePeriodSeconds: 0 });
   await cluster.admin.delete(podDisruptionBudgets, { namespace: NAMESPACE, name: "all" });
 });
 

@@ -197,7 +197,17 @@ test("a stateful set comes up in order, with claims, rolls back to front, and sc
       .sort(),
     ["data-db-0", "data-db-1", "data-db-2"],
   );
+  assert.equal(mine()[0]!.metadata.generateName, "db-");
+  assert.equal(status()?.collisionCount, 0);
   await assertQuiet();
+  const edited = { metadata: { labels: { "statefulset.kubernetes.io/pod-name": "other" } } };
+  await cluster.admin.patch(pods, { namespace: "w", name: "db-0" }, "merge", edited);
+  await cluster.until("repaired", () => mine()[0]!.metadata.labels?.["statefulset.kubernetes.io/pod-name"] === "db-0");
+  await cluster.advance(1000);
+  const { items } = await cluster.admin.list(events, { namespace: "w" });
+  const update = items.find(({ reason }) => reason === "SuccessfulUpdate");
+  assert.equal(update?.message, "update Pod db-0 in StatefulSet db successful");
+  assert.equal(update.source?.component, "statefulset-controller");
   await cluster.admin.patch(statefulSets, { namespace: "w", name: "db" }, "merge", {
     spec: { template: { metadata: { annotations: { v: "2" } } } },
   });

@@ -4,7 +4,7 @@ import type { StatefulSet } from "#pkg/api/types/apps-v1.ts";
 import type { PersistentVolumeClaim, Pod, PodTemplateSpec, Volume } from "#pkg/api/types/core-v1.ts";
 import type { OwnerReference } from "#pkg/api/types/meta-v1.ts";
 import { REVISION_LABEL } from "../common/history.ts";
-import { controllerRef } from "../common/pod-template.ts";
+import { controllerRef, podsPrefix } from "../common/pod-template.ts";
 
 const POD_NAME_LABEL = "statefulset.kubernetes.io/pod-name";
 const POD_INDEX_LABEL = "apps.kubernetes.io/pod-index";
@@ -73,6 +73,8 @@ export function draftPod(
     kind: "Pod",
     metadata: {
       name,
+      // Like all pods that are made of a template, although the name is given here.
+      generateName: podsPrefix(set.metadata.name),
       namespace: set.metadata.namespace,
       labels: {
         ...labels,

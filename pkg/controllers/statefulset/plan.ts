@@ -239,7 +239,7 @@ function countStatus(
     updatedReplicas: 0,
     currentRevision: revisions.current,
     updateRevision: revisions.update,
-    ...(collisionCount === undefined ? {} : { collisionCount }),
+    collisionCount: collisionCount ?? 0,
     ...(set.status?.conditions === undefined ? {} : { conditions: set.status.conditions }),
   };
   for (const pod of pods) {

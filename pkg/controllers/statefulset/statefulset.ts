@@ -1,5 +1,6 @@
 import {
   isAlreadyExists,
+  isConflict,
   ignoreNotFound,
   isNotFound,
   keyOf,
@@ -24,6 +25,7 @@ import { errorMessage, isNamespaceTerminating } from "../common/errors.ts";
 import {
   byRevision,
   deleteRevisions,
+  HASH_LABEL,
   planRevision,
   surplusRevisions,
   templateOf,
@@ -172,6 +174,7 @@ class StatefulSetReconciler {
         template: set.spec.template,
         collisionCount: set.status?.collisionCount,
         labels: { ...set.spec.template.metadata?.labels, ...set.spec.selector.matchLabels },
+        hashLabel: HASH_LABEL,
       },
       signal,
     );
@@ -197,7 +200,6 @@ class StatefulSetReconciler {
     update: ControllerRevision,
     signal: AbortSignal,
   ): Promise<void> {
-    const { client } = this.#env;
     switch (step.type) {
       case "create": {
         const revision = step.current ? current : update;
@@ -206,7 +208,7 @@ class StatefulSetReconciler {
         return;
       }
       case "repair":
-        await client.update(pods, step.pod, { signal });
+        await this.#repairPod(set, step.pod, signal);
         return;
       case "delete":
         await this.#deletePod(set, step, signal);
@@ -264,6 +266,19 @@ class StatefulSetReconciler {
           recorder.event(set, "Warning", "FailedCreate", `create ${subject} failed error: ${errorMessage(error)}`);
         throw error;
       }
+    }
+  }
+
+  async #repairPod(set: StatefulSet, pod: Pod, signal: AbortSignal): Promise<void> {
+    const { client, recorder } = this.#env;
+    const subject = `Pod ${pod.metadata.name} in StatefulSet ${set.metadata.name}`;
+    try {
+      await client.update(pods, pod, { signal });
+      recorder.event(set, "Normal", "SuccessfulUpdate", `update ${subject} successful`);
+    } catch (error) {
+      if (!isConflict(error))
+        recorder.event(set, "Warning", "FailedUpdate", `update ${subject} failed error: ${errorMessage(error)}`);
+      throw error;
     }
   }
 
