@@ -1,4 +1,4 @@
-import { isCIdentifier, isDns1123Subdomain, isQualifiedName, parseApiVersion } from "#pkg/apimachinery/index.ts";
+import { isCIdentifier, isQualifiedName, parseApiVersion } from "#pkg/apimachinery/index.ts";
 import type {
   MatchCondition,
   MatchResources,
@@ -23,7 +23,6 @@ import {
   duplicate,
   each,
   type FieldError,
-  inRange,
   invalid,
   isEmpty,
   notSupported,
@@ -31,6 +30,7 @@ import {
   required,
 } from "../validation/rules.ts";
 import { validateLabelSelector } from "../validation/selectors.ts";
+import { validateReviewVersions, validateWebhookService, validateWebhookUrl } from "../validation/webhook-client.ts";
 
 const OPERATIONS = ["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
 
@@ -40,26 +40,35 @@ function noMixedWildcard(values: readonly string[], path: string, what: string):
     : [];
 }
 
-function validateResources(resources: readonly string[], path: string, allowSubresources: boolean): FieldError[] {
+/** A wildcard hides what comes after it: all subresources of a resource, or one of every resource. */
+function validateResources(resources: readonly string[], path: string): FieldError[] {
   const errors: FieldError[] = [];
   if (resources.length === 0) errors.push(required(path));
+  const wholeResources = new Set<string>();
+  const everywhere = new Set<string>();
+  let plain = false;
   for (const [index, resource] of resources.entries()) {
     const at = `${path}[${index}]`;
-    if (resource === "") errors.push(required(at));
-    const [name, subresource] = resource.split("/");
-    if (resource === "*/*" && resources.length > 1) {
-      errors.push(invalid(path, resources, "if '*/*' is present, must not specify other resources"));
-    } else if (subresource === "*" && resources.some((other, i) => i !== index && other.startsWith(`${name}/`))) {
-      errors.push(invalid(at, resource, `if '${name}/*' is present, must not specify ${name}/...`));
+    if (resource === "") {
+      errors.push(required(at));
+      continue;
     }
-    if (subresource !== undefined && !allowSubresources)
-      errors.push(invalid(at, resource, "must not specify subresources"));
+    const slash = resource.indexOf("/");
+    if (slash < 0) {
+      plain = resource !== "*";
+      continue;
+    }
+    const [name, subresource] = [resource.slice(0, slash), resource.slice(slash + 1)];
+    const hidden = (by: string) => invalid(at, resource, `if '${by}' is present, must not specify ${resource}`);
+    if (wholeResources.has(name)) errors.push(hidden(`${name}/*`));
+    if (everywhere.has(subresource)) errors.push(hidden(`*/${subresource}`));
+    if (subresource === "*") wholeResources.add(name);
+    if (name === "*") everywhere.add(subresource);
   }
-  if (
-    resources.length > 1 &&
-    resources.includes("*") &&
-    resources.some((other) => other !== "*" && !other.includes("/"))
-  ) {
+  if (resources.length > 1 && resources.includes("*/*")) {
+    errors.push(invalid(path, resources, "if '*/*' is present, must not specify other resources"));
+  }
+  if (resources.includes("*") && plain) {
     errors.push(invalid(path, resources, "if '*' is present, must not specify other resources without subresources"));
   }
   return errors;
@@ -80,55 +89,16 @@ function validateRule(rule: RuleWithOperations, path: string): FieldError[] {
   if (apiVersions.length === 0) errors.push(required(`${path}.apiVersions`));
   errors.push(...noMixedWildcard(apiVersions, `${path}.apiVersions`, "API versions"));
   errors.push(...each(apiVersions, `${path}.apiVersions`, (version, at) => (version === "" ? [required(at)] : [])));
-  errors.push(...validateResources(resources, `${path}.resources`, true));
+  errors.push(...validateResources(resources, `${path}.resources`));
   return [...errors, ...oneOf(scope, ["*", "Cluster", "Namespaced"], `${path}.scope`, true)];
-}
-
-function validateUrl(url: string, path: string): FieldError[] {
-  const form = "; desired format: https://host[/path]";
-  let parsed: URL;
-  try {
-    parsed = new URL(url);
-  } catch (error) {
-    return [required(path, `url must be a valid URL: ${(error as Error).message}${form}`)];
-  }
-  const errors: FieldError[] = [];
-  const add = (value: string, why: string) => errors.push(invalid(path, value, why));
-  if (parsed.protocol !== "https:") add(parsed.protocol.slice(0, -1), `'https' is the only allowed URL scheme${form}`);
-  if (parsed.host === "") add(parsed.host, `host must be specified${form}`);
-  if (parsed.username !== "" || parsed.password !== "")
-    add(parsed.username, "user information is not permitted in the URL");
-  if (parsed.hash !== "") add(parsed.hash.slice(1), "fragments are not permitted in the URL");
-  if (parsed.search !== "") add(parsed.search.slice(1), "query parameters are not permitted in the URL");
-  return errors;
 }
 
 function validateClientConfig(config: WebhookClientConfig | undefined, path: string): FieldError[] {
   const { url, service } = config ?? {};
   if ((url === undefined) === (service === undefined))
     return [required(path, "exactly one of url or service is required")];
-  if (url !== undefined) return validateUrl(url, `${path}.url`);
-  const errors: FieldError[] = [];
-  if (isEmpty(service!.name)) errors.push(required(`${path}.service.name`, "service name is required"));
-  if (isEmpty(service!.namespace)) errors.push(required(`${path}.service.namespace`, "service namespace is required"));
-  errors.push(
-    ...inRange(service!.port, 1, 65535, `${path}.service.port`).map((error) => ({
-      ...error,
-      message: error.message.replace(/: must be .*/, ": port is not valid: must be between 1 and 65535, inclusive"),
-    })),
-  );
-  const at = `${path}.service.path`;
-  const urlPath = service!.path;
-  if (urlPath === undefined || urlPath === "/") return errors;
-  if (!urlPath.startsWith("/")) return [...errors, invalid(at, urlPath, "must start with a '/'")];
-  const segments = urlPath.replace(/\/$/, "").slice(1).split("/");
-  for (const [index, segment] of segments.entries()) {
-    if (segment === "") errors.push(invalid(at, urlPath, `segment[${index}] may not be empty`));
-    else
-      for (const message of isDns1123Subdomain(segment))
-        errors.push(invalid(at, urlPath, `segment[${index}]: ${message}`));
-  }
-  return errors;
+  if (url !== undefined) return validateWebhookUrl(url, `${path}.url`);
+  return validateWebhookService(service!, `${path}.service`);
 }
 
 const MAX_CONDITIONS = 64;
@@ -156,6 +126,8 @@ function validateMatchConditions(conditions: readonly MatchCondition[] | undefin
 const FAILURE_POLICIES = ["Fail", "Ignore"];
 const MATCH_POLICIES = ["Equivalent", "Exact"];
 
+const SIDE_EFFECTS = ["None", "NoneOnDryRun"];
+
 function validateWebhook(webhook: MutatingWebhook | ValidatingWebhook, path: string): FieldError[] {
   const errors: FieldError[] = [];
   const { name = "", admissionReviewVersions = [], sideEffects, timeoutSeconds } = webhook;
@@ -170,7 +142,9 @@ function validateWebhook(webhook: MutatingWebhook | ValidatingWebhook, path: str
   errors.push(...oneOf(webhook.failurePolicy, FAILURE_POLICIES, `${path}.failurePolicy`, true));
   errors.push(...oneOf(webhook.matchPolicy, MATCH_POLICIES, `${path}.matchPolicy`, true));
   if (sideEffects === undefined) errors.push(required(`${path}.sideEffects`, "must specify one of None, NoneOnDryRun"));
-  else errors.push(...oneOf(sideEffects, ["None", "NoneOnDryRun"], `${path}.sideEffects`));
+  else if (!SIDE_EFFECTS.includes(sideEffects)) {
+    errors.push(notSupported(`${path}.sideEffects`, sideEffects, SIDE_EFFECTS));
+  }
   if (timeoutSeconds !== undefined && (timeoutSeconds > 30 || timeoutSeconds < 1)) {
     errors.push(
       invalid(`${path}.timeoutSeconds`, timeoutSeconds, "the timeout value must be between 1 and 30 seconds"),
@@ -182,11 +156,13 @@ function validateWebhook(webhook: MutatingWebhook | ValidatingWebhook, path: str
   if ("reinvocationPolicy" in webhook) {
     errors.push(...oneOf(webhook.reinvocationPolicy, ["IfNeeded", "Never"], `${path}.reinvocationPolicy`, true));
   }
-  const versions = `${path}.admissionReviewVersions`;
-  if (admissionReviewVersions.length === 0) errors.push(required(versions, "must specify one of v1, v1beta1"));
-  else if (!admissionReviewVersions.some((version) => version === "v1" || version === "v1beta1")) {
-    errors.push(invalid(versions, admissionReviewVersions, "must include at least one of v1, v1beta1"));
-  }
+  errors.push(
+    ...validateReviewVersions(
+      admissionReviewVersions,
+      `${path}.admissionReviewVersions`,
+      "must specify one of v1, v1beta1",
+    ),
+  );
   return [...errors, ...validateMatchConditions(webhook.matchConditions, `${path}.matchConditions`)];
 }
 

@@ -10,13 +10,14 @@ import {
   dnsSubdomain,
   each,
   type FieldError,
+  forbidden,
   immutable,
-  inRange,
   invalid,
   isEmpty,
   oneOf,
   required,
 } from "../validation/rules.ts";
+import { validateReviewVersions, validateWebhookService, validateWebhookUrl } from "../validation/webhook-client.ts";
 import { validateStructuralSchema } from "./structural.ts";
 
 const APPROVED = "api-approved.kubernetes.io";
@@ -177,30 +178,26 @@ function validateSchemas(definition: CustomResourceDefinition): FieldError[] {
   });
 }
 
+/** Errors name the fields as they are called inside upstream's server, where there is no `webhook` around them. */
 function validateConversion({ spec }: CustomResourceDefinition): FieldError[] {
   const { conversion } = spec;
   if (conversion === undefined) return [];
   const errors = oneOf(conversion.strategy, ["None", "Webhook"], "spec.conversion.strategy");
-  const path = "spec.conversion.webhook";
-  if (conversion.strategy !== "Webhook") return errors;
   const config = conversion.webhook?.clientConfig;
-  if (config === undefined) {
-    errors.push(required("spec.conversion.webhookClientConfig", "required when strategy is set to Webhook"));
-  } else if ((config.url === undefined) === (config.service === undefined)) {
-    errors.push(required("spec.conversion.webhookClientConfig", "exactly one of url or service is required"));
-  } else if (config.service !== undefined) {
-    if (isEmpty(config.service.name)) errors.push(required(`${path}.clientConfig.service.name`));
-    if (isEmpty(config.service.namespace)) errors.push(required(`${path}.clientConfig.service.namespace`));
-    errors.push(...inRange(config.service.port, 1, 65535, `${path}.clientConfig.service.port`));
-  }
   const reviews = conversion.webhook?.conversionReviewVersions ?? [];
-  if (reviews.length === 0) errors.push(required("spec.conversion.conversionReviewVersions"));
-  else if (!reviews.some((version) => version === "v1" || version === "v1beta1")) {
-    errors.push(
-      invalid("spec.conversion.conversionReviewVersions", reviews, "must include at least one of v1, v1beta1"),
-    );
+  const [at, reviewsAt] = ["spec.conversion.webhookClientConfig", "spec.conversion.conversionReviewVersions"];
+  if (conversion.strategy !== "Webhook") {
+    const why = "should not be set when strategy is not set to Webhook";
+    if (config !== undefined) errors.push(forbidden(at, why));
+    if (reviews.length > 0) errors.push(forbidden(reviewsAt, why));
+    return errors;
   }
-  return errors;
+  if (config === undefined) errors.push(required(at, "required when strategy is set to Webhook"));
+  else if ((config.url === undefined) === (config.service === undefined)) {
+    errors.push(required(at, "exactly one of url or service is required"));
+  } else if (config.url !== undefined) errors.push(...validateWebhookUrl(config.url, `${at}.url`));
+  else errors.push(...validateWebhookService(config.service!, `${at}.service`));
+  return [...errors, ...validateReviewVersions(reviews, reviewsAt)];
 }
 
 function validateSpec(definition: CustomResourceDefinition): FieldError[] {

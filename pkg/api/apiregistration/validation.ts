@@ -1,6 +1,6 @@
-import { isDns1035Label } from "#pkg/apimachinery/index.ts";
+import { goQuote, isDns1035Label, isValidPortNumber } from "#pkg/apimachinery/index.ts";
 import type { APIService } from "../types/apiregistration-v1.ts";
-import { dnsSubdomain, type FieldError, forbidden, inRange, invalid, isEmpty, required } from "../validation/rules.ts";
+import { dnsSubdomain, type FieldError, invalid, isEmpty, required } from "../validation/rules.ts";
 
 function validatePriorities({ spec = { groupPriorityMinimum: 0, versionPriority: 0 } }: APIService): FieldError[] {
   const errors: FieldError[] = [];
@@ -20,11 +20,7 @@ export function validateAPIService(service: APIService): FieldError[] {
   const wanted = `${version}.${group}`;
   if (!isEmpty(service.metadata.name) && service.metadata.name !== wanted) {
     errors.push(
-      invalid(
-        "metadata.name",
-        service.metadata.name,
-        `must be \`spec.version+"."+spec.group\`: ${JSON.stringify(wanted)}`,
-      ),
+      invalid("metadata.name", service.metadata.name, `must be \`spec.version+"."+spec.group\`: ${goQuote(wanted)}`),
     );
   }
   if (group === "") {
@@ -34,8 +30,10 @@ export function validateAPIService(service: APIService): FieldError[] {
   for (const message of isDns1035Label(version)) errors.push(invalid("spec.version", version, message));
   errors.push(...validatePriorities(service));
   if (backend === undefined) {
-    if (!isEmpty(caBundle))
-      errors.push(invalid("spec.caBundle", `${caBundle!.length} bytes`, "local APIServices may not have a caBundle"));
+    if (!isEmpty(caBundle)) {
+      const size = `${Buffer.byteLength(caBundle!, "base64")} bytes`;
+      errors.push(invalid("spec.caBundle", size, "local APIServices may not have a caBundle"));
+    }
     if (insecureSkipTLSVerify === true) {
       errors.push(invalid("spec.insecureSkipTLSVerify", true, "local APIServices may not have insecureSkipTLSVerify"));
     }
@@ -43,9 +41,11 @@ export function validateAPIService(service: APIService): FieldError[] {
   }
   if (isEmpty(backend.namespace)) errors.push(required("spec.service.namespace"));
   if (isEmpty(backend.name)) errors.push(required("spec.service.name"));
-  errors.push(...inRange(backend.port, 1, 65535, "spec.service.port"));
+  for (const message of backend.port === undefined ? [] : isValidPortNumber(backend.port)) {
+    errors.push(invalid("spec.service.port", backend.port, `port is not valid: ${message}`));
+  }
   if (insecureSkipTLSVerify === true && !isEmpty(caBundle)) {
-    errors.push(forbidden("spec.insecureSkipTLSVerify", "may not be true if caBundle is present"));
+    errors.push(invalid("spec.insecureSkipTLSVerify", true, "may not be true if caBundle is present"));
   }
   return errors;
 }

@@ -1,5 +1,5 @@
 import { X509Certificate } from "node:crypto";
-import { isDns1123Label, isDns1123Subdomain } from "#pkg/apimachinery/index.ts";
+import { goQuote, isDns1123Label, isDns1123Subdomain } from "#pkg/apimachinery/index.ts";
 import type { CertificateSigningRequest } from "../types/certificates-v1.ts";
 import { requestProblem } from "./pkcs10.ts";
 import {
@@ -11,7 +11,10 @@ import {
   isEmpty,
   notSupported,
   required,
+  sameValue,
+  tooLong,
 } from "../validation/rules.ts";
+import { describeDifference } from "../core/validation/difference.ts";
 
 const USAGES = [
   "any",
@@ -41,32 +44,36 @@ const USAGES = [
 const PEM_BLOCK = /^-----BEGIN ([^\n]*?)-----[ \t]*\r?\n([^-]*)-----END \1-----/gm;
 const MIN_EXPIRATION_SECONDS = 600;
 const LEGACY_SIGNER = "kubernetes.io/legacy-unknown";
+const MAX_DOMAIN = 253;
 const MAX_SIGNER_LENGTH = 571;
+
+/** Errors of the first label that is wrong: those of the others would say the same. */
+function validateLabels(segment: string, isLabel: (text: string) => readonly string[], path: string): FieldError[] {
+  for (const label of segment.split(".")) {
+    const messages = isLabel(label);
+    if (messages.length === 0) continue;
+    return messages.map((message) => invalid(path, segment, `validating label ${goQuote(label)}: ${message}`));
+  }
+  return [];
+}
 
 /** A domain and a path, as in example.com/signer-name. */
 function validateSignerName(name: string, path: string): FieldError[] {
-  if (name === "") return [required(path)];
-  const slash = name.indexOf("/");
-  if (slash < 0 || name.indexOf("/", slash + 1) >= 0) {
+  if (name === "") return [required(path, "signerName must be provided")];
+  const segments = name.split("/");
+  const [domain = "", rest = ""] = segments;
+  if (segments.length !== 2) {
     return [invalid(path, name, "must be a fully qualified domain and path of the form 'example.com/signer-name'")];
   }
-  const [domain, rest] = [name.slice(0, slash), name.slice(slash + 1)];
-  const errors: FieldError[] = [];
-  for (const message of isDns1123Subdomain(domain)) {
-    errors.push(invalid(path, domain, `validating label ${JSON.stringify(domain)}: ${message}`));
-  }
-  if (!domain.includes(".")) {
-    errors.push(invalid(path, domain, "should be a domain with at least two segments separated by dots"));
-  }
-  for (const label of rest.split(".")) {
-    for (const message of isDns1123Label(label)) {
-      errors.push(invalid(path, label, `validating label ${JSON.stringify(label)}: ${message}`));
-    }
-  }
-  if (name.length > MAX_SIGNER_LENGTH) {
-    errors.push(invalid(path, name, `must be no more than ${MAX_SIGNER_LENGTH} characters`));
-  }
-  return errors;
+  return [
+    ...(domain.length > MAX_DOMAIN ? [tooLong(path, MAX_DOMAIN)] : []),
+    ...validateLabels(domain, isDns1123Label, path),
+    ...(domain.includes(".")
+      ? []
+      : [invalid(path, domain, "should be a domain with at least two segments separated by dots")]),
+    ...validateLabels(rest, isDns1123Subdomain, path),
+    ...(name.length > MAX_SIGNER_LENGTH ? [tooLong(path, MAX_SIGNER_LENGTH)] : []),
+  ];
 }
 
 function validateRequest(request: string | undefined): FieldError[] {
@@ -78,7 +85,7 @@ export function validateCertificateSigningRequest(request: CertificateSigningReq
   const { spec } = request;
   const errors = validateRequest(spec.request);
   const usages = spec.usages ?? [];
-  if (usages.length === 0) errors.push(required("spec.usages"));
+  if (usages.length === 0) errors.push(required("spec.usages", "usages must be provided"));
   const seen = new Set<string>();
   errors.push(
     ...each(usages, "spec.usages", (usage, at) => {
@@ -100,52 +107,47 @@ export function validateCertificateSigningRequest(request: CertificateSigningReq
   return errors;
 }
 
+const FINAL_CONDITIONS = ["Approved", "Denied", "Failed"];
+const ALL_STATUSES = ["False", "True", "Unknown"];
+
 function validateConditions({ status }: CertificateSigningRequest): FieldError[] {
-  const conditions = status?.conditions ?? [];
   const seen = new Set<string>();
-  const errors = each(conditions, "status.conditions", ({ type, status: state }, at) => {
+  return each(status?.conditions, "status.conditions", ({ type, status: state }, at) => {
     const found: FieldError[] = [];
     if (isEmpty(type)) found.push(required(`${at}.type`));
-    else if (seen.has(type)) found.push(duplicate(`${at}.type`, type));
-    seen.add(type);
+    const allowed = FINAL_CONDITIONS.includes(type) ? ["True"] : ALL_STATUSES;
     if (isEmpty(state)) found.push(required(`${at}.status`));
-    else if (["Approved", "Denied", "Failed"].includes(type)) {
-      if (state !== "True") found.push(notSupported(`${at}.status`, state, ["True"]));
-    } else if (!["False", "True", "Unknown"].includes(state)) {
-      found.push(notSupported(`${at}.status`, state, ["False", "True", "Unknown"]));
+    else if (!allowed.includes(state)) found.push(notSupported(`${at}.status`, state, allowed));
+    const opposite = type === "Approved" ? "Denied" : type === "Denied" ? "Approved" : undefined;
+    if (opposite !== undefined && seen.has(opposite)) {
+      found.push(invalid(`${at}.type`, type, "Approved and Denied conditions are mutually exclusive"));
     }
+    if (seen.has(type)) found.push(duplicate(`${at}.type`, type));
+    seen.add(type);
     return found;
   });
-  const denied = conditions.findIndex(({ type }) => type === "Denied");
-  const approved = conditions.findIndex(({ type }) => type === "Approved");
-  if (denied >= 0 && approved >= 0) {
-    const at = `status.conditions[${Math.max(denied, approved)}].type`;
-    errors.push(
-      invalid(
-        at,
-        conditions[Math.max(denied, approved)]!.type,
-        "Approved and Denied conditions are mutually exclusive",
-      ),
-    );
-  }
-  return errors;
 }
 
-/** Approval, denial and failure are final, and only the door made for each may change it. */
+/** Approval, denial and failure are final; approval and denial are settled by their own subresource alone. */
 function validateFinal(
   request: CertificateSigningRequest,
   old: Readonly<CertificateSigningRequest>,
-  settable: readonly string[],
+  approves: boolean,
 ): FieldError[] {
+  const of = (from: Readonly<CertificateSigningRequest>, type: string) =>
+    (from.status?.conditions ?? []).filter((condition) => condition.type === type);
+  const may = (what: string, type: string, difference = "") =>
+    forbidden("status.conditions", `updates may not ${what} a condition of type ${goQuote(type)}${difference}`);
   const errors: FieldError[] = [];
-  for (const type of ["Approved", "Denied", "Failed"]) {
-    const of = (from: Readonly<CertificateSigningRequest>) =>
-      (from.status?.conditions ?? []).filter((condition) => condition.type === type).length;
-    const [before, after] = [of(old), of(request)];
-    if (before > after)
-      errors.push(forbidden("status.conditions", `updates may not remove a condition of type "${type}"`));
-    else if (after > before && !settable.includes(type)) {
-      errors.push(forbidden("status.conditions", `updates may not add a condition of type "${type}"`));
+  for (const type of FINAL_CONDITIONS) {
+    if (of(request, type).length < of(old, type).length) errors.push(may("remove", type));
+  }
+  if (approves) return errors;
+  for (const type of ["Approved", "Denied"]) {
+    const [before, after] = [of(old, type), of(request, type)];
+    if (after.length > before.length) errors.push(may("add", type));
+    else if (after.length === before.length && !sameValue(before, after)) {
+      errors.push(may("modify", type, `\n${describeDifference(before, after, "status.conditions")}`));
     }
   }
   return errors;
@@ -155,20 +157,21 @@ export function validateRequestApproval(
   request: CertificateSigningRequest,
   old: Readonly<CertificateSigningRequest>,
 ): FieldError[] {
-  return [...validateConditions(request), ...validateFinal(request, old, ["Approved", "Denied"])];
+  return [...validateConditions(request), ...validateFinal(request, old, true)];
 }
 
 export function validateRequestStatus(
   request: CertificateSigningRequest,
   old: Readonly<CertificateSigningRequest>,
 ): FieldError[] {
-  const errors = [...validateConditions(request), ...validateFinal(request, old, ["Failed"])];
+  const errors = validateConditions(request);
   const [before, after] = [old.status?.certificate ?? "", request.status?.certificate ?? ""];
-  if (before === after) return errors;
-  const problem = certificateProblem(Buffer.from(after, "base64").toString("latin1"));
+  const problem = before === after ? undefined : certificateProblem(Buffer.from(after, "base64").toString("latin1"));
   if (problem !== undefined) errors.push(invalid("status.certificate", "<certificate data>", problem));
-  if (before !== "")
+  errors.push(...validateFinal(request, old, false));
+  if (before !== after && before !== "") {
     errors.push(forbidden("status.certificate", "updates may not modify existing certificate content"));
+  }
   return errors;
 }
 

@@ -1,8 +1,11 @@
+import { isDns1123Label } from "#pkg/apimachinery/index.ts";
 import type {
   FlowSchema,
   LimitedPriorityLevelConfiguration,
+  NonResourcePolicyRule,
   PriorityLevelConfiguration,
   PolicyRulesWithSubjects,
+  ResourcePolicyRule,
   Subject,
 } from "../types/flowcontrol-v1.ts";
 import {
@@ -19,7 +22,7 @@ import {
   required,
 } from "../validation/rules.ts";
 
-const VERBS = ["*", "create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch"];
+const VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch"];
 const MAX_PRECEDENCE = 10_000;
 const SUBJECTS: Readonly<Record<string, "user" | "group" | "serviceAccount">> = {
   Group: "group",
@@ -56,18 +59,68 @@ function kindOf(field: "user" | "group" | "serviceAccount"): string {
 }
 
 /** A list that must be there, in which "*" stands alone. */
-function list(values: readonly string[] | undefined, path: string): FieldError[] {
-  if ((values ?? []).length === 0) return [required(path)];
+function list(values: readonly string[] | undefined, path: string, needed: string, others: string): FieldError[] {
+  if ((values ?? []).length === 0) return [required(path, needed)];
   if (values!.includes("*") && values!.length > 1) {
-    return [invalid(path, values, "if '*' is present, must not specify other values")];
+    return [invalid(path, values, `if '*' is present, must not specify other ${others}`)];
   }
   return [];
 }
 
 function validateVerbs(verbs: readonly string[] | undefined, path: string): FieldError[] {
-  const errors = list(verbs, path);
-  const unknown = (verbs ?? []).filter((verb) => !VERBS.includes(verb));
-  return [...errors, ...(unknown.length > 0 ? [notSupported(path, unknown, VERBS)] : [])];
+  const errors = list(verbs, path, "verbs must contain at least one value", "verbs");
+  if ((verbs ?? []).includes("*") || (verbs ?? []).every((verb) => VERBS.includes(verb))) return errors;
+  return [...errors, notSupported(path, verbs, VERBS)];
+}
+
+function validateResourceRule(rule: ResourcePolicyRule, path: string): FieldError[] {
+  const namespaces = rule.namespaces ?? [];
+  const errors = [
+    ...validateVerbs(rule.verbs, `${path}.verbs`),
+    ...list(rule.apiGroups, `${path}.apiGroups`, "resource rules must supply at least one api group", "api groups"),
+    ...list(rule.resources, `${path}.resources`, "resource rules must supply at least one resource", "resources"),
+  ];
+  const at = `${path}.namespaces`;
+  const needed = "resource rules that are not cluster scoped must supply at least one namespace";
+  if (namespaces.length === 0 && rule.clusterScope !== true) errors.push(required(at, needed));
+  else if (namespaces.includes("*")) errors.push(...list(namespaces, at, needed, "namespaces"));
+  else {
+    const why = "each member of this list must be '*' or a DNS-1123 label; ";
+    errors.push(
+      ...each(namespaces, at, (name, item) =>
+        isDns1123Label(name).map((message) => invalid(item, name, why + message)),
+      ),
+    );
+  }
+  return errors;
+}
+
+/** A path, whose last segment may be "*". */
+function urlProblem(url: string): string | undefined {
+  if (url === "") return "must not be empty";
+  if (url === "/") return undefined;
+  if (!url.startsWith("/")) return "must start with slash";
+  if (url.includes(" ")) return "must not contain white-space";
+  if (url.includes("//")) return "must not contain double slash";
+  const star = url.indexOf("*");
+  return star < 0 || (star === url.length - 1 && url[star - 1] === "/")
+    ? undefined
+    : "wildcard can only do suffix matching";
+}
+
+function validateNonResourceRule({ verbs, nonResourceURLs: urls }: NonResourcePolicyRule, path: string): FieldError[] {
+  const at = `${path}.nonResourceURLs`;
+  const needed = "nonResourceURLs must contain at least one value";
+  return [
+    ...validateVerbs(verbs, `${path}.verbs`),
+    ...list(urls, at, needed, "non-resource URLs"),
+    ...(urls?.includes("*") === true
+      ? []
+      : each(urls, at, (url, item) => {
+          const problem = urlProblem(url);
+          return problem === undefined ? [] : [invalid(item, url, problem)];
+        })),
+  ];
 }
 
 function validateRules(rules: PolicyRulesWithSubjects, path: string): FieldError[] {
@@ -80,26 +133,8 @@ function validateRules(rules: PolicyRulesWithSubjects, path: string): FieldError
   }
   return [
     ...errors,
-    ...each(resourceRules, `${path}.resourceRules`, (rule, at) => [
-      ...validateVerbs(rule.verbs, `${at}.verbs`),
-      ...list(rule.apiGroups, `${at}.apiGroups`),
-      ...list(rule.resources, `${at}.resources`),
-      ...((rule.namespaces ?? []).length === 0 && rule.clusterScope !== true
-        ? [
-            required(
-              `${at}.namespaces`,
-              "resource rules that are not cluster scoped must supply at least one namespace",
-            ),
-          ]
-        : each(rule.namespaces, `${at}.namespaces`, (name, item) => (name === "*" ? [] : dnsLabel(name, item)))),
-    ]),
-    ...each(nonResourceRules, `${path}.nonResourceRules`, (rule, at) => [
-      ...validateVerbs(rule.verbs, `${at}.verbs`),
-      ...list(rule.nonResourceURLs, `${at}.nonResourceURLs`),
-      ...each(rule.nonResourceURLs, `${at}.nonResourceURLs`, (url, item) =>
-        url === "*" || url.startsWith("/") ? [] : [invalid(item, url, "must start with slash")],
-      ),
-    ]),
+    ...each(resourceRules, `${path}.resourceRules`, validateResourceRule),
+    ...each(nonResourceRules, `${path}.nonResourceRules`, validateNonResourceRule),
   ];
 }
 
@@ -163,15 +198,18 @@ function validateQueuing(limited: LimitedPriorityLevelConfiguration, path: strin
   return errors;
 }
 
-export function validatePriorityLevel({ spec }: PriorityLevelConfiguration): FieldError[] {
+export function validatePriorityLevel({ spec, metadata }: PriorityLevelConfiguration): FieldError[] {
   const { type, limited, exempt } = spec;
   const errors: FieldError[] = [];
+  if ((type === "Exempt") !== (metadata.name === "exempt")) {
+    errors.push(invalid("spec.type", type ?? "", "type must be 'Exempt' if and only if name is 'exempt'"));
+  }
   if (type === "Exempt") {
     if (limited !== undefined) errors.push(forbidden("spec.limited", "must be nil if the type is not Limited"));
     errors.push(...nonNegative(exempt?.nominalConcurrencyShares, "spec.exempt.nominalConcurrencyShares"));
     return [...errors, ...inRange(exempt?.lendablePercent, 0, 100, "spec.exempt.lendablePercent")];
   }
-  if (type !== "Limited") return [notSupported("spec.type", type ?? "", ["Exempt", "Limited"])];
+  if (type !== "Limited") return [...errors, notSupported("spec.type", type ?? "", ["Exempt", "Limited"])];
   if (exempt !== undefined) errors.push(forbidden("spec.exempt", "must be nil if the type is Limited"));
   if (limited === undefined) return [...errors, required("spec.limited", "must not be empty when type is Limited")];
   errors.push(...nonNegative(limited.nominalConcurrencyShares, "spec.limited.nominalConcurrencyShares"));

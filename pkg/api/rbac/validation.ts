@@ -61,7 +61,13 @@ export function validateClusterRole({ rules, aggregationRule }: ClusterRole): Fi
   const selectors = aggregationRule.clusterRoleSelectors ?? [];
   if (selectors.length === 0)
     errors.push(required(path, "at least one clusterRoleSelector required if aggregationRule is non-nil"));
-  return [...errors, ...each(selectors, path, validateLabelSelector)];
+  return [
+    ...errors,
+    ...each(selectors, path, (selector, at) => {
+      const wrong = validateLabelSelector(selector, at);
+      return wrong.length === 0 ? [] : [...wrong, invalid(at, null, "invalid label selector.")];
+    }),
+  ];
 }
 
 const SUBJECT_KINDS = ["ServiceAccount", "User", "Group"];

@@ -1,12 +1,14 @@
-import { isQualifiedName } from "#pkg/apimachinery/index.ts";
+import { isDns1123Subdomain, isQualifiedName } from "#pkg/apimachinery/index.ts";
 import type {
   CSIDriver,
   CSINode,
   CSIStorageCapacity,
   StorageClass,
   VolumeAttachment,
+  VolumeAttachmentSource,
   VolumeAttributesClass,
 } from "../types/storage-v1.ts";
+import type { TopologySelectorTerm } from "../types/core-v1.ts";
 import { validatePersistentVolumeSpec } from "../core/validation/volumes-persistent.ts";
 import {
   allInvalid,
@@ -21,6 +23,7 @@ import {
   isEmpty,
   nonNegative,
   nonNegativeQuantity,
+  notSupported,
   oneOf,
   qualifiedName,
   required,
@@ -45,6 +48,27 @@ function validateParameters(parameters: Readonly<Record<string, string>> | undef
   return errors;
 }
 
+/** Requirements of a term, each for a key of its own; `terms` are those before it, as keys and sorted values. */
+function validateTopology(term: TopologySelectorTerm, path: string, terms: Map<string, string>[]): FieldError[] {
+  const at = `${path}.matchLabelExpressions`;
+  const needs = new Map<string, string>();
+  const errors = each(term.matchLabelExpressions, at, ({ key = "", values = [] }, item) => {
+    const seen = new Set<string>();
+    const found: FieldError[] = values.length === 0 ? [required(`${item}.values`)] : [];
+    for (const [index, value] of values.entries()) {
+      if (seen.has(value)) found.push(duplicate(`${item}.values[${index}]`, value));
+      seen.add(value);
+    }
+    found.push(...qualifiedName(key, `${item}.key`));
+    if (needs.has(key)) found.push(duplicate(`${item}.key`, key));
+    needs.set(key, JSON.stringify([...seen].sort()));
+    return found;
+  });
+  const same = terms.filter((other) => sameValue(Object.fromEntries(other), Object.fromEntries(needs)));
+  terms.push(needs);
+  return [...errors, ...same.map(() => duplicate(at, ""))];
+}
+
 export function validateStorageClass(storageClass: StorageClass): FieldError[] {
   const errors: FieldError[] = [];
   const { provisioner = "" } = storageClass;
@@ -53,19 +77,15 @@ export function validateStorageClass(storageClass: StorageClass): FieldError[] {
   errors.push(...validateParameters(storageClass.parameters));
   errors.push(...oneOf(storageClass.reclaimPolicy, ["Delete", "Retain"], "reclaimPolicy", true));
   errors.push(...oneOf(storageClass.volumeBindingMode, ["Immediate", "WaitForFirstConsumer"], "volumeBindingMode"));
+  const terms: Map<string, string>[] = [];
   return [
     ...errors,
-    ...each(storageClass.allowedTopologies, "allowedTopologies", ({ matchLabelExpressions }, at) =>
-      each(matchLabelExpressions, `${at}.matchLabelExpressions`, ({ key, values }, item) => [
-        ...qualifiedName(key ?? "", `${item}.key`),
-        ...((values ?? []).length === 0 ? [required(`${item}.values`)] : []),
-      ]),
-    ),
+    ...each(storageClass.allowedTopologies, "allowedTopologies", (term, at) => validateTopology(term, at, terms)),
   ];
 }
 
 export function validateStorageClassUpdate(storageClass: StorageClass, old: Readonly<StorageClass>): FieldError[] {
-  const errors: FieldError[] = [];
+  const errors = validateStorageClass(storageClass);
   if (!sameValue(storageClass.parameters, old.parameters)) {
     errors.push(forbidden("parameters", "updates to parameters are forbidden."));
   }
@@ -85,9 +105,10 @@ function validateDriverName(name: string | undefined, path: string): FieldError[
   if (isEmpty(name)) return [required(path)];
   const errors: FieldError[] = [];
   if (name!.length > MAX_DRIVER_NAME) errors.push(tooLong(path, MAX_DRIVER_NAME));
-  return [...errors, ...dnsSubdomain(name!.toLowerCase(), path)];
+  return [...errors, ...allInvalid(path, name, isDns1123Subdomain(name!.toLowerCase()))];
 }
 
+const LIFECYCLE_MODES = ["Persistent", "Ephemeral"];
 const MIN_TOKEN_SECONDS = 600;
 
 export function validateCSIDriver({ metadata, spec }: CSIDriver): FieldError[] {
@@ -111,7 +132,7 @@ export function validateCSIDriver({ metadata, spec }: CSIDriver): FieldError[] {
       return [...found, ...inRange(expirationSeconds, -(2 ** 53), 2 ** 32, `${at}.expirationSeconds`)];
     }),
     ...each(spec.volumeLifecycleModes, "spec.volumeLifecycleModes", (mode) =>
-      oneOf(mode, ["Ephemeral", "Persistent"], "spec.volumeLifecycleModes"),
+      LIFECYCLE_MODES.includes(mode) ? [] : [notSupported("spec.volumeLifecycleModes", mode, LIFECYCLE_MODES)],
     ),
   );
   const period = spec.nodeAllocatableUpdatePeriodSeconds;
@@ -145,10 +166,10 @@ export function validateCSINode({ spec }: CSINode): FieldError[] {
     errors.push(...nonNegative(allocatable?.count, `${at}.allocatable.count`));
     const keys = new Set<string>();
     for (const key of topologyKeys ?? []) {
-      if (key === "" || keys.has(key))
-        errors.push(key === "" ? required(`${at}.topologyKeys`) : duplicate(`${at}.topologyKeys`, key));
-      else errors.push(...qualifiedName(key, `${at}.topologyKeys`));
+      if (key === "") errors.push(required(at));
+      if (keys.has(key)) errors.push(duplicate(at, key));
       keys.add(key);
+      errors.push(...allInvalid(at, topologyKeys, isQualifiedName(key)));
     }
     return errors;
   });
@@ -166,23 +187,24 @@ export function validateCSINodeUpdate(node: CSINode, old: Readonly<CSINode>): Fi
   return errors;
 }
 
+function validateAttachmentSource(source: VolumeAttachmentSource, path: string): FieldError[] {
+  const { persistentVolumeName, inlineVolumeSpec } = source;
+  const exactlyOne = "must specify exactly one of inlineVolumeSpec and persistentVolumeName";
+  if (inlineVolumeSpec !== undefined && persistentVolumeName !== undefined) return [forbidden(path, exactlyOne)];
+  if (inlineVolumeSpec !== undefined) {
+    return validatePersistentVolumeSpec(inlineVolumeSpec, `${path}.inlineVolumeSpec`, true);
+  }
+  if (persistentVolumeName === undefined) return [required(path, exactlyOne)];
+  const at = `${path}.persistentVolumeName`;
+  return persistentVolumeName === ""
+    ? [required(at, "must specify non empty persistentVolumeName")]
+    : dnsSubdomain(persistentVolumeName, at);
+}
+
 export function validateVolumeAttachment({ spec, status }: VolumeAttachment): FieldError[] {
   const errors = validateDriverName(spec.attacher, "spec.attacher");
-  const { persistentVolumeName, inlineVolumeSpec } = spec.source ?? {};
-  const path = "spec.source";
-  if (inlineVolumeSpec === undefined && persistentVolumeName === undefined) {
-    errors.push(required(path, "must specify exactly one of inlineVolumeSpec and persistentVolumeName"));
-  }
-  if (inlineVolumeSpec !== undefined && persistentVolumeName !== undefined) {
-    errors.push(forbidden(path, "must specify exactly one of inlineVolumeSpec and persistentVolumeName"));
-  }
-  if (persistentVolumeName === "")
-    errors.push(required(`${path}.persistentVolumeName`, "must specify non empty persistentVolumeName"));
-  if (inlineVolumeSpec !== undefined) {
-    errors.push(...validatePersistentVolumeSpec(inlineVolumeSpec, `${path}.inlineVolumeSpec`, true));
-  }
-  if (isEmpty(spec.nodeName)) errors.push(required("spec.nodeName"));
-  else errors.push(...dnsSubdomain(spec.nodeName, "spec.nodeName"));
+  errors.push(...validateAttachmentSource(spec.source ?? {}, "spec.source"));
+  errors.push(...dnsSubdomain(spec.nodeName ?? "", "spec.nodeName"));
   let size = 0;
   for (const [key, value] of Object.entries(status?.attachmentMetadata ?? {})) size += key.length + value.length;
   if (size > MAX_PARAMETER_BYTES) errors.push(tooLong("status.attachmentMetadata", MAX_PARAMETER_BYTES));
