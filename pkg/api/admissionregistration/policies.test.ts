@@ -31,6 +31,36 @@ const refused: readonly [kind: string, draft: Record<string, unknown>, errors: s
     ],
   ],
   [
+    "ValidatingWebhookConfiguration",
+    {
+      webhooks: [
+        {
+          ...webhook,
+          clientConfig: { url: "https://u:p@example.com" },
+          rules: [{ ...rule, resources: ["pods/*", "pods/log", "*/scale", "a/scale"] }],
+          sideEffects: "Some",
+          admissionReviewVersions: ["v1", "V2", "v1"],
+        },
+        { ...webhook, name: "b.example.com", clientConfig: { url: "" } },
+        { ...webhook, name: "c.example.com", clientConfig: { service: { name: "s", path: "a//" } } },
+      ],
+    },
+    [
+      "webhooks[0].rules[0].resources[1]: Invalid value: \"pods/log\": if 'pods/*' is present, must not specify pods/log",
+      "webhooks[0].rules[0].resources[3]: Invalid value: \"a/scale\": if '*/scale' is present, must not specify a/scale",
+      'webhooks[0].sideEffects: Unsupported value: "Some": supported values: "None", "NoneOnDryRun"',
+      'webhooks[0].clientConfig.url: Invalid value: "u:p": user information is not permitted in the URL',
+      "webhooks[0].admissionReviewVersions[1]: Invalid value: \"V2\": a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')",
+      'webhooks[0].admissionReviewVersions[2]: Invalid value: "v1": duplicate version',
+      "webhooks[1].clientConfig.url: Invalid value: \"\": 'https' is the only allowed URL scheme; desired format: https://host[/path]",
+      'webhooks[1].clientConfig.url: Invalid value: "": host must be specified; desired format: https://host[/path]',
+      "webhooks[2].clientConfig.service.namespace: Required value",
+      "webhooks[2].clientConfig.service.path: Invalid value: \"a//\": must start with a '/'",
+      'webhooks[2].clientConfig.service.path: Invalid value: "a//": segment[0] may not be empty',
+      'webhooks[2].clientConfig.service.path: Invalid value: "a//": segment[1] may not be empty',
+    ],
+  ],
+  [
     "MutatingWebhookConfiguration",
     { webhooks: [{ ...webhook, clientConfig: { url: "http://example.com/x?y=z" } }] },
     [

@@ -63,6 +63,45 @@ const refused: readonly [kind: string, draft: Record<string, unknown>, errors: s
       'spec.scopes: Invalid value: ["BestEffort","NotBestEffort"]: conflicting scopes',
     ],
   ],
+  [
+    "ResourceQuota",
+    {
+      spec: {
+        hard: { services: "1", pods: "1", foo: "1", "limits.hugepages-2Mi": "1" },
+        scopes: ["BestEffort"],
+        scopeSelector: { matchExpressions: [{ scopeName: "Terminating", operator: "In", values: ["x"] }] },
+      },
+    },
+    [
+      'spec.hard[foo]: Invalid value: "foo": must be a standard resource type or fully qualified',
+      'spec.hard[foo]: Invalid value: "foo": must be a standard resource for quota',
+      'spec.hard[limits.hugepages-2Mi]: Invalid value: "limits.hugepages-2Mi": must be a standard resource type or fully qualified',
+      'spec.hard[limits.hugepages-2Mi]: Invalid value: "limits.hugepages-2Mi": must be a standard resource for quota',
+      'spec.scopes: Invalid value: ["BestEffort"]: unsupported scope applied to resource',
+      'spec.scopeSelector.matchExpressions: Invalid value: {"matchExpressions":[{"scopeName":"Terminating","operator":"In","values":["x"]}]}: unsupported scope applied to resource',
+      `spec.scopeSelector.matchExpressions.operator: Invalid value: "In": must be 'Exist' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity`,
+    ],
+  ],
+  [
+    "LimitRange",
+    {
+      spec: {
+        limits: [
+          { type: "Container", max: { cpu: "2" }, min: { cpu: "1" }, maxLimitRequestRatio: { cpu: "3" } },
+          { type: "Pod", default: { cpu: "1" }, max: { pods: "1" } },
+          { type: "Image" },
+          { type: "PersistentVolumeClaim" },
+        ],
+      },
+    },
+    [
+      'spec.limits[0].maxLimitRequestRatio[cpu]: Invalid value: "3": ratio 3 is greater than max/min = 2.000000',
+      'spec.limits[1].max[pods]: Invalid value: "pods": must be a standard resource for containers',
+      "spec.limits[1].default: Forbidden: may not be specified when `type` is 'Pod'",
+      'spec.limits[2].type: Invalid value: "Image": must be a standard limit type or fully qualified',
+      "spec.limits[3].limits: Required value: either minimum or maximum storage value is required, but neither was provided",
+    ],
+  ],
   ["Namespace", {}, []],
   [
     "Node",
@@ -99,6 +138,69 @@ for (const [kind, draft, errors] of refused) {
     assert.deepEqual(createErrors(kind, draft), errors);
   });
 }
+
+const SOURCES: readonly [source: object, errors: string[]][] = [
+  [
+    { hostPath: { path: "/a/../b", type: "Nothing" } },
+    ["hostPath.path: Invalid value: \"/a/../b\": must not contain '..'"],
+  ],
+  [{ gcePersistentDisk: {} }, ["persistentDisk.pdName: Required value"]],
+  [
+    { glusterfs: { endpoints: "e", path: "p", endpointsNamespace: "" } },
+    [
+      'glusterfs.endpointsNamespace: Invalid value: "": if the endpointnamespace is set, it must be a valid namespace name',
+    ],
+  ],
+  [{ flocker: {} }, ["flocker: Required value: one of datasetName and datasetUUID is required"]],
+  [{ cephfs: {} }, ["cephfs.monitors: Required value"]],
+  [
+    { iscsi: { targetPortal: "1.2.3.4", iqn: "iqn.bad", lun: 256, chapAuthSession: true } },
+    [
+      'iscsi.iqn: Invalid value: "iqn.bad": must be valid format',
+      "iscsi.lun: Invalid value: 256: must be between 0 and 255, inclusive",
+      "iscsi.secretRef: Required value",
+    ],
+  ],
+  [{ cinder: { volumeID: "v", secretRef: { name: "s" } } }, ["cinder.secretRef.namespace: Required value"]],
+  [
+    { azureFile: { secretName: "s", shareName: "h", secretNamespace: "" } },
+    ["azureFile.secretNamespace: Required value"],
+  ],
+  [{ local: { path: "/a" } }, ["nodeAffinity: Required value: Local volume requires node affinity"]],
+  [{ storageos: {} }, ["storageos.volumeName: Required value"]],
+  [
+    { csi: { driver: "d", volumeHandle: "h", nodePublishSecretRef: { name: "s" } } },
+    ["csi.nodePublishSecretRef.namespace: Required value"],
+  ],
+  [
+    { nfs: { server: "s" }, rbd: {} },
+    [
+      "nfs.path: Required value",
+      'nfs.path: Invalid value: "": must be an absolute path',
+      "rbd: Forbidden: may not specify more than 1 volume type",
+    ],
+  ],
+];
+for (const [source, errors] of SOURCES) {
+  test(`a persistent volume from ${Object.keys(source).join()} is looked at`, () => {
+    const spec = { accessModes: ["ReadWriteOnce"], capacity: { storage: "1Gi" }, ...source };
+    assert.deepEqual(
+      createErrors("PersistentVolume", { spec }).slice(0, errors.length),
+      errors.map((error) => `spec.${error}`),
+    );
+  });
+}
+
+test("the source of a persistent volume stays, but for the secret that growing it takes", () => {
+  const csi = { driver: "d", volumeHandle: "h" };
+  const spec = { accessModes: ["ReadWriteOnce"], capacity: { storage: "1Gi" } };
+  const change = (to: object) =>
+    updated("PersistentVolume", { spec: { ...spec, csi } }, (volume) => {
+      volume["spec"] = { ...(volume["spec"] as object), csi: { ...csi, ...to } };
+    }).errors;
+  assert.deepEqual(change({ controllerExpandSecretRef: { name: "s", namespace: "n" } }), []);
+  assert.match(change({ volumeHandle: "i" })[0]!, /^spec.persistentvolumesource: Forbidden: /);
+});
 
 test("immutable data does not change", () => {
   const draft = { immutable: true, data: { a: "YQ==" } };

@@ -2,8 +2,8 @@ import { defineResource } from "../define.ts";
 import type { ComponentStatus, Endpoints, LimitRange, LimitRangeItem, ResourceQuota } from "../types/core-v1.ts";
 import { printComponentStatus, printEndpoints, printResourceQuota } from "./print.ts";
 import { validateEndpoints } from "./validation/endpoints.ts";
+import { validateLimitRange } from "./validation/limit-range.ts";
 import {
-  validateLimitRange,
   validateResourceQuota,
   validateResourceQuotaStatus,
   validateResourceQuotaUpdate,

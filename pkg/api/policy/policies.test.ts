@@ -38,7 +38,7 @@ const refused: readonly [kind: string, draft: Record<string, unknown>, errors: s
     "certificates.k8s.io/v1/CertificateSigningRequest",
     { spec: { ...csr, usages: [], signerName: "kubernetes.io/legacy-unknown", expirationSeconds: 60 } },
     [
-      "spec.usages: Required value",
+      "spec.usages: Required value: usages must be provided",
       'spec.signerName: Invalid value: "kubernetes.io/legacy-unknown": the legacy signerName is not allowed via this API version',
       "spec.expirationSeconds: Invalid value: 60: may not specify a duration less than 600 seconds (10 minutes)",
     ],
@@ -62,6 +62,111 @@ const refused: readonly [kind: string, draft: Record<string, unknown>, errors: s
     [
       "spec.groupPriorityMinimum: Invalid value: 0: must be positive and less than 20000",
       "spec.versionPriority: Invalid value: 0: must be positive and less than 1000",
+    ],
+  ],
+  [
+    "certificates.k8s.io/v1/CertificateSigningRequest",
+    { spec: { ...csr, signerName: "a_b.com/foo" } },
+    [
+      "spec.signerName: Invalid value: \"a_b.com\": validating label \"a_b\": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')",
+    ],
+  ],
+  [
+    "storage.k8s.io/v1/StorageClass",
+    {
+      provisioner: "p",
+      allowedTopologies: [
+        { matchLabelExpressions: [{ key: "zone", values: ["a", "b", "a"] }] },
+        { matchLabelExpressions: [{ key: "zone", values: ["b", "a"] }] },
+        { matchLabelExpressions: [{ key: "zone" }, { key: "zone", values: ["a"] }] },
+      ],
+    },
+    [
+      'allowedTopologies[0].matchLabelExpressions[0].values[2]: Duplicate value: "a"',
+      'allowedTopologies[1].matchLabelExpressions: Duplicate value: ""',
+      "allowedTopologies[2].matchLabelExpressions[0].values: Required value",
+      'allowedTopologies[2].matchLabelExpressions[1].key: Duplicate value: "zone"',
+    ],
+  ],
+  [
+    "storage.k8s.io/v1/VolumeAttachment",
+    {
+      spec: {
+        attacher: "Big_Name",
+        nodeName: "n",
+        source: {
+          inlineVolumeSpec: { capacity: { storage: "1Gi" }, accessModes: ["ReadWriteOnce"], nodeAffinity: {} },
+        },
+      },
+    },
+    [
+      `spec.attacher: Invalid value: "Big_Name": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')`,
+      "spec.source.inlineVolumeSpec.capacity: Forbidden: may not be specified in the context of inline volumes",
+      "spec.source.inlineVolumeSpec.csi: Required value: has to be specified in the context of inline volumes",
+      "spec.source.inlineVolumeSpec.nodeAffinity: Forbidden: may not be specified in the context of inline volumes",
+      "spec.source.inlineVolumeSpec: Required value: must specify a volume type",
+    ],
+  ],
+  [
+    "storage.k8s.io/v1/CSINode",
+    { spec: { drivers: [{ name: "d", nodeID: "n", topologyKeys: ["a", "a"] }] } },
+    ['spec.drivers[0]: Duplicate value: "a"'],
+  ],
+  [
+    "flowcontrol.apiserver.k8s.io/v1/PriorityLevelConfiguration",
+    { spec: { type: "Exempt" } },
+    ["spec.type: Invalid value: \"Exempt\": type must be 'Exempt' if and only if name is 'exempt'"],
+  ],
+  [
+    "flowcontrol.apiserver.k8s.io/v1/FlowSchema",
+    {
+      spec: {
+        matchingPrecedence: 10,
+        priorityLevelConfiguration: { name: "level" },
+        rules: [
+          {
+            subjects: [{ kind: "User", user: { name: "u" } }],
+            resourceRules: [{ verbs: ["eat"], apiGroups: ["*", "a"], namespaces: ["A"] }],
+            nonResourceRules: [{ verbs: ["*", "get"], nonResourceURLs: ["/a*", "/b//c", "/d/*"] }],
+          },
+        ],
+      },
+    },
+    [
+      'spec.rules[0].resourceRules[0].verbs: Unsupported value: ["eat"]: supported values: "create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch"',
+      'spec.rules[0].resourceRules[0].apiGroups: Invalid value: ["*","a"]: if \'*\' is present, must not specify other api groups',
+      "spec.rules[0].resourceRules[0].resources: Required value: resource rules must supply at least one resource",
+      "spec.rules[0].resourceRules[0].namespaces[0]: Invalid value: \"A\": each member of this list must be '*' or a DNS-1123 label; a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')",
+      'spec.rules[0].nonResourceRules[0].verbs: Invalid value: ["*","get"]: if \'*\' is present, must not specify other verbs',
+      'spec.rules[0].nonResourceRules[0].nonResourceURLs[0]: Invalid value: "/a*": wildcard can only do suffix matching',
+      'spec.rules[0].nonResourceRules[0].nonResourceURLs[1]: Invalid value: "/b//c": must not contain double slash',
+    ],
+  ],
+  [
+    "apiregistration.k8s.io/v1/APIService",
+    {
+      metadata: { name: "v1.example.com" },
+      spec: {
+        group: "example.com",
+        version: "v1",
+        groupPriorityMinimum: 1,
+        versionPriority: 1,
+        caBundle: "YQ==",
+        insecureSkipTLSVerify: true,
+        service: { name: "s", namespace: "n", port: 0 },
+      },
+    },
+    [
+      "spec.service.port: Invalid value: 0: port is not valid: must be between 1 and 65535, inclusive",
+      "spec.insecureSkipTLSVerify: Invalid value: true: may not be true if caBundle is present",
+    ],
+  ],
+  [
+    "rbac.authorization.k8s.io/v1/ClusterRole",
+    { aggregationRule: { clusterRoleSelectors: [{ matchExpressions: [{ key: "a", operator: "In" }] }] } },
+    [
+      "aggregationRule.clusterRoleSelectors[0].matchExpressions[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn'",
+      "aggregationRule.clusterRoleSelectors[0]: Invalid value: null: invalid label selector.",
     ],
   ],
   [
@@ -107,6 +212,24 @@ test("the server says who asks for a certificate, and approval is final", () => 
     ],
   });
   assert.deepEqual(approve("Approved", "status").errors, [
+    'status.conditions: Forbidden: updates may not add a condition of type "Approved"',
+  ]);
+});
+
+test("a signing request is approved by approval alone, and may fail there too", () => {
+  const kind = "certificates.k8s.io/v1/CertificateSigningRequest";
+  const change = (door: string, ...types: string[]) =>
+    updated(
+      kind,
+      { spec: csr },
+      (object) => (object["status"] = { conditions: types.map((type) => ({ type, status: "True", reason: "x" })) }),
+      door,
+    ).errors;
+  assert.deepEqual(change("approval", "Approved", "Failed"), []);
+  assert.deepEqual(change("approval", "Approved", "Denied"), [
+    'status.conditions[1].type: Invalid value: "Denied": Approved and Denied conditions are mutually exclusive',
+  ]);
+  assert.deepEqual(change("status", "Failed", "Approved"), [
     'status.conditions: Forbidden: updates may not add a condition of type "Approved"',
   ]);
 });

@@ -192,7 +192,7 @@ function validateAttachmentSource(source: VolumeAttachmentSource, path: string):
   const exactlyOne = "must specify exactly one of inlineVolumeSpec and persistentVolumeName";
   if (inlineVolumeSpec !== undefined && persistentVolumeName !== undefined) return [forbidden(path, exactlyOne)];
   if (inlineVolumeSpec !== undefined) {
-    return validatePersistentVolumeSpec(inlineVolumeSpec, `${path}.inlineVolumeSpec`, true);
+    return validatePersistentVolumeSpec(inlineVolumeSpec, "", `${path}.inlineVolumeSpec`, true);
   }
   if (persistentVolumeName === undefined) return [required(path, exactlyOne)];
   const at = `${path}.persistentVolumeName`;

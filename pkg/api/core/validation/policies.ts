@@ -1,149 +1,92 @@
-import { parseQuantity } from "#pkg/apimachinery/index.ts";
-import type { LimitRange, LimitRangeItem, ReplicationController, ResourceQuota } from "../../types/core-v1.ts";
-import {
-  duplicate,
-  each,
-  type FieldError,
-  forbidden,
-  immutable,
-  invalid,
-  isEmpty,
-  nonNegative,
-  qualifiedName,
-  required,
-} from "../../validation/rules.ts";
+import type { ReplicationController, ResourceQuota } from "../../types/core-v1.ts";
+import { type FieldError, invalid, nonNegative, required, sameValue } from "../../validation/rules.ts";
 import { validateRunningTemplate } from "../../validation/templates.ts";
-import { isOvercommitAllowed, validateResourceQuantity } from "./resources.ts";
+import { isQuotaHugePages, validateResourceName, validateResourceQuantity } from "./resources.ts";
 
-type Amounts = LimitRangeItem["max"];
-
-function compare(low: Amounts, high: Amounts, name: string): number | undefined {
-  const [a, b] = [low?.[name], high?.[name]];
-  return a === undefined || b === undefined ? undefined : parseQuantity(a).cmp(parseQuantity(b));
-}
-
-function validateLimits(item: LimitRangeItem, path: string): FieldError[] {
-  const errors: FieldError[] = [];
-  const { type, min, max, default: limit, defaultRequest, maxLimitRequestRatio } = item;
-  if (type === "Pod") {
-    if (Object.keys(limit ?? {}).length > 0) {
-      errors.push(forbidden(`${path}.default`, "may not be specified when `type` is 'Pod'"));
-    }
-    if (Object.keys(defaultRequest ?? {}).length > 0) {
-      errors.push(forbidden(`${path}.defaultRequest`, "may not be specified when `type` is 'Pod'"));
-    }
-  }
-  if (type === "PersistentVolumeClaim" && min?.["storage"] === undefined && max?.["storage"] === undefined) {
-    errors.push(
-      required(`${path}.limits`, "either minimum or maximum storage value is required, but neither was provided"),
-    );
-  }
-  const names = new Set(
-    [min, max, limit, defaultRequest, maxLimitRequestRatio].flatMap((list) => Object.keys(list ?? {})),
-  );
-  for (const name of names) {
-    const order = (low: Amounts, high: Amounts, field: string, words: readonly [string, string]) => {
-      if (compare(low, high, name) !== 1) return;
-      const why = `${words[0]} value ${low![name]} is greater than ${words[1]} value ${high![name]}`;
-      errors.push(invalid(`${path}.${field}[${name}]`, String(low![name]), why));
-    };
-    order(min, max, "min", ["min", "max"]);
-    order(min, defaultRequest, "defaultRequest", ["min", "default request"]);
-    order(defaultRequest, max, "defaultRequest", ["default request", "max"]);
-    order(defaultRequest, limit, "defaultRequest", ["default request", "default limit"]);
-    order(min, limit, "default", ["min", "default"]);
-    order(limit, max, "default", ["default", "max"]);
-    const ratio = maxLimitRequestRatio?.[name];
-    if (ratio !== undefined && parseQuantity(ratio).cmp(parseQuantity("1")) < 0) {
-      const why = `ratio ${ratio} is less than 1`;
-      errors.push(invalid(`${path}.maxLimitRequestRatio[${name}]`, String(ratio), why));
-    }
-    if (
-      type === "Container" &&
-      !isOvercommitAllowed(name) &&
-      limit?.[name] !== undefined &&
-      defaultRequest?.[name] !== undefined
-    ) {
-      if (compare(limit, defaultRequest, name) !== 0) {
-        const why = `default value ${limit[name]} must equal to defaultRequest value ${defaultRequest[name]} in ${name}`;
-        errors.push(invalid(`${path}.defaultRequest[${name}]`, String(defaultRequest[name]), why));
-      }
-    }
-  }
-  return errors;
-}
-
-export function validateLimitRange(range: LimitRange): FieldError[] {
-  const seen = new Set<string>();
-  return each(range.spec?.limits, "spec.limits", (item, at) => {
-    const errors: FieldError[] = isEmpty(item.type) ? [required(`${at}.type`)] : qualifiedName(item.type, `${at}.type`);
-    if (seen.has(item.type)) errors.push(duplicate(`${at}.type`, item.type));
-    seen.add(item.type);
-    return [...errors, ...validateLimits(item, at)];
-  });
-}
-
-const SCOPES = [
-  "BestEffort",
-  "CrossNamespacePodAffinity",
-  "NotBestEffort",
-  "NotTerminating",
-  "PriorityClass",
-  "Terminating",
-  "VolumeAttributesClass",
-];
+const POD_RESOURCES: ReadonlySet<string> = new Set([
+  "pods",
+  "cpu",
+  "memory",
+  "limits.cpu",
+  "limits.memory",
+  "requests.cpu",
+  "requests.memory",
+]);
+/** What each scope can be asked about. */
+const SCOPES: Readonly<Record<string, ReadonlySet<string>>> = {
+  BestEffort: new Set(["pods"]),
+  CrossNamespacePodAffinity: POD_RESOURCES,
+  NotBestEffort: POD_RESOURCES,
+  NotTerminating: POD_RESOURCES,
+  PriorityClass: POD_RESOURCES,
+  Terminating: POD_RESOURCES,
+  VolumeAttributesClass: new Set(["persistentvolumeclaims", "requests.storage"]),
+};
 const OPPOSITES: readonly (readonly [string, string])[] = [
   ["BestEffort", "NotBestEffort"],
   ["Terminating", "NotTerminating"],
 ];
+/** Scopes that a pod has or has not, without a value. */
+const PLAIN_SCOPES = ["BestEffort", "CrossNamespacePodAffinity", "NotBestEffort", "NotTerminating", "Terminating"];
 
-function validateScopes({ scopes = [], scopeSelector }: NonNullable<ResourceQuota["spec"]>): FieldError[] {
-  const errors: FieldError[] = [];
-  for (const scope of scopes) {
-    if (!SCOPES.includes(scope)) errors.push(invalid("spec.scopes", scopes, "unsupported scope"));
-  }
-  for (const [a, b] of OPPOSITES) {
-    if (scopes.includes(a) && scopes.includes(b)) errors.push(invalid("spec.scopes", scopes, "conflicting scopes"));
-  }
+type QuotaSpec = NonNullable<ResourceQuota["spec"]>;
+
+/** Resources of the quota that mean nothing in the scope, one error for each. */
+function outOfScope(spec: QuotaSpec, scope: string, path: string, shown: unknown): FieldError[] {
+  const known = SCOPES[scope];
+  if (known === undefined) return [];
+  return Object.keys(spec.hard ?? {})
+    .filter((name) => isStandardQuotaResource(name) && !known.has(name))
+    .map(() => invalid(path, shown, "unsupported scope applied to resource"));
+}
+
+function conflicting(scopes: readonly string[], path: string, shown: unknown): FieldError[] {
+  return OPPOSITES.filter((pair) => pair.every((scope) => scopes.includes(scope))).map(() =>
+    invalid(path, shown, "conflicting scopes"),
+  );
+}
+
+function validateScopes(spec: QuotaSpec): FieldError[] {
+  const scopes = spec.scopes ?? [];
+  const path = "spec.scopes";
   return [
-    ...errors,
-    ...each(
-      scopeSelector?.matchExpressions,
-      "spec.scopeSelector.matchExpressions",
-      ({ scopeName, operator, values }, at) => {
-        const found: FieldError[] = [];
-        if (!SCOPES.includes(scopeName)) found.push(invalid(`${at}.scopeName`, scopeName, "unsupported scope"));
-        const count = (values ?? []).length;
-        if (operator === "In" || operator === "NotIn") {
-          if (count === 0)
-            found.push(
-              required(
-                `${at}.values`,
-                "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector",
-              ),
-            );
-        } else if (operator === "Exists" || operator === "DoesNotExist") {
-          if (count > 0)
-            found.push(
-              invalid(
-                `${at}.values`,
-                values,
-                "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector",
-              ),
-            );
-        } else found.push(invalid(`${at}.operator`, operator ?? "", "not a valid selector operator"));
-        return found;
-      },
-    ),
+    ...scopes.flatMap((scope) => [
+      ...(Object.hasOwn(SCOPES, scope) ? [] : [invalid(path, scopes, "unsupported scope")]),
+      ...outOfScope(spec, scope, path, scopes),
+    ]),
+    ...conflicting(scopes, path, scopes),
   ];
 }
 
+/** Paths of this selector have no indices: upstream leaves them out. */
+function validateScopeSelector(spec: QuotaSpec): FieldError[] {
+  const path = "spec.scopeSelector.matchExpressions";
+  const errors: FieldError[] = [];
+  const requirements = spec.scopeSelector?.matchExpressions ?? [];
+  for (const { scopeName, operator = "", values } of requirements) {
+    if (!Object.hasOwn(SCOPES, scopeName)) errors.push(invalid(`${path}.scopeName`, scopeName, "unsupported scope"));
+    errors.push(...outOfScope(spec, scopeName, path, spec.scopeSelector));
+    if (PLAIN_SCOPES.includes(scopeName) && operator !== "Exists")
+      errors.push(invalid(`${path}.operator`, operator, PLAIN));
+    const count = (values ?? []).length;
+    if (operator === "In" || operator === "NotIn") {
+      if (count === 0) errors.push(required(`${path}.values`, SOME_VALUE));
+    } else if (operator === "Exists" || operator === "DoesNotExist") {
+      if (count > 0) errors.push(invalid(`${path}.values`, values, NO_VALUE));
+    } else errors.push(invalid(`${path}.operator`, operator, "not a valid selector operator"));
+  }
+  const names = requirements.map(({ scopeName }) => scopeName);
+  return [...errors, ...conflicting(names, path, spec.scopeSelector)];
+}
+const PLAIN =
+  "must be 'Exist' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity";
+const SOME_VALUE = "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector";
+const NO_VALUE = "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector";
+
 function validateQuotaName(name: string, path: string): FieldError[] {
-  const errors = qualifiedName(name, path);
-  if (errors.length > 0 || name.includes("/") || STANDARD_QUOTA.has(name)) return errors;
-  if (/^(?:requests\.|limits\.)?hugepages-|^count\/|\.storageclass\./.test(name) || name.startsWith("requests."))
-    return [];
-  return [invalid(path, name, "must be a standard resource for quota")];
+  const errors = validateResourceName(name, path);
+  if (name.includes("/") || isStandardQuotaResource(name)) return errors;
+  return [...errors, invalid(path, name, "must be a standard resource for quota")];
 }
 
 const STANDARD_QUOTA: ReadonlySet<string> = new Set([
@@ -167,6 +110,7 @@ const STANDARD_QUOTA: ReadonlySet<string> = new Set([
   "services.nodeports",
   "services.loadbalancers",
 ]);
+const isStandardQuotaResource = (name: string): boolean => STANDARD_QUOTA.has(name) || isQuotaHugePages(name);
 
 function validateAmounts(amounts: Readonly<Record<string, string | number>> | undefined, path: string): FieldError[] {
   return Object.entries(amounts ?? {}).flatMap(([name, amount]) => {
@@ -176,12 +120,14 @@ function validateAmounts(amounts: Readonly<Record<string, string | number>> | un
 }
 
 export function validateResourceQuota({ spec = {} }: ResourceQuota): FieldError[] {
-  return [...validateAmounts(spec.hard, "spec.hard"), ...validateScopes(spec)];
+  return [...validateAmounts(spec.hard, "spec.hard"), ...validateScopes(spec), ...validateScopeSelector(spec)];
 }
 
 export function validateResourceQuotaUpdate(quota: ResourceQuota, old: Readonly<ResourceQuota>): FieldError[] {
-  const scopes = (from: Readonly<ResourceQuota>) => [...(from.spec?.scopes ?? [])].sort();
-  return [...validateResourceQuota(quota), ...immutable(scopes(quota), scopes(old), "spec.scopes")];
+  const scopes = (from: Readonly<ResourceQuota>) => [...new Set(from.spec?.scopes)].sort();
+  const moved = !sameValue(scopes(quota), scopes(old));
+  const errors = validateResourceQuota(quota);
+  return moved ? [...errors, invalid("spec.scopes", quota.spec?.scopes ?? null, "field is immutable")] : errors;
 }
 
 export function validateResourceQuotaStatus({ status }: ResourceQuota): FieldError[] {

@@ -81,11 +81,10 @@ const STANDARD_RESOURCES: ReadonlySet<string> = new Set([
 ]);
 
 function isStandardResource(name: string): boolean {
-  return STANDARD_RESOURCES.has(name) || isQuotaHugePages(name) || isHugePages(name);
+  return STANDARD_RESOURCES.has(name) || isQuotaHugePages(name);
 }
 
-const isQuotaHugePages = (name: string): boolean =>
-  name.startsWith("requests.hugepages-") || name.startsWith("limits.hugepages-");
+export const isQuotaHugePages = (name: string): boolean => isHugePages(name) || name.startsWith("requests.hugepages-");
 
 /** Errors of the name of any resource. */
 export function validateResourceName(name: string, path: string): FieldError[] {

@@ -74,7 +74,7 @@ function validateIscsiName(name: string, path: string): FieldError[] {
 
 const MAX_LUN = 255;
 
-function validateIscsi(source: ISCSIVolumeSource, path: string): FieldError[] {
+export function validateIscsi(source: ISCSIVolumeSource, path: string): FieldError[] {
   const errors = requires(source, ["targetPortal", "iqn"], path);
   if (!isEmpty(source.iqn)) errors.push(...validateIscsiName(source.iqn, `${path}.iqn`));
   errors.push(...inRange(source.lun ?? 0, 0, MAX_LUN, `${path}.lun`));

@@ -1,3 +1,4 @@
+import { posix } from "node:path";
 import { parseQuantity } from "#pkg/apimachinery/index.ts";
 import type { PersistentVolume, PersistentVolumeClaim, PersistentVolumeSpec } from "../../types/core-v1.ts";
 import {
@@ -7,7 +8,6 @@ import {
   immutable,
   invalid,
   isEmpty,
-  noBacksteps,
   nonNegativeQuantity,
   notSupported,
   oneOf,
@@ -17,85 +17,77 @@ import {
 import { validateNodeSelector } from "./affinity.ts";
 import { validateAccessModes, validatePvcSpec } from "./claims.ts";
 import { describeDifference } from "./difference.ts";
+import { sourcesOf, validateSource } from "./persistent-sources.ts";
 
-/** Fields of the spec that are not the volume's source. */
-const NOT_SOURCES: ReadonlySet<string> = new Set([
-  "accessModes",
-  "capacity",
-  "claimRef",
-  "mountOptions",
-  "nodeAffinity",
-  "persistentVolumeReclaimPolicy",
-  "storageClassName",
-  "volumeAttributesClassName",
-  "volumeMode",
-]);
-
-function sourcesOf(spec: object): string[] {
-  return Object.entries(spec)
-    .filter(([field, value]) => !NOT_SOURCES.has(field) && value !== undefined)
-    .map(([field]) => field);
+/** A volume inside a VolumeAttachment is a CSI driver's and has no claim, capacity or nodes of its own. */
+function validateInline(spec: PersistentVolumeSpec, path: string): FieldError[] {
+  const outside = (field: string) =>
+    forbidden(`${path}.${field}`, "may not be specified in the context of inline volumes");
+  return [
+    ...(spec.claimRef === undefined ? [] : [outside("claimRef")]),
+    ...(Object.keys(spec.capacity ?? {}).length === 0 ? [] : [outside("capacity")]),
+    ...(spec.csi === undefined
+      ? [required(`${path}.csi`, "has to be specified in the context of inline volumes")]
+      : []),
+  ];
 }
 
-function validateSource(spec: PersistentVolumeSpec, path: string): FieldError[] {
-  const [type, ...others] = sourcesOf(spec);
-  if (type === undefined) return [required(path, "must specify a volume type")];
-  const errors: FieldError[] = [];
-  for (const other of others) errors.push(forbidden(`${path}.${other}`, "may not specify more than 1 volume type"));
-  if (type === "hostPath") {
-    if (isEmpty(spec.hostPath!.path)) errors.push(required(`${path}.hostPath.path`));
-    else errors.push(...noBacksteps(spec.hostPath!.path, `${path}.hostPath.path`));
-    if (spec.hostPath!.path === "/" && spec.persistentVolumeReclaimPolicy === "Recycle") {
-      errors.push(
-        forbidden(`${path}.persistentVolumeReclaimPolicy`, "may not be 'recycle' for a hostPath mount of '/'"),
-      );
-    }
-  } else if (type === "local") {
-    if (isEmpty(spec.local!.path)) errors.push(required(`${path}.local.path`));
-    if (spec.nodeAffinity === undefined) {
-      errors.push(required(`${path}.nodeAffinity`, "Local volume requires node affinity"));
-    }
-  } else if (type === "csi") {
-    if (isEmpty(spec.csi!.driver)) errors.push(required(`${path}.csi.driver`));
-    if (isEmpty(spec.csi!.volumeHandle)) errors.push(required(`${path}.csi.volumeHandle`));
-  } else if (type === "nfs") {
-    if (isEmpty(spec.nfs!.server)) errors.push(required(`${path}.nfs.server`));
-    if (isEmpty(spec.nfs!.path)) errors.push(required(`${path}.nfs.path`));
-    else if (!spec.nfs!.path.startsWith("/")) {
-      errors.push(invalid(`${path}.nfs.path`, spec.nfs!.path, "must be an absolute path"));
-    }
+function validateCapacity(capacity: Readonly<Record<string, string | number>>, path: string): FieldError[] {
+  const names = Object.keys(capacity);
+  const errors: FieldError[] = names.length === 0 ? [required(path)] : [];
+  if (capacity["storage"] === undefined || names.length > 1) {
+    errors.push(notSupported(path, names.length === 0 ? null : capacity, ["storage"]));
+  }
+  for (const name of names) {
+    const at = `${path}[${name}]`;
+    const quantity = parseQuantity(capacity[name]!);
+    errors.push(...nonNegativeQuantity(capacity[name]!, at));
+    if (quantity.sign <= 0) errors.push(invalid(at, quantity.toString(), "must be greater than zero"));
   }
   return errors;
 }
 
-/** The spec of a volume; `inline` for the one inside a VolumeAttachment, which has no claim or capacity of its own. */
-export function validatePersistentVolumeSpec(spec: PersistentVolumeSpec, path: string, inline = false): FieldError[] {
-  const errors: FieldError[] = [];
-  if (!inline) {
-    errors.push(...validateAccessModes(spec.accessModes, `${path}.accessModes`, ""));
-    const capacity = spec.capacity ?? {};
-    if (Object.keys(capacity).length === 0) errors.push(required(`${path}.capacity`));
-    else if (capacity["storage"] === undefined || Object.keys(capacity).length > 1) {
-      errors.push(notSupported(`${path}.capacity`, capacity, ["storage"]));
-    }
-    for (const [name, amount] of Object.entries(capacity)) {
-      errors.push(...nonNegativeQuantity(amount, `${path}.capacity[${name}]`));
-      if (parseQuantity(amount).isZero()) {
-        errors.push(invalid(`${path}.capacity[${name}]`, String(amount), "must be greater than zero"));
-      }
-    }
+const RECLAIM_POLICIES = ["Delete", "Recycle", "Retain"];
+const VOLUME_MODES = ["Block", "Filesystem"];
+
+/** The spec of a volume called `name`; `inline`: the one inside a VolumeAttachment. */
+export function validatePersistentVolumeSpec(
+  spec: PersistentVolumeSpec,
+  name: string,
+  path: string,
+  inline = false,
+): FieldError[] {
+  const errors = inline ? validateInline(spec, path) : [];
+  errors.push(...validateAccessModes(spec.accessModes, `${path}.accessModes`, ""));
+  if (!inline) errors.push(...validateCapacity(spec.capacity ?? {}, `${path}.capacity`));
+  const { persistentVolumeReclaimPolicy: policy, nodeAffinity, volumeMode } = spec;
+  const policyAt = `${path}.persistentVolumeReclaimPolicy`;
+  if (!inline) errors.push(...oneOf(policy, RECLAIM_POLICIES, policyAt, true));
+  else if (!isEmpty(policy) && policy !== "Retain") {
+    errors.push(forbidden(policyAt, "may only be Retain in the context of inline volumes"));
   }
-  const policies = ["Delete", "Recycle", "Retain"];
-  errors.push(
-    ...oneOf(spec.persistentVolumeReclaimPolicy, policies, `${path}.persistentVolumeReclaimPolicy`, true),
-    ...validateNodeSelector(spec.nodeAffinity?.required, `${path}.nodeAffinity.required`),
-    ...validateSource(spec, path),
-  );
-  if (spec.nodeAffinity !== undefined && spec.nodeAffinity.required === undefined) {
-    errors.push(required(`${path}.nodeAffinity.required`, "must specify required node constraints"));
+  if (nodeAffinity !== undefined) {
+    const at = `${path}.nodeAffinity`;
+    if (inline) errors.push(forbidden(at, "may not be specified in the context of inline volumes"));
+    else if (nodeAffinity.required !== undefined) {
+      errors.push(...validateNodeSelector(nodeAffinity.required, `${at}.required`));
+    } else errors.push(required(`${at}.required`, "must specify required node constraints"));
   }
-  if (!isEmpty(spec.storageClassName)) errors.push(...dnsSubdomain(spec.storageClassName!, `${path}.storageClassName`));
-  errors.push(...oneOf(spec.volumeMode, ["Block", "Filesystem"], `${path}.volumeMode`, true));
+  errors.push(...validateSource(spec, name, path));
+  if (spec.hostPath !== undefined && posix.normalize(spec.hostPath.path ?? "") === "/" && policy === "Recycle") {
+    errors.push(forbidden(policyAt, "may not be 'recycle' for a hostPath mount of '/'"));
+  }
+  if (!isEmpty(spec.storageClassName)) {
+    const at = `${path}.storageClassName`;
+    if (inline) errors.push(forbidden(at, "may not be specified in the context of inline volumes"));
+    else errors.push(...dnsSubdomain(spec.storageClassName!, at));
+  }
+  if (volumeMode !== undefined) {
+    const at = `${path}.volumeMode`;
+    if (inline && volumeMode !== "Filesystem") {
+      errors.push(forbidden(at, "may not specify volumeMode other than Filesystem in the context of inline volumes"));
+    } else if (!VOLUME_MODES.includes(volumeMode)) errors.push(notSupported(at, volumeMode, VOLUME_MODES));
+  }
   if (!isEmpty(spec.volumeAttributesClassName)) {
     errors.push(...dnsSubdomain(spec.volumeAttributesClassName!, `${path}.volumeAttributesClassName`));
     if (spec.csi === undefined) {
@@ -105,8 +97,8 @@ export function validatePersistentVolumeSpec(spec: PersistentVolumeSpec, path: s
   return errors;
 }
 
-export const validatePersistentVolume = ({ spec = {} }: PersistentVolume): FieldError[] =>
-  validatePersistentVolumeSpec(spec, "spec");
+export const validatePersistentVolume = ({ metadata, spec = {} }: PersistentVolume): FieldError[] =>
+  validatePersistentVolumeSpec(spec, metadata.name ?? "", "spec");
 
 export function validatePersistentVolumeUpdate(
   volume: PersistentVolume,
@@ -115,10 +107,14 @@ export function validatePersistentVolumeUpdate(
   const errors = validatePersistentVolume(volume);
   const spec = volume.spec ?? {};
   const before = old.spec ?? {};
-  const source = (from: PersistentVolumeSpec) =>
-    Object.fromEntries(sourcesOf(from).map((type) => [type, (from as Record<string, unknown>)[type]]));
-  if (!sameValue(source(spec), source(before))) {
-    const difference = describeDifference(source(before), source(spec), "spec");
+  const [source, had] = [sourcesOf(spec), sourcesOf(before)];
+  // The secret that growing the volume takes may be named later.
+  if (before.csi !== undefined && before.csi.controllerExpandSecretRef === undefined && spec.csi !== undefined) {
+    const { controllerExpandSecretRef: _later, ...csi } = spec.csi;
+    source.csi = csi;
+  }
+  if (!sameValue(source, had)) {
+    const difference = describeDifference(had, source, "spec");
     errors.push(
       forbidden(
         "spec.persistentvolumesource",
@@ -126,9 +122,9 @@ export function validatePersistentVolumeUpdate(
       ),
     );
   }
-  errors.push(...immutable(spec.volumeMode, before.volumeMode, "spec.volumeMode"));
+  errors.push(...immutable(spec.volumeMode, before.volumeMode, "volumeMode"));
   if (before.nodeAffinity !== undefined) {
-    errors.push(...immutable(spec.nodeAffinity, before.nodeAffinity, "spec.nodeAffinity"));
+    errors.push(...immutable(spec.nodeAffinity, before.nodeAffinity, "nodeAffinity"));
   }
   return errors;
 }
