@@ -115,7 +115,7 @@ export class StepExecutor {
       signal.throwIfAborted();
       switch (step.type) {
         case "KillSandbox":
-          if (observed.containers.length > 0) this.#subject.event(undefined, "Normal", "SandboxChanged", step.message);
+          this.#subject.event(undefined, "Normal", "SandboxChanged", step.message);
           await this.#stopSandbox(step, observed, signal);
           break;
         case "CreateSandbox":

@@ -43,7 +43,7 @@ const cases: [name: string, input: Pick<PlanInput, "pod" | "observed"> & Partial
   [
     "a dead sandbox is replaced with the next attempt",
     { pod: pod({ containers: [a] }), observed: observed([sandbox("s", { state: "NotReady" })], [exited(a, "s", 137)]) },
-    ["sandbox 1"],
+    ["drop s", "sandbox 1"],
   ],
   [
     "what still runs in a dead sandbox is stopped before",

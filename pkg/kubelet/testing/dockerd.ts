@@ -43,7 +43,13 @@ async function ended(child: ChildProcess, signal: NodeJS.Signals = "SIGTERM"): P
   await exit;
 }
 
-export async function startDockerd(subnet: string): Promise<TestDaemon> {
+export interface TestDockerd extends TestDaemon {
+  /** Stops the daemon as a service manager does, and starts it again. */
+  restart(): Promise<void>;
+}
+
+/** `liveRestore`: containers go on without the daemon. Docker's own default is that they end with it. */
+export async function startDockerd(subnet: string, { liveRestore = true } = {}): Promise<TestDockerd> {
   const traces = await claimTraces("kd", subnet);
   const { directory, bridge, cgroupRoot } = traces;
   const binaries = dockerBinaries();
@@ -68,8 +74,7 @@ export async function startDockerd(subnet: string): Promise<TestDaemon> {
       `--exec-root=${directory}/docker-exec`,
       `--pidfile=${directory}/docker.pid`,
       `--host=unix://${socketPath}`,
-      // Without it dockerd would end, when it comes back, what went on without it.
-      "--live-restore",
+      ...(liveRestore ? ["--live-restore"] : []),
       "--bridge=none",
       "--iptables=false",
       "--ip6tables=false",
@@ -98,16 +103,21 @@ export async function startDockerd(subnet: string): Promise<TestDaemon> {
   };
   await answering();
   for (const reference of Object.values(IMAGES)) await loadImage(binaries, socketPath, archiveOf(reference), reference);
+  const startAgain = async () => {
+    // One that was killed could not remove it, and the next may find another process under its number.
+    rmSync(join(directory, "docker.pid"), { force: true });
+    dockerd = launch();
+    await answering();
+  };
   return {
     directory,
     runtime,
     cgroupRoot,
     kill: () => ended(dockerd, "SIGKILL"),
-    async start() {
-      // One that was killed could not remove it, and the next may find another process under its number.
-      rmSync(join(directory, "docker.pid"), { force: true });
-      dockerd = launch();
-      await answering();
+    start: startAgain,
+    async restart() {
+      await ended(dockerd);
+      await startAgain();
     },
     async stop() {
       try {
