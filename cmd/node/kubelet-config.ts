@@ -83,5 +83,11 @@ export function kubeletConfig(flags: FlagValues<typeof nodeFlags>, nodeIP: strin
     allowedUnsafeSysctls: flags["allowed-unsafe-sysctls"],
     enableSystemLogHandler: flags["enable-system-log-handler"],
     seccompDefault: flags["seccomp-default"],
+    failSwapOn: flags["fail-swap-on"],
+    deadContainers: {
+      maxPerContainer: flags["maximum-dead-containers-per-container"],
+      maxOnNode: flags["maximum-dead-containers"],
+      minAgeMs: flags["minimum-container-ttl-duration"],
+    },
   };
 }

@@ -45,6 +45,7 @@ const FLAG_OF_FIELD: Readonly<Record<string, string>> = {
   kubeReserved: "kube-reserved",
   allowedUnsafeSysctls: "allowed-unsafe-sysctls",
   seccompDefault: "seccomp-default",
+  failSwapOn: "fail-swap-on",
   enableSystemLogHandler: "enable-system-log-handler",
   registerNode: "register-node",
   registerWithTaints: "register-with-taints",

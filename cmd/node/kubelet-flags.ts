@@ -152,6 +152,30 @@ export const kubeletFlags = defineFlags({
     help: "Age below which an unused image is kept.",
     section: "Resources",
   },
+  "maximum-dead-containers-per-container": {
+    type: "integer",
+    default: 1,
+    help: "How many earlier instances of a container are kept; -1: all.",
+    section: "Resources",
+  },
+  "maximum-dead-containers": {
+    type: "integer",
+    default: -1,
+    help: "How many dead containers are kept on the node; -1: any number.",
+    section: "Resources",
+  },
+  "minimum-container-ttl-duration": {
+    type: "duration",
+    default: 0,
+    help: "Age below which a dead container is kept.",
+    section: "Resources",
+  },
+  "fail-swap-on": {
+    type: "boolean",
+    default: true,
+    help: "Refuses to start on a machine that swaps.",
+    section: "Resources",
+  },
   "serialize-image-pulls": {
     type: "boolean",
     default: true,

@@ -14,6 +14,7 @@ import { fileAsFlags } from "./kubelet-configuration.ts";
 import { collectAtRest, programMemory } from "./memory.ts";
 import { runNetwork } from "./network.ts";
 import { createRuntime } from "./runtime.ts";
+import { refuseSwap } from "./swap.ts";
 
 type Flags = FlagValues<typeof nodeFlags>;
 
@@ -24,6 +25,8 @@ async function runNode(flags: Flags, log: Logger, signal: AbortSignal): Promise<
   const nodeName = flags["hostname-override"] === "" ? hostname().toLowerCase() : flags["hostname-override"];
   const nodeIP = flags["node-ip"] === "" ? await defaultAddress(runner) : flags["node-ip"];
   if (nodeIP === "") throw new UsageError("this machine has no address besides loopback; give --node-ip");
+  const config = kubeletConfig(flags, nodeIP);
+  if (flags["fail-swap-on"]) await refuseSwap();
   const kubeletApi = await connectNode({ flags, nodeName, clock, random, log }, signal);
   const proxyApi = await connectProxy(flags, kubeletApi, clock);
   const runtime = await createRuntime(flags, { commands: runner, clock, log });
@@ -35,7 +38,7 @@ async function runNode(flags: Flags, log: Logger, signal: AbortSignal): Promise<
     random,
     commands: runner,
     log: log.child({ part: "kubelet" }),
-    config: kubeletConfig(flags, nodeIP),
+    config,
   });
   log.info({ nodeName, nodeIP }, "Starting the node agent");
   await notifyReady(runner, process.env);

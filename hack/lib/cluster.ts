@@ -120,6 +120,8 @@ export function startNode(layout: Layout, daemons: Daemons, options: NodeOptions
     ...placeArguments(layout, options.containerRuntimeEndpoint),
     `--hostname-override=${options.name}`,
     `--node-ip=${options.address}`,
+    // Whoever tries a cluster need not change the machine for it.
+    "--fail-swap-on=false",
     ...(options.extraArgs ?? []),
   ]);
 }

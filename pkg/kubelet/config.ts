@@ -1,3 +1,5 @@
+import type { DeadContainerPolicy } from "./pod/dead-containers.ts";
+
 /** What the kubelet can be told: names and defaults are those of KubeletConfiguration (kubelet.config.k8s.io/v1beta1). */
 export interface KubeletConfig {
   /** <root>/pods, plugins, pki … */
@@ -69,8 +71,10 @@ export interface KubeletConfig {
   /** A CredentialProviderConfig, and where its programs lie; "" for none. */
   readonly imageCredentialProviderConfig: string;
   readonly imageCredentialProviderBinDir: string;
-  /** Whether user namespaces may be given to pods that ask for them. */
+  /** Whether the kubelet refuses to start on a machine that swaps. */
   readonly failSwapOn: boolean;
+  /** Flags of upstream's without a field in KubeletConfiguration. */
+  readonly deadContainers: DeadContainerPolicy;
 }
 
 export const DEFAULT_CONFIG: KubeletConfig = Object.freeze({
@@ -140,6 +144,7 @@ export const DEFAULT_CONFIG: KubeletConfig = Object.freeze({
   imageCredentialProviderConfig: "",
   imageCredentialProviderBinDir: "",
   failSwapOn: true,
+  deadContainers: { maxPerContainer: 1, maxOnNode: -1, minAgeMs: 0 },
 });
 
 /** How many images are pulled at a time. */

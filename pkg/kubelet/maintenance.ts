@@ -13,6 +13,7 @@ import type { Observation, Threshold } from "./eviction/signals.ts";
 import { memoryForPods } from "./node/status.ts";
 import type { Host, Parts } from "./parts.ts";
 import type { PodLifecycleEvents } from "./pleg.ts";
+import { removeContainer, surplusOnNode } from "./pod/dead-containers.ts";
 import type { PodManager } from "./pod/manager.ts";
 import { reconcileMirrors } from "./static/mirror.ts";
 import { StaticPodSource } from "./static/source.ts";
@@ -33,8 +34,8 @@ async function removeDeadContainers(
 ): Promise<void> {
   for (const uid of pleg.uids()) {
     if (manager.get(uid)?.state === "syncing") continue;
-    for (const { id, state } of pleg.get(uid).containers)
-      if (state === "Exited") await runtime.removeContainer(id, { signal });
+    for (const container of pleg.get(uid).containers)
+      if (container.state === "Exited") await removeContainer(runtime, container, signal);
   }
 }
 
@@ -216,6 +217,15 @@ export class Maintenance {
     });
   }
 
+  async #removeSurplusContainers(): Promise<void> {
+    const { manager, pleg } = this.#parts;
+    const { runtime, config, clock, signal } = this.#host;
+    const active = (uid: string) => manager.get(uid)?.state === "syncing";
+    const pods = pleg.uids().map((uid) => pleg.get(uid));
+    for (const container of surplusOnNode(pods, active, config.deadContainers, clock.now()))
+      await removeContainer(runtime, container, signal);
+  }
+
   async cleanUp(): Promise<void> {
     const { manager, volumes, cgroups, pleg } = this.#parts;
     const orphans = this.#every(ORPHAN_PERIOD_MS, "Removing orphaned pods failed", async () => manager.cleanOrphans());
@@ -223,6 +233,9 @@ export class Maintenance {
       await manager.cleanDirectories(volumes);
       await cgroups.removeOrphans((uid) => manager.get(uid) !== undefined || pleg.uids().includes(uid));
     });
-    await Promise.all([orphans, leftovers]);
+    const surplus = this.#every(HOUSEKEEPING_PERIOD_MS, "Removing dead containers failed", () =>
+      this.#removeSurplusContainers(),
+    );
+    await Promise.all([orphans, leftovers, surplus]);
   }
 }

@@ -191,17 +191,16 @@ describe("what pods can count on", { concurrency: 8 }, () => {
     await node.create(
       "hooks",
       container,
-      { terminationGracePeriodSeconds: 20, volumes: [{ name: "data", emptyDir: {} }] },
+      // Far longer than the wait for its end below: it ends by itself.
+      { terminationGracePeriodSeconds: 600, volumes: [{ name: "data", emptyDir: {} }] },
       { finalizers: ["example.com/hold"] },
     );
     await node.wait("hooks", isReady);
-    const begun = performance.now();
     await bed.client.delete(pods, { namespace: "default", name: "hooks" });
     const pod = await node.wait(
       "hooks",
       ({ status }) => status?.containerStatuses?.[0]?.state?.terminated !== undefined,
     );
-    assert.ok(performance.now() - begun < 10_000, "the container ended by itself, long before the grace period did");
     assert.equal(pod.status?.containerStatuses?.[0]?.state?.terminated?.message, "post\npre\n");
     await bed.client.patch(pods, { namespace: "default", name: "hooks" }, "merge", {
       metadata: { finalizers: null },

@@ -1,7 +1,7 @@
 /** Brings a pod's volumes, sandbox and containers to what its plan says, one step after the other. */
-import { rm } from "node:fs/promises";
 import { rpcText } from "../cri/runtime.ts";
 import { formatSeconds } from "./backoff.ts";
+import { removeContainer, surplusOf } from "./dead-containers.ts";
 import { newestContainer } from "./observed.ts";
 import type { ObservedPod } from "./observed.ts";
 import { awaitingRestart, restartTrigger } from "./restart-all.ts";
@@ -223,24 +223,17 @@ export class StepExecutor {
     }
   }
 
-  /** Of each container the runtime keeps the newest instance and the one before it (logs --previous). */
+  /** Of each container the runtime keeps the newest instance and, by default, the one before it (logs --previous). */
   async removeOldContainers(observed: ObservedPod, signal: AbortSignal): Promise<void> {
     const { pod, deps } = this.#subject;
-    const { runtime } = deps;
+    const { runtime, config, clock } = deps;
     // As long as others wait to be restarted because of it, one that asked for that must be remembered.
     const trigger = awaitingRestart(pod, observed).size > 0 ? restartTrigger(pod, observed)?.id : undefined;
-    const seen = new Map<string, number>();
-    const sandboxesInUse = new Set<string>();
-    for (const container of observed.containers) {
-      const count = (seen.get(container.metadata.name) ?? 0) + 1;
-      seen.set(container.metadata.name, count);
-      if (count <= 2 || container.state === "Running" || container.id === trigger) {
-        sandboxesInUse.add(container.sandboxId);
-        continue;
-      }
-      await runtime.removeContainer(container.id, { signal });
-      if (container.logPath !== "") await rm(container.logPath, { force: true });
-    }
+    const surplus = surplusOf(observed, config.deadContainers, clock.now()).filter(({ id }) => id !== trigger);
+    for (const container of surplus) await removeContainer(runtime, container, signal);
+    const sandboxesInUse = new Set(
+      observed.containers.filter((container) => !surplus.includes(container)).map(({ sandboxId }) => sandboxId),
+    );
     for (const [index, sandbox] of observed.sandboxes.entries()) {
       if (index > 0 && sandbox.state === "NotReady" && !sandboxesInUse.has(sandbox.id))
         await runtime.removeSandbox(sandbox.id, { signal });
