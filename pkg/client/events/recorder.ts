@@ -22,11 +22,16 @@ export interface EventRecorderOptions {
 }
 
 const MAX_QUEUED = 10_000;
-/** Nobody waits for events: they must not crowd out the work they tell of. */
-const MAX_IN_FLIGHT = 2;
+/**
+ * Nobody waits for events: they must not crowd out the work they tell of, and each alone would wake every thread and process that
+ * a write passes through, and be a commit of its own. What is told within this time is written together.
+ */
+const GATHER_MS = 100;
+const MAX_TOGETHER = 10;
 /** A busy component's events are late by this at most; it is asked again and again meanwhile. */
-const MAX_HELD_MS = 2_000;
-const HELD_STEP_MS = 20;
+const MAX_HELD_MS = 10_000;
+/** With more than so many waiting, none is held back. */
+const MAX_HELD = 1_000;
 const MAX_RECORDS = 4096;
 const MAX_MESSAGE_BYTES = 1024;
 const MAX_TRIES = 12;
@@ -39,7 +44,6 @@ interface Record {
   created: boolean;
   /** Has it changed since it was last sent? */
   dirty: boolean;
-  sending: boolean;
   /** Monotonic time. */
   queuedAt: number;
 }
@@ -54,8 +58,8 @@ class BackgroundRecorder implements EventRecorder {
   readonly #correlator: EventCorrelator;
   readonly #records = growingLru<string, Record>(MAX_RECORDS);
   #queue: Record[] = [];
-  #inFlight = 0;
-  #held = false;
+  #gathering = false;
+  #sending = false;
   #names = 0;
 
   constructor(options: EventRecorderOptions) {
@@ -82,7 +86,6 @@ class BackgroundRecorder implements EventRecorder {
       event: { ...draft, message: correlated.message },
       created: false,
       dirty: false,
-      sending: false,
       queuedAt: 0,
     };
     this.#records.set(correlated.id, record);
@@ -133,45 +136,41 @@ class BackgroundRecorder implements EventRecorder {
     record.dirty = true;
     record.queuedAt = this.#options.clock.monotonic();
     this.#queue.push(record);
-    this.#pump();
+    this.#gather();
   }
 
-  /** The first of the queue that need not wait until the component is less busy. */
-  #next(): Record | undefined {
-    const { busy, clock } = this.#options;
-    const now = clock.monotonic();
-    const index = this.#queue.findIndex(
-      ({ event, queuedAt }) => busy?.(event.reason ?? "") !== true || now - queuedAt >= MAX_HELD_MS,
-    );
-    return index < 0 ? undefined : this.#queue.splice(index, 1)[0];
-  }
-
-  #pumpSoon(): void {
-    if (this.#held) return;
-    this.#held = true;
-    this.#options.clock.schedule(HELD_STEP_MS, () => {
-      this.#held = false;
-      this.#pump();
+  #gather(): void {
+    if (this.#gathering || this.#sending) return;
+    this.#gathering = true;
+    this.#options.clock.schedule(GATHER_MS, () => {
+      this.#gathering = false;
+      void this.#sendTogether();
     });
   }
 
-  #pump(): void {
-    while (this.#inFlight < MAX_IN_FLIGHT && this.#queue.length > 0) {
-      const record = this.#next();
-      if (record === undefined) {
-        this.#pumpSoon();
-        return;
-      }
-      if (record.sending) continue; // its sender looks again when it is done
-      record.sending = true;
-      this.#inFlight++;
-      void this.#send(record).finally(() => {
-        record.sending = false;
-        this.#inFlight--;
-        if (record.dirty) this.#queue.push(record);
-        this.#pump();
-      });
-    }
+  /** Takes the first of those that need not wait until the component is less busy. */
+  #takeDue(): Record[] {
+    const { busy, clock } = this.#options;
+    const now = clock.monotonic();
+    const hold = busy !== undefined && this.#queue.length <= MAX_HELD;
+    const due: Record[] = [];
+    this.#queue = this.#queue.filter((record) => {
+      const { event, queuedAt } = record;
+      if (due.length === MAX_TOGETHER) return true;
+      if (hold && now - queuedAt < MAX_HELD_MS && busy(event.reason ?? "")) return true;
+      due.push(record);
+      return false;
+    });
+    return due;
+  }
+
+  /** Never rejects. Goes on as long as something is due. */
+  async #sendTogether(): Promise<void> {
+    this.#sending = true;
+    for (let due = this.#takeDue(); due.length > 0; due = this.#takeDue())
+      await Promise.all(due.map((record) => this.#send(record)));
+    this.#sending = false;
+    if (this.#queue.length > 0) this.#gather();
   }
 
   /** Never rejects. */
