@@ -2,6 +2,7 @@
  * The pods' cgroups: <root>/kubepods[/burstable|/besteffort]/pod<uid>, on cgroup v1 and v2, with the cgroupfs driver
  * (we make directories) or systemd's (slices of the same structure, named as systemd nests them).
  */
+import { readFileSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { hasCode, ifExists } from "#pkg/util/index.ts";
@@ -301,7 +302,8 @@ export class CgroupManager {
   /** Limits may be refused (usage already above a new memory limit, a controller not delegated): said, not fatal. */
   async #write(file: string, value: string): Promise<void> {
     try {
-      const current = (await readFile(file, "utf8")).trim();
+      // The kernel answers from memory: to have another thread wait for it would cost more than the answer.
+      const current = readFileSync(file, "utf8").trim();
       if (current !== value && !(value === "-1" && Number(current) >= UNLIMITED_BYTES)) await writeFile(file, value);
     } catch (err) {
       this.#log.warn({ err, file, value }, "Writing a cgroup limit failed");

@@ -2,24 +2,10 @@
  * Writes a set of files so that readers see either all old or all new ones: files live in a timestamped directory,
  * `..data` links to it and is replaced by rename, and each top-level name links through `..data`.
  */
-import {
-  chmod,
-  chown,
-  lstat,
-  mkdir,
-  readdir,
-  readFile,
-  readlink,
-  rename,
-  rm,
-  stat,
-  symlink,
-  unlink,
-  writeFile,
-} from "node:fs/promises";
 import { dirname, join, normalize } from "node:path";
 import { hasCode, ifExists } from "#pkg/util/index.ts";
 import type { Clock, Random } from "#pkg/util/index.ts";
+import type { FileCalls } from "./file-calls.ts";
 
 export interface PayloadFile {
   readonly data: Uint8Array;
@@ -44,24 +30,24 @@ function timestamp(now: number): string {
   return new Date(now).toISOString().slice(0, 19).replaceAll("-", "_").replaceAll("T", "_").replaceAll(":", "_");
 }
 
-async function unchanged(directory: string, payload: Payload): Promise<boolean> {
-  const present = await ifExists(listFiles(directory, ""));
+async function unchanged(calls: FileCalls, directory: string, payload: Payload): Promise<boolean> {
+  const present = await ifExists(listFiles(calls, directory, ""));
   if (present === undefined || present.length !== payload.size) return false;
   for (const [path, file] of payload) {
     const full = join(directory, path);
-    const info = await ifExists(stat(full));
+    const info = await ifExists(calls.stat(full));
     if (info === undefined || (info.mode & 0o777) !== file.mode || info.size !== file.data.length) return false;
     if (file.uid !== undefined && info.uid !== file.uid) return false;
-    if (!(await readFile(full)).equals(file.data)) return false;
+    if (!(await calls.readFile(full)).equals(file.data)) return false;
   }
   return true;
 }
 
-async function listFiles(root: string, prefix: string): Promise<string[]> {
-  const entries = await readdir(join(root, prefix), { withFileTypes: true });
+async function listFiles(calls: FileCalls, root: string, prefix: string): Promise<string[]> {
+  const entries = await calls.readdir(join(root, prefix), { withFileTypes: true });
   const nested = await Promise.all(
     entries.map((entry) =>
-      entry.isDirectory() ? listFiles(root, join(prefix, entry.name)) : [join(prefix, entry.name)],
+      entry.isDirectory() ? listFiles(calls, root, join(prefix, entry.name)) : [join(prefix, entry.name)],
     ),
   );
   return nested.flat();
@@ -71,65 +57,66 @@ async function listFiles(root: string, prefix: string): Promise<string[]> {
 export async function writeAtomically(
   root: string,
   payload: Payload,
-  options: { clock: Clock; random: Random; fsGroup?: number },
+  options: { clock: Clock; random: Random; calls: FileCalls; fsGroup?: number },
 ): Promise<boolean> {
+  const { calls } = options;
   for (const path of payload.keys()) checkPayloadPath(path);
   const files: Payload =
     options.fsGroup === undefined
       ? payload
       : new Map([...payload].map(([path, file]) => [path, { ...file, mode: file.mode | 0o440 }]));
-  const oldName = await ifExists(readlink(join(root, DATA_LINK)));
-  if (oldName !== undefined && (await unchanged(join(root, oldName), files))) return false;
+  const oldName = await ifExists(calls.readlink(join(root, DATA_LINK)));
+  if (oldName !== undefined && (await unchanged(calls, join(root, oldName), files))) return false;
 
   const newName = `..${timestamp(options.clock.now())}.${options.random.int(1_000_000_000)}`;
   const directory = join(root, newName);
   const directoryMode = options.fsGroup === undefined ? 0o755 : 0o2775;
   const own = async (path: string, mode: number, uid = 0) => {
-    if (options.fsGroup !== undefined || uid !== 0) await chown(path, uid, options.fsGroup ?? 0);
-    await chmod(path, mode); // after chown, which clears setgid
+    if (options.fsGroup !== undefined || uid !== 0) await calls.chown(path, uid, options.fsGroup ?? 0);
+    await calls.chmod(path, mode); // after chown, which clears setgid
   };
-  await mkdir(directory);
+  await calls.mkdir(directory);
   await own(directory, directoryMode);
   for (const [path, file] of files) {
     const full = join(directory, path);
     for (let parent = dirname(path), missing: string[] = []; ; parent = dirname(parent)) {
-      if (parent !== "." && (await ifExists(stat(join(directory, parent)))) === undefined) {
+      if (parent !== "." && (await ifExists(calls.stat(join(directory, parent)))) === undefined) {
         missing.push(parent);
         continue;
       }
       for (const name of missing.reverse()) {
-        await mkdir(join(directory, name));
+        await calls.mkdir(join(directory, name));
         await own(join(directory, name), directoryMode);
       }
       break;
     }
-    await writeFile(full, file.data);
+    await calls.writeFile(full, file.data);
     await own(full, file.mode, file.uid);
   }
-  await linkTo(newName, join(root, TEMP_LINK));
-  await rename(join(root, TEMP_LINK), join(root, DATA_LINK));
-  await linkNames(root, files);
-  if (oldName !== undefined) await rm(join(root, oldName), { recursive: true, force: true });
+  await linkTo(calls, newName, join(root, TEMP_LINK));
+  await calls.rename(join(root, TEMP_LINK), join(root, DATA_LINK));
+  await linkNames(calls, root, files);
+  if (oldName !== undefined) await calls.rm(join(root, oldName), { recursive: true, force: true });
   return true;
 }
 
 /** Makes a link, in place of whatever else has its name. */
-async function linkTo(target: string, path: string): Promise<void> {
+async function linkTo(calls: FileCalls, target: string, path: string): Promise<void> {
   try {
-    await symlink(target, path);
+    await calls.symlink(target, path);
   } catch (error) {
     if (!hasCode(error, "EEXIST")) throw error;
-    if ((await lstat(path)).isSymbolicLink() && (await readlink(path)) === target) return;
-    await rm(path, { force: true });
-    await symlink(target, path);
+    if ((await calls.lstat(path)).isSymbolicLink() && (await calls.readlink(path)) === target) return;
+    await calls.rm(path, { force: true });
+    await calls.symlink(target, path);
   }
 }
 
-async function linkNames(root: string, payload: Payload): Promise<void> {
+async function linkNames(calls: FileCalls, root: string, payload: Payload): Promise<void> {
   const names = new Set([...payload.keys()].map((path) => path.split("/")[0]!));
-  for (const name of names) await linkTo(`${DATA_LINK}/${name}`, join(root, name));
-  for (const entry of await readdir(root, { withFileTypes: true })) {
+  for (const name of names) await linkTo(calls, `${DATA_LINK}/${name}`, join(root, name));
+  for (const entry of await calls.readdir(root, { withFileTypes: true })) {
     if (entry.isSymbolicLink() && !entry.name.startsWith("..") && !names.has(entry.name))
-      await unlink(join(root, entry.name));
+      await calls.unlink(join(root, entry.name));
   }
 }

@@ -2,10 +2,12 @@
  * Volumes that must not reach a disk share one tmpfs: a mount for each would cost a process per pod, and every new
  * container a longer table of mounts to copy.
  */
-import { chmod, lstat, mkdir, readdir, readlink, rm, statfs, symlink } from "node:fs/promises";
+import { statfsSync } from "node:fs";
+import { lstat, mkdir, readdir, readlink, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { hasCode, ifExists } from "#pkg/util/index.ts";
 import type { Mounts } from "../mounts.ts";
+import { inMemory } from "./file-calls.ts";
 
 /** What statfs(2) says of a tmpfs. */
 const TMPFS_MAGIC = 0x01021994;
@@ -30,7 +32,7 @@ export class MemoryDirectories {
     await this.#ensureMounted();
     const directory = this.directoryOf(podUid, name);
     // The mode that mkdir gives is subject to the umask.
-    if ((await mkdir(directory, { recursive: true })) !== undefined) await chmod(directory, 0o755);
+    if ((await inMemory.mkdir(directory, { recursive: true })) !== undefined) await inMemory.chmod(directory, 0o755);
     try {
       await symlink(directory, link);
       return directory;
@@ -60,7 +62,7 @@ export class MemoryDirectories {
   /** Asks the kernel each time: whoever unmounts it must not make us write secrets to the disk below. */
   async #ensureMounted(): Promise<void> {
     try {
-      if ((await statfs(this.#root)).type === TMPFS_MAGIC) return;
+      if (statfsSync(this.#root).type === TMPFS_MAGIC) return;
     } catch (error) {
       if (!hasCode(error, "ENOENT")) throw error;
     }

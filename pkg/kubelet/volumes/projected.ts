@@ -9,6 +9,8 @@ import type {
 } from "#pkg/api/types/core-v1.ts";
 import { fieldValue, resourceValue } from "../pod/downward.ts";
 import { writeAtomically } from "./atomic-writer.ts";
+import { inMemory, onDisk } from "./file-calls.ts";
+import type { FileCalls } from "./file-calls.ts";
 import type { PayloadFile } from "./atomic-writer.ts";
 import { VolumeError } from "./volume.ts";
 import type { MountedVolume, VolumeContext, VolumeDriver } from "./volume.ts";
@@ -114,10 +116,11 @@ async function write(
   directory: string,
   files: Files,
   context: VolumeContext,
+  calls: FileCalls,
   recheckAt?: number,
 ): Promise<MountedVolume> {
   const { clock, random, pod } = context;
-  await writeAtomically(directory, files, { clock, random, fsGroup: pod.spec.securityContext?.fsGroup });
+  await writeAtomically(directory, files, { clock, random, calls, fsGroup: pod.spec.securityContext?.fsGroup });
   // What the API says is not for a container to change; upstream mounts these read-only too.
   return { kind: "path", hostPath: directory, readOnly: true, ...(recheckAt === undefined ? {} : { recheckAt }) };
 }
@@ -128,7 +131,7 @@ export const configMapDriver: VolumeDriver = {
     const files: Files = new Map();
     const { name = "", items, optional, defaultMode = DEFAULT_MODE } = configMap!;
     await addObject(files, { kind: "configmap", name, items, optional }, defaultMode, context);
-    return write(directory, files, context);
+    return write(directory, files, context, onDisk);
   },
 };
 
@@ -139,7 +142,7 @@ export const secretDriver: VolumeDriver = {
     const files: Files = new Map();
     const { secretName = "", items, optional, defaultMode = DEFAULT_MODE } = secret!;
     await addObject(files, { kind: "secret", name: secretName, items, optional }, defaultMode, context);
-    return write(directory, files, context);
+    return write(directory, files, context, inMemory);
   },
 };
 
@@ -148,7 +151,7 @@ export const downwardDriver: VolumeDriver = {
   async setUp({ downwardAPI }, directory, context) {
     const files: Files = new Map();
     addDownward(files, downwardAPI!.items ?? [], downwardAPI!.defaultMode ?? DEFAULT_MODE, context);
-    return write(directory, files, context);
+    return write(directory, files, context, onDisk);
   },
 };
 
@@ -177,6 +180,6 @@ export const projectedDriver: VolumeDriver = {
         // An empty one had a field whose feature is off, which the API server has forgotten.
         throw new VolumeError(`projected source ${Object.keys(source).join(", ")} is not supported`);
     }
-    return write(directory, files, context, recheckAt);
+    return write(directory, files, context, inMemory, recheckAt);
   },
 };

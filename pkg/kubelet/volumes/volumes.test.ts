@@ -22,6 +22,7 @@ import { FakeClock, SeededRandom, SpawnRunner } from "#pkg/util/index.ts";
 import { HostMounts } from "../mounts.ts";
 import { container, pod } from "../testing/observed.ts";
 import { checkPayloadPath, writeAtomically } from "./atomic-writer.ts";
+import { inMemory, onDisk } from "./file-calls.ts";
 import { VolumeManager } from "./manager.ts";
 import { bindSubPath } from "./subpath.ts";
 import type { VolumeContext } from "./volume.ts";
@@ -39,35 +40,41 @@ after(async () => {
   await rm(root, { recursive: true });
 });
 
-test("atomic writer: links through ..data, swaps as a whole, drops what is gone", async () => {
-  const directory = join(root, "atomic");
-  await mkdir(directory);
-  const first = new Map([
-    ["a", { data: bytes("1"), mode: 0o644 }],
-    ["deep/b", { data: bytes("2"), mode: 0o400 }],
-  ]);
-  assert.equal(await writeAtomically(directory, first, options), true);
-  assert.equal(await readlink(join(directory, "a")), "..data/a");
-  assert.equal(await readFile(join(directory, "deep/b"), "utf8"), "2");
-  assert.equal((await stat(join(directory, "deep/b"))).mode & 0o777, 0o400);
-  assert.equal(await writeAtomically(directory, first, options), false, "the same content is not written again");
-  const before = await readlink(join(directory, "..data"));
-  assert.equal(await writeAtomically(directory, new Map([["a", { data: bytes("3"), mode: 0o644 }]]), options), true);
-  assert.notEqual(await readlink(join(directory, "..data")), before);
-  assert.deepEqual(
-    (await readdir(directory)).filter((name) => !name.startsWith("..")),
-    ["a"],
-  );
-  assert.equal((await readdir(directory)).length, 3, "the old directory is removed");
-});
+for (const [where, calls] of Object.entries({ onDisk, inMemory })) {
+  const writing = { ...options, calls };
+  test(`atomic writer, ${where}: links through ..data, swaps as a whole, drops what is gone`, async () => {
+    const directory = join(root, `atomic ${where}`);
+    await mkdir(directory);
+    const first = new Map([
+      ["a", { data: bytes("1"), mode: 0o644 }],
+      ["deep/b", { data: bytes("2"), mode: 0o400 }],
+    ]);
+    assert.equal(await writeAtomically(directory, first, writing), true);
+    assert.equal(await readlink(join(directory, "a")), "..data/a");
+    assert.equal(await readFile(join(directory, "deep/b"), "utf8"), "2");
+    assert.equal((await stat(join(directory, "deep/b"))).mode & 0o777, 0o400);
+    assert.equal(await writeAtomically(directory, first, writing), false, "the same content is not written again");
+    const before = await readlink(join(directory, "..data"));
+    assert.equal(await writeAtomically(directory, new Map([["a", { data: bytes("3"), mode: 0o644 }]]), writing), true);
+    assert.notEqual(await readlink(join(directory, "..data")), before);
+    assert.deepEqual(
+      (await readdir(directory)).filter((name) => !name.startsWith("..")),
+      ["a"],
+    );
+    assert.equal((await readdir(directory)).length, 3, "the old directory is removed");
+  });
 
-test("atomic writer: fsGroup owns the files and may read them", async () => {
-  const directory = join(root, "group");
-  await mkdir(directory);
-  await writeAtomically(directory, new Map([["k", { data: bytes("v"), mode: 0o400 }]]), { ...options, fsGroup: 1234 });
-  const info = await stat(join(directory, "k"));
-  assert.deepEqual([info.gid, info.mode & 0o777], [1234, 0o440]);
-});
+  test(`atomic writer, ${where}: fsGroup owns the files and may read them`, async () => {
+    const directory = join(root, `group ${where}`);
+    await mkdir(directory);
+    await writeAtomically(directory, new Map([["k", { data: bytes("v"), mode: 0o400 }]]), {
+      ...writing,
+      fsGroup: 1234,
+    });
+    const info = await stat(join(directory, "k"));
+    assert.deepEqual([info.gid, info.mode & 0o777], [1234, 0o440]);
+  });
+}
 
 for (const path of ["", "/etc/passwd", "../x", "..", "a/../../x"]) {
   test(`atomic writer: refuses ${JSON.stringify(path)}`, () => assert.throws(() => checkPayloadPath(path)));
