@@ -142,6 +142,7 @@ async function runScheduler(deps: LoopsDeps, signal: AbortSignal): Promise<void>
       component: "default-scheduler",
       clock,
       log,
+      routine: new Set(["Scheduled"]),
       busy: () => scheduler.busy,
     });
     const scheduler = createScheduler({ client, informers, clock, random, log, recorder, config, plugins });

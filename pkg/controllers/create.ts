@@ -47,6 +47,9 @@ export function selectControllers(selection: readonly string[]): ControllerDecla
   return CONTROLLERS.filter(({ name, on }) => wanted.get(name) ?? (all && on));
 }
 
+/** Reasons of events that tell of each pod or job that an owner has. */
+const ROUTINE: ReadonlySet<string> = new Set(["SuccessfulCreate", "SuccessfulDelete"]);
+
 /** Makes the selected controllers; their informers are registered with the factory, none is started. */
 export function createControllers(deps: ControllersDeps): Controller[] {
   const { informers: factory, clock, random, log } = deps;
@@ -56,7 +59,8 @@ export function createControllers(deps: ControllersDeps): Controller[] {
   return selectControllers(deps.controllers ?? ["*"]).flatMap(({ name, account, create }) => {
     const client = deps.clientFor(account);
     const childLog = log.child({ controller: name });
-    const recorder = createEventRecorder({ client, component: eventSourceOf(name), clock, log: childLog });
+    const component = eventSourceOf(name);
+    const recorder = createEventRecorder({ client, component, clock, log: childLog, routine: ROUTINE });
     const reads = { informers, factory, discovery };
     const controller = create({ name, client, recorder, ...reads, clock, random, log: childLog, options });
     return controller === undefined ? [] : [controller];

@@ -87,7 +87,16 @@ export async function buildParts(host: Host) {
   const link: ManagerLink = {};
   // Pods that are being started come before what is told of their starts.
   const busy = (reason: string) => STEPS_OF_A_START.has(reason) && link.starter?.atWork === true;
-  const recorder = createEventRecorder({ client, component: "kubelet", host: nodeName, clock, log, signal, busy });
+  const recorder = createEventRecorder({
+    client,
+    component: "kubelet",
+    host: nodeName,
+    clock,
+    log,
+    signal,
+    routine: STEPS_OF_A_START,
+    busy,
+  });
   const event: WorkerDeps["event"] = (pod, container, type, reason, message) => {
     const field = container === undefined ? undefined : containerField(pod, container);
     recorder.event(pod, type, reason, message, field);

@@ -17,19 +17,23 @@ export interface EventRecorderOptions {
   readonly log: Logger;
   /** Ends waiting for a server that is away; what has not been written then is lost. */
   readonly signal?: AbortSignal;
+  /** Reasons of events that come with every object when nothing is wrong: they may wait for others to be written with. */
+  readonly routine?: ReadonlySet<string>;
   /** Has the component more urgent things to do than to tell this? Such events wait for a pause, though not for long. */
   readonly busy?: (reason: string) => boolean;
 }
 
 const MAX_QUEUED = 10_000;
+/** Nobody waits for events: they must not crowd out the work they tell of. */
+const MAX_TOGETHER = 10;
 /**
- * Nobody waits for events: they must not crowd out the work they tell of, and each alone would wake every thread and process that
- * a write passes through, and be a commit of its own. What is told within this time is written together.
+ * Routine events that come within this time are written together: each alone would wake every thread and process that a write
+ * passes through, and be a commit of its own.
  */
 const GATHER_MS = 100;
-const MAX_TOGETHER = 10;
 /** A busy component's events are late by this at most; it is asked again and again meanwhile. */
-const MAX_HELD_MS = 10_000;
+const MAX_HELD_MS = 2_000;
+const MAX_ROUTINE_HELD_MS = 10_000;
 /** With more than so many waiting, none is held back. */
 const MAX_HELD = 1_000;
 const MAX_RECORDS = 4096;
@@ -136,7 +140,12 @@ class BackgroundRecorder implements EventRecorder {
     record.dirty = true;
     record.queuedAt = this.#options.clock.monotonic();
     this.#queue.push(record);
-    this.#gather();
+    if (this.#isRoutine(record)) this.#gather();
+    else if (!this.#sending) void this.#sendTogether();
+  }
+
+  #isRoutine({ event }: Record): boolean {
+    return this.#options.routine?.has(event.reason ?? "") === true;
   }
 
   #gather(): void {
@@ -157,7 +166,8 @@ class BackgroundRecorder implements EventRecorder {
     this.#queue = this.#queue.filter((record) => {
       const { event, queuedAt } = record;
       if (due.length === MAX_TOGETHER) return true;
-      if (hold && now - queuedAt < MAX_HELD_MS && busy(event.reason ?? "")) return true;
+      const maxHeldMs = this.#isRoutine(record) ? MAX_ROUTINE_HELD_MS : MAX_HELD_MS;
+      if (hold && now - queuedAt < maxHeldMs && busy(event.reason ?? "")) return true;
       due.push(record);
       return false;
     });
