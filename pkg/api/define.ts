@@ -6,6 +6,7 @@ import {
   isShared,
   type KubeObject,
 } from "#pkg/apimachinery/index.ts";
+import descriptionData from "./data/column-descriptions.json" with { type: "json" };
 import columnData from "./data/columns.json" with { type: "json" };
 import resourceData from "./data/resources.json" with { type: "json" };
 import { compileDefaults, type Defaulter } from "./defaults/compile.ts";
@@ -18,6 +19,7 @@ import type {
   Strategy,
   SubresourceDefinition,
   SubresourceKind,
+  TableRowCondition,
   Verb,
 } from "./resource.ts";
 import { definitionNameOf, protobufMessageOf } from "./schema/definitions.ts";
@@ -89,6 +91,7 @@ export interface TypedDeclaration<T extends AnyObject> {
   /** Status of a new object; "keep" leaves what the client sent. Default: {} where there is a status subresource. */
   readonly initialStatus?: Readonly<Record<string, unknown>> | "keep";
   readonly printRow?: (object: Readonly<T>, now: number) => unknown[];
+  readonly rowConditions?: (object: Readonly<T>) => readonly TableRowCondition[];
   readonly toStorage?: (object: Readonly<T>) => KubeObject;
   readonly fromStorage?: (object: Readonly<KubeObject>) => T;
 }
@@ -107,6 +110,7 @@ export interface KindDeclaration {
   /** Status of a new object; "keep" leaves what the client sent. Default: {} where there is a status subresource. */
   readonly initialStatus?: Readonly<Record<string, unknown>> | "keep";
   readonly printRow?: (object: Readonly<KubeObject>, now: number) => unknown[];
+  readonly rowConditions?: (object: Readonly<KubeObject>) => readonly TableRowCondition[];
   readonly toStorage?: (object: Readonly<KubeObject>) => KubeObject;
   readonly fromStorage?: (object: Readonly<KubeObject>) => KubeObject;
 }
@@ -182,24 +186,20 @@ const columnTable = columnData.kinds as unknown as Readonly<
 >;
 const defaultColumns = columnData.default as unknown as readonly [string, string, string, number][];
 
-function describeColumn(name: string, kind: string): string {
-  if (name === "Name") return `Name of the ${kind}.`;
-  if (name === "Age" || name === "Created At") return `When the ${kind} was created.`;
-  return `${name} of the ${kind}.`;
-}
+const descriptions: {
+  readonly common: Readonly<Record<string, string>>;
+  readonly kinds: Readonly<Record<string, Readonly<Record<string, string>>>>;
+} = descriptionData;
 
 function columnsOf({ group, kind }: ResourceRow): PrinterColumn[] {
-  const table =
-    columnTable[group === "" ? kind : `${group}/${kind}`] ??
-    // The two Event groups show the same object the same way.
-    (kind === "Event" ? columnTable["Event"] : undefined) ??
-    defaultColumns;
-  return table.map(([name, type, format, priority]) => ({
+  // The two Event groups show the same object the same way.
+  const key = group === "" || kind === "Event" ? kind : `${group}/${kind}`;
+  return (columnTable[key] ?? defaultColumns).map(([name, type, format, priority]) => ({
     name,
     type,
     format,
     priority,
-    description: describeColumn(name, kind),
+    description: descriptions.kinds[key]?.[name] ?? descriptions.common[name] ?? `${name} of the ${kind}.`,
   }));
 }
 
@@ -275,6 +275,7 @@ export function buildDefinition(
     selectableFields: selectableFieldsOf(group, version, kind),
     columns,
     printRow: declaration.printRow ?? ((object) => printGeneric(columns, object)),
+    rowConditions: declaration.rowConditions,
     applyDefaults(object) {
       object.metadata ??= {};
       // First: defaults go into structs that are always there.

@@ -12,6 +12,7 @@ export { age } from "./printers/cells.ts";
 export type {
   FieldSchema,
   PrinterColumn,
+  TableRowCondition,
   RequestInfo,
   ResourceDefinition,
   Strategy,

@@ -83,6 +83,14 @@ export interface PrinterColumn {
   readonly description: string;
 }
 
+/** What a client may want to know of a row without reading its cells. */
+export interface TableRowCondition {
+  readonly type: "Completed";
+  readonly status: "True" | "False" | "Unknown";
+  readonly reason: string;
+  readonly message: string;
+}
+
 export type SubresourceKind =
   /** Writes only `status`; reads the whole object. */
   | { readonly type: "status"; readonly strategy?: Strategy }
@@ -135,6 +143,7 @@ export interface ResourceDefinition {
   readonly columns: readonly PrinterColumn[];
   /** Cells in the order of `columns`; `now` for ages is epoch milliseconds. */
   printRow(object: Readonly<KubeObject>, now: number): unknown[];
+  rowConditions?(object: Readonly<KubeObject>): readonly TableRowCondition[];
   /**
    * Applies table defaults and strategy.defaults in place. Compiled once. With `keepsNulls` a custom resource's nulls
    * where none is allowed stay, for validation to refuse: only what a decoder has read is rid of them.

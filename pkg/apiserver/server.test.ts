@@ -280,6 +280,11 @@ test("serves tables, metadata and protobuf", async () => {
     apiVersion: "meta.k8s.io/v1",
     metadata: own,
   }));
+  const refused = await server.request(`${pods}?includeObject=All`, { headers: as("Table") });
+  assert.equal(
+    refused.json["message"],
+    "Unable to convert to Table as requested: includeObject: Invalid value: \"All\": must be 'Metadata', 'Object', 'None', or empty",
+  );
   for (const include of ["None", "Metadata", "Object"]) {
     const table = await server.request(`${pods}?includeObject=${include}`, { headers: as("Table") });
     assert.equal(table.json.kind, "Table");

@@ -160,6 +160,8 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   const listeners = new Set<Listener>();
   let isReady = false;
   health.add("ping", () => undefined);
+  // Upstream's check of its log, which cannot be stuck here: it is written without waiting.
+  health.add("log", () => undefined);
   const storeProblem = () => (isReady ? registry.probe() : "the watch cache is still loading");
   health.add("etcd", storeProblem, ["readyz", "healthz"]);
   const extensions = new Extensions({

@@ -4,7 +4,7 @@ import { defineResource } from "../define.ts";
 import type { Container, Pod, PodCondition } from "../types/core-v1.ts";
 import { mergeMatchLabelKeys } from "./match-label-keys.ts";
 import { defaultPod } from "./pod-defaults.ts";
-import { printPod } from "./print-pod.ts";
+import { podConditions, printPod } from "./print-pod.ts";
 import { qosClassOf } from "./qos.ts";
 import { validatePodCreate } from "./validation/pod-spec.ts";
 import {
@@ -65,6 +65,7 @@ export const pod = defineResource<Pod>({
   version: "v1",
   kind: "Pod",
   printRow: printPod,
+  rowConditions: podConditions,
   initialStatus: "keep",
   strategy: {
     generation: false,

@@ -1,3 +1,4 @@
+import type { TableRowCondition } from "../resource.ts";
 import { age, ageOf, NONE } from "../printers/cells.ts";
 import type { ContainerStatus, Pod } from "../types/core-v1.ts";
 
@@ -86,6 +87,17 @@ function summarise(pod: Readonly<Pod>, tally: Tally): string {
   if (reason === "Completed" && hasRunning) return hasCondition(pod, "Ready") ? "Running" : "NotReady";
   return reason;
 }
+
+const OUTCOMES: Readonly<Record<string, readonly TableRowCondition[]>> = {
+  Succeeded: [
+    { type: "Completed", status: "True", reason: "Succeeded", message: "The pod has completed successfully." },
+  ],
+  Failed: [{ type: "Completed", status: "True", reason: "Failed", message: "The pod failed." }],
+};
+
+/** Has it ended, and how? */
+export const podConditions = ({ status }: Readonly<Pod>): readonly TableRowCondition[] =>
+  OUTCOMES[status?.phase ?? ""] ?? [];
 
 export function printPod(pod: Readonly<Pod>, now: number): unknown[] {
   const tally: Tally = { ready: 0, restarts: 0, lastRestart: "" };

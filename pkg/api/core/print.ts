@@ -91,7 +91,7 @@ export function printEndpoints(endpoints: Readonly<Endpoints>, now: number): unk
 
 export function printEvent(event: Readonly<Event>, now: number): unknown[] {
   const first = age(event.firstTimestamp ?? event.eventTime, now);
-  let last = event.lastTimestamp === undefined ? first : age(event.lastTimestamp, now);
+  let last = (event.lastTimestamp ?? null) === null ? first : age(event.lastTimestamp!, now);
   let count = event.count || 1;
   if (event.series !== undefined) {
     last = age(event.series.lastObservedTime, now);

@@ -6,7 +6,7 @@ export function printFlowSchema(schema: Readonly<FlowSchema>, now: number): unkn
   return [
     schema.metadata.name,
     schema.spec.priorityLevelConfiguration?.name || NONE,
-    String(schema.spec.matchingPrecedence ?? 0),
+    schema.spec.matchingPrecedence ?? 0,
     schema.spec.distinguisherMethod?.type ?? NONE,
     ageOf(schema, now),
     dangling?.status ?? "?",
@@ -16,7 +16,7 @@ export function printFlowSchema(schema: Readonly<FlowSchema>, now: number): unkn
 export function printPriorityLevel(level: Readonly<PriorityLevelConfiguration>, now: number): unknown[] {
   const { type, limited, exempt } = level.spec;
   const queuing = limited?.limitResponse?.queuing;
-  const cell = (value: number | undefined) => (value === undefined ? NONE : String(value));
+  const cell = (value: number | undefined) => value ?? NONE;
   return [
     level.metadata.name,
     type,

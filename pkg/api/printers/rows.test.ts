@@ -182,6 +182,22 @@ const rows: readonly [kind: string, object: Record<string, unknown>, row: unknow
     ["h", "Deployment/web", "cpu: 30%/80%, <unknown>/10", "1", 4, 2, "5m"],
   ],
   [
+    "Event",
+    {
+      metadata: meta("e"),
+      involvedObject: { kind: "Pod", name: "p" },
+      lastTimestamp: null,
+      eventTime: created,
+      reportingComponent: "c",
+    },
+    ["5m", "", "", "pod/p", "", "c", "", "5m", 1, "e"],
+  ],
+  [
+    "flowcontrol.apiserver.k8s.io/v1/FlowSchema",
+    { metadata: meta("f"), spec: { matchingPrecedence: 100, priorityLevelConfiguration: { name: "l" } } },
+    ["f", "l", 100, "<none>", "5m", "?"],
+  ],
+  [
     "policy/v1/PodDisruptionBudget",
     { metadata: meta("b"), spec: { minAvailable: "50%" }, status: { disruptionsAllowed: 1 } },
     ["b", "50%", "N/A", 1, "5m"],
@@ -236,3 +252,21 @@ for (const [kind, object, row] of rows) {
     assert.deepEqual(definitionOf(kind).printRow(object as never, NOW), row);
   });
 }
+
+test("rows of pods tell whether they have ended", () => {
+  const { rowConditions } = definitionOf("Pod");
+  const reasons = (phase: string) =>
+    rowConditions!({ metadata: meta("p"), status: { phase } } as never).map(({ type, reason }) => [type, reason]);
+  assert.deepEqual(reasons("Running"), []);
+  assert.deepEqual(reasons("Succeeded"), [["Completed", "Succeeded"]]);
+  assert.deepEqual(reasons("Failed"), [["Completed", "Failed"]]);
+});
+
+test("columns are described by the fields they show", () => {
+  const column = (kind: string, name: string) =>
+    definitionOf(kind).columns.find((one) => one.name === name)!.description;
+  assert.match(column("Pod", "Name"), /^Name must be unique within a namespace\./);
+  assert.equal(column("Pod", "Status"), "The aggregate status of the containers in this pod.");
+  assert.match(column("batch/v1/CronJob", "Timezone"), /^The time zone name for the given schedule/);
+  assert.equal(column("events.k8s.io/v1/Event", "Reason"), column("Event", "Reason"));
+});

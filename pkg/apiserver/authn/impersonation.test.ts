@@ -65,6 +65,10 @@ describe("impersonation", () => {
       message:
         'groups "system:masters" is forbidden: User "admin" cannot impersonate resource "groups" in API group "" at the cluster scope',
     });
-    await assert.rejects(run({ "impersonate-group": "dev" }), /without impersonating a user/);
+    await assert.rejects(run({ "impersonate-group": "dev", "impersonate-extra-a": "b" }), {
+      message:
+        'requested &user.DefaultInfo{Name:"", UID:"", Groups:[]string{"dev"}, Extra:map[string][]string{"a":[]string{"b"}}} without impersonating a user name',
+      code: 400,
+    });
   });
 });

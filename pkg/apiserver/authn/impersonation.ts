@@ -1,5 +1,5 @@
 import { LRUCache } from "lru-cache";
-import { internalError, type UserInfo } from "#pkg/apimachinery/index.ts";
+import { badRequest, goQuote, type UserInfo } from "#pkg/apimachinery/index.ts";
 import { forbiddenError } from "../authz/index.ts";
 import type { ApiRequest, Attributes, Authorizer } from "../contract.ts";
 import { parseTarget } from "../http/target.ts";
@@ -18,6 +18,16 @@ const EXTRA_PREFIX = "impersonate-extra-";
 const CACHED_IDENTITIES = 1024;
 const NODES_GROUP = "system:nodes";
 
+/** The identity as Go prints the struct that upstream reads the headers into. */
+function goIdentity({ name, uid, groups, extra }: WantedIdentity): string {
+  const texts = (values: readonly string[]) =>
+    values.length === 0 ? "[]string(nil)" : `[]string{${values.map(goQuote).join(", ")}}`;
+  const keys = Object.keys(extra).sort();
+  const map = keys.map((key) => `${goQuote(key)}:${texts(extra[key]!)}`).join(", ");
+  const extras = keys.length === 0 ? "map[string][]string(nil)" : `map[string][]string{${map}}`;
+  return `&user.DefaultInfo{Name:${goQuote(name)}, UID:${goQuote(uid)}, Groups:${texts(groups)}, Extra:${extras}}`;
+}
+
 function wantedOf(request: ApiRequest): WantedIdentity | undefined {
   const { headers } = request;
   const extra: Record<string, string[]> = {};
@@ -29,7 +39,7 @@ function wantedOf(request: ApiRequest): WantedIdentity | undefined {
   const uid = headers["impersonate-uid"] ?? "";
   const groups = headerLines(request, "impersonate-group");
   if (name === "" && (uid !== "" || groups.length > 0 || Object.keys(extra).length > 0)) {
-    throw internalError("requested impersonation of groups, extras or a UID without impersonating a user");
+    throw badRequest(`requested ${goIdentity({ name, uid, groups, extra })} without impersonating a user name`);
   }
   return name === "" ? undefined : { name, uid, groups, extra };
 }

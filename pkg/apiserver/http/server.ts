@@ -99,6 +99,11 @@ export async function listenHttp(
     reply.hijack();
     serveHttp1(front, request.raw, reply.raw);
   });
+  // Nor which methods there are.
+  app.setNotFoundHandler((request, reply) => {
+    reply.hijack();
+    serveHttp1(front, request.raw, reply.raw);
+  });
   app.removeAllContentTypeParsers();
   // Bodies stay unread until the pipeline asks for them.
   app.addContentTypeParser("*", (_request, _payload, done) => done(null));

@@ -1,4 +1,4 @@
-import { badRequest, type StatusError } from "#pkg/apimachinery/index.ts";
+import { badRequest, DecodeError, decodeJson, isRecord, type StatusError } from "#pkg/apimachinery/index.ts";
 
 /** Where a chunked list goes on: upstream's token, so that one made by either server reads the same. */
 export interface ContinueToken {
@@ -19,16 +19,25 @@ function invalidToken(why: string): StatusError {
   return badRequest(`invalid continue token: continue key is not valid: ${why}`);
 }
 
+function decoded(bytes: Buffer): { readonly v?: unknown; readonly rv?: unknown; readonly start?: unknown } {
+  try {
+    const { value } = decodeJson(bytes, { duplicates: false });
+    return isRecord(value) ? value : {};
+  } catch (error) {
+    if (error instanceof DecodeError) throw invalidToken(error.message);
+    throw error;
+  }
+}
+
 /** @throws StatusError 400 */
 export function decodeContinue(token: string): ContinueToken {
-  let value: { v?: unknown; rv?: unknown; start?: unknown };
-  try {
-    value = JSON.parse(Buffer.from(token, "base64url").toString()) as typeof value;
-  } catch {
-    throw invalidToken("encoded data is not JSON");
+  const foreign = /[^\w-]/.exec(token)?.index ?? -1;
+  // One character alone has six bits of a byte's eight.
+  if (foreign >= 0 || token.length % 4 === 1) {
+    throw invalidToken(`illegal base64 data at input byte ${foreign >= 0 ? foreign : token.length - 1}`);
   }
-  const { v, rv, start } = value ?? {};
-  if (v !== VERSION) throw invalidToken(`server does not recognize this encoded version ${JSON.stringify(v)}`);
+  const { v, rv, start } = decoded(Buffer.from(token, "base64url"));
+  if (v !== VERSION) throw invalidToken(`server does not recognize this encoded version ${String(v ?? "")}`);
   if (typeof rv !== "number" || !Number.isSafeInteger(rv) || rv === 0) {
     throw invalidToken("incorrect encoded start resourceVersion (version meta.k8s.io/v1)");
   }
@@ -37,7 +46,7 @@ export function decodeContinue(token: string): ContinueToken {
   }
   // A key must not lead out of the list's own prefix.
   if (start.startsWith("/") || start.split("/").includes("..")) {
-    throw invalidToken(JSON.stringify(start));
+    throw invalidToken(start);
   }
   return { revision: rv, startAfter: start.endsWith("\0") ? start.slice(0, -1) : start };
 }

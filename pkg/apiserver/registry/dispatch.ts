@@ -23,12 +23,17 @@ export interface Handlers {
   readonly connect: ReadonlyMap<string, ConnectHandler>;
 }
 
+/** Verbs that the collection does not have. */
+const NAMED_VERBS: ReadonlySet<string> = new Set(["update", "patch"]);
+
 /** Runs one request that has been authorized. Throws, or rejects with, a StatusError. */
 export function dispatch(call: Call, handlers: Handlers): Promise<void> {
   const { target, installed } = call;
   const { definition } = installed;
-  if (definition.namespaced && target.namespace === "" && (target.name !== "" || target.verb === "create")) {
-    throw pathNotFound();
+  if (definition.namespaced && target.namespace === "") {
+    // Across namespaces there are lists, where there are lists, and nothing else.
+    if (target.name !== "" || !(definition.verbs as readonly string[]).includes("list")) throw pathNotFound();
+    if (target.verb !== "list" && target.verb !== "watch") throw methodNotAllowed();
   }
   if (!definition.namespaced && target.namespace !== "" && definition.plural !== "namespaces") throw pathNotFound();
   if (definition.deprecationWarning !== undefined) call.warnings.push(definition.deprecationWarning);
@@ -36,6 +41,7 @@ export function dispatch(call: Call, handlers: Handlers): Promise<void> {
     return dispatchSubresource(call, handlers);
   }
   if (!(definition.verbs as readonly string[]).includes(target.verb)) throw methodNotAllowed();
+  if (call.request.method === "HEAD" || (target.name === "" && NAMED_VERBS.has(target.verb))) throw methodNotAllowed();
   const key = `${definition.group}/${definition.plural}`;
   if (installed.cache === undefined) {
     const handler = handlers.connect.get(key);

@@ -92,6 +92,8 @@ function patchWith(
 export async function readPatch(call: Call, custom: boolean): Promise<Patch> {
   const { type: media } = parseMediaType(call.request.headers["content-type"] ?? "");
   const type = PATCH_TYPES[media];
+  // Of built-in kinds it is the router that refuses, in its own words.
+  if (type === undefined && !custom) throw unsupportedMediaType("415: Unsupported Media Type");
   if (type === undefined || (custom && type === "strategic")) {
     const known = Object.keys(PATCH_TYPES).filter((name) => !custom || PATCH_TYPES[name] !== "strategic");
     throw unsupportedMediaType(

@@ -62,7 +62,17 @@ test("orders media ranges and round-trips continue tokens", () => {
     Buffer.from(encodeContinue(token), "base64url").toString(),
     '{"v":"meta.k8s.io/v1","rv":7,"start":"default/web\\u0000"}',
   );
-  assert.throws(() => decodeContinue("bm90aGluZw"), /continue key is not valid/);
+  const wrong: readonly [token: string, why: string][] = [
+    ["x", "illegal base64 data at input byte 0"],
+    ["ab+c", "illegal base64 data at input byte 2"],
+    ["bm90aGluZw", "invalid character 'o' in literal null (expecting 'u')"],
+    [Buffer.from('{"v":"v2"}').toString("base64url"), "server does not recognize this encoded version v2"],
+  ];
+  for (const [token, why] of wrong) {
+    assert.throws(() => decodeContinue(token), {
+      message: `invalid continue token: continue key is not valid: ${why}`,
+    });
+  }
 });
 
 test("takes prefixes that end in a dash, of kinds with rules of their own for names, too", async () => {
@@ -199,6 +209,24 @@ test("drops any number of unknown fields, and takes as many entries", async () =
   assert.ok(strict.bytes.length < 10_000, `${strict.bytes.length} bytes`);
 });
 
+test("a path that is there says which methods it has not", async () => {
+  const answers: readonly [method: string, path: string, status: number][] = [
+    ["POST", "/api/v1/configmaps", 405],
+    ["DELETE", "/api/v1/configmaps", 405],
+    ["PUT", maps, 405],
+    ["PATCH", maps, 405],
+    ["HEAD", maps, 405],
+    ["TRACE", maps, 405],
+    ["GET", "/api/v1/configmaps/x", 404],
+    ["POST", "/apis/authorization.k8s.io/v1/localsubjectaccessreviews", 404],
+  ];
+  for (const [method, path, status] of answers) {
+    const writes = ["POST", "PUT", "PATCH"].includes(method);
+    const answer = await server.request(path, { method, ...(writes ? { body: {} } : {}) });
+    assert.equal(answer.status, status, `${method} ${path}`);
+  }
+});
+
 test("refuses what it cannot read, write or take", async () => {
   const large = await server.request(maps, { body: map({ name: "large" }, { x: "x".repeat(3.5 * 1024 * 1024) }) });
   assert.equal(large.status, 413);
@@ -212,7 +240,7 @@ test("refuses what it cannot read, write or take", async () => {
     body: "{}",
     headers: { "content-type": "application/json" },
   });
-  assert.equal(patch.status, 415);
+  assert.deepEqual([patch.status, patch.json["message"]], [415, "415: Unsupported Media Type"]);
   const method = await server.request("/api/v1/componentstatuses", { body: {} });
   assert.equal(method.status, 405);
   const name = await server.request(`${maps}/other`, { method: "PUT", body: map({ name: "one" }) });

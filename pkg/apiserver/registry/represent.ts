@@ -1,6 +1,6 @@
 import type { KubeObject, ObjectMeta } from "#pkg/apimachinery/index.ts";
 import { encodeProtobuf, wrapUnknown } from "#pkg/apimachinery/protobuf/index.ts";
-import { encodeYaml, notAcceptable } from "#pkg/apimachinery/index.ts";
+import { badRequest, encodeYaml, goQuote, notAcceptable } from "#pkg/apimachinery/index.ts";
 import type { CacheEntry } from "#pkg/storage/cacher/index.ts";
 import type { Encoding, Negotiated, Offers } from "../http/negotiate.ts";
 import { encodeObject, sendBytes } from "../http/reply.ts";
@@ -89,9 +89,13 @@ function sendTransformed(
 
 export type IncludeObject = "None" | "Metadata" | "Object";
 
+/** How much of each object the rows of a Table carry. @throws StatusError 400 */
 export function includeObjectOf(call: Call): IncludeObject {
-  const value = call.target.query.get("includeObject");
-  return value === "None" || value === "Object" ? value : "Metadata";
+  const value = call.target.query.get("includeObject") ?? "";
+  if (value === "None" || value === "Object" || value === "Metadata") return value;
+  if (value === "") return "Metadata";
+  const why = `Invalid value: ${goQuote(value)}: must be 'Metadata', 'Object', 'None', or empty`;
+  throw badRequest(`Unable to convert to Table as requested: includeObject: ${why}`);
 }
 
 /** An object's metadata as a kind of its own. */

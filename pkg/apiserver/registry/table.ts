@@ -1,4 +1,5 @@
 import type { KubeObject } from "#pkg/apimachinery/index.ts";
+import type { ResourceDefinition, TableRowCondition } from "#pkg/api/index.ts";
 import type { ListMeta } from "#pkg/api/types/meta-v1.ts";
 import type { InstalledResource } from "./installed.ts";
 import type { CacheEntry } from "#pkg/storage/cacher/index.ts";
@@ -17,7 +18,17 @@ export interface Table {
   readonly metadata: ListMeta;
   /** null in all but the first event of a watch. */
   readonly columnDefinitions: readonly ColumnDefinition[] | null;
-  readonly rows: readonly { readonly cells: readonly unknown[]; readonly object?: unknown }[];
+  readonly rows: readonly (TableCells & { readonly object?: unknown })[];
+}
+interface TableCells {
+  readonly cells: readonly unknown[];
+  readonly conditions?: readonly TableRowCondition[];
+}
+
+function cellsOf(definition: ResourceDefinition, object: Readonly<KubeObject>, now: number): TableCells {
+  const cells = definition.printRow(object, now);
+  const conditions = definition.rowConditions?.(object) ?? [];
+  return conditions.length === 0 ? { cells } : { cells, conditions };
 }
 
 /** Objects as kubectl prints them: cells by the kind's columns, and as much of each object as was asked for. */
@@ -31,13 +42,13 @@ export function tableOf(
 ): Table {
   const { definition } = installed;
   const rows = objects.map((object) => {
-    const cells = definition.printRow(object, now);
-    if (include === "None") return { cells };
+    const cells = cellsOf(definition, object, now);
+    if (include === "None") return cells;
     const shown =
       include === "Object"
         ? object
         : { kind: "PartialObjectMetadata", apiVersion: "meta.k8s.io/v1", metadata: object.metadata };
-    return { cells, object: shown };
+    return { ...cells, object: shown };
   });
   const columns = withColumns
     ? definition.columns.map(({ name, type, format, description, priority }) => ({
@@ -67,7 +78,8 @@ export function joinTable(
   const chunks: Buffer[] = [Buffer.from(empty.slice(0, -TABLE_END.length))];
   for (let i = 0; i < entries.length; i++) {
     const entry = entries[i]!;
-    const cells = `${i === 0 ? "" : ","}{"cells":${JSON.stringify(definition.printRow(installed.object(entry), now))}`;
+    const row = JSON.stringify(cellsOf(definition, installed.object(entry), now));
+    const cells = `${i === 0 ? "" : ","}${row.slice(0, -1)}`;
     if (include === "None") {
       chunks.push(Buffer.from(`${cells}}`));
       continue;
