@@ -1,6 +1,5 @@
 import type { ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet } from "../types/apps-v1.ts";
 import {
-  duplicate,
   each,
   type FieldError,
   forbidden,
@@ -9,18 +8,34 @@ import {
   isEmpty,
   nonNegative,
   notSupported,
-  oneOf,
   required,
   sameValue,
 } from "../validation/rules.ts";
+import { isEmptySelector, isSelector, validateLabelSelector } from "../validation/selectors.ts";
 import {
   amountOf,
   atMostAll,
   countOrPercent,
   validateOwnSelector,
+  validateRunning,
   validateRunningTemplate,
+  validateSelected,
 } from "../validation/templates.ts";
 import { validatePvcSpec } from "../core/validation/claims.ts";
+import { validatePodTemplate, validateTemplateMetadata } from "../core/validation/pod-spec.ts";
+import type { PodTemplateSpec } from "../types/core-v1.ts";
+
+/** Upstream shows the strategy whole, by the names its fields have in Go. */
+function unknownStrategy(
+  path: string,
+  strategy: Deployment["spec"]["strategy"] | DaemonSet["spec"]["updateStrategy"],
+  supported: readonly string[],
+): FieldError {
+  const { type = "", rollingUpdate } = strategy ?? {};
+  const { maxUnavailable = 0, maxSurge = 0 } = rollingUpdate ?? {};
+  const shown = rollingUpdate === undefined ? null : { MaxUnavailable: maxUnavailable, MaxSurge: maxSurge };
+  return notSupported(path, { Type: type, RollingUpdate: shown }, supported);
+}
 
 function validateDeploymentStrategy(strategy: NonNullable<Deployment["spec"]>["strategy"]): FieldError[] {
   const path = "spec.strategy";
@@ -29,7 +44,7 @@ function validateDeploymentStrategy(strategy: NonNullable<Deployment["spec"]>["s
     if (rollingUpdate === undefined) return [];
     return [forbidden(`${path}.rollingUpdate`, "may not be specified when strategy `type` is 'Recreate'")];
   }
-  if (type !== "RollingUpdate") return [notSupported(`${path}.type`, type ?? "", ["Recreate", "RollingUpdate"])];
+  if (type !== "RollingUpdate") return [unknownStrategy(path, strategy, ["Recreate", "RollingUpdate"])];
   const at = `${path}.rollingUpdate`;
   if (rollingUpdate === undefined) return [required(at, "this should be defaulted and never be nil")];
   const { maxSurge, maxUnavailable } = rollingUpdate;
@@ -43,11 +58,18 @@ function validateDeploymentStrategy(strategy: NonNullable<Deployment["spec"]>["s
   return [...errors, ...atMostAll(maxUnavailable, `${at}.maxUnavailable`)];
 }
 
+/** Selector and template of a ReplicaSet, and of a Deployment, whose template is one for ReplicaSets. */
+function validateReplicaTemplate({ selector, template }: ReplicaSet["spec"] | Deployment["spec"]): FieldError[] {
+  const path = "spec.selector";
+  const errors = validateOwnSelector(selector, "deployment", path);
+  if (!isSelector(selector)) return [...errors, invalid(path, selector, "invalid label selector")];
+  return [...errors, ...validateRunningTemplate(template ?? {}, selector, "ReplicaSet", "spec.template")];
+}
+
 export function validateDeployment({ spec }: Deployment): FieldError[] {
   const errors = [
     ...nonNegative(spec.replicas, "spec.replicas"),
-    ...validateOwnSelector(spec.selector, "deployment", "spec.selector"),
-    ...validateRunningTemplate(spec.template ?? {}, spec.selector, "ReplicaSet", "spec.template"),
+    ...validateReplicaTemplate(spec),
     ...validateDeploymentStrategy(spec.strategy),
     ...nonNegative(spec.minReadySeconds, "spec.minReadySeconds"),
     ...nonNegative(spec.revisionHistoryLimit, "spec.revisionHistoryLimit"),
@@ -96,24 +118,34 @@ const DEPLOYMENT_COUNTERS = [
   "readyReplicas",
   "availableReplicas",
   "unavailableReplicas",
+  "collisionCount",
 ];
 
-export function validateDeploymentStatus({ status }: Deployment): FieldError[] {
+/** The number of collisions is part of names and never goes back. */
+function validateCollisions(
+  status: { collisionCount?: number } | undefined,
+  old: { collisionCount?: number } | undefined,
+): FieldError[] {
+  const [now, before] = [status?.collisionCount, old?.collisionCount];
+  if (before === undefined || (now !== undefined && now >= before)) return [];
+  return [invalid("status.collisionCount", now ?? 0, "cannot be decremented")];
+}
+
+export function validateDeploymentStatus({ status }: Deployment, old: Readonly<Deployment>): FieldError[] {
   const errors = validateCounters(status, DEPLOYMENT_COUNTERS);
   const more = "cannot be greater than status.replicas";
   errors.push(...notMoreThan(status, ["updatedReplicas", "readyReplicas", "availableReplicas"], "replicas", more));
   if ((status?.availableReplicas ?? 0) > (status?.readyReplicas ?? 0)) {
     errors.push(invalid("status.availableReplicas", status?.availableReplicas, "cannot be greater than readyReplicas"));
   }
-  return errors;
+  return [...errors, ...validateCollisions(status, old.status)];
 }
 
 export function validateReplicaSet({ spec }: ReplicaSet): FieldError[] {
   return [
     ...nonNegative(spec.replicas, "spec.replicas"),
     ...nonNegative(spec.minReadySeconds, "spec.minReadySeconds"),
-    ...validateOwnSelector(spec.selector, "deployment", "spec.selector"),
-    ...validateRunningTemplate(spec.template ?? {}, spec.selector, "ReplicaSet", "spec.template"),
+    ...validateReplicaTemplate(spec),
   ];
 }
 
@@ -143,17 +175,17 @@ function validateDaemonSetStrategy(strategy: NonNullable<DaemonSet["spec"]>["upd
   const path = "spec.updateStrategy";
   const { type, rollingUpdate } = strategy ?? {};
   if (type === "OnDelete") return [];
-  if (type !== "RollingUpdate") return [notSupported(`${path}.type`, type ?? "", ["OnDelete", "RollingUpdate"])];
+  if (type !== "RollingUpdate") return [unknownStrategy(path, strategy, ["RollingUpdate", "OnDelete"])];
   const at = `${path}.rollingUpdate`;
   if (rollingUpdate === undefined) return [required(at)];
   const { maxSurge, maxUnavailable } = rollingUpdate;
   const errors = [
     ...countOrPercent(maxUnavailable, `${at}.maxUnavailable`),
-    ...atMostAll(maxUnavailable, `${at}.maxUnavailable`),
     ...countOrPercent(maxSurge, `${at}.maxSurge`),
+    ...atMostAll(maxUnavailable, `${at}.maxUnavailable`),
     ...atMostAll(maxSurge, `${at}.maxSurge`),
   ];
-  const [unavailable, surge] = [amountOf(maxUnavailable) > 0, amountOf(maxSurge) > 0];
+  const [unavailable, surge] = [amountOf(maxUnavailable) !== 0, amountOf(maxSurge) !== 0];
   if (unavailable && surge) {
     errors.push(invalid(`${at}.maxSurge`, maxSurge, "may not be set when maxUnavailable is non-zero"));
   } else if (!unavailable && !surge) {
@@ -163,9 +195,14 @@ function validateDaemonSetStrategy(strategy: NonNullable<DaemonSet["spec"]>["upd
 }
 
 export function validateDaemonSet({ spec }: DaemonSet): FieldError[] {
+  const { selector, template = {} } = spec;
+  const empty = selector !== undefined && isEmptySelector(selector);
   return [
-    ...validateOwnSelector(spec.selector, "daemonset", "spec.selector"),
-    ...validateRunningTemplate(spec.template ?? {}, spec.selector, "DaemonSet", "spec.template"),
+    ...validateLabelSelector(selector, "spec.selector"),
+    ...(isSelector(selector) ? validateSelected(template, selector, "spec.template") : []),
+    ...(empty ? [invalid("spec.selector", selector, "empty selector is invalid for daemonset")] : []),
+    ...validatePodTemplate(template, "spec.template"),
+    ...validateRunning(template, "DaemonSet", "spec.template"),
     ...nonNegative(spec.minReadySeconds, "spec.minReadySeconds"),
     ...validateDaemonSetStrategy(spec.updateStrategy),
     ...nonNegative(spec.revisionHistoryLimit, "spec.revisionHistoryLimit"),
@@ -186,9 +223,12 @@ const DAEMON_COUNTERS = [
   "updatedNumberScheduled",
   "numberAvailable",
   "numberUnavailable",
+  "collisionCount",
 ];
-export const validateDaemonSetStatus = ({ status }: DaemonSet): FieldError[] =>
-  validateCounters(status, DAEMON_COUNTERS);
+export const validateDaemonSetStatus = ({ status }: DaemonSet, old: Readonly<DaemonSet>): FieldError[] => [
+  ...validateCounters(status, DAEMON_COUNTERS),
+  ...validateCollisions(status, old.status),
+];
 
 function validateStatefulStrategy(strategy: NonNullable<StatefulSet["spec"]>["updateStrategy"]): FieldError[] {
   const path = "spec.updateStrategy";
@@ -199,54 +239,71 @@ function validateStatefulStrategy(strategy: NonNullable<StatefulSet["spec"]>["up
     return [invalid(`${path}.rollingUpdate`, rollingUpdate, "only allowed for updateStrategy 'RollingUpdate'")];
   }
   if (type !== "RollingUpdate") return [invalid(path, strategy, "must be 'RollingUpdate' or 'OnDelete'")];
+  const at = `${path}.rollingUpdate.maxUnavailable`;
+  const most = rollingUpdate?.maxUnavailable;
+  const none = most !== undefined && amountOf(most) === 0;
   return [
     ...nonNegative(rollingUpdate?.partition, `${path}.rollingUpdate.partition`),
-    ...countOrPercent(rollingUpdate?.maxUnavailable, `${path}.rollingUpdate.maxUnavailable`),
-    ...atMostAll(rollingUpdate?.maxUnavailable, `${path}.rollingUpdate.maxUnavailable`),
+    ...countOrPercent(most, at),
+    ...(none ? [invalid(at, most, "cannot be 0")] : []),
+    ...atMostAll(most, at),
   ];
 }
 
-function validateClaimTemplates({ spec }: StatefulSet): FieldError[] {
-  const names = new Set<string>();
-  return each(spec.volumeClaimTemplates, "spec.volumeClaimTemplates", (claim, at) => {
-    const name = claim.metadata?.name;
-    const errors: FieldError[] = [];
-    if (isEmpty(name)) errors.push(required(`${at}.metadata.name`));
-    else if (names.has(name!)) errors.push(duplicate(`${at}.metadata.name`, name));
-    names.add(name ?? "");
-    return [...errors, ...validatePvcSpec(claim.spec ?? {}, `${at}.spec`)];
+/** The template with a volume for each claim template, which stands in for a volume of that name. */
+function withClaims({ template = {}, volumeClaimTemplates = [] }: StatefulSet["spec"]): PodTemplateSpec {
+  if (template.spec === undefined || volumeClaimTemplates.length === 0) return template;
+  const names = new Set(volumeClaimTemplates.map(({ metadata }) => metadata?.name ?? ""));
+  const claimed = [...names].map((name) => ({ name, persistentVolumeClaim: { claimName: name } }));
+  const others = (template.spec.volumes ?? []).filter(({ name }) => !names.has(name));
+  return { ...template, spec: { ...template.spec, volumes: [...claimed, ...others] } };
+}
+
+const validateClaimTemplates = ({ volumeClaimTemplates }: StatefulSet["spec"]): FieldError[] =>
+  each(volumeClaimTemplates, "spec.volumeClaimTemplates", ({ spec }, at) => validatePvcSpec(spec ?? {}, `${at}.spec`));
+
+const validateClaimedTemplate = (spec: StatefulSet["spec"]): FieldError[] =>
+  validatePodTemplate(withClaims(spec), "spec.template");
+
+const MANAGEMENT_POLICIES = ["OrderedReady", "Parallel"];
+const RETENTION = ["Retain", "Delete"];
+
+function validateRetention({ persistentVolumeClaimRetentionPolicy: policy }: StatefulSet["spec"]): FieldError[] {
+  if (policy === undefined) return [];
+  const path = "spec.persistentVolumeClaimRetentionPolicy";
+  return (["whenDeleted", "whenScaled"] as const).flatMap((field) => {
+    const value = policy[field] ?? "";
+    return RETENTION.includes(value) ? [] : [notSupported(`${path}.${field}`, value, RETENTION)];
   });
 }
 
-const MANAGEMENT_POLICIES = ["OrderedReady", "Parallel"];
-const RETENTION = ["Delete", "Retain"];
-
-export function validateStatefulSet(statefulSet: StatefulSet): FieldError[] {
-  const { spec } = statefulSet;
+/** Sets made before claims and pods in templates were looked at keep what they have: `old` is what is there. */
+function validateStatefulSetSpec(spec: StatefulSet["spec"], old?: StatefulSet["spec"]): FieldError[] {
   const errors: FieldError[] = [];
-  const policy = spec.podManagementPolicy;
+  const { podManagementPolicy: policy, selector, template = {} } = spec;
   if (isEmpty(policy)) errors.push(required("spec.podManagementPolicy"));
   else if (!MANAGEMENT_POLICIES.includes(policy!)) {
     errors.push(invalid("spec.podManagementPolicy", policy, "must be 'OrderedReady' or 'Parallel'"));
   }
-  errors.push(...validateStatefulStrategy(spec.updateStrategy));
-  const retention = spec.persistentVolumeClaimRetentionPolicy;
-  if (retention !== undefined) {
-    const path = "spec.persistentVolumeClaimRetentionPolicy";
-    errors.push(...oneOf(retention.whenDeleted, RETENTION, `${path}.whenDeleted`));
-    errors.push(...oneOf(retention.whenScaled, RETENTION, `${path}.whenScaled`));
-  }
+  errors.push(...validateStatefulStrategy(spec.updateStrategy), ...validateRetention(spec));
+  if (old === undefined || validateClaimTemplates(old).length === 0) errors.push(...validateClaimTemplates(spec));
   errors.push(
     ...nonNegative(spec.replicas, "spec.replicas"),
     ...nonNegative(spec.minReadySeconds, "spec.minReadySeconds"),
     ...nonNegative(spec.revisionHistoryLimit, "spec.revisionHistoryLimit"),
     ...nonNegative(spec.ordinals?.start, "spec.ordinals.start"),
-    ...validateOwnSelector(spec.selector, "statefulset", "spec.selector"),
-    ...validateRunningTemplate(spec.template ?? {}, spec.selector, "StatefulSet", "spec.template"),
-    ...validateClaimTemplates(statefulSet),
+    ...validateOwnSelector(selector, "statefulset", "spec.selector"),
   );
-  return errors;
+  if (!isSelector(selector)) errors.push(invalid("spec.selector", selector, ""));
+  else {
+    errors.push(...validateSelected(template, selector, "spec.template"));
+    const known = old === undefined || validateClaimedTemplate(old).length === 0;
+    errors.push(...(known ? validateClaimedTemplate(spec) : validateTemplateMetadata(template, "spec.template")));
+  }
+  return [...errors, ...validateRunning(template, "StatefulSet", "spec.template")];
 }
+
+export const validateStatefulSet = ({ spec }: StatefulSet): FieldError[] => validateStatefulSetSpec(spec);
 
 const MUTABLE_FIELDS = [
   "replicas",
@@ -260,7 +317,7 @@ const MUTABLE_FIELDS = [
 
 export function validateStatefulSetUpdate(statefulSet: StatefulSet, old: Readonly<StatefulSet>): FieldError[] {
   if (statefulSet.spec === old.spec) return []; // What was stored has been found valid.
-  const errors = validateStatefulSet(statefulSet);
+  const errors = validateStatefulSetSpec(statefulSet.spec, old.spec);
   const fields = new Set([...Object.keys(statefulSet.spec), ...Object.keys(old.spec)]) as Set<
     keyof StatefulSet["spec"]
   >;
@@ -274,12 +331,13 @@ export function validateStatefulSetUpdate(statefulSet: StatefulSet, old: Readonl
   return errors;
 }
 
-export function validateStatefulSetStatus({ status }: StatefulSet): FieldError[] {
+export function validateStatefulSetStatus({ status }: StatefulSet, old: Readonly<StatefulSet>): FieldError[] {
   const parts = ["readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"];
   return [
     ...validateCounters(status, ["replicas", ...parts, "observedGeneration", "collisionCount"]),
     ...notMoreThan(status, parts, "replicas", "cannot be greater than status.replicas"),
     ...notMoreThan(status, ["availableReplicas"], "readyReplicas", "cannot be greater than status.readyReplicas"),
+    ...validateCollisions(status, old.status),
   ];
 }
 

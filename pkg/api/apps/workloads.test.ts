@@ -6,6 +6,7 @@ import { created, createErrors, definitionOf, updated } from "../testing/strateg
 const template = { metadata: { labels: { app: "web" } }, spec: { containers: [{ name: "c", image: "nginx" }] } };
 const selector = { matchLabels: { app: "web" } };
 const spec = { selector, template };
+const mount = (name: string) => ({ name, mountPath: `/${name}` });
 const specOf = (object: KubeObject) => object["spec"] as Record<string, unknown>;
 
 const invalidWorkloads: readonly [kind: string, spec: object, errors: string[]][] = [
@@ -14,7 +15,47 @@ const invalidWorkloads: readonly [kind: string, spec: object, errors: string[]][
   ["apps/v1/DaemonSet", spec, []],
   ["apps/v1/StatefulSet", { ...spec, serviceName: "web" }, []],
   ["ReplicationController", { template }, []],
-  ["apps/v1/Deployment", { template }, ["spec.selector: Required value"]],
+  [
+    "apps/v1/Deployment",
+    { template },
+    [
+      "spec.selector: Required value",
+      'spec.template.metadata.labels: Invalid value: {"app":"web"}: `selector` does not match template `labels`',
+    ],
+  ],
+  [
+    "apps/v1/ReplicaSet",
+    { selector: { matchExpressions: [{ key: "a", operator: "In" }] }, template: {} },
+    [
+      "spec.selector.matchExpressions[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn'",
+      'spec.selector: Invalid value: {"matchExpressions":[{"key":"a","operator":"In"}]}: invalid label selector',
+    ],
+  ],
+  [
+    "apps/v1/Deployment",
+    { ...spec, strategy: { type: "Sudden", rollingUpdate: { maxSurge: 1 } } },
+    [
+      'spec.strategy: Unsupported value: {"Type":"Sudden","RollingUpdate":{"MaxUnavailable":0,"MaxSurge":1}}: supported values: "Recreate", "RollingUpdate"',
+    ],
+  ],
+  [
+    "apps/v1/StatefulSet",
+    {
+      ...spec,
+      template: { ...template, spec: { containers: [{ name: "c", volumeMounts: [mount("data"), mount("no")] }] } },
+      volumeClaimTemplates: [{ metadata: { name: "data" }, spec: { resources: { requests: { storage: "1Gi" } } } }],
+    },
+    [
+      "spec.volumeClaimTemplates[0].spec.accessModes: Required value: at least 1 access mode is required",
+      "spec.template.spec.containers[0].image: Required value",
+      'spec.template.spec.containers[0].volumeMounts[1].name: Not found: "no"',
+    ],
+  ],
+  [
+    "ReplicationController",
+    { selector: { "-no label": "x" }, template },
+    ['spec.template.metadata.labels: Invalid value: {"app":"web"}: `selector` does not match template `labels`'],
+  ],
   [
     "apps/v1/Deployment",
     { selector: { matchLabels: { app: "other" } }, template },
@@ -139,4 +180,34 @@ test("rows of a deployment", () => {
     "nginx",
     "app=web",
   ]);
+});
+
+test("a StatefulSet made before its pods were looked at may change", () => {
+  const bad = { ...template, spec: { containers: [{ name: "c" }] } };
+  const change = (object: KubeObject) => Object.assign(specOf(object), { replicas: 3 });
+  assert.deepEqual(updated("apps/v1/StatefulSet", { spec: { selector, template: bad } }, change).errors, []);
+});
+
+test("a StatefulSet that only names its strategy keeps it bare", () => {
+  const strategyOf = (updateStrategy: object | undefined) =>
+    specOf(created("apps/v1/StatefulSet", { spec: { ...spec, updateStrategy } }))["updateStrategy"];
+  assert.deepEqual(strategyOf({ type: "RollingUpdate" }), { type: "RollingUpdate" });
+  assert.deepEqual(strategyOf(undefined), { type: "RollingUpdate", rollingUpdate: { partition: 0 } });
+});
+
+test("numbers of collisions never fall", () => {
+  const collided = (count: number | undefined) => (object: KubeObject) => {
+    object["status"] = count === undefined ? {} : { collisionCount: count };
+  };
+  const definition = definitionOf("apps/v1/DaemonSet");
+  const status = definition.subresources.find(({ name }) => name === "status")!.implementation;
+  const old = created("apps/v1/DaemonSet", { spec });
+  collided(2)(old);
+  const next = created("apps/v1/DaemonSet", { spec });
+  collided(1)(next);
+  const errors = "strategy" in status ? status.strategy?.validateUpdate?.(next, old) : undefined;
+  assert.deepEqual(
+    errors?.map(({ field, message }) => `${field}: ${message}`),
+    ["status.collisionCount: Invalid value: 1: cannot be decremented"],
+  );
 });

@@ -125,13 +125,18 @@ export const statefulSet = defineResource<StatefulSet>({
   strategy: {
     sharesUnchanged: true,
     defaults({ spec }) {
-      if (spec?.updateStrategy?.type === "RollingUpdate") {
-        spec.updateStrategy.rollingUpdate ??= {};
-        spec.updateStrategy.rollingUpdate.partition ??= 0;
+      const strategy = spec?.updateStrategy;
+      // Who asks for a rolling update without saying how is not told how, either.
+      if (strategy !== undefined && !strategy.type) {
+        strategy.type = "RollingUpdate";
+        strategy.rollingUpdate ??= {};
+      }
+      if (strategy?.type === "RollingUpdate" && strategy.rollingUpdate !== undefined) {
+        strategy.rollingUpdate.partition ??= 0;
       }
       for (const claim of spec?.volumeClaimTemplates ?? []) {
-        claim.apiVersion ??= "v1";
-        claim.kind ??= "PersistentVolumeClaim";
+        claim.apiVersion = "v1";
+        claim.kind = "PersistentVolumeClaim";
       }
       defaultPodTemplate(spec?.template);
     },

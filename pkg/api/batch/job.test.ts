@@ -49,7 +49,7 @@ const invalidJobs: readonly [spec: object, errors: string[]][] = [
     { template, selector: { matchLabels: { a: "b" } } },
     [
       'spec.selector: Invalid value: {"matchLabels":{"a":"b","batch.kubernetes.io/controller-uid":"u1"}}: `selector` not auto-generated',
-      'spec.template.metadata.labels: Invalid value: {"controller-uid":"u1","batch.kubernetes.io/controller-uid":"u1","job-name":"web","batch.kubernetes.io/job-name":"web"}: `selector` does not match template `labels`',
+      'spec.template.metadata.labels: Invalid value: {"batch.kubernetes.io/controller-uid":"u1","batch.kubernetes.io/job-name":"web","controller-uid":"u1","job-name":"web"}: `selector` does not match template `labels`',
     ],
   ],
   [

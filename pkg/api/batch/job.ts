@@ -2,7 +2,13 @@ import { defineResource } from "../define.ts";
 import { defaultPodTemplate } from "../core/pod-defaults.ts";
 import type { CronJob, Job } from "../types/batch-v1.ts";
 import { podSpecWarnings } from "../core/validation/pod-warnings.ts";
-import { validateCronJob, validateCronJobUpdate, validateJob, validateJobUpdate } from "./validation.ts";
+import {
+  generatedLabels,
+  validateCronJob,
+  validateCronJobUpdate,
+  validateJob,
+  validateJobUpdate,
+} from "./validation.ts";
 import { validateJobStatusUpdate } from "./job-status.ts";
 import { printCronJob, printJob } from "./print.ts";
 
@@ -18,23 +24,21 @@ function defaultJob(job: Job): void {
   spec.podReplacementPolicy ??= spec.podFailurePolicy === undefined ? "TerminatingOrFailed" : "Failed";
   // Labels of a job come from its template when it has none of its own.
   const labels = spec.template?.metadata?.labels;
-  if (labels !== undefined && Object.keys(job.metadata.labels ?? {}).length === 0) job.metadata.labels = { ...labels };
+  // They are the template's own until the server has added what selects the job's pods.
+  if (labels !== undefined && Object.keys(job.metadata.labels ?? {}).length === 0) job.metadata.labels = labels;
   defaultPodTemplate(spec.template);
 }
-
-/** Old and new names of the labels by which a job owns its pods; the old ones are still written. */
-const CONTROLLER_UID_LABELS = ["controller-uid", "batch.kubernetes.io/controller-uid"];
-const JOB_NAME_LABELS = ["job-name", "batch.kubernetes.io/job-name"];
 
 function generateSelector(job: Job): void {
   const { spec, metadata } = job;
   if (spec?.template === undefined || spec.manualSelector === true) return;
   const uid = metadata.uid ?? "";
   spec.template.metadata ??= {};
-  const labels = { ...spec.template.metadata.labels };
-  for (const label of CONTROLLER_UID_LABELS) labels[label] ??= uid;
-  for (const label of JOB_NAME_LABELS) labels[label] ??= metadata.name ?? "";
+  const before = spec.template.metadata.labels;
+  const labels = { ...before };
+  for (const [label, value] of Object.entries(generatedLabels(metadata.name ?? "", uid))) labels[label] ??= value;
   spec.template.metadata.labels = labels;
+  if (before === metadata.labels || Object.keys(metadata.labels ?? {}).length === 0) metadata.labels = { ...labels };
   spec.selector ??= {};
   spec.selector.matchLabels = { ...spec.selector.matchLabels, "batch.kubernetes.io/controller-uid": uid };
 }

@@ -1,4 +1,11 @@
-import { deepCopy, isQualifiedName } from "#pkg/apimachinery/index.ts";
+import {
+  deepCopy,
+  fieldOmitted,
+  goQuote,
+  isDns1123Label,
+  isDns1123Subdomain,
+  isQualifiedName,
+} from "#pkg/apimachinery/index.ts";
 import type { CronJob, Job, JobSpec, PodFailurePolicyRule } from "../types/batch-v1.ts";
 import type { PodTemplateSpec } from "../types/core-v1.ts";
 import { validatePodTemplate } from "../core/validation/pod-spec.ts";
@@ -7,21 +14,21 @@ import {
   duplicate,
   each,
   type FieldError,
-  forbidden,
   immutable,
-  inRange,
   invalid,
   isEmpty,
   nonNegative,
   notSupported,
   oneOf,
   required,
+  shownMap,
   sameValue,
+  tooLong,
+  tooMany,
 } from "../validation/rules.ts";
 import { selectorMatches, validateLabelSelector } from "../validation/selectors.ts";
 import { CronScheduleError, isTimeZone, parseCronSchedule } from "./cron-schedule.ts";
 
-const UID_LABEL = "batch.kubernetes.io/controller-uid";
 const MAX_PARALLELISM = 100_000;
 const MAX_MANAGED_BY = 63;
 
@@ -29,64 +36,76 @@ const ACTIONS = ["Count", "FailIndex", "FailJob", "Ignore"];
 const MAX_RULES = 20;
 const MAX_EXIT_CODES = 255;
 
-function validateFailureRule(rule: PodFailurePolicyRule, spec: JobSpec, path: string): FieldError[] {
-  const errors = oneOf(rule.action, ACTIONS, `${path}.action`);
-  if (rule.action === "FailIndex" && spec.backoffLimitPerIndex === undefined) {
-    errors.push(invalid(`${path}.action`, "FailIndex", "requires the backoffLimitPerIndex to be set"));
+type ExitCodes = NonNullable<PodFailurePolicyRule["onExitCodes"]>;
+type ConditionPattern = NonNullable<PodFailurePolicyRule["onPodConditions"]>[number];
+
+/** A word out of a list whose members are named, as a Go list, when there is none. */
+function namedWord(value: string | undefined, supported: readonly string[], path: string): FieldError[] {
+  if (isEmpty(value)) return [required(path, `valid values: [${supported.map(goQuote).join(" ")}]`)];
+  return oneOf(value, supported, path);
+}
+
+function validateExitCodes(codes: ExitCodes, template: PodTemplateSpec | undefined, path: string): FieldError[] {
+  const { containerName, operator, values = [] } = codes;
+  const errors = namedWord(operator, ["In", "NotIn"], `${path}.operator`);
+  const containers = [...(template?.spec?.containers ?? []), ...(template?.spec?.initContainers ?? [])];
+  if (containerName !== undefined && !containers.some(({ name }) => name === containerName)) {
+    const why = "must be one of the container or initContainer names in the pod template";
+    errors.push(invalid(`${path}.containerName`, containerName, why));
   }
-  const { onExitCodes, onPodConditions } = rule;
-  if (onExitCodes !== undefined) {
-    const at = `${path}.onExitCodes`;
-    errors.push(...oneOf(onExitCodes.operator, ["In", "NotIn"], `${at}.operator`));
-    const { containerName, values = [] } = onExitCodes;
-    const containers = [...(spec.template?.spec?.containers ?? []), ...(spec.template?.spec?.initContainers ?? [])];
-    if (containerName !== undefined && !containers.some(({ name }) => name === containerName)) {
-      const why = "must be one of the container or initContainer names in the pod template";
-      errors.push(invalid(`${at}.containerName`, containerName, why));
+  const at = `${path}.values`;
+  if (values.length === 0) errors.push(invalid(at, codes.values ?? null, "at least one value is required"));
+  else if (values.length > MAX_EXIT_CODES) errors.push(tooMany(at, values.length, MAX_EXIT_CODES));
+  const seen = new Set<number>();
+  for (const [index, value] of values.entries()) {
+    if (operator === "In" && value === 0) {
+      errors.push(invalid(`${at}[${index}]`, value, "must not be 0 for the In operator"));
     }
-    if (values.length === 0) errors.push(invalid(`${at}.values`, values, "at least one value is required"));
-    else if (values.length > MAX_EXIT_CODES) {
-      errors.push(invalid(`${at}.values`, values.length, `must have at most ${MAX_EXIT_CODES} items`));
-    }
-    for (const [index, value] of values.entries()) {
-      if (onExitCodes.operator === "In" && value === 0) {
-        errors.push(invalid(`${at}.values[${index}]`, value, "must not be 0 for the In operator"));
-      }
-      if (values.indexOf(value) < index) errors.push(duplicate(`${at}.values[${index}]`, value));
-      else if (index > 0 && values[index - 1]! > value) {
-        errors.push(invalid(`${at}.values`, values, "must be ordered"));
-      }
-    }
+    if (seen.has(value)) errors.push(duplicate(`${at}[${index}]`, value));
+    seen.add(value);
   }
+  const ordered = values.every((value, index) => index === 0 || values[index - 1]! <= value);
+  return ordered ? errors : [...errors, invalid(at, values, "must be ordered")];
+}
+
+const CONDITION_STATUSES = ["False", "True", "Unknown"];
+
+function validateConditions(patterns: readonly ConditionPattern[], path: string): FieldError[] {
+  const errors = patterns.length > MAX_RULES ? [tooMany(path, patterns.length, MAX_RULES)] : [];
   errors.push(
-    ...each(onPodConditions, `${path}.onPodConditions`, ({ type, status }, at) => [
+    ...each(patterns, path, ({ type, status }, at) => [
       ...allInvalid(`${at}.type`, type ?? "", isQualifiedName(type ?? "")),
-      ...oneOf(status, ["False", "True", "Unknown"], `${at}.status`),
+      ...namedWord(status, CONDITION_STATUSES, `${at}.status`),
     ]),
   );
-  if (onExitCodes !== undefined && (onPodConditions ?? []).length > 0) {
-    errors.push(invalid(path, "", "specifying both OnExitCodes and OnPodConditions is not supported"));
+  return errors;
+}
+
+function validateFailureRule(rule: PodFailurePolicyRule, spec: JobSpec, path: string): FieldError[] {
+  const { action, onExitCodes, onPodConditions = [] } = rule;
+  const errors = namedWord(action, ACTIONS, `${path}.action`);
+  if (action === "FailIndex" && spec.backoffLimitPerIndex === undefined) {
+    errors.push(invalid(`${path}.action`, action, "requires the backoffLimitPerIndex to be set"));
   }
-  if (onExitCodes === undefined && (onPodConditions ?? []).length === 0) {
-    errors.push(invalid(path, "", "specifying one of OnExitCodes and OnPodConditions is required"));
+  if (onExitCodes !== undefined) errors.push(...validateExitCodes(onExitCodes, spec.template, `${path}.onExitCodes`));
+  errors.push(...validateConditions(onPodConditions, `${path}.onPodConditions`));
+  if (onExitCodes !== undefined && onPodConditions.length > 0) {
+    errors.push(fieldOmitted(path, "specifying both OnExitCodes and OnPodConditions is not supported"));
+  }
+  if (onExitCodes === undefined && onPodConditions.length === 0) {
+    errors.push(fieldOmitted(path, "specifying one of OnExitCodes and OnPodConditions is required"));
   }
   return errors;
 }
 
 function validateFailurePolicy(spec: JobSpec, path: string): FieldError[] {
-  const policy = spec.podFailurePolicy;
-  if (policy === undefined) return [];
-  const errors: FieldError[] = [];
-  const rules = policy.rules ?? [];
-  if (rules.length > MAX_RULES)
-    errors.push(invalid(`${path}.podFailurePolicy.rules`, rules.length, `must have at most ${MAX_RULES} items`));
-  errors.push(...each(rules, `${path}.podFailurePolicy.rules`, (rule, at) => validateFailureRule(rule, spec, at)));
-  const restartPolicy = spec.template?.spec?.restartPolicy;
-  if (restartPolicy !== "Never") {
-    const why = 'only "Never" is supported when podFailurePolicy is specified';
-    errors.push(invalid(`${path}.template.spec.restartPolicy`, restartPolicy ?? "", why));
-  }
-  return errors;
+  if (spec.podFailurePolicy === undefined) return [];
+  const rules = spec.podFailurePolicy.rules ?? [];
+  const at = `${path}.podFailurePolicy.rules`;
+  return [
+    ...(rules.length > MAX_RULES ? [tooMany(at, rules.length, MAX_RULES)] : []),
+    ...each(rules, at, (rule, item) => validateFailureRule(rule, spec, item)),
+  ];
 }
 
 const INDEXES = /^(?:0|[1-9][0-9]*)(?:-(?:0|[1-9][0-9]*))?$/;
@@ -155,6 +174,11 @@ function validateSuccessPolicy(spec: JobSpec, path: string): FieldError[] {
   });
 }
 
+/** Where a Job with very many indexes must not also count failures per index. */
+const MANY_COMPLETIONS = 100_000;
+const MANY_PARALLELISM = 10_000;
+const MANY_FAILED_INDEXES = 10_000;
+
 function validateNumbers(spec: JobSpec, path: string): FieldError[] {
   const fields = [
     "parallelism",
@@ -166,99 +190,164 @@ function validateNumbers(spec: JobSpec, path: string): FieldError[] {
     "maxFailedIndexes",
   ] as const;
   const errors = fields.flatMap((field) => nonNegative(spec[field], `${path}.${field}`));
-  if (spec.backoffLimitPerIndex !== undefined && spec.completionMode !== "Indexed") {
-    errors.push(invalid(`${path}.backoffLimitPerIndex`, spec.backoffLimitPerIndex, "requires indexed completion mode"));
-  }
-  if (spec.maxFailedIndexes !== undefined) {
-    if (spec.completions !== undefined && spec.maxFailedIndexes > spec.completions) {
-      errors.push(
-        invalid(`${path}.maxFailedIndexes`, spec.maxFailedIndexes, "must be less than or equal to completions"),
-      );
-    }
-    if (spec.backoffLimitPerIndex === undefined) {
-      errors.push(required(`${path}.backoffLimitPerIndex`, "when maxFailedIndexes is specified"));
-    }
+  if (spec.maxFailedIndexes !== undefined && spec.backoffLimitPerIndex === undefined) {
+    errors.push(required(`${path}.backoffLimitPerIndex`, "when maxFailedIndexes is specified"));
   }
   return errors;
 }
+
+function validateManagedBy(managedBy: string | undefined, path: string): FieldError[] {
+  if (managedBy === undefined) return [];
+  const errors = domainPrefixedPath(managedBy, path);
+  return managedBy.length > MAX_MANAGED_BY ? [...errors, tooLong(path, MAX_MANAGED_BY)] : errors;
+}
+
+/** "acme.io/foo": who is responsible, as a domain and a path below it. */
+function domainPrefixedPath(value: string, path: string): FieldError[] {
+  if (value === "") return [required(path)];
+  const slash = value.indexOf("/");
+  const [domain, rest] = [value.slice(0, slash), value.slice(slash + 1)];
+  if (slash <= 0 || rest === "")
+    return [invalid(path, value, 'must be a domain-prefixed path (such as "acme.io/foo")')];
+  const errors = allInvalid(path, domain, isDns1123Subdomain(domain));
+  if (!/^[A-Za-z0-9/\-._~%!$&'()*+,;=:]+$/.test(rest)) {
+    const format = "[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+";
+    errors.push(invalid(path, rest, `Invalid path (regex used for validation is '${format}')`));
+  }
+  return errors;
+}
+
+function validateManyIndexes(spec: JobSpec, path: string): FieldError[] {
+  const { completions, parallelism, maxFailedIndexes, backoffLimitPerIndex } = spec;
+  if ((completions ?? 0) <= MANY_COMPLETIONS || backoffLimitPerIndex === undefined) return [];
+  const errors: FieldError[] = [];
+  const when = `when completions are above ${MANY_COMPLETIONS} and used with backoff limit per index`;
+  if (maxFailedIndexes === undefined) {
+    const why = `must be specified when completions is above ${MANY_COMPLETIONS}`;
+    errors.push(required(`${path}.maxFailedIndexes`, why));
+  }
+  if ((parallelism ?? 0) > MANY_PARALLELISM) {
+    const why = `must be less than or equal to ${MANY_PARALLELISM} ${when}`;
+    errors.push(invalid(`${path}.parallelism`, parallelism, why));
+  }
+  if ((maxFailedIndexes ?? 0) > MANY_FAILED_INDEXES) {
+    const why = `must be less than or equal to ${MANY_FAILED_INDEXES} ${when}`;
+    errors.push(invalid(`${path}.maxFailedIndexes`, maxFailedIndexes, why));
+  }
+  return errors;
+}
+
+function validateIndexed(spec: JobSpec, path: string): FieldError[] {
+  const { completions, parallelism, maxFailedIndexes } = spec;
+  const errors: FieldError[] = [];
+  if (completions === undefined) errors.push(required(`${path}.completions`, "when completion mode is Indexed"));
+  if ((parallelism ?? 0) > MAX_PARALLELISM) {
+    const why = `must be less than or equal to ${MAX_PARALLELISM} when completion mode is Indexed`;
+    errors.push(invalid(`${path}.parallelism`, parallelism, why));
+  }
+  const at = `${path}.maxFailedIndexes`;
+  if (maxFailedIndexes !== undefined && completions !== undefined && maxFailedIndexes > completions) {
+    errors.push(invalid(at, maxFailedIndexes, "must be less than or equal to completions"));
+  }
+  if ((maxFailedIndexes ?? 0) > MAX_PARALLELISM) {
+    errors.push(invalid(at, maxFailedIndexes, `must be less than or equal to ${MAX_PARALLELISM}`));
+  }
+  return [...errors, ...validateManyIndexes(spec, path)];
+}
+
+const COMPLETION_MODES = ["NonIndexed", "Indexed"];
 
 function validateModes(spec: JobSpec, path: string): FieldError[] {
+  const { completionMode: mode } = spec;
   const errors: FieldError[] = [];
-  if (spec.completionMode !== undefined) {
-    if (!["Indexed", "NonIndexed"].includes(spec.completionMode)) {
-      errors.push(notSupported(`${path}.completionMode`, spec.completionMode, ["Indexed", "NonIndexed"]));
-    } else if (spec.completionMode === "Indexed") {
-      if (spec.completions === undefined)
-        errors.push(required(`${path}.completions`, "when completion mode is Indexed"));
-      errors.push(
-        ...inRange(spec.parallelism, 0, MAX_PARALLELISM, `${path}.parallelism`).slice(
-          0,
-          (spec.parallelism ?? 0) < 0 ? 0 : 1,
-        ),
-      );
-    }
+  if (mode !== undefined && !COMPLETION_MODES.includes(mode)) {
+    errors.push(notSupported(`${path}.completionMode`, mode, COMPLETION_MODES));
   }
-  if (spec.managedBy !== undefined) {
-    errors.push(...allInvalid(`${path}.managedBy`, spec.managedBy, isQualifiedName(spec.managedBy)));
-    if (!spec.managedBy.includes("/")) {
-      errors.push(
-        invalid(`${path}.managedBy`, spec.managedBy, 'must be a domain-prefixed path (such as "acme.io/foo")'),
-      );
-    }
-    if (spec.managedBy.length > MAX_MANAGED_BY) {
-      errors.push(invalid(`${path}.managedBy`, spec.managedBy, `must be no more than ${MAX_MANAGED_BY} characters`));
-    }
-  }
-  if (spec.podReplacementPolicy !== undefined) {
-    const at = `${path}.podReplacementPolicy`;
-    if (spec.podFailurePolicy !== undefined && spec.podReplacementPolicy !== "Failed") {
-      errors.push(notSupported(at, spec.podReplacementPolicy, ["Failed"]));
-    } else errors.push(...oneOf(spec.podReplacementPolicy, ["Failed", "TerminatingOrFailed"], at));
+  if (mode === "Indexed") return validateIndexed(spec, path);
+  if (mode !== undefined && mode !== "NonIndexed") return errors;
+  for (const field of ["backoffLimitPerIndex", "maxFailedIndexes"] as const) {
+    if (spec[field] === undefined) continue;
+    errors.push(invalid(`${path}.${field}`, spec[field], "requires indexed completion mode"));
   }
   return errors;
 }
 
-function validateJobTemplate(template: PodTemplateSpec | undefined, path: string): FieldError[] {
-  const errors = validatePodTemplate(template, `${path}.template`);
-  const policy = template?.spec?.restartPolicy;
-  const at = `${path}.template.spec.restartPolicy`;
-  if (policy === "Always") errors.push(required(at, 'valid values: "OnFailure", "Never"'));
-  return errors;
+function validateReplacement({ podReplacementPolicy: policy, podFailurePolicy }: JobSpec, path: string): FieldError[] {
+  // Who decides by how pods failed must wait until they have.
+  const supported = podFailurePolicy === undefined ? ["Failed", "TerminatingOrFailed"] : ["Failed"];
+  return policy === undefined || supported.includes(policy) ? [] : [notSupported(path, policy, supported)];
+}
+
+const JOB_RESTART_POLICIES = ["OnFailure", "Never"];
+
+function validateJobRestart(spec: JobSpec, path: string): FieldError[] {
+  const policy = spec.template?.spec?.restartPolicy ?? "";
+  if (policy === "" || policy === "Always") return [required(path, 'valid values: "OnFailure", "Never"')];
+  if (!JOB_RESTART_POLICIES.includes(policy)) return [notSupported(path, policy, JOB_RESTART_POLICIES)];
+  if (spec.podFailurePolicy === undefined || policy === "Never") return [];
+  return [invalid(path, policy, 'only "Never" is supported when podFailurePolicy is specified')];
 }
 
 /** The part of a job's rules that templates of jobs share. */
 function validateJobSpecBase(spec: JobSpec, path: string): FieldError[] {
   return [
     ...validateNumbers(spec, path),
+    ...validateManagedBy(spec.managedBy, `${path}.managedBy`),
     ...validateModes(spec, path),
     ...validateFailurePolicy(spec, path),
     ...validateSuccessPolicy(spec, path),
-    ...validateJobTemplate(spec.template, path),
+    ...validateReplacement(spec, `${path}.podReplacementPolicy`),
+    ...validatePodTemplate(spec.template, `${path}.template`),
+    ...validateJobRestart(spec, `${path}.template.spec.restartPolicy`),
   ];
 }
 
 function validateSpec(spec: JobSpec): FieldError[] {
   const errors = validateJobSpecBase(spec, "spec");
   if (spec.selector === undefined) errors.push(required("spec.selector"));
-  else {
-    errors.push(...validateLabelSelector(spec.selector, "spec.selector"));
-    if (!selectorMatches(spec.selector, spec.template?.metadata?.labels)) {
-      const why = "`selector` does not match template `labels`";
-      errors.push(invalid("spec.template.metadata.labels", spec.template?.metadata?.labels ?? null, why));
-    }
+  else errors.push(...validateLabelSelector(spec.selector, "spec.selector"));
+  const labels = spec.template?.metadata?.labels;
+  if (!selectorMatches(spec.selector, labels)) {
+    const why = "`selector` does not match template `labels`";
+    errors.push(invalid("spec.template.metadata.labels", shownMap(labels), why));
   }
   return errors;
 }
 
-export function validateJob(job: Job): FieldError[] {
-  const { selector, manualSelector } = job.spec;
+/** What the server has written into selector and template is there, and nobody else has written what differs. */
+function validateGenerated({ metadata, spec }: Job): FieldError[] {
+  if (spec.manualSelector === true || spec.selector === undefined) return [];
   const errors: FieldError[] = [];
-  const labels = Object.keys(selector?.matchLabels ?? {});
-  const generated = labels.length === 1 && labels[0] === UID_LABEL && (selector?.matchExpressions ?? []).length === 0;
-  if (manualSelector !== true && selector !== undefined && !generated) {
-    errors.push(invalid("spec.selector", selector, "`selector` not auto-generated"));
+  const labels = spec.template?.metadata?.labels ?? {};
+  const expected = generatedLabels(metadata.name ?? "", metadata.uid ?? "");
+  for (const [label, value] of Object.entries(expected)) {
+    const path = `spec.template.metadata.labels[${label}]`;
+    if (labels[label] === undefined) errors.push(required(path, `must be '${value}'`));
+    else if (labels[label] !== value) errors.push(invalid(path, shownMap(labels), `must be '${value}'`));
   }
-  return [...errors, ...validateSpec(job.spec)];
+  if (!selectorMatches(spec.selector, expected)) {
+    errors.push(invalid("spec.selector", spec.selector, "`selector` not auto-generated"));
+  }
+  return errors;
+}
+
+/** Labels by which a Job knows its pods, in the order in which they are asked for; the old names are still written. */
+export const generatedLabels = (name: string, uid: string): Record<string, string> => ({
+  "controller-uid": uid,
+  "job-name": name,
+  "batch.kubernetes.io/controller-uid": uid,
+  "batch.kubernetes.io/job-name": name,
+});
+
+export function validateJob(job: Job): FieldError[] {
+  const { completionMode, completions = 0 } = job.spec;
+  const errors = [...validateGenerated(job), ...validateSpec(job.spec)];
+  if (completionMode !== "Indexed" || completions <= 0) return errors;
+  // Pods are named after their index, and their names are host names.
+  const name = job.metadata.name ?? "";
+  const host = `${name}-${completions - 1}`;
+  if (isDns1123Label(host).length === 0) return errors;
+  return [...errors, invalid("metadata.name", name, `will not able to create pod with invalid DNS label: ${host}`)];
 }
 
 /** Scheduling directives that may change while a job is suspended and none of its pods has started (KEP-2926). */
@@ -302,7 +391,7 @@ export function validateJobUpdate(job: Job, old: Readonly<Job>): FieldError[] {
     const elastic = before.completionMode === "Indexed" && spec.completions !== undefined;
     if (!elastic) errors.push(...immutable(spec.completions, before.completions, "spec.completions"));
     else if (spec.completions !== spec.parallelism) {
-      const why = `can only be modified in tandem with parallelism`;
+      const why = `can only be modified in tandem with spec.parallelism`;
       errors.push(invalid("spec.completions", spec.completions, why));
     }
   }
@@ -321,7 +410,7 @@ export function validateJobUpdate(job: Job, old: Readonly<Job>): FieldError[] {
   return errors;
 }
 
-function validateSchedule(schedule: string | undefined, timeZone: string | undefined): FieldError[] {
+function validateSchedule(schedule: string | undefined, timeZone: string | undefined, old?: string): FieldError[] {
   const path = "spec.schedule";
   if (isEmpty(schedule)) return [required(path)];
   const errors: FieldError[] = [];
@@ -331,56 +420,65 @@ function validateSchedule(schedule: string | undefined, timeZone: string | undef
     if (!(error instanceof CronScheduleError)) throw error;
     errors.push(invalid(path, schedule, error.message));
   }
-  if (schedule!.includes("TZ")) {
+  if (!schedule!.includes("TZ")) return errors;
+  // Schedules with a zone in them go back to times without the field.
+  if (old?.includes("TZ") !== true) {
     errors.push(invalid(path, schedule, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"));
-  } else if (timeZone !== undefined) errors.push(...validateTimeZone(timeZone));
+  } else if (timeZone !== undefined) {
+    errors.push(invalid(path, schedule, "cannot use both timeZone field and TZ or CRON_TZ in schedule"));
+  }
   return errors;
 }
 
-const ZONE_NAME = /^[A-Za-z0-9._+/-]+$/;
+const ZONE_PART = /^(?!-|\.\.?$)[A-Za-z0-9._+-]{1,14}$/;
 
-function validateTimeZone(timeZone: string): FieldError[] {
+function validateTimeZone(timeZone: string | undefined): FieldError[] {
+  if (timeZone === undefined) return [];
   const path = "spec.timeZone";
   if (timeZone === "") return [invalid(path, timeZone, "timeZone must be nil or non-empty string")];
-  if (!ZONE_NAME.test(timeZone)) {
-    return [invalid(path, timeZone, `unknown time zone ${timeZone}`)];
-  }
-  if (timeZone.toLowerCase() === "local") {
+  const unknown = invalid(path, timeZone, `unknown time zone ${timeZone}`);
+  if (!timeZone.split("/").every((part) => ZONE_PART.test(part))) return [unknown];
+  const errors: FieldError[] = [];
+  const local = timeZone.toLowerCase() === "local";
+  if (local) {
     const why = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones";
-    return [invalid(path, timeZone, why)];
+    errors.push(invalid(path, timeZone, why));
   }
-  return isTimeZone(timeZone) ? [] : [invalid(path, timeZone, `unknown time zone ${timeZone}`)];
+  // Go knows a zone of that name, in this spelling alone.
+  return timeZone === "Local" || isTimeZone(timeZone) ? errors : [...errors, unknown];
 }
 
 /** Jobs get eleven characters behind the name of their CronJob. */
 const MAX_CRON_JOB_NAME = 52;
 
-function validateCronJobSpec({ spec }: CronJob): FieldError[] {
+function validateCronJobSpec({ spec }: CronJob, old?: CronJob["spec"]): FieldError[] {
   const template = spec.jobTemplate?.spec ?? { template: {} };
-  const errors = validateSchedule(spec.schedule, spec.timeZone);
+  const errors = validateSchedule(spec.schedule, spec.timeZone, old?.schedule);
+  errors.push(...nonNegative(spec.startingDeadlineSeconds, "spec.startingDeadlineSeconds"));
+  if (old === undefined || old.timeZone !== spec.timeZone) errors.push(...validateTimeZone(spec.timeZone));
   errors.push(
-    ...nonNegative(spec.startingDeadlineSeconds, "spec.startingDeadlineSeconds"),
     ...oneOf(spec.concurrencyPolicy, ["Allow", "Forbid", "Replace"], "spec.concurrencyPolicy"),
     ...validateJobSpecBase(template, "spec.jobTemplate.spec"),
+  );
+  if (template.selector !== undefined) {
+    errors.push(invalid("spec.jobTemplate.spec.selector", template.selector, "`selector` will be auto-generated"));
+  }
+  if (template.manualSelector === true) {
+    errors.push(notSupported("spec.jobTemplate.spec.manualSelector", true, ["nil", "false"]));
+  }
+  return [
+    ...errors,
     ...nonNegative(spec.successfulJobsHistoryLimit, "spec.successfulJobsHistoryLimit"),
     ...nonNegative(spec.failedJobsHistoryLimit, "spec.failedJobsHistoryLimit"),
-  );
-  if (template.manualSelector === true) {
-    errors.push(notSupported("spec.jobTemplate.spec.manualSelector", true, []));
-  }
-  if (template.selector !== undefined && template.manualSelector !== true) {
-    errors.push(forbidden("spec.jobTemplate.spec.selector", "`selector` will be auto-generated"));
-  }
-  return errors;
+  ];
 }
 
 export function validateCronJob(cronJob: CronJob): FieldError[] {
   const name = cronJob.metadata.name ?? "";
-  const tooLong = name.length > MAX_CRON_JOB_NAME;
-  return [
-    ...(tooLong ? [invalid("metadata.name", name, `must be no more than ${MAX_CRON_JOB_NAME} characters`)] : []),
-    ...validateCronJobSpec(cronJob),
-  ];
+  const errors = validateCronJobSpec(cronJob);
+  if (name.length <= MAX_CRON_JOB_NAME) return errors;
+  return [...errors, invalid("metadata.name", name, `must be no more than ${MAX_CRON_JOB_NAME} characters`)];
 }
 
-export const validateCronJobUpdate = (cronJob: CronJob): FieldError[] => validateCronJobSpec(cronJob);
+export const validateCronJobUpdate = (cronJob: CronJob, old: Readonly<CronJob>): FieldError[] =>
+  validateCronJobSpec(cronJob, old.spec);

@@ -2,7 +2,7 @@ import { isDns1123Label } from "#pkg/apimachinery/index.ts";
 import { defineResource } from "../define.ts";
 import type { Namespace } from "../types/core-v1.ts";
 import { printNamespace } from "./print.ts";
-import { validateNamespace, validateNamespaceStatus } from "./validation/node.ts";
+import { validateNamespace, validateNamespaceFinalizers, validateNamespaceStatus } from "./validation/node.ts";
 
 const NAME_LABEL = "kubernetes.io/metadata.name";
 const KUBERNETES_FINALIZER = "kubernetes";
@@ -43,7 +43,7 @@ export const namespace = defineResource<Namespace>({
       prepareForUpdate(namespace, old) {
         namespace.status = old.status;
       },
-      validateUpdate: validateNamespace,
+      validateUpdate: validateNamespaceFinalizers,
     },
   },
 });

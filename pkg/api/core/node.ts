@@ -4,10 +4,11 @@ import type { Node, NodeSpec } from "../types/core-v1.ts";
 import { printNode } from "./print.ts";
 import { validateNode, validateNodeUpdate } from "./validation/node.ts";
 
-/** podCIDR repeats the first of podCIDRs. */
+/** podCIDR repeats the first of podCIDRs; where they differ a client that knows only podCIDR is believed. */
 function normalizePodCidrs(spec: NodeSpec): void {
-  if ((spec.podCIDRs ?? []).length === 0 && spec.podCIDR) spec.podCIDRs = [spec.podCIDR];
-  else if (!spec.podCIDR && spec.podCIDRs?.[0] !== undefined) spec.podCIDR = spec.podCIDRs[0];
+  const first = spec.podCIDRs?.[0];
+  if (!spec.podCIDR && first !== undefined) spec.podCIDR = first;
+  else if (spec.podCIDR && spec.podCIDR !== first) spec.podCIDRs = [spec.podCIDR];
 }
 
 export const node = defineResource<Node>({

@@ -8,26 +8,33 @@ const containerDefaults = compileDefaults(containerRows);
 const volumeDefaults = compileDefaults(volumeRows);
 
 const COMPONENT = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*";
-const HOST =
-  "(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*|\\[[A-Fa-f0-9:]+\\])";
+const LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?";
+const HOST = `(?:${LABEL}(?:\\.${LABEL})*|\\[[A-Fa-f0-9:]+\\])(?::[0-9]+)?`;
 const TAG = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}";
 const DIGEST = "[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}";
 const IMAGE = new RegExp(
-  `^(?:${HOST}(?::[0-9]+)?/)?${COMPONENT}(?:/${COMPONENT})*(?::(?<tag>${TAG}))?(?<digest>@${DIGEST})?$`,
+  `^(?:(?<host>${HOST})/)?(?<path>${COMPONENT}(?:/${COMPONENT})*)(?::(?<tag>${TAG}))?(?<digest>@${DIGEST})?$`,
 );
-/** Name, tag and digest of the longest kinds there are. */
-const MAX_IMAGE = 600;
 /** Such a name could be taken for an identifier. */
 const IDENTIFIER = /^[a-f0-9]{64}$/;
+const MAX_PATH = 255;
+/** Host, path, tag and digest of the longest kinds there are. */
+const MAX_IMAGE = 1000;
+const NOT_LATEST = "IfNotPresent";
 
 /** Always for the tag latest and for no tag and no digest, else IfNotPresent, also for what names no image. */
-function defaultPullPolicy(image: string | undefined): "Always" | "IfNotPresent" {
-  if (image === undefined || image.length > MAX_IMAGE || IDENTIFIER.test(image)) return "IfNotPresent";
-  const { tag, digest } = IMAGE.exec(image)?.groups ?? NO_IMAGE;
-  return (tag ?? (digest === undefined ? "latest" : "")) === "latest" ? "Always" : "IfNotPresent";
+function defaultPullPolicy(image = ""): "Always" | "IfNotPresent" {
+  if (image.length > MAX_IMAGE || IDENTIFIER.test(image)) return NOT_LATEST;
+  const { host, path, tag, digest } = IMAGE.exec(image)?.groups ?? {};
+  if (path === undefined || pathLength(host, path) > MAX_PATH) return NOT_LATEST;
+  return (tag ?? (digest === undefined ? "latest" : "")) === "latest" ? "Always" : NOT_LATEST;
 }
 
-const NO_IMAGE: Readonly<Record<string, string | undefined>> = { tag: "" };
+/** Length of an image's path in the registry; what could not be a host is part of it, and Docker's own have "library/". */
+function pathLength(host: string | undefined, path: string): number {
+  if (host === undefined) return path.length + "library/".length;
+  return /[.:A-Z]|^localhost$/.test(host) ? path.length : host.length + 1 + path.length;
+}
 
 function defaultContainer(container: Container): void {
   containerDefaults(container as unknown as Record<string, unknown>);

@@ -41,7 +41,9 @@ const invalidServices: readonly [what: string, spec: object, errors: string[]][]
         { name: "b", port: 80 },
       ],
     },
-    ['spec.ports[1]: Duplicate value: {"protocol":"TCP","port":80}'],
+    [
+      'spec.ports[1]: Duplicate value: {"Name":"","Protocol":"TCP","AppProtocol":null,"Port":80,"TargetPort":0,"NodePort":0}',
+    ],
   ],
   [
     "a node port without its type",

@@ -96,14 +96,24 @@ export function sameValue(a: unknown, b: unknown): boolean {
   return deepEqual(orEmpty(a), orEmpty(b));
 }
 
+/** Octets with zeros before them: some read them as octal. */
+const PADDED_OCTET = /(?<![0-9])0+(?=[0-9])/g;
+const isMapped = (address: string): boolean => /^::ffff:/i.test(address) && isIP(address) === 6;
+
+/** An address as lenient readers take it. */
+function lenientIp(value: string): string {
+  const text = value.includes(".") ? value.replaceAll(PADDED_OCTET, "") : value;
+  return isIP(text) === 0 || text.includes("%") ? "" : text;
+}
+
 /** IPv4 or IPv6 text; leading zeros and IPv4 dressed as IPv6 mean different things to different readers. */
 export function validIp(value: string, path: string): FieldError[] {
-  if (/^::ffff:/i.test(value) && isIP(value) === 6) {
-    return [fieldInvalid(path, value, "must not be an IPv4-mapped IPv6 address")];
+  const address = lenientIp(value);
+  if (address === "") {
+    return [fieldInvalid(path, value, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")];
   }
-  return isIP(value) === 0 || value.includes("%")
-    ? [fieldInvalid(path, value, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")]
-    : [];
+  if (address !== value) return [fieldInvalid(path, value, "must not have leading 0s")];
+  return isMapped(value) ? [fieldInvalid(path, value, "must not be an IPv4-mapped IPv6 address")] : [];
 }
 
 export function ipFamily(value: string): 4 | 6 | 0 {
@@ -119,9 +129,65 @@ export function isCidr(value: string): boolean {
 }
 
 export function validCidr(value: string, path: string): FieldError[] {
-  return isCidr(value)
-    ? []
-    : [fieldInvalid(path, value, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)")];
+  const slash = value.indexOf("/");
+  const bits = value.slice(slash + 1);
+  const lenient = slash < 0 ? "" : `${lenientIp(value.slice(0, slash))}/${bits.replace(/^0+(?=[0-9])/, "")}`;
+  if (!isCidr(lenient)) {
+    return [fieldInvalid(path, value, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)")];
+  }
+  if (lenient !== value) return [fieldInvalid(path, value, "must not have leading 0s in IP or prefix length")];
+  if (isMapped(value.slice(0, slash))) {
+    return [fieldInvalid(path, value, "must not have an IPv4-mapped IPv6 address")];
+  }
+  return hasHostBits(value.slice(0, slash), Number(bits))
+    ? [fieldInvalid(path, value, "must not have bits set beyond the prefix length")]
+    : [];
+}
+
+/** Is the address more than the network it names? */
+function hasHostBits(address: string, bits: number): boolean {
+  const bytes = addressBytes(address);
+  return bytes.some((byte, index) => (byte & (0xff >> Math.min(8, Math.max(0, bits - index * 8)))) !== 0);
+}
+
+function addressBytes(address: string): number[] {
+  if (isIP(address) === 4) return address.split(".").map(Number);
+  const [, quad] = /:([0-9.]+\.[0-9.]+)$/.exec(address) ?? [];
+  const octets = quad?.split(".").map(Number);
+  const hex = (a: number, b: number): string => ((a << 8) | b).toString(16);
+  const plain =
+    octets === undefined
+      ? address
+      : `${address.slice(0, -quad!.length)}${hex(octets[0]!, octets[1]!)}:${hex(octets[2]!, octets[3]!)}`;
+  const [head = "", tail] = plain.split("::");
+  const groups = (text: string): string[] => (text === "" ? [] : text.split(":"));
+  const [before, after] = [groups(head), groups(tail ?? "")];
+  const middle = Array.from({ length: 8 - before.length - after.length }, () => "0");
+  return [...before, ...middle, ...after].flatMap((group) => {
+    const value = Number.parseInt(group, 16);
+    return [value >> 8, value & 0xff];
+  });
+}
+
+/** Addresses that mean this machine, or a group of machines, to whoever reads them. */
+export function nonSpecialIp(ip: string, path: string): FieldError[] {
+  const address = lenientIp(ip);
+  if (address === "") return [fieldInvalid(path, ip, "must be a valid IP address")];
+  const bytes = addressBytes(address);
+  const four = bytes.length === 4;
+  const starts = (...first: number[]): boolean => first.every((byte, index) => bytes[index] === byte);
+  const only = (last: number): boolean => bytes.every((byte, i) => byte === (i === bytes.length - 1 ? last : 0));
+  const errors: FieldError[] = [];
+  const bad = (why: string) => errors.push(fieldInvalid(path, ip, why));
+  if (only(0)) bad(`may not be unspecified (${ip})`);
+  if (four ? starts(127) : only(1)) bad("may not be in the loopback range (127.0.0.0/8, ::1/128)");
+  if (four ? starts(169, 254) : starts(0xfe) && (bytes[1]! & 0xc0) === 0x80) {
+    bad("may not be in the link-local range (169.254.0.0/16, fe80::/10)");
+  }
+  if (four ? starts(224, 0, 0) : starts(0xff) && (bytes[1]! & 0x0f) === 2) {
+    bad("may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)");
+  }
+  return errors;
 }
 
 /** A path that stays below where it starts. */
@@ -142,6 +208,11 @@ export function validId(value: number | undefined, path: string): FieldError[] {
 export function nonNegativeQuantity(value: string | number, path: string): FieldError[] {
   const quantity = parseQuantity(value);
   return quantity.sign < 0 ? [fieldInvalid(path, quantity.toString(), "must be greater than or equal to 0")] : [];
+}
+
+/** A map as Go shows it: its keys in order. */
+export function shownMap(map: Readonly<Record<string, string>> | undefined): Readonly<Record<string, string>> | null {
+  return map === undefined ? null : Object.fromEntries(Object.entries(map).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 /** Errors of every element of a list, each with its own path. */

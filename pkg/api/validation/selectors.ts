@@ -32,6 +32,17 @@ export function isEmptySelector(selector: LabelSelector | undefined): boolean {
   return Object.keys(selector?.matchLabels ?? {}).length === 0 && (selector?.matchExpressions ?? []).length === 0;
 }
 
+/** Can the selector be evaluated at all? */
+export function isSelector(selector: LabelSelector | undefined): boolean {
+  try {
+    labelSelectorAsSelector(selector);
+    return true;
+  } catch (error) {
+    if (error instanceof SelectorError) return false;
+    throw error;
+  }
+}
+
 /** Does a template carry the labels its owner selects? A selector that is itself wrong is reported elsewhere. */
 export function selectorMatches(
   selector: LabelSelector | undefined,

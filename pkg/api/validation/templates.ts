@@ -1,8 +1,17 @@
 import { isValidPercent } from "#pkg/apimachinery/index.ts";
 import type { PodTemplateSpec } from "../types/core-v1.ts";
 import type { LabelSelector } from "../types/meta-v1.ts";
-import { validatePodTemplate, validateTemplateMetadata } from "../core/validation/pod-spec.ts";
-import { allInvalid, type FieldError, forbidden, invalid, nonNegative, notSupported, required } from "./rules.ts";
+import { validatePodTemplate } from "../core/validation/pod-spec.ts";
+import {
+  allInvalid,
+  type FieldError,
+  forbidden,
+  invalid,
+  nonNegative,
+  notSupported,
+  required,
+  shownMap,
+} from "./rules.ts";
 import { isEmptySelector, selectorMatches, validateLabelSelector } from "./selectors.ts";
 
 /** A selector that must be there and must not select everything. `owner` is the kind in lower case. */
@@ -13,31 +22,41 @@ export function validateOwnSelector(selector: LabelSelector | undefined, owner: 
   return errors;
 }
 
-/** The template of a controller that keeps its pods running. */
-export function validateRunningTemplate(
-  template: PodTemplateSpec | undefined,
+/** Does the template carry the labels that its owner selects? No selector at all selects nothing. */
+export function validateSelected(
+  template: PodTemplateSpec,
   selector: LabelSelector | undefined,
-  owner: string,
   path: string,
 ): FieldError[] {
+  if (isEmptySelector(selector) && selector !== undefined) return [];
+  const labels = template.metadata?.labels;
+  if (selectorMatches(selector, labels)) return [];
+  return [invalid(`${path}.metadata.labels`, shownMap(labels), "`selector` does not match template `labels`")];
+}
+
+/** What a controller that keeps its pods running cannot have in their template. */
+export function validateRunning(template: PodTemplateSpec, owner: string, path: string): FieldError[] {
+  const { restartPolicy = "", activeDeadlineSeconds } = template.spec ?? {};
   const errors: FieldError[] = [];
-  if (template === undefined) return [required(path)];
-  if (selector !== undefined && !isEmptySelector(selector) && !selectorMatches(selector, template.metadata?.labels)) {
-    const why = "`selector` does not match template `labels`";
-    errors.push(invalid(`${path}.metadata.labels`, template.metadata?.labels ?? null, why));
-  }
-  // A stateful set's pods mount volumes that only its claim templates name, so its pods are judged one by one.
-  errors.push(
-    ...(owner === "StatefulSet" ? validateTemplateMetadata(template, path) : validatePodTemplate(template, path)),
-  );
-  const { restartPolicy, activeDeadlineSeconds } = template.spec ?? {};
-  if (restartPolicy !== "Always" && restartPolicy !== undefined && restartPolicy !== "") {
-    errors.push(notSupported(`${path}.spec.restartPolicy`, restartPolicy, ["Always"]));
-  }
+  if (restartPolicy !== "Always") errors.push(notSupported(`${path}.spec.restartPolicy`, restartPolicy, ["Always"]));
   if (activeDeadlineSeconds !== undefined) {
     errors.push(forbidden(`${path}.spec.activeDeadlineSeconds`, `activeDeadlineSeconds in ${owner} is not Supported`));
   }
   return errors;
+}
+
+/** The template of a controller that keeps its pods running. */
+export function validateRunningTemplate(
+  template: PodTemplateSpec,
+  selector: LabelSelector | undefined,
+  owner: string,
+  path: string,
+): FieldError[] {
+  return [
+    ...validateSelected(template, selector, path),
+    ...validatePodTemplate(template, path),
+    ...validateRunning(template, owner, path),
+  ];
 }
 
 /** A count or a percentage, not negative. */
@@ -48,7 +67,8 @@ export function countOrPercent(value: number | string | undefined, path: string)
 
 /** The number in a count or percentage; what is neither is reported by `countOrPercent`. */
 export function amountOf(value: number | string | undefined): number {
-  return typeof value === "string" ? Number.parseInt(value, 10) || 0 : (value ?? 0);
+  if (typeof value !== "string") return value ?? 0;
+  return /^[0-9]+%$/.test(value) || /^[+-]?[0-9]+$/.test(value) ? Number.parseInt(value, 10) : 0;
 }
 
 export function atMostAll(value: number | string | undefined, path: string): FieldError[] {

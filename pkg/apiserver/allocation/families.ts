@@ -23,6 +23,12 @@ export function settleFamilies(
   }
   const fromAddresses = addresses.map(familyOf);
   const families = [...((spec.ipFamilies ?? []) as IpFamily[])];
+  const unknown = fromAddresses.flatMap((family, index) =>
+    index < families.length || offered.includes(family)
+      ? []
+      : [fieldInvalid(`spec.clusterIPs[${index}]`, spec.clusterIPs, `${family} is not configured on this cluster`)],
+  );
+  if (unknown.length > 0) return unknown;
   for (const [index, family] of fromAddresses.entries()) families[index] ??= family;
   if (spec.ipFamilyPolicy === undefined) {
     spec.ipFamilyPolicy = families.length > 1 ? "RequireDualStack" : "SingleStack";

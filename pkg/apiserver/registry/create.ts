@@ -168,8 +168,7 @@ export function fillNamespace(call: Call, object: KubeObject): void {
   const { metadata } = object;
   const { namespace } = call.target;
   if (!call.installed.definition.namespaced) {
-    // Left in place for validation to refuse, except where it says the same as nothing.
-    if (metadata.namespace === "") delete metadata.namespace;
+    delete metadata.namespace;
     return;
   }
   if (namespace === "") throw badRequest("an empty namespace may not be set during creation");

@@ -124,7 +124,10 @@ export function checkNames(call: Call, object: KubeObject): void {
   if (metadata.name !== name) {
     throw badRequest(`the name of the object (${metadata.name}) does not match the name on the URL (${name})`);
   }
-  if (!call.installed.definition.namespaced) return;
+  if (!call.installed.definition.namespaced) {
+    delete metadata.namespace;
+    return;
+  }
   if (metadata.namespace === undefined || metadata.namespace === "") metadata.namespace = namespace;
   else if (metadata.namespace !== namespace) {
     throw badRequest("the namespace of the provided object does not match the namespace sent on the request");

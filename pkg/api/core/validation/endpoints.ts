@@ -16,6 +16,7 @@ import {
   invalid,
   ipFamily,
   isEmpty,
+  nonSpecialIp,
   notSupported,
   oneOf,
   required,
@@ -25,28 +26,12 @@ import {
 
 const PROTOCOLS = ["SCTP", "TCP", "UDP"];
 
-/** Addresses no endpoint may have: they mean this machine, or a group of machines. */
-function nonSpecialIp(ip: string, path: string): FieldError[] {
-  const bad = (why: string) => [invalid(path, ip, why)];
-  if (ip === "0.0.0.0" || ip === "::") return bad("may not be unspecified (0.0.0.0 or ::)");
-  if (ip.startsWith("127.") || ip === "::1") return bad("may not be in the loopback range (127.0.0.0/8, ::1/128)");
-  if (ip.startsWith("169.254.") || /^fe[89ab]/i.test(ip))
-    return bad("may not be in the link-local range (169.254.0.0/16, fe80::/10)");
-  if (ip.startsWith("224.0.0.") || /^ff02:/i.test(ip))
-    return bad("may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)");
-  return [];
-}
-
-function validIpAddress(ip: string | undefined, path: string): FieldError[] {
-  const errors = validIp(ip ?? "", path);
-  return errors.length > 0 ? errors : nonSpecialIp(ip!, path);
-}
-
 function validateAddress({ ip, hostname, nodeName }: EndpointAddress, path: string): FieldError[] {
   return [
-    ...validIpAddress(ip, `${path}.ip`),
+    ...validIp(ip ?? "", `${path}.ip`),
     ...(isEmpty(hostname) ? [] : allInvalid(`${path}.hostname`, hostname, isDns1123Label(hostname!))),
     ...(nodeName === undefined ? [] : allInvalid(`${path}.nodeName`, nodeName, isDns1123Subdomain(nodeName))),
+    ...nonSpecialIp(ip ?? "", `${path}.ip`),
   ];
 }
 
@@ -57,8 +42,8 @@ function validatePort(port: EndpointPort, needsName: boolean, path: string): Fie
   } else errors.push(...allInvalid(`${path}.name`, port.name, isDns1123Label(port.name!)));
   errors.push(...allInvalid(`${path}.port`, port.port ?? 0, isValidPortNumber(port.port ?? 0)));
   errors.push(...oneOf(port.protocol, PROTOCOLS, `${path}.protocol`));
-  if (!isEmpty(port.appProtocol)) {
-    errors.push(...allInvalid(`${path}.appProtocol`, port.appProtocol, isQualifiedName(port.appProtocol!)));
+  if (port.appProtocol !== undefined) {
+    errors.push(...allInvalid(`${path}.appProtocol`, port.appProtocol, isQualifiedName(port.appProtocol)));
   }
   return errors;
 }

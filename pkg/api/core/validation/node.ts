@@ -6,7 +6,6 @@ import {
   type FieldError,
   forbidden,
   invalid,
-  isCidr,
   isEmpty,
   ipFamily,
   oneOf,
@@ -19,88 +18,97 @@ import { validateResourceQuantity } from "./resources.ts";
 
 function validateTaints(taints: readonly Taint[] | undefined, path: string): FieldError[] {
   const seen = new Set<string>();
-  return each(taints, path, ({ key, value, effect }, at) => {
-    const errors = qualifiedName(key ?? "", `${at}.key`);
-    const messages = isValidLabelValue(value ?? "");
+  return each(taints, path, ({ key = "", value = "", effect = "", timeAdded }, at) => {
+    const errors = qualifiedName(key, `${at}.key`);
+    const messages = isValidLabelValue(value);
     if (messages.length > 0) errors.push(invalid(`${at}.value`, value, messages.join(";")));
     errors.push(...oneOf(effect, TAINT_EFFECTS, `${at}.effect`));
     const pair = `${key}:${effect}`;
-    if (seen.has(pair))
-      errors.push({
-        ...duplicate(at, { key, value, effect }),
-        message: `Duplicate value: ${JSON.stringify({ key, value, effect })}: taints must be unique by key and effect pair`,
-      });
+    if (seen.has(pair)) {
+      const error = duplicate(at, { Key: key, Value: value, Effect: effect, TimeAdded: timeAdded ?? null });
+      errors.push({ ...error, message: `${error.message}: taints must be unique by key and effect pair` });
+    }
     seen.add(pair);
     return errors;
   });
 }
 
-function validatePodCidrs({ podCIDR, podCIDRs = [] }: NonNullable<Node["spec"]>): FieldError[] {
-  const errors: FieldError[] = [];
-  if (podCIDRs.length === 0) return errors;
-  errors.push(...each(podCIDRs, "spec.podCIDRs", validCidr));
-  const families = podCIDRs.filter(isCidr).map((cidr) => ipFamily(cidr.split("/")[0]!));
-  if (podCIDRs.length > 2 || new Set(families).size < families.length) {
-    errors.push(invalid("spec.podCIDRs", podCIDRs, "may specify no more than one CIDR for each IP family"));
+function validatePodCidrs({ podCIDRs = [] }: NonNullable<Node["spec"]>): FieldError[] {
+  const path = "spec.podCIDRs";
+  const errors = each(podCIDRs, path, validCidr);
+  if (podCIDRs.length < 2) return errors;
+  const families = new Set(podCIDRs.map((cidr) => ipFamily(cidr.split("/")[0]!)));
+  if (families.size < 2 || podCIDRs.length > 2) {
+    errors.push(invalid(path, podCIDRs, "may specify no more than one CIDR for each IP family"));
   }
-  if (!isEmpty(podCIDR) && podCIDR !== podCIDRs[0]) {
-    errors.push(invalid("spec.podCIDRs[0]", podCIDRs[0], "must match `podCIDR`"));
-  }
-  return errors;
+  const again = (cidr: string, at: string, index: number): FieldError[] =>
+    podCIDRs.indexOf(cidr) < index ? [duplicate(at, cidr)] : [];
+  return [...errors, ...each(podCIDRs, path, again)];
 }
 
-export function validateNode({ spec = {}, status }: Node): FieldError[] {
-  const errors: FieldError[] = [...validateTaints(spec.taints, "spec.taints")];
-  for (const list of ["capacity", "allocatable"] as const) {
-    for (const [name, amount] of Object.entries(status?.[list] ?? {})) {
-      errors.push(
-        ...qualifiedName(name, `status.${list}`),
-        ...validateResourceQuantity(name, amount, `status.${list}[${name}]`),
-      );
-    }
-  }
+function validateNodeResources({ status }: Node): FieldError[] {
+  return (["capacity", "allocatable"] as const).flatMap((list) =>
+    Object.entries(status?.[list] ?? {}).flatMap(([name, amount]) =>
+      validateResourceQuantity(name, amount, `status.${list}.${name}`),
+    ),
+  );
+}
+
+/** Upstream reports taints as part of the metadata, where they once were. */
+const TAINTS = "metadata.taints";
+
+export const validateNode = (node: Node): FieldError[] => [
+  ...validateTaints(node.spec?.taints, TAINTS),
+  ...validateNodeResources(node),
+  ...validatePodCidrs(node.spec ?? {}),
+];
+
+export function validateNodeUpdate(node: Node, old: Readonly<Node>): FieldError[] {
+  const errors = validateNodeResources(node);
   const addresses = new Set<string>();
   errors.push(
-    ...each(status?.addresses, "status.addresses", ({ type, address }, at) => {
+    ...each(node.status?.addresses, "status.addresses", ({ type, address }, at) => {
       const key = `${type}/${address}`;
       const again = addresses.has(key);
       addresses.add(key);
-      return again ? [duplicate(at, { type, address })] : [];
+      return again ? [duplicate(at, { Type: type, Address: address })] : [];
     }),
   );
-  return [...errors, ...validatePodCidrs(spec)];
-}
-
-export function validateNodeUpdate(node: Node, old: Readonly<Node>): FieldError[] {
-  const errors = validateNode(node);
   const spec = node.spec ?? {};
   const before = old.spec ?? {};
   // A pod CIDR may be set once; the whole list is compared because the first entry repeats podCIDR.
   const cidrs = spec.podCIDRs ?? (spec.podCIDR ? [spec.podCIDR] : []);
   const had = before.podCIDRs ?? (before.podCIDR ? [before.podCIDR] : []);
-  if (had.length > 0 && !sameValue(cidrs, had)) {
+  const changed = had.length > 0 && !sameValue(cidrs, had);
+  const differing = cidrs.length === had.length ? had.filter((cidr, index) => cidr !== cidrs[index]).length : 1;
+  for (let left = changed ? differing : 0; left > 0; left--) {
     errors.push(forbidden("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid'));
   }
   if (!isEmpty(before.providerID) && before.providerID !== spec.providerID) {
     errors.push(forbidden("spec.providerID", 'node updates may not change providerID except from "" to valid'));
   }
-  if (!isEmpty(spec.configSource) && !sameValue(spec.configSource, before.configSource)) {
-    errors.push(forbidden("spec.configSource", "configSource may not be set"));
+  errors.push(...validateTaints(spec.taints, TAINTS));
+  if ((spec.externalID ?? "") !== (before.externalID ?? "")) {
+    errors.push(forbidden("spec.externalID", "may not be updated"));
   }
   return errors;
 }
 
 export function validateNamespace(namespace: Namespace): FieldError[] {
-  return each(namespace.spec?.finalizers, "spec.finalizers", validateFinalizerName);
+  return (namespace.spec?.finalizers ?? []).flatMap((name) => validateFinalizerName(name, "spec.finalizers"));
 }
+
+/** Those who take finalizers away are told which. */
+export const validateNamespaceFinalizers = (namespace: Namespace): FieldError[] =>
+  each(namespace.spec?.finalizers, "spec.finalizers", validateFinalizerName);
+
+const STANDARD_FINALIZERS: ReadonlySet<string> = new Set(["kubernetes", "orphan", "foregroundDeletion"]);
 
 /** A finalizer of Kubernetes' own, or one with the domain of whoever set it. */
 function validateFinalizerName(name: string, path: string): FieldError[] {
   const errors = qualifiedName(name, path);
-  if (errors.length > 0 || name.includes("/")) return errors;
-  return name === "kubernetes"
-    ? []
-    : [invalid(path, name, "name is neither a standard finalizer name nor is it fully qualified")];
+  if (name.includes("/") || STANDARD_FINALIZERS.has(name)) return errors;
+  return [...errors, invalid(path, name, "name is neither a standard finalizer name nor is it fully qualified")];
 }
 
 export function validateNamespaceStatus(namespace: Namespace): FieldError[] {

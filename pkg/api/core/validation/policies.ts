@@ -1,6 +1,7 @@
 import type { ReplicationController, ResourceQuota } from "../../types/core-v1.ts";
-import { type FieldError, invalid, nonNegative, required, sameValue } from "../../validation/rules.ts";
-import { validateRunningTemplate } from "../../validation/templates.ts";
+import { type FieldError, invalid, nonNegative, required, sameValue, shownMap } from "../../validation/rules.ts";
+import { validateRunning } from "../../validation/templates.ts";
+import { validatePodTemplate } from "./pod-spec.ts";
 import { isQuotaHugePages, validateResourceName, validateResourceQuantity } from "./resources.ts";
 
 const POD_RESOURCES: ReadonlySet<string> = new Set([
@@ -140,6 +141,15 @@ export function validateReplicationController({ spec = {} }: ReplicationControll
   if (Object.keys(selector ?? {}).length === 0) errors.push(required("spec.selector"));
   errors.push(...nonNegative(spec.replicas, "spec.replicas"));
   if (spec.template === undefined) return [...errors, required("spec.template")];
-  const wrapped = selector === undefined ? undefined : { matchLabels: selector };
-  return [...errors, ...validateRunningTemplate(spec.template, wrapped, "ReplicationController", "spec.template")];
+  const labels = spec.template.metadata?.labels;
+  // A map is compared as it is, whether or not its keys could be labels.
+  if (Object.entries(selector ?? {}).some(([key, value]) => labels?.[key] !== value)) {
+    const why = "`selector` does not match template `labels`";
+    errors.push(invalid("spec.template.metadata.labels", shownMap(labels), why));
+  }
+  return [
+    ...errors,
+    ...validatePodTemplate(spec.template, "spec.template"),
+    ...validateRunning(spec.template, "ReplicationController", "spec.template"),
+  ];
 }

@@ -12,6 +12,7 @@ import {
   invalid,
   ipFamily,
   isEmpty,
+  nonSpecialIp,
   notSupported,
   oneOf,
   portNumberOrName,
@@ -24,7 +25,6 @@ import { isValidPortNumber } from "#pkg/apimachinery/index.ts";
 
 const PROTOCOLS = ["SCTP", "TCP", "UDP"];
 const SERVICE_TYPES = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
-const KUBELET_PORT = 10250;
 const MAX_AFFINITY_SECONDS = 86400;
 const HEADLESS = "None";
 
@@ -49,8 +49,8 @@ function validatePort(port: ServicePort, needsName: boolean, names: Set<string>,
   errors.push(...allInvalid(`${path}.port`, port.port ?? 0, isValidPortNumber(port.port ?? 0)));
   errors.push(...oneOf(port.protocol, PROTOCOLS, `${path}.protocol`));
   errors.push(...portNumberOrName(port.targetPort, `${path}.targetPort`));
-  if (!isEmpty(port.appProtocol)) {
-    errors.push(...allInvalid(`${path}.appProtocol`, port.appProtocol, isQualifiedName(port.appProtocol!)));
+  if (port.appProtocol !== undefined) {
+    errors.push(...allInvalid(`${path}.appProtocol`, port.appProtocol, isQualifiedName(port.appProtocol)));
   }
   return errors;
 }
@@ -58,13 +58,6 @@ function validatePort(port: ServicePort, needsName: boolean, names: Set<string>,
 function validateType(spec: ServiceSpec): FieldError[] {
   const errors: FieldError[] = [];
   const { type, clusterIPs = [], externalName = "" } = spec;
-  if (type === "LoadBalancer") {
-    for (const [index, { port }] of (spec.ports ?? []).entries()) {
-      if (port !== KUBELET_PORT) continue;
-      const why = `may not expose port ${KUBELET_PORT} externally since it is used by kubelet`;
-      errors.push(invalid(`spec.ports[${index}].port`, port, why));
-    }
-  }
   if ((type === "LoadBalancer" || type === "NodePort") && isHeadless(spec)) {
     errors.push(invalid("spec.clusterIPs[0]", HEADLESS, `may not be set to 'None' for ${type} services`));
   }
@@ -121,33 +114,56 @@ function validateFamilies(spec: ServiceSpec): FieldError[] {
 /** clusterIP, clusterIPs and ipFamilies tell one story. */
 function validateClusterIps(spec: ServiceSpec): FieldError[] {
   if (spec.type === "ExternalName") return [];
-  const errors = validateFamilies(spec);
   const { clusterIP = "", clusterIPs = [], ipFamilies = [] } = spec;
   const path = "spec.clusterIPs";
-  if (clusterIP !== "" && clusterIPs.length === 0) errors.push(required(path));
-  if (clusterIPs.length > 0 && clusterIPs[0] !== clusterIP) {
-    errors.push(invalid(path, clusterIPs, "first value must match `clusterIP`"));
-  }
-  if (clusterIPs.includes(HEADLESS)) {
-    if (clusterIPs.length > 1) errors.push(invalid(path, clusterIPs, "'None' must be the first and only value"));
-    return errors;
-  }
-  for (const [index, address] of clusterIPs.entries()) {
-    const found = validIp(address, `${path}[${index}]`);
-    errors.push(...found);
-    const family = ipFamilies[index];
-    if (found.length === 0 && family !== undefined && family !== familyName(address)) {
-      errors.push(
-        invalid(`${path}[${index}]`, address, `expected an ${family} value as indicated by \`ipFamilies[${index}]\``),
-      );
+  const errors: FieldError[] = [];
+  if (clusterIP === "") {
+    if (clusterIPs.length > 0) {
+      errors.push(invalid(path, clusterIPs, "must be empty when `clusterIP` is not specified"));
     }
-  }
-  if (clusterIPs.length > 2) errors.push(invalid(path, clusterIPs, "may only hold up to 2 values"));
-  if (clusterIPs.length === 2 && familyName(clusterIPs[0]!) === familyName(clusterIPs[1]!)) {
+  } else if (clusterIPs.length === 0) errors.push(required(path));
+  else if (clusterIPs[0] !== clusterIP) errors.push(invalid(path, clusterIPs, "first value must match `clusterIP`"));
+  errors.push(...validateFamilies(spec));
+  const { errors: bad, usable } = validateAddresses(clusterIPs, path);
+  errors.push(...bad);
+  // Of what is no address no family can be told.
+  if (!usable) return errors;
+  if (clusterIPs.length > 1 && new Set(clusterIPs.map(familyName)).size < 2) {
     errors.push(invalid(path, clusterIPs, "may specify no more than one IP for each IP family"));
+  }
+  if (isHeadless(spec)) return errors;
+  for (const [index, address] of clusterIPs.entries()) {
+    const family = ipFamilies[index];
+    if ((family !== "IPv4" && family !== "IPv6") || family === familyName(address)) continue;
+    const why = `expected an ${family} value as indicated by \`ipFamilies[${index}]\``;
+    errors.push(invalid(`${path}[${index}]`, address, why));
   }
   return errors;
 }
+
+function validateAddresses(
+  addresses: readonly string[],
+  path: string,
+): { readonly errors: FieldError[]; readonly usable: boolean } {
+  const errors: FieldError[] = [];
+  for (const [index, address] of addresses.entries()) {
+    if (index > 0 || address !== HEADLESS) errors.push(...validIp(address, `${path}[${index}]`));
+    else if (addresses.length > 1) errors.push(invalid(path, addresses, "'None' must be the first and only value"));
+  }
+  const usable = errors.length === 0;
+  if (addresses.length > 2) errors.push(invalid(path, addresses, "may only hold up to 2 values"));
+  return { errors, usable };
+}
+
+/** A port as upstream shows it: by the names of its fields in Go. */
+const shownPort = (protocol: string | undefined, port: number): object => ({
+  Name: "",
+  Protocol: protocol ?? "",
+  AppProtocol: null,
+  Port: port,
+  TargetPort: 0,
+  NodePort: 0,
+});
 
 function validateUniquePorts(ports: readonly ServicePort[]): FieldError[] {
   const errors: FieldError[] = [];
@@ -161,7 +177,7 @@ function validateUniquePorts(ports: readonly ServicePort[]): FieldError[] {
   const seen = new Set<string>();
   for (const [index, { port, protocol }] of ports.entries()) {
     const key = `${protocol}/${port}`;
-    if (seen.has(key)) errors.push(duplicate(`spec.ports[${index}]`, { protocol, port }));
+    if (seen.has(key)) errors.push(duplicate(`spec.ports[${index}]`, shownPort(protocol, port)));
     seen.add(key);
   }
   return errors;
@@ -174,27 +190,39 @@ function validateLoadBalancer({ spec = {}, metadata }: Service): FieldError[] {
   const balanced = spec.type === "LoadBalancer";
   const only = "may only be used when `type` is 'LoadBalancer'";
   const ranges = spec.loadBalancerSourceRanges ?? [];
+  const annotation = metadata.annotations?.[SOURCE_RANGES_ANNOTATION];
   if (ranges.length > 0) {
-    if (!balanced) errors.push(forbidden("spec.LoadBalancerSourceRanges", only));
-    errors.push(...each(ranges, "spec.loadBalancerSourceRanges", (range, at) => validCidr(range.trim(), at)));
-  } else if (metadata.annotations?.[SOURCE_RANGES_ANNOTATION] !== undefined && !balanced) {
-    errors.push(forbidden(`metadata.annotations[${SOURCE_RANGES_ANNOTATION}]`, only));
+    const path = "spec.LoadBalancerSourceRanges";
+    if (!balanced) errors.push(forbidden(path, only));
+    errors.push(...each(ranges, path, (range, at) => validCidr(range.trim(), at)));
+  } else if (annotation !== undefined) {
+    const path = `metadata.annotations[${SOURCE_RANGES_ANNOTATION}]`;
+    if (!balanced) errors.push(forbidden(path, only));
+    const list = annotation.trim() === "" ? [] : annotation.split(",");
+    for (const range of list) errors.push(...validCidr(range.trim(), path));
   }
   if (spec.allocateLoadBalancerNodePorts !== undefined && !balanced) {
     errors.push(forbidden("spec.allocateLoadBalancerNodePorts", only));
   } else if (spec.allocateLoadBalancerNodePorts === undefined && balanced) {
-    errors.push(required("spec.allocateLoadBalancerNodePorts"));
+    errors.push(required("allocateLoadBalancerNodePorts"));
   }
-  if (spec.loadBalancerClass !== undefined) {
-    if (!balanced) errors.push(forbidden("spec.loadBalancerClass", only));
-    errors.push(
-      ...allInvalid("spec.loadBalancerClass", spec.loadBalancerClass, isQualifiedName(spec.loadBalancerClass)),
-    );
-  }
-  return errors;
+  const name = spec.loadBalancerClass;
+  if (name === undefined) return errors;
+  if (!balanced) return [...errors, forbidden("spec.loadBalancerClass", only)];
+  return [...errors, ...allInvalid("spec.loadBalancerClass", name, isQualifiedName(name))];
 }
 
 const DISTRIBUTIONS = ["PreferClose", "PreferSameNode", "PreferSameZone"];
+
+function given(value: string | undefined, supported: readonly string[], path: string): FieldError[] {
+  return value === undefined || supported.includes(value) ? [] : [notSupported(path, value, supported)];
+}
+
+function validateInternalPolicy({ type, internalTrafficPolicy: policy }: ServiceSpec): FieldError[] {
+  const path = "spec.internalTrafficPolicy";
+  const inside = type === "ClusterIP" || type === "NodePort" || type === "LoadBalancer";
+  return policy === undefined && inside ? [required(path)] : given(policy, ["Cluster", "Local"], path);
+}
 
 function validateTraffic(spec: ServiceSpec): FieldError[] {
   const errors: FieldError[] = [];
@@ -212,17 +240,29 @@ function validateTraffic(spec: ServiceSpec): FieldError[] {
   } else if (spec.healthCheckNodePort) {
     errors.push(...inRange(spec.healthCheckNodePort, 1, 65535, "spec.healthCheckNodePort"));
   }
-  if (spec.type !== "ExternalName") {
-    errors.push(...oneOf(spec.internalTrafficPolicy, ["Cluster", "Local"], "spec.internalTrafficPolicy"));
-  }
-  return [...errors, ...oneOf(spec.trafficDistribution, DISTRIBUTIONS, "spec.trafficDistribution", true)];
+  return [
+    ...errors,
+    ...validateInternalPolicy(spec),
+    ...given(spec.trafficDistribution, DISTRIBUTIONS, "spec.trafficDistribution"),
+  ];
+}
+
+const HINTS_ANNOTATION = "service.kubernetes.io/topology-aware-hints";
+const MODE_ANNOTATION = "service.kubernetes.io/topology-mode";
+
+/** The old and the new name of one annotation say the same, where both are there. */
+function validateTopologyAnnotations({ metadata: { annotations = {} } }: Service): FieldError[] {
+  const { [HINTS_ANNOTATION]: hints, [MODE_ANNOTATION]: mode } = annotations;
+  if (hints === undefined || mode === undefined || hints === mode) return [];
+  const why = `must match annotations[${HINTS_ANNOTATION}] when both are specified`;
+  return [invalid(`metadata.annotations[${MODE_ANNOTATION}]`, mode, why)];
 }
 
 export function validateService(service: Service): FieldError[] {
   const spec = service.spec ?? {};
   const ports = spec.ports ?? [];
   const names = new Set<string>();
-  const errors: FieldError[] = [];
+  const errors = validateTopologyAnnotations(service);
   if (ports.length === 0 && !isHeadless(spec) && spec.type !== "ExternalName") errors.push(required("spec.ports"));
   errors.push(
     ...validateType(spec),
@@ -230,7 +270,10 @@ export function validateService(service: Service): FieldError[] {
     ...validateLabels(spec.selector, "spec.selector"),
     ...validateAffinity(spec),
     ...validateClusterIps(spec),
-    ...each(spec.externalIPs, "spec.externalIPs", validIp),
+    ...each(spec.externalIPs, "spec.externalIPs", (ip, at) => {
+      const found = validIp(ip, at);
+      return found.length > 0 ? found : nonSpecialIp(ip, at);
+    }),
     ...oneOf(spec.type, SERVICE_TYPES, "spec.type"),
   );
   if (spec.type === "ClusterIP") {
@@ -243,26 +286,63 @@ export function validateService(service: Service): FieldError[] {
   return errors;
 }
 
-export function validateServiceUpdate(service: Service, old: Readonly<Service>): FieldError[] {
+/** A list whose first member stays: a second may come, and go again when the service says that it has one family. */
+function validateKeptFirst(
+  field: "clusterIPs" | "ipFamilies",
+  spec: ServiceSpec,
+  old: ServiceSpec,
+  what: string,
+): FieldError[] {
+  const now: readonly string[] = spec[field] ?? [];
+  const before: readonly string[] = old[field] ?? [];
+  const first = `spec.${field}[0]`;
+  const changed = (path: string, shown: readonly string[]) => invalid(path, shown, "may not change once set");
+  if (now.length === before.length) {
+    return before.flatMap((value, index) =>
+      value === now[index] ? [] : [changed(field === "clusterIPs" ? `spec.${field}[${index}]` : first, now)],
+    );
+  }
   const errors: FieldError[] = [];
+  // Upstream shows the addresses, also of the families.
+  const shown = spec.clusterIPs ?? [];
+  if (now.length < before.length && shown.length === 0) {
+    errors.push(invalid(first, spec[field] ?? null, `primary ${what} can not be unset`));
+  }
+  if (before.length > 0 && now.length > 0 && now[0] !== before[0]) errors.push(changed(first, shown));
+  if (now.length === 1 && now.length < before.length && spec.ipFamilyPolicy !== "SingleStack") {
+    const why = `must be set to 'SingleStack' when releasing the secondary ${what}`;
+    errors.push(invalid("spec.ipFamilyPolicy", spec.ipFamilyPolicy ?? null, why));
+  }
+  return errors;
+}
+
+function validateStableAddresses(spec: ServiceSpec, old: ServiceSpec): FieldError[] {
+  if (spec.type === "ExternalName" || old.type === "ExternalName") return [];
+  const [now, before] = [isHeadless(spec), isHeadless(old)];
+  if (now && before) return [];
+  return [
+    ...validateKeptFirst("clusterIPs", spec, old, "clusterIP"),
+    ...(now === before ? validateKeptFirst("ipFamilies", spec, old, "ipFamily") : []),
+  ];
+}
+
+const needsHealthCheck = ({ type, externalTrafficPolicy }: ServiceSpec): boolean =>
+  type === "LoadBalancer" && externalTrafficPolicy === "Local";
+
+export function validateServiceUpdate(service: Service, old: Readonly<Service>): FieldError[] {
   const spec = service.spec ?? {};
   const before = old.spec ?? {};
-  if (spec.type !== "ExternalName" && before.type !== "ExternalName") {
-    const [now, was] = [spec.clusterIPs?.[0], before.clusterIPs?.[0]];
-    if (was !== undefined && now !== was) {
-      errors.push(invalid("spec.clusterIPs[0]", spec.clusterIPs ?? [], "may not change once set"));
-    }
-    const [family, wasFamily] = [spec.ipFamilies?.[0], before.ipFamilies?.[0]];
-    if (wasFamily !== undefined && family !== undefined && family !== wasFamily) {
-      errors.push(invalid("spec.ipFamilies[0]", spec.ipFamilies, "may not change once set"));
-    }
-  }
+  const errors = validateStableAddresses(spec, before);
   if (
     spec.type === "LoadBalancer" &&
     before.type === "LoadBalancer" &&
     !sameValue(spec.loadBalancerClass, before.loadBalancerClass)
   ) {
     errors.push(invalid("spec.loadBalancerClass", spec.loadBalancerClass ?? null, "may not change once set"));
+  }
+  const checked = needsHealthCheck(before) && needsHealthCheck(spec);
+  if (checked && (spec.healthCheckNodePort ?? 0) !== (before.healthCheckNodePort ?? 0)) {
+    errors.push(forbidden("spec.healthCheckNodePort", "field is immutable"));
   }
   return [...errors, ...validateService(service)];
 }
@@ -272,7 +352,7 @@ export function validateServiceStatusUpdate(service: Service): FieldError[] {
   const path = "status.loadBalancer";
   const ingress = service.status?.loadBalancer?.ingress;
   if ((ingress ?? []).length > 0 && service.spec?.type !== "LoadBalancer") {
-    return [forbidden(`${path}.ingress`, 'may only be used when `spec.type` is "LoadBalancer"')];
+    return [forbidden(`${path}.ingress`, "may only be used when `spec.type` is 'LoadBalancer'")];
   }
   return each(ingress, `${path}.ingress`, ({ ip, hostname, ipMode }, at) => {
     const errors: FieldError[] = [];
