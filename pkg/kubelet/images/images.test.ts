@@ -18,12 +18,18 @@ test("references: what may be pulled and how it is completed", () => {
     assert.equal(isImageReference(good), true, good);
   for (const bad of ["", "Nginx", "a b", "nginx:", "-x", "a//b", "x".repeat(5000)])
     assert.equal(isImageReference(bad), false, bad);
-  assert.deepEqual(["Nginx:1", "ghcr.io/Team/x", "a b", "nginx:"].map(referenceProblem), [
-    "invalid reference format: repository name (library/Nginx) must be lowercase",
-    "invalid reference format: repository name (Team/x) must be lowercase",
-    "invalid reference format",
-    "invalid reference format",
-  ]);
+  assert.deepEqual(
+    ["Nginx:1", "docker.io/Nginx", "ghcr.io/Team/x", "BAD:::x", "Team/x", "a b", "nginx:"].map(referenceProblem),
+    [
+      "invalid reference format: repository name (library/Nginx) must be lowercase",
+      "invalid reference format: repository name (library/Nginx) must be lowercase",
+      "invalid reference format: repository name (Team/x) must be lowercase",
+      "invalid reference format: repository name (library/BAD) must be lowercase",
+      "invalid reference format",
+      "invalid reference format",
+      "invalid reference format",
+    ],
+  );
   assert.deepEqual(["nginx", "nginx:1", "r:5000/nginx", "a@sha256:0"].map(withDefaultTag), [
     "nginx:latest",
     "nginx:1",

@@ -11,13 +11,14 @@ export function isImageReference(text: string): boolean {
 /** What is wrong with a text that is no reference, in the words of Docker's reference package. */
 export function referenceProblem(text: string): string {
   const what = "invalid reference format";
-  const lower = text.toLowerCase();
-  if (!isImageReference(lower)) return what;
-  const name = repositoryOf(text);
-  const host = registryOf(text);
-  const repository =
-    host === "index.docker.io" ? (name.includes("/") ? name : `library/${name}`) : name.slice(host.length + 1);
-  return `${what}: repository name (${repository}) must be lowercase`;
+  const slash = text.indexOf("/");
+  const first = text.slice(0, Math.max(slash, 0));
+  // A namespace has no upper case: what has is a host.
+  const isHost = first === "localhost" || /[.:]/.test(first) || first !== first.toLowerCase();
+  const path = isHost ? text.slice(slash + 1) : text;
+  const official = (!isHost || /^(index\.)?docker\.io$/.test(first)) && !path.includes("/");
+  const repository = (official ? `library/${path}` : path).split(":")[0]!;
+  return repository === repository.toLowerCase() ? what : `${what}: repository name (${repository}) must be lowercase`;
 }
 
 /** Adds ":latest" where neither tag nor digest is given. The registry is left to the runtime. */

@@ -13,9 +13,13 @@ import { earliest, messageOf } from "./subject.ts";
 import type { PodSubject } from "./subject.ts";
 import { volumesExpected } from "../volumes/expected.ts";
 import type { VolumesReady } from "../volumes/manager.ts";
+import { unmountedMessage, VolumesError } from "../volumes/volume.ts";
 
 /** After a failed pull the next look says ImagePullBackOff, as upstream's next sync does. */
 const PULL_RECHECK_MS = 1500;
+
+/** As long as upstream waits for a pod's volumes before it says that it does. */
+const VOLUMES_TIMEOUT_MS = 123_000;
 
 type StepOf<Type extends Step["type"]> = Extract<Step, { type: Type }>;
 
@@ -24,6 +28,8 @@ export class StepExecutor {
   #volumesDirty = true;
   #volumes: VolumesReady | undefined;
   #volumesAt = 0;
+  /** Monotonic time since which volumes have been missing that nothing was said of. */
+  #volumesMissingSince: number | undefined;
 
   constructor(subject: PodSubject) {
     this.#subject = subject;
@@ -57,15 +63,28 @@ export class StepExecutor {
     try {
       const context = deps.volumeContext(pod, this.#subject.podIPs(observed), signal);
       this.#volumes = await deps.metrics.volumes("volume_mount", deps.clock, () => deps.volumes.setUp(context));
+      this.#volumesMissingSince = undefined;
       return this.#volumes.recheckAt;
     } catch (err) {
       if (signal.aborted) throw err;
       this.#volumesDirty = true;
       log.warn({ err }, "Setting up the pod's volumes failed");
-      event(undefined, "Warning", "FailedMount", messageOf(err));
+      const problems = err instanceof VolumesError ? err.problems : [messageOf(err)];
+      for (const problem of problems) event(undefined, "Warning", "FailedMount", problem);
+      if (err instanceof VolumesError && err.processed) this.#noteMissing(err.unmounted);
       // Containers that already run keep what they have.
       return this.#subject.retryAt();
     }
+  }
+
+  /** Says of a pod that is held up by its volumes for long that it is. */
+  #noteMissing(unmounted: readonly string[]): void {
+    const { deps, event } = this.#subject;
+    const now = deps.clock.monotonic();
+    this.#volumesMissingSince ??= now;
+    if (now - this.#volumesMissingSince < VOLUMES_TIMEOUT_MS) return;
+    this.#volumesMissingSince = now;
+    event(undefined, "Warning", "FailedMount", unmountedMessage(unmounted, [], "context deadline exceeded"));
   }
 
   /** What the plan must know beside the pod and what is observed of it. */

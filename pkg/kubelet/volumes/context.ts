@@ -82,17 +82,19 @@ export function volumeContextFactory(deps: VolumeContextDeps): ContextFor {
       }
     },
     claim: async (name) => {
-      const claim = await client.get(
-        persistentVolumeClaims,
-        { namespace: pod.metadata.namespace ?? "", name },
-        { signal: inner },
-      );
-      if (claim.status?.phase !== "Bound" || claim.spec?.volumeName === undefined)
-        throw new Error(`PVC ${name} is not bound`);
-      return {
-        claim,
-        volume: await client.get(persistentVolumes, { namespace: "", name: claim.spec.volumeName }, { signal: inner }),
-      };
+      const fetched = <T>(what: string, answer: Promise<T>) =>
+        answer.catch((cause: unknown) => {
+          const why = cause instanceof Error ? cause.message : String(cause);
+          throw new Error(`failed to fetch ${what} from API server: ${why}`, { cause });
+        });
+      const key = { namespace: pod.metadata.namespace ?? "", name };
+      const claim = await fetched("PVC", client.get(persistentVolumeClaims, key, { signal: inner }));
+      if (claim.status?.phase !== "Bound") throw new Error("PVC is not bound");
+      const volumeName = claim.spec?.volumeName ?? "";
+      if (volumeName === "") throw new Error("PVC has empty pvc.Spec.VolumeName");
+      const volumeKey = { namespace: "", name: volumeName };
+      const volume = await fetched(`PV ${volumeName}`, client.get(persistentVolumes, volumeKey, { signal: inner }));
+      return { claim, volume };
     },
     signal: inner,
   });

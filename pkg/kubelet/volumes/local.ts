@@ -4,7 +4,7 @@ import { ifExists } from "#pkg/util/index.ts";
 import type { HostPathVolumeSource, PersistentVolume, Volume } from "#pkg/api/types/core-v1.ts";
 import { parseQuantity } from "#pkg/apimachinery/index.ts";
 import { setFsGroup } from "./ownership.ts";
-import { VolumeError } from "./volume.ts";
+import { ClaimedVolumeError, UnprocessedVolumeError, VolumeError } from "./volume.ts";
 import type { MountedVolume, VolumeContext, VolumeDriver } from "./volume.ts";
 
 async function applyFsGroup(directory: string, { pod }: VolumeContext, always: boolean): Promise<void> {
@@ -69,12 +69,11 @@ async function checkHostPath({ path, type = "" }: HostPathVolumeSource): Promise
     info = await stat(path);
   }
   const fail = (what: string) => new VolumeError(`hostPath type check failed: ${path} is not a ${what}`);
-  if (info === undefined) throw fail(type.replace("OrCreate", "").toLowerCase());
-  if (type.startsWith("Directory") && !info.isDirectory()) throw fail("directory");
-  if (type.startsWith("File") && !info.isFile()) throw fail("file");
-  if (type === "Socket" && !info.isSocket()) throw fail("socket file");
-  if (type === "CharDevice" && !info.isCharacterDevice()) throw fail("character device");
-  if (type === "BlockDevice" && !info.isBlockDevice()) throw fail("block device");
+  if (type.startsWith("Directory") && info?.isDirectory() !== true) throw fail("directory");
+  if (type.startsWith("File") && info?.isFile() !== true) throw fail("file");
+  if (type === "Socket" && info?.isSocket() !== true) throw fail("socket file");
+  if (type === "CharDevice" && info?.isCharacterDevice() !== true) throw fail("character device");
+  if (type === "BlockDevice" && info?.isBlockDevice() !== true) throw fail("block device");
 }
 
 export const hostPathDriver: VolumeDriver = {
@@ -132,14 +131,29 @@ export const nfsDriver: VolumeDriver = {
   setUp: ({ nfs }, directory, context) => setUpNfs(nfs!, directory, context, []),
 };
 
+async function volumeOfClaim(name: string, context: VolumeContext): Promise<PersistentVolume> {
+  try {
+    return (await context.claim(name, context.signal)).volume;
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    const where = `${context.pod.metadata.namespace}/${name}`;
+    throw new UnprocessedVolumeError(`error processing PVC ${where}: ${why}`, { cause });
+  }
+}
+
 async function setUpClaim(
   name: string,
   readOnly: boolean,
   directory: string,
   context: VolumeContext,
 ): Promise<MountedVolume> {
-  const { volume } = await context.claim(name, context.signal);
-  const mounted = await setUpPersistentVolume(volume, directory, context);
+  const volume = await volumeOfClaim(name, context);
+  let mounted: MountedVolume;
+  try {
+    mounted = await setUpPersistentVolume(volume, directory, context);
+  } catch (cause) {
+    throw new ClaimedVolumeError(volume.metadata.name, cause);
+  }
   return mounted.kind === "path" ? { ...mounted, readOnly: mounted.readOnly || readOnly } : mounted;
 }
 

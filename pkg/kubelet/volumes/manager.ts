@@ -9,7 +9,7 @@ import { containersOf } from "../pod/spec.ts";
 import { claimDriver, emptyDirDriver, ephemeralDriver, hostPathDriver, imageDriver, nfsDriver } from "./local.ts";
 import { configMapDriver, downwardDriver, projectedDriver, secretDriver } from "./projected.ts";
 import { MemoryDirectories } from "./memory.ts";
-import { VolumeError } from "./volume.ts";
+import { VolumeError, VolumesError } from "./volume.ts";
 import type { MountedVolume, VolumeContext, VolumeDriver } from "./volume.ts";
 
 const DRIVERS: Readonly<Partial<Record<keyof Volume, VolumeDriver>>> = {
@@ -86,7 +86,7 @@ export class VolumeManager {
     return join(this.#root, "pods", uid);
   }
 
-  /** Idempotent. Rejects with the first volume's error, after having tried all. */
+  /** Idempotent. Rejects with VolumesError where any volume failed, after having tried all. */
   async setUp(context: VolumeContext): Promise<VolumesReady> {
     const { pod } = context;
     const used = new Set(
@@ -97,17 +97,19 @@ export class VolumeManager {
     const volumes = (pod.spec.volumes ?? []).filter(({ name }) => used.has(name));
     const results = await Promise.allSettled(volumes.map((volume) => this.#setUpOne(volume, context)));
     const ready = new Map<string, MountedVolume>();
+    const failures = new Map<string, unknown>();
     let recheckAt: number | undefined;
     results.forEach((result, index) => {
       const { name } = volumes[index]!;
       if (result.status === "rejected") {
-        const why = result.reason instanceof Error ? result.reason.message : String(result.reason);
-        throw new VolumeError(`MountVolume.SetUp failed for volume "${name}" : ${why}`, { cause: result.reason });
+        failures.set(name, result.reason);
+        return;
       }
       ready.set(name, result.value);
       if (result.value.kind === "path" && result.value.recheckAt !== undefined)
         recheckAt = Math.min(recheckAt ?? Infinity, result.value.recheckAt);
     });
+    if (failures.size > 0) throw new VolumesError(failures);
     return { volumes: ready, ...(recheckAt === undefined ? {} : { recheckAt }) };
   }
 

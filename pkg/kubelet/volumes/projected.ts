@@ -66,7 +66,11 @@ async function addObject(
     const bytes = data.get(key);
     if (bytes !== undefined) files.set(path, { data: bytes, mode: mode ?? defaultMode });
     else if (!optional)
-      throw new VolumeError(`references non-existent ${kind === "secret" ? "secret" : "config"} key: ${key}`);
+      throw new VolumeError(
+        kind === "secret"
+          ? `references non-existent secret key: ${key}`
+          : `configmap references non-existent config key: ${key}`,
+      );
   }
 }
 
@@ -155,6 +159,31 @@ export const downwardDriver: VolumeDriver = {
   },
 };
 
+/** Resolves to when a token must be renewed. */
+async function addSource(
+  files: Files,
+  source: VolumeProjection,
+  mode: number,
+  context: VolumeContext,
+): Promise<number | undefined> {
+  const { configMap, secret, downwardAPI, serviceAccountToken, clusterTrustBundle } = source;
+  if (configMap !== undefined)
+    await addObject(files, { kind: "configmap", name: configMap.name ?? "", ...configMap }, mode, context);
+  else if (secret !== undefined)
+    await addObject(files, { kind: "secret", name: secret.name ?? "", ...secret }, mode, context);
+  else if (downwardAPI !== undefined) addDownward(files, downwardAPI.items ?? [], mode, context);
+  else if (serviceAccountToken !== undefined) return addToken(files, serviceAccountToken, mode, context);
+  else if (clusterTrustBundle?.name !== undefined) {
+    const bundle = await context.trustBundle(clusterTrustBundle.name, context.signal);
+    if (bundle !== undefined) files.set(clusterTrustBundle.path, { data: encode(bundle), mode });
+    else if (clusterTrustBundle.optional !== true)
+      throw new VolumeError(`clustertrustbundle "${clusterTrustBundle.name}" not found`);
+  } else if (Object.keys(source).length > 0)
+    // An empty one had a field whose feature is off, which the API server has forgotten.
+    throw new VolumeError(`projected source ${Object.keys(source).join(", ")} is not supported`);
+  return undefined;
+}
+
 export const projectedDriver: VolumeDriver = {
   pluginDirectory: "kubernetes.io~projected",
   inMemory: true,
@@ -162,23 +191,19 @@ export const projectedDriver: VolumeDriver = {
     const files: Files = new Map();
     const mode = projected!.defaultMode ?? DEFAULT_MODE;
     let recheckAt: number | undefined;
+    const problems = new Set<string>();
     for (const source of projected!.sources ?? []) {
-      const { configMap, secret, downwardAPI, serviceAccountToken, clusterTrustBundle } = source;
-      if (configMap !== undefined)
-        await addObject(files, { kind: "configmap", name: configMap.name ?? "", ...configMap }, mode, context);
-      else if (secret !== undefined)
-        await addObject(files, { kind: "secret", name: secret.name ?? "", ...secret }, mode, context);
-      else if (downwardAPI !== undefined) addDownward(files, downwardAPI.items ?? [], mode, context);
-      else if (serviceAccountToken !== undefined) {
-        recheckAt = Math.min(recheckAt ?? Infinity, await addToken(files, serviceAccountToken, mode, context));
-      } else if (clusterTrustBundle?.name !== undefined) {
-        const bundle = await context.trustBundle(clusterTrustBundle.name, context.signal);
-        if (bundle !== undefined) files.set(clusterTrustBundle.path, { data: encode(bundle), mode });
-        else if (clusterTrustBundle.optional !== true)
-          throw new VolumeError(`clustertrustbundle "${clusterTrustBundle.name}" not found`);
-      } else if (Object.keys(source).length > 0)
-        // An empty one had a field whose feature is off, which the API server has forgotten.
-        throw new VolumeError(`projected source ${Object.keys(source).join(", ")} is not supported`);
+      try {
+        const renewAt = await addSource(files, source, mode, context);
+        if (renewAt !== undefined) recheckAt = Math.min(recheckAt ?? Infinity, renewAt);
+      } catch (error) {
+        if (context.signal?.aborted === true) throw error;
+        problems.add(error instanceof Error ? error.message : String(error));
+      }
+    }
+    if (problems.size > 0) {
+      const all = [...problems].join(", ");
+      throw new VolumeError(problems.size === 1 ? all : `[${all}]`);
     }
     return write(directory, files, context, inMemory, recheckAt);
   },

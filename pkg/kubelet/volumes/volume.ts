@@ -48,3 +48,52 @@ export interface VolumeDriver {
 
 /** Names what is wrong with a volume; becomes a FailedMount event and is retried. */
 export class VolumeError extends Error {}
+
+/** A volume of a claim could not be set up. Messages name it, not the pod's own name for it. */
+export class ClaimedVolumeError extends VolumeError {
+  readonly volume: string;
+  constructor(volume: string, cause: unknown) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause });
+    this.volume = volume;
+  }
+}
+
+/** What a claim stands for is not known (yet): there is nothing to set up. */
+export class UnprocessedVolumeError extends VolumeError {}
+
+/** What is wrong with the volumes of one pod, each problem as its event tells it. */
+export class VolumesError extends VolumeError {
+  readonly problems: readonly string[];
+  /** Names of the volumes that are missing. */
+  readonly unmounted: readonly string[];
+  /** Is what there is to mount known of all of them? */
+  readonly processed: boolean;
+
+  constructor(failures: ReadonlyMap<string, unknown>) {
+    const unmounted = [...failures.keys()].sort();
+    const unprocessed = [...failures].filter(([, error]) => error instanceof UnprocessedVolumeError);
+    const problems = [...failures]
+      .filter(([, error]) => !(error instanceof UnprocessedVolumeError))
+      .map(([name, error]) => {
+        const shown = error instanceof ClaimedVolumeError ? error.volume : name;
+        return `MountVolume.SetUp failed for volume "${shown}" : ${messageOf(error)}`;
+      });
+    if (unprocessed.length > 0) {
+      const why = unprocessed.map(([, error]) => messageOf(error)).join("; ");
+      const names = unprocessed.map(([name]) => name);
+      problems.push(unmountedMessage(unmounted, names, why));
+    }
+    super(problems.join("; "), { cause: [...failures.values()][0] });
+    this.problems = problems;
+    this.unmounted = unmounted;
+    this.processed = unprocessed.length === 0;
+  }
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** The words for a pod that cannot start for want of its volumes. */
+export function unmountedMessage(unmounted: readonly string[], unprocessed: readonly string[], why: string): string {
+  const list = (names: readonly string[]) => `[${names.join(" ")}]`;
+  return `Unable to attach or mount volumes: unmounted volumes=${list(unmounted)}, unattached volumes=[], failed to process volumes=${list(unprocessed)}: ${why}`;
+}

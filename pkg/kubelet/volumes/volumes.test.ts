@@ -25,6 +25,7 @@ import { checkPayloadPath, writeAtomically } from "./atomic-writer.ts";
 import { inMemory, onDisk } from "./file-calls.ts";
 import { VolumeManager } from "./manager.ts";
 import { bindSubPath } from "./subpath.ts";
+import { VolumesError } from "./volume.ts";
 import type { VolumeContext } from "./volume.ts";
 
 let root: string;
@@ -248,12 +249,48 @@ test("volumes: a missing source and a wrong host path are named", async () => {
     manager.setUp(contextFor([{ name: "v", iscsi: {} as never }])),
     /volume type iscsi is not supported/,
   );
+  await assert.rejects(
+    manager.setUp(contextFor([{ name: "v", hostPath: { path: "/nonexistent", type: "Socket" } }])),
+    /hostPath type check failed: \/nonexistent is not a socket file/,
+  );
+  await assert.rejects(
+    manager.setUp(contextFor([{ name: "v", configMap: { name: "cm", items: [{ key: "no", path: "p" }] } }])),
+    /: configmap references non-existent config key: no$/,
+  );
+  const both = [{ configMap: { name: "nope" } }, { secret: { name: "neither" } }, { configMap: { name: "nope" } }];
+  await assert.rejects(
+    manager.setUp(contextFor([{ name: "v", projected: { sources: both } }])),
+    /volume "v" : \[configmap "nope" not found, secret "neither" not found\]$/,
+  );
   const projected = (source: object) => contextFor([{ name: "v", projected: { sources: [source] } }]);
   await assert.rejects(
     manager.setUp(projected({ podCertificate: { signerName: "a.b/c", keyType: "ED25519" } })),
     /projected source podCertificate is not supported/,
   );
   await manager.setUp(projected({})); // what the API server leaves of it while its feature is off
+  await manager.tearDown("u");
+});
+
+test("volumes: each that fails has a message of its own, and what claims stand for is named", async () => {
+  const manager = new VolumeManager({ rootDirectory: root, mounts });
+  const claimed = (name: string): Volume => ({ name, persistentVolumeClaim: { claimName: name } });
+  const context: VolumeContext = {
+    ...contextFor([{ name: "z", configMap: { name: "nope" } }, claimed("a"), claimed("b")]),
+    claim: async (name) => {
+      if (name === "a") throw new Error("PVC is not bound");
+      return { volume: { metadata: { name: "pv" }, spec: { local: { path: "/nonexistent" } } } } as never;
+    },
+  };
+  await assert.rejects(manager.setUp(context), (error) => {
+    assert.ok(error instanceof VolumesError);
+    assert.deepEqual(error.problems, [
+      'MountVolume.SetUp failed for volume "z" : configmap "nope" not found',
+      'MountVolume.SetUp failed for volume "pv" : path "/nonexistent" does not exist',
+      "Unable to attach or mount volumes: unmounted volumes=[a b z], unattached volumes=[], failed to process volumes=[a]: error processing PVC ns/a: PVC is not bound",
+    ]);
+    assert.equal(error.processed, false);
+    return true;
+  });
   await manager.tearDown("u");
 });
 
