@@ -88,9 +88,17 @@ const cases: [name: string, input: Parameters<typeof reason>[0], expected: strin
     "OutOfpods",
   ],
   [
-    "an extended resource the node does not have",
-    { pod: pod({ containers: [container("c", { resources: { requests: { "example.com/gpu": "1" } } })] }) },
+    "more of an extended resource than the node has",
+    {
+      pod: pod({ containers: [container("c", { resources: { requests: { "example.com/gpu": "2" } } })] }),
+      allocatable: { cpu: "2", memory: "1Gi", pods: "3", "example.com/gpu": "1" },
+    },
     "OutOfexample.com/gpu",
+  ],
+  [
+    "an extended resource the node knows nothing of",
+    { pod: pod({ containers: [container("c", { resources: { requests: { "example.com/gpu": "1" } } })] }) },
+    undefined,
   ],
   [
     "a node selector that does not match",

@@ -203,10 +203,11 @@ function admitResources({ pod, others, allocatable, allocated }: AdmissionInput)
     };
   }
   if (isCriticalPod(pod)) return undefined;
+  // Resources that the node knows nothing of are the cluster's own: the scheduler has judged them.
   const extended = new Set(
     pod.spec.containers
       .flatMap(({ resources }) => Object.keys(resources?.requests ?? {}))
-      .filter((name) => name.includes("/")),
+      .filter((name) => name.includes("/") && allocatable[name] !== undefined),
   );
   const demands: Demand[] = [
     { name: "cpu", of: (p) => podSums(p).milliCpuRequest },

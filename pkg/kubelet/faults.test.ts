@@ -139,7 +139,7 @@ describe("the node survives", () => {
       gone.map(({ status }) => [status?.reason, status?.message]),
       [
         ["Evicted", 'Usage of EmptyDir volume "data" exceeds the limit "1Mi". '],
-        ["Evicted", 'Container c exceeded its local ephemeral storage limit "1Mi". '],
+        ["Evicted", "Pod ephemeral local storage usage exceeds the total limit of containers 1Mi. "],
       ],
     );
     assert.equal((await node.wait("modest", isReady)).status?.phase, "Running");

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { configMaps, pods } from "#pkg/api/refs.ts";
-import type { Container } from "#pkg/api/types/core-v1.ts";
+import type { Container, Pod } from "#pkg/api/types/core-v1.ts";
 import { startContainerd } from "./testing/containerd.ts";
 import { hasEnded, isReady, says, startTestBed, waitingReason } from "./testing/node.ts";
 import type { TestBed, TestNode } from "./testing/node.ts";
@@ -158,7 +158,7 @@ describe("what pods can count on", { concurrency: 8 }, () => {
       ...more,
     });
     const fallback = { terminationMessagePolicy: "FallbackToLogsOnError" };
-    const [failed, fine, own] = await Promise.all([
+    const [failed, fine, own, long] = await Promise.all([
       node.outcome("message-failed", plain("echo from the log; exit 1", fallback)),
       node.outcome("message-fine", plain("echo from the log", fallback)),
       node.outcome(
@@ -168,8 +168,27 @@ describe("what pods can count on", { concurrency: 8 }, () => {
           securityContext: { runAsUser: 10_000 },
         }),
       ),
+      node.outcome(
+        "message-long",
+        plain("(head -c 5000 /dev/zero | tr '\\0' x; echo -n end) > /dev/my-log", {
+          terminationMessagePath: "/dev/my-log",
+        }),
+      ),
     ]);
     assert.deepEqual([failed.said, fine.said, own.said], ["from the log\n", "", "own"]);
+    assert.deepEqual([long.said.length, long.said.slice(-4)], [4096, "xend"], "of more than fits the end is kept");
+  });
+
+  test("a hook that fails is told in its container's status, its words are the shell's", async () => {
+    const command = ["sh", "-c", "echo $$ >&2; echo out; exit 3"];
+    await node.create("hook-fails", says("exec sleep 1000", { lifecycle: { postStart: { exec: { command } } } }));
+    const waiting = (found: Pod) => found.status?.containerStatuses?.[0]?.state?.waiting;
+    const pod = await node.wait("hook-fails", (found) => waiting(found)?.reason === "PostStartHookError");
+    assert.match(
+      waiting(pod)?.message ?? "",
+      /^Exec lifecycle hook \(\[sh -c echo \$\$ >&2; echo out; exit 3\]\) for Container "c" in Pod "hook-fails_default\(.*\)" failed - error: command 'sh -c .*' exited with 3: \d+\n, message: "out\\n\d+\\n"$/,
+    );
+    await node.delete("hook-fails", { gracePeriodSeconds: 0 });
   });
 
   test("a deadline ends the pod with its reason", async () => {

@@ -4,6 +4,7 @@ import type { Pod } from "#pkg/api/types/core-v1.ts";
 import { FakeClock, silentLogger } from "#pkg/util/index.ts";
 import type { Verdict } from "../pod/worker-deps.ts";
 import { container, pod } from "../testing/observed.ts";
+import { brokenLimit } from "./limits.ts";
 import { EvictionManager } from "./manager.ts";
 import { rankForEviction } from "./rank.ts";
 import type { PodUsage } from "./rank.ts";
@@ -33,6 +34,25 @@ const usage = (megabytes: number): PodUsage => {
 const counted = (inodes: number, processes: number): PodUsage => ({ ...usage(0), inodes, processes });
 const thresholdsOf = (config: Partial<ThresholdConfig>) =>
   parseThresholds({ hard: {}, soft: {}, softGraceSeconds: {}, minimumReclaim: {}, ...config });
+
+test("local storage: a pod's containers together come before each of them, in the words of their limits", async () => {
+  const limited = (name: string, limit?: string) =>
+    container(name, limit === undefined ? {} : { resources: { limits: { "ephemeral-storage": limit } } });
+  const broken = (containers: ReturnType<typeof limited>[], used: Readonly<Record<string, number>>) =>
+    brokenLimit(pod({ containers }), "/nonexistent", (name) => (used[name] ?? 0) * MI);
+  const two = [limited("a", "1Mi"), limited("b", "1Mi")];
+  assert.equal(await broken(two, { a: 1, b: 1 }), undefined);
+  assert.deepEqual(await broken(two, { a: 1.5, b: 1 }), {
+    signal: "ephemeralpodfs.limit",
+    message: "Pod ephemeral local storage usage exceeds the total limit of containers 2Mi. ",
+  });
+  assert.deepEqual(await broken(two, { a: 1.5 }), {
+    signal: "ephemeralcontainerfs.limit",
+    message: 'Container a exceeded its local ephemeral storage limit "1Mi". ',
+  });
+  assert.equal((await broken([limited("a", "1Mi"), limited("free")], { free: 2 }))?.signal, "ephemeralpodfs.limit");
+  assert.equal(await broken([limited("free")], { free: 2000 }), undefined);
+});
 
 test("ranking: above the request first, then low priority, then the largest excess", () => {
   const pods = [

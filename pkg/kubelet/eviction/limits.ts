@@ -2,7 +2,7 @@
 import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
-import { canonicalQuantity, parseQuantity } from "#pkg/apimachinery/index.ts";
+import { parseQuantity } from "#pkg/apimachinery/index.ts";
 
 export interface TreeUsage {
   readonly bytes: number;
@@ -58,24 +58,20 @@ export async function brokenLimit(
       return { signal: "emptydirfs.limit", message };
     }
   }
-  let limits = 0;
-  let used = emptyDirs;
-  for (const { name, resources } of pod.spec.containers) {
+  const limited = pod.spec.containers.flatMap(({ name, resources }) => {
     const limit = resources?.limits?.["ephemeral-storage"];
-    used += writable(name);
-    if (limit === undefined) {
-      limits = Infinity;
-      continue;
-    }
-    limits += parseQuantity(limit).toNumber();
-    if (writable(name) > parseQuantity(limit).toNumber())
-      return {
-        signal: "ephemeralcontainerfs.limit",
-        message: `Container ${name} exceeded its local ephemeral storage limit "${limit}". `,
-      };
+    return limit === undefined ? [] : [{ name, limit: parseQuantity(limit) }];
+  });
+  if (limited.length === 0) return undefined;
+  // The pod as a whole comes first, with what those of its containers that have a limit may use.
+  const used = pod.spec.containers.reduce((sum, { name }) => sum + writable(name), emptyDirs);
+  const total = limited.map(({ limit }) => limit).reduce((sum, limit) => sum.add(limit));
+  if (used > total.toNumber()) {
+    const message = `Pod ephemeral local storage usage exceeds the total limit of containers ${total.toString()}. `;
+    return { signal: "ephemeralpodfs.limit", message };
   }
-  if (used <= limits) return undefined;
-  const total = canonicalQuantity(String(limits));
-  const message = `Pod ephemeral local storage usage exceeds the total limit of containers ${total}. `;
-  return { signal: "ephemeralpodfs.limit", message };
+  const over = limited.find(({ name, limit }) => writable(name) > limit.toNumber());
+  if (over === undefined) return undefined;
+  const message = `Container ${over.name} exceeded its local ephemeral storage limit "${over.limit.toString()}". `;
+  return { signal: "ephemeralcontainerfs.limit", message };
 }

@@ -1,8 +1,9 @@
 /** Brings a pod's volumes, sandbox and containers to what its plan says, one step after the other. */
 import { rpcText } from "../cri/runtime.ts";
+import { ImageError } from "../images/puller.ts";
 import { formatSeconds } from "./backoff.ts";
 import { removeContainer, surplusOf } from "./dead-containers.ts";
-import { newestContainer } from "./observed.ts";
+import { newestEnded } from "./observed.ts";
 import type { ObservedPod } from "./observed.ts";
 import { awaitingRestart, restartTrigger } from "./restart-all.ts";
 import type { PlanInput, Step, Waiting } from "./plan.ts";
@@ -226,15 +227,20 @@ export class StepExecutor {
     const { pod, deps, failures, log } = this.#subject;
     const { crashBackoff, clock, starter } = deps;
     const { spec } = findContainer(pod, step.name)!;
-    const previous = newestContainer(observed, step.name);
-    if (previous?.state === "Exited") crashBackoff.next(this.#backoffKey(spec), previous.finishedAt, clock.now());
+    const crashed = newestEnded(observed, step.name);
+    const noteRestart = () => {
+      if (crashed !== undefined) crashBackoff.next(this.#backoffKey(spec), crashed.finishedAt, clock.now());
+    };
     try {
       const id = await starter.startContainer(this.#startContext(observed, signal), step);
       made.push({ id, sandboxId: step.sandboxId });
       failures.delete(step.name);
+      noteRestart();
       return undefined;
     } catch (error) {
       if (signal.aborted || !(error instanceof StartError)) throw error;
+      // A pull has a backoff of its own: nothing was restarted.
+      if (!(error.cause instanceof ImageError)) noteRestart();
       log.info({ err: error, container: step.name, reason: error.reason }, "Starting a container failed");
       failures.set(step.name, { reason: error.reason, message: error.message });
       if (error.reason === "ErrImagePull") return clock.now() + PULL_RECHECK_MS;

@@ -1,20 +1,22 @@
 /** Lifecycle hooks, and stopping containers and whole pods in order and in time. */
 import type { Container, EphemeralContainer, LifecycleHandler, Pod } from "#pkg/api/types/core-v1.ts";
+import { goQuote } from "#pkg/apimachinery/index.ts";
 import { sleep } from "#pkg/util/index.ts";
 import type { Clock, Logger } from "#pkg/util/index.ts";
 import type { Runtime } from "../cri/runtime.ts";
 import { checkHttp } from "../probes/net.ts";
 import { resolvePort } from "../probes/prober.ts";
 import { ANNOTATIONS } from "./annotations.ts";
-import { expand } from "./expansion.ts";
 import { runningContainers } from "./observed.ts";
 import type { ObservedContainer, ObservedPod } from "./observed.ts";
-import { findContainer, isSidecar } from "./spec.ts";
+import { findContainer, isSidecar, podFullName } from "./spec.ts";
 
 /** However little time is left, a process gets this long between SIGTERM and SIGKILL. */
 const MINIMUM_GRACE_SECONDS = 2;
 /** A hook without a deadline of its own must still end. */
 const POST_START_TIMEOUT_SECONDS = 600;
+/** What is kept of a failed hook's output. */
+const MAX_HOOK_OUTPUT = 2048;
 
 export type ContainerEventFunction = (
   containerName: string,
@@ -23,7 +25,24 @@ export type ContainerEventFunction = (
   message: string,
 ) => void;
 
-class HookError extends Error {}
+class HookError extends Error {
+  /** What the hook's command wrote. */
+  readonly output: string;
+  constructor(message: string, output = "") {
+    super(message);
+    this.output = output;
+  }
+}
+
+/** How a failed hook is told of in its container's status. */
+function hookFailure(pod: Pod, { name }: { name: string }, hook: LifecycleHandler, error: unknown): string {
+  const why = error instanceof Error ? error.message : String(error);
+  const where = `for Container ${goQuote(name)} in Pod ${goQuote(podFullName(pod))} failed - error: ${why}`;
+  if (hook.httpGet !== undefined) return `HTTP lifecycle hook (${hook.httpGet.path ?? ""}) ${where}`;
+  if (hook.sleep !== undefined) return `Sleep lifecycle hook (${hook.sleep.seconds}) ${where}`;
+  const output = error instanceof HookError ? error.output : "";
+  return `Exec lifecycle hook ([${(hook.exec?.command ?? []).join(" ")}]) ${where}, message: ${goQuote(output)}`;
+}
 
 export interface LifecycleDeps {
   readonly runtime: Runtime;
@@ -48,12 +67,13 @@ export class Lifecycle {
   ): Promise<void> {
     const { runtime, clock } = this.#deps;
     if (hook.exec !== undefined) {
-      const env = new Map((container.env ?? []).map(({ name, value }) => [name, value ?? ""]));
-      const command = (hook.exec.command ?? []).map((word) => expand(word, (name) => env.get(name)));
+      // Unlike a probe's, its words are nothing but words: "$$" is for the shell.
+      const { command = [] } = hook.exec;
       const { exitCode, stdout, stderr } = await runtime.execSync(containerId, command, timeoutSeconds, { signal });
       if (exitCode === 0) return;
-      const output = Buffer.concat([stdout, stderr]).toString("utf8").slice(0, 2048);
-      throw new HookError(`rpc error: command '${command.join(" ")}' exited with ${exitCode}: ${output}`);
+      const shown = (...parts: Uint8Array[]) => Buffer.concat(parts).toString("utf8").slice(0, MAX_HOOK_OUTPUT);
+      const why = `command '${command.join(" ")}' exited with ${exitCode}: ${shown(stderr)}`;
+      throw new HookError(why, shown(stdout, stderr));
     }
     if (hook.httpGet !== undefined) {
       const { host, port, path = "/", scheme = "HTTP", httpHeaders = [] } = hook.httpGet;
@@ -76,14 +96,22 @@ export class Lifecycle {
     if (hook.sleep !== undefined) await sleep(clock, Math.min(hook.sleep.seconds, timeoutSeconds) * 1000, signal);
   }
 
+  /** Rejects with what the container's status says of a hook that failed. */
   async postStart(
+    pod: Pod,
     container: Container | EphemeralContainer,
     containerId: string,
     podIP: string,
     signal: AbortSignal,
   ): Promise<void> {
     const hook = container.lifecycle?.postStart;
-    if (hook !== undefined) await this.runHook(hook, container, containerId, podIP, POST_START_TIMEOUT_SECONDS, signal);
+    if (hook === undefined) return;
+    try {
+      await this.runHook(hook, container, containerId, podIP, POST_START_TIMEOUT_SECONDS, signal);
+    } catch (cause) {
+      if (signal.aborted) throw cause;
+      throw new Error(hookFailure(pod, container, hook, cause), { cause });
+    }
   }
 
   /**

@@ -6,7 +6,8 @@ import { hostsFile, parseResolvConf, podDns, sandboxHostname } from "./network.t
 const host = parseResolvConf(
   "# a comment\nnameserver 192.0.2.53\nsearch example.com. corp\noptions timeout:1 attempts:2\n",
 );
-const dns = (spec: object) => podDns(pod({ containers: [], ...spec }), host, ["10.96.0.10"], "cluster.local");
+const podDnsOf = (spec: object) => podDns(pod({ containers: [], ...spec }), host, ["10.96.0.10"], "cluster.local");
+const dns = (spec: object) => podDnsOf(spec).settings;
 
 test("resolv.conf of the host is understood", () => {
   assert.deepEqual(host, {
@@ -38,6 +39,17 @@ test("None takes dnsConfig alone; elsewhere dnsConfig adds and overrides", () =>
     options: ["ndots:2", "edns0"],
   });
   assert.deepEqual(dns({ dnsConfig }).options, ["ndots:2", "edns0"]);
+});
+test("what glibc would not read is left out, aloud", () => {
+  assert.deepEqual(podDnsOf({}).omissions, []);
+  const nameservers = ["1.1.1.1", "1.1.1.2", "1.1.1.3"];
+  const searches = Array.from({ length: 32 }, (_, index) => `s${index}`);
+  const { settings, omissions } = podDnsOf({ dnsConfig: { nameservers, searches } });
+  assert.deepEqual(settings.servers, ["10.96.0.10", "1.1.1.1", "1.1.1.2"]);
+  assert.deepEqual(omissions, [
+    "Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: 10.96.0.10 1.1.1.1 1.1.1.2",
+    `Search Line limits were exceeded, some search paths have been omitted, the applied search line is: ${settings.searches.join(" ")}`,
+  ]);
 });
 test("host names: given, cut to length, or fully qualified", () => {
   assert.equal(sandboxHostname(pod({ containers: [], hostname: "h", subdomain: "s" }), "cluster.local"), "h");

@@ -38,7 +38,13 @@ function merge(base: DnsSettings, { dnsConfig }: Pod["spec"]): DnsSettings {
   };
 }
 
-function limit({ servers, searches, options }: DnsSettings): DnsSettings {
+export interface PodDns {
+  readonly settings: DnsSettings;
+  /** What the limits left out, in words. */
+  readonly omissions: readonly string[];
+}
+
+function limit({ servers, searches, options }: DnsSettings): PodDns {
   const kept: string[] = [];
   let chars = 0;
   for (const search of searches.slice(0, MAX_SEARCHES)) {
@@ -46,11 +52,21 @@ function limit({ servers, searches, options }: DnsSettings): DnsSettings {
     if (chars > MAX_SEARCH_CHARS) break;
     kept.push(search);
   }
-  return { servers: servers.slice(0, MAX_NAMESERVERS), searches: kept, options };
+  const settings = { servers: servers.slice(0, MAX_NAMESERVERS), searches: kept, options };
+  const omissions: string[] = [];
+  if (servers.length > MAX_NAMESERVERS)
+    omissions.push(
+      `Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: ${settings.servers.join(" ")}`,
+    );
+  if (searches.length > kept.length)
+    omissions.push(
+      `Search Line limits were exceeded, some search paths have been omitted, the applied search line is: ${kept.join(" ")}`,
+    );
+  return { settings, omissions };
 }
 
 /** `host` is the node's own resolv.conf. */
-export function podDns(pod: Pod, host: DnsSettings, clusterDNS: readonly string[], clusterDomain: string): DnsSettings {
+export function podDns(pod: Pod, host: DnsSettings, clusterDNS: readonly string[], clusterDomain: string): PodDns {
   const { dnsPolicy = "ClusterFirst", hostNetwork = false } = pod.spec;
   const wantsCluster = dnsPolicy === "ClusterFirstWithHostNet" || (dnsPolicy === "ClusterFirst" && !hostNetwork);
   let base: DnsSettings = host;

@@ -31,6 +31,11 @@ export function newestContainer(
   );
 }
 
+/** The newest container of that name that has ended. */
+export function newestEnded(observed: ObservedPod, name: string): ObservedContainer | undefined {
+  return observed.containers.find((c) => c.metadata.name === name && c.state === "Exited");
+}
+
 export function runningContainers(observed: ObservedPod): ObservedContainer[] {
   return observed.containers.filter(({ state }) => state === "Running" || state === "Unknown");
 }

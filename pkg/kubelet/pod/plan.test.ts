@@ -160,22 +160,22 @@ const cases: [name: string, input: Pick<PlanInput, "pod" | "observed"> & Partial
     ["start a#1"],
   ],
   [
-    "a failed liveness probe kills",
+    "a failed liveness probe has the container replaced",
     {
       pod: pod({ containers: [a] }),
       observed: observed([s], [ran(a, "s")]),
       probes: { ...NO_PROBES, livenessFailed: () => true },
     },
-    ["kill a LivenessFailed"],
+    ["kill a LivenessFailed", "start a#1"],
   ],
   [
-    "a failed startup probe kills",
+    "so has a failed startup probe, whatever the container ends with",
     {
-      pod: pod({ containers: [a] }),
+      pod: pod({ restartPolicy: "OnFailure", containers: [a] }),
       observed: observed([s], [ran(a, "s")]),
       probes: { ...NO_PROBES, startupFailed: () => true },
     },
-    ["kill a StartupFailed"],
+    ["kill a StartupFailed", "start a#1"],
   ],
   [
     "another image replaces the container, whatever the policy",
@@ -242,6 +242,29 @@ test("a crashed container waits for its backoff and says until when", () => {
     backoff: (_container, finishedAt) => ({ delayMs: 10_000, untilMs: finishedAt + 10_000 }),
   });
   assert.deepEqual(result, { steps: [], backingOff: [{ name: "a", delayMs: 10_000 }], recheckAt: 12_000 });
+});
+
+test("of a failed probe is told what follows: a restart, a wait after the last crash, no restart, the pod's end", () => {
+  const tell = (spec: object, containers: ReturnType<typeof ran>[], delayMs?: number) => {
+    const { steps, backingOff } = planPod({
+      pod: pod({ containers: [a], ...spec }),
+      observed: observed([s], containers),
+      now: 5000,
+      probes: { ...NO_PROBES, livenessFailed: (id) => id === running.id },
+      backoff: (_container, finishedAt) =>
+        delayMs === undefined ? undefined : { delayMs, untilMs: finishedAt + delayMs },
+    });
+    return [...steps.map((step) => ("message" in step ? step.message : brief(step))), ...backingOff];
+  };
+  const running = ran(a, "s", { restartCount: 1 });
+  const text = "Container a failed liveness probe";
+  assert.deepEqual(tell({}, [running], 10_000), [`${text}, will be restarted`, "start a#2"]);
+  const crashedBefore = [running, exited(a, "s", 1)];
+  assert.deepEqual(tell({}, crashedBefore), [`${text}, will be restarted`, "start a#2"]);
+  assert.deepEqual(tell({}, crashedBefore, 10_000), [`${text}, will be restarted`, { name: "a", delayMs: 10_000 }]);
+  const never = { restartPolicy: "Never" };
+  assert.deepEqual(tell(never, [running]), ["Stopping container a"]);
+  assert.deepEqual(tell({ ...never, containers: [a, b] }, [running, ran(b, "s")]), [text]);
 });
 
 const asking = container("asking", {

@@ -3,7 +3,7 @@
  * running it again after every step, or after the kubelet has restarted, continues where the pod is.
  */
 import type { Container, EphemeralContainer, Pod } from "#pkg/api/types/core-v1.ts";
-import { newestContainer, readySandbox, restartCountOf, runningContainers } from "./observed.ts";
+import { newestContainer, newestEnded, readySandbox, restartCountOf, runningContainers } from "./observed.ts";
 import type { ObservedContainer, ObservedPod } from "./observed.ts";
 import { isOutdated, restartTrigger } from "./restart-all.ts";
 import { containerHash, isSidecar, restartsAfter } from "./spec.ts";
@@ -73,7 +73,7 @@ interface Round extends PlanInput {
 }
 
 interface Draft {
-  readonly steps: Step[];
+  steps: Step[];
   readonly backingOff: Waiting[];
   recheckAt: number | undefined;
 }
@@ -123,8 +123,7 @@ export function planPod(input: PlanInput): PodPlan {
     }
   }
   const initialized = planInitContainers(round, sandbox.id, draft);
-  if (initialized)
-    for (const container of pod.spec.containers) planContainer(round, "regular", container, sandbox.id, draft);
+  if (initialized) planRegularContainers(round, sandbox.id, draft);
   return finish(draft);
 }
 
@@ -156,6 +155,17 @@ function planInitContainers(input: Round, sandboxId: string, draft: Draft): bool
   return true;
 }
 
+function planRegularContainers(input: Round, sandboxId: string, draft: Draft): void {
+  const { containers } = input.pod.spec;
+  for (const container of containers) planContainer(input, "regular", container, sandboxId, draft);
+  // The last that run, none of which comes back, take the pod with them: its end is what is told then.
+  const killed = draft.steps.filter((step) => step.type === "KillContainer");
+  const goOn = containers.filter(({ name }) => newestContainer(input.current, name)?.state === "Running");
+  const last = killed.length === draft.steps.length && draft.backingOff.length === 0 && killed.length >= goOn.length;
+  if (!last || killed.some(({ message }) => message.endsWith("will be restarted"))) return;
+  draft.steps = killed.map((step) => ({ ...step, message: `Stopping container ${step.container.metadata.name}` }));
+}
+
 function planContainer(input: Round, kind: ContainerKind, container: Container, sandboxId: string, draft: Draft): void {
   const { pod, probes } = input;
   const current = newestContainer(input.current, container.name);
@@ -168,13 +178,21 @@ function planContainer(input: Round, kind: ContainerKind, container: Container, 
       kill(reason, message);
       pushStart(input, kind, container, sandboxId, draft);
     };
+    // One that fails its probe is replaced whatever it ends with, unless it has crashed only just before.
+    const fail: typeof kill = (reason, message) => {
+      const restarts = restartsAfter(pod, kind, container, undefined);
+      kill(reason, restarts ? `${message}, will be restarted` : message);
+      const crashed = newestEnded(input.observed, container.name);
+      if (!restarts || (crashed !== undefined && backsOff(input, container, crashed.finishedAt, draft))) return;
+      pushStart(input, kind, container, sandboxId, draft);
+    };
     const hash = current.annotations["io.kubernetes.container.hash"];
     if (hash !== undefined && hash !== containerHash(container)) {
       replace("SpecChanged", `Container ${container.name} definition changed, will be restarted`);
     } else if (probes.livenessFailed(current.id)) {
-      kill("LivenessFailed", `Container ${container.name} failed liveness probe, will be restarted`);
+      fail("LivenessFailed", `Container ${container.name} failed liveness probe`);
     } else if (probes.startupFailed(current.id)) {
-      kill("StartupFailed", `Container ${container.name} failed startup probe, will be restarted`);
+      fail("StartupFailed", `Container ${container.name} failed startup probe`);
     } else if (input.restartForResize?.has(container.name) === true) {
       replace("RestartForResize", `Container ${container.name} resize requires restart`);
     }
@@ -189,12 +207,7 @@ function planContainer(input: Round, kind: ContainerKind, container: Container, 
 function start(input: Round, kind: ContainerKind, container: Container, sandboxId: string, draft: Draft): void {
   const previous = newestContainer(input.observed, container.name);
   if (previous?.state === "Exited") {
-    const waiting = input.backoff(container, previous.finishedAt);
-    if (waiting !== undefined) {
-      draft.backingOff.push({ name: container.name, delayMs: waiting.delayMs });
-      draft.recheckAt = Math.min(draft.recheckAt ?? Infinity, waiting.untilMs);
-      return;
-    }
+    if (backsOff(input, container, previous.finishedAt, draft)) return;
   } else if (previous !== undefined && previous.state !== "Created") {
     draft.steps.push({
       type: "KillContainer",
@@ -204,6 +217,15 @@ function start(input: Round, kind: ContainerKind, container: Container, sandboxI
     });
   }
   pushStart(input, kind, container, sandboxId, draft);
+}
+
+/** Notes that a container which ended then has to wait; false when it need not. */
+function backsOff(input: Round, container: Container, finishedAt: number, draft: Draft): boolean {
+  const waiting = input.backoff(container, finishedAt);
+  if (waiting === undefined) return false;
+  draft.backingOff.push({ name: container.name, delayMs: waiting.delayMs });
+  draft.recheckAt = Math.min(draft.recheckAt ?? Infinity, waiting.untilMs);
+  return true;
 }
 
 function pushStart(input: Round, kind: ContainerKind, { name }: Container, sandboxId: string, { steps }: Draft): void {

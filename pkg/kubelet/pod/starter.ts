@@ -23,7 +23,7 @@ import { buildEnvironment } from "./env.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import { containerMounts } from "./mounts.ts";
 import { hostsFile, podDns, sandboxHostname } from "./network.ts";
-import type { DnsSettings } from "./network.ts";
+import type { DnsSettings, PodDns } from "./network.ts";
 import { newestContainer, readySandbox } from "./observed.ts";
 import type { ObservedPod } from "./observed.ts";
 import type { Step } from "./plan.ts";
@@ -119,13 +119,18 @@ export class Starter {
     return found.handler;
   }
 
-  #sandboxConfig(pod: Pod, attempt: number, cgroupParent: string): SandboxConfig {
+  #dns(pod: Pod): PodDns {
     const { config, node } = this.#deps;
+    return podDns(pod, node.hostDns(), config.clusterDNS, config.clusterDomain);
+  }
+
+  #sandboxConfig(pod: Pod, attempt: number, cgroupParent: string): SandboxConfig {
+    const { config } = this.#deps;
     return sandboxConfig({
       pod,
       attempt,
       hostname: sandboxHostname(pod, config.clusterDomain),
-      dns: podDns(pod, node.hostDns(), config.clusterDNS, config.clusterDomain),
+      dns: this.#dns(pod).settings,
       podLogsDir: config.podLogsDir,
       cgroupParent,
       seccompRoot: join(config.rootDirectory, "seccomp"),
@@ -134,7 +139,7 @@ export class Starter {
   }
 
   /** Resolves to the sandbox's id. */
-  async createSandbox({ pod, signal }: StartContext, attempt: number): Promise<string> {
+  async createSandbox({ pod, event, signal }: StartContext, attempt: number): Promise<string> {
     const handler = this.runtimeHandler(pod);
     if (pod.spec.hostUsers === false && !this.#deps.node.userNamespacesSupported(handler)) {
       throw new Error(
@@ -142,6 +147,7 @@ export class Starter {
       );
     }
     const config = this.#sandboxConfig(pod, attempt, await this.#deps.ensureCgroup(pod));
+    for (const problem of this.#dns(pod).omissions) event(undefined, "Warning", "DNSConfigForming", problem);
     await mkdir(podLogDirectory(this.#deps.config.podLogsDir, pod), { recursive: true, mode: 0o755 });
     return this.#working(this.#deps.runtime.runSandbox(config, handler, { signal }));
   }
@@ -223,9 +229,12 @@ export class Starter {
     const { spec } = findContainer(pod, step.name)!;
     const event = (type: "Normal" | "Warning", reason: string, message: string) =>
       context.event(spec.name, type, reason, message);
+    let id = "";
     const fail = (reason: string, error: unknown, shown?: string): StartError => {
       const message = error instanceof Error ? error.message : String(error);
-      if (!signal.aborted) event("Warning", "Failed", `Error: ${shown ?? message}`);
+      // With its id in it, every attempt would be an event of its own.
+      const told = id === "" ? message : message.replaceAll(id, spec.name);
+      if (!signal.aborted) event("Warning", "Failed", `Error: ${shown ?? told}`);
       return new StartError(reason, message, {
         cause: error,
         ...(error instanceof ImageError ? { retryAt: error.retryAt } : {}),
@@ -247,7 +256,6 @@ export class Starter {
     } catch (error) {
       throw fail(isConfigError(error) ? "CreateContainerConfigError" : "CreateContainerError", error);
     }
-    let id: string;
     try {
       // One that was created and never started (we were interrupted) still holds the name of this attempt.
       const stale = newestContainer(observed, step.name);
@@ -275,7 +283,7 @@ export class Starter {
     lifecycle: Lifecycle,
   ): Promise<void> {
     try {
-      await lifecycle.postStart(spec, id, podIP, signal);
+      await lifecycle.postStart(pod, spec, id, podIP, signal);
     } catch (error) {
       if (signal.aborted) throw error;
       const message = error instanceof Error ? error.message : String(error);

@@ -202,6 +202,11 @@ test("pods on the host's network have the node's addresses", () => {
     observed([sandbox("s", { ips: [] })], [ran(a, "s")]),
   );
   assert.equal(status.podIP, "192.0.2.1");
+  assert.equal(
+    statusOf(pod({ hostNetwork: true, containers: [a] }), observed([])).podIP,
+    "192.0.2.1",
+    "from the start",
+  );
 });
 
 test("a pod all of whose containers restart is not over, and says what happens", () => {

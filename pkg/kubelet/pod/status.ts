@@ -398,12 +398,7 @@ export function podStatus(input: StatusInput, runtimeName: string): PodStatus {
       .filter((extra) => extra !== undefined)
       .map(({ type, ...rest }) => condition(type, rest)),
   ];
-  const ips =
-    pod.spec.hostNetwork === true
-      ? observed.sandboxes.length > 0
-        ? input.hostIPs
-        : []
-      : ((sandbox ?? observed.sandboxes[0])?.ips ?? []);
+  const ips = pod.spec.hostNetwork === true ? input.hostIPs : ((sandbox ?? observed.sandboxes[0])?.ips ?? []);
   const knownIps = ips.length > 0 ? ips : (pod.status?.podIPs ?? []).map(({ ip }) => ip);
   const verdict =
     input.verdict ??

@@ -8,7 +8,8 @@ const MAX_FILE_BYTES = 4096;
 const MAX_LOG_BYTES = 2048;
 const MAX_LOG_LINES = 80;
 
-function readEdge(path: string, maxBytes: number, edge: "start" | "end"): string {
+/** A file's last bytes. */
+function readEnd(path: string, maxBytes: number): string {
   let fd: number;
   try {
     // A pipe in the place of a log must not hold up the node, a link not show another file of it.
@@ -23,7 +24,7 @@ function readEdge(path: string, maxBytes: number, edge: "start" | "end"): string
     const { size } = info;
     const length = Math.min(size, maxBytes);
     const buffer = Buffer.alloc(length);
-    const read = readSync(fd, buffer, 0, length, edge === "start" ? 0 : size - length);
+    const read = readSync(fd, buffer, 0, length, size - length);
     return buffer.subarray(0, read).toString("utf8");
   } finally {
     closeSync(fd);
@@ -33,7 +34,7 @@ function readEdge(path: string, maxBytes: number, edge: "start" | "end"): string
 /** The log's last lines without what the runtime adds to them. */
 function logTail(path: string): string {
   // What the runtime adds takes room in the file that the message may use: read more than is kept.
-  const lines = readEdge(path, MAX_LOG_BYTES * 4, "end").split("\n");
+  const lines = readEnd(path, MAX_LOG_BYTES * 4).split("\n");
   let text = "";
   for (const line of lines.slice(-MAX_LOG_LINES - 1)) {
     const { time, partial, text: written } = parseLine(Buffer.from(line));
@@ -45,7 +46,7 @@ function logTail(path: string): string {
 export function terminationMessage(container: ObservedContainer): string {
   const path = container.annotations[ANNOTATIONS.terminationMessagePath];
   const mount = container.mounts.find(({ containerPath }) => containerPath === path);
-  const fromFile = mount === undefined ? "" : readEdge(mount.hostPath, MAX_FILE_BYTES, "start");
+  const fromFile = mount === undefined ? "" : readEnd(mount.hostPath, MAX_FILE_BYTES);
   if (fromFile !== "") return fromFile;
   const wantsLog =
     container.annotations[ANNOTATIONS.terminationMessagePolicy] === "FallbackToLogsOnError" && container.exitCode !== 0;

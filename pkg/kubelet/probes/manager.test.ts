@@ -43,6 +43,22 @@ function begin() {
   return { instance, update: () => manager.update(subject, seen, "10.0.0.1") };
 }
 
+test("what had started before its pod is stopped stays started, and what had not does not start", async () => {
+  const startupProbe = { exec: { command: ["ok"] }, periodSeconds: 1 };
+  const specs = [
+    container("up", { startupProbe }),
+    container("late", { startupProbe: { ...startupProbe, initialDelaySeconds: 60 } }),
+  ];
+  const instances = specs.map((spec) => ran(spec, "s", { startedAt: clock.now() }));
+  manager.update(pod({ containers: specs }), observed([sandbox("s")], instances), "10.0.0.1");
+  await clock.advance(5000);
+  const started = () => specs.map((spec, index) => manager.started("u", instances[index]!, spec));
+  assert.deepEqual(started(), [true, false]);
+  manager.stopLivenessAndStartup("u");
+  assert.deepEqual(started(), [true, false]);
+  manager.forget("u");
+});
+
 for (const [way, hours] of [
   ["forward", 5],
   ["back", -5],

@@ -29,6 +29,8 @@ interface PodProbes {
   pod: Pod;
   podIP: string;
   readonly workers: Map<string, Worker>;
+  /** Ids of containers that had started by the time the pod began to be stopped. */
+  readonly started: Set<string>;
 }
 /** Hears of every probe's result, and when there will be no more of a container. */
 export interface ProbeObserver {
@@ -84,7 +86,7 @@ export class ProbeManager {
   update(pod: Pod, observed: ObservedPod, podIP: string): void {
     const { uid } = pod.metadata;
     let entry = this.#pods.get(uid);
-    if (entry === undefined) this.#pods.set(uid, (entry = { pod, podIP, workers: new Map() }));
+    if (entry === undefined) this.#pods.set(uid, (entry = { pod, podIP, workers: new Map(), started: new Set() }));
     entry.pod = pod;
     entry.podIP = podIP;
     const wanted = new Set<string>();
@@ -107,7 +109,11 @@ export class ProbeManager {
   stopLivenessAndStartup(podUid: string): void {
     const entry = this.#pods.get(podUid);
     if (entry === undefined) return;
-    for (const [key, worker] of entry.workers) if (worker.kind !== "readiness") this.#stop(entry, key, worker);
+    for (const [key, worker] of entry.workers) {
+      if (worker.kind === "readiness") continue;
+      if (worker.kind === "startup" && worker.result === true) entry.started.add(worker.containerId);
+      this.#stop(entry, key, worker);
+    }
   }
   forget(podUid: string): void {
     const entry = this.#pods.get(podUid);
@@ -130,7 +136,11 @@ export class ProbeManager {
   }
   /** `spec` decides whether there is a probe at all. */
   started(podUid: string, container: ObservedContainer, spec: Container | undefined): boolean {
-    return spec?.startupProbe === undefined || this.#find(podUid, container.id, "startup")?.result === true;
+    return spec?.startupProbe === undefined || this.#hasStarted(podUid, container.id);
+  }
+  #hasStarted(podUid: string, containerId: string): boolean {
+    const succeeded = this.#find(podUid, containerId, "startup")?.result === true;
+    return succeeded || this.#pods.get(podUid)?.started.has(containerId) === true;
   }
   ready(podUid: string, container: ObservedContainer, spec: Container | undefined): boolean {
     return spec?.readinessProbe === undefined || this.#find(podUid, container.id, "readiness")?.result === true;
@@ -182,7 +192,7 @@ export class ProbeManager {
   async #tick(entry: PodProbes, worker: Worker, spec: Container): Promise<void> {
     const { kind, probe, containerId } = worker;
     const { uid } = entry.pod.metadata;
-    const started = spec.startupProbe === undefined || this.#find(uid, containerId, "startup")?.result === true;
+    const started = spec.startupProbe === undefined || this.#hasStarted(uid, containerId);
     if (kind === "startup" ? worker.result === true : !started) return;
     // The container is condemned: how it answers while it is being stopped no longer matters.
     if (kind !== "readiness" && worker.result === false) return;

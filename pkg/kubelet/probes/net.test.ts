@@ -6,6 +6,8 @@ import { checkHttp, checkTcp } from "./net.ts";
 
 const server = createServer((request, response) => {
   if (request.url === "/silent") return;
+  if (request.url === "/gone") return void request.socket.destroy();
+  if (request.url === "/loop") return void response.writeHead(302, { location: "/loop" }).end();
   response.end("well");
 });
 let port: number;
@@ -37,6 +39,15 @@ test("a container is not blamed for time in which its kubelet could not run", as
     { result: "Success", output: "well" },
     { result: "Success", output: "" },
   ]);
+});
+
+test("failures are told with the address they were met at", async () => {
+  const url = `http://127.0.0.1:${port}`;
+  assert.equal((await http("/gone", 5000)).output, `Get "${url}/gone": EOF`);
+  assert.equal((await http("/loop", 5000)).output, `Get "${url}/loop": stopped after 10 redirects`);
+  const refused = { scheme: "HTTP", host: "127.0.0.1", port: 80, path: "/x?y", headers: [], userAgent: "" } as const;
+  const aborted = await checkHttp({ ...refused, timeoutMs: 0 }, never);
+  assert.match(aborted.output, /^Get "http:\/\/127\.0\.0\.1:80\/x\?y": /, "also a port that goes without saying");
 });
 
 test("a container that does not answer fails when its time is over", async () => {

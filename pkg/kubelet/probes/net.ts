@@ -2,6 +2,7 @@
 import { request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { connect } from "node:net";
+import { goQuote } from "#pkg/apimachinery/index.ts";
 import { limited } from "./limited.ts";
 
 const BODY_LIMIT_BYTES = 10_240;
@@ -85,6 +86,9 @@ async function checkHttpWithin(bounded: AbortSignal, check: HttpCheck, signal: A
     return { result: "Failure", output: error instanceof Error ? error.message : String(error) };
   }
   const first = url;
+  // The port is always told, also where the scheme implies it.
+  let shown = `${url.protocol}//${host}:${check.port}${url.pathname}${url.search}`;
+  const failure = (why: string): Verdict => ({ result: "Failure", output: `Get ${goQuote(shown)}: ${why}` });
   try {
     for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
       const answer = await get(url, check, bounded);
@@ -98,26 +102,25 @@ async function checkHttpWithin(bounded: AbortSignal, check: HttpCheck, signal: A
           };
         }
         url = next;
+        shown = next.href;
         continue;
       }
       if (answer.status >= 200 && answer.status < 400) return { result: "Success", output: answer.body };
       return { result: "Failure", output: `HTTP probe failed with statuscode: ${answer.status}` };
     }
-    return { result: "Failure", output: `stopped after ${MAX_REDIRECTS} redirects` };
+    return failure(`stopped after ${MAX_REDIRECTS} redirects`);
   } catch (error) {
-    if (bounded.aborted && !signal.aborted) {
-      return {
-        result: "Failure",
-        output: `Get "${first.href}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)`,
-      };
-    }
-    return { result: "Failure", output: `Get "${first.href}": ${describe(error)}` };
+    return bounded.aborted && !signal.aborted
+      ? failure("context deadline exceeded (Client.Timeout exceeded while awaiting headers)")
+      : failure(describe(error));
   }
 }
 
 function describe(error: unknown): string {
   const { code, message, address, port } = error as NodeJS.ErrnoException & { address?: string; port?: number };
   if (code === "ECONNREFUSED") return `dial tcp ${address ?? ""}:${port ?? ""}: connect: connection refused`;
+  // Closed without an answer.
+  if (code === "ECONNRESET" && message === "socket hang up") return "EOF";
   return message;
 }
 

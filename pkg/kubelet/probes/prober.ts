@@ -1,5 +1,6 @@
 /** Runs one probe once. */
 import type { Container, EphemeralContainer, Probe } from "#pkg/api/types/core-v1.ts";
+import { goQuote } from "#pkg/apimachinery/index.ts";
 import { isRuntimeError } from "../cri/runtime.ts";
 import type { Runtime } from "../cri/runtime.ts";
 import { expand } from "../pod/expansion.ts";
@@ -15,7 +16,8 @@ export function resolvePort(port: number | string, container: Container | Epheme
   if (typeof port === "number") return port;
   if (/^\d+$/.test(port)) return Number(port);
   const named = container.ports?.find(({ name }) => name === port);
-  if (named === undefined) throw new Error(`couldn't find port: ${port} in container ${container.name}`);
+  // What names no port was meant as a number, and is none.
+  if (named === undefined) throw new Error(`strconv.Atoi: parsing ${goQuote(port)}: invalid syntax`);
   return named.containerPort;
 }
 

@@ -110,7 +110,7 @@ function validateLogOptions(query: URLSearchParams): FieldError[] {
   if (query.get("sinceSeconds") !== null && query.get("sinceTime") !== null) {
     errors.push({
       type: "FieldValueForbidden",
-      field: "",
+      field: "[]", // of the options as a whole
       message: "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified",
     });
   } else check("sinceSeconds", 1, "must be greater than 0");
