@@ -39,6 +39,25 @@ describe("kubelet on containerd", () => {
     await node.eventually("what the container says is in its log", async () => (await last()) === "two\n");
     assert.match((await node.get("/containerLogs/default/web/c?timestamps=true")).body, /^\d{4}-\d\d-\d\dT\S+ one\n/);
     assert.equal((await node.get("/containerLogs/default/web/c?previous=true")).status, 400);
+    const refusals: readonly [path: string, status: number, body: string][] = [
+      ["/containerLogs/default/none/c", 404, 'pod "none" does not exist'],
+      ["/containerLogs/default/web/none", 404, 'container "none" not found in pod "web"'],
+      ["/containerLogs/default/web/c?tailLines=-1", 422, '{"message": "Invalid request."}'],
+      [
+        "/containerLogs/default/web/c?sinceSeconds=1&sinceTime=2020-01-01T00:00:00Z",
+        422,
+        '{"message": "Invalid request."}',
+      ],
+      ["/containerLogs/default/web/c?tailLines=x", 400, '{"message": "Unable to decode query."}'],
+      ["/exec/default/web/c?command=ls", 400, "you must specify at least 1 of stdin, stdout, stderr"],
+      ["/exec/default/none/c?command=ls&output=1", 404, "pod does not exist"],
+      ["/exec/default/web/none?command=ls&output=1", 500, 'container not found ("none")'],
+      ["/exec/default/web/c?command=ls&output=1", 500, "Upgrade request required"],
+      ["/portForward/default/web", 500, "Upgrade request required"],
+      ["/portForward/default/none", 404, "pod does not exist"],
+      ["/run/default/web/c?cmd=ls", 405, "405: Method Not Allowed"],
+    ];
+    for (const [path, status, body] of refusals) assert.deepEqual(await node.get(path), { status, body }, path);
 
     const socket = new WebSocket(
       `wss://127.0.0.1:${await node.port()}/exec/default/web/c?command=cat&stdin=true&stdout=true&stderr=true`,

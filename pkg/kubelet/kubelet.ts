@@ -22,7 +22,7 @@ import { memoryForPods, nodeStatus } from "./node/status.ts";
 import { buildParts } from "./parts.ts";
 import type { Host, Parts } from "./parts.ts";
 import type { PodManager } from "./pod/manager.ts";
-import { readySandbox } from "./pod/observed.ts";
+import { readySandbox, runningPod } from "./pod/observed.ts";
 import { parseResolvConf } from "./pod/network.ts";
 import { KubeletAuth } from "./server/auth.ts";
 import { KubeletServer } from "./server/server.ts";
@@ -213,8 +213,7 @@ class KubeletProcess {
       findPod: (namespace, name) => manager.find(namespace, name),
       pods: withStatus,
       observed: (uid) => pleg.get(uid),
-      runningPods: () =>
-        withStatus().filter(({ metadata }) => pleg.get(metadata.uid).sandboxes.some(({ state }) => state === "Ready")),
+      runningPods: () => pleg.uids().flatMap((uid) => runningPod(pleg.get(uid))),
       health: () => (pleg.healthy() ? undefined : "the runtime has not been listed for too long"),
       summary: (only, signal) =>
         summary({ runtime, clock, nodeName, rootDirectory, stats, files, pods: withStatus }, only, signal),

@@ -1,4 +1,5 @@
 /** What the runtime says about one pod: its sandboxes and all containers it still remembers, newest first. */
+import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { RuntimeContainerStatus, SandboxStatus } from "../cri/runtime.ts";
 
 export interface ObservedContainer extends RuntimeContainerStatus {
@@ -38,6 +39,18 @@ export function newestEnded(observed: ObservedPod, name: string): ObservedContai
 
 export function runningContainers(observed: ObservedPod): ObservedContainer[] {
   return observed.containers.filter(({ state }) => state === "Running" || state === "Unknown");
+}
+
+/** The pod as the runtime alone knows it, if it has a sandbox that runs: names, and the images of what runs. */
+export function runningPod(observed: ObservedPod): Pod[] {
+  const sandbox = readySandbox(observed);
+  if (sandbox === undefined) return [];
+  const { name, namespace, uid } = sandbox.metadata;
+  const containers = runningContainers(observed).map(({ metadata, image, imageId }) => ({
+    name: metadata.name,
+    image: image === "" ? imageId : image,
+  }));
+  return [{ metadata: { name, namespace, uid, resourceVersion: "", creationTimestamp: "" }, spec: { containers } }];
 }
 
 /** The kubelet's own counter, which each container carries, so that it outlives the kubelet. */

@@ -5,6 +5,7 @@ import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
+import { goQuote } from "#pkg/apimachinery/index.ts";
 import { hasCode } from "#pkg/util/index.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { Clock, Logger } from "#pkg/util/index.ts";
@@ -18,10 +19,10 @@ import type { KubeletAuth } from "./auth.ts";
 import { kubeletConfiguration } from "./configz.ts";
 import { HttpError } from "./http-error.ts";
 import { readLog, sendLog } from "./logs.ts";
-import type { LogOptions } from "./logs.ts";
+import { flag, logOptions } from "./log-options.ts";
 import { serveNodeLogs } from "./node-logs.ts";
 import type { ServingCert } from "./serving-cert.ts";
-import { Streams } from "./streams.ts";
+import { requireStreams, Streams } from "./streams.ts";
 
 /** A command to execute travels in the URL; scripts of some length must pass. */
 const MAX_HEADER_BYTES = 1024 * 1024;
@@ -45,20 +46,19 @@ export interface ServerDeps {
   /** Told of each request: its method and the first part of its path. */
   readonly onRequest: (method: string, path: string, longRunning: boolean) => void;
 }
-/** What the server answers, as its metrics name it: anything else is one series. */
-const PATHS = new Set([
-  "healthz",
-  "pods",
-  "runningpods",
-  "configz",
-  "stats",
-  "metrics",
-  "logs",
-  "containerLogs",
-  "run",
-  "exec",
-  "attach",
-  "portForward",
+/** What the server answers, as its metrics name it, and by which methods; anything else is one series. */
+const METHODS = new Map<string, readonly string[]>([
+  ...["healthz", "pods", "runningpods", "configz", "stats", "metrics", "logs", "containerLogs"].map(
+    (path) => [path, ["GET", "HEAD"]] as const,
+  ),
+  ["run", ["POST"]],
+  ...["exec", "attach", "portForward"].map((path) => [path, ["GET", "POST"]] as const),
+]);
+
+/** How it is told that a container waits for its image. */
+const PULLING: ReadonlyMap<string, string> = new Map([
+  ["ErrImagePull", "image can't be pulled"],
+  ["ImagePullBackOff", "trying and failing to pull image"],
 ]);
 
 interface Target {
@@ -125,7 +125,7 @@ export class KubeletServer {
     const path = new URL(request.url ?? "/", "https://kubelet").pathname;
     const head = path.split("/")[1] ?? "";
     const longRunning = ["containerLogs", "exec", "attach", "portForward"].includes(head);
-    this.#deps.onRequest(request.method ?? "GET", PATHS.has(head) ? head : "other", longRunning);
+    this.#deps.onRequest(request.method ?? "GET", METHODS.has(head) ? head : "other", longRunning);
     const verdict = await this.#deps.auth.check(
       {
         method: request.method ?? "GET",
@@ -161,13 +161,15 @@ export class KubeletServer {
       .split("/")
       .filter((part) => part !== "")
       .map(decodeURIComponent);
+    const methods = METHODS.get(parts[0] ?? "");
+    if (methods?.includes(request.method ?? "") === false) throw new HttpError(405, "405: Method Not Allowed");
     switch (parts[0]) {
       case "healthz":
         return respond(response, ...this.#health());
       case "pods":
-        return json(response, { kind: "PodList", apiVersion: "v1", metadata: {}, items: this.#deps.pods() });
+        return json(response, podList(this.#deps.pods()));
       case "runningpods":
-        return json(response, { kind: "PodList", apiVersion: "v1", metadata: {}, items: this.#deps.runningPods() });
+        return json(response, podList(this.#deps.runningPods()));
       case "configz":
         return json(response, { kubeletconfig: kubeletConfiguration(this.#deps.config) });
       case "stats":
@@ -189,7 +191,12 @@ export class KubeletServer {
       case "exec":
       case "attach":
       case "portForward":
-        throw new HttpError(400, "you must specify at least 1 of stdin, stdout, stderr, over an upgraded connection");
+        if (parts[0] === "portForward") this.#sandbox(parts);
+        else {
+          requireStreams(url.searchParams);
+          this.#running(this.#target(parts));
+        }
+        throw new HttpError(500, "Upgrade request required");
     }
     throw new HttpError(404, "404 page not found");
   }
@@ -204,7 +211,7 @@ export class KubeletServer {
     const [, namespace = "", name = "", third = "", fourth] = parts;
     const worker = this.#deps.findPod(namespace, name);
     if (worker === undefined || (fourth !== undefined && worker.uid !== third))
-      throw new HttpError(404, `pod "${name}" not found`);
+      throw new HttpError(404, "pod does not exist");
     return { worker, container: fourth ?? third };
   }
 
@@ -219,7 +226,7 @@ export class KubeletServer {
   #sandbox([, namespace = "", name = "", uid]: readonly string[]): string {
     const worker = this.#deps.findPod(namespace, name);
     if (worker === undefined || (uid !== undefined && worker.uid !== uid))
-      throw new HttpError(404, `pod "${name}" not found`);
+      throw new HttpError(404, "pod does not exist");
     const sandbox = readySandbox(this.#deps.observed(worker.uid));
     if (sandbox === undefined) throw new HttpError(500, `pod "${name}" has no running sandbox`);
     return sandbox.id;
@@ -231,17 +238,19 @@ export class KubeletServer {
     response: ServerResponse,
     signal: AbortSignal,
   ): Promise<void> {
-    const target = this.#target(parts);
+    const [, namespace = "", name = "", container = ""] = parts;
     const options = logOptions(query, this.#deps.clock.now());
-    const container = this.#logContainer(target, query.get("previous") === "true" || query.get("previous") === "1");
+    const worker = this.#deps.findPod(namespace, name);
+    if (worker === undefined) throw new HttpError(404, `pod ${goQuote(name)} does not exist`);
+    const { logPath, id } = this.#logContainer({ worker, container }, flag(query, "previous"));
     const { clock, observed } = this.#deps;
     const running = () =>
-      observed(target.worker.uid).containers.some(({ id, state }) => id === container.id && state === "Running");
+      observed(worker.uid).containers.some((container) => container.id === id && container.state === "Running");
     response.setHeader("content-type", "text/plain");
     response.setHeader("transfer-encoding", "chunked");
     try {
       if (options.follow) response.flushHeaders();
-      await sendLog(readLog({ path: container.logPath, running }, options, clock, signal), response, signal);
+      await sendLog(readLog({ path: logPath, running }, options, clock, signal), response, signal);
     } catch (error) {
       if (!hasCode(error, "ENOENT") || response.headersSent) throw error;
       // A container that was created and has not started has no log yet.
@@ -256,7 +265,8 @@ export class KubeletServer {
       ...(worker.pod.spec.initContainers ?? []),
       ...(worker.pod.spec.ephemeralContainers ?? []),
     ].find((c) => c.name === container);
-    if (spec === undefined) throw new HttpError(400, `container "${container}" in pod "${name}" is not available`);
+    if (spec === undefined)
+      throw new HttpError(404, `container ${goQuote(container)} not found in pod ${goQuote(name)}`);
     const all = this.#deps.observed(worker.uid).containers.filter(({ metadata }) => metadata.name === container);
     if (previous) {
       const ended = all.filter(({ state }) => state === "Exited");
@@ -272,8 +282,7 @@ export class KubeletServer {
     const current = all.find(({ state }) => state === "Running" || state === "Exited");
     if (current === undefined) {
       const reason = this.#waiting(worker, container) ?? "ContainerCreating";
-      const detail =
-        reason === "ErrImagePull" || reason === "ImagePullBackOff" ? "trying and failing to pull image" : reason;
+      const detail = PULLING.get(reason) ?? reason;
       throw new HttpError(400, `container "${container}" in pod "${name}" is waiting to start: ${detail}`);
     }
     return current;
@@ -342,6 +351,12 @@ function respond(response: ServerResponse, code: number, body: string | Buffer):
   response.end(body);
 }
 
+/** As members of lists are written: their kind is the list's. */
+function podList(pods: readonly Pod[]) {
+  const items = pods.map(({ apiVersion: _version, kind: _kind, ...pod }) => pod);
+  return { kind: "PodList", apiVersion: "v1", metadata: {}, items };
+}
+
 function json(response: ServerResponse, value: unknown): void {
   response.setHeader("content-type", "application/json");
   response.end(JSON.stringify(value));
@@ -365,34 +380,4 @@ function listening(server: Server | ReturnType<typeof createServer>, port: numbe
       resolve((server.address() as AddressInfo).port);
     });
   });
-}
-
-/** Query parameters of PodLogOptions. */
-function logOptions(query: URLSearchParams, now: number): LogOptions {
-  const number = (name: string): number | undefined => {
-    const text = query.get(name);
-    if (text === null || text === "") return undefined;
-    const value = Number(text);
-    if (!Number.isInteger(value) || value < 0)
-      throw new HttpError(422, `${name} must be a whole number that is not negative`);
-    return value;
-  };
-  const flag = (name: string) => ["1", "true"].includes(query.get(name) ?? "");
-  const sinceSeconds = number("sinceSeconds");
-  const sinceTime = query.get("sinceTime");
-  const since =
-    sinceSeconds === undefined
-      ? sinceTime === null || sinceTime === ""
-        ? undefined
-        : Date.parse(sinceTime)
-      : now - sinceSeconds * 1000;
-  const stream = query.get("stream");
-  return {
-    follow: flag("follow"),
-    tailLines: number("tailLines"),
-    since,
-    timestamps: flag("timestamps"),
-    limitBytes: number("limitBytes"),
-    stream: stream === "Stdout" || stream === "Stderr" ? stream : "All",
-  };
 }

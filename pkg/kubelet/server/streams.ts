@@ -9,6 +9,7 @@ import { dialUpgrade, SPDY_HEADERS } from "../streaming/dial.ts";
 import { bridgePorts, PORT_FORWARD_PROTOCOLS } from "../streaming/port-forward.ts";
 import { bridgeRemoteCommand, REMOTE_COMMAND_PROTOCOLS } from "../streaming/remote-command.ts";
 import { HttpError } from "./http-error.ts";
+import { flag } from "./log-options.ts";
 
 const TUNNEL_PROTOCOL = "SPDY/3.1+portforward.k8s.io";
 const MAX_COMMAND_WORDS = 4096;
@@ -55,15 +56,7 @@ export class Streams {
   /** Runs a command in a container, or attaches to its main process. */
   async remoteCommand(verb: "exec" | "attach", containerId: string, upgrade: UpgradeRequest): Promise<void> {
     const { query, signal } = upgrade;
-    const flag = (...names: string[]) => names.some((name) => ["1", "true"].includes(query.get(name) ?? ""));
-    const options = {
-      stdin: flag("input", "stdin"),
-      stdout: flag("output", "stdout"),
-      stderr: flag("error", "stderr"),
-      tty: flag("tty"),
-    };
-    if (!options.stdin && !options.stdout && !options.stderr)
-      throw new HttpError(400, "you must specify at least 1 of stdin, stdout, stderr");
+    const options = requireStreams(query);
     const streams = { ...options, stderr: options.stderr && !options.tty };
     const command = query.getAll("command");
     if (command.length > MAX_COMMAND_WORDS) throw new HttpError(400, "the command is too long");
@@ -136,6 +129,19 @@ export class Streams {
     if (head.length > 0) upgraded.socket.write(head);
     splice(socket, upgraded.socket);
   }
+}
+
+/** The streams that a request asks for. Throws HttpError where it asks for none. */
+export function requireStreams(query: URLSearchParams) {
+  const any = (...names: string[]) => names.some((name) => flag(query, name));
+  const options = {
+    stdin: any("input", "stdin"),
+    stdout: any("output", "stdout"),
+    stderr: any("error", "stderr"),
+    tty: any("tty"),
+  };
+  if (options.stdin || options.stdout || options.stderr) return options;
+  throw new HttpError(400, "you must specify at least 1 of stdin, stdout, stderr");
 }
 
 function isWebSocket({ request }: UpgradeRequest): boolean {
