@@ -238,6 +238,21 @@ test("a namespace carries its name and the finalizer of its content", () => {
   assert.deepEqual(finalized.object["spec"], { finalizers: [] });
 });
 
+test("a claim's old field for its source knows claims and snapshots alone", () => {
+  const claim = (fields: object) =>
+    created("PersistentVolumeClaim", {
+      spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } }, ...fields },
+    })["spec"] as { dataSource?: object; dataSourceRef?: object };
+  const other = { apiGroup: "example.com", kind: "Image", name: "i" };
+  const snapshot = { apiGroup: "snapshot.storage.k8s.io", kind: "VolumeSnapshot", name: "s" };
+  assert.deepEqual(
+    [claim({ dataSource: other }).dataSource, claim({ dataSource: other }).dataSourceRef],
+    [undefined, undefined],
+  );
+  assert.deepEqual(claim({ dataSource: snapshot }).dataSourceRef, snapshot);
+  assert.deepEqual(claim({ dataSourceRef: other }).dataSource, other);
+});
+
 test("a bound claim may grow and do nothing else", () => {
   const claim = (storage: string) => ({ accessModes: ["ReadWriteOnce"], resources: { requests: { storage } } });
   const change = (spec: object, phase: string) =>

@@ -1,6 +1,11 @@
 import { formatTime } from "#pkg/util/index.ts";
 import { defineResource } from "../define.ts";
-import type { PersistentVolume, PersistentVolumeClaim, PersistentVolumeClaimSpec } from "../types/core-v1.ts";
+import type {
+  PersistentVolume,
+  PersistentVolumeClaim,
+  PersistentVolumeClaimSpec,
+  TypedLocalObjectReference,
+} from "../types/core-v1.ts";
 import { printPersistentVolume, printPersistentVolumeClaim } from "./print.ts";
 import {
   validateClaim,
@@ -31,13 +36,31 @@ export const persistentVolume = defineResource<PersistentVolume>({
   },
 });
 
-/** The old and the new field for the same thing say the same where the old one can. */
-function unifyDataSources(spec: PersistentVolumeClaimSpec | undefined): void {
-  if (spec?.dataSource !== undefined) spec.dataSourceRef ??= { ...spec.dataSource };
-  else if (spec?.dataSourceRef !== undefined && !spec.dataSourceRef.namespace) {
+/** Where a claim's content could come from before there was dataSourceRef. */
+function isClaimOrSnapshot({ apiGroup, kind }: TypedLocalObjectReference): boolean {
+  if (kind === "PersistentVolumeClaim") return (apiGroup ?? "") === "";
+  return kind === "VolumeSnapshot" && apiGroup === "snapshot.storage.k8s.io";
+}
+
+/**
+ * The old and the new field for the same thing say the same. The old one always ignored what it did not know, and still
+ * does in requests that have it alone; a claim that has a source keeps it.
+ */
+function unifyDataSources(spec: PersistentVolumeClaimSpec | undefined, old?: PersistentVolumeClaimSpec): void {
+  if (spec === undefined) return;
+  const had = old?.dataSource !== undefined || old?.dataSourceRef !== undefined;
+  if (
+    !had &&
+    spec.dataSource !== undefined &&
+    spec.dataSourceRef === undefined &&
+    !isClaimOrSnapshot(spec.dataSource)
+  ) {
+    delete spec.dataSource;
+  }
+  if (spec.dataSource !== undefined) spec.dataSourceRef ??= { ...spec.dataSource };
+  else if (spec.dataSourceRef !== undefined && !spec.dataSourceRef.namespace) {
     const { namespace: _namespace, ...source } = spec.dataSourceRef;
-    const known = source.kind === "PersistentVolumeClaim" || source.kind === "VolumeSnapshot";
-    if (known) spec.dataSource = source;
+    spec.dataSource = source;
   }
 }
 
@@ -50,7 +73,7 @@ export const persistentVolumeClaim = defineResource<PersistentVolumeClaim>({
   strategy: {
     generation: false,
     prepareForCreate: ({ spec }) => unifyDataSources(spec),
-    prepareForUpdate: ({ spec }) => unifyDataSources(spec),
+    prepareForUpdate: ({ spec }, old) => unifyDataSources(spec, old.spec),
     validate: validateClaim,
     validateUpdate: validateClaimUpdate,
   },

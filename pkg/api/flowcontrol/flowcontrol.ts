@@ -1,7 +1,7 @@
 import { defineResource } from "../define.ts";
 import type { FlowSchema, PriorityLevelConfiguration } from "../types/flowcontrol-v1.ts";
 import { printFlowSchema, printPriorityLevel } from "./print.ts";
-import { validateFlowSchema, validatePriorityLevel } from "./validation.ts";
+import { validateFlowConditions, validateFlowSchema, validatePriorityLevel } from "./validation.ts";
 
 const group = "flowcontrol.apiserver.k8s.io";
 
@@ -11,6 +11,7 @@ export const flowSchema = defineResource<FlowSchema>({
   kind: "FlowSchema",
   printRow: printFlowSchema,
   strategy: { validate: validateFlowSchema },
+  status: { validateUpdate: validateFlowConditions },
 });
 export const priorityLevelConfiguration = defineResource<PriorityLevelConfiguration>({
   group,
@@ -18,4 +19,5 @@ export const priorityLevelConfiguration = defineResource<PriorityLevelConfigurat
   kind: "PriorityLevelConfiguration",
   printRow: printPriorityLevel,
   strategy: { validate: validatePriorityLevel },
+  status: { validateUpdate: validateFlowConditions },
 });

@@ -11,6 +11,7 @@ import type {
 import {
   dnsLabel,
   dnsSubdomain,
+  duplicate,
   each,
   type FieldError,
   forbidden,
@@ -216,4 +217,14 @@ export function validatePriorityLevel({ spec, metadata }: PriorityLevelConfigura
   errors.push(...validateQueuing(limited, "spec.limited"));
   errors.push(...inRange(limited.lendablePercent, 0, 100, "spec.limited.lendablePercent"));
   return [...errors, ...nonNegative(limited.borrowingLimitPercent, "spec.limited.borrowingLimitPercent")];
+}
+
+/** Conditions of either kind: each has a type of its own. */
+export function validateFlowConditions({ status }: FlowSchema | PriorityLevelConfiguration): FieldError[] {
+  const seen = new Set<string>();
+  return each<{ type?: string }>(status?.conditions, "status.conditions", ({ type = "" }, at) => {
+    const errors = seen.has(type) ? [duplicate(`${at}.type`, type)] : [];
+    seen.add(type);
+    return type === "" ? [...errors, required(`${at}.type`, "must not be empty")] : errors;
+  });
 }

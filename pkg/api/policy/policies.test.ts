@@ -176,6 +176,11 @@ const refused: readonly [kind: string, draft: Record<string, unknown>, errors: s
   ],
   [
     "discovery.k8s.io/v1/EndpointSlice",
+    { addressType: "", endpoints: [{ addresses: ["nothing"] }] },
+    ["addressType: Required value"],
+  ],
+  [
+    "discovery.k8s.io/v1/EndpointSlice",
     { addressType: "IPv6", endpoints: [{ addresses: ["10.0.0.1"] }] },
     ['endpoints[0].addresses[0]: Invalid value: "10.0.0.1": must be an IPv6 address'],
   ],
@@ -213,6 +218,16 @@ test("the server says who asks for a certificate, and approval is final", () => 
   });
   assert.deepEqual(approve("Approved", "status").errors, [
     'status.conditions: Forbidden: updates may not add a condition of type "Approved"',
+  ]);
+});
+
+test("conditions of flow schemas have types of their own", () => {
+  const kind = "flowcontrol.apiserver.k8s.io/v1/FlowSchema";
+  const conditions = [{ type: "Dangling" }, { type: "Dangling" }, {}];
+  const { errors } = updated(kind, { spec: {} }, (object) => (object["status"] = { conditions }), "status");
+  assert.deepEqual(errors, [
+    'status.conditions[1].type: Duplicate value: "Dangling"',
+    "status.conditions[2].type: Required value: must not be empty",
   ]);
 });
 

@@ -77,7 +77,8 @@ export function validateStorageClass(storageClass: StorageClass): FieldError[] {
   errors.push(...validateParameters(storageClass.parameters));
   errors.push(...oneOf(storageClass.reclaimPolicy, ["Delete", "Retain"], "reclaimPolicy", true));
   errors.push(...oneOf(storageClass.volumeBindingMode, ["Immediate", "WaitForFirstConsumer"], "volumeBindingMode"));
-  const terms: Map<string, string>[] = [];
+  // Upstream compares with as many empty terms: one that asks for nothing is refused.
+  const terms = (storageClass.allowedTopologies ?? []).map(() => new Map<string, string>());
   return [
     ...errors,
     ...each(storageClass.allowedTopologies, "allowedTopologies", (term, at) => validateTopology(term, at, terms)),

@@ -13,11 +13,11 @@ import {
   isEmpty,
   nonNegativeQuantity,
   notSupported,
-  oneOf,
   required,
 } from "../../validation/rules.ts";
 import { validateLabelSelector } from "../../validation/selectors.ts";
 
+export const VOLUME_MODES = ["Block", "Filesystem"];
 const ACCESS_MODES = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];
 
 export function validateAccessModes(modes: readonly string[] | undefined, path: string, what: string): FieldError[] {
@@ -61,7 +61,9 @@ export function validatePvcSpec(spec: PersistentVolumeClaimSpec, path: string): 
     if (parseQuantity(storage).isZero()) errors.push(invalid(at, String(storage), "must be greater than zero"));
   }
   if (!isEmpty(spec.storageClassName)) errors.push(...dnsSubdomain(spec.storageClassName!, `${path}.storageClassName`));
-  errors.push(...oneOf(spec.volumeMode, ["Block", "Filesystem"], `${path}.volumeMode`, true));
+  if (spec.volumeMode !== undefined && !VOLUME_MODES.includes(spec.volumeMode)) {
+    errors.push(notSupported(`${path}.volumeMode`, spec.volumeMode, VOLUME_MODES));
+  }
   errors.push(...validateDataSource(spec.dataSource, `${path}.dataSource`));
   errors.push(...validateDataSource(spec.dataSourceRef, `${path}.dataSourceRef`));
   if (!isEmpty(spec.volumeAttributesClassName)) {

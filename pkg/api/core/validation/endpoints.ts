@@ -75,6 +75,8 @@ const MAX_ADDRESSES = 100;
 const MAX_ZONE_HINTS = 8;
 
 function validateSliceAddress(address: string, type: string, path: string): FieldError[] {
+  // Of what kind the addresses are has been asked for elsewhere.
+  if (!ADDRESS_TYPES.includes(type)) return [];
   if (type === "FQDN") return allInvalid(path, address, isDns1123Subdomain(address));
   const family = ipFamily(address);
   if (family === 0) return validIp(address, path);

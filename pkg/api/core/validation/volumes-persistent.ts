@@ -15,7 +15,7 @@ import {
   sameValue,
 } from "../../validation/rules.ts";
 import { validateNodeSelector } from "./affinity.ts";
-import { validateAccessModes, validatePvcSpec } from "./claims.ts";
+import { validateAccessModes, validatePvcSpec, VOLUME_MODES } from "./claims.ts";
 import { describeDifference } from "./difference.ts";
 import { sourcesOf, validateSource } from "./persistent-sources.ts";
 
@@ -48,7 +48,6 @@ function validateCapacity(capacity: Readonly<Record<string, string | number>>, p
 }
 
 const RECLAIM_POLICIES = ["Delete", "Recycle", "Retain"];
-const VOLUME_MODES = ["Block", "Filesystem"];
 
 /** The spec of a volume called `name`; `inline`: the one inside a VolumeAttachment. */
 export function validatePersistentVolumeSpec(
