@@ -193,7 +193,10 @@ describe("pods of three machines, one of them behind a router", { timeout: 300_0
     await ip("a", "route", "replace", "default", "via", "172.40.1.254"); // as the machine's own network set-up would
     const up = Date.now();
     await becomes(() => a.reach(a.pod, b.pod), a.pod);
-    assert.ok(Date.now() - up < 6000, "within five seconds, and the time of the last attempt");
+    assert.ok(
+      Date.now() - up < 25_000,
+      "routes are looked for more often than all else is, which is every thirty seconds",
+    );
     await ip("a", "route", "del", "10.244.2.0/24");
     await becomes(() => a.reach(a.pod, b.pod), a.pod);
   });

@@ -54,11 +54,11 @@ async function create(body: ReturnType<typeof definition>): Promise<string> {
   assert.equal(answer.status, 201, answer.text);
   return `${definitions}/${body.metadata.name}`;
 }
-/** Waits for something that has to be there within about a second. */
+/** Waits for something that has to be there within about a second, on a busy machine a few. */
 async function soon<T>(what: string, probe: () => Promise<T | undefined>): Promise<T> {
   const started = Date.now();
   const found = await eventually(what, probe, 30_000, 50);
-  assert.ok(Date.now() - started < 2500, `${what} took ${Date.now() - started} ms`);
+  assert.ok(Date.now() - started < 10_000, `${what} took ${Date.now() - started} ms`);
   return found;
 }
 const served = (plural: string, version = "v1") =>
