@@ -22,6 +22,20 @@ const REFUSED: readonly [argv: readonly string[], message: string][] = [
   ],
   [["--container-log-max-files=1"], "invalid configuration: containerLogMaxFiles 1 must be greater than 1"],
   [["--node-lease-duration-seconds=0"], "invalid configuration: nodeLeaseDurationSeconds must be greater than 0"],
+  [
+    ["--healthz-port=70000", "--port=0", "--node-status-max-images=-2"],
+    "invalid configuration: healthzPort (--healthz-port) 70000 must be between 1 and 65535, inclusive\n" +
+      "invalid configuration: nodeStatusMaxImages (--node-status-max-images) -2 must be -1 or greater\n" +
+      "invalid configuration: port (--port) 0 must be between 1 and 65535, inclusive",
+  ],
+  [
+    ["--container-runtime-endpoint=", "--pod-logs-dir="],
+    "invalid configuration: the containerRuntimeEndpoint was not specified or empty\n" +
+      "invalid configuration: podLogsDir was not specified\n" +
+      'invalid configuration: pod logs path "" must be absolute path\n' +
+      'invalid configuration: pod logs path "" must be normalized',
+  ],
+  [["--pod-logs-dir=/var/log/../pods/"], 'invalid configuration: pod logs path "/var/log/../pods/" must be normalized'],
 ];
 for (const [argv, message] of REFUSED)
   test(`a kubelet does not start with ${argv.join(" ")}`, () => {
