@@ -15,6 +15,7 @@ import type { Host, Parts } from "./parts.ts";
 import type { PodLifecycleEvents } from "./pleg.ts";
 import { removeContainer, surplusOnNode } from "./pod/dead-containers.ts";
 import type { PodManager } from "./pod/manager.ts";
+import { runningContainers } from "./pod/observed.ts";
 import { reconcileMirrors } from "./static/mirror.ts";
 import { StaticPodSource } from "./static/source.ts";
 
@@ -226,6 +227,13 @@ export class Maintenance {
       await removeContainer(runtime, container, signal);
   }
 
+  async #killTogether(): Promise<void> {
+    const { manager, pleg, cgroups } = this.#parts;
+    if (this.#host.config.singleProcessOOMKill) return;
+    for (const pod of manager.activePods())
+      for (const { id } of runningContainers(pleg.get(pod.metadata.uid))) await cgroups.killTogether(pod, id);
+  }
+
   async cleanUp(): Promise<void> {
     const { manager, volumes, cgroups, pleg } = this.#parts;
     const orphans = this.#every(ORPHAN_PERIOD_MS, "Removing orphaned pods failed", async () => manager.cleanOrphans());
@@ -236,6 +244,9 @@ export class Maintenance {
     const surplus = this.#every(HOUSEKEEPING_PERIOD_MS, "Removing dead containers failed", () =>
       this.#removeSurplusContainers(),
     );
-    await Promise.all([orphans, leftovers, surplus]);
+    const together = this.#every(HOUSEKEEPING_PERIOD_MS, "Looking after containers' cgroups failed", () =>
+      this.#killTogether(),
+    );
+    await Promise.all([orphans, leftovers, surplus, together]);
   }
 }

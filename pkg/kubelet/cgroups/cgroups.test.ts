@@ -198,6 +198,28 @@ test("what the runtime has lost in a pod's cgroup, even frozen, is killed when t
   }
 });
 
+test("all of a container is killed for its memory again after somebody has undone that, and only of one that is there", async () => {
+  const root = await mkdtemp(join(tmpdir(), "cgroups-"));
+  const manager = new CgroupManager({
+    hierarchies: { version: 2, mounts: new Map([["", root]]) },
+    driver: "systemd",
+    cgroupRoot: "",
+    perQos: true,
+    podPidsLimit: -1,
+    commands: systemdOf(root),
+    log: silentLogger,
+  });
+  const subject = pod({ containers: [container("c")] });
+  const scope = join(root, manager.podPath(subject), "cri-containerd-abc.scope");
+  await mkdir(scope, { recursive: true });
+  await writeFile(join(scope, "memory.oom.group"), "0\n");
+  await manager.killTogether(subject, "gone");
+  assert.equal(await readFile(join(scope, "memory.oom.group"), "utf8"), "0\n");
+  await manager.killTogether(subject, "abc");
+  assert.equal(await readFile(join(scope, "memory.oom.group"), "utf8"), "1");
+  await rm(root, { recursive: true });
+});
+
 test("limits as properties of a slice, on both versions of cgroups", () => {
   const limits = { cpuShares: 1024, cpuQuota: 25_050, memoryLimit: -1, pidsLimit: 100 };
   const lines = (version: 1 | 2) => limitProperties(version, limits).map(([name, , value]) => `${name}=${value}`);

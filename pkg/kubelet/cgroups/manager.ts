@@ -266,6 +266,17 @@ export class CgroupManager {
     return name === undefined ? undefined : join(path, name);
   }
 
+  /**
+   * Has the kernel end all of a container that is out of memory, where it can. Runtimes ask for it when they make a container
+   * (Docker cannot); systemd takes it back whenever somebody has it read its units anew.
+   */
+  async killTogether(pod: Pod, containerId: string): Promise<void> {
+    if (this.version === 1) return;
+    const path = await this.below(this.podPath(pod), containerId);
+    if (path === undefined || (await this.read(path, "memory", "memory.oom.group")) !== "0") return;
+    await this.#write(join(this.#mount("memory")!, path, "memory.oom.group"), "1");
+  }
+
   /** A process of one of the cgroups below, as a way into the namespaces that they share. */
   async someProcess(path: string): Promise<number | undefined> {
     const mount = this.#mount("pids");
