@@ -20,6 +20,7 @@ interface Summary {
   pods: (Record<string, object> & {
     containers: { name: string; cpu: object; memory: object; rootfs: FileSystem; logs: FileSystem }[];
     volume: (FileSystem & { name: string })[];
+    memory: { availableBytes: number };
     network: { name: string; rxBytes: number; txBytes: number; interfaces: { name: string }[] };
     process_stats: { process_count: number };
   })[];
@@ -35,7 +36,8 @@ describe("what the kubelet's server tells", () => {
       "head -c 300000 /dev/zero > /data/file; head -c 200000 /dev/zero | tr '\\0' x; echo; touch /tmp/done; exec sleep 1000";
     const readinessProbe = { exec: { command: ["test", "-e", "/tmp/done"] }, periodSeconds: 1 };
     const volumeMounts = [{ name: "data", mountPath: "/data" }];
-    await node.create("busy", busybox(script, { readinessProbe, volumeMounts }), {
+    const resources = { limits: { memory: "256Mi" } };
+    await node.create("busy", busybox(script, { readinessProbe, volumeMounts, resources }), {
       volumes: [{ name: "data", emptyDir: {} }],
     });
     await node.wait("busy", isReady);
@@ -45,7 +47,7 @@ describe("what the kubelet's server tells", () => {
   test("stats/summary has every part of a pod and of the node", async () => {
     const text = (await node.get("/stats/summary")).body;
     const summary = JSON.parse(text) as Summary;
-    for (const part of ["cpu", "memory", "network", "fs", "runtime", "rlimit", "startTime"])
+    for (const part of ["cpu", "memory", "swap", "network", "fs", "runtime", "rlimit", "startTime"])
       assert.ok(part in summary.node, `the node's ${part} is missing in ${text}`);
     assert.deepEqual(
       summary.node.systemContainers.map(({ name }) => name),
@@ -55,6 +57,8 @@ describe("what the kubelet's server tells", () => {
     const [pod] = summary.pods;
     assert.ok(pod !== undefined, text);
     for (const part of ["podRef", "startTime", "cpu", "memory", "ephemeral-storage"]) assert.ok(part in pod, part);
+    const { availableBytes } = pod.memory;
+    assert.ok(availableBytes > 0 && availableBytes <= 256 * 2 ** 20, `${availableBytes} bytes until its limit`);
     assert.ok(pod.process_stats.process_count >= 2, "the pause process and the container's");
     assert.equal(pod.network.name, "eth0");
     assert.deepEqual(

@@ -49,7 +49,7 @@ const CONTROLLERS_V1 = [
 const CONTROLLERS_V2 = ["cpu", "cpuset", "memory", "pids", "io", "hugetlb"];
 const QOS_LEVELS = [["kubepods"], ["kubepods", "burstable"], ["kubepods", "besteffort"]];
 /** Version 1 shows a memory limit of -1 as the largest number of whole pages. */
-const UNLIMITED_BYTES = 2 ** 62;
+export const UNLIMITED_BYTES = 2 ** 62;
 
 /** Reads from mountinfo where each controller lives. Pure. A hybrid machine counts as version 1. */
 export function parseHierarchies(mountinfo: string): CgroupHierarchies {

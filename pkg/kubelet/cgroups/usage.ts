@@ -1,10 +1,12 @@
 /** What the processes of a cgroup use together, by either version's files. */
-import type { CgroupManager } from "./manager.ts";
+import { type CgroupManager, UNLIMITED_BYTES } from "./manager.ts";
 
 export interface CgroupMemory {
   readonly memoryBytes: number;
   /** Without what the kernel could drop at once. */
   readonly workingSetBytes: number;
+  /** Until the limit, where there is one. */
+  readonly availableBytes?: number;
   readonly rssBytes: number;
   readonly pageFaults: number;
   readonly majorPageFaults: number;
@@ -24,15 +26,21 @@ function field(text: string | undefined, ...names: readonly string[]): number {
 
 /** undefined when there is no such cgroup. */
 export async function cgroupMemory(cgroups: CgroupManager, path: string): Promise<CgroupMemory | undefined> {
-  const [memory, stat] = await Promise.all([
-    cgroups.read(path, "memory", cgroups.version === 2 ? "memory.current" : "memory.usage_in_bytes"),
+  const v2 = cgroups.version === 2;
+  const [memory, stat, max] = await Promise.all([
+    cgroups.read(path, "memory", v2 ? "memory.current" : "memory.usage_in_bytes"),
     cgroups.read(path, "memory", "memory.stat"),
+    cgroups.read(path, "memory", v2 ? "memory.max" : "memory.limit_in_bytes"),
   ]);
   if (memory === undefined) return undefined;
   const memoryBytes = Number(memory);
+  const workingSetBytes = Math.max(0, memoryBytes - field(stat, "total_inactive_file", "inactive_file"));
+  // Not a number ("max"), or version 1's largest: no limit.
+  const limit = Number(max);
   return {
     memoryBytes,
-    workingSetBytes: Math.max(0, memoryBytes - field(stat, "total_inactive_file", "inactive_file")),
+    workingSetBytes,
+    ...(limit < UNLIMITED_BYTES ? { availableBytes: Math.max(0, limit - workingSetBytes) } : {}),
     rssBytes: field(stat, "total_rss", "anon"),
     pageFaults: field(stat, "total_pgfault", "pgfault"),
     majorPageFaults: field(stat, "total_pgmajfault", "pgmajfault"),

@@ -33,7 +33,12 @@ export interface MemoryUsage {
   readonly majorPageFaults?: number;
   readonly psi?: Pressure;
 }
-export interface IoUsage {
+export interface SwapUsage {
+  readonly time: string;
+  readonly swapAvailableBytes: number;
+  readonly swapUsageBytes: number;
+}
+interface IoUsage {
   readonly time: string;
   readonly psi: Pressure;
 }
@@ -170,6 +175,7 @@ export class StatsProvider {
       },
       memory: {
         time,
+        ...(usage.availableBytes === undefined ? {} : { availableBytes: usage.availableBytes }),
         usageBytes: usage.memoryBytes,
         workingSetBytes: usage.workingSetBytes,
         rssBytes: usage.rssBytes,
@@ -209,7 +215,7 @@ export class StatsProvider {
     return (await cgroupMemory(this.#deps.cgroups, this.#podsPath))?.workingSetBytes;
   }
 
-  async node(): Promise<CpuAndMemory> {
+  async node(): Promise<CpuAndMemory & { readonly swap: SwapUsage }> {
     const now = this.#deps.clock.now();
     const [, user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0, steal = 0] = (
       await readFile("/proc/stat", "utf8")
@@ -219,12 +225,13 @@ export class StatsProvider {
       .split(/\s+/)
       .map(Number);
     const nanoseconds = (user + nice + system + irq + softirq + steal) * NANOSECONDS_PER_JIFFY;
-    const meminfo = await readFile("/proc/meminfo", "utf8");
+    const [meminfo, vmstat] = await Promise.all([readFile("/proc/meminfo", "utf8"), readFile("/proc/vmstat", "utf8")]);
+    const faults = (key: string) => Number(new RegExp(`^${key} (\\d+)`, "m").exec(vmstat)?.[1] ?? 0);
     const bytes = (key: string) => Number(new RegExp(`^${key}:\\s+(\\d+)`, "m").exec(meminfo)?.[1] ?? 0) * 1024;
     const time = new Date(now).toISOString();
     const rate = this.#rate("node", now, nanoseconds);
     const available = bytes("MemAvailable") || freemem();
-    const usage: CpuAndMemory = {
+    const usage = {
       cpu: { time, ...(rate === undefined ? {} : { usageNanoCores: rate }), usageCoreNanoSeconds: nanoseconds },
       memory: {
         time,
@@ -232,6 +239,13 @@ export class StatsProvider {
         usageBytes: totalmem() - bytes("MemFree"),
         workingSetBytes: totalmem() - available,
         rssBytes: bytes("AnonPages"),
+        pageFaults: faults("pgfault"),
+        majorPageFaults: faults("pgmajfault"),
+      },
+      swap: {
+        time,
+        swapAvailableBytes: bytes("SwapFree"),
+        swapUsageBytes: bytes("SwapTotal") - bytes("SwapFree"),
       },
     };
     return withPressures(usage, await pressuresOf(this.#deps.cgroups, "/"));
