@@ -243,7 +243,9 @@ class Binder {
     change: NonNullable<PersistentVolumeClaim["status"]>,
     signal: AbortSignal,
   ): Promise<void> {
-    const status = { ...claim.status, ...change };
+    // Without a volume there is nothing to say about one.
+    const { accessModes: _, capacity: _2, currentVolumeAttributesClassName: _3, ...rest } = claim.status ?? {};
+    const status = { ...(change.phase === "Bound" ? claim.status : rest), ...change };
     if (deepEqual(claim.status ?? {}, status)) return;
     await this.#env.client.updateStatus(persistentVolumeClaims, { ...claim, status }, { signal });
   }
@@ -308,15 +310,10 @@ class Binder {
       case "reclaim": {
         const released =
           volume.status?.phase === "Failed" ? volume : await this.#setPhase(volume, "Released", "", signal);
-        if (
-          action.policy === "Delete" &&
-          released.metadata.annotations?.[PROVISIONED_BY] === undefined &&
-          released.status?.phase !== "Failed"
-        ) {
-          // Nobody made it for a claim, so nobody knows how to unmake it.
-          const message = "error getting deleter volume plugin for volume: no volume plugin matched";
-          recorder.event(released, "Warning", "VolumeFailedDelete", message);
-          await this.#setPhase(released, "Failed", message, signal);
+        const fault = released.status?.phase === "Failed" ? undefined : reclaimFault(released, action.policy);
+        if (fault !== undefined) {
+          recorder.event(released, "Warning", fault.reason, fault.message);
+          await this.#setPhase(released, "Failed", fault.message, signal);
         }
         return DONE;
       }
@@ -360,4 +357,14 @@ class Binder {
     this.#taken.set(written.metadata.uid, written);
     return written;
   }
+}
+
+/** Why a volume's policy cannot be carried out; undefined where that is somebody else's task, or nobody's. */
+function reclaimFault(volume: PersistentVolume, policy: string): { reason: string; message: string } | undefined {
+  if (policy === "Recycle")
+    return { reason: "VolumeFailedRecycle", message: "No recycler plugin found for the volume!" };
+  if (policy !== "Delete" || volume.metadata.annotations?.[PROVISIONED_BY] !== undefined) return undefined;
+  // Nobody made it for a claim, so nobody knows how to unmake it.
+  const message = "error getting deleter volume plugin for volume: no volume plugin matched";
+  return { reason: "VolumeFailedDelete", message };
 }

@@ -39,16 +39,22 @@ function capacityBytes(volume: PersistentVolume): number {
   return storage(volume.spec?.capacity);
 }
 
-/** Could this volume serve the claim, who-is-bound-to-whom aside? */
-function suits(volume: PersistentVolume, claim: PersistentVolumeClaim): boolean {
+function sameMode(volume: PersistentVolume, claim: PersistentVolumeClaim): boolean {
+  return (volume.spec?.volumeMode ?? "Filesystem") === (claim.spec?.volumeMode ?? "Filesystem");
+}
+
+/** Why this volume could not serve the claim, who-is-bound-to-whom aside; undefined when it could. */
+export function mismatch(volume: PersistentVolume, claim: PersistentVolumeClaim): string | undefined {
   const modes = volume.spec?.accessModes ?? [];
-  return (
-    capacityBytes(volume) >= requestedBytes(claim) &&
-    volumeClass(volume) === claimClass(claim) &&
-    (volume.spec?.volumeMode ?? "Filesystem") === (claim.spec?.volumeMode ?? "Filesystem") &&
-    (volume.spec?.volumeAttributesClassName ?? "") === (claim.spec?.volumeAttributesClassName ?? "") &&
-    (claim.spec?.accessModes ?? []).every((mode) => modes.includes(mode))
-  );
+  if (volume.metadata.deletionTimestamp !== undefined)
+    return `the volume is marked for deletion ${JSON.stringify(volume.metadata.name)}`;
+  if (capacityBytes(volume) < requestedBytes(claim)) return "requested PV is too small";
+  if ((volume.spec?.volumeAttributesClassName ?? "") !== (claim.spec?.volumeAttributesClassName ?? ""))
+    return "volumeAttributesClassName does not match";
+  if (volumeClass(volume) !== claimClass(claim)) return "storageClassName does not match";
+  if (!sameMode(volume, claim)) return "incompatible volumeMode";
+  if (!(claim.spec?.accessModes ?? []).every((mode) => modes.includes(mode))) return "incompatible accessMode";
+  return undefined;
 }
 
 function reaches(volume: PersistentVolume, node: Node): boolean {
@@ -78,10 +84,11 @@ export function findVolume(
   for (const volume of volumes) {
     if (volume.metadata.deletionTimestamp !== undefined) continue;
     if (volume.spec?.claimRef !== undefined) {
-      if (isReservedFor(volume, claim) && capacityBytes(volume) >= requestedBytes(claim)) return volume;
+      if (isReservedFor(volume, claim) && capacityBytes(volume) >= requestedBytes(claim) && sameMode(volume, claim))
+        return volume;
       continue;
     }
-    if (delayed || volume.status?.phase !== "Available" || !suits(volume, claim)) continue;
+    if (delayed || volume.status?.phase !== "Available" || mismatch(volume, claim) !== undefined) continue;
     if (selector !== undefined && !selector.matches(volume.metadata.labels)) continue;
     if (node !== undefined && !reaches(volume, node)) continue;
     if (best === undefined || capacityBytes(volume) < capacityBytes(best)) best = volume;

@@ -68,6 +68,31 @@ test("a claim without a volume waits, asks a provisioner, or says what is missin
   assert.equal(reason(claimOf({ volumeName: "missing" })), undefined);
 });
 
+test("a claim does not get the volume that it names unless that suits it", () => {
+  const fault = (spec: PersistentVolume["spec"], storage = "2Gi") => {
+    const action = planClaim(view(claimOf({ volumeName: "v" }), [volumeOf("v", storage, spec)]));
+    return action.type === "pending" ? `${action.event?.reason} ${action.event?.message}` : action.type;
+  };
+  const text = 'VolumeMismatch Cannot bind to requested volume "v": ';
+  assert.equal(fault({}), "bind");
+  assert.equal(fault({}, "1Gi"), `${text}requested PV is too small`);
+  assert.equal(fault({ storageClassName: "fast" }), `${text}storageClassName does not match`);
+  assert.equal(fault({ volumeMode: "Block" }), `${text}incompatible volumeMode`);
+  assert.equal(fault({ accessModes: ["ReadOnlyMany"] }), `${text}incompatible accessMode`);
+  assert.equal(fault({ storageClassName: "fast", claimRef: reference("claim") }), "bind", "reserved by hand");
+  assert.match(fault({ claimRef: reference("other", "u") }), /^FailedBinding volume "v" already bound/);
+});
+
+test("built-in provisioners that there are none of are named, those that drivers serve are asked", () => {
+  const outcome = (provisioner: string) => {
+    const action = planClaim(view(claimOf({ storageClassName: "s" }), [], { metadata: meta("s"), provisioner }));
+    return action.type === "pending" ? action.event?.message : action.type;
+  };
+  assert.equal(outcome("kubernetes.io/no-provisioner"), "no volume plugin matched name: kubernetes.io/no-provisioner");
+  assert.equal(outcome("kubernetes.io/gce-pd"), "provision");
+  assert.equal(outcome("example.com/p"), "provision");
+});
+
 test("a bound claim that lost its volume is lost", () => {
   const bound = claimOf({ volumeName: "v" }, { [BIND_COMPLETED]: "yes" });
   assert.equal(planClaim(view(bound)).type, "lost");

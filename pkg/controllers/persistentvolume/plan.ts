@@ -6,9 +6,17 @@ import {
   claimClass,
   findVolume,
   isReservedFor,
+  mismatch,
   PROVISIONED_BY,
   SELECTED_NODE,
 } from "./matching.ts";
+
+/** Provisioners of these names were once part of Kubernetes; today drivers serve them. No other may use the prefix. */
+const MIGRATED_PROVISIONERS: ReadonlySet<string> = new Set(
+  ["aws-ebs", "azure-disk", "azure-file", "cinder", "gce-pd", "portworx-volume", "vsphere-volume"].map(
+    (name) => `kubernetes.io/${name}`,
+  ),
+);
 
 export interface ClaimView {
   readonly claim: PersistentVolumeClaim;
@@ -34,7 +42,13 @@ export function planClaim(view: ClaimView): ClaimAction {
   if (named !== undefined && named !== "") {
     const volume = view.volumeNamed(named);
     if (volume === undefined) return { type: "pending" };
-    if (volume.spec?.claimRef === undefined || isReservedFor(volume, claim)) return { type: "bind", volume };
+    if (isReservedFor(volume, claim)) return { type: "bind", volume };
+    if (volume.spec?.claimRef === undefined) {
+      const fault = mismatch(volume, claim);
+      if (fault === undefined) return { type: "bind", volume };
+      const message = `Cannot bind to requested volume "${named}": ${fault}`;
+      return { type: "pending", event: { type: "Warning", reason: "VolumeMismatch", message } };
+    }
     return {
       type: "pending",
       event: {
@@ -86,13 +100,14 @@ function planUnmatched({ claim, storageClass }: ClaimView, delayed: boolean): Cl
         message: `storageclass.storage.k8s.io "${name}" not found`,
       },
     };
-  if (storageClass.provisioner === "kubernetes.io/no-provisioner")
+  const { provisioner } = storageClass;
+  if (provisioner.startsWith("kubernetes.io/") && !MIGRATED_PROVISIONERS.has(provisioner))
     return {
       type: "pending",
       event: {
-        type: "Normal",
-        reason: "FailedBinding",
-        message: "no persistent volumes available for this claim and no storage class is set",
+        type: "Warning",
+        reason: "ProvisioningFailed",
+        message: `no volume plugin matched name: ${provisioner}`,
       },
     };
   return { type: "provision", storageClass };
