@@ -32,6 +32,17 @@ function replicas(json: object): unknown {
   return (json as { spec: { replicas?: number } }).spec.replicas;
 }
 
+test("what is not found is the scale, or the object, by kind", async () => {
+  const message = async (path: string) => (await server.request(`${path}/nope/scale`)).json["message"];
+  const apps = "/apis/apps/v1/namespaces/default";
+  assert.equal(await message(`${apps}/deployments`), 'deployments/scale.apps "nope" not found');
+  assert.equal(await message(`${apps}/statefulsets`), 'statefulsets.apps "nope" not found');
+  assert.equal(
+    await message("/api/v1/namespaces/default/replicationcontrollers"),
+    'replicationcontrollers/scale.autoscaling "nope" not found',
+  );
+});
+
 test("a Scale takes every kind of patch", async () => {
   const merged = await patch("merge-patch+json", { spec: { replicas: 3 } });
   assert.equal(merged.json.kind, "Scale");

@@ -7,10 +7,13 @@ import {
   fieldInvalid,
   internalError,
   invalid,
+  isNotFound,
   isRecord,
   type KubeObject,
   labelSelectorAsSelector,
+  notFound,
   selectorFromSet,
+  type Subject,
 } from "#pkg/apimachinery/index.ts";
 import { applyObject, TypedObjectError } from "#pkg/apimachinery/managedfields/index.ts";
 import { encodeObject, sendBytes } from "../http/reply.ts";
@@ -37,11 +40,22 @@ const SCALE: ExpectedKind = {
 const SCALE_MESSAGE = "k8s.io.api.autoscaling.v1.Scale";
 const PATCH_ATTEMPTS = 6;
 
+/** Kinds of which it is the scale that is not found, and not the object. */
+const SCALES_NOT_FOUND: ReadonlyMap<string, Subject> = new Map([
+  ["deployments.apps", { group: "apps", resource: "deployments/scale" }],
+  ["replicasets.apps", { group: "apps", resource: "replicasets/scale" }],
+  ["replicationcontrollers.", { group: "autoscaling", resource: "replicationcontrollers/scale" }],
+]);
+
 /** GET, PUT and PATCH of /scale: an autoscaling/v1 view on the object. */
 export async function serveScale(call: Call, mapping: ScaleMapping): Promise<void> {
   const { verb } = call.target;
   if (verb === "get") {
-    const entry = await findEntry(call, call.target.query.get("resourceVersion") ?? "");
+    const entry = await findEntry(call, call.target.query.get("resourceVersion") ?? "").catch((error: unknown) => {
+      const { group, resource } = call.installed.subject;
+      const scaled = SCALES_NOT_FOUND.get(`${resource}.${group}`);
+      throw scaled !== undefined && isNotFound(error) ? notFound(scaled, call.target.name) : error;
+    });
     const object = call.installed.object(entry);
     const { specReplicasPath } = mapping;
     if (readPath(object, specReplicasPath) === undefined && call.installed.definition.custom)

@@ -1,4 +1,4 @@
-/** Resizes targets by the resource use of their pods, as the metrics API reports it. */
+/** Resizes targets by the resource use of their pods and by other metrics, as the metrics APIs report them. */
 import {
   deepEqual,
   ignoreNotFound,
@@ -18,20 +18,24 @@ import type {
   MetricSpec,
   MetricStatus,
 } from "#pkg/api/types/autoscaling-v2.ts";
-import type { Pod } from "#pkg/api/types/core-v1.ts";
 import { formatTime } from "#pkg/util/index.ts";
-import { condition, withCondition } from "../common/conditions.ts";
+import { condition, findCondition } from "../common/conditions.ts";
 import type { ControllerEnv } from "../common/env.ts";
 import { errorMessage } from "../common/errors.ts";
 import { createLoop, createQueue, enqueueSelf, watching } from "../common/loop.ts";
-import { readSamples, requestOfPod, ScalingError } from "./metrics.ts";
-import { boundReplicas, groupPods, type Memory, proposeReplicas, type Tuning } from "./plan.ts";
+import { boundReplicas, type Bounded, type Memory, WITHIN_RANGE } from "./bounds.ts";
+import { judge, type Judgement, MetricError, type Target } from "./judge.ts";
+import { MetricsReader } from "./metrics.ts";
+import type { Tolerance, Tuning } from "./plan.ts";
 
 /** Recommendations and changes that are remembered of each target, and for how long: the longest window that an HPA may ask for. */
 const MAX_MEMORY = 1000;
 const MEMORY_MS = 3_600_000;
-const WITHIN_RANGE = "the desired count is within the acceptable range";
-const LIMITED = "the desired replica count is limited by the bounds or the speed of scaling";
+const EMPTY: Memory = { recommendations: [], changes: [] };
+const DEFAULT_METRICS: readonly MetricSpec[] = [
+  { type: "Resource", resource: { name: "cpu", target: { type: "Utilization", averageUtilization: 80 } } },
+];
+const GOT_SCALE = "the HPA controller was able to get the target's current scale";
 
 export function createHorizontalPodAutoscaler(env: ControllerEnv): Controller {
   const { clock, informers } = env;
@@ -55,10 +59,40 @@ export function createHorizontalPodAutoscaler(env: ControllerEnv): Controller {
   });
 }
 
+/** Why an HPA cannot do its work now: an event, and the condition that is in its place. */
+class ScalingError extends Error {
+  readonly condition: "AbleToScale" | "ScalingActive";
+  readonly reason: string;
+  readonly eventReason: string;
+  readonly eventMessage: string;
+  constructor(
+    type: "AbleToScale" | "ScalingActive",
+    reason: string,
+    message: string,
+    event: { readonly reason: string; readonly message: string },
+  ) {
+    super(message);
+    this.condition = type;
+    this.reason = reason;
+    this.eventReason = event.reason;
+    this.eventMessage = event.message;
+  }
+}
+
+function scaleFailure(cause: unknown): ScalingError {
+  const message = errorMessage(cause);
+  return new ScalingError(
+    "AbleToScale",
+    "FailedGetScale",
+    `the HPA controller was unable to get the target's current scale: ${message}`,
+    { reason: "FailedGetScale", message },
+  );
+}
+
 /** The conditions of one look at an HPA. */
 class Conditions {
   readonly #now: number;
-  list: HorizontalPodAutoscalerCondition[];
+  readonly list: HorizontalPodAutoscalerCondition[];
 
   constructor(present: readonly HorizontalPodAutoscalerCondition[] | undefined, now: number) {
     this.list = [...(present ?? [])];
@@ -70,16 +104,33 @@ class Conditions {
     reason: string,
     message: string,
   ): void {
-    this.list = withCondition(this.list, condition(type, status, reason, message, this.#now));
+    const current = findCondition(this.list, type);
+    const next = condition(type, status, reason, message, this.#now);
+    if (current === undefined) this.list.push(next);
+    else {
+      const since = current.status === status ? current.lastTransitionTime : next.lastTransitionTime;
+      this.list[this.list.indexOf(current)] = {
+        ...next,
+        ...(since === undefined ? {} : { lastTransitionTime: since }),
+      };
+    }
   }
+}
+
+interface Decision {
+  readonly desired: number;
+  readonly reason: string;
+  readonly metrics: MetricStatus[];
 }
 
 class Autoscaler {
   readonly #env: ControllerEnv;
+  readonly #reader: MetricsReader;
   readonly #memory = new Map<string, Memory>();
 
   constructor(env: ControllerEnv) {
     this.#env = env;
+    this.#reader = new MetricsReader(env.client);
   }
 
   async reconcile(key: ObjectKey, { signal }: ReconcileContext): Promise<Result> {
@@ -89,12 +140,12 @@ class Autoscaler {
       this.#memory.delete(keyString(key));
       return DONE;
     }
+    const conditions = new Conditions(hpa.status?.conditions, clock.now());
     try {
-      await this.#autoscale(hpa, signal);
+      await this.#autoscale(hpa, conditions, signal);
     } catch (error) {
       if (!(error instanceof ScalingError)) throw error;
-      recorder.event(hpa, "Warning", error.reason, error.message);
-      const conditions = new Conditions(hpa.status?.conditions, clock.now());
+      recorder.event(hpa, "Warning", error.eventReason, error.eventMessage);
       conditions.set(error.condition, "False", error.reason, error.message);
       const desiredReplicas = hpa.status?.desiredReplicas ?? 0;
       await this.#writeStatus(hpa, { ...hpa.status, desiredReplicas, conditions: conditions.list }, signal);
@@ -105,60 +156,75 @@ class Autoscaler {
   get #tuning(): Tuning {
     const { options } = this.#env;
     return {
-      tolerance: options.horizontalPodAutoscalerTolerance,
       cpuInitializationPeriodMs: options.horizontalPodAutoscalerCpuInitializationPeriodMs,
       initialReadinessDelayMs: options.horizontalPodAutoscalerInitialReadinessDelayMs,
-      downscaleStabilizationMs: options.horizontalPodAutoscalerDownscaleStabilizationWindowMs,
     };
   }
+  #tolerance({ spec: { behavior } }: HorizontalPodAutoscaler): Tolerance {
+    const common = this.#env.options.horizontalPodAutoscalerTolerance;
+    const own = (value: string | number | undefined) =>
+      value === undefined ? common : parseQuantity(String(value)).toNumber();
+    return { up: own(behavior?.scaleUp?.tolerance), down: own(behavior?.scaleDown?.tolerance) };
+  }
 
-  async #autoscale(hpa: HorizontalPodAutoscaler, signal: AbortSignal): Promise<void> {
-    const { clock, client, recorder } = this.#env;
+  async #autoscale(hpa: HorizontalPodAutoscaler, conditions: Conditions, signal: AbortSignal): Promise<void> {
+    const { clock, recorder } = this.#env;
     const { path, scale } = await this.#readScale(hpa, signal);
     const current = scale.spec?.replicas ?? 0;
-    const conditions = new Conditions(hpa.status?.conditions, clock.now());
-    conditions.set(
-      "AbleToScale",
-      "True",
-      "SucceededGetScale",
-      "the HPA controller was able to get the target's current scale",
-    );
-    if (current === 0 && hpa.spec.minReplicas !== 0) {
-      conditions.set(
-        "ScalingActive",
-        "False",
-        "ScalingDisabled",
-        "scaling is disabled since the replica count of the target is zero",
-      );
-      const idle = { ...hpa.status, currentReplicas: 0, desiredReplicas: 0, conditions: conditions.list };
-      await this.#writeStatus(hpa, idle, signal);
+    conditions.set("AbleToScale", "True", "SucceededGetScale", GOT_SCALE);
+    const now = clock.monotonic();
+    this.#remember(hpa, current, now, true);
+    if (current === 0 && (hpa.spec.minReplicas ?? 1) !== 0) {
+      const why = "scaling is disabled since the replica count of the target is zero";
+      conditions.set("ScalingActive", "False", "ScalingDisabled", why);
+      await this.#conclude(hpa, { current, desired: 0, metrics: [] }, conditions, signal);
       return;
     }
-    const now = clock.monotonic();
-    const { desired, reason, metrics } = await this.#decide(hpa, scale, conditions, now, signal);
-    let lastScaleTime = hpa.status?.lastScaleTime;
-    if (desired !== current) {
-      const rescaled = { ...scale, spec: { ...scale.spec, replicas: desired } };
-      await client.raw<Scale>("PUT", path, rescaled, { signal });
-      recorder.event(hpa, "Normal", "SuccessfulRescale", `New size: ${desired}; reason: ${reason}`);
-      this.#noteChange(hpa, desired - current, now);
-      lastScaleTime = formatTime(clock.now());
-      conditions.set(
+    let decision: Decision;
+    try {
+      decision = await this.#decide(hpa, scale, conditions, now, signal);
+    } catch (error) {
+      if (!(error instanceof MetricError)) throw error;
+      const message = `the HPA was unable to compute the replica count: ${error.message}`;
+      conditions.set("ScalingActive", "False", error.reason, message);
+      const { desiredReplicas: desired = 0, currentMetrics } = hpa.status ?? {};
+      await this.#conclude(hpa, { current, desired, metrics: currentMetrics ?? [] }, conditions, signal);
+      recorder.event(hpa, "Warning", "FailedComputeMetricsReplicas", error.summary);
+      return;
+    }
+    const { desired, metrics } = decision;
+    if (desired === current) {
+      await this.#conclude(hpa, { current, desired, metrics }, conditions, signal);
+      return;
+    }
+    await this.#rescale(hpa, path, scale, decision, conditions, signal);
+    this.#noteChange(hpa, desired - current, now);
+    await this.#conclude(hpa, { current, desired, metrics, scaledAt: formatTime(clock.now()) }, conditions, signal);
+  }
+
+  async #rescale(
+    hpa: HorizontalPodAutoscaler,
+    path: string,
+    scale: Scale,
+    { desired, reason }: Decision,
+    conditions: Conditions,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { client, recorder } = this.#env;
+    try {
+      await client.raw<Scale>("PUT", path, { ...scale, spec: { ...scale.spec, replicas: desired } }, { signal });
+    } catch (error) {
+      const message = errorMessage(error);
+      throw new ScalingError(
         "AbleToScale",
-        "True",
-        "SucceededRescale",
-        `the HPA controller was able to update the target scale to ${desired}`,
+        "FailedUpdateScale",
+        `the HPA controller was unable to update the target scale: ${message}`,
+        { reason: "FailedRescale", message: `New size: ${desired}; reason: ${reason}; error: ${message}` },
       );
     }
-    const status = {
-      observedGeneration: hpa.metadata.generation ?? 0,
-      ...(lastScaleTime === undefined ? {} : { lastScaleTime }),
-      currentReplicas: current,
-      desiredReplicas: desired,
-      ...(metrics.length === 0 ? {} : { currentMetrics: metrics }),
-      conditions: conditions.list,
-    };
-    await this.#writeStatus(hpa, status, signal);
+    recorder.event(hpa, "Normal", "SuccessfulRescale", `New size: ${desired}; reason: ${reason}`);
+    const done = `the HPA controller was able to update the target scale to ${desired}`;
+    conditions.set("AbleToScale", "True", "SucceededRescale", done);
   }
 
   /** A target outside of its bounds is brought back first; within them, the metrics say how many replicas there should be. */
@@ -168,46 +234,38 @@ class Autoscaler {
     conditions: Conditions,
     now: number,
     signal: AbortSignal,
-  ): Promise<{ desired: number; reason: string; metrics: MetricStatus[] }> {
+  ): Promise<Decision> {
     const current = scale.spec?.replicas ?? 0;
     const bounds = { min: hpa.spec.minReplicas ?? 1, max: hpa.spec.maxReplicas };
-    if (current > bounds.max || current < bounds.min) {
-      conditions.set("ScalingLimited", "False", "DesiredWithinRange", WITHIN_RANGE);
-      const desired = current > bounds.max ? bounds.max : bounds.min;
-      return { desired, reason: "Current number of replicas within bounds", metrics: [] };
-    }
-    const { replicas, reason, statuses } = await this.#propose(hpa, scale, current, signal);
-    conditions.set(
-      "ScalingActive",
-      "True",
-      "ValidMetricFound",
-      `the HPA was able to successfully calculate a replica count from ${reason}`,
-    );
+    const outside = (reason: string, desired: number): Decision => ({ desired, reason, metrics: [] });
+    if (current > bounds.max) return outside("Current number of replicas above Spec.MaxReplicas", bounds.max);
+    if (current < bounds.min) return outside("Current number of replicas below Spec.MinReplicas", bounds.min);
+    const { replicas, name, statuses } = await this.#propose(hpa, scale, signal);
+    const found = `the HPA was able to successfully calculate a replica count from ${name}`;
+    conditions.set("ScalingActive", "True", "ValidMetricFound", found);
     const memory = this.#remember(hpa, replicas, now);
-    const bounded = boundReplicas(current, replicas, bounds, hpa.spec.behavior, memory, this.#tuning, now);
-    if (bounded.limited === undefined) conditions.set("ScalingLimited", "False", "DesiredWithinRange", WITHIN_RANGE);
-    else conditions.set("ScalingLimited", "True", bounded.limited, LIMITED);
+    const { horizontalPodAutoscalerDownscaleStabilizationWindowMs: downMs } = this.#env.options;
+    const bounded = boundReplicas(current, replicas, bounds, hpa.spec.behavior, memory, downMs, now);
+    sayBounded(conditions, bounded);
+    const reason = replicas > current ? `${name} above target` : "All metrics below target";
     return { desired: bounded.replicas, reason, metrics: statuses };
   }
 
   async #readScale(hpa: HorizontalPodAutoscaler, signal: AbortSignal): Promise<{ path: string; scale: Scale }> {
     const { kind, name, apiVersion = "v1" } = hpa.spec.scaleTargetRef;
+    if (apiVersion.split("/").length > 2)
+      throw scaleFailure(new Error(`unexpected GroupVersion string: ${apiVersion}`));
     const { group } = parseApiVersion(apiVersion);
     const { resources } = await this.#env.discovery.get(signal);
     const served = resources.find(({ ref }) => ref.group === group && ref.kind === kind);
-    if (served === undefined)
-      throw new ScalingError("AbleToScale", "FailedGetScale", `no matches for kind "${kind}" in group "${group}"`);
+    if (served === undefined) throw scaleFailure(new Error(`no matches for kind "${kind}" in group "${group}"`));
     const { version, plural } = served.ref;
     const base = group === "" ? `/api/${version}` : `/apis/${group}/${version}`;
     const path = `${base}/namespaces/${hpa.metadata.namespace}/${plural}/${encodeURIComponent(name)}/scale`;
     try {
       return { path, scale: await this.#env.client.raw<Scale>("GET", path, undefined, { signal }) };
     } catch (error) {
-      throw new ScalingError(
-        "AbleToScale",
-        "FailedGetScale",
-        `the HPA controller was unable to get the target's current scale: ${errorMessage(error)}`,
-      );
+      throw scaleFailure(error);
     }
   }
 
@@ -215,107 +273,103 @@ class Autoscaler {
   async #propose(
     hpa: HorizontalPodAutoscaler,
     scale: Scale,
-    current: number,
     signal: AbortSignal,
-  ): Promise<{ replicas: number; reason: string; statuses: MetricStatus[] }> {
-    const text = scale.status?.selector ?? "";
-    if (text === "")
-      throw new ScalingError("ScalingActive", "InvalidSelector", "the HPA target's scale is missing a selector");
-    const selector = parseLabelSelector(text);
-    const selected = this.#env.informers
-      .pods()
-      .lister.list(hpa.metadata.namespace)
-      .filter((pod) => selector.matches(pod.metadata.labels));
-    let best: { replicas: number; reason: string } | undefined;
-    let failure: unknown;
+  ): Promise<{ replicas: number; name: string; statuses: MetricStatus[] }> {
+    const { clock, recorder } = this.#env;
+    const target = this.#target(hpa, scale);
+    const deps = {
+      reader: this.#reader,
+      tuning: this.#tuning,
+      tolerance: this.#tolerance(hpa),
+      now: clock.now(),
+      pluralOf: (apiVersion: string, kind: string) => this.#pluralOf(apiVersion, kind, signal),
+    };
+    const metrics = hpa.spec.metrics ?? DEFAULT_METRICS;
+    let best: Judgement | undefined;
+    let first: MetricError | undefined;
+    let failures = 0;
     const statuses: MetricStatus[] = [];
-    const metrics = hpa.spec.metrics ?? [
-      { type: "Resource", resource: { name: "cpu", target: { type: "Utilization", averageUtilization: 80 } } },
-    ];
     for (const metric of metrics) {
       try {
-        const found = await this.#judge(hpa, metric, selected, text, current, signal);
+        const found = await judge(deps, target, metric, signal);
         statuses.push(found.status);
         if (best === undefined || found.replicas > best.replicas) best = found;
       } catch (error) {
-        failure ??= error;
+        if (!(error instanceof MetricError)) throw error;
+        recorder.event(hpa, "Warning", error.reason, error.message);
+        first ??= error;
+        failures++;
       }
     }
-    if (best === undefined || (failure !== undefined && best.replicas < current)) {
-      if (failure instanceof ScalingError) throw failure;
-      throw new ScalingError(
-        "ScalingActive",
-        "FailedGetResourceMetric",
-        `the HPA was unable to compute the replica count: ${errorMessage(failure)}`,
-      );
+    if (best === undefined || (first !== undefined && best.replicas < target.specReplicas)) {
+      const failure = first ?? new MetricError("InvalidMetricSourceType", "there are no metrics");
+      const summary = `invalid metrics (${failures} invalid out of ${metrics.length}), first error is: ${failure.summary}`;
+      throw new MetricError(failure.reason, failure.message, summary);
     }
-    return { ...best, statuses };
+    return { replicas: best.replicas, name: best.name, statuses };
   }
 
-  async #judge(
-    hpa: HorizontalPodAutoscaler,
-    metric: MetricSpec,
-    selected: readonly Pod[],
-    selector: string,
-    current: number,
-    signal: AbortSignal,
-  ): Promise<{ replicas: number; reason: string; status: MetricStatus }> {
-    const source = metric.resource ?? metric.containerResource;
-    if (source === undefined)
-      throw new ScalingError(
-        "ScalingActive",
-        "InvalidMetricSourceType",
-        `metrics of type ${metric.type} need a custom metrics API, which is not supported`,
-      );
-    const container = metric.containerResource?.container;
-    const of = { namespace: hpa.metadata.namespace ?? "", selector, resource: source.name, container };
-    const samples = await readSamples(this.#env.client, of, signal);
-    const { averageUtilization, averageValue } = source.target;
-    const target =
-      averageUtilization === undefined
-        ? { averageValue: parseQuantity(averageValue ?? "0").toNumber() * 1000 }
-        : { utilizationPercent: averageUtilization };
-    const groups = groupPods(selected, samples, source.name === "cpu", this.#tuning, this.#env.clock.now());
-    const requestOf = (pod: Pod) => requestOfPod(pod, source.name, container);
-    const proposal = proposeReplicas(current, groups, samples, target, requestOf, this.#tuning.tolerance);
-    if (proposal === undefined)
-      throw new ScalingError(
-        "ScalingActive",
-        "FailedGetResourceMetric",
-        `missing request for ${source.name} or no ready pods with metrics`,
-      );
-    const value =
-      averageUtilization === undefined
-        ? { averageValue: `${Math.round(proposal.utilization)}m` }
-        : { averageUtilization: Math.floor(proposal.utilization) };
-    const status: MetricStatus =
-      container === undefined
-        ? { type: "Resource", resource: { name: source.name, current: value } }
-        : { type: "ContainerResource", containerResource: { name: source.name, container, current: value } };
-    const what = container === undefined ? `${source.name} resource` : `${source.name} container resource`;
-    const relation = averageUtilization === undefined ? "" : " utilization (percentage of request)";
-    const direction =
-      proposal.replicas > current ? "above target" : proposal.replicas < current ? "below target" : "at target";
-    return { replicas: proposal.replicas, reason: `${what}${relation} ${direction}`, status };
+  #target(hpa: HorizontalPodAutoscaler, scale: Scale): Target {
+    const text = scale.status?.selector ?? "";
+    if (text === "")
+      throw new ScalingError("ScalingActive", "InvalidSelector", "the HPA target's scale is missing a selector", {
+        reason: "SelectorRequired",
+        message: "selector is required",
+      });
+    const selector = parseLabelSelector(text);
+    const selected = this.#env.informers.pods().lister.list(hpa.metadata.namespace);
+    return {
+      hpa,
+      selector: text,
+      pods: selected.filter((pod) => selector.matches(pod.metadata.labels)),
+      specReplicas: scale.spec?.replicas ?? 0,
+      statusReplicas: scale.status?.replicas ?? 0,
+    };
   }
 
-  #remember(hpa: HorizontalPodAutoscaler, replicas: number, now: number): Memory {
+  async #pluralOf(apiVersion: string, kind: string, signal: AbortSignal): Promise<string> {
+    const { group } = parseApiVersion(apiVersion);
+    const { resources } = await this.#env.discovery.get(signal);
+    const served = resources.find(({ ref }) => ref.group === group && ref.kind === kind);
+    if (served === undefined) throw new Error(`no matches for kind "${kind}" in group "${group}"`);
+    return served.ref.plural;
+  }
+
+  /** The first recommendation of all is what there is: a controller that starts does not scale down at once. */
+  #remember(hpa: HorizontalPodAutoscaler, replicas: number, now: number, firstOnly = false): Memory {
     const id = `${hpa.metadata.namespace}/${hpa.metadata.name}`;
-    const known = this.#memory.get(id) ?? { recommendations: [], changes: [] };
+    const known = this.#memory.get(id);
+    if (known !== undefined && firstOnly) return known;
+    const { recommendations, changes } = known ?? EMPTY;
     const oldest = now - MEMORY_MS;
     const memory: Memory = {
-      recommendations: [...known.recommendations.filter(({ at }) => at > oldest), { at: now, replicas }].slice(
-        -MAX_MEMORY,
-      ),
-      changes: known.changes.filter(({ at }) => at > oldest),
+      recommendations: [...recommendations.filter(({ at }) => at > oldest), { at: now, replicas }].slice(-MAX_MEMORY),
+      changes: changes.filter(({ at }) => at > oldest),
     };
     this.#memory.set(id, memory);
     return memory;
   }
   #noteChange(hpa: HorizontalPodAutoscaler, by: number, now: number): void {
     const id = `${hpa.metadata.namespace}/${hpa.metadata.name}`;
-    const known = this.#memory.get(id) ?? { recommendations: [], changes: [] };
+    const known = this.#memory.get(id) ?? EMPTY;
     this.#memory.set(id, { ...known, changes: [...known.changes, { at: now, by }].slice(-MAX_MEMORY) });
+  }
+
+  async #conclude(
+    hpa: HorizontalPodAutoscaler,
+    seen: { current: number; desired: number; metrics: readonly MetricStatus[]; scaledAt?: string },
+    { list }: Conditions,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const lastScaleTime = seen.scaledAt ?? hpa.status?.lastScaleTime;
+    const status = {
+      ...(lastScaleTime === undefined ? {} : { lastScaleTime }),
+      currentReplicas: seen.current,
+      desiredReplicas: seen.desired,
+      ...(seen.metrics.length === 0 ? {} : { currentMetrics: [...seen.metrics] }),
+      conditions: list,
+    };
+    await this.#writeStatus(hpa, status, signal);
   }
 
   async #writeStatus(
@@ -326,4 +380,10 @@ class Autoscaler {
     if (deepEqual(hpa.status, status)) return;
     await ignoreNotFound(this.#env.client.updateStatus(horizontalPodAutoscalers, { ...hpa, status }, { signal }));
   }
+}
+
+function sayBounded(conditions: Conditions, { stabilized, limited }: Bounded): void {
+  conditions.set("AbleToScale", "True", stabilized.reason, stabilized.message);
+  const { reason, message } = limited ?? WITHIN_RANGE;
+  conditions.set("ScalingLimited", limited === undefined ? "False" : "True", reason, message);
 }

@@ -2,14 +2,15 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { NOW, podOf } from "../testing/objects.ts";
-import { boundReplicas, groupPods, proposeReplicas, type Sample, type Tuning } from "./plan.ts";
+import { boundReplicas } from "./bounds.ts";
+import { groupPods, proposeByValue, proposePerPod, proposeReplicas, type Sample, type Tuning } from "./plan.ts";
 
 const TUNING: Tuning = {
-  tolerance: 0.1,
   cpuInitializationPeriodMs: 300_000,
   initialReadinessDelayMs: 30_000,
-  downscaleStabilizationMs: 300_000,
 };
+const TOLERANCE = { up: 0.1, down: 0.1 };
+const DOWNSCALE_MS = 300_000;
 const started = (name: string) => {
   const pod = podOf(name);
   return { ...pod, status: { ...pod.status, startTime: "2025-12-31T00:00:00Z" } };
@@ -23,14 +24,8 @@ function propose(values: (number | undefined)[], targetPercent: number) {
     if (value !== undefined) samples.set(`p${index}`, { value, at: NOW, windowMs: 30_000 });
   });
   const groups = groupPods(pods, samples, true, TUNING, NOW);
-  return proposeReplicas(
-    values.length,
-    groups,
-    samples,
-    { utilizationPercent: targetPercent },
-    () => 1000,
-    TUNING.tolerance,
-  )?.replicas;
+  return proposeReplicas(values.length, groups, samples, { utilizationPercent: targetPercent }, () => 1000, TOLERANCE)
+    .replicas;
 }
 
 test("the ratio of use to target decides, within a tolerance", () => {
@@ -38,7 +33,18 @@ test("the ratio of use to target decides, within a tolerance", () => {
   assert.equal(propose([540, 540], 50), 2, "within the tolerance");
   assert.equal(propose([1000, 1000], 50), 4);
   assert.equal(propose([100, 100, 100, 100], 50), 1);
-  assert.equal(propose([undefined, undefined], 50), undefined);
+  assert.throws(() => propose([undefined, undefined], 50), /^Error: did not receive metrics for any ready pods$/);
+});
+
+test("one number for all pods decides by its ratio to the target, or to the target of each pod", () => {
+  assert.equal(proposeByValue(2, 2, 210, 200, TOLERANCE), 2, "within the tolerance");
+  assert.equal(proposeByValue(2, 2, 400, 200, TOLERANCE), 4);
+  assert.equal(proposeByValue(4, 3, 400, 200, TOLERANCE), 6, "those that are ready bear it");
+  assert.equal(proposeByValue(0, 0, 500, 200, TOLERANCE), 3, "from zero");
+  assert.equal(proposePerPod(3, 620, 200, TOLERANCE), 3);
+  assert.equal(proposePerPod(3, 900, 200, TOLERANCE), 5);
+  assert.equal(proposePerPod(0, 900, 200, TOLERANCE), 5);
+  assert.equal(proposeByValue(2, 2, 260, 200, { up: 0.5, down: 0 }), 2, "a tolerance of its own");
 });
 
 test("pods without metrics damp both ways", () => {
@@ -46,29 +52,59 @@ test("pods without metrics damp both ways", () => {
   assert.equal(propose([100, 100, undefined], 50), 3, "busy when scaling down");
 });
 
-test("speed, window and bounds limit the change", () => {
-  const bounds = { min: 1, max: 100 };
-  const bound = (
-    current: number,
-    desired: number,
-    behavior?: Parameters<typeof boundReplicas>[3],
-    memory = EMPTY as Parameters<typeof boundReplicas>[4],
-  ) => boundReplicas(current, desired, bounds, behavior, memory, TUNING, NOW).replicas;
-  assert.equal(bound(2, 50), 6, "four pods or twice as many");
-  assert.equal(bound(10, 50), 20);
-  assert.equal(bound(10, 50, undefined, { recommendations: [], changes: [{ at: NOW - 5000, by: 5 }] }), 10);
-  assert.equal(bound(10, 2), 2);
+const BOUNDS = { min: 1, max: 100 };
+const POLICIES = {
+  scaleUp: {
+    stabilizationWindowSeconds: 0,
+    selectPolicy: "Max",
+    policies: [
+      { type: "Pods", value: 4, periodSeconds: 15 },
+      { type: "Percent", value: 100, periodSeconds: 15 },
+    ],
+  },
+  scaleDown: { selectPolicy: "Max", policies: [{ type: "Percent", value: 100, periodSeconds: 15 }] },
+};
+function bound(
+  current: number,
+  desired: number,
+  behavior?: Parameters<typeof boundReplicas>[3],
+  memory = EMPTY as Parameters<typeof boundReplicas>[4],
+) {
+  const bounded = boundReplicas(current, desired, BOUNDS, behavior, memory, DOWNSCALE_MS, NOW);
+  return [bounded.replicas, bounded.stabilized.reason, bounded.limited?.reason];
+}
+
+test("without a behavior a target at most doubles, and goes down when no recent recommendation was higher", () => {
+  assert.deepEqual(bound(1, 50), [4, "ReadyForNewScale", "ScaleUpLimit"]);
+  assert.deepEqual(bound(10, 50), [20, "ReadyForNewScale", "ScaleUpLimit"]);
+  assert.deepEqual(bound(90, 500), [100, "ReadyForNewScale", "TooManyReplicas"]);
+  assert.deepEqual(bound(10, 0), [1, "ReadyForNewScale", "TooFewReplicas"]);
+  assert.deepEqual(bound(10, 2), [2, "ReadyForNewScale", undefined]);
   const recent = { recommendations: [{ at: NOW - 100_000, replicas: 8 }], changes: [] };
-  assert.equal(bound(10, 2, undefined, recent), 8, "the highest of the last five minutes");
-  assert.equal(bound(10, 2, { scaleDown: { selectPolicy: "Disabled" } }), 10);
-  assert.equal(bound(10, 2, { scaleDown: { policies: [{ type: "Pods", value: 1, periodSeconds: 60 }] } }), 9);
-  assert.equal(boundReplicas(90, 500, bounds, undefined, EMPTY, TUNING, NOW).replicas, 100);
+  assert.deepEqual(bound(10, 2, undefined, recent), [8, "ScaleDownStabilized", undefined]);
+});
+
+test("a behavior's windows and policies limit the change", () => {
+  assert.deepEqual(bound(2, 50, POLICIES), [6, "ReadyForNewScale", "ScaleUpLimit"]);
+  const changed = (by: number) => ({ recommendations: [], changes: [{ at: NOW - 5000, by }] });
+  assert.equal(bound(10, 50, POLICIES, changed(5))[0], 10);
+  assert.equal(bound(10, 50, POLICIES, changed(-5))[0], 30, "what went down within the period may come back");
+  const lower = { recommendations: [{ at: NOW - 10_000, replicas: 3 }], changes: [] };
+  const patient = { ...POLICIES, scaleUp: { ...POLICIES.scaleUp, stabilizationWindowSeconds: 60 } };
+  assert.deepEqual(bound(2, 5, patient, lower), [3, "ScaleUpStabilized", undefined]);
+  assert.deepEqual(bound(10, 2, { scaleDown: { selectPolicy: "Disabled" } }), [
+    10,
+    "ReadyForNewScale",
+    "ScaleDownLimit",
+  ]);
+  assert.equal(bound(10, 2, { scaleDown: { policies: [{ type: "Pods", value: 1, periodSeconds: 60 }] } })[0], 9);
 });
 
 test("the result is always within the bounds", () => {
   fc.assert(
     fc.property(fc.nat(50), fc.nat(200), fc.integer({ min: 1, max: 20 }), fc.nat(30), (current, desired, min, more) => {
-      const { replicas } = boundReplicas(current, desired, { min, max: min + more }, undefined, EMPTY, TUNING, NOW);
+      const bounds = { min, max: min + more };
+      const { replicas } = boundReplicas(current, desired, bounds, undefined, EMPTY, DOWNSCALE_MS, NOW);
       assert.ok(replicas >= min && replicas <= min + more);
     }),
   );

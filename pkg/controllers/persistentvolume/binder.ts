@@ -365,6 +365,6 @@ function reclaimFault(volume: PersistentVolume, policy: string): { reason: strin
     return { reason: "VolumeFailedRecycle", message: "No recycler plugin found for the volume!" };
   if (policy !== "Delete" || volume.metadata.annotations?.[PROVISIONED_BY] !== undefined) return undefined;
   // Nobody made it for a claim, so nobody knows how to unmake it.
-  const message = "error getting deleter volume plugin for volume: no volume plugin matched";
+  const message = `error getting deleter volume plugin for volume "${volume.metadata.name}": no volume plugin matched`;
   return { reason: "VolumeFailedDelete", message };
 }

@@ -81,6 +81,19 @@ test("an autoscaler without a metrics API says so, and leaves its target alone",
     cluster.list(horizontalPodAutoscalers, "h")[0]?.status?.conditions?.find(({ type }) => type === "ScalingActive");
   await cluster.until("judged", () => condition()?.status === "False");
   assert.equal(condition()?.reason, "FailedGetResourceMetric");
+  assert.match(
+    condition()?.message ?? "",
+    /^the HPA was unable to compute the replica count: failed to get cpu utilization: unable to get metrics for/,
+  );
+  const { currentReplicas, conditions } = cluster.list(horizontalPodAutoscalers, "h")[0]!.status!;
+  assert.equal(currentReplicas, 2);
+  assert.deepEqual(
+    conditions?.map(({ type, status, reason }) => [type, status, reason]),
+    [
+      ["AbleToScale", "True", "SucceededGetScale"],
+      ["ScalingActive", "False", "FailedGetResourceMetric"],
+    ],
+  );
   assert.equal(cluster.list(deployments, "h")[0]?.spec.replicas, 2);
   await cluster.admin.patch(deployments, { namespace: "h", name: "web" }, "merge", { spec: { replicas: 9 } });
   await cluster.until("bounded", () => cluster.list(deployments, "h")[0]?.spec.replicas === 5);
