@@ -1,9 +1,9 @@
 /**
- * Preloaded into every test file's process. A file whose tests are through and that does not end by itself (something that a test
- * started still runs) is ended from here, and named: it must not keep the whole run from ending. `--test-force-exit` would do that
- * at once, and lose what of the report has not gone down the pipe yet.
+ * Preloaded into every test file's process. A file whose tests and hooks are through and that does not end by itself (something
+ * that a test started still runs) is ended from here, and named: it must not keep the whole run from ending. `--test-force-exit`
+ * would do that at once, and lose what of the report has not gone down the pipe yet.
  */
-import { after } from "node:test";
+import { subscribe } from "node:diagnostics_channel";
 import { isMainThread } from "node:worker_threads";
 
 const GRACE_MS = 5000;
@@ -17,6 +17,6 @@ function end(): void {
 
 // The runner itself loads this too, and so do threads that tests start.
 if (process.env["NODE_TEST_CONTEXT"] !== undefined && isMainThread)
-  after(() => {
-    setTimeout(end, GRACE_MS).unref();
+  subscribe("tracing:node.test:end", (message) => {
+    if ((message as { name: string }).name === "<root>") setTimeout(end, GRACE_MS).unref();
   });
