@@ -434,6 +434,11 @@ describe("kubelet on containerd", () => {
     await bed.client.delete(pods, { namespace: "default", name: mirror.metadata.name });
     const again = await waitForMirror(mirror.metadata.uid);
     assert.equal(again.status?.containerStatuses?.[0]?.containerID, id, "deleting the mirror must not touch the pod");
+    await writeFile(path, JSON.stringify({ ...manifest, metadata: { name: "static", labels: { changed: "yes" } } }));
+    const changed = await waitForMirror(again.metadata.uid);
+    assert.deepEqual(changed.metadata.labels, { changed: "yes" });
+    const { restartCount, lastState } = changed.status!.containerStatuses![0]!;
+    assert.deepEqual([restartCount, lastState], [0, {}], "another pod has another past");
     await rm(path);
     await node.gone(`static-${NODE}`);
   });

@@ -178,7 +178,7 @@ export function nodeStatus(input: NodeStatusInput): NodeStatus {
       bootID: machine.bootID,
       kernelVersion: machine.kernelVersion,
       osImage: machine.osImage,
-      containerRuntimeVersion: `${input.runtime.name}://${input.runtime.version}`,
+      containerRuntimeVersion: `${input.runtime.name}://${plainVersion(input.runtime.version)}`,
       kubeletVersion: KUBELET_VERSION,
       kubeProxyVersion: "",
       operatingSystem: "linux",
@@ -210,4 +210,9 @@ export function nodeLabels(config: KubeletConfig, hostname: string, architecture
     "beta.kubernetes.io/arch": architecture,
     ...config.nodeLabels,
   };
+}
+
+/** A version without what a distribution adds to it (1.6.20~ds1); what is of the version itself stays (2.0.0-rc.1). */
+function plainVersion(version: string): string {
+  return /^v?(\d+(?:\.\d+)*(?:[-+][\w.+-]*$)?)/.exec(version)?.[1] ?? version;
 }

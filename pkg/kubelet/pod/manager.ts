@@ -5,6 +5,7 @@ import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { SharedInformer } from "#pkg/client/index.ts";
 import { ifExists } from "#pkg/util/index.ts";
 import type { Logger } from "#pkg/util/index.ts";
+import { mirrors } from "../static/mirror.ts";
 import type { VolumeManager } from "../volumes/manager.ts";
 import { removeRuntimePod } from "./retirement.ts";
 import { isMirrorPod } from "./spec.ts";
@@ -132,8 +133,10 @@ export class PodManager {
   isStatic(uid: string): boolean {
     return this.#static.has(uid);
   }
+  /** What the API has of a static pod. A mirror of the pod that was there before tells nothing of this one. */
   mirrorOf(pod: Pod): Pod | undefined {
-    return this.#mirrors.get(`${pod.metadata.namespace ?? ""}/${pod.metadata.name}`);
+    const mirror = this.#mirrors.get(`${pod.metadata.namespace ?? ""}/${pod.metadata.name}`);
+    return mirror !== undefined && mirrors(mirror, pod) ? mirror : undefined;
   }
 
   #apply(pod: Pod): void {

@@ -41,8 +41,15 @@ export function runningContainers(observed: ObservedPod): ObservedContainer[] {
   return observed.containers.filter(({ state }) => state === "Running" || state === "Unknown");
 }
 
-/** The pod as the runtime alone knows it, if it has a sandbox that runs: names, and the images of what runs. */
-export function runningPod(observed: ObservedPod): Pod[] {
+/** A pod as the runtime alone knows it: its names, and the images of what runs of it. */
+export interface RunningPod {
+  readonly metadata: Pick<Pod["metadata"], "name" | "namespace" | "uid">;
+  readonly spec: { readonly containers: readonly { readonly name: string; readonly image: string }[] };
+  readonly status: object;
+}
+
+/** None where the pod has no sandbox that runs. */
+export function runningPod(observed: ObservedPod): RunningPod[] {
   const sandbox = readySandbox(observed);
   if (sandbox === undefined) return [];
   const { name, namespace, uid } = sandbox.metadata;
@@ -50,7 +57,7 @@ export function runningPod(observed: ObservedPod): Pod[] {
     name: metadata.name,
     image: image === "" ? imageId : image,
   }));
-  return [{ metadata: { name, namespace, uid, resourceVersion: "", creationTimestamp: "" }, spec: { containers } }];
+  return [{ metadata: { name, namespace, uid }, spec: { containers }, status: {} }];
 }
 
 /** The kubelet's own counter, which each container carries, so that it outlives the kubelet. */

@@ -222,7 +222,7 @@ export class PodWorker {
       this.#subject.event(undefined, "Normal", "DeadlineExceeded", message);
       return this.#beginTerminating(terminationGraceSeconds(this.pod), parent);
     }
-    probes.update(this.pod, observed, this.#subject.podIP(observed));
+    probes.update(this.pod, observed, this.#subject.podIP(observed), this.#deps.apiPod(this.pod)?.status);
     if (isTerminal(this.#publish(observed).phase))
       return this.#beginTerminating(terminationGraceSeconds(this.pod), parent);
     const recheckAt = earliest(deadlineAt, clock.now() + config.syncFrequencySeconds * 1500);

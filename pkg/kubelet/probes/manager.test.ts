@@ -59,6 +59,25 @@ test("what had started before its pod is stopped stays started, and what had not
   manager.forget("u");
 });
 
+test("after a restart of the kubelet a container is what it was until its probes say otherwise", async () => {
+  const probe = { exec: { command: ["ok"] }, periodSeconds: 10, failureThreshold: 2 };
+  const spec = container("c", { startupProbe: probe, readinessProbe: probe });
+  const [running, other] = ["x", "y"].map((id) => ran(spec, "s", { id, startedAt: clock.now() - HOUR }));
+  const told = { name: "c", image: "", imageID: "", restartCount: 0, containerID: "containerd://x" };
+  const subject = pod({ containers: [spec] }, { containerStatuses: [{ ...told, ready: true, started: true }] });
+  const is = (instance: typeof running) => [manager.started("u", instance!, spec), manager.ready("u", instance!, spec)];
+  manager.update(subject, observed([sandbox("s")], [running!]), "10.0.0.1");
+  assert.deepEqual(is(running), [true, true]);
+  exitCode = 1;
+  await clock.advance(9000);
+  assert.deepEqual(is(running), [true, true], "one failure is not yet two");
+  await clock.advance(20_000);
+  assert.deepEqual(is(running), [true, false]);
+  manager.update(subject, observed([sandbox("s")], [other!]), "10.0.0.1");
+  assert.deepEqual(is(other), [false, false], "nothing was told of another instance");
+  manager.forget("u");
+});
+
 for (const [way, hours] of [
   ["forward", 5],
   ["back", -5],

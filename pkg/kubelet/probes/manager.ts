@@ -2,7 +2,7 @@
  * Probes running containers on their schedules and remembers verdicts by container id, so that a verdict about one
  * instance never speaks for the next. Consumers ask; they are told when an answer changes.
  */
-import type { Container, Pod, Probe } from "#pkg/api/types/core-v1.ts";
+import type { Container, ContainerStatus, Pod, PodStatus, Probe } from "#pkg/api/types/core-v1.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
 import type { Runtime } from "../cri/runtime.ts";
 import type { ObservedContainer, ObservedPod } from "../pod/observed.ts";
@@ -82,8 +82,11 @@ export class ProbeManager {
     this.#observer = deps.observer;
   }
 
-  /** Starts probes for containers that now run and ends those of containers that do not. Idempotent. */
-  update(pod: Pod, observed: ObservedPod, podIP: string): void {
+  /**
+   * Starts probes for containers that now run and ends those of containers that do not. Idempotent. What was `told` of a
+   * container before the kubelet restarted stands until its probes say otherwise (KEP-4781).
+   */
+  update(pod: Pod, observed: ObservedPod, podIP: string, told: PodStatus | undefined = pod.status): void {
     const { uid } = pod.metadata;
     let entry = this.#pods.get(uid);
     if (entry === undefined) this.#pods.set(uid, (entry = { pod, podIP, workers: new Map(), started: new Set() }));
@@ -99,7 +102,10 @@ export class ProbeManager {
         if (probe === undefined) continue;
         const key = `${current.id}/${kind}`;
         wanted.add(key);
-        if (!entry.workers.has(key)) this.#start(entry, key, kind, probe, current, spec);
+        if (entry.workers.has(key)) continue;
+        const before = toldOf(told, current.id);
+        const passed = kind === "startup" ? before?.started : kind === "readiness" && before?.ready;
+        this.#start(entry, key, { kind, probe, container: current, spec, result: passed === true ? true : undefined });
       }
     }
     for (const [key, worker] of entry.workers) if (!wanted.has(key)) this.#stop(entry, key, worker);
@@ -149,10 +155,16 @@ export class ProbeManager {
   #start(
     entry: PodProbes,
     key: string,
-    kind: ProbeKind,
-    probe: Probe,
-    container: ObservedContainer,
-    spec: Container,
+    {
+      kind,
+      probe,
+      container,
+      spec,
+      result,
+    }: Pick<Worker, "kind" | "probe" | "result"> & {
+      readonly container: ObservedContainer;
+      readonly spec: Container;
+    },
   ): void {
     const { name: pod, namespace = "", uid } = entry.pod.metadata;
     const worker: Worker = {
@@ -161,7 +173,7 @@ export class ProbeManager {
       containerId: container.id,
       probe,
       abort: new AbortController(),
-      result: undefined,
+      result,
       successes: 0,
       failures: 0,
       cancelTimer: () => undefined,
@@ -246,6 +258,12 @@ export class ProbeManager {
     if (worker.result === before) return;
     this.#onChange(entry.pod.metadata.uid);
   }
+}
+
+/** What the API was last told of this instance of a container. */
+function toldOf(status: PodStatus | undefined, id: string): ContainerStatus | undefined {
+  const all = [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])];
+  return all.find(({ containerID = "" }) => containerID.slice(containerID.indexOf("://") + 3) === id);
 }
 
 function capitalised(kind: ProbeKind): string {

@@ -12,7 +12,7 @@ import type { Clock, Logger } from "#pkg/util/index.ts";
 import type { KubeletConfig } from "../config.ts";
 import type { Runtime } from "../cri/runtime.ts";
 import { newestContainer, readySandbox } from "../pod/observed.ts";
-import type { ObservedContainer, ObservedPod } from "../pod/observed.ts";
+import type { ObservedContainer, ObservedPod, RunningPod } from "../pod/observed.ts";
 import type { PodWorker } from "../pod/worker.ts";
 import { UpgradeRefused } from "../streaming/dial.ts";
 import type { KubeletAuth } from "./auth.ts";
@@ -38,7 +38,7 @@ export interface ServerDeps {
   readonly findPod: (namespace: string, name: string) => PodWorker | undefined;
   readonly pods: () => Pod[];
   readonly observed: (uid: string) => ObservedPod;
-  readonly runningPods: () => Pod[];
+  readonly runningPods: () => RunningPod[];
   /** Problems of the kubelet itself; empty when healthy. */
   readonly health: () => string | undefined;
   readonly summary: (onlyCpuAndMemory: boolean, signal: AbortSignal) => Promise<unknown>;
@@ -167,7 +167,8 @@ export class KubeletServer {
       case "healthz":
         return respond(response, ...this.#health());
       case "pods":
-        return json(response, podList(this.#deps.pods()));
+        // As members of lists are written: their kind is the list's.
+        return json(response, podList(this.#deps.pods().map(({ apiVersion: _version, kind: _kind, ...pod }) => pod)));
       case "runningpods":
         return json(response, podList(this.#deps.runningPods()));
       case "configz":
@@ -351,9 +352,7 @@ function respond(response: ServerResponse, code: number, body: string | Buffer):
   response.end(body);
 }
 
-/** As members of lists are written: their kind is the list's. */
-function podList(pods: readonly Pod[]) {
-  const items = pods.map(({ apiVersion: _version, kind: _kind, ...pod }) => pod);
+function podList(items: readonly object[]) {
   return { kind: "PodList", apiVersion: "v1", metadata: {}, items };
 }
 

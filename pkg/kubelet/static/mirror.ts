@@ -26,7 +26,7 @@ function mirrorDraft(pod: Pod, node: Node): Draft<Pod> {
 }
 
 /** Whether this mirror still stands for that static pod. */
-function mirrors(mirror: Pod, pod: Pod): boolean {
+export function mirrors(mirror: Pod, pod: Pod): boolean {
   return (
     mirror.metadata.deletionTimestamp === undefined &&
     mirror.metadata.annotations?.[MIRROR] === pod.metadata.annotations?.[HASH]
