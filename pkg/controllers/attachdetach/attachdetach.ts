@@ -43,7 +43,13 @@ export function createAttachDetachController(env: ControllerEnv): Controller {
       }),
       watching(
         informers.index(volumeAttachments, NODE_INDEX, ({ spec }) => [spec.nodeName]),
-        { onAdd: addAttachment, onDelete: addAttachment },
+        {
+          onAdd: addAttachment,
+          onUpdate(attachment, old) {
+            if (attachment.status?.attached !== old.status?.attached) addAttachment(attachment);
+          },
+          onDelete: addAttachment,
+        },
       ),
       watching(informers.of(persistentVolumeClaims), {
         onUpdate(claim, old) {
@@ -66,7 +72,7 @@ export function createAttachDetachController(env: ControllerEnv): Controller {
 }
 
 async function reconcile(env: ControllerEnv, { name }: ObjectKey, { signal }: ReconcileContext): Promise<Result> {
-  const { client, informers } = env;
+  const { client, informers, recorder } = env;
   const volumeNamed = (volume: string) => informers.of(persistentVolumes).lister.get({ namespace: "", name: volume });
   const plan = planAttachments({
     node: informers.of(nodes).lister.get({ namespace: "", name }),
@@ -93,6 +99,12 @@ async function reconcile(env: ControllerEnv, { name }: ObjectKey, { signal }: Re
       ),
     );
   }
+  if (plan.attached === undefined) return DONE;
+  const patch = { status: { volumesAttached: plan.attached.length === 0 ? null : plan.attached } };
+  const subresource = "status";
+  await ignoreNotFound(client.patch(nodes, { namespace: "", name }, "merge", patch, { subresource, signal }));
+  for (const { pod, volume } of plan.served)
+    recorder.event(pod, "Normal", "SuccessfulAttachVolume", `AttachVolume.Attach succeeded for volume "${volume}" `);
   return DONE;
 }
 

@@ -41,3 +41,21 @@ test("attachments of others, and drivers that need none, are left alone", () => 
     [0, 0],
   );
 });
+
+test("the node's status lists what is attached, and pods hear of it once", () => {
+  const name = uniqueVolumeName("d", "h");
+  const attached: VolumeAttachment = { ...ours, status: { attached: true } };
+  const nodeWith = (...names: string[]) => ({
+    metadata: meta("node"),
+    spec: {},
+    status: { volumesAttached: names.map((one) => ({ name: one, devicePath: "" })) },
+  });
+  const status = (node: AttachView["node"], attachments: VolumeAttachment[]) => {
+    const planned = planAttachments(view({ node, attachments, pods: [podOf("a")] }));
+    return [planned.attached?.map((volume) => volume.name), planned.served.map(({ volume: served }) => served)];
+  };
+  assert.deepEqual(status(nodeWith(), [ours]), [undefined, []], "not attached yet");
+  assert.deepEqual(status(nodeWith(), [attached]), [[name], ["pv"]]);
+  assert.deepEqual(status(nodeWith(name), [attached]), [undefined, []]);
+  assert.deepEqual(status(nodeWith("other", name), []), [["other"], []], "what others attach stays");
+});

@@ -1,8 +1,10 @@
 import { createHash } from "node:crypto";
 import type { Draft } from "#pkg/client/index.ts";
-import type { Node, PersistentVolume, Pod } from "#pkg/api/types/core-v1.ts";
+import type { AttachedVolume, Node, PersistentVolume, Pod } from "#pkg/api/types/core-v1.ts";
 import type { CSIDriver, VolumeAttachment } from "#pkg/api/types/storage-v1.ts";
 import { isPodTerminal } from "../common/pods.ts";
+
+const CSI_PREFIX = "kubernetes.io/csi/";
 
 /** The name that kubelets look for: the driver, its volume and the node, hashed. */
 export function attachmentName(driver: string, handle: string, nodeName: string): string {
@@ -11,12 +13,16 @@ export function attachmentName(driver: string, handle: string, nodeName: string)
 
 /** How node.status names a CSI volume. */
 export function uniqueVolumeName(driver: string, handle: string): string {
-  return `kubernetes.io/csi/${driver}^${handle}`;
+  return `${CSI_PREFIX}${driver}^${handle}`;
 }
 
 export interface AttachPlan {
   readonly attach: Draft<VolumeAttachment>[];
   readonly detach: VolumeAttachment[];
+  /** What node.status says is attached; undefined when it says so already. */
+  readonly attached: AttachedVolume[] | undefined;
+  /** Pods that wait for a volume which has just been attached, with the volume's name. */
+  readonly served: readonly { readonly pod: Pod; readonly volume: string }[];
 }
 
 export interface AttachView {
@@ -56,7 +62,31 @@ export function planAttachments(view: AttachView): AttachPlan {
     detach: view.attachments.filter(
       (attachment) => !wanted.has(attachment.metadata.name) && mayDetach(view, attachment, inUse),
     ),
+    ...planAttached(view),
   };
+}
+
+/** Kubelets mount only what their node's status lists. */
+function planAttached(view: AttachView): Pick<AttachPlan, "attached" | "served"> {
+  const { node } = view;
+  const known = node?.status?.volumesAttached ?? [];
+  const names = new Map<string, string>();
+  for (const { metadata, spec, status } of view.attachments) {
+    const volume = view.volumeNamed(spec.source.persistentVolumeName ?? "");
+    const csi = volume?.spec.csi;
+    if (csi === undefined || status?.attached !== true || metadata.deletionTimestamp !== undefined) continue;
+    names.set(uniqueVolumeName(csi.driver, csi.volumeHandle), volume!.metadata.name);
+  }
+  const others = known.filter(({ name }) => !name.startsWith(CSI_PREFIX));
+  const added = [...names.keys()].filter((name) => !known.some((volume) => volume.name === name));
+  const kept = known.filter(({ name }) => names.has(name));
+  if (node === undefined || (added.length === 0 && others.length + kept.length === known.length))
+    return { attached: undefined, served: [] };
+  const fresh = new Set(added.map((name) => names.get(name)!));
+  const served = view.pods.flatMap((pod) =>
+    view.volumesOf(pod).flatMap(({ metadata }) => (fresh.has(metadata.name) ? [{ pod, volume: metadata.name }] : [])),
+  );
+  return { attached: [...others, ...kept, ...added.map((name) => ({ name, devicePath: "" }))], served };
 }
 
 /** Only what carries a name of ours, and what the kubelet does not have mounted any more. */

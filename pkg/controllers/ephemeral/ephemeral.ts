@@ -68,7 +68,7 @@ async function ensureClaim(env: ControllerEnv, pod: Pod, volume: Volume, signal:
   const key = { namespace: pod.metadata.namespace ?? "", name: claimNameOf(pod, volume.name) };
   const present = informers.of(persistentVolumeClaims).lister.get(key);
   const fail = (why: string) =>
-    recorder.event(pod, "Warning", "EphemeralVolumeCreationFailed", `ephemeral volume ${volume.name}: ${why}`);
+    recorder.event(pod, "Warning", "FailedBinding", `ephemeral volume ${volume.name}: ${why}`);
   if (present !== undefined) {
     if (isClaimOf(present, pod)) return;
     const why = `PVC ${keyString(key)} was not created for pod ${key.namespace}/${pod.metadata.name} (pod is not owner)`;

@@ -52,8 +52,10 @@ export function planTaints(node: Node, noExecute: string, now: number): Taint[] 
     return true;
   };
   const taints = present.filter(stays);
-  const added = noSchedule.filter((wanted) => !taints.some((taint) => sameTaint(taint, wanted)));
   const time = formatTime(now);
+  const added = noSchedule
+    .filter((wanted) => !taints.some((taint) => sameTaint(taint, wanted)))
+    .map((wanted) => ({ ...wanted, timeAdded: time }));
   if (noExecute !== "keep" && noExecute !== "none") {
     const wanted = { key: noExecute, effect: "NoExecute", timeAdded: time };
     if (!taints.some((taint) => sameTaint(taint, wanted))) added.push(wanted);

@@ -79,7 +79,8 @@ test("a volume goes only when its claim has gone, a class only when nobody names
     capacity: { storage: "1Gi" },
     accessModes: ["ReadWriteOnce"],
     persistentVolumeReclaimPolicy: "Retain",
-    hostPath: { path: "/tmp/x" },
+    csi: { driver: "csi.example.com", volumeHandle: "x" },
+    volumeAttributesClassName: "gold",
   };
   await cluster.admin.create(persistentVolumes, { metadata: { name: "pv" }, spec });
   await cluster.admin.create(volumeAttributesClasses, {

@@ -4,6 +4,7 @@ import { after, before, test } from "node:test";
 import {
   configMaps,
   namespaces,
+  nodes,
   persistentVolumeClaims,
   persistentVolumes,
   pods,
@@ -84,9 +85,16 @@ test("a driver's volume is attached to the nodes of its pods, once each, and det
   await use("two", "node-0");
   await use("far", "node-1");
   await cluster.until("attached", () => attached() === "node-0,node-1");
+  const volumesAttached = () =>
+    named(cluster.list(nodes), "node-1")?.status?.volumesAttached?.map(({ name }) => name) ?? [];
+  const done = { status: { attached: true } };
+  const far = { namespace: "", name: attachmentName(driver, "handle", "node-1") };
+  await cluster.admin.patch(volumeAttachments, far, "merge", done, { subresource: "status" });
+  await cluster.until("listed", () => volumesAttached().join() === `kubernetes.io/csi/${driver}^handle`);
   await cluster.admin.delete(pods, key("one"));
   await cluster.admin.delete(pods, key("far"));
   await cluster.until("detached from one", () => attached() === "node-0");
+  await cluster.until("listed no more", () => volumesAttached().length === 0);
   await cluster.until("its pod is gone", () => podNamed("one") === undefined);
   await cluster.advance(60_000);
   assert.equal(attached(), "node-0", "the other pod still has it");
