@@ -270,11 +270,11 @@ describe("service account tokens", () => {
     assert.deepEqual(good["audiences"], ["vault"]);
     assert.equal((good["user"] as { username: string }).username, "system:serviceaccount:ns:robot");
     const bad = await review({ token: vault });
-    assert.equal(bad["authenticated"], false);
+    assert.equal(bad["authenticated"], undefined);
     assert.match(bad["error"] as string, /token audiences \["vault" "other"\] is invalid for the target audiences/);
     assert.deepEqual((await review({ token: "static-2" }))["audiences"], [ISSUER]);
-    assert.equal((await review({ token: "static-2", audiences: ["vault"] }))["authenticated"], false);
-    assert.equal((await review({ token: "nonsense" }))["authenticated"], false);
+    assert.equal((await review({ token: "static-2", audiences: ["vault"] }))["authenticated"], undefined);
+    assert.equal((await review({ token: "nonsense" }))["authenticated"], undefined);
     await assert.rejects(review({ token: "" }), /token is required for TokenReview/);
   });
 

@@ -67,19 +67,19 @@ async function tokenReview(
   let status: TokenReviewStatus;
   try {
     const result = await tokens.authenticateToken(spec.token, audiences, remarks);
-    if (result === undefined) status = { authenticated: false, user: {}, error: "invalid bearer token" };
+    if (result === undefined) status = { user: {}, error: "invalid bearer token" };
     else {
       // A method without audiences vouches for the API server's own only.
       const granted =
         result.audiences ?? issuer.apiAudiences.filter((a) => audiences === undefined || audiences.includes(a));
       status =
         granted.length === 0
-          ? { authenticated: false, user: {}, error: "token audiences do not match the requested audiences" }
+          ? { user: {}, error: "token audiences do not match the requested audiences" }
           : { authenticated: true, user: wireUser(result.user), audiences: [...granted] };
     }
   } catch (error) {
     if (!(error instanceof InvalidTokenError)) throw error;
-    status = { authenticated: false, user: {}, error: `[invalid bearer token, ${error.message}]` };
+    status = { user: {}, error: `[invalid bearer token, ${error.message}]` };
   }
   return { ...object, status };
 }
@@ -137,8 +137,10 @@ function boundObject(
     const node = check(sources.nodes.get("", name), "nodes");
     return { node: { name, uid: node.metadata.uid } };
   }
+  // Go writes the core group's versions with the slash that stands before them.
+  const groupVersion = `${ref.apiVersion?.includes("/") === true ? "" : "/"}${ref.apiVersion ?? ""}`;
   throw badRequest(
-    `cannot bind token for serviceaccount ${JSON.stringify(account.metadata.name)} to type ${ref.apiVersion ?? ""}, Kind=${ref.kind ?? ""}`,
+    `cannot bind token for serviceaccount ${JSON.stringify(account.metadata.name)} to type ${groupVersion}, Kind=${ref.kind ?? ""}`,
   );
 }
 

@@ -339,7 +339,9 @@ describe("reviews", () => {
     );
   });
   test("SelfSubjectRulesReview lists", async () => {
-    assert.deepEqual((await run("selfsubjectrulesreviews", { namespace: "ns" }))["status"], {
+    const review = await run("selfsubjectrulesreviews", { namespace: "ns" });
+    assert.deepEqual(review["spec"], {});
+    assert.deepEqual(review["status"], {
       resourceRules: [{ verbs: ["list"], apiGroups: [""], resources: ["pods"] }],
       nonResourceRules: [],
       incomplete: false,
@@ -348,7 +350,7 @@ describe("reviews", () => {
   test("malformed reviews are invalid", async () => {
     await assert.rejects(
       run("subjectaccessreviews", { resourceAttributes: {} }),
-      /at least one of user or group must be specified/,
+      /spec.user: Invalid value: "": at least one of user or group must be specified/,
     );
     await assert.rejects(
       run("selfsubjectaccessreviews", {}),
@@ -429,14 +431,14 @@ describe("escalation", () => {
     );
     await assert.rejects(
       plugin.validate(attributes(alice, "clusterroles", role(["list"], { aggregationRule: {} }))),
-      /must have cluster-admin privileges/,
+      /must have cluster-admin privileges to use the aggregationRule/,
     );
     const bind = (user: UserInfo, name: string): Promise<void> =>
       plugin.validate(
         attributes(user, "clusterrolebindings", { metadata: {}, roleRef: { kind: "ClusterRole", name } }),
       );
     await assert.rejects(bind(alice, "admin"), /not currently held/);
-    await assert.rejects(bind(alice, "none"), /clusterrole.rbac.authorization.k8s.io "none" not found/);
+    await assert.rejects(bind(alice, "none"), /clusterroles.rbac.authorization.k8s.io "none" not found/);
     await bind({ name: "bob", groups: [] }, "admin");
   });
   test("edits of owner references and finalizers are let through", async () => {

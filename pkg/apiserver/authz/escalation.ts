@@ -47,7 +47,7 @@ export class RbacEscalation implements AdmissionPlugin {
     const missing = this.#missing(attributes, namespace, role.rules ?? []);
     if (missing !== undefined) throw forbidden(subject, name, missing);
     if (role.aggregationRule !== undefined && this.#missing(attributes, namespace, FULL_AUTHORITY) !== undefined) {
-      throw forbidden(subject, name, "must have cluster-admin privileges to use an aggregationRule");
+      throw forbidden(subject, name, "must have cluster-admin privileges to use the aggregationRule");
     }
   }
 
@@ -57,7 +57,7 @@ export class RbacEscalation implements AdmissionPlugin {
     const plural = roleRef.kind === "Role" ? "roles" : "clusterroles";
     if (await this.#may(attributes, "bind", plural, roleRef.name)) return;
     const rules = this.#rbac.rulesOfRole(roleRef, namespace);
-    if (rules === undefined) throw notFound({ group: GROUP, resource: plural.slice(0, -1) }, roleRef.name);
+    if (rules === undefined) throw notFound({ group: GROUP, resource: plural }, roleRef.name);
     const missing = this.#missing(attributes, namespace, rules);
     if (missing !== undefined) throw forbidden({ group: GROUP, resource: resource.plural }, name, missing);
   }

@@ -172,7 +172,7 @@ export class NodeAuthorizer implements Authorizer {
     if (!READ_VERBS.has(a.verb)) return refuse("can only read resources of this type");
     if (a.subresource !== "") return refuse("cannot read subresource");
     if (a.namespace === "") return refuse("can only read namespaced object of this type");
-    if (a.name === "") return refuse(unrelated(node));
+    if (a.name === "") return refuse(NO_NAME);
     const related =
       this.#podRefers(node, a.namespace, `${kind}/${a.name}`) ||
       (kind === "secret" && this.#volumeSecret(node, a.namespace, a.name));
@@ -182,7 +182,8 @@ export class NodeAuthorizer implements Authorizer {
   #get(node: string, a: ResourceAttributes, related: (name: string) => boolean): Decision {
     if (a.verb !== "get") return refuse("can only get individual resources of this type");
     if (a.subresource !== "") return refuse("cannot get subresource");
-    return a.name !== "" && related(a.name) ? ALLOW : refuse(unrelated(node));
+    if (a.name === "") return refuse(NO_NAME);
+    return related(a.name) ? ALLOW : refuse(unrelated(node));
   }
 
   #statusUpdate(node: string, a: ResourceAttributes): Decision {
@@ -232,6 +233,8 @@ export class NodeAuthorizer implements Authorizer {
     return refuse("can only list/watch pods with spec.nodeName field selector");
   }
 }
+
+const NO_NAME = "No Object name found";
 
 function unrelated(node: string): string {
   return `no relationship found between node '${node}' and this object`;

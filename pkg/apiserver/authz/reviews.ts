@@ -1,4 +1,4 @@
-import { type FieldError, invalid, type KubeObject, type UserInfo } from "#pkg/apimachinery/index.ts";
+import { type FieldError, fieldInvalid, invalid, type KubeObject, type UserInfo } from "#pkg/apimachinery/index.ts";
 import type {
   FieldSelectorAttributes,
   LabelSelectorAttributes,
@@ -61,12 +61,6 @@ function attributesOf(
   };
 }
 
-const required = (field: string, detail: string): FieldError => ({
-  type: "FieldValueRequired",
-  field,
-  message: `Required value: ${detail}`,
-});
-
 function checkTarget(spec: SelfSubjectAccessReviewSpec, printed: string): FieldError[] {
   const both = spec.resourceAttributes !== undefined && spec.nonResourceAttributes !== undefined;
   if (both) {
@@ -118,7 +112,7 @@ function checkSubject(kind: string, object: KubeObject, extra: FieldError[]): Su
   const spec = (object["spec"] ?? {}) as SubjectAccessReviewSpec;
   const errors = [...checkTarget(spec, JSON.stringify(spec.nonResourceAttributes)), ...extra];
   if ((spec.user ?? "") === "" && (spec.groups ?? []).length === 0) {
-    errors.push(required("spec.user", "at least one of user or group must be specified"));
+    errors.push(fieldInvalid("spec.user", "", "at least one of user or group must be specified"));
   }
   if (errors.length > 0) throw invalid({ group: GROUP, kind }, "", errors);
   return spec;
@@ -147,7 +141,8 @@ export function createAuthzReviews({ authorizer, rbac }: AuthzReviewDeps): Reado
   };
   const rules: ReviewHandler = (object, { user }) => {
     const spec = (object["spec"] ?? {}) as { namespace?: string };
-    return { ...object, status: rulesStatus(rbac, user, spec.namespace ?? "") };
+    // The answer does not repeat the question.
+    return { ...object, spec: {}, status: rulesStatus(rbac, user, spec.namespace ?? "") };
   };
   return new Map([
     [`${GROUP}/subjectaccessreviews`, subject],

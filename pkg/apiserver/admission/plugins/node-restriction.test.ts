@@ -89,6 +89,12 @@ describe("NodeRestriction", () => {
       { object: mirror({ nodeName: "n2" }) },
       /can only create pods with spec.nodeName set to itself/,
     ],
+    [
+      "mirror pods of nobody",
+      "pods",
+      { object: { ...mirror(), metadata: { ...mirror().metadata, ownerReferences: [] } } },
+      /can only create pods with an owner reference set to itself/,
+    ],
     ["mirror pods of another owner", "pods", { object: mirror({}, { name: "n2" }) }, /owner reference set to itself/],
     [
       "mirror pods of an older self",

@@ -141,18 +141,16 @@ export class NodeRestriction implements AdmissionPlugin {
     if (owners.length > 1)
       throw refusal(attributes, `node ${shown} can only create pods with a single owner reference set to itself`);
     const [owner] = owners;
-    if (owner !== undefined) {
-      if (owner.apiVersion !== "v1" || owner.kind !== "Node" || owner.name !== node) {
-        throw refusal(attributes, `node ${shown} can only create pods with an owner reference set to itself`);
-      }
-      if (owner.controller !== true)
-        throw refusal(attributes, `node ${shown} can only create pods with a controller owner reference set to itself`);
-      if (owner.blockOwnerDeletion === true)
-        throw refusal(attributes, `node ${shown} must not set blockOwnerDeletion on an owner reference`);
-      const uid = this.#deps.nodes.get("", node)?.metadata.uid;
-      if (uid === undefined) throw notFound({ group: "", resource: "nodes" }, node);
-      if (uid !== owner.uid) throw refusal(attributes, `node ${node} UID mismatch: expected ${owner.uid} got ${uid}`);
+    if (owner?.apiVersion !== "v1" || owner.kind !== "Node" || owner.name !== node) {
+      throw refusal(attributes, `node ${shown} can only create pods with an owner reference set to itself`);
     }
+    if (owner.controller !== true)
+      throw refusal(attributes, `node ${shown} can only create pods with a controller owner reference set to itself`);
+    if (owner.blockOwnerDeletion === true)
+      throw refusal(attributes, `node ${shown} must not set blockOwnerDeletion on an owner reference`);
+    const uid = this.#deps.nodes.get("", node)?.metadata.uid;
+    if (uid === undefined) throw notFound({ group: "", resource: "nodes" }, node);
+    if (uid !== owner.uid) throw refusal(attributes, `node ${node} UID mismatch: expected ${owner.uid} got ${uid}`);
     if ((pod.spec?.serviceAccountName ?? "") !== "")
       throw refusal(attributes, `node ${shown} can not create pods that reference a service account`);
     const { [MIRROR_POD_ANNOTATION]: _mirror, ...annotations } = pod.metadata.annotations;

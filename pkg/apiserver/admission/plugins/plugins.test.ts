@@ -104,7 +104,7 @@ describe("Priority", () => {
     });
     await assert.rejects(
       run(plugin, second),
-      /PriorityClass normal is already marked as globalDefault. Only one can be marked/,
+      /PriorityClass normal is already marked as default. Only one default can exist/,
     );
   });
 });

@@ -43,7 +43,7 @@ export class Priority implements AdmissionPlugin {
     if (present !== undefined && present.metadata.name !== wanted.metadata.name) {
       throw refusal(
         attributes,
-        `PriorityClass ${present.metadata.name} is already marked as globalDefault. Only one can be marked`,
+        `PriorityClass ${present.metadata.name} is already marked as default. Only one default can exist`,
       );
     }
   }
