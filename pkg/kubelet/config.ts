@@ -39,6 +39,8 @@ export interface KubeletConfig {
   readonly nodeStatusReportFrequencySeconds: number;
   readonly nodeLeaseDurationSeconds: number;
   readonly syncFrequencySeconds: number;
+  /** How long the runtime may not answer before the node is not ready: one that is restarted is no trouble. */
+  readonly runtimeDownAfterSeconds: number;
   readonly fileCheckFrequencySeconds: number;
   readonly cgroupDriver: "cgroupfs" | "systemd";
   /** Parent of kubepods; "" is the root of the hierarchy. */
@@ -109,6 +111,7 @@ export const DEFAULT_CONFIG: KubeletConfig = Object.freeze({
   nodeStatusReportFrequencySeconds: 300,
   nodeLeaseDurationSeconds: 40,
   syncFrequencySeconds: 60,
+  runtimeDownAfterSeconds: 30,
   fileCheckFrequencySeconds: 20,
   cgroupDriver: "cgroupfs",
   cgroupRoot: "",

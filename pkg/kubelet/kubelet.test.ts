@@ -22,7 +22,7 @@ describe("kubelet on containerd", () => {
   before(async () => {
     bed = await startTestBed(startContainerd("10.211.9"), {
       name: NODE,
-      config: ({ directory }) => ({ staticPodPath: join(directory, "manifests") }),
+      config: ({ directory }) => ({ staticPodPath: join(directory, "manifests"), runtimeDownAfterSeconds: 3 }),
       prepare: ({ directory }) => mkdirSync(join(directory, "manifests")),
     });
     node = bed.node;

@@ -72,6 +72,8 @@ class KubeletProcess {
   #runtimeInfo = { name: "containerd", version: "" };
   #runtimeStatus: RuntimeStatus | undefined;
   #runtimeError: string | undefined = "container runtime status check may not have completed yet";
+  /** Monotonic time at which the runtime last said how it is. */
+  #runtimeSeen = -Infinity;
   #node: Node | undefined;
   #diskCapacity = 0;
   #hostDns = parseResolvConf("");
@@ -287,6 +289,7 @@ class KubeletProcess {
 
   async #checkRuntime(): Promise<void> {
     this.#runtimeStatus = await this.#deps.runtime.status({ signal: this.#signal, timeoutMs: 10_000 });
+    this.#runtimeSeen = this.#clock.monotonic();
     const ready = this.#runtimeStatus.conditions.find(({ type }) => type === "RuntimeReady");
     this.#runtimeError =
       ready?.status === true
@@ -307,7 +310,10 @@ class KubeletProcess {
         await this.#checkRuntime();
       } catch (err) {
         if (this.#signal.aborted) return;
-        this.#runtimeError = `container runtime is down: ${err instanceof Error ? err.message : String(err)}`;
+        const silentMs = this.#clock.monotonic() - this.#runtimeSeen;
+        if (silentMs >= this.#config.runtimeDownAfterSeconds * 1000)
+          this.#runtimeError = `container runtime is down: ${err instanceof Error ? err.message : String(err)}`;
+        else this.#log.warn({ err }, "The runtime does not say how it is");
       }
       if (before !== `${this.#runtimeError ?? ""}${this.#networkProblem() ?? ""}`) {
         agent.wake();
