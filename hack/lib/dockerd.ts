@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { HostMounts } from "#pkg/kubelet/index.ts";
 import { SpawnRunner } from "#pkg/util/index.ts";
 import type { Daemons } from "./daemons.ts";
 import { fetchPackage } from "./images/oci.ts";
@@ -71,9 +72,10 @@ export async function startDockerd(layout: Layout, daemons: Daemons, options: Do
   await docker(["tag", `${registry}/${PAUSE}`, `registry.k8s.io/${PAUSE}`]);
 }
 
-/** Stops dockerd and takes away the mount of a network namespace that it leaves behind. Safe to repeat. */
+/** Stops dockerd and takes away the mounts that it leaves behind, more of them when it was killed. Safe to repeat. */
 export async function stopDockerd(layout: Layout, daemons: Daemons): Promise<void> {
   await daemons.stop("dockerd");
-  const left = join(layout.runDir, "docker/netns/default");
-  if (existsSync(left)) await runner.run("umount", ["--quiet", left], { allowFailure: true });
+  const mounts = new HostMounts(runner);
+  for (const directory of [join(layout.dataDir, "docker"), join(layout.runDir, "docker")])
+    for (const point of await mounts.below(directory)) await mounts.unmount(point);
 }

@@ -12,6 +12,7 @@ export { CgroupTree } from "./cgroups/tree.ts";
 export { GrpcRuntime } from "./cri/grpc-runtime.ts";
 export { createDockerRuntime, type DockerRuntimeOptions } from "./docker/index.ts";
 export type { ContainerConfig, Runtime, SandboxConfig } from "./cri/runtime.ts";
+export { HostMounts } from "./mounts.ts";
 export { resetNode, type ResetDeps } from "./reset.ts";
 export {
   CertificateManager,
