@@ -122,6 +122,16 @@ test("serves discovery, version and health", async () => {
   assert.equal(groups.json.kind, "APIGroupList");
   const listed = await server.request("/api/v1");
   assert.ok((listed.json["resources"] as unknown as { name: string }[]).some(({ name }) => name === "pods/log"));
+  // The core group's documents have no version of their own, as they never had.
+  const versions = [listed, await server.request("/api"), await server.request("/apis/apps/v1"), groups];
+  assert.deepEqual(
+    versions.map(({ json }) => json.apiVersion),
+    [undefined, undefined, "v1", "v1"],
+  );
+  const paths = (await server.request("/")).json["paths"] as unknown as string[];
+  for (const path of ["/api/v1", "/apis/apps", "/apis/apps/v1", "/livez/ping", "/metrics", "/version"]) {
+    assert.ok(paths.includes(path), path);
+  }
   const accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
   const aggregated = await server.request("/apis", { headers: { accept } });
   assert.equal(aggregated.json.kind, "APIGroupDiscoveryList");

@@ -30,6 +30,7 @@ import { loopbackClient } from "./startup/loopback.ts";
 import { DEFAULT_SERVICES, ServiceNetworking, type ServicesConfig } from "./startup/services.ts";
 import type { ComponentProbe } from "./subresources/component-status.ts";
 import { subresourceHandlers } from "./subresources/index.ts";
+import { servePathIndex } from "./path-index.ts";
 import { serveVersion, type VersionInfo, versionInfo } from "./version.ts";
 
 /** The part of the server that authentication, authorization and admission read from: storage of all resources. */
@@ -151,6 +152,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
       (context) => serveMetrics(context, () => metrics.render(), deps.metrics),
       (context) => discovery.serve(context),
       (context) => openApi.serve(context),
+      (context) => servePathIndex(context, () => [...health.paths(), ...discovery.paths()]),
     ],
     ...(deps.impersonate === undefined ? {} : { impersonate: deps.impersonate }),
     fallback: async (context) => (await aggregator.serve(context)) || ((await deps.fallback?.(context)) ?? false),

@@ -42,6 +42,15 @@ export class Discovery {
     this.#registry = registry;
     this.#external = external;
   }
+  /** Every path that is served now. */
+  paths(): string[] {
+    this.#refresh();
+    const groups = this.#allGroups().flatMap(({ name, versions }) => [
+      `/apis/${name}`,
+      ...versions.map(({ groupVersion }) => `/apis/${groupVersion}`),
+    ]);
+    return ["/api", "/api/v1", "/apis", "/apis/", ...groups];
+  }
   /** Serves the discovery paths; false for others. */
   serve(context: NonResourceContext): boolean {
     const [, prefix, ...rest] = context.target.path.replace(/\/$/, "").split("/");
@@ -88,7 +97,9 @@ export class Discovery {
       protobuf: hasMessage(message),
       transforms: false,
     });
-    const bytes = encodeObject(encoding, { kind, apiVersion: "v1", ...body }, message);
+    // The documents of the core group have been without a version since before there were others.
+    const versioned = context.target.path.startsWith("/apis") ? { apiVersion: "v1" } : {};
+    const bytes = encodeObject(encoding, { kind, ...versioned, ...body }, message);
     void sendBytes({ request, response, warnings: [], pretty }, 200, encoding, bytes);
   }
   #sendAggregated(context: NonResourceContext, prefix: "api" | "apis", encoding: Encoding): void {

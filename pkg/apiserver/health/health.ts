@@ -25,6 +25,13 @@ export class HealthChecks {
   add(name: string, check: HealthCheck, endpoints: readonly HealthEndpoint[] = ENDPOINTS): void {
     for (const endpoint of endpoints) this.#checks.get(endpoint)!.set(name, check);
   }
+  /** Every path that is served now. */
+  paths(): string[] {
+    return [...this.#checks].flatMap(([endpoint, checks]) => [
+      `/${endpoint}`,
+      ...[...checks.keys()].map((name) => `/${endpoint}/${name}`),
+    ]);
+  }
   /** Serves the health paths; false for others. */
   async serve({ target, response }: NonResourceContext): Promise<boolean> {
     const [, endpoint = "", name, ...rest] = target.path.split("/");
