@@ -192,6 +192,11 @@ test("objects that nobody tracked get a manager before the first apply", () => {
   assert.match(result.conflict?.message ?? "", /conflict with "before-first-apply" using apps\/v1: .spec.replicas/);
 });
 
+test("a key that is null is a key, for validation to refuse", () => {
+  const applied = apply(undefined, deployment({ ...pods({ name: null, image: "x" }) }));
+  assert.match(JSON.stringify(applied), /k:\{\\"name\\":null\}/);
+});
+
 test("configurations that do not fit the schema are refused", () => {
   const table: [KubeObject, RegExp][] = [
     [deployment({ nonsense: 1 }), /^\.spec\.nonsense: field not declared in schema$/],

@@ -157,7 +157,9 @@ function listSet(
 function keyProblem({ schema }: Node & { kind: "list" }, item: unknown): string | undefined {
   if (!isRecord(item)) return "may not have non-map elements";
   const { listMapKeys = [], items } = schema;
-  if (listMapKeys.some((name) => (item[name] ?? items?.properties?.get(name)?.default) !== undefined)) return undefined;
+  // A null is a key as good as any here; whether the field may be null is for validation to say.
+  const known = (name: string) => item[name] !== undefined || items?.properties?.get(name)?.default !== undefined;
+  if (listMapKeys.some(known)) return undefined;
   const names = listMapKeys.map(goQuote).join(" ");
   return `has an element that omits all key fields [${names}] (and doesn't have default values for any key fields)`;
 }

@@ -104,7 +104,9 @@ function compileList(schema: FieldSchema): Node {
   const elementOf = (item: unknown): string => {
     let text = "k:{";
     for (const { name, prefix, fallback } of keys) {
-      const value = (item as Record<string, unknown> | null)?.[name] ?? fallback;
+      // A null that nothing stands in for is the key's value: validation refuses it later, by the field's name.
+      const given = (item as Record<string, unknown> | null)?.[name];
+      const value = given ?? fallback ?? given;
       if (value === undefined) continue;
       if (text.length > 3) text += ",";
       text += prefix + JSON.stringify(value);

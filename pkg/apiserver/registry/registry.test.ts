@@ -209,6 +209,18 @@ test("drops any number of unknown fields, and takes as many entries", async () =
   assert.ok(strict.bytes.length < 10_000, `${strict.bytes.length} bytes`);
 });
 
+test("an applied item whose key is null is refused by validation", async () => {
+  const spec = { selector: { matchLabels: { a: "b" } }, template: {} as object };
+  spec.template = { metadata: { labels: { a: "b" } }, spec: { containers: [{ name: null, image: "i" }] } };
+  const answer = await server.request("/apis/apps/v1/namespaces/default/deployments/nameless?fieldManager=m", {
+    method: "PATCH",
+    headers: { "content-type": "application/apply-patch+yaml" },
+    body: { apiVersion: "apps/v1", kind: "Deployment", metadata: { name: "nameless" }, spec },
+  });
+  assert.equal(answer.status, 422);
+  assert.match(String(answer.json["message"]), /spec\.template\.spec\.containers\[0\]\.name: Required value/);
+});
+
 test("a path that is there says which methods it has not", async () => {
   const answers: readonly [method: string, path: string, status: number][] = [
     ["POST", "/api/v1/configmaps", 405],
