@@ -157,7 +157,7 @@ test(
     const { stderr } = await cluster.try(["create", "-f", "-"], { stdin: JSON.stringify(escape) });
     assert.match(
       stderr,
-      /spec\.containers\[0\]\.volumeMounts\[0\]\.subPath: Invalid value: "\.\.\/\.\.\/etc": must not contain '\.\.'/,
+      /spec\.containers\[0\]\.volumeMounts\.subPath: Invalid value: "\.\.\/\.\.\/etc": must not contain '\.\.'/,
     );
   },
 );
