@@ -3,7 +3,6 @@ import { type Controller, DONE, type EventHandler, type ReconcileContext, type R
 import { endpoints, endpointSlices, services } from "#pkg/api/refs.ts";
 import type { Endpoints, Service } from "#pkg/api/types/core-v1.ts";
 import type { EndpointSlice } from "#pkg/api/types/discovery-v1.ts";
-import { formatTime } from "#pkg/util/index.ts";
 import type { ControllerEnv } from "../common/env.ts";
 import { isNamespaceTerminating } from "../common/errors.ts";
 import { createLoop, createQueue, enqueueSelf, type KeyQueue, watching } from "../common/loop.ts";
@@ -64,7 +63,7 @@ async function reconcile(
   key: ObjectKey,
   { signal }: ReconcileContext,
 ): Promise<Result> {
-  const { clock, informers } = env;
+  const { informers } = env;
   const id = keyString(key);
   const source = informers.of(endpoints).lister.get(key);
   const service = informers.of(services).lister.get(key);
@@ -77,9 +76,7 @@ async function reconcile(
     isMirrored(source) &&
     service !== undefined &&
     serviceSelector(service) === undefined;
-  const plan = mirrored
-    ? planMirror(source, existing, formatTime(clock.now()))
-    : { create: [], update: [], delete: existing };
+  const plan = mirrored ? planMirror(source, existing) : { create: [], update: [], delete: existing };
   try {
     await writer.apply(id, plan, signal);
   } catch (error) {

@@ -60,19 +60,19 @@ function groups({ subsets = [] }: Endpoints): Group[] {
 }
 
 /** Slices that mirror the Endpoints; each group is one slice, replaced when its ports change. */
-export function planMirror(endpoints: Endpoints, existing: readonly EndpointSlice[], now: string): SlicePlan {
+export function planMirror(endpoints: Endpoints, existing: readonly EndpointSlice[]): SlicePlan {
   const plan: SlicePlan = { create: [], update: [], delete: [] };
   const labels = {
     ...endpoints.metadata.labels,
     [SERVICE_NAME_LABEL]: endpoints.metadata.name,
     [MANAGED_BY_LABEL]: MIRRORED_BY,
   };
+  // Neither how the Endpoints were applied nor when what they list has changed is true of the slices.
   const {
     [LAST_APPLIED]: _applied,
-    [LAST_CHANGE_ANNOTATION]: changed,
-    ...copied
+    [LAST_CHANGE_ANNOTATION]: _changed,
+    ...annotations
   } = endpoints.metadata.annotations ?? {};
-  const annotations = { ...copied, [LAST_CHANGE_ANNOTATION]: changed ?? now };
   const left = [...existing];
   for (const group of groups(endpoints)) {
     const wanted = [...group.endpoints.values()];
@@ -84,17 +84,12 @@ export function planMirror(endpoints: Endpoints, existing: readonly EndpointSlic
     else if (
       !deepEqual(slice.endpoints ?? [], wanted) ||
       !deepEqual(slice.metadata.labels, labels) ||
-      !deepEqual(withoutTrigger(slice.metadata.annotations), copied)
+      !deepEqual(slice.metadata.annotations ?? {}, annotations)
     )
       plan.update.push({ ...slice, metadata: { ...slice.metadata, labels, annotations }, endpoints: wanted });
   }
   plan.delete.push(...left);
   return plan;
-}
-
-function withoutTrigger(annotations: Record<string, string> | undefined): Record<string, string> {
-  const { [LAST_CHANGE_ANNOTATION]: _, ...rest } = annotations ?? {};
-  return rest;
 }
 
 function draft(
