@@ -51,7 +51,16 @@ test("defaults come from the version of the request and the version in the store
   const server = await startTestServer();
   try {
     await define(server, { strategy: "None" });
+    const body = { apiVersion: `${GROUP}/v2`, kind: "Two", metadata: { name: "x" }, spec: {} };
+    const pretended = await server.request(`${path("v2")}?dryRun=All`, { body });
+    assert.deepEqual(pretended.json["spec"], { a: "one", b: "two" });
     assert.deepEqual(await spec(server, "v2", "x", {}), { a: "one", b: "two" });
+    const updated = await server.request(`${path("v2")}/x?dryRun=All`, {
+      method: "PATCH",
+      headers: { "content-type": "application/merge-patch+json" },
+      body: { spec: { a: null } },
+    });
+    assert.deepEqual(updated.json["spec"], { a: "one", b: "two" });
     assert.deepEqual(await spec(server, "v1", "x"), { a: "one", b: "two" });
     assert.deepEqual(await spec(server, "v1", "y", { old: "o" }), { a: "one", old: "o" });
     assert.deepEqual(await spec(server, "v2", "y"), { a: "one" });

@@ -149,7 +149,7 @@ async function pretend(call: Call, object: KubeObject): Promise<Written> {
   const { namespace = "", name = "" } = object.metadata;
   const present = await call.installed.cache!.get(namespace, name);
   if (present !== undefined) throw alreadyExists(call.installed.subject, name);
-  return { object };
+  return { object: await call.installed.readBack(object) };
 }
 
 export const AFTER_ADMISSION = " after mutating admission happens";

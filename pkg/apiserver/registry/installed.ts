@@ -136,6 +136,10 @@ export class InstalledResource {
     if (this.#converter === undefined || storage === this.apiVersion) return this.#toStorage(object);
     return this.#converter.convert([object], storage).then(([converted]) => converted!);
   }
+  /** What would be read back if the object were written: a dry run shows the defaults of the stored version too. */
+  async readBack(object: KubeObject): Promise<KubeObject> {
+    return this.#stored ? object : this.converted(await this.storable(object));
+  }
   #toStorage(object: KubeObject): KubeObject {
     const { toStorage, storage, kind } = this.definition;
     const converted = toStorage === undefined ? object : toStorage(object);

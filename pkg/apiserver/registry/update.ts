@@ -212,7 +212,7 @@ async function writeUpdate(call: Call, object: KubeObject, entry: CacheEntry, dr
   const goes = isGone(object, definition.group, definition.plural);
   if (dryRun) {
     object.metadata.resourceVersion = String(entry.revision);
-    return { object };
+    return { object: await installed.readBack(object) };
   }
   try {
     if (!goes) return { entry: await installed.cache!.update(entry, await installed.storable(object)) };
