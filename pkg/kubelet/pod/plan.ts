@@ -88,7 +88,7 @@ export function planPod(input: PlanInput): PodPlan {
     draft.steps.push({ type: "KillSandbox", sandboxId: id, message: "More than one sandbox is running." });
   if (sandbox === undefined) {
     const newest = observed.sandboxes[0];
-    // Containers cannot outlive their sandbox; what still runs belongs to a broken one. Of one that has died, the network is let go.
+    // Containers cannot outlive their sandbox; what still runs belongs to a broken one. One that died lets its network go.
     if (newest !== undefined) {
       draft.steps.push({
         type: "KillSandbox",

@@ -34,7 +34,10 @@ interface RunningKubelet {
 
 const open = (gate: string): void => writeFileSync(join(gate, "open"), "");
 
-/** A pod with something of everything that has to be set up and taken down again. Its init container ends once `gate` has a file "open". */
+/**
+ * A pod with something of everything that has to be set up and taken down again. Its init container ends once the directory
+ * `gate` has a file "open".
+ */
 const podToWalk = (name: string, gate: string) =>
   podOf(name, NODE, {
     volumes: [
