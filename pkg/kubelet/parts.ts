@@ -172,6 +172,7 @@ async function nodeFacts(host: Host, cgroups: CgroupManager): Promise<NodeFacts>
     hostIPs: () => host.addresses(),
     allocatable: () => host.node()?.status?.allocatable ?? {},
     memoryBytes: host.machine.memoryBytes,
+    cpuCount: host.machine.cpuCount,
     minOomScoreAdj: await minimumOomScoreAdj(),
     cgroupVersion: cgroups.version,
     countsSwap: await cgroups.countsSwap(),
@@ -202,6 +203,7 @@ async function buildPodManager(
   const starter = new Starter({
     runtime,
     config,
+    clock,
     log,
     ...observers,
     node,

@@ -5,6 +5,7 @@ import type { Clock, Logger } from "#pkg/util/index.ts";
 import { isRuntimeError, rpcText } from "../cri/runtime.ts";
 import type { Image, ImageSpec, Runtime, SandboxConfig } from "../cri/runtime.ts";
 import { BackoffTable } from "../pod/backoff.ts";
+import { Slots } from "../slots.ts";
 import type { ImageAccess } from "./access.ts";
 import { credentialsFor } from "./credentials.ts";
 import type { Credential } from "./credentials.ts";
@@ -45,11 +46,9 @@ export class ImagePuller {
   readonly #log: Logger;
   readonly #backoff = new BackoffTable(10_000, 300_000);
   readonly #failures = new Map<string, { readonly at: number; readonly why: string }>();
-  readonly #maxParallel: number;
+  readonly #slots: Slots;
   readonly #access: ImageAccess;
   readonly #providers: Pick<CredentialProviders, "credentialsFor">;
-  readonly #waiting: (() => void)[] = [];
-  #active = 0;
   /** When each image was last used here, by the monotonic clock, for image garbage collection. */
   readonly lastUsed = new Map<string, number>();
 
@@ -65,7 +64,7 @@ export class ImagePuller {
     this.#runtime = deps.runtime;
     this.#clock = deps.clock;
     this.#log = deps.log;
-    this.#maxParallel = deps.maxParallelPulls;
+    this.#slots = new Slots(deps.maxParallelPulls);
     this.#access = deps.access;
     this.#providers = deps.providers;
   }
@@ -134,7 +133,7 @@ export class ImagePuller {
     }
     event("Normal", "Pulling", `Pulling image ${goQuote(written)}`);
     const queuedAt = this.#clock.monotonic();
-    await this.#slot(signal);
+    await this.#slots.enter(signal);
     const startedAt = this.#clock.monotonic();
     try {
       const image = await this.#pullWithAny(request, spec, credentials);
@@ -157,7 +156,7 @@ export class ImagePuller {
       event("Warning", "Failed", `Failed to pull image ${goQuote(written)}: ${why}`);
       throw new ImageError("ErrImagePull", why, this.#backoff.waiting(key, now, now)?.untilMs, { cause });
     } finally {
-      this.#release();
+      this.#slots.leave();
     }
   }
 
@@ -196,33 +195,6 @@ export class ImagePuller {
   forget(podUid: string): void {
     this.#backoff.forget(podUid);
     for (const key of this.#failures.keys()) if (key.startsWith(podUid)) this.#failures.delete(key);
-  }
-
-  /** Waits for its turn; whoever gives up meanwhile leaves the queue. */
-  async #slot(signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
-    if (this.#active < this.#maxParallel) {
-      this.#active++;
-      return;
-    }
-    await new Promise<void>((resolve, reject) => {
-      const leave = () => {
-        this.#waiting.splice(this.#waiting.indexOf(enter), 1);
-        reject(signal.reason as Error);
-      };
-      const enter = () => {
-        signal.removeEventListener("abort", leave);
-        resolve();
-      };
-      signal.addEventListener("abort", leave, { once: true });
-      this.#waiting.push(enter);
-    });
-  }
-  /** Hands the slot to the next in line, so that nobody can slip in between. */
-  #release(): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#active--;
-    else next();
   }
 }
 

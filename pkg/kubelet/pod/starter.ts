@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Container, EphemeralContainer, Pod, Secret, Service } from "#pkg/api/types/core-v1.ts";
 import type { RuntimeClass } from "#pkg/api/types/node-v1.ts";
 import { goQuote } from "#pkg/apimachinery/index.ts";
-import type { Logger } from "#pkg/util/index.ts";
+import type { Clock, Logger } from "#pkg/util/index.ts";
 import { containerResources } from "../cgroups/resources.ts";
 import type { KubeletConfig } from "../config.ts";
 import type { ImageSpec, LinuxResources, Runtime, SandboxConfig } from "../cri/runtime.ts";
@@ -12,6 +12,7 @@ import { ImageError } from "../images/puller.ts";
 import type { ImagePuller, PulledImage } from "../images/puller.ts";
 import type { Mounts } from "../mounts.ts";
 import type { ReferencedObjects } from "../objects.ts";
+import { Slots } from "../slots.ts";
 import { readInside } from "../volumes/subpath.ts";
 import { VolumeError } from "../volumes/volume.ts";
 import type { MountedVolume } from "../volumes/volume.ts";
@@ -30,6 +31,14 @@ import type { Step } from "./plan.ts";
 import { findContainer } from "./spec.ts";
 
 const MAX_ENV_FILE_BYTES = 64 * 1024;
+/**
+ * A runtime that is asked for a hundred sandboxes at once makes all of them slowly, and no pod runs before nearly all do. With
+ * some at a time the first pods run while others still wait, each has what it needs in the caches, and none is long without its
+ * containers.
+ */
+const SANDBOXES_PER_CPU = 8;
+/** Whose network takes longer than this does not keep others waiting. */
+const PATIENCE_MS = 2_000;
 
 /** A container that could not be started. `reason` is its waiting reason, `retryAt` when to try again at the earliest. */
 export class StartError extends Error {
@@ -47,6 +56,7 @@ export interface NodeFacts {
   readonly hostIPs: () => readonly string[];
   readonly allocatable: () => Readonly<Record<string, string | number>>;
   readonly memoryBytes: number;
+  readonly cpuCount: number;
   readonly minOomScoreAdj: number;
   readonly cgroupVersion: 1 | 2;
   /** Whether cgroups count what they have in swap, and can be kept from it. */
@@ -64,6 +74,7 @@ export interface StarterDeps {
   readonly puller: ImagePuller;
   readonly lifecycle: Lifecycle;
   readonly mounts: Mounts;
+  readonly clock: Clock;
   readonly log: Logger;
   readonly node: NodeFacts;
   readonly services: () => readonly Service[];
@@ -92,9 +103,11 @@ export interface StartContext {
 
 export class Starter {
   readonly #deps: StarterDeps;
+  readonly #sandboxes: Slots;
   #atWork = 0;
   constructor(deps: StarterDeps) {
     this.#deps = deps;
+    this.#sandboxes = new Slots(SANDBOXES_PER_CPU * deps.node.cpuCount);
   }
 
   /** Is the runtime at work on a sandbox or container that somebody waits for? */
@@ -146,10 +159,14 @@ export class Starter {
         `can't set \`spec.hostUsers: false\`, runtime handler ${goQuote(handler)} does not support user namespaces`,
       );
     }
-    const config = this.#sandboxConfig(pod, attempt, await this.#deps.ensureCgroup(pod));
-    for (const problem of this.#dns(pod).omissions) event(undefined, "Warning", "DNSConfigForming", problem);
-    await mkdir(podLogDirectory(this.#deps.config.podLogsDir, pod), { recursive: true, mode: 0o755 });
-    return this.#working(this.#deps.runtime.runSandbox(config, handler, { signal }));
+    const { clock, config, runtime } = this.#deps;
+    const make = async () => {
+      const sandbox = this.#sandboxConfig(pod, attempt, await this.#deps.ensureCgroup(pod));
+      for (const problem of this.#dns(pod).omissions) event(undefined, "Warning", "DNSConfigForming", problem);
+      await mkdir(podLogDirectory(config.podLogsDir, pod), { recursive: true, mode: 0o755 });
+      return this.#working(runtime.runSandbox(sandbox, handler, { signal }));
+    };
+    return this.#sandboxes.turn(make, { clock, patienceMs: PATIENCE_MS, signal });
   }
 
   resources(pod: Pod, container: Container | EphemeralContainer): LinuxResources {
