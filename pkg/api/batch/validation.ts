@@ -385,7 +385,7 @@ export function validateJobUpdate(job: Job, old: Readonly<Job>): FieldError[] {
   if (job.spec === old.spec) return []; // What was stored has been found valid.
   const { spec } = job;
   const before = old.spec;
-  const errors = validateSpec(spec);
+  const errors = validateJob(job);
   if (!sameValue(spec.completions ?? null, before.completions ?? null)) {
     // Indexed jobs are elastic: completions and parallelism may move together.
     const elastic = before.completionMode === "Indexed" && spec.completions !== undefined;

@@ -19,6 +19,7 @@ import {
   dropRepeatedOwners,
   generatedPrefix,
   tidyMetadata,
+  validateFinalizerOwners,
   validateNameSegments,
   validateObjectMeta,
 } from "./object-meta.ts";
@@ -209,10 +210,21 @@ function prepareNew(call: Call, object: KubeObject, namespace: string, dryRun: b
   return generated;
 }
 
-/** @throws StatusError 422 */
-export function assertValid(call: Call, object: KubeObject, errors: readonly FieldError[]): void {
-  const all = [...validateObjectMeta(call.installed, object.metadata), ...errors];
-  if (all.length === 0) all.push(...validateNameSegments(object.metadata));
+/** `changes` are errors of what an update changes in the metadata. @throws StatusError 422 */
+export function assertValid(
+  call: Call,
+  object: KubeObject,
+  errors: readonly FieldError[],
+  changes: readonly FieldError[] = [],
+): void {
+  const { metadata } = object;
+  const all = [
+    ...validateObjectMeta(call.installed, metadata),
+    ...changes,
+    ...validateFinalizerOwners(call.installed, metadata),
+    ...errors,
+  ];
+  if (all.length === 0) all.push(...validateNameSegments(metadata));
   if (all.length === 0) return;
   const { group, kind } = call.installed.definition;
   throw invalid({ group, kind }, object.metadata.name ?? "", dedupe(all));

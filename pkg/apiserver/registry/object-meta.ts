@@ -39,8 +39,6 @@ export function tidyMetadata(metadata: ObjectMeta): void {
 /** What a kind says about its objects' metadata. */
 interface MetadataRules {
   readonly namespaced: boolean;
-  /** Finalizers without a domain must be Kubernetes' own. */
-  readonly builtin: boolean;
   validateName(name: string, prefix: boolean): string[];
 }
 
@@ -51,7 +49,7 @@ export function validateObjectMeta({ definition }: InstalledResource, metadata: 
     const sample = prefix ? maskTrailingDash(name) : name;
     return strategy.validateName?.(sample, prefix) ?? isDns1123Subdomain(sample);
   };
-  return validateMetadata(metadata, "metadata", { namespaced, builtin: !definition.custom, validateName });
+  return validateMetadata(metadata, "metadata", { namespaced, validateName });
 }
 
 /** Names become segments of URLs; asked when everything else is right, because kinds say more exactly what is wrong. */
@@ -82,7 +80,7 @@ export function dropRepeatedOwners(metadata: ObjectMeta): string[] {
 export function validateEmbeddedMeta(metadata: ObjectMeta, path: string): FieldError[] {
   const named = metadata.name === undefined || metadata.name === "" ? { ...metadata, name: "unnamed" } : metadata;
   const namespaced = metadata.namespace !== undefined && metadata.namespace !== "";
-  return validateMetadata(named, path, { namespaced, builtin: false, validateName: isValidPathSegmentName });
+  return validateMetadata(named, path, { namespaced, validateName: isValidPathSegmentName });
 }
 
 function validateMetadata(metadata: ObjectMeta, path: string, rules: MetadataRules): FieldError[] {
@@ -115,7 +113,7 @@ function validateMetadata(metadata: ObjectMeta, path: string, rules: MetadataRul
   }
   errors.push(...validateLabels(metadata.labels, `${path}.labels`));
   errors.push(...validateAnnotations(metadata.annotations, `${path}.annotations`));
-  errors.push(...validateOwnerReferences(metadata, path), ...validateFinalizers(metadata, path, rules.builtin));
+  errors.push(...validateOwnerReferences(metadata, path), ...validateFinalizers(metadata, path));
   return errors;
 }
 
@@ -157,7 +155,7 @@ function validateOwnerReferences(metadata: ObjectMeta, at: string): FieldError[]
 const GARBAGE_FINALIZERS = ["orphan", "foregroundDeletion"];
 const STANDARD_FINALIZERS: ReadonlySet<string> = new Set(["kubernetes", ...GARBAGE_FINALIZERS]);
 
-function validateFinalizers(metadata: ObjectMeta, at: string, builtin: boolean): FieldError[] {
+function validateFinalizers(metadata: ObjectMeta, at: string): FieldError[] {
   const errors: FieldError[] = [];
   const finalizers = metadata.finalizers ?? [];
   const path = `${at}.finalizers`;
@@ -168,11 +166,17 @@ function validateFinalizers(metadata: ObjectMeta, at: string, builtin: boolean):
     const both = "finalizer orphan and foregroundDeletion cannot be both set";
     errors.push(fieldInvalid(path, finalizers, both));
   }
-  if (!builtin) return errors;
-  for (const [index, finalizer] of finalizers.entries()) {
+  return errors;
+}
+
+/** Objects of built-in kinds have finalizers that are Kubernetes' own or say by their domain whose they are. */
+export function validateFinalizerOwners({ definition }: InstalledResource, metadata: ObjectMeta): FieldError[] {
+  if (definition.custom) return [];
+  const errors: FieldError[] = [];
+  for (const [index, finalizer] of (metadata.finalizers ?? []).entries()) {
     if (finalizer.includes("/") || STANDARD_FINALIZERS.has(finalizer)) continue;
     const why = "name is neither a standard finalizer name nor is it fully qualified";
-    errors.push(fieldInvalid(`${path}[${index}]`, finalizer, why));
+    errors.push(fieldInvalid(`metadata.finalizers[${index}]`, finalizer, why));
   }
   return errors;
 }
@@ -182,12 +186,9 @@ export function carryMetadata(object: KubeObject, old: Readonly<KubeObject>): vo
   const { metadata } = object;
   const before = old.metadata;
   if (metadata.uid === undefined || metadata.uid === "") metadata.uid = before.uid;
-  if (metadata.creationTimestamp === undefined || metadata.creationTimestamp === null) {
-    setOrDelete(metadata, "creationTimestamp", before.creationTimestamp);
-  }
-  if (metadata.deletionTimestamp === undefined || metadata.deletionTimestamp === null) {
-    setOrDelete(metadata, "deletionTimestamp", before.deletionTimestamp);
-  }
+  setOrDelete(metadata, "creationTimestamp", before.creationTimestamp);
+  if (before.deletionTimestamp !== undefined) metadata.deletionTimestamp = before.deletionTimestamp;
+  else if (metadata.deletionTimestamp === null) delete metadata.deletionTimestamp;
   if (metadata.deletionGracePeriodSeconds === undefined || metadata.deletionGracePeriodSeconds === null) {
     setOrDelete(metadata, "deletionGracePeriodSeconds", before.deletionGracePeriodSeconds);
   }
@@ -202,7 +203,7 @@ function setOrDelete<K extends keyof ObjectMeta>(metadata: ObjectMeta, field: K,
 /** Rules for what an update may change of the metadata. */
 export function validateMetaUpdate(metadata: ObjectMeta, before: Readonly<ObjectMeta>): FieldError[] {
   const errors: FieldError[] = [];
-  const immutable = (field: "name" | "namespace" | "uid" | "creationTimestamp"): void => {
+  const immutable = (field: "name" | "namespace" | "uid"): void => {
     if ((metadata[field] ?? "") !== (before[field] ?? "")) {
       errors.push(fieldInvalid(`metadata.${field}`, metadata[field] ?? "", IMMUTABLE_DETAIL));
     }
@@ -216,11 +217,10 @@ export function validateMetaUpdate(metadata: ObjectMeta, before: Readonly<Object
   immutable("name");
   immutable("namespace");
   immutable("uid");
-  immutable("creationTimestamp");
   if ((metadata.deletionTimestamp ?? "") !== (before.deletionTimestamp ?? "")) {
     errors.push(fieldInvalid("metadata.deletionTimestamp", metadata.deletionTimestamp ?? null, IMMUTABLE_DETAIL));
   }
-  if ((metadata.deletionGracePeriodSeconds ?? 0) !== (before.deletionGracePeriodSeconds ?? 0)) {
+  if ((metadata.deletionGracePeriodSeconds ?? null) !== (before.deletionGracePeriodSeconds ?? null)) {
     const path = "metadata.deletionGracePeriodSeconds";
     errors.push(fieldInvalid(path, metadata.deletionGracePeriodSeconds ?? null, IMMUTABLE_DETAIL));
   }

@@ -319,6 +319,6 @@ function specChanged(object: Readonly<KubeObject>, old: Readonly<KubeObject>, ha
 function validateUpdate(call: Call, view: WriteView, object: KubeObject, old: Readonly<KubeObject>): void {
   const { strategy } = view;
   const kindErrors = strategy.validateUpdate?.(object, old) ?? strategy.validate?.(object) ?? [];
-  assertValid(call, object, [...validateMetaUpdate(object.metadata, old.metadata), ...kindErrors]);
+  assertValid(call, object, kindErrors, validateMetaUpdate(object.metadata, old.metadata));
   if (view.type === "main") collectWarnings(call, object, old);
 }

@@ -29,7 +29,7 @@ const MAX_AFFINITY_SECONDS = 86400;
 const HEADLESS = "None";
 
 function isHeadless(spec: ServiceSpec): boolean {
-  return spec.clusterIPs?.[0] === HEADLESS || spec.clusterIP === HEADLESS;
+  return spec.clusterIPs?.length === 1 && spec.clusterIPs[0] === HEADLESS;
 }
 
 /** Reachable from outside the cluster: by node port, load balancer or external address. */
