@@ -35,5 +35,5 @@ export const node = defineResource<Node>({
     validate: validateNode,
     validateUpdate: validateNodeUpdate,
   },
-  status: { validateUpdate: validateNode },
+  status: { validateUpdate: validateNodeUpdate },
 });

@@ -7,12 +7,8 @@ import { defaultPod } from "./pod-defaults.ts";
 import { podConditions, printPod } from "./print-pod.ts";
 import { qosClassOf } from "./qos.ts";
 import { validatePodCreate } from "./validation/pod-spec.ts";
-import {
-  validateEphemeralContainersUpdate,
-  validatePodStatusUpdate,
-  validatePodUpdate,
-  validateResize,
-} from "./validation/pod-update.ts";
+import { validateEphemeralContainersUpdate, validatePodUpdate, validateResize } from "./validation/pod-update.ts";
+import { normalizePodIps, validatePodStatusUpdate } from "./validation/pod-status.ts";
 import { podSpecWarnings } from "./validation/pod-warnings.ts";
 
 /** Generation counts changes of the spec, whichever door they come through. */
@@ -92,7 +88,9 @@ export const pod = defineResource<Pod>({
       // Owners belong to controllers; a node that reports status must not touch them.
       if (old.metadata.ownerReferences === undefined) delete pod.metadata.ownerReferences;
       else pod.metadata.ownerReferences = old.metadata.ownerReferences;
-      if (pod.status !== undefined) pod.status.qosClass ??= old.status?.qosClass;
+      if (pod.status === undefined) return;
+      if (old.status?.qosClass !== undefined) pod.status.qosClass ??= old.status.qosClass;
+      normalizePodIps(pod.status);
     },
     validateUpdate: validatePodStatusUpdate,
   },

@@ -26,7 +26,7 @@ test("options of a deletion that are wrong, in body or query, are refused in ups
     ],
   ];
   for (const [query, answer] of ofQuery) assert.equal(await say(query), answer, query);
-  assert.match(await say("?uid=x"), /^409 .* UID in precondition: x/);
+  assert.match(await say("?uid=x"), /^409 .* on ConfigMap "kept": the UID in the precondition \(x\) does not match/);
   const scheme = 'in scheme "k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27"';
   const noType = "400 couldn't get version/kind; json parse error:";
   const ofBody: [body: string, answer: string][] = [

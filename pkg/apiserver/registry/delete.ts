@@ -23,8 +23,6 @@ export type Deletion =
 const ATTEMPTS = 32;
 const ORPHAN = "orphan";
 const FOREGROUND = "foregroundDeletion";
-const NAMESPACE_BUSY =
-  "The system is ensuring all content is removed from this namespace.  Upon completion, this namespace will automatically be purged by the system.";
 
 /** DELETE of an object. */
 export async function deleteObject(call: Call): Promise<void> {
@@ -171,10 +169,12 @@ async function checkPreconditions(
   if (!wrongUid && !wrongRevision) return undefined;
   const fresh = await call.installed.cache!.get(entry.namespace, entry.name);
   if (fresh?.revision !== entry.revision) return { conflict: fresh };
-  const what = wrongUid
-    ? `UID in precondition: ${uid}, UID in object meta: ${has.uid}`
-    : `ResourceVersion in precondition: ${resourceVersion}, ResourceVersion in object meta: ${has.resourceVersion}`;
-  throw conflict(call.installed.subject, entry.name, `Precondition failed: ${what}`);
+  const why = wrongUid
+    ? `the UID in the precondition (${uid}) does not match the UID in record (${has.uid}). The object might have been deleted and then recreated`
+    : `the ResourceVersion in the precondition (${resourceVersion}) does not match the ResourceVersion in record (${has.resourceVersion}). The object might have been modified`;
+  // Upstream names the kind here, not the resource.
+  const { group, kind } = call.installed.definition;
+  throw conflict({ group, resource: kind }, entry.name, why);
 }
 
 /** What a deletion makes of an object. */
@@ -246,7 +246,7 @@ function markNamespace(call: Call, object: Readonly<KubeObject>, options: Delete
     marked["status"] = { ...(object["status"] as object | undefined), phase: "Terminating" };
     return { last: marked, stays: true };
   }
-  if (held) throw conflict(call.installed.subject, object.metadata.name ?? "", NAMESPACE_BUSY);
+  if (held) return { last: object, stays: true };
   if (finalizers.length === 0) return { last: object, stays: false };
   return { last: withFinalizers({ ...object, metadata: { ...object.metadata } }, finalizers), stays: true };
 }

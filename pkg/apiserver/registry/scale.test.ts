@@ -107,3 +107,9 @@ test("applying a Scale owns the replicas of the object", async () => {
   assert.equal(negative.status, 422);
   assert.equal(replicas((await server.request(object)).json), 7);
 });
+
+test("a Scale of another object of the name is a conflict", async () => {
+  const { json } = await server.request(scale);
+  const body = { ...json, metadata: { ...json.metadata, uid: "other" } };
+  assert.equal((await server.request(scale, { method: "PUT", body })).status, 409);
+});

@@ -153,7 +153,8 @@ function updateScale(
       checkScale(call, scale);
       const object = deepCopy(old) as KubeObject;
       writePath(object, mapping.specReplicasPath, scale.spec?.replicas ?? 0);
-      const { resourceVersion } = scale.metadata ?? {};
+      const { uid, resourceVersion } = scale.metadata ?? {};
+      if (uid !== undefined && uid !== "") object.metadata.uid = uid;
       // Without one it is whatever there is that is scaled, also where the kind itself insists.
       if (resourceVersion !== undefined && resourceVersion !== "") object.metadata.resourceVersion = resourceVersion;
       return object;

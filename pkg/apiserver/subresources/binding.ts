@@ -38,7 +38,7 @@ export async function serveBinding(call: Call): Promise<void> {
       await assign(call, pods, binding, options.dryRun);
     },
   );
-  await sendStatus(call, 201, { metadata: {}, status: "Success" });
+  await sendStatus(call, 201, { metadata: {}, status: "Success", code: 201 });
 }
 
 function checkBinding(binding: Binding, name: string): void {

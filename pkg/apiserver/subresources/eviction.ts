@@ -50,7 +50,7 @@ export async function serveEviction(call: Call): Promise<void> {
       await deleteEntry(call, marked, { ...deletion, dryRun, preconditions });
     },
   );
-  await sendStatus(call, 201, { metadata: {}, status: "Success" });
+  await sendStatus(call, 201, { metadata: {}, status: "Success", code: 201 });
 }
 
 /** Pods that do not count as available anyway. */

@@ -1,15 +1,6 @@
 import { deepCopy, deepEqual, parseQuantity } from "#pkg/apimachinery/index.ts";
-import type { Container, ContainerStatus, Pod, PodSpec, Toleration } from "../../types/core-v1.ts";
-import {
-  dnsSubdomain,
-  type FieldError,
-  forbidden,
-  invalid,
-  isEmpty,
-  MAX_INT32,
-  required,
-  sameValue,
-} from "../../validation/rules.ts";
+import type { Container, Pod, PodSpec, Toleration } from "../../types/core-v1.ts";
+import { type FieldError, forbidden, invalid, MAX_INT32, required, sameValue } from "../../validation/rules.ts";
 import { qosClassOf } from "../qos.ts";
 import { describeDifference } from "./difference.ts";
 import { validatePod } from "./pod-spec.ts";
@@ -148,53 +139,6 @@ function sameSpec(a: PodSpec, b: PodSpec): boolean {
     if (!sameValue(a[field], b[field])) return false;
   }
   return true;
-}
-
-/** The kubelet reports what happened; it cannot say that a finished container runs again. */
-function validateTransitions(
-  statuses: readonly ContainerStatus[] | undefined,
-  old: readonly ContainerStatus[] | undefined,
-  { restartPolicy, containers, initContainers = [] }: PodSpec,
-  path: string,
-): FieldError[] {
-  if (restartPolicy === "Always") return [];
-  // Sidecars, and containers with a policy of their own, restart whatever the pod's policy is.
-  const restarting = new Set(
-    [...initContainers, ...(containers ?? [])]
-      .filter(({ restartPolicy: own }) => own !== undefined && own !== "Never")
-      .map(({ name }) => name),
-  );
-  const errors: FieldError[] = [];
-  for (const before of old ?? []) {
-    const terminated = before.state?.terminated;
-    if (terminated === undefined || restarting.has(before.name)) continue;
-    if (terminated.exitCode !== 0 && restartPolicy === "OnFailure") continue;
-    const index = (statuses ?? []).findIndex(({ name }) => name === before.name);
-    if (index < 0 || statuses![index]!.state?.terminated !== undefined) continue;
-    errors.push(forbidden(`${path}[${index}].state`, "may not be transitioned to non-terminated state"));
-  }
-  return errors;
-}
-
-export function validatePodStatusUpdate(pod: Pod, old: Readonly<Pod>): FieldError[] {
-  const { spec, status } = pod;
-  const errors: FieldError[] = [];
-  if (spec?.nodeName !== old.spec?.nodeName) {
-    errors.push(forbidden("status.nodeName", "may not be changed directly"));
-  }
-  const nominated = status?.nominatedNodeName;
-  if (!isEmpty(nominated)) errors.push(...dnsSubdomain(nominated!, "status.nominatedNodeName"));
-  if (spec?.containers?.every(({ restartPolicyRules }) => restartPolicyRules === undefined)) {
-    const before = old.status;
-    const path = "status.containerStatuses";
-    errors.push(...validateTransitions(status?.containerStatuses, before?.containerStatuses, spec, path));
-    const initPath = "status.initContainerStatuses";
-    errors.push(...validateTransitions(status?.initContainerStatuses, before?.initContainerStatuses, spec, initPath));
-  }
-  if ((status?.observedGeneration ?? 0) < 0) {
-    errors.push(invalid("status.observedGeneration", status?.observedGeneration, "must be greater than or equal to 0"));
-  }
-  return errors;
 }
 
 const MIRROR_ANNOTATION = "kubernetes.io/config.mirror";
