@@ -4,7 +4,7 @@ import { eventually, useCluster } from "../framework/lab.ts";
 import { BUSYBOX, pod } from "../framework/manifests.ts";
 
 const context = useCluster("environment");
-const limit = { timeout: 60_000 };
+const limit = { timeout: 150_000 };
 
 /** What a pod that runs the script once has printed. */
 async function output(

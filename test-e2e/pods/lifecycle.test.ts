@@ -4,7 +4,7 @@ import { eventually, useCluster } from "../framework/lab.ts";
 import { BUSYBOX, pod } from "../framework/manifests.ts";
 
 const context = useCluster("lifecycle");
-const limit = { timeout: 60_000 };
+const limit = { timeout: 180_000 };
 const SLEEP = "trap 'exit 0' TERM; while :; do sleep 1 & wait; done";
 
 const sh = (script: string) => ["sh", "-c", script];
@@ -13,7 +13,7 @@ const phaseIs = (name: string, phase: string) =>
   eventually(
     `${name} is ${phase}`,
     async () => ((await context.cluster.jsonpath(`pod/${name}`, "{.status.phase}")) === phase ? true : undefined),
-    40_000,
+    120_000,
   );
 const field = (name: string, path: string) => context.cluster.jsonpath(`pod/${name}`, path);
 
