@@ -55,7 +55,7 @@ export async function buildGatekeepers(
   const { flags, pki, clock, random } = deps;
   const core = coreSources(sources);
   const transport = new HttpsTransport(clock);
-  const { authorizer, rbac, ...authorization } = await buildAuthorizer(deps, sources, core, transport);
+  const { authorizer, rbac, nodes, ...authorization } = await buildAuthorizer(deps, sources, core, transport);
   const issuer = new TokenIssuer({
     issuers: [flags["service-account-issuer"]],
     signingKey: pki.serviceAccount.key,
@@ -83,7 +83,7 @@ export async function buildGatekeepers(
     flowControl: (user, target, request) => flow.admit(user, target, request),
     reviews: [
       createAuthnReviews({ clock, tokens: authenticator.tokens, issuer, sources: core }),
-      createAuthzReviews({ authorizer, ...(rbac === undefined ? {} : { rbac }) }),
+      createAuthzReviews({ authorizer, nodes, ...(rbac === undefined ? {} : { rbac }) }),
     ],
     ...buildAudit(deps),
   };

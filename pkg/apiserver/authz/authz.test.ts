@@ -347,6 +347,15 @@ describe("reviews", () => {
       incomplete: false,
     });
   });
+  test("SelfSubjectRulesReview says that it cannot list all of a node's permissions", async () => {
+    const user = { name: "system:node:n1", groups: ["system:nodes"] };
+    const ask = createAuthzReviews({ ...c, nodes: true }).get("authorization.k8s.io/selfsubjectrulesreviews")!;
+    const { status } = (await ask({ metadata: {}, spec: { namespace: "ns" } } as never, { user } as never)) as {
+      status?: unknown;
+    };
+    const { incomplete, evaluationError } = status as { incomplete: boolean; evaluationError: string };
+    assert.deepEqual([incomplete, evaluationError], [true, "node authorizer does not support user rule resolution"]);
+  });
   test("malformed reviews are invalid", async () => {
     await assert.rejects(
       run("subjectaccessreviews", { resourceAttributes: {} }),

@@ -36,6 +36,8 @@ export interface AuthorizerDeps {
 export interface AuthorizerChain {
   readonly authorizer: Authorizer;
   readonly rbac: RbacAuthorizer | undefined;
+  /** Is the Node authorizer in it? */
+  readonly nodes: boolean;
   /** Takes other modes. What Node and RBAC authorizers know is kept. */
   use(modes: AuthorizerDeps["modes"]): void;
 }
@@ -54,7 +56,7 @@ export function createAuthorizer(deps: AuthorizerDeps): AuthorizerChain {
   };
   const chainOf = (modes: AuthorizerDeps["modes"]): Authorizer[] => [privilegedGroup, ...modes.map(authorizerOf)];
   const authorizer = new UnionAuthorizer(chainOf(deps.modes));
-  return { authorizer, rbac, use: (modes) => authorizer.use(chainOf(modes)) };
+  return { authorizer, rbac, nodes: node !== undefined, use: (modes) => authorizer.use(chainOf(modes)) };
 }
 
 export { forbiddenError, PRIVILEGED_GROUP, UnionAuthorizer } from "./union.ts";

@@ -11,6 +11,7 @@ import type {
 } from "#pkg/api/types/authorization-v1.ts";
 import type { Attributes, Authorizer } from "../contract.ts";
 import type { ReviewContext, ReviewHandler } from "../review.ts";
+import { nodeNameOf } from "./node.ts";
 import type { RbacAuthorizer } from "./rbac.ts";
 
 const GROUP = "authorization.k8s.io";
@@ -19,6 +20,8 @@ export interface AuthzReviewDeps {
   readonly authorizer: Authorizer;
   /** Absent when RBAC is not among the authorizers: rules reviews are then incomplete. */
   readonly rbac?: RbacAuthorizer;
+  /** Is the Node authorizer among them? What it allows nodes follows from their pods and cannot be listed. */
+  readonly nodes?: boolean;
 }
 
 interface Requirement {
@@ -119,7 +122,11 @@ function checkSubject(kind: string, object: KubeObject, extra: FieldError[]): Su
 }
 
 /** Handlers of the authorization.k8s.io reviews, by "group/plural". */
-export function createAuthzReviews({ authorizer, rbac }: AuthzReviewDeps): ReadonlyMap<string, ReviewHandler> {
+export function createAuthzReviews({
+  authorizer,
+  rbac,
+  nodes = false,
+}: AuthzReviewDeps): ReadonlyMap<string, ReviewHandler> {
   const subject: ReviewHandler = async (object) => {
     const spec = checkSubject("SubjectAccessReview", object, []);
     const attributes = attributesOf(userOf(spec), spec.resourceAttributes, spec.nonResourceAttributes);
@@ -142,7 +149,7 @@ export function createAuthzReviews({ authorizer, rbac }: AuthzReviewDeps): Reado
   const rules: ReviewHandler = (object, { user }) => {
     const spec = (object["spec"] ?? {}) as { namespace?: string };
     // The answer does not repeat the question.
-    return { ...object, spec: {}, status: rulesStatus(rbac, user, spec.namespace ?? "") };
+    return { ...object, spec: {}, status: rulesStatus(rbac, nodes, user, spec.namespace ?? "") };
   };
   return new Map([
     [`${GROUP}/subjectaccessreviews`, subject],
@@ -172,7 +179,12 @@ function localErrors(object: KubeObject, { namespace }: ReviewContext): FieldErr
   return errors;
 }
 
-function rulesStatus(rbac: RbacAuthorizer | undefined, user: UserInfo, namespace: string): SubjectRulesReviewStatus {
+function rulesStatus(
+  rbac: RbacAuthorizer | undefined,
+  nodes: boolean,
+  user: UserInfo,
+  namespace: string,
+): SubjectRulesReviewStatus {
   if (rbac === undefined) {
     return {
       resourceRules: [],
@@ -181,7 +193,9 @@ function rulesStatus(rbac: RbacAuthorizer | undefined, user: UserInfo, namespace
       evaluationError: "the authorizers in use do not support user rule resolution",
     };
   }
-  const { rules, errors } = rbac.rulesFor(user, namespace);
+  const { rules, errors: failures } = rbac.rulesFor(user, namespace);
+  const unlisted = nodes && nodeNameOf(user) !== undefined;
+  const errors = unlisted ? ["node authorizer does not support user rule resolution", ...failures] : failures;
   return {
     resourceRules: rules
       .filter((rule) => (rule.resources ?? []).length > 0)
