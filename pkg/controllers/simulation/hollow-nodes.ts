@@ -187,7 +187,8 @@ export class HollowNodes {
       phase: "Running",
       startTime: time,
       podIP: ip,
-      podIPs: [{ ip }],
+      // Whatever address it had: merged with it, there would be two of one family.
+      podIPs: [{ $patch: "replace" }, { ip }],
       conditions: [condition("Initialized"), condition("ContainersReady"), condition("Ready")],
       containerStatuses: pod.spec.containers.map(({ name, image }) => ({
         name,
