@@ -280,8 +280,9 @@ export function jobStatus(view: JobView, plan: JobPlan, applied: Applied): { sta
     const interim = success ? "SuccessCriteriaMet" : "FailureTarget";
     if (!conditions.some(({ type, status: state }) => type === interim && state === "True"))
       conditions = replaced(conditions, interim, "True", reason, message, now);
-    // The last condition comes when every pod has ended and has been counted.
+    // The last condition comes when every pod has ended and has been counted, also those that the cache has not shown yet.
     finished =
+      view.cacheIsCurrent &&
       job.status?.conditions?.some(({ type, status: state }) => type === interim && state === "True") === true &&
       active === 0 &&
       status.terminating === 0 &&
