@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import { test } from "node:test";
 import { runSeeds, seedsFrom } from "./seeds.ts";
 
-const SEEDS = 2000;
+const SEEDS = 1200;
 /** So many to a test: a slow machine gets the time of many tests. */
 const SEEDS_PER_TEST = 200;
 const threads = availableParallelism();
