@@ -19,6 +19,7 @@ import {
   notSupported,
   required,
   requiredText,
+  given,
 } from "../validation/rules.ts";
 import { validateContainerResourceName } from "../core/validation/resources.ts";
 import { validateLabelSelector } from "../validation/selectors.ts";
@@ -181,9 +182,7 @@ function validateRules(rules: HPAScalingRules | undefined, path: string): FieldE
     const why = `must be less than or equal to ${MAX_STABILIZATION_SECONDS}`;
     errors.push(invalid(`${path}.stabilizationWindowSeconds`, window, why));
   }
-  if (rules.selectPolicy !== undefined && !SELECT_POLICIES.includes(rules.selectPolicy)) {
-    errors.push(notSupported(`${path}.selectPolicy`, rules.selectPolicy, SELECT_POLICIES));
-  }
+  errors.push(...given(rules.selectPolicy, SELECT_POLICIES, `${path}.selectPolicy`));
   if ((rules.policies ?? []).length === 0)
     errors.push(required(`${path}.policies`, "must specify at least one Policy"));
   return [

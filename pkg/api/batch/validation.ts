@@ -1,11 +1,4 @@
-import {
-  deepCopy,
-  fieldOmitted,
-  goQuote,
-  isDns1123Label,
-  isDns1123Subdomain,
-  isQualifiedName,
-} from "#pkg/apimachinery/index.ts";
+import { deepCopy, fieldOmitted, goQuote, isDns1123Label, isQualifiedName } from "#pkg/apimachinery/index.ts";
 import type { CronJob, Job, JobSpec, PodFailurePolicyRule } from "../types/batch-v1.ts";
 import type { PodTemplateSpec } from "../types/core-v1.ts";
 import { validatePodTemplate } from "../core/validation/pod-spec.ts";
@@ -25,6 +18,8 @@ import {
   sameValue,
   tooLong,
   tooMany,
+  given,
+  domainPrefixedPath,
 } from "../validation/rules.ts";
 import { selectorMatches, validateLabelSelector } from "../validation/selectors.ts";
 import { CronScheduleError, isTimeZone, parseCronSchedule } from "./cron-schedule.ts";
@@ -202,21 +197,6 @@ function validateManagedBy(managedBy: string | undefined, path: string): FieldEr
   return managedBy.length > MAX_MANAGED_BY ? [...errors, tooLong(path, MAX_MANAGED_BY)] : errors;
 }
 
-/** "acme.io/foo": who is responsible, as a domain and a path below it. */
-function domainPrefixedPath(value: string, path: string): FieldError[] {
-  if (value === "") return [required(path)];
-  const slash = value.indexOf("/");
-  const [domain, rest] = [value.slice(0, slash), value.slice(slash + 1)];
-  if (slash <= 0 || rest === "")
-    return [invalid(path, value, 'must be a domain-prefixed path (such as "acme.io/foo")')];
-  const errors = allInvalid(path, domain, isDns1123Subdomain(domain));
-  if (!/^[A-Za-z0-9/\-._~%!$&'()*+,;=:]+$/.test(rest)) {
-    const format = "[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+";
-    errors.push(invalid(path, rest, `Invalid path (regex used for validation is '${format}')`));
-  }
-  return errors;
-}
-
 function validateManyIndexes(spec: JobSpec, path: string): FieldError[] {
   const { completions, parallelism, maxFailedIndexes, backoffLimitPerIndex } = spec;
   if ((completions ?? 0) <= MANY_COMPLETIONS || backoffLimitPerIndex === undefined) return [];
@@ -259,10 +239,7 @@ const COMPLETION_MODES = ["NonIndexed", "Indexed"];
 
 function validateModes(spec: JobSpec, path: string): FieldError[] {
   const { completionMode: mode } = spec;
-  const errors: FieldError[] = [];
-  if (mode !== undefined && !COMPLETION_MODES.includes(mode)) {
-    errors.push(notSupported(`${path}.completionMode`, mode, COMPLETION_MODES));
-  }
+  const errors = given(mode, COMPLETION_MODES, `${path}.completionMode`);
   if (mode === "Indexed") return validateIndexed(spec, path);
   if (mode !== undefined && mode !== "NonIndexed") return errors;
   for (const field of ["backoffLimitPerIndex", "maxFailedIndexes"] as const) {
@@ -275,7 +252,7 @@ function validateModes(spec: JobSpec, path: string): FieldError[] {
 function validateReplacement({ podReplacementPolicy: policy, podFailurePolicy }: JobSpec, path: string): FieldError[] {
   // Who decides by how pods failed must wait until they have.
   const supported = podFailurePolicy === undefined ? ["Failed", "TerminatingOrFailed"] : ["Failed"];
-  return policy === undefined || supported.includes(policy) ? [] : [notSupported(path, policy, supported)];
+  return given(policy, supported, path);
 }
 
 const JOB_RESTART_POLICIES = ["OnFailure", "Never"];

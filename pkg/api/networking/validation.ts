@@ -1,6 +1,5 @@
 import {
   isDns1123Label,
-  isDns1123Subdomain,
   isValidPathSegmentName,
   isValidPortName,
   isValidPortNumber,
@@ -20,6 +19,7 @@ import type {
 import {
   allInvalid,
   dnsSubdomain,
+  domainPrefixedPath,
   each,
   type FieldError,
   forbidden,
@@ -37,6 +37,7 @@ import {
   tooLong,
   validCidr,
   validIp,
+  given,
 } from "../validation/rules.ts";
 import { validateLabelSelector } from "../validation/selectors.ts";
 
@@ -156,8 +157,7 @@ export function validateIngressClass({ spec = {} }: IngressClass): FieldError[] 
   const errors: FieldError[] = [];
   const { controller = "", parameters } = spec;
   if (controller.length > MAX_CONTROLLER) errors.push(tooLong("spec.controller", MAX_CONTROLLER));
-  if (controller === "") errors.push(required("spec.controller"));
-  else errors.push(...domainPrefixedPath(controller, "spec.controller"));
+  errors.push(...domainPrefixedPath(controller, "spec.controller"));
   if (parameters === undefined) return errors;
   const at = "spec.parameters";
   errors.push(...validateTypedReference(parameters, at));
@@ -179,30 +179,12 @@ export function validateIngressClassUpdate(ingressClass: IngressClass, old: Read
   ];
 }
 
-/** A name under a domain, as in acme.io/foo. */
-function domainPrefixedPath(value: string, path: string): FieldError[] {
-  const slash = value.indexOf("/");
-  if (slash <= 0 || slash === value.length - 1) {
-    return [invalid(path, value, 'must be a domain-prefixed path (such as "acme.io/foo")')];
-  }
-  const errors = allInvalid(path, value.slice(0, slash), isDns1123Subdomain(value.slice(0, slash)));
-  const rest = value.slice(slash + 1);
-  if (!/^[A-Za-z0-9/\-._~%!$&'()*+,;=:]+$/.test(rest)) {
-    const why =
-      "Invalid path (e.g. 'example.com/valid/path', regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')";
-    errors.push(invalid(path, rest, why));
-  }
-  return errors;
-}
-
 const PROTOCOLS = ["TCP", "UDP", "SCTP"];
 const POLICY_TYPES = ["Ingress", "Egress"];
 
 function validatePolicyPort({ protocol, port, endPort }: NetworkPolicyPort, path: string): FieldError[] {
   const errors: FieldError[] = [];
-  if (protocol !== undefined && !PROTOCOLS.includes(protocol)) {
-    errors.push(notSupported(`${path}.protocol`, protocol, PROTOCOLS));
-  }
+  errors.push(...given(protocol, PROTOCOLS, `${path}.protocol`));
   if (port === undefined) {
     if (endPort !== undefined)
       errors.push(invalid(`${path}.endPort`, endPort, "may not be specified when `port` is not specified"));
@@ -283,12 +265,7 @@ export function validateNetworkPolicy({ spec = {} }: NetworkPolicy): FieldError[
   const types = spec.policyTypes ?? [];
   if (types.length > 2)
     return [...errors, invalid("spec.policyTypes", types, "may not specify more than two policyTypes")];
-  return [
-    ...errors,
-    ...each(types, "spec.policyTypes", (type, at) =>
-      POLICY_TYPES.includes(type) ? [] : [notSupported(at, type, POLICY_TYPES)],
-    ),
-  ];
+  return [...errors, ...each(types, "spec.policyTypes", (type, at) => given(type, POLICY_TYPES, at))];
 }
 
 export function validateServiceCIDR({ spec = {} }: ServiceCIDR): FieldError[] {

@@ -11,9 +11,9 @@ import {
   invalid,
   isEmpty,
   nonNegative,
-  notSupported,
   oneOf,
   required,
+  given,
 } from "../validation/rules.ts";
 import { validateLabelSelector } from "../validation/selectors.ts";
 import { atMostAll, countOrPercent } from "../validation/templates.ts";
@@ -32,10 +32,7 @@ export function validatePodDisruptionBudget({ spec = {} }: PodDisruptionBudget):
   }
   errors.push(...validateLabelSelector(selector, "spec.selector"));
   const policies = ["AlwaysAllow", "IfHealthyBudget"];
-  if (unhealthyPodEvictionPolicy !== undefined && !policies.includes(unhealthyPodEvictionPolicy)) {
-    errors.push(notSupported("spec.unhealthyPodEvictionPolicy", unhealthyPodEvictionPolicy, policies));
-  }
-  return errors;
+  return [...errors, ...given(unhealthyPodEvictionPolicy, policies, "spec.unhealthyPodEvictionPolicy")];
 }
 
 export function validatePodDisruptionBudgetStatus({ status = {} }: PodDisruptionBudget): FieldError[] {

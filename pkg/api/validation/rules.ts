@@ -62,6 +62,11 @@ export function oneOf(
   return supported.includes(value) ? [] : [fieldNotSupported(path, value, supported)];
 }
 
+/** A word out of a list, where upstream tells an empty word, which is none of the list, from an absent one. */
+export function given(value: string | undefined, supported: readonly string[], path: string): FieldError[] {
+  return value === undefined || supported.includes(value) ? [] : [fieldNotSupported(path, value, supported)];
+}
+
 export const dnsLabel = (value: string, path: string): FieldError[] => allInvalid(path, value, isDns1123Label(value));
 export const dns1035Label = (value: string, path: string): FieldError[] =>
   allInvalid(path, value, isDns1035Label(value));
@@ -72,6 +77,22 @@ export const qualifiedName = (value: string, path: string): FieldError[] =>
 
 export function requiredText(value: string | undefined, path: string, detail = ""): FieldError[] {
   return isEmpty(value) ? [fieldRequired(path, detail)] : [];
+}
+
+const PATH_FORMAT = "[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+";
+const PATH = new RegExp(`^${PATH_FORMAT}$`);
+
+/** "acme.io/foo": a domain and a path below it. */
+export function domainPrefixedPath(value: string, path: string): FieldError[] {
+  if (value === "") return [fieldRequired(path)];
+  const slash = value.indexOf("/");
+  const [domain, rest] = [value.slice(0, slash), value.slice(slash + 1)];
+  if (slash <= 0 || rest === "") {
+    return [fieldInvalid(path, value, 'must be a domain-prefixed path (such as "acme.io/foo")')];
+  }
+  const errors = dnsSubdomain(domain, path);
+  if (PATH.test(rest)) return errors;
+  return [...errors, fieldInvalid(path, rest, `Invalid path (regex used for validation is '${PATH_FORMAT}')`)];
 }
 
 /** A port by number or by name. */

@@ -22,6 +22,7 @@ import {
   oneOf,
   qualifiedName,
   required,
+  given,
 } from "../../validation/rules.ts";
 import { validateLabelSelector } from "../../validation/selectors.ts";
 
@@ -239,9 +240,7 @@ function validateSpreadOptions(constraint: TopologySpreadConstraint, path: strin
     }
   }
   for (const field of ["nodeAffinityPolicy", "nodeTaintsPolicy"] as const) {
-    const policy = constraint[field];
-    if (policy === undefined || INCLUSION_POLICIES.includes(policy)) continue;
-    errors.push(notSupported(`${path}.${field}`, policy, INCLUSION_POLICIES));
+    errors.push(...given(constraint[field], INCLUSION_POLICIES, `${path}.${field}`));
   }
   return [
     ...errors,

@@ -14,6 +14,7 @@ import {
   nonNegativeQuantity,
   notSupported,
   required,
+  given,
 } from "../../validation/rules.ts";
 import { validateLabelSelector } from "../../validation/selectors.ts";
 
@@ -61,9 +62,7 @@ export function validatePvcSpec(spec: PersistentVolumeClaimSpec, path: string): 
     if (parseQuantity(storage).isZero()) errors.push(invalid(at, String(storage), "must be greater than zero"));
   }
   if (!isEmpty(spec.storageClassName)) errors.push(...dnsSubdomain(spec.storageClassName!, `${path}.storageClassName`));
-  if (spec.volumeMode !== undefined && !VOLUME_MODES.includes(spec.volumeMode)) {
-    errors.push(notSupported(`${path}.volumeMode`, spec.volumeMode, VOLUME_MODES));
-  }
+  errors.push(...given(spec.volumeMode, VOLUME_MODES, `${path}.volumeMode`));
   errors.push(...validateDataSource(spec.dataSource, `${path}.dataSource`));
   errors.push(...validateDataSource(spec.dataSourceRef, `${path}.dataSourceRef`));
   if (!isEmpty(spec.volumeAttributesClassName)) {

@@ -3,6 +3,7 @@ import type { Container, Pod, PodSpec, Toleration } from "../../types/core-v1.ts
 import { type FieldError, forbidden, invalid, MAX_INT32, required, sameValue } from "../../validation/rules.ts";
 import { qosClassOf } from "../qos.ts";
 import { describeDifference } from "./difference.ts";
+import { MIRROR_ANNOTATION } from "./pod-annotations.ts";
 import { validatePod } from "./pod-spec.ts";
 
 const UPDATABLE = [
@@ -140,8 +141,6 @@ function sameSpec(a: PodSpec, b: PodSpec): boolean {
   }
   return true;
 }
-
-const MIRROR_ANNOTATION = "kubernetes.io/config.mirror";
 
 export function validateEphemeralContainersUpdate(pod: Pod, old: Readonly<Pod>): FieldError[] {
   const errors = validatePod(pod);

@@ -13,11 +13,11 @@ import {
   invalid,
   isEmpty,
   localPath,
-  notSupported,
   oneOf,
   required,
   tooLong,
   validId,
+  given,
 } from "../../validation/rules.ts";
 import { validateWindowsOptions } from "./windows.ts";
 
@@ -61,11 +61,6 @@ function validateAppArmor(profile: AppArmorProfile | undefined, path: string): F
   const errors = validateProfileType(type, `${path}.type`, "appArmorProfile");
   if (errors.length > 0 || localhostProfile === undefined) return errors;
   return [invalid(at, localhostProfile, "can only be set when AppArmor type is Localhost")];
-}
-
-/** A word out of a list, where upstream tells an empty word from an absent one. */
-function given(value: string | undefined, supported: readonly string[], path: string): FieldError[] {
-  return value === undefined || supported.includes(value) ? [] : [notSupported(path, value, supported)];
 }
 
 /** The security context of a container. */

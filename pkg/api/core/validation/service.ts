@@ -20,6 +20,7 @@ import {
   sameValue,
   validCidr,
   validIp,
+  given,
 } from "../../validation/rules.ts";
 import { isValidPortNumber } from "#pkg/apimachinery/index.ts";
 
@@ -105,10 +106,7 @@ function validateFamilies(spec: ServiceSpec): FieldError[] {
     if (!FAMILIES.includes(family)) errors.push(notSupported(path, family, FAMILIES));
     if (families.indexOf(family) < index) errors.push(duplicate(path, family));
   }
-  if (spec.ipFamilyPolicy !== undefined && !FAMILY_POLICIES.includes(spec.ipFamilyPolicy)) {
-    errors.push(notSupported("spec.ipFamilyPolicy", spec.ipFamilyPolicy, FAMILY_POLICIES));
-  }
-  return errors;
+  return [...errors, ...given(spec.ipFamilyPolicy, FAMILY_POLICIES, "spec.ipFamilyPolicy")];
 }
 
 /** clusterIP, clusterIPs and ipFamilies tell one story. */
@@ -213,10 +211,6 @@ function validateLoadBalancer({ spec = {}, metadata }: Service): FieldError[] {
 }
 
 const DISTRIBUTIONS = ["PreferClose", "PreferSameNode", "PreferSameZone"];
-
-function given(value: string | undefined, supported: readonly string[], path: string): FieldError[] {
-  return value === undefined || supported.includes(value) ? [] : [notSupported(path, value, supported)];
-}
 
 function validateInternalPolicy({ type, internalTrafficPolicy: policy }: ServiceSpec): FieldError[] {
   const path = "spec.internalTrafficPolicy";

@@ -27,6 +27,7 @@ import {
   notSupported,
   required,
   tooLong,
+  given,
 } from "../../validation/rules.ts";
 import { validatePvcTemplate } from "./claims.ts";
 import { validateConfigMapFiles, validateDownwardFiles, validateSecretFiles } from "./volume-files.ts";
@@ -53,10 +54,7 @@ const HOST_PATH_TYPES = [
 export function validateHostPath(source: HostPathVolumeSource, path: string): FieldError[] {
   if (isEmpty(source.path)) return [required(`${path}.path`)];
   const errors = noBacksteps(source.path, `${path}.path`);
-  if (source.type !== undefined && !HOST_PATH_TYPES.includes(source.type)) {
-    errors.push(notSupported(`${path}.type`, source.type, HOST_PATH_TYPES));
-  }
-  return errors;
+  return [...errors, ...given(source.type, HOST_PATH_TYPES, `${path}.type`)];
 }
 
 /** Names of iSCSI nodes: RFC 3721's three kinds. */
@@ -173,10 +171,7 @@ const BLOB_DISK = "https://{account-name}.blob.core.windows.net/{container-name}
 function validateAzureDisk(source: AzureDiskVolumeSource, path: string): FieldError[] {
   const errors = requires(source, ["diskName", "diskURI"], path);
   const { cachingMode, kind, diskURI = "" } = source;
-  if (cachingMode !== undefined && !CACHING_MODES.includes(cachingMode)) {
-    errors.push(notSupported(`${path}.cachingMode`, cachingMode, CACHING_MODES));
-  }
-  if (kind !== undefined && !DISK_KINDS.includes(kind)) errors.push(notSupported(`${path}.kind`, kind, DISK_KINDS));
+  errors.push(...given(cachingMode, CACHING_MODES, `${path}.cachingMode`), ...given(kind, DISK_KINDS, `${path}.kind`));
   if (kind === "Managed" && !diskURI.startsWith("/subscriptions/")) {
     errors.push(notSupported(`${path}.diskURI`, diskURI, [MANAGED_DISK]));
   }

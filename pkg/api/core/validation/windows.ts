@@ -14,7 +14,7 @@ import {
 const MAX_CREDENTIAL_SPEC_KIB = 64;
 const MAX_DOMAIN = 256;
 const MAX_USER = 104;
-// eslint-disable-next-line no-control-regex -- control characters are what is looked for
+// oxlint-disable-next-line no-control-regex -- control characters are what is looked for
 const CONTROL = /[\u0000-\u001f\u007f]/;
 const NETBIOS_DOMAIN = /^[^\\/:*?"<>|.][^\\/:*?"<>|]{0,14}$/;
 const DNS_DOMAIN =
