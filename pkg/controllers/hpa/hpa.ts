@@ -79,6 +79,9 @@ class ScalingError extends Error {
   }
 }
 
+/** Nobody serves the kind. */
+class NoMatchError extends Error {}
+
 function scaleFailure(cause: unknown): ScalingError {
   const message = errorMessage(cause);
   return new ScalingError(
@@ -255,11 +258,9 @@ class Autoscaler {
     const { kind, name, apiVersion = "v1" } = hpa.spec.scaleTargetRef;
     if (apiVersion.split("/").length > 2)
       throw scaleFailure(new Error(`unexpected GroupVersion string: ${apiVersion}`));
-    const { group } = parseApiVersion(apiVersion);
-    const { resources } = await this.#env.discovery.get(signal);
-    const served = resources.find(({ ref }) => ref.group === group && ref.kind === kind);
-    if (served === undefined) throw scaleFailure(new Error(`no matches for kind "${kind}" in group "${group}"`));
-    const { version, plural } = served.ref;
+    const { group, version, plural } = await this.#served(apiVersion, kind, signal).catch((error: unknown) => {
+      throw error instanceof NoMatchError ? scaleFailure(error) : error;
+    });
     const base = group === "" ? `/api/${version}` : `/apis/${group}/${version}`;
     const path = `${base}/namespaces/${hpa.metadata.namespace}/${plural}/${encodeURIComponent(name)}/scale`;
     try {
@@ -282,7 +283,7 @@ class Autoscaler {
       tuning: this.#tuning,
       tolerance: this.#tolerance(hpa),
       now: clock.now(),
-      pluralOf: (apiVersion: string, kind: string) => this.#pluralOf(apiVersion, kind, signal),
+      pluralOf: async (apiVersion: string, kind: string) => (await this.#served(apiVersion, kind, signal)).plural,
     };
     const metrics = hpa.spec.metrics ?? DEFAULT_METRICS;
     let best: Judgement | undefined;
@@ -327,12 +328,13 @@ class Autoscaler {
     };
   }
 
-  async #pluralOf(apiVersion: string, kind: string, signal: AbortSignal): Promise<string> {
+  /** The preferred version of a kind. Throws NoMatchError. */
+  async #served(apiVersion: string, kind: string, signal: AbortSignal) {
     const { group } = parseApiVersion(apiVersion);
     const { resources } = await this.#env.discovery.get(signal);
     const served = resources.find(({ ref }) => ref.group === group && ref.kind === kind);
-    if (served === undefined) throw new Error(`no matches for kind "${kind}" in group "${group}"`);
-    return served.ref.plural;
+    if (served === undefined) throw new NoMatchError(`no matches for kind "${kind}" in group "${group}"`);
+    return served.ref;
   }
 
   /** The first recommendation of all is what there is: a controller that starts does not scale down at once. */

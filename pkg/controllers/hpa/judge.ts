@@ -3,6 +3,7 @@ import { parseQuantity } from "#pkg/apimachinery/index.ts";
 import type { HorizontalPodAutoscaler, MetricSpec, MetricStatus, MetricTarget } from "#pkg/api/types/autoscaling-v2.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import { errorMessage } from "../common/errors.ts";
+import { isPodReady } from "../common/pods.ts";
 import { printSelector } from "../common/print-selector.ts";
 import { type MetricsReader, requestOfPod } from "./metrics.ts";
 import {
@@ -207,10 +208,7 @@ function byWhole(
   }
   if (specReplicas > 0 && pods.length === 0)
     throw new Error("unable to calculate ready pods: no pods returned by selector while calculating replica count");
-  const ready = pods.filter(
-    ({ status }) =>
-      status?.phase === "Running" && status.conditions?.some((c) => c.type === "Ready" && c.status === "True") === true,
-  ).length;
+  const ready = pods.filter((pod) => pod.status?.phase === "Running" && isPodReady(pod)).length;
   const replicas = proposeByValue(specReplicas, ready, value, goalOf(wanted.value), tolerance);
   return { replicas, current: { value: quantity(value) } };
 }

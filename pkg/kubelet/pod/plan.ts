@@ -162,7 +162,7 @@ function planRegularContainers(input: Round, sandboxId: string, draft: Draft): v
   const killed = draft.steps.filter((step) => step.type === "KillContainer");
   const goOn = containers.filter(({ name }) => newestContainer(input.current, name)?.state === "Running");
   const last = killed.length === draft.steps.length && draft.backingOff.length === 0 && killed.length >= goOn.length;
-  if (!last || killed.some(({ message }) => message.endsWith("will be restarted"))) return;
+  if (!last) return;
   draft.steps = killed.map((step) => ({ ...step, message: `Stopping container ${step.container.metadata.name}` }));
 }
 
