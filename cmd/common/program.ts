@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { hasCode } from "#pkg/util/index.ts";
+import { errorMessage, hasCode } from "#pkg/util/index.ts";
 import { load } from "js-yaml";
 import {
   type FlagSet,
@@ -114,7 +114,7 @@ function readConfigFile(path: string, required: boolean): Record<string, unknown
     text = readFileSync(path, "utf8");
   } catch (error) {
     if (!required && hasCode(error, "ENOENT")) return {};
-    throw new UsageError(`cannot read the configuration file: ${(error as Error).message}`);
+    throw new UsageError(`cannot read the configuration file: ${errorMessage(error)}`);
   }
   const value = load(text) ?? {};
   if (typeof value !== "object" || Array.isArray(value))

@@ -3,6 +3,7 @@ import { BlockList } from "node:net";
 import { type ClusterPki, ensureClusterPki, issueCertificate, readIfPresent, writeKubeconfig } from "#pkg/pki/index.ts";
 import { UsageError } from "#pkg/config/index.ts";
 import { join } from "node:path";
+import { errorMessage } from "#pkg/util/index.ts";
 
 /** First usable address of a service range: the address of default/kubernetes. */
 export function firstServiceAddress(cidr: string): string {
@@ -12,7 +13,7 @@ export function firstServiceAddress(cidr: string): string {
   try {
     list.addSubnet(base, Number(bits), ipv6 ? "ipv6" : "ipv4");
   } catch (error) {
-    throw new UsageError(`--service-cluster-ip-range: ${cidr} is not a CIDR (${(error as Error).message})`);
+    throw new UsageError(`--service-cluster-ip-range: ${cidr} is not a CIDR (${errorMessage(error)})`);
   }
   if (ipv6) return base.endsWith("::") ? `${base}1` : base;
   const number = base.split(".").reduce((sum, part) => sum * 256 + Number(part), 0) + 1;

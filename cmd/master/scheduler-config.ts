@@ -4,6 +4,7 @@ import { pathToFileURL } from "node:url";
 import { decodeYaml, isRecord } from "#pkg/apimachinery/index.ts";
 import { UsageError } from "#pkg/config/index.ts";
 import type { Plugin, PluginFactory } from "#pkg/scheduler/index.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 
 /** What the control loops' thread needs to set the scheduler up; plain data. */
 export interface SchedulerSettings {
@@ -30,7 +31,7 @@ export async function readSchedulerSettings(path: string, modules: readonly stri
     assertPluginsExist(parseSchedulerConfiguration(value), plugins);
     return { ...settings, configuration: value };
   } catch (error) {
-    throw new UsageError(`--scheduler-config: ${(error as Error).message}`);
+    throw new UsageError(`--scheduler-config: ${errorMessage(error)}`);
   }
 }
 

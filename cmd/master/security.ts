@@ -20,6 +20,7 @@ import { FlowController } from "#pkg/apiserver/flowcontrol/index.ts";
 import type { ApiServerDeps, Authorizer, ResourceRegistry } from "#pkg/apiserver/index.ts";
 import type { Client } from "#pkg/client/index.ts";
 import { UsageError } from "#pkg/config/index.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 import { buildAuthenticator } from "./authentication.ts";
 import { buildAuthorizer } from "./authorization.ts";
 import type { BuildDeps, Sources } from "./build-deps.ts";
@@ -109,7 +110,7 @@ export function gatesOf(flags: Pick<BuildDeps["flags"], "feature-gates">): Featu
   try {
     return featureGates(flags["feature-gates"]);
   } catch (error) {
-    throw new UsageError((error as Error).message);
+    throw new UsageError(errorMessage(error));
   }
 }
 

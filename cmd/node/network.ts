@@ -14,7 +14,7 @@ import {
   cleanupModes,
   createProxier,
 } from "#pkg/proxy/index.ts";
-import type { Clock, CommandRunner, Logger, Random } from "#pkg/util/index.ts";
+import { type Clock, type CommandRunner, type Logger, type Random, errorMessage } from "#pkg/util/index.ts";
 import type { nodeFlags } from "./flags.ts";
 
 export interface NetworkDeps {
@@ -36,7 +36,7 @@ function nameServers(resolvConf: string, self: readonly string[]): string[] {
   try {
     text = readFileSync(resolvConf, "utf8");
   } catch (error) {
-    throw new UsageError(`--resolv-conf: ${(error as Error).message}`);
+    throw new UsageError(`--resolv-conf: ${errorMessage(error)}`);
   }
   const found = [...text.matchAll(/^\s*nameserver\s+(\S+)/gm)].map(([, address]) => address!);
   return found.filter((address) => !self.includes(address));

@@ -2,7 +2,7 @@ import { hostname } from "node:os";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { parseCommandLine, SpawnRunner } from "#pkg/util/index.ts";
+import { errorMessage, parseCommandLine, SpawnRunner } from "#pkg/util/index.ts";
 import { PlainError } from "./plain-errors.ts";
 import { defaultAddress } from "../../cmd/common/address.ts";
 import { buildPrograms, joinNode, kubectl, startMaster, startNode, waitForNode } from "./cluster.ts";
@@ -147,7 +147,7 @@ async function adjustNodes(more: MoreNodes, count: number, mirror: string | unde
 try {
   await main(layout);
 } catch (error) {
-  console.error(`hack/up: ${error instanceof Error ? error.message : String(error)}`);
+  console.error(`hack/up: ${errorMessage(error)}`);
   if (error instanceof Error && error.cause instanceof Error) console.error(`  because: ${error.cause.message}`);
   process.exitCode = 1;
 }

@@ -1,3 +1,4 @@
+import { errorMessage } from "#pkg/util/index.ts";
 import { goQuote } from "./field-errors.ts";
 
 /**
@@ -90,7 +91,7 @@ export function decodeJson(bytes: Uint8Array | string, options: DecodeOptions = 
     value = longIntegers ? parseExactly(text) : JSON.parse(text);
   } catch (cause) {
     new JsonScanner(text).scan(); // throws the better message
-    throw new DecodeError(`invalid JSON: ${(cause as Error).message}`, { cause });
+    throw new DecodeError(`invalid JSON: ${errorMessage(cause)}`, { cause });
   }
   const decoded = { value, fractions: fractions || longIntegers };
   if (decoded.fractions && options.judgesNumbers !== true) assertFinite(value);

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { Node, NodeStatus } from "#pkg/api/types/core-v1.ts";
 import { nodes, pods } from "#pkg/api/refs.ts";
 import type { Client } from "#pkg/client/index.ts";
-import { SecureRandom, SpawnRunner, sleep } from "#pkg/util/index.ts";
+import { errorMessage, SecureRandom, SpawnRunner, sleep } from "#pkg/util/index.ts";
 import type { Clock, CommandRunner, Logger, Random } from "#pkg/util/index.ts";
 import { CertificateManager, servingPurpose } from "./certificates/manager.ts";
 import type { CgroupManager } from "./cgroups/manager.ts";
@@ -312,7 +312,7 @@ class KubeletProcess {
         if (this.#signal.aborted) return;
         const silentMs = this.#clock.monotonic() - this.#runtimeSeen;
         if (silentMs >= this.#config.runtimeDownAfterSeconds * 1000)
-          this.#runtimeError = `container runtime is down: ${err instanceof Error ? err.message : String(err)}`;
+          this.#runtimeError = `container runtime is down: ${errorMessage(err)}`;
         else this.#log.warn({ err }, "The runtime does not say how it is");
       }
       if (before !== `${this.#runtimeError ?? ""}${this.#networkProblem() ?? ""}`) {

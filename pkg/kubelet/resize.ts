@@ -5,7 +5,7 @@
  */
 import type { ContainerStatus, Pod, PodCondition, PodStatus, ResourceRequirements } from "#pkg/api/types/core-v1.ts";
 import { deepEqual, parseQuantity, Quantity } from "#pkg/apimachinery/index.ts";
-import type { Clock } from "#pkg/util/index.ts";
+import { type Clock, errorMessage } from "#pkg/util/index.ts";
 import type { CgroupManager } from "./cgroups/manager.ts";
 import { podSums } from "./cgroups/resources.ts";
 import type { LinuxResources, Runtime } from "./cri/runtime.ts";
@@ -213,7 +213,7 @@ export class Resizer implements ResourceKeeper {
       await pleg.refresh(pod.metadata.uid, signal);
     } catch (error) {
       if (signal.aborted) throw error;
-      entry.error = error instanceof Error ? error.message : String(error);
+      entry.error = errorMessage(error);
       this.#deps.event(pod, running.metadata.name, "Warning", "ResizeError", resizeMessage("error", pod, entry.error));
       throw error;
     }

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { isRecord } from "#pkg/apimachinery/index.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 import { DEFAULT_SCHEDULER } from "./cache/pod-info.ts";
 import type { EnabledPlugin, ExtensionPoint } from "./framework/profile.ts";
 import { PLUGIN_SETS, unknownArgs, unknownFields } from "./config-fields.ts";
@@ -222,7 +223,7 @@ function parseTls(value: unknown, path: string): ExtenderTls {
     try {
       return readFileSync(text(object[file], `${path}.${file}`), "utf8");
     } catch (error) {
-      throw new ConfigurationError(`${path}.${file}: ${(error as Error).message}`);
+      throw new ConfigurationError(`${path}.${file}: ${errorMessage(error)}`);
     }
   };
   const tls: ExtenderTls = {

@@ -1,5 +1,5 @@
 import type { Controller, Client, EventRecorder } from "#pkg/client/index.ts";
-import type { Clock, Logger, Random } from "#pkg/util/index.ts";
+import { type Clock, type Logger, type Random, errorMessage } from "#pkg/util/index.ts";
 import { bind, bindingMessage, postBind, reserve, unreserve } from "./binding.ts";
 import type { Placement } from "./binding.ts";
 import type { SchedulerCache } from "./cache/cache.ts";
@@ -259,7 +259,7 @@ export class Scheduler implements Controller {
 
   #fail(waiting: WaitingPod, error: unknown, signal: AbortSignal): void {
     if (!signal.aborted) this.#parts.log.warn({ err: error, pod: waiting.info.key }, "Failed to schedule pod");
-    const message = error instanceof Error ? error.message : String(error);
+    const message = errorMessage(error);
     this.#track(this.#report(waiting, ERROR, { reason: "SchedulerError", message }, signal));
   }
 

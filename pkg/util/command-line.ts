@@ -1,5 +1,5 @@
 import { parseArgs, type ParseArgsConfig } from "node:util";
-import { hasCode } from "./errno.ts";
+import { errorMessage, hasCode } from "./errors.ts";
 
 /** parseArgs for a program's own command line: an option that it does not know ends it with a sentence. */
 export function parseCommandLine<T extends ParseArgsConfig>(
@@ -12,7 +12,7 @@ export function parseCommandLine<T extends ParseArgsConfig>(
     const codes = ["UNKNOWN_OPTION", "INVALID_OPTION_VALUE", "UNEXPECTED_POSITIONAL"];
     if (!hasCode(error, ...codes.map((code) => `ERR_PARSE_ARGS_${code}`))) throw error;
     // Node.js explains at length how a value that begins with a dash can be given: its first sentence says what is wrong.
-    const [sentence] = (error as Error).message.split(/\. |\n/);
+    const [sentence] = errorMessage(error).split(/\. |\n/);
     console.error(`${program}: ${sentence}; "${program} --help" lists what there is`);
     process.exit(2);
   }

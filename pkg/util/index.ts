@@ -1,5 +1,5 @@
 /** Small things every module may use: time, randomness, logging, running commands. Depends on nothing else here. */
-export { hasCode, ifExists } from "./errno.ts";
+export { errorMessage, hasCode, ifExists } from "./errors.ts";
 export { type Clock, RealClock, scheduleLimit, sleep, formatTime, formatMicroTime, parseTime } from "./clock.ts";
 export { children, type DerElement, readElement } from "./der.ts";
 export { Wakeup } from "./wakeup.ts";

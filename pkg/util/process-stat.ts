@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { hasCode } from "./errno.ts";
+import { hasCode } from "./errors.ts";
 
 /** The kernel's USER_HZ: 100 on every architecture that Node.js runs on. */
 const TICKS_PER_SECOND = 100;

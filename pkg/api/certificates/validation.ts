@@ -1,5 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import { goQuote, isDns1123Label, isDns1123Subdomain } from "#pkg/apimachinery/index.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 import type { CertificateSigningRequest } from "../types/certificates-v1.ts";
 import { requestProblem } from "./pkcs10.ts";
 import {
@@ -187,7 +188,7 @@ function certificateProblem(pem: string): string | undefined {
     try {
       new X509Certificate(der);
     } catch (err) {
-      return `x509: malformed certificate: ${err instanceof Error ? err.message : String(err)}`;
+      return `x509: malformed certificate: ${errorMessage(err)}`;
     }
     blocks++;
   }

@@ -1,5 +1,6 @@
 import { jsonKind, parseQuantity } from "#pkg/apimachinery/index.ts";
 import type { FieldSchema } from "#pkg/apimachinery/index.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 import { isTime, whyNoTime } from "./times.ts";
 import { embeddedStructsOf, goTypeOf, namedTypeOf } from "./go-types.ts";
 
@@ -217,7 +218,7 @@ const quantityChecker: Checker = (value, state) => {
   try {
     parseQuantity(value);
   } catch (error) {
-    reportEnd(state, (error as Error).message);
+    reportEnd(state, errorMessage(error));
   }
 };
 

@@ -1,5 +1,6 @@
 import { LRUCache } from "lru-cache";
 import { RE2JS } from "re2js";
+import { errorMessage } from "#pkg/util/index.ts";
 import { CelError } from "./errors.ts";
 
 /** Patterns are nearly always constants of rules; what data brings in may not grow without bound. */
@@ -12,7 +13,7 @@ export function compilePattern(pattern: string): RE2JS {
     try {
       regex = RE2JS.compile(pattern);
     } catch (error) {
-      throw new CelError((error as Error).message);
+      throw new CelError(errorMessage(error));
     }
     compiled.set(pattern, regex);
   }

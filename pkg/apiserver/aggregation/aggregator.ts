@@ -2,7 +2,7 @@ import { etagOf } from "../http/etag.ts";
 import type { APIGroup, APIResourceList } from "#pkg/api/types/meta-v1.ts";
 import type { APIService, APIServiceCondition } from "#pkg/api/types/apiregistration-v1.ts";
 import { apiVersionOf, isNotFound, isRecord, type KubeObject } from "#pkg/apimachinery/index.ts";
-import { type Clock, formatTime, type Logger } from "#pkg/util/index.ts";
+import { errorMessage, type Clock, formatTime, type Logger } from "#pkg/util/index.ts";
 import { type EndpointResolver, ServiceUnresolvedError } from "../admission/index.ts";
 import type { ExternalGroups } from "../discovery/discovery.ts";
 import { compareVersions, type GroupDiscovery } from "../discovery/documents.ts";
@@ -237,7 +237,7 @@ export class Aggregator implements ExternalGroups, ExternalOpenApi {
       remote.resources = resources;
     } catch (error) {
       if (error instanceof ServiceUnresolvedError) return failed(error.reason, error.condition);
-      const why = error instanceof Error ? error.message : String(error);
+      const why = errorMessage(error);
       return failed("FailedDiscoveryCheck", `failing or missing response from ${why}`);
     }
     await this.#describe(key, remote, ask);

@@ -10,6 +10,7 @@ import {
   structType,
 } from "#pkg/apimachinery/cel/index.ts";
 import type { UserInfo } from "#pkg/apimachinery/index.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 import { type ClaimMapper, type JwtIssuerOptions, requireClaim, stringsOf, usernameOf } from "./oidc.ts";
 import { InvalidTokenError } from "./token.ts";
 
@@ -115,7 +116,7 @@ function compile(
     program = compileCel(expression, { variables });
   } catch (error) {
     throw new TypeError(
-      `${path}: Invalid value: ${JSON.stringify(expression)}: compilation failed: ${(error as Error).message}`,
+      `${path}: Invalid value: ${JSON.stringify(expression)}: compilation failed: ${errorMessage(error)}`,
       { cause: error },
     );
   }

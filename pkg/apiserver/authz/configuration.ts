@@ -1,5 +1,6 @@
 import { compileCel, listOf, mapOf, type Program, STRING, structType } from "#pkg/apimachinery/cel/index.ts";
 import { parseDuration } from "#pkg/config/index.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 
 /** One authorizer of an AuthorizationConfiguration, in its place. */
 export interface AuthorizerSettings {
@@ -166,7 +167,7 @@ function compile(expression: string, path: string): Program {
     program = compileCel(expression, { variables: { request: REQUEST_TYPE } });
   } catch (cause) {
     throw new TypeError(
-      `${path}: Invalid value: ${JSON.stringify(expression)}: compilation failed: ${(cause as Error).message}`,
+      `${path}: Invalid value: ${JSON.stringify(expression)}: compilation failed: ${errorMessage(cause)}`,
       { cause },
     );
   }

@@ -9,6 +9,7 @@ import type {
   SubjectAccessReviewStatus,
   SubjectRulesReviewStatus,
 } from "#pkg/api/types/authorization-v1.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 import type { Attributes, Authorizer } from "../contract.ts";
 import type { ReviewContext, ReviewHandler } from "../review.ts";
 import { nodeNameOf } from "./node.ts";
@@ -96,7 +97,7 @@ async function judge(authorizer: Authorizer, attributes: Attributes): Promise<Su
       ...(reason === "" ? {} : { reason }),
     };
   } catch (error) {
-    return { allowed: false, evaluationError: error instanceof Error ? error.message : String(error) };
+    return { allowed: false, evaluationError: errorMessage(error) };
   }
 }
 

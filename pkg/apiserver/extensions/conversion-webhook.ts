@@ -8,7 +8,7 @@ import {
   validateAnnotations,
   validateLabels,
 } from "#pkg/apimachinery/index.ts";
-import type { Random } from "#pkg/util/index.ts";
+import { type Random, errorMessage } from "#pkg/util/index.ts";
 import { notConvertible, notRegistered, unnamedReview, WEBHOOK_SCHEME } from "../http/document-type.ts";
 import type { ObjectConverter } from "../registry/installed.ts";
 
@@ -58,7 +58,7 @@ export class WebhookConverter implements ObjectConverter {
       const answer = await this.#webhooks.exchange(webhook.clientConfig, TIMEOUT_SECONDS, review);
       converted = convertedObjects(answer, uid, version);
     } catch (error) {
-      throw fail(`failed: ${error instanceof Error ? error.message : String(error)}`);
+      throw fail(`failed: ${errorMessage(error)}`);
     }
     if (converted.length !== objects.length)
       throw fail(`returned ${converted.length} objects, expected ${objects.length}`);

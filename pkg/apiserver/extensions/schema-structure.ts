@@ -7,6 +7,7 @@ import {
   fieldRequired,
   isRecord,
 } from "#pkg/apimachinery/index.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 import { compilePattern } from "./formats.ts";
 
 type Raw = Record<string, unknown>;
@@ -135,7 +136,7 @@ function valueValidation(raw: Raw, path: string, errors: FieldError[], skipAnyOf
   try {
     compilePattern(raw["pattern"]);
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = errorMessage(error);
     errors.push(
       fieldInvalid(`${path}.pattern`, raw["pattern"], `must be a valid regular expression, but isn't: ${why}`),
     );

@@ -1,4 +1,4 @@
-import { type Clock, sleep } from "#pkg/util/index.ts";
+import { errorMessage, type Clock, sleep } from "#pkg/util/index.ts";
 import type { NonResourceContext } from "../pipeline.ts";
 
 export type HealthEndpoint = "healthz" | "livez" | "readyz";
@@ -86,7 +86,7 @@ export class HealthChecks {
     try {
       return await Promise.race([check(), late]);
     } catch (error) {
-      return error instanceof Error ? error.message : String(error);
+      return errorMessage(error);
     } finally {
       answered.abort();
     }

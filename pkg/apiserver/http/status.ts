@@ -2,6 +2,7 @@ import { CompactedError, FutureRevisionError, StoreFailedError } from "#pkg/stor
 import { isStatusError, SelectorError, StatusError, type Subject } from "#pkg/apimachinery/index.ts";
 import { alreadyExists, conflict, expired, internalError, notFound } from "#pkg/apimachinery/index.ts";
 import { KeyExistsError, KeyNotFoundError, RevisionConflictError } from "#pkg/storage/cacher/index.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 
 /** Turns whatever storage throws about one object into the API's error; others pass unchanged. */
 export function storageError(error: unknown, subject: Subject, name: string): unknown {
@@ -54,6 +55,6 @@ export function asStatusError(error: unknown): StatusError {
   }
   const known = storageError(error, { group: "", resource: "" }, "");
   if (isStatusError(known)) return known;
-  const wrapped = internalError(error instanceof Error ? error.message : String(error));
+  const wrapped = internalError(errorMessage(error));
   return Object.assign(new StatusError(wrapped.status, { cause: error }));
 }

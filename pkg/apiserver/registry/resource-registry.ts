@@ -2,6 +2,7 @@ import type { ResourceDefinition } from "#pkg/api/index.ts";
 import { apiVersionOf, type KubeObject } from "#pkg/apimachinery/index.ts";
 import type { ResourceCache } from "#pkg/storage/cacher/index.ts";
 import type { Cacher } from "#pkg/storage/cacher/index.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 import { InstalledResource, type ObjectConverter } from "./installed.ts";
 
 export interface ResourceRegistryOptions {
@@ -107,7 +108,7 @@ export class ResourceRegistry {
       await this.#cacher.store.currentRevision();
       return undefined;
     } catch (error) {
-      return error instanceof Error ? error.message : String(error);
+      return errorMessage(error);
     }
   }
   /** Closes the cache of all storage; the store stays open. */

@@ -1,5 +1,6 @@
 import type { KubeObject } from "#pkg/apimachinery/index.ts";
 import { notFound } from "#pkg/apimachinery/index.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 import { encodeObject, sendBytes } from "../http/reply.ts";
 import type { Call } from "../registry/call.ts";
 import type { ConnectHandler } from "../registry/dispatch.ts";
@@ -30,7 +31,7 @@ async function statusOf(name: string, probe: ComponentProbe): Promise<KubeObject
   try {
     problem = await probe();
   } catch (error) {
-    problem = error instanceof Error ? error.message : String(error);
+    problem = errorMessage(error);
   }
   const condition =
     problem === undefined

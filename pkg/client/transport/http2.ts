@@ -1,6 +1,6 @@
 import type { ClientHttp2Stream, IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http2";
 import { constants } from "node:http2";
-import type { Clock } from "#pkg/util/index.ts";
+import { type Clock, errorMessage } from "#pkg/util/index.ts";
 import { ConnectionError } from "../contract.ts";
 import { AbortFanout } from "./abort.ts";
 import { readTlsMaterial, RequestCredentials } from "./credentials.ts";
@@ -159,7 +159,7 @@ class Http2Transport implements Transport {
       if (stream.rstCode !== constants.NGHTTP2_NO_ERROR) throw new Error(`stream reset with code ${stream.rstCode}`);
     } catch (cause) {
       signal?.throwIfAborted();
-      throw new ConnectionError(`the connection broke: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      throw new ConnectionError(`the connection broke: ${errorMessage(cause)}`, {
         cause,
       });
     } finally {

@@ -4,7 +4,3 @@ import { isForbidden } from "#pkg/apimachinery/index.ts";
 export function isNamespaceTerminating(error: unknown): boolean {
   return isForbidden(error) && (error.details?.causes ?? []).some(({ reason }) => reason === "NamespaceTerminating");
 }
-
-export function errorMessage(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
-}

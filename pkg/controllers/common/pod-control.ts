@@ -2,8 +2,9 @@ import { type AnyObject, isNotFound, keyOf, keyString } from "#pkg/apimachinery/
 import { pods } from "#pkg/api/refs.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { Draft, Expectations } from "#pkg/client/index.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 import type { ControllerEnv } from "./env.ts";
-import { errorMessage, isNamespaceTerminating } from "./errors.ts";
+import { isNamespaceTerminating } from "./errors.ts";
 import { podId } from "./owned-pods.ts";
 import { inParallel, slowStartBatch } from "./slow-start.ts";
 

@@ -19,9 +19,9 @@ import {
 import { cronJobs, jobs } from "#pkg/api/refs.ts";
 import type { CronJob, CronJobStatus, Job } from "#pkg/api/types/batch-v1.ts";
 import type { ObjectReference } from "#pkg/api/types/core-v1.ts";
-import { formatTime } from "#pkg/util/index.ts";
+import { errorMessage, formatTime } from "#pkg/util/index.ts";
 import type { ControllerEnv } from "../common/env.ts";
-import { errorMessage, isNamespaceTerminating } from "../common/errors.ts";
+import { isNamespaceTerminating } from "../common/errors.ts";
 import { again, createLoop, createQueue, enqueueSelf, type KeyQueue, watching } from "../common/loop.ts";
 import { controllerRef } from "../common/pod-template.ts";
 import { OWNER_INDEX } from "../common/shared-informers.ts";

@@ -6,9 +6,8 @@ import { type CertificateRequest, parseCertificateRequest, signRequest } from "#
 import { certificateSigningRequests, subjectAccessReviews } from "#pkg/api/refs.ts";
 import type { SubjectAccessReview } from "#pkg/api/types/authorization-v1.ts";
 import type { CertificateSigningRequest, CertificateSigningRequestCondition } from "#pkg/api/types/certificates-v1.ts";
-import { formatTime } from "#pkg/util/index.ts";
+import { errorMessage, formatTime } from "#pkg/util/index.ts";
 import type { ControllerEnv } from "../common/env.ts";
-import { errorMessage } from "../common/errors.ts";
 import { createLoop, createQueue, enqueueSelf, watching } from "../common/loop.ts";
 import { createPeriodic } from "../common/periodic.ts";
 import { isStale, KUBE_APISERVER_CLIENT_KUBELET, kubeletClientFault, signerFault } from "./requirements.ts";

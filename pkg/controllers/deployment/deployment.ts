@@ -13,10 +13,11 @@ import { type Controller, DONE, type EventHandler, type ReconcileContext, type R
 import { deployments, replicaSets } from "#pkg/api/refs.ts";
 import type { Deployment, DeploymentStatus, ReplicaSet } from "#pkg/api/types/apps-v1.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 import { claim, planClaims, selects, safeSelector } from "../common/claim.ts";
 import { withCondition } from "../common/conditions.ts";
 import type { ControllerEnv } from "../common/env.ts";
-import { errorMessage, isNamespaceTerminating } from "../common/errors.ts";
+import { isNamespaceTerminating } from "../common/errors.ts";
 import { again, createLoop, createQueue, enqueueSelf, type KeyQueue, watching } from "../common/loop.ts";
 import { sameLabels } from "../common/owned-pods.ts";
 import { controllerRef } from "../common/pod-template.ts";

@@ -29,9 +29,8 @@ import {
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { PodDisruptionBudget } from "#pkg/api/types/policy-v1.ts";
 import type { Scale as ScaleObject } from "#pkg/api/types/autoscaling-v1.ts";
-import { formatTime, parseTime } from "#pkg/util/index.ts";
+import { errorMessage, formatTime, parseTime } from "#pkg/util/index.ts";
 import type { ControllerEnv } from "../common/env.ts";
-import { errorMessage } from "../common/errors.ts";
 import { again, createLoop, createQueue, enqueueSelf, type KeyQueue, watching, workThrough } from "../common/loop.ts";
 import { isPodReady, isPodTerminal, podCondition } from "../common/pods.ts";
 import { sameStatus } from "../common/status.ts";

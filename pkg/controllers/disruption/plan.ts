@@ -2,7 +2,7 @@ import { intOrPercent, labelSelectorAsSelector, type Selector } from "#pkg/apima
 import type { PodDisruptionBudget, PodDisruptionBudgetStatus } from "#pkg/api/types/policy-v1.ts";
 import type { Condition } from "#pkg/api/types/meta-v1.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
-import { formatTime } from "#pkg/util/index.ts";
+import { errorMessage, formatTime } from "#pkg/util/index.ts";
 import { isPodReady } from "../common/pods.ts";
 
 /** An eviction that has not led to a deletion after this long is forgotten. */
@@ -85,7 +85,7 @@ function countExpected(
     if (found.kind === "unknown") return { failure: found.message };
     return { expected: found.replicas, desired: intOrPercent(minAvailable, found.replicas, true) };
   } catch (error) {
-    return { failure: error instanceof Error ? error.message : String(error) };
+    return { failure: errorMessage(error) };
   }
 }
 

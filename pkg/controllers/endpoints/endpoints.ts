@@ -2,9 +2,9 @@ import { isAlreadyExists, ignoreNotFound, keyOf, keyString, type ObjectKey } fro
 import { type Controller, DONE, type EventHandler, type ReconcileContext, type Result } from "#pkg/client/index.ts";
 import { endpoints, services } from "#pkg/api/refs.ts";
 import type { Endpoints, Service } from "#pkg/api/types/core-v1.ts";
-import { formatTime } from "#pkg/util/index.ts";
+import { errorMessage, formatTime } from "#pkg/util/index.ts";
 import type { ControllerEnv } from "../common/env.ts";
-import { errorMessage, isNamespaceTerminating } from "../common/errors.ts";
+import { isNamespaceTerminating } from "../common/errors.ts";
 import { createLoop, createQueue, enqueueSelf, type KeyQueue, watching } from "../common/loop.ts";
 import { servicePodsHandler } from "../common/service-pods.ts";
 import { serviceSelector } from "../common/services.ts";

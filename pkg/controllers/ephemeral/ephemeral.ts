@@ -3,8 +3,9 @@ import { controllerOf, isAlreadyExists, keyOf, keyString, type ObjectKey } from 
 import { type Controller, DONE, type Draft, type ReconcileContext, type Result } from "#pkg/client/index.ts";
 import { persistentVolumeClaims } from "#pkg/api/refs.ts";
 import type { PersistentVolumeClaim, Pod, Volume } from "#pkg/api/types/core-v1.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 import type { ControllerEnv } from "../common/env.ts";
-import { errorMessage, isNamespaceTerminating } from "../common/errors.ts";
+import { isNamespaceTerminating } from "../common/errors.ts";
 import { createLoop, createQueue, watching } from "../common/loop.ts";
 import { controllerRef } from "../common/pod-template.ts";
 import { claimNameOf } from "../protection/protection.ts";

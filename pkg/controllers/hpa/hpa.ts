@@ -18,10 +18,9 @@ import type {
   MetricSpec,
   MetricStatus,
 } from "#pkg/api/types/autoscaling-v2.ts";
-import { formatTime } from "#pkg/util/index.ts";
+import { errorMessage, formatTime } from "#pkg/util/index.ts";
 import { condition, findCondition } from "../common/conditions.ts";
 import type { ControllerEnv } from "../common/env.ts";
-import { errorMessage } from "../common/errors.ts";
 import { createLoop, createQueue, enqueueSelf, watching } from "../common/loop.ts";
 import { boundReplicas, type Bounded, type Memory, WITHIN_RANGE } from "./bounds.ts";
 import { judge, type Judgement, MetricError, type Target } from "./judge.ts";

@@ -2,7 +2,7 @@
 import { parseQuantity } from "#pkg/apimachinery/index.ts";
 import type { HorizontalPodAutoscaler, MetricSpec, MetricStatus, MetricTarget } from "#pkg/api/types/autoscaling-v2.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
-import { errorMessage } from "../common/errors.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 import { isPodReady } from "../common/pods.ts";
 import { printSelector } from "../common/print-selector.ts";
 import { type MetricsReader, requestOfPod } from "./metrics.ts";

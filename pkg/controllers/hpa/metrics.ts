@@ -3,7 +3,7 @@ import { isNotFound, labelSelectorAsSelector, parseApiVersion, parseQuantity } f
 import type { CrossVersionObjectReference, MetricIdentifier } from "#pkg/api/types/autoscaling-v2.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { Client } from "#pkg/client/index.ts";
-import { errorMessage } from "../common/errors.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 import type { Sample } from "./plan.ts";
 
 interface PodMetrics {

@@ -1,8 +1,8 @@
 import { type AnyObject, ignoreNotFound, isNotFound, isStatusError } from "#pkg/apimachinery/index.ts";
 import type { Client } from "#pkg/client/index.ts";
 import type { ResourceRef } from "#pkg/api/resource-ref.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 import type { Discovered, ServedResource } from "../common/discovery.ts";
-import { errorMessage } from "../common/errors.ts";
 import { inParallel } from "../common/slow-start.ts";
 import type { Findings } from "./conditions.ts";
 

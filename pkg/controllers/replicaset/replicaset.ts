@@ -9,9 +9,9 @@ import {
 import { type Controller, DONE, Expectations, type ReconcileContext, type Result } from "#pkg/client/index.ts";
 import { pods } from "#pkg/api/refs.ts";
 import type { ReplicaSetStatus } from "#pkg/api/types/apps-v1.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 import { claim, planClaims, selects } from "../common/claim.ts";
 import type { ControllerEnv } from "../common/env.ts";
-import { errorMessage } from "../common/errors.ts";
 import { again, createLoop, createQueue, enqueueSelf, watching } from "../common/loop.ts";
 import { ownedPodsHandler } from "../common/owned-pods.ts";
 import { PodControl } from "../common/pod-control.ts";

@@ -7,8 +7,9 @@ import { type Controller, DONE, type ReconcileContext, type Result } from "#pkg/
 import { pods, resourceClaims, resourceClaimTemplates } from "#pkg/api/refs.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { ResourceClaim, ResourceClaimConsumerReference, ResourceClaimStatus } from "#pkg/api/types/resource-v1.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 import type { ControllerEnv } from "../common/env.ts";
-import { errorMessage, isNamespaceTerminating } from "../common/errors.ts";
+import { isNamespaceTerminating } from "../common/errors.ts";
 import { createLoop, createQueue, watching } from "../common/loop.ts";
 import { controllerRef } from "../common/pod-template.ts";
 import { OWNER_INDEX } from "../common/shared-informers.ts";

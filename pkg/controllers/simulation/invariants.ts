@@ -20,6 +20,7 @@ import {
 import type { Deployment, ReplicaSet, StatefulSet } from "#pkg/api/types/apps-v1.ts";
 import type { Job } from "#pkg/api/types/batch-v1.ts";
 import type { Pod, ReplicationController } from "#pkg/api/types/core-v1.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 import { finishedStatus } from "../cronjob/plan.ts";
 import { isPodActive, isPodReady, isPodTerminal } from "../common/pods.ts";
 import { readyCondition } from "../nodelifecycle/health.ts";
@@ -225,7 +226,7 @@ export class Invariants {
       this.#checkConverged();
       return undefined;
     } catch (error) {
-      return error instanceof Error ? error.message : String(error);
+      return errorMessage(error);
     }
   }
 

@@ -16,7 +16,7 @@ import {
   services,
   statefulSets,
 } from "#pkg/api/refs.ts";
-import { SeededRandom } from "#pkg/util/index.ts";
+import { errorMessage, SeededRandom } from "#pkg/util/index.ts";
 import { Actions, type Troubles } from "./actions.ts";
 import type { Foundation } from "./api.ts";
 import { SimulatedCluster } from "./cluster.ts";
@@ -67,7 +67,7 @@ export async function runScenario(options: ScenarioOptions, foundation?: Foundat
     return scenario.writes;
   } catch (cause) {
     throw new Error(
-      `seed ${options.seed}: ${cause instanceof Error ? cause.message : String(cause)}\n${scenario.history.join("\n")}\nTo see it again: hack/simulate --from ${options.seed} --seeds 1`,
+      `seed ${options.seed}: ${errorMessage(cause)}\n${scenario.history.join("\n")}\nTo see it again: hack/simulate --from ${options.seed} --seeds 1`,
       { cause },
     );
   } finally {

@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { registerHooks } from "node:module";
 import { parentPort, workerData } from "node:worker_threads";
+import { errorMessage } from "#pkg/util/index.ts";
 import type { SeedResult } from "./seeds.ts";
 import { plant, type PlantedMistake } from "./planted.ts";
 
@@ -22,7 +23,7 @@ async function run(seed: number): Promise<SeedResult> {
     const writes = await runScenario(scenarioOf(seed), foundation);
     return { seed, failure: undefined, digest: createHash("sha256").update(writes.join("\n")).digest("hex") };
   } catch (error) {
-    return { seed, failure: error instanceof Error ? error.message : String(error), digest: "" };
+    return { seed, failure: errorMessage(error), digest: "" };
   }
 }
 

@@ -19,9 +19,10 @@ import {
 import { controllerRevisions, persistentVolumeClaims, pods, statefulSets } from "#pkg/api/refs.ts";
 import type { ControllerRevision, StatefulSet, StatefulSetStatus } from "#pkg/api/types/apps-v1.ts";
 import type { PersistentVolumeClaim, Pod } from "#pkg/api/types/core-v1.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 import { claim, planClaims, safeSelector } from "../common/claim.ts";
 import type { ControllerEnv } from "../common/env.ts";
-import { errorMessage, isNamespaceTerminating } from "../common/errors.ts";
+import { isNamespaceTerminating } from "../common/errors.ts";
 import {
   byRevision,
   deleteRevisions,

@@ -6,8 +6,8 @@ import { type AnyObject, apiVersionOf, isConflict, isNotFound, type ObjectKey } 
 import { type Controller, DONE, type ReconcileContext, type Result } from "#pkg/client/index.ts";
 import type { ResourceRef } from "#pkg/api/resource-ref.ts";
 import type { StorageVersionMigration } from "#pkg/api/types/storagemigration-v1beta1.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 import type { ControllerEnv } from "../common/env.ts";
-import { errorMessage } from "../common/errors.ts";
 import { createLoop, createQueue, enqueueSelf, watching } from "../common/loop.ts";
 import { inParallel } from "../common/slow-start.ts";
 import { isOver, type MigrationState, statusIn } from "./plan.ts";

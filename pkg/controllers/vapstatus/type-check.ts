@@ -2,6 +2,7 @@ import { builtinResources, type ResourceDefinition, schemaOf } from "#pkg/api/in
 import type { ExpressionWarning, ValidatingAdmissionPolicy } from "#pkg/api/types/admissionregistration-v1.ts";
 import { AUTHORIZER_TYPE, type CelType, compileCel, DYN, RESOURCE_CHECK_TYPE } from "#pkg/apimachinery/cel/index.ts";
 import { type FieldSchema, parseApiVersion } from "#pkg/apimachinery/index.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 
 /** A kind that a policy's rules name, with its schema. */
 interface CheckedKind {
@@ -61,7 +62,7 @@ function complaint(expression: string, variables: Readonly<Record<string, FieldS
     compileCel(expression, { variables });
     return undefined;
   } catch (error) {
-    return (error as Error).message;
+    return errorMessage(error);
   }
 }
 

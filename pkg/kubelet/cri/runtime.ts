@@ -7,6 +7,8 @@
  * Errors: every method rejects with RuntimeError, whose `code` says what callers branch on.
  * Times are milliseconds since the epoch with a fraction (from nanoseconds); 0 means "not yet".
  */
+import { errorMessage } from "#pkg/util/index.ts";
+
 export type SandboxState = "Ready" | "NotReady";
 export type ContainerRuntimeState = "Created" | "Running" | "Exited" | "Unknown";
 export type NamespaceMode = "Pod" | "Container" | "Node" | "Target";
@@ -372,7 +374,7 @@ export function assertExecutable(command: readonly string[]): void {
 /** As clients of gRPC print an error: what was called failed with this code. */
 export function rpcText(error: unknown): string {
   if (error instanceof RuntimeError) return `rpc error: code = ${error.code} desc = ${error.message}`;
-  return error instanceof Error ? error.message : String(error);
+  return errorMessage(error);
 }
 
 export function isRuntimeError(error: unknown, ...codes: RuntimeErrorCode[]): error is RuntimeError {

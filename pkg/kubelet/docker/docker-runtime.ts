@@ -3,7 +3,7 @@ import { dirname, join } from "node:path";
 import type { Duplex } from "node:stream";
 import Docker from "dockerode";
 import type { ContainerInspectInfo, ContainerStats as DockerStats } from "dockerode";
-import { scheduleLimit } from "#pkg/util/index.ts";
+import { errorMessage, scheduleLimit } from "#pkg/util/index.ts";
 import type { Clock, CommandRunner, Logger } from "#pkg/util/index.ts";
 import { assertExecutable, RuntimeError } from "../cri/runtime.ts";
 import type {
@@ -141,9 +141,7 @@ export class DockerRuntime implements Runtime {
       }
     } catch (error) {
       await call(() => container.remove({ force: true }), [404]);
-      throw error instanceof RuntimeError
-        ? error
-        : new RuntimeError("Unknown", error instanceof Error ? error.message : String(error), { cause: error });
+      throw error instanceof RuntimeError ? error : new RuntimeError("Unknown", errorMessage(error), { cause: error });
     }
     return container.id;
   }

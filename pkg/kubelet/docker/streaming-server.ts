@@ -4,7 +4,7 @@ import { createServer } from "node:http";
 import type { IncomingMessage, Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
-import type { Clock, Logger } from "#pkg/util/index.ts";
+import { type Clock, type Logger, errorMessage } from "#pkg/util/index.ts";
 import { SpdySession } from "../streaming/spdy.ts";
 import type { SpdyStream } from "../streaming/spdy.ts";
 
@@ -160,7 +160,7 @@ export class StreamingServer {
         status: "Failure",
         reason: "InternalError",
         code: 500,
-        message: err instanceof Error ? err.message : String(err),
+        message: errorMessage(err),
       };
     }
     for (const type of ["stdout", "stderr"]) streams.get(type)?.end();
@@ -201,7 +201,7 @@ export class StreamingServer {
       await connect(port, data, error);
       error.end();
     } catch (err) {
-      error.end(`error forwarding port ${port}: ${err instanceof Error ? err.message : String(err)}`);
+      error.end(`error forwarding port ${port}: ${errorMessage(err)}`);
     }
     data.end();
   }

@@ -1,7 +1,7 @@
 /** Brings images to the node: policies, credentials, backoff, one pull per image at a time, and the events of it. */
 import type { Container, EphemeralContainer, Pod, Secret } from "#pkg/api/types/core-v1.ts";
 import { goQuote } from "#pkg/apimachinery/index.ts";
-import type { Clock, Logger } from "#pkg/util/index.ts";
+import { type Clock, type Logger, errorMessage } from "#pkg/util/index.ts";
 import { isRuntimeError, rpcText } from "../cri/runtime.ts";
 import type { Image, ImageSpec, Runtime, SandboxConfig } from "../cri/runtime.ts";
 import { BackoffTable } from "../pod/backoff.ts";
@@ -109,7 +109,7 @@ export class ImagePuller {
     try {
       return await this.#runtime.imageStatus(spec, { signal: request.signal });
     } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause);
+      const why = errorMessage(cause);
       const message = `Failed to inspect image ${goQuote(written)}: ${why}`;
       request.event("Warning", "InspectFailed", message);
       throw new ImageError("ImageInspectError", message, undefined, { cause });

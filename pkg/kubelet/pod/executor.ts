@@ -1,4 +1,5 @@
 /** Brings a pod's volumes, sandbox and containers to what its plan says, one step after the other. */
+import { errorMessage } from "#pkg/util/index.ts";
 import { rpcText } from "../cri/runtime.ts";
 import { ImageError } from "../images/puller.ts";
 import { formatSeconds } from "./backoff.ts";
@@ -10,7 +11,7 @@ import type { PlanInput, Step, Waiting } from "./plan.ts";
 import { findContainer, podFullName, terminationGraceSeconds } from "./spec.ts";
 import { StartError } from "./starter.ts";
 import type { StartContext } from "./starter.ts";
-import { earliest, messageOf } from "./subject.ts";
+import { earliest } from "./subject.ts";
 import type { PodSubject } from "./subject.ts";
 import { volumesExpected } from "../volumes/expected.ts";
 import type { VolumesReady } from "../volumes/manager.ts";
@@ -70,7 +71,7 @@ export class StepExecutor {
       if (signal.aborted) throw err;
       this.#volumesDirty = true;
       log.warn({ err }, "Setting up the pod's volumes failed");
-      const problems = err instanceof VolumesError ? err.problems : [messageOf(err)];
+      const problems = err instanceof VolumesError ? err.problems : [errorMessage(err)];
       for (const problem of problems) event(undefined, "Warning", "FailedMount", problem);
       if (err instanceof VolumesError && err.processed) this.#noteMissing(err.unmounted);
       // Containers that already run keep what they have.

@@ -1,7 +1,7 @@
 /** Lifecycle hooks, and stopping containers and whole pods in order and in time. */
 import type { Container, EphemeralContainer, LifecycleHandler, Pod } from "#pkg/api/types/core-v1.ts";
 import { goQuote } from "#pkg/apimachinery/index.ts";
-import { sleep } from "#pkg/util/index.ts";
+import { errorMessage, sleep } from "#pkg/util/index.ts";
 import type { Clock, Logger } from "#pkg/util/index.ts";
 import type { Runtime } from "../cri/runtime.ts";
 import { checkHttp } from "../probes/net.ts";
@@ -36,7 +36,7 @@ class HookError extends Error {
 
 /** How a failed hook is told of in its container's status. */
 function hookFailure(pod: Pod, { name }: { name: string }, hook: LifecycleHandler, error: unknown): string {
-  const why = error instanceof Error ? error.message : String(error);
+  const why = errorMessage(error);
   const where = `for Container ${goQuote(name)} in Pod ${goQuote(podFullName(pod))} failed - error: ${why}`;
   if (hook.httpGet !== undefined) return `HTTP lifecycle hook (${hook.httpGet.path ?? ""}) ${where}`;
   if (hook.sleep !== undefined) return `Sleep lifecycle hook (${hook.sleep.seconds}) ${where}`;

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Container, EphemeralContainer, Pod, Secret, Service } from "#pkg/api/types/core-v1.ts";
 import type { RuntimeClass } from "#pkg/api/types/node-v1.ts";
 import { goQuote } from "#pkg/apimachinery/index.ts";
-import type { Clock, Logger } from "#pkg/util/index.ts";
+import { type Clock, type Logger, errorMessage } from "#pkg/util/index.ts";
 import { containerResources } from "../cgroups/resources.ts";
 import type { KubeletConfig } from "../config.ts";
 import type { ImageSpec, LinuxResources, Runtime, SandboxConfig } from "../cri/runtime.ts";
@@ -248,7 +248,7 @@ export class Starter {
       context.event(spec.name, type, reason, message);
     let id = "";
     const fail = (reason: string, error: unknown, shown?: string): StartError => {
-      const message = error instanceof Error ? error.message : String(error);
+      const message = errorMessage(error);
       // With its id in it, every attempt would be an event of its own.
       const told = id === "" ? message : message.replaceAll(id, spec.name);
       if (!signal.aborted) event("Warning", "Failed", `Error: ${shown ?? told}`);
@@ -303,7 +303,7 @@ export class Starter {
       await lifecycle.postStart(pod, spec, id, podIP, signal);
     } catch (error) {
       if (signal.aborted) throw error;
-      const message = error instanceof Error ? error.message : String(error);
+      const message = errorMessage(error);
       event(spec.name, "Warning", "FailedPostStartHook", "PostStartHook failed");
       event(spec.name, "Normal", "Killing", "FailedPostStartHook");
       await this.#deps.runtime.stopContainer(id, pod.spec.terminationGracePeriodSeconds ?? 30, { signal });

@@ -3,7 +3,7 @@
  * instance never speaks for the next. Consumers ask; they are told when an answer changes.
  */
 import type { Container, ContainerStatus, Pod, PodStatus, Probe } from "#pkg/api/types/core-v1.ts";
-import type { Clock, Logger, Random } from "#pkg/util/index.ts";
+import { type Clock, type Logger, type Random, errorMessage } from "#pkg/util/index.ts";
 import type { Runtime } from "../cri/runtime.ts";
 import type { ObservedContainer, ObservedPod } from "../pod/observed.ts";
 import { newestContainer } from "../pod/observed.ts";
@@ -237,7 +237,7 @@ export class ProbeManager {
         spec.name,
         "Warning",
         "Unhealthy",
-        `${capitalised(kind)} probe errored and resulted in unknown state: ${err instanceof Error ? err.message : String(err)}`,
+        `${capitalised(kind)} probe errored and resulted in unknown state: ${errorMessage(err)}`,
       );
       return;
     }

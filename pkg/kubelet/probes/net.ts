@@ -3,6 +3,7 @@ import { request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { connect } from "node:net";
 import { goQuote } from "#pkg/apimachinery/index.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 import { limited } from "./limited.ts";
 
 const BODY_LIMIT_BYTES = 10_240;
@@ -83,7 +84,7 @@ async function checkHttpWithin(bounded: AbortSignal, check: HttpCheck, signal: A
       `${check.scheme.toLowerCase()}://${host}:${check.port}${check.path.startsWith("/") ? "" : "/"}${check.path}`,
     );
   } catch (error) {
-    return { result: "Failure", output: error instanceof Error ? error.message : String(error) };
+    return { result: "Failure", output: errorMessage(error) };
   }
   const first = url;
   // The port is always told, also where the scheme implies it.

@@ -6,7 +6,7 @@ import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { goQuote } from "#pkg/apimachinery/index.ts";
-import { hasCode } from "#pkg/util/index.ts";
+import { errorMessage, hasCode } from "#pkg/util/index.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { Clock, Logger } from "#pkg/util/index.ts";
 import type { KubeletConfig } from "../config.ts";
@@ -151,7 +151,7 @@ export class KubeletServer {
       if (code === 500)
         this.#deps.log.warn({ err, path: request.url?.split("?")[0] }, "A request to the kubelet failed");
       if (response.headersSent) response.destroy();
-      else respond(response, code, err instanceof Error ? err.message : String(err));
+      else respond(response, code, errorMessage(err));
     }
   }
 
@@ -334,7 +334,7 @@ export class KubeletServer {
       const code = err instanceof HttpError ? err.code : err instanceof UpgradeRefused ? err.statusCode : 500;
       if (code >= 500)
         this.#deps.log.warn({ err, path: request.url?.split("?")[0] }, "A streaming request to the kubelet failed");
-      refuse(socket, code, err instanceof Error ? err.message : String(err));
+      refuse(socket, code, errorMessage(err));
     }
   }
 }

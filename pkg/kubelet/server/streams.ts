@@ -3,7 +3,7 @@ import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer, createWebSocketStream } from "ws";
-import type { Logger } from "#pkg/util/index.ts";
+import { type Logger, errorMessage } from "#pkg/util/index.ts";
 import type { Runtime } from "../cri/runtime.ts";
 import { dialUpgrade, SPDY_HEADERS } from "../streaming/dial.ts";
 import { bridgePorts, PORT_FORWARD_PROTOCOLS } from "../streaming/port-forward.ts";
@@ -68,7 +68,7 @@ export class Streams {
     this.#accept(this.#commands, upgrade, (ws) =>
       bridgeRemoteCommand(ws, runtimeUrl, streams, signal).catch((err: unknown) => {
         if (!signal.aborted) this.#log.warn({ err }, "A command over WebSocket failed");
-        const message = err instanceof Error ? err.message : String(err);
+        const message = errorMessage(err);
         const status = { metadata: {}, status: "Failure", message, reason: "InternalError", code: 500 };
         if (ws.readyState === ws.OPEN) ws.send(Buffer.concat([Buffer.from([3]), Buffer.from(JSON.stringify(status))]));
         ws.close(1011);

@@ -3,7 +3,7 @@ import type { Pod, ServiceAccount } from "#pkg/api/types/core-v1.ts";
 import { persistentVolumeClaims, persistentVolumes, serviceAccounts } from "#pkg/api/refs.ts";
 import { isNotFound } from "#pkg/apimachinery/index.ts";
 import type { Client } from "#pkg/client/index.ts";
-import type { Clock, CommandRunner, Random } from "#pkg/util/index.ts";
+import { type Clock, type CommandRunner, type Random, errorMessage } from "#pkg/util/index.ts";
 import type { Mounts } from "../mounts.ts";
 import type { ReferencedObjects } from "../objects.ts";
 import type { Starter } from "../pod/starter.ts";
@@ -84,7 +84,7 @@ export function volumeContextFactory(deps: VolumeContextDeps): ContextFor {
     claim: async (name) => {
       const fetched = <T>(what: string, answer: Promise<T>) =>
         answer.catch((cause: unknown) => {
-          const why = cause instanceof Error ? cause.message : String(cause);
+          const why = errorMessage(cause);
           throw new Error(`failed to fetch ${what} from API server: ${why}`, { cause });
         });
       const key = { namespace: pod.metadata.namespace ?? "", name };

@@ -1,6 +1,6 @@
 /** Volumes that are directories of this node: emptyDir, hostPath, and claims bound to hostPath, local or NFS volumes. */
 import { chmod, mkdir, open, stat } from "node:fs/promises";
-import { ifExists } from "#pkg/util/index.ts";
+import { errorMessage, ifExists } from "#pkg/util/index.ts";
 import type { HostPathVolumeSource, PersistentVolume, Volume } from "#pkg/api/types/core-v1.ts";
 import { parseQuantity } from "#pkg/apimachinery/index.ts";
 import { setFsGroup } from "./ownership.ts";
@@ -135,7 +135,7 @@ async function volumeOfClaim(name: string, context: VolumeContext): Promise<Pers
   try {
     return (await context.claim(name, context.signal)).volume;
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = errorMessage(cause);
     const where = `${context.pod.metadata.namespace}/${name}`;
     throw new UnprocessedVolumeError(`error processing PVC ${where}: ${why}`, { cause });
   }

@@ -7,6 +7,7 @@ import type {
   Volume,
   VolumeProjection,
 } from "#pkg/api/types/core-v1.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 import { fieldValue, resourceValue } from "../pod/downward.ts";
 import { writeAtomically } from "./atomic-writer.ts";
 import { inMemory, onDisk } from "./file-calls.ts";
@@ -198,7 +199,7 @@ export const projectedDriver: VolumeDriver = {
         if (renewAt !== undefined) recheckAt = Math.min(recheckAt ?? Infinity, renewAt);
       } catch (error) {
         if (context.signal?.aborted === true) throw error;
-        problems.add(error instanceof Error ? error.message : String(error));
+        problems.add(errorMessage(error));
       }
     }
     if (problems.size > 0) {

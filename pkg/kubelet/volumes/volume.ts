@@ -1,6 +1,6 @@
 /** The contract of a volume, and what the classes need from the kubelet around them. */
 import type { PersistentVolume, PersistentVolumeClaim, Pod, Volume } from "#pkg/api/types/core-v1.ts";
-import type { Clock, CommandRunner, Random } from "#pkg/util/index.ts";
+import { type Clock, type CommandRunner, type Random, errorMessage } from "#pkg/util/index.ts";
 import type { Mounts } from "../mounts.ts";
 import type { ReferencedObjects } from "../objects.ts";
 import type { DownwardContext } from "../pod/downward.ts";
@@ -53,7 +53,7 @@ export class VolumeError extends Error {}
 export class ClaimedVolumeError extends VolumeError {
   readonly volume: string;
   constructor(volume: string, cause: unknown) {
-    super(cause instanceof Error ? cause.message : String(cause), { cause });
+    super(errorMessage(cause), { cause });
     this.volume = volume;
   }
 }
@@ -76,10 +76,10 @@ export class VolumesError extends VolumeError {
       .filter(([, error]) => !(error instanceof UnprocessedVolumeError))
       .map(([name, error]) => {
         const shown = error instanceof ClaimedVolumeError ? error.volume : name;
-        return `MountVolume.SetUp failed for volume "${shown}" : ${messageOf(error)}`;
+        return `MountVolume.SetUp failed for volume "${shown}" : ${errorMessage(error)}`;
       });
     if (unprocessed.length > 0) {
-      const why = unprocessed.map(([, error]) => messageOf(error)).join("; ");
+      const why = unprocessed.map(([, error]) => errorMessage(error)).join("; ");
       const names = unprocessed.map(([name]) => name);
       problems.push(unmountedMessage(unmounted, names, why));
     }
@@ -89,8 +89,6 @@ export class VolumesError extends VolumeError {
     this.processed = unprocessed.length === 0;
   }
 }
-
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 /** The words for a pod that cannot start for want of its volumes. */
 export function unmountedMessage(unmounted: readonly string[], unprocessed: readonly string[], why: string): string {

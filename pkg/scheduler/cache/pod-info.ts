@@ -7,6 +7,7 @@ import type {
   WeightedPodAffinityTerm,
 } from "#pkg/api/types/core-v1.ts";
 import type { LabelSelector } from "#pkg/api/types/meta-v1.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 import { noResources, podRequests } from "./resources.ts";
 import type { PodRequests, Resources } from "./resources.ts";
 import { compileLabelSelector, compileNodeSelector, labelOf, NO_LABELS } from "./selectors.ts";
@@ -99,7 +100,7 @@ export class PodInfo {
       try {
         return read();
       } catch (error) {
-        problem ??= error instanceof Error ? error.message : String(error);
+        problem ??= errorMessage(error);
         return otherwise;
       }
     };

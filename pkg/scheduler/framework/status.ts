@@ -1,3 +1,5 @@
+import { errorMessage } from "#pkg/util/index.ts";
+
 export type Code =
   | "Error"
   /** Refused, but it might fit once pods have gone: preemption may help. */
@@ -23,7 +25,7 @@ export function unresolvable(...reasons: string[]): Status {
   return { code: "UnschedulableAndUnresolvable", reasons };
 }
 export function failed(error: unknown): Status {
-  return { code: "Error", reasons: [error instanceof Error ? error.message : String(error)], error };
+  return { code: "Error", reasons: [errorMessage(error)], error };
 }
 export function isRejection({ code }: Status): boolean {
   return code === "Unschedulable" || code === "UnschedulableAndUnresolvable";

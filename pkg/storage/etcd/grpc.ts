@@ -6,7 +6,7 @@ import {
   type ResponseFailure,
   type ResponseSink,
 } from "#pkg/http2/index.ts";
-import type { Clock } from "#pkg/util/index.ts";
+import { type Clock, errorMessage } from "#pkg/util/index.ts";
 import { StoreFailedError } from "../store.ts";
 import type { EtcdTls } from "./tls.ts";
 
@@ -192,7 +192,7 @@ export class GrpcChannel {
         if (!this.#closed) return (this.#connection = connection);
         connection.destroy(new Error("the channel is closed"));
       } catch (error) {
-        failures.push(`${endpoint.origin}: ${reasonOf(error)}`);
+        failures.push(`${endpoint.origin}: ${errorMessage(error)}`);
         this.#preferNext();
       }
     }
@@ -212,12 +212,6 @@ function begin(
   // It may have gone since somebody waited for it.
   if (connection.usable) return connection.request(method, request, end, sink);
   throw new GrpcError(GrpcStatus.Unavailable, "No connection established", { notSent: true });
-}
-
-/** Several addresses that all failed make an error whose own message is empty. */
-function reasonOf(error: unknown): string {
-  if (error instanceof AggregateError) return error.errors.map(reasonOf).join(", ");
-  return error instanceof Error ? error.message : String(error);
 }
 
 /** What has become of a call, as its trailers tell. */

@@ -1,3 +1,4 @@
+import { errorMessage } from "#pkg/util/index.ts";
 import { GrpcError, GrpcStatus } from "./grpc.ts";
 
 /** What a failed call says about the world. */
@@ -35,7 +36,7 @@ const UNAVAILABLE_STATUSES: ReadonlySet<number> = new Set([
 
 /** etcd3 turns gRPC statuses into many classes; the texts are etcd's own and stable (rpctypes/error.go). */
 export function classify(error: unknown): Failure {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = errorMessage(error);
   if (message.includes("required revision has been compacted")) return "compacted";
   if (message.includes("required revision is a future revision")) return "future";
   if (message.includes("requested lease not found")) return "lease-gone";

@@ -1,5 +1,6 @@
 import { chmodSync, closeSync, openSync } from "node:fs";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { errorMessage } from "#pkg/util/index.ts";
 import { prefixEnd } from "../keys.ts";
 import { CompactedError, FutureRevisionError } from "../store.ts";
 import { APPLIED, FAILED, type Operation, type Row, UNCHANGED } from "./protocol.ts";
@@ -77,7 +78,7 @@ export class SqliteDatabase {
       this.#configure();
     } catch (cause) {
       this.#db.close();
-      throw new Error(`cannot open the database ${path}: ${cause instanceof Error ? cause.message : cause}`, { cause });
+      throw new Error(`cannot open the database ${path}: ${errorMessage(cause)}`, { cause });
     }
     const state = this.#prepare(
       `SELECT max(revision, (SELECT coalesce(max(revision), 0) FROM history)) AS revision, compact_revision, tidied

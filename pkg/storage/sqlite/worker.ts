@@ -1,4 +1,5 @@
 import { parentPort, workerData } from "node:worker_threads";
+import { errorMessage } from "#pkg/util/index.ts";
 import { CompactedError, FutureRevisionError } from "../store.ts";
 import { SqliteDatabase } from "./database.ts";
 import {
@@ -88,7 +89,7 @@ function serve(request: Request): void {
 function fail(id: number, error: unknown): void {
   if (error instanceof CompactedError) send({ kind: "compacted", id, compactRevision: error.compactRevision });
   else if (error instanceof FutureRevisionError) send({ kind: "future", id, currentRevision: error.currentRevision });
-  else send({ kind: "failed", id, message: error instanceof Error ? error.message : String(error) });
+  else send({ kind: "failed", id, message: errorMessage(error) });
 }
 
 /** One portion at a time, so that waiting commits go first. */

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { CertificateSigningRequest } from "#pkg/api/types/certificates-v1.ts";
 import type { ClusterTrustBundle } from "#pkg/api/types/certificates-v1beta1.ts";
 import { parseCertificateRequest } from "#pkg/pki/index.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 import type { AdmissionAttributes, AdmissionPlugin, Authorizer } from "../../contract.ts";
 import { isOn, objectAs, oldObjectAs, refusal } from "../attributes.ts";
 
@@ -92,7 +93,7 @@ export class CertificateSubjectRestriction implements AdmissionPlugin {
     try {
       ({ organizations } = parseCertificateRequest(Buffer.from(spec.request, "base64").toString("utf8")));
     } catch (cause) {
-      throw refusal(attributes, `failed to parse CSR: ${cause instanceof Error ? cause.message : String(cause)}`);
+      throw refusal(attributes, `failed to parse CSR: ${errorMessage(cause)}`);
     }
     if (organizations.includes("system:masters"))
       throw refusal(attributes, `use of ${signer} signer with system:masters group is not allowed`);

@@ -1,6 +1,6 @@
 import { LRUCache } from "lru-cache";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
-import type { Clock, Logger } from "#pkg/util/index.ts";
+import { type Clock, type Logger, errorMessage } from "#pkg/util/index.ts";
 import type { AdmissionAttributes, AdmissionPlugin } from "../../contract.ts";
 import { postReview, type ReviewWebhookConfig } from "../../review-webhook.ts";
 import { objectAs, oldObjectAs, refusal } from "../attributes.ts";
@@ -59,7 +59,7 @@ export class ImagePolicyWebhook implements AdmissionPlugin {
       status = await this.#ask(spec);
     } catch (err) {
       this.#deps.log.warn({ err }, "Image policy webhook could not be asked");
-      if (!this.#settings.defaultAllow) throw refusal(attributes, (err as Error).message);
+      if (!this.#settings.defaultAllow) throw refusal(attributes, errorMessage(err));
       attributes.annotate(FAILED_OPEN, "true");
       return;
     }

@@ -6,6 +6,7 @@ import type {
 } from "#pkg/api/types/admissionregistration-v1.ts";
 import { applyConfigurationType } from "#pkg/apimachinery/cel/index.ts";
 import { type FieldError, fieldInvalid, invalid } from "#pkg/apimachinery/index.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 import type { AdmissionAttributes, AdmissionPlugin } from "../../contract.ts";
 import { compileAdmission, type Scope } from "./environment.ts";
 import { expressionOf, MUTATION_TYPES } from "./mutating.ts";
@@ -26,7 +27,7 @@ function check(field: string, expression: string | undefined, scope: Scope, ...t
     compileAdmission(expression, scope, ...types);
     return [];
   } catch (error) {
-    return [fieldInvalid(field, expression, (error as Error).message)];
+    return [fieldInvalid(field, expression, errorMessage(error))];
   }
 }
 

@@ -1,4 +1,5 @@
 import type { MatchCondition } from "#pkg/api/types/admissionregistration-v1.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 import type { Authorizer } from "../../contract.ts";
 import { joinErrors } from "../attributes.ts";
 import type { ConditionCompiler, Conditions } from "../webhook/conditions.ts";
@@ -21,7 +22,7 @@ export class CompiledConditions {
         if (condition.evaluate(seen).value !== true) return false;
       } catch (error) {
         if (error instanceof BudgetError) throw error;
-        errors.push((error as Error).message);
+        errors.push(errorMessage(error));
       }
     }
     if (errors.length > 0) throw new Error(joinErrors(errors));

@@ -23,6 +23,7 @@ import {
   type Value,
 } from "#pkg/apimachinery/cel/index.ts";
 import type { KubeObject } from "#pkg/apimachinery/index.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 import { serviceAccountGroups, serviceAccountUserName } from "../../authn/service-account.ts";
 import type { AdmissionAttributes, Attributes, Authorizer } from "../../contract.ts";
 import { buildReview, type Versioned } from "../webhook/review.ts";
@@ -100,7 +101,7 @@ export function compileAdmission(expression: string, scope: Scope, ...types: rea
   try {
     program = compileCel(expression, optionsFor(scope));
   } catch (error) {
-    throw new Error(`compilation failed: ${(error as Error).message}`, { cause: error });
+    throw new Error(`compilation failed: ${errorMessage(error)}`, { cause: error });
   }
   const type = program.resultType.kind === "null" ? "null_type" : showType(program.resultType);
   if (types.length === 0 || types.includes(type)) return program;
@@ -144,7 +145,7 @@ export class AdmissionExpression {
       return activation.evaluate(this.#program, variables(this.#program));
     } catch (error) {
       if (error instanceof BudgetError) throw error;
-      throw new Error(`expression '${this.text}' resulted in error: ${(error as Error).message}`, { cause: error });
+      throw new Error(`expression '${this.text}' resulted in error: ${errorMessage(error)}`, { cause: error });
     }
   }
 }

@@ -1,6 +1,7 @@
 import type { FieldSchema } from "#pkg/api/index.ts";
 import { isRecord } from "#pkg/apimachinery/index.ts";
 import { assertTyped } from "#pkg/apimachinery/managedfields/index.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 
 /**
  * Merges an apply configuration into an object as server-side apply would (KEP-555), without ownership: objects field by
@@ -12,7 +13,7 @@ export function mergeApplied(schema: FieldSchema, current: unknown, applied: unk
   try {
     assertTyped(schema, applied);
   } catch (error) {
-    throw new Error(`failed to convert patch object to typed object: ${(error as Error).message}`, { cause: error });
+    throw new Error(`failed to convert patch object to typed object: ${errorMessage(error)}`, { cause: error });
   }
   const atomic = atomicParts(schema, applied, "");
   if (atomic.length > 0)

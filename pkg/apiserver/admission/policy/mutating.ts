@@ -7,6 +7,7 @@ import type {
 import type { FieldSchema } from "#pkg/api/index.ts";
 import { applyConfigurationType, misplacedLiterals } from "#pkg/apimachinery/cel/index.ts";
 import { applyJsonPatch, isRecord, type KubeObject, StatusError, TestFailedError } from "#pkg/apimachinery/index.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 import type { AdmissionAttributes, AdmissionPlugin } from "../../contract.ts";
 import type { ObjectSource } from "../../source/index.ts";
 import { refusal } from "../attributes.ts";
@@ -153,7 +154,7 @@ export class MutatingAdmissionPolicy implements AdmissionPlugin, ReinvokingPlugi
     const failed = (error: unknown, reason: "Invalid" | undefined): void => {
       if (error instanceof StatusError) throw error;
       const whose = `policy '${name}' with binding '${binding.object.metadata.name}'`;
-      const message = `${whose} denied request: ${(error as Error).message}`;
+      const message = `${whose} denied request: ${errorMessage(error)}`;
       failures.push({ message, reason, failsOpen: spec.failurePolicy === "Ignore" });
     };
     let params: Awaited<ReturnType<typeof paramsOf>>;
@@ -223,7 +224,7 @@ function patched({ object }: Versioned, operations: unknown): KubeObject {
     result = applyJsonPatch(object!, operations);
   } catch (error) {
     if (error instanceof TestFailedError) return object as KubeObject; // the patch is not meant for this object
-    throw new Error(`JSON Patch: ${(error as Error).message}`, { cause: error });
+    throw new Error(`JSON Patch: ${errorMessage(error)}`, { cause: error });
   }
   if (!namesKind(result)) throw kindMissing(result);
   return { ...result, metadata: isRecord(result["metadata"]) ? result["metadata"] : {} } as KubeObject;
@@ -234,6 +235,6 @@ function merged({ object }: Versioned, schema: FieldSchema, applied: unknown): K
   try {
     return mergeApplied(schema, structuredClone(object!), { ...(applied as object), apiVersion, kind }) as KubeObject;
   } catch (error) {
-    throw new Error(`error applying patch: ${(error as Error).message}`, { cause: error });
+    throw new Error(`error applying patch: ${errorMessage(error)}`, { cause: error });
   }
 }

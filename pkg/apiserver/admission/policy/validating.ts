@@ -4,6 +4,7 @@ import type {
   Validation,
 } from "#pkg/api/types/admissionregistration-v1.ts";
 import { goJson, StatusError } from "#pkg/apimachinery/index.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 import type { AdmissionAttributes, AdmissionPlugin } from "../../contract.ts";
 import type { ObjectSource } from "../../source/index.ts";
 import { refusal } from "../attributes.ts";
@@ -156,7 +157,7 @@ export class ValidatingAdmissionPolicy implements AdmissionPlugin {
       versioned = await versionedFor(matcher.match(attributes, namespaces, equivalents)!, attributes, equivalents);
     } catch (error) {
       if (error instanceof StatusError) throw error;
-      return failsOpen(compiled) ? [] : [{ failures: [], errors: [(error as Error).message] }];
+      return failsOpen(compiled) ? [] : [{ failures: [], errors: [errorMessage(error)] }];
     }
     return paramObjects.map((params) =>
       judge(compiled, activation(this.#deps, attributes, versioned, params), annotations),
@@ -182,7 +183,7 @@ function judge(compiled: CompiledPolicy, seen: Activation, annotations: AuditAnn
     const errors = annotate(compiled, compiled.variables.scope(seen.withoutAuthorizer()), annotations);
     return { failures, errors: open ? [] : errors };
   } catch (error) {
-    return open ? NOTHING : { failures: [failureOf((error as Error).message)], errors: [] };
+    return open ? NOTHING : { failures: [failureOf(errorMessage(error))], errors: [] };
   }
 }
 
@@ -193,8 +194,7 @@ function validationFailures(compiled: CompiledPolicy, scope: VariableScope, unpr
       if (scope.evaluate(expression) === true) continue;
     } catch (error) {
       if (error instanceof BudgetError) throw error;
-      if (!failsOpen(compiled))
-        failures.push({ message: (error as Error).message, reason: undefined, expressionIndex });
+      if (!failsOpen(compiled)) failures.push({ message: errorMessage(error), reason: undefined, expressionIndex });
       continue;
     }
     failures.push({ message: messageOf(spec, message, unprivileged), reason: spec.reason, expressionIndex });
@@ -249,7 +249,7 @@ function annotate({ auditAnnotations }: CompiledPolicy, scope: VariableScope, an
       return [];
     } catch (error) {
       if (error instanceof BudgetError) throw error;
-      return [(error as Error).message];
+      return [errorMessage(error)];
     }
   });
 }

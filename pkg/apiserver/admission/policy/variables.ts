@@ -1,5 +1,6 @@
 import type { Variable } from "#pkg/api/types/admissionregistration-v1.ts";
 import { type CelType, DYN, type Program, type Value } from "#pkg/apimachinery/cel/index.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 import { type Activation, type AdmissionExpression, BudgetError, compileAdmission, type Scope } from "./environment.ts";
 
 /** The variables of a policy: compiled in order, each seeing those before it, evaluated when first needed. */
@@ -17,7 +18,7 @@ export class PolicyVariables {
       } catch (error) {
         this.#programs.set(
           name,
-          new Error(`composited variable ${JSON.stringify(name)} fails to compile: ${(error as Error).message}`, {
+          new Error(`composited variable ${JSON.stringify(name)} fails to compile: ${errorMessage(error)}`, {
             cause: error,
           }),
         );
@@ -71,7 +72,7 @@ export class VariableScope {
       ({ raw } = this.#activation.evaluate(program, this.#bindingsFor(program)));
     } catch (error) {
       if (error instanceof BudgetError) throw error;
-      throw new Error(`composited variable ${JSON.stringify(name)} fails to evaluate: ${(error as Error).message}`, {
+      throw new Error(`composited variable ${JSON.stringify(name)} fails to evaluate: ${errorMessage(error)}`, {
         cause: error,
       });
     }

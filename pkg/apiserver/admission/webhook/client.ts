@@ -1,4 +1,5 @@
 import type { WebhookClientConfig } from "#pkg/api/types/admissionregistration-v1.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 import { failureText, readAnswer } from "./answer.ts";
 
 /** One way to reach a backend of a Service. */
@@ -66,7 +67,7 @@ export class WebhookClient {
     try {
       return await this.exchange(config, timeoutSeconds, body);
     } catch (cause) {
-      throw new WebhookCallError(webhook, `failed to call webhook: ${messageOf(cause)}`, { cause });
+      throw new WebhookCallError(webhook, `failed to call webhook: ${errorMessage(cause)}`, { cause });
     }
   }
 
@@ -100,14 +101,9 @@ export class WebhookClient {
       });
     } catch (cause) {
       if (cause instanceof BrokenAnswerError) throw cause;
-      throw new Error(`Post ${JSON.stringify(showUrl(url, config))}: ${messageOf(cause)}`, { cause });
+      throw new Error(`Post ${JSON.stringify(showUrl(url, config))}: ${errorMessage(cause)}`, { cause });
     }
   }
-}
-
-/** What an error says, whatever was thrown. */
-export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function urlOf({ url, service }: WebhookClientConfig): URL | undefined {

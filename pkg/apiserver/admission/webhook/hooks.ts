@@ -7,13 +7,13 @@ import type {
 import type { Namespace } from "#pkg/api/types/core-v1.ts";
 import { badRequest, internalError } from "#pkg/apimachinery/index.ts";
 import type { ResourceDefinition } from "#pkg/api/index.ts";
-import type { Logger, Random } from "#pkg/util/index.ts";
+import { type Logger, type Random, errorMessage } from "#pkg/util/index.ts";
 import type { AdmissionAttributes } from "../../contract.ts";
 import type { ObjectSource } from "../../source/index.ts";
 import type { Equivalents } from "../equivalents.ts";
 import { forbidden } from "../attributes.ts";
 import { AdmissionSelectors, isExempt, type MatchedResource, matchRules } from "../rules.ts";
-import { messageOf, WebhookCallError, type WebhookClient } from "./client.ts";
+import { WebhookCallError, type WebhookClient } from "./client.ts";
 import { type ConditionCompiler, type Conditions, noConditions } from "./conditions.ts";
 import { UnusableAnswerError } from "./response-types.ts";
 import { buildReview, parseVerdict, reviewVersion, type Verdict, type Versioned } from "./review.ts";
@@ -117,7 +117,7 @@ export class HookCaller {
         if (!(await hook.conditions.matches(review, attributes, versioned))) return undefined;
       } catch (error) {
         if (webhook.failurePolicy === "Ignore") return undefined;
-        throw forbidden(attributes, messageOf(error));
+        throw forbidden(attributes, errorMessage(error));
       }
     }
     if (attributes.dryRun && webhook.sideEffects !== "None" && webhook.sideEffects !== "NoneOnDryRun") {
@@ -178,6 +178,6 @@ function checked<T>(webhook: string, parse: () => T): T {
     return parse();
   } catch (cause) {
     const prefix = cause instanceof UnusableAnswerError ? "" : "received invalid webhook response: ";
-    throw new WebhookCallError(webhook, `${prefix}${messageOf(cause)}`, { cause });
+    throw new WebhookCallError(webhook, `${prefix}${errorMessage(cause)}`, { cause });
   }
 }

@@ -5,13 +5,13 @@ import type {
   ValidatingWebhookConfiguration,
 } from "#pkg/api/types/admissionregistration-v1.ts";
 import { applyJsonPatch, internalError, type JsonPatchOperation, type KubeObject } from "#pkg/apimachinery/index.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 import type { AdmissionAttributes, AdmissionPlugin } from "../../contract.ts";
 import type { ObjectSource } from "../../source/index.ts";
 import type { Equivalents } from "../equivalents.ts";
 import type { ReinvokingPlugin } from "../chain.ts";
 import { normalize } from "../normalize.ts";
 import { decodePatched } from "../patched.ts";
-import { messageOf } from "./client.ts";
 import { type Hook, HookCaller, HookList, type WebhookDeps } from "./hooks.ts";
 import { denial, type Versioned } from "./review.ts";
 
@@ -102,7 +102,7 @@ export class MutatingAdmissionWebhook implements AdmissionPlugin, ReinvokingPlug
     try {
       result = applyJsonPatch(object, patch as JsonPatchOperation[]);
     } catch (error) {
-      throw internalError(messageOf(error));
+      throw internalError(errorMessage(error));
     }
     const { resource } = attributes;
     const patched = decodePatched(object, result, matched.definition, this.#equivalents);

@@ -1,6 +1,7 @@
 import type { ResourceDefinition } from "#pkg/api/index.ts";
 import type { Status } from "#pkg/api/types/meta-v1.ts";
 import { decodeJson, isRecord, jsonKind, type KubeObject, StatusError } from "#pkg/apimachinery/index.ts";
+import { errorMessage } from "#pkg/util/index.ts";
 import type { AdmissionAttributes } from "../../contract.ts";
 import { notConvertible, notRegistered, unnamedReview, WEBHOOK_SCHEME } from "../../http/document-type.ts";
 import type { MatchedResource } from "../rules.ts";
@@ -166,7 +167,7 @@ function decodePatch(bytes: Buffer): unknown[] {
   try {
     patch = decodeJson(bytes, { duplicates: false }).value ?? [];
   } catch (cause) {
-    throw fail((cause as Error).message, cause);
+    throw fail(errorMessage(cause), cause);
   }
   const wrong = (value: unknown, type: string): UnusableAnswerError =>
     fail(`json: cannot unmarshal ${jsonKind(value)} into Go value of type jsonpatch.${type}`);

@@ -1,3 +1,10 @@
+/** What an error says, whatever was thrown. */
+export function errorMessage(error: unknown): string {
+  // Node.js gives one that stands for several (no address of a name could be connected to) no words of its own.
+  if (error instanceof AggregateError && error.message === "") return error.errors.map(errorMessage).join(", ");
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** True for an error of the operating system (or of Node.js) with one of these codes, as ENOENT. */
 export function hasCode(error: unknown, ...codes: string[]): boolean {
   const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
