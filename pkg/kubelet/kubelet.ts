@@ -28,7 +28,8 @@ import { KubeletAuth } from "./server/auth.ts";
 import { KubeletServer } from "./server/server.ts";
 import { servingCertificate } from "./server/serving-cert.ts";
 import { fileSystemStats } from "./stats/file-system.ts";
-import { cadvisorMetrics, resourceMetrics, volumeMetrics } from "./stats/resource-metrics.ts";
+import { cadvisorMetrics } from "./stats/cadvisor.ts";
+import { resourceMetrics, volumeMetrics } from "./stats/resource-metrics.ts";
 import { summary } from "./stats/summary.ts";
 
 const RUNTIME_STATUS_PERIOD_MS = 5000;
@@ -229,14 +230,18 @@ class KubeletProcess {
   }
 
   async #metricsText(
-    { manager, pleg, stats, files }: Parts,
+    { manager, pleg, stats, files, cgroups }: Parts,
     which: "kubelet" | "cadvisor" | "resource" | "probes",
     signal: AbortSignal,
   ): Promise<string> {
     const pods = manager.activePods();
     if (which === "probes") return this.#metrics.probeText();
     if (which === "resource") return resourceMetrics(stats, pods, signal);
-    if (which === "cadvisor") return cadvisorMetrics(stats, pods, this.#machine, signal);
+    if (which === "cadvisor") {
+      const { rootDirectory } = this.#config;
+      const seen = { pods, observed: (uid: string) => pleg.get(uid) };
+      return cadvisorMetrics({ stats, cgroups, machine: this.#machine, rootDirectory, ...seen }, signal);
+    }
     const observed = pleg.uids().map((uid) => pleg.get(uid));
     const containers: Record<string, number> = {};
     for (const { state } of observed.flatMap((pod) => pod.containers))

@@ -104,10 +104,37 @@ describe("what the kubelet's server tells", () => {
       (await node.get("/metrics/probes")).body,
       /^prober_probe_total\{probe_type="Readiness",result="successful",container="c",pod="busy",namespace="default",pod_uid="\S+"\} [1-9]/m,
     );
-    assert.match(
-      (await node.get("/metrics/cadvisor")).body,
-      /^container_network_receive_bytes_total\{interface="eth0",namespace="default",pod="busy"\} \d+$/m,
-    );
+  });
+
+  test("metrics/cadvisor has the series and labels that dashboards ask for", async () => {
+    const text = (await node.get("/metrics/cadvisor")).body;
+    const samples = (name: string, ...pairs: string[]) =>
+      text.split("\n").filter((line) => line.startsWith(`${name}{`) && pairs.every((pair) => line.includes(pair)));
+    const ofContainer = [
+      'container="c"',
+      'image="docker.io/library/busybox:1.35"',
+      'namespace="default"',
+      'pod="busy"',
+    ];
+    const value = (name: string, ...pairs: string[]) => {
+      const found = samples(name, ...pairs);
+      assert.equal(found.length, 1, `${name} ${pairs.join(" ")}: ${found.join("\n")}`);
+      return Number(found[0]!.split(" ").at(-1));
+    };
+    assert.ok(value("container_cpu_usage_seconds_total", 'cpu="total"', ...ofContainer) > 0);
+    assert.ok(value("container_memory_working_set_bytes", ...ofContainer) > 0);
+    assert.equal(value("container_spec_memory_limit_bytes", ...ofContainer), 256 * 2 ** 20);
+    assert.equal(value("container_processes", ...ofContainer), 1);
+    assert.ok(value("container_start_time_seconds", ...ofContainer) > 1.6e9);
+    assert.ok(value("container_fs_usage_bytes", ...ofContainer) >= 0);
+    // The pod as a whole, whose network is its sandbox's.
+    assert.ok(value("container_memory_usage_bytes", 'container=""', 'name=""', 'pod="busy"') > 0);
+    assert.ok(value("container_network_receive_bytes_total", 'interface="eth0"', 'pod="busy"') >= 0);
+    for (const metric of ["container_memory_rss", "container_fs_limit_bytes", "container_cpu_usage_seconds_total"])
+      assert.ok(value(metric, 'id="/"') > 0, metric);
+    assert.match(text, /^machine_cpu_cores\{boot_id="\S+",machine_id="\S+",system_uuid=".*"\} [1-9]/m);
+    const names = text.split("\n").flatMap((line) => /^# TYPE (\S+)/.exec(line)?.[1] ?? []);
+    assert.equal(new Set(names).size, names.length, "each family stands in one place");
   });
 
   test("configz speaks of the configuration as its file does; pods and runningpods are lists of pods", async () => {

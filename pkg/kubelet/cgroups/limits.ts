@@ -24,6 +24,15 @@ export function weightOf(shares: number): number {
   return Math.ceil(10 ** ((l * l + 125 * l) / 612 - 7 / 34));
 }
 
+/** The shares that `weightOf` makes this weight of, as near as it tells. Pure. */
+export function sharesFor(weight: number): number {
+  if (weight === 0) return 0;
+  if (weight <= 1) return MIN_SHARES;
+  if (weight >= MAX_WEIGHT) return MAX_SHARES;
+  const sum = 612 * (Math.log10(weight) + 7 / 34);
+  return Math.round(2 ** ((Math.sqrt(125 * 125 + 4 * sum) - 125) / 2));
+}
+
 /** The file writes that give a cgroup its limits. Pure. */
 export function limitWrites(
   version: 1 | 2,

@@ -13,7 +13,7 @@ import type { QosClass } from "../pod/spec.ts";
 import { type CgroupLimits, limitWrites } from "./limits.ts";
 import { podSums, quotaOf, sharesOf } from "./resources.ts";
 import { Slices } from "./slices.ts";
-import { CgroupTree, contentOf, listDirectories } from "./tree.ts";
+import { CgroupTree, contentNow, contentOf, listDirectories } from "./tree.ts";
 
 /**
  * What to do with processes that are still in a cgroup that is to go. The runtime may have lost one, as when it was told to
@@ -126,6 +126,10 @@ export class CgroupManager {
   }
   podPath(pod: Pod): string {
     return this.path(this.#podNames(pod));
+  }
+  /** kubepods and the QoS levels below it; none where pods have no cgroups of their own. */
+  levels(): string[] {
+    return this.#perQos ? QOS_LEVELS.map((names) => this.path(names)) : [];
   }
   /** As the runtime wants it in a sandbox's cgroup_parent. */
   podParent(pod: Pod): string {
@@ -250,6 +254,21 @@ export class CgroupManager {
     return contentOf(join(mount, path, file));
   }
 
+  /**
+   * The same without another thread's help: the kernel answers from memory, and whoever reads all files of all cgroups would
+   * spend most of the time on waiting.
+   */
+  readNow(path: string, controller: string, file: string): string | undefined {
+    const mount = this.#mount(controller);
+    return mount === undefined ? undefined : contentNow(join(mount, path, file));
+  }
+
+  /** Names of the cgroups directly below. */
+  async children(path: string): Promise<string[]> {
+    const mount = this.#mount("memory");
+    return mount === undefined ? [] : listDirectories(join(mount, path));
+  }
+
   /** Whether the kernel counts what a cgroup of version 2 has in swap, which takes a switch at boot of some. */
   async countsSwap(): Promise<boolean> {
     if (this.version === 1) return false;
@@ -260,9 +279,7 @@ export class CgroupManager {
 
   /** The path of the cgroup directly below whose name, whatever the driver makes of it, has this in it. */
   async below(path: string, part: string): Promise<string | undefined> {
-    const mount = this.#mount("memory");
-    if (mount === undefined) return undefined;
-    const name = (await listDirectories(join(mount, path))).find((one) => one.includes(part));
+    const name = (await this.children(path)).find((one) => one.includes(part));
     return name === undefined ? undefined : join(path, name);
   }
 

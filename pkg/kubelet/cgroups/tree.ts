@@ -1,4 +1,5 @@
 /** Cgroups as directories: the same path below every hierarchy's mount point, with the processes in it. */
+import { readFileSync } from "node:fs";
 import { readdir, readFile, rmdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { hasCode, ifExists } from "#pkg/util/index.ts";
@@ -78,12 +79,25 @@ async function removeDirectory(directory: string): Promise<boolean> {
   }
 }
 
+/** How the kernel says that there is no such file, or no more. */
+const MISSING = ["ENOENT", "ENODEV", "EOPNOTSUPP"];
+
 /** undefined where there is no such file, or no more. */
 export async function contentOf(file: string): Promise<string | undefined> {
   try {
     return (await readFile(file, "utf8")).trim();
   } catch (error) {
-    if (hasCode(error, "ENOENT", "ENODEV", "EOPNOTSUPP")) return undefined;
+    if (hasCode(error, ...MISSING)) return undefined;
+    throw error;
+  }
+}
+
+/** The same, at once. */
+export function contentNow(file: string): string | undefined {
+  try {
+    return readFileSync(file, "utf8").trim();
+  } catch (error) {
+    if (hasCode(error, ...MISSING)) return undefined;
     throw error;
   }
 }

@@ -1,5 +1,5 @@
 /** How full a file system is: the one reader of statfs(2) for eviction, statistics and the collection of images. */
-import { statfs } from "node:fs/promises";
+import { readFile, stat, statfs } from "node:fs/promises";
 import { ifExists } from "#pkg/util/index.ts";
 
 export interface FileSystemStats {
@@ -24,4 +24,14 @@ export async function fileSystemStats(path: string): Promise<FileSystemStats | u
     inodes: files,
     inodesUsed: files - ffree,
   };
+}
+
+/** The device that the file system with the path lies on, or what else it was mounted from; "" where it is not told. */
+export async function deviceOf(path: string): Promise<string> {
+  const [{ dev }, mountinfo] = await Promise.all([stat(path), readFile("/proc/self/mountinfo", "utf8")]);
+  // As the C library takes a device's number apart.
+  const major = (dev >> 8) & 0xfff;
+  const minor = (dev & 0xff) | ((dev >> 12) & 0xfff00);
+  const line = mountinfo.split("\n").find((one) => one.split(" ", 3)[2] === `${major}:${minor}`);
+  return line?.split(" - ")[1]?.split(" ")[1] ?? "";
 }

@@ -9,25 +9,35 @@ export interface InterfaceStats {
   readonly txErrors: number;
 }
 
+export interface InterfaceCounters extends InterfaceStats {
+  readonly rxPackets: number;
+  readonly rxDropped: number;
+  readonly txPackets: number;
+  readonly txDropped: number;
+}
+
+/** The part of it that stats/summary speaks of. */
+export function interfaceStats({ name, rxBytes, rxErrors, txBytes, txErrors }: InterfaceCounters): InterfaceStats {
+  return { name, rxBytes, rxErrors, txBytes, txErrors };
+}
+
 /** Reads /proc/<pid>/net/dev, without loopback. Pure. */
-function parseNetDev(text: string): InterfaceStats[] {
+function parseNetDev(text: string): InterfaceCounters[] {
   return text
     .split("\n")
     .map((line) => /^\s*([^:\s]+):\s*(.*)$/.exec(line))
     .filter((match) => match !== null)
     .map(([, name = "", columns = ""]) => ({ name, values: columns.trim().split(/\s+/).map(Number) }))
     .filter(({ name }) => name !== "lo")
-    .map(({ name, values: [rxBytes = 0, , rxErrors = 0, , , , , , txBytes = 0, , txErrors = 0] }) => ({
-      name,
-      rxBytes,
-      rxErrors,
-      txBytes,
-      txErrors,
-    }));
+    .map(({ name, values }) => {
+      const [rxBytes = 0, rxPackets = 0, rxErrors = 0, rxDropped = 0] = values;
+      const [txBytes = 0, txPackets = 0, txErrors = 0, txDropped = 0] = values.slice(8);
+      return { name, rxBytes, rxPackets, rxErrors, rxDropped, txBytes, txPackets, txErrors, txDropped };
+    });
 }
 
 /** What `pid` sees; undefined when it has ended. */
-export async function networkOf(pid: number | "self"): Promise<InterfaceStats[] | undefined> {
+export async function networkOf(pid: number | "self"): Promise<InterfaceCounters[] | undefined> {
   try {
     return parseNetDev(await readFile(`/proc/${pid}/net/dev`, "utf8"));
   } catch (error) {

@@ -9,7 +9,7 @@ import { cgroupMemory, cgroupUsage } from "../cgroups/usage.ts";
 import type { CgroupUsage } from "../cgroups/usage.ts";
 import type { ContainerStats, Runtime } from "../cri/runtime.ts";
 import { networkOf } from "./network.ts";
-import type { InterfaceStats } from "./network.ts";
+import type { InterfaceCounters } from "./network.ts";
 import { pressuresOf } from "./pressure.ts";
 import type { Pressure, Pressures } from "./pressure.ts";
 
@@ -43,6 +43,8 @@ interface IoUsage {
   readonly psi: Pressure;
 }
 export interface ContainerUsage {
+  /** The runtime's. */
+  readonly id: string;
   readonly podUid: string;
   readonly podName: string;
   readonly namespace: string;
@@ -132,6 +134,7 @@ export class StatsProvider {
     const rate =
       cpu === undefined ? undefined : (cpu.usageNanoCores ?? this.#rate(id, cpu.timestamp, cpu.usageCoreNanoSeconds));
     return {
+      id,
       podUid: labels["io.kubernetes.pod.uid"] ?? "",
       podName: labels["io.kubernetes.pod.name"] ?? "",
       namespace: labels["io.kubernetes.pod.namespace"] ?? "",
@@ -198,7 +201,7 @@ export class StatsProvider {
   }
 
   /** The interfaces of the pod's network namespace; none of the node's where it shares that. */
-  async network(pod: Pod): Promise<InterfaceStats[] | undefined> {
+  async network(pod: Pod): Promise<InterfaceCounters[] | undefined> {
     if (pod.spec.hostNetwork === true) return undefined;
     const pid = await this.#deps.cgroups.someProcess(this.#podPath(pod));
     return pid === undefined ? undefined : networkOf(pid);

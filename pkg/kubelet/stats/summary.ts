@@ -4,8 +4,8 @@ import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { Clock } from "#pkg/util/index.ts";
 import type { Runtime } from "../cri/runtime.ts";
 import type { TreeUsage } from "../eviction/limits.ts";
-import { networkOf } from "./network.ts";
-import type { InterfaceStats } from "./network.ts";
+import { interfaceStats, networkOf } from "./network.ts";
+import type { InterfaceCounters } from "./network.ts";
 import { fileSystemStats } from "./file-system.ts";
 import type { FileSystemStats } from "./file-system.ts";
 import type { PodFiles, PodFilesCache } from "./pod-files.ts";
@@ -27,8 +27,9 @@ const MAIN_INTERFACE = "eth0";
 const sum = (values: readonly (number | undefined)[]) =>
   values.reduce<number>((total, value) => total + (value ?? 0), 0);
 
-function networkStats(time: string, interfaces: readonly InterfaceStats[] | undefined) {
-  if (interfaces === undefined) return {};
+function networkStats(time: string, counted: readonly InterfaceCounters[] | undefined) {
+  if (counted === undefined) return {};
+  const interfaces = counted.map(interfaceStats);
   const main = interfaces.find(({ name }) => name === MAIN_INTERFACE);
   return { network: { time, name: "", ...main, interfaces } };
 }
