@@ -1,8 +1,9 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, globSync } from "node:fs";
+import { globSync } from "node:fs";
 import { constants, tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { type AnyLab, attachLab, isLab } from "./any-lab.ts";
 import { buildPrograms } from "./cluster.ts";
 import { Lab } from "./lab.ts";
 import { parseCommandLine } from "#pkg/util/index.ts";
@@ -30,6 +31,8 @@ Options of up:
                          package; the first is the master, --nodes counts the others
   --set KEY=VALUE        with --vm: a line of every machine's /etc/kubits/node.yaml, e.g. proxy-mode=ipvs
   --memory MIB           with --vm: of each machine (default 1536)
+  --package NAME         with --vm: a further Debian package on every machine, e.g. docker.io; may be repeated
+  --kernel-arg WORD      with --vm: a word for every machine's kernel, e.g. security=selinux; may be repeated
 `;
 
 const separator = process.argv.indexOf("exec");
@@ -49,24 +52,19 @@ const { values, positionals } = parseCommandLine("hack/lab", {
     vm: { type: "boolean", default: false },
     set: { type: "string", multiple: true, default: [] },
     memory: { type: "string", default: "1536" },
+    package: { type: "string", multiple: true, default: [] },
+    "kernel-arg": { type: "string", multiple: true, default: [] },
     help: { type: "boolean", default: false },
   },
 });
 
-/** Labs of both kinds, told apart by what is in their directory. */
-const isVmLab = (path: string): boolean => existsSync(join(path, "vm-lab.json"));
-const isLab = (path: string): boolean => existsSync(join(path, "nodes")) || isVmLab(path);
-
-const quoted = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`;
-
 /** The command line that runs a command on the n-th machine of a lab of either kind. */
 function commandLine(dir: string, number: number, command: readonly string[]): string[] {
   if (!isLab(dir)) throw new PlainError(`${dir} is no directory of a lab; "hack/lab up" prints one`);
-  const lab = isVmLab(dir) ? VmLab.attach(dir) : Lab.attach(dir);
-  const count = lab instanceof VmLab ? lab.machines.length : lab.nodes.length;
-  if (!(number >= 1 && number <= count)) throw new PlainError(`${dir} has nodes 1 to ${count}`);
-  if (lab instanceof VmLab) return lab.machines[number - 1]!.commandFor(command.map(quoted).join(" "));
-  return lab.commandOn(lab.nodes[number - 1]!, command);
+  const lab = attachLab(dir);
+  const node = lab.nodes[number - 1];
+  if (node === undefined) throw new PlainError(`${dir} has nodes 1 to ${lab.nodes.length}`);
+  return lab.commandOn(node, command);
 }
 
 /** Runs a command on a machine with this terminal as its own, and ends as it ends. */
@@ -97,10 +95,11 @@ async function up(): Promise<void> {
     cacheDir,
   };
   const progress = (line: string) => console.error(line);
-  let lab: Lab | VmLab;
+  let lab: AnyLab;
   if (values.vm) {
-    const { set: settings, memory } = values;
-    lab = await VmLab.start({ nodes, settings, memoryMiB: Number(memory), cacheDir, progress });
+    const { set: settings, memory, package: packages, "kernel-arg": kernelArgs } = values;
+    const machine = { memoryMiB: Number(memory), packages, kernelArgs };
+    lab = await VmLab.start({ nodes, settings, ...machine, cacheDir, progress });
   } else {
     await buildPrograms();
     lab = await Lab.start({ ...options, progress });
@@ -115,7 +114,7 @@ async function down(): Promise<void> {
   if (dir !== undefined && !isLab(dir)) throw new PlainError(`${dir} is no directory of a lab`);
   const dirs = dir === undefined ? globSync(join(tmpdir(), "klab{,vm}-*")).filter(isLab) : [dir];
   for (const each of dirs) {
-    await (isVmLab(each) ? VmLab : Lab).attach(each).destroy();
+    await attachLab(each).destroy();
     console.log(`removed ${each}`);
   }
 }

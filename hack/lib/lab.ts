@@ -66,6 +66,9 @@ export class Lab {
   get adminConf(): string {
     return this.master.layout.adminConf;
   }
+  get reach(): readonly string[] {
+    return this.master.enter;
+  }
   get server(): string {
     return `https://${this.master.address}:${PORT}`;
   }

@@ -10,6 +10,7 @@ const info: RequestInfo = {
   namespace: "default",
   dryRun: false,
   now: Date.UTC(2026, 0, 1),
+  warnings: [],
 };
 
 function find(kind: string, group = ""): ResourceDefinition {

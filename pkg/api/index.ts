@@ -5,6 +5,7 @@
  */
 export { type CronSchedule, CronScheduleError, parseCronSchedule } from "./batch/cron-schedule.ts";
 export { type BuiltinOptions, builtinResources } from "./builtin.ts";
+export { adoptAppArmorAnnotations } from "./core/app-armor.ts";
 export { defaultPodSpec } from "./core/pod-defaults.ts";
 export type { QosClass } from "./core/qos.ts";
 export { groupOrder, groupVersions } from "./define.ts";

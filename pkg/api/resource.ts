@@ -15,6 +15,8 @@ export interface RequestInfo {
   readonly dryRun: boolean;
   /** Epoch milliseconds of this request. */
   readonly now: number;
+  /** What the client is told beside the answer; strategies add to it. */
+  readonly warnings: string[];
 }
 
 /**

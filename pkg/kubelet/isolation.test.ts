@@ -148,7 +148,10 @@ describe("what pods may ask for", { concurrency: 8 }, () => {
       /procMount: Invalid value: "Unmasked": `hostUsers` must be false to use `Unmasked`/,
     );
     await node.create("proc-unmasked", unmasked, { hostUsers: false });
-    await hasEvent("proc-unmasked", /^FailedCreatePodSandBox: .*does not support user namespaces/);
+    await hasEvent(
+      "proc-unmasked",
+      /^FailedCreatePodSandBox: .*can't set `spec.hostUsers: false`, runtime does not support user namespaces/,
+    );
     await node.delete("proc-unmasked", { gracePeriodSeconds: 0 });
   });
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -46,9 +46,8 @@ test("an operator on the public client library keeps what it is asked for", { ti
   await eventually("parcels are served", async () => ((await api.ask(parcels)).status === 200 ? true : undefined));
 
   const root = join(import.meta.dirname, "../..");
-  const [enter = "", ...args] = cluster.lab.master.enter;
   const script = join(root, "test-e2e/framework/servers/operator.ts");
-  operator = spawn(enter, [...args, join(root, "hack/node"), script, cluster.lab.adminConf, cluster.namespace, group], {
+  operator = cluster.spawn(join(root, "hack/node"), [script, cluster.lab.adminConf, cluster.namespace, group], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   await once(operator.stdout!, "data");

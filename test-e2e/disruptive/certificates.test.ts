@@ -14,7 +14,7 @@ const DAY_MS = 86_400_000;
 
 test("a node's certificates are renewed before they end, without a restart", { timeout: 240_000 }, async () => {
   const { cluster } = context;
-  const { lab } = cluster;
+  const lab = cluster.programs;
   const node = lab.nodes[1]!;
   const pki = join(node.layout.kubeletDir, "pki");
   const fileOf = (name: string) => join(pki, `${name}-current.pem`);

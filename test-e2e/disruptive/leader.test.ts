@@ -45,7 +45,7 @@ test(
   "when the leading master is killed, another one's loops go on within 15 seconds",
   { timeout: 180_000 },
   async (t) => {
-    const { lab } = context.cluster;
+    const lab = context.cluster.programs;
     const { enter } = lab.nodes.at(-1)!;
     const dir = mkdtempSync(join(tmpdir(), "kubits-ha-"));
     const layout = layoutOf(dir);

@@ -16,7 +16,7 @@ interface Running {
 
 test("kubits-node killed with -9 and restarted restarts and leaks no container", { timeout: 180_000 }, async () => {
   const { cluster } = context;
-  const [, node] = cluster.lab.nodes;
+  const [, node] = cluster.programs.nodes;
   assert.ok(node !== undefined);
   const names = ["survivor-0", "survivor-1", "survivor-2"];
   await cluster.apply(names.map((name) => pod(name, { image: NGINX, spec: { nodeName: node.name } })));
@@ -29,9 +29,9 @@ test("kubits-node killed with -9 and restarted restarts and leaks no container",
     return { containerID: containerID!, restartCount: Number(restartCount), startedAt: startedAt! };
   };
   const containers = async () => {
-    const { stdout } = await cluster.lab.run(node, "ctr", [
+    const { stdout } = await cluster.programs.run(node, "ctr", [
       "--address",
-      cluster.lab.socket(node),
+      cluster.programs.socket(node),
       "-n",
       "k8s.io",
       "tasks",
@@ -48,7 +48,7 @@ test("kubits-node killed with -9 and restarted restarts and leaks no container",
     node.daemons.pid("kubits-node") === undefined ? true : undefined,
   );
   await cluster.kubectl(["delete", "pod", "survivor-2", "--wait=false"]);
-  cluster.lab.startNode(node);
+  cluster.programs.startNode(node);
   await cluster.kubectl(["wait", "--for=delete", "pod/survivor-2", "--timeout=60s"]);
   // Time for a mistaken restart to show: several relists.
   await delay(4000);
@@ -69,7 +69,7 @@ test(
   { timeout: 180_000 },
   async () => {
     const { cluster } = context;
-    const [, node] = cluster.lab.nodes;
+    const [, node] = cluster.programs.nodes;
     assert.ok(node !== undefined);
     // Breaks once, some time after it has become ready.
     const script =
@@ -88,19 +88,19 @@ test(
     const uid = await cluster.jsonpath("pod/probed", "{.metadata.uid}");
     const instances = async () => {
       const filter = `labels."io.kubernetes.pod.uid"==${uid},labels."io.cri-containerd.kind"==container`;
-      const ctr = ["--address", cluster.lab.socket(node), "-n", "k8s.io", "containers", "ls", "-q", filter];
-      return (await cluster.lab.run(node, "ctr", ctr)).stdout.split("\n").filter((id) => id !== "");
+      const ctr = ["--address", cluster.programs.socket(node), "-n", "k8s.io", "containers", "ls", "-q", filter];
+      return (await cluster.programs.run(node, "ctr", ctr)).stdout.split("\n").filter((id) => id !== "");
     };
     const [first] = await instances();
     assert.ok(first !== undefined);
 
-    await cluster.lab.master.daemons.stop("kubits-master");
+    await cluster.programs.master.daemons.stop("kubits-master");
     const volume = join(node.layout.kubeletDir, "pods", uid, "volumes/kubernetes.io~empty-dir/data");
     writeFileSync(join(volume, "break"), "");
     await eventually("the broken container is replaced with nobody there to tell", async () =>
       (await instances()).some((id) => id !== first) ? true : undefined,
     );
-    await cluster.lab.startMaster();
+    await cluster.programs.startMaster();
     await eventually(
       "the restart is told",
       async () => {
@@ -117,7 +117,7 @@ test(
 
 test("a master killed with -9 while writing keeps every acknowledged object", { timeout: 180_000 }, async () => {
   const { cluster } = context;
-  const { master } = cluster.lab;
+  const { master } = cluster.programs;
   const acknowledged: string[] = [];
   let writing = true;
   const writer = async (worker: number) => {
@@ -133,7 +133,7 @@ test("a master killed with -9 while writing keeps every acknowledged object", { 
   master.daemons.kill("kubits-master", "SIGKILL");
   writing = false;
   await Promise.all(writers);
-  await cluster.lab.startMaster();
+  await cluster.programs.startMaster();
   const present = (await cluster.kubectl(["get", "configmaps", "-o", "jsonpath={.items[*].metadata.name}"])).split(" ");
   for (const name of acknowledged) assert.ok(present.includes(name), `${name} was acknowledged and is gone`);
   // A write that was under way may or may not be there, but nothing else may be.

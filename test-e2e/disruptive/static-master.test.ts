@@ -33,7 +33,7 @@ function staticPod(command: readonly string[]): object {
 
 test("kubits-master runs as a static pod that kubectl shows", { timeout: 400_000 }, async () => {
   const { cluster } = context;
-  const { lab } = cluster;
+  const lab = cluster.programs;
   const { daemons, name } = lab.master;
   const manifests = join(lab.dir, "manifests");
   mkdirSync(manifests);

@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { request as httpRequest } from "node:http";
@@ -41,18 +41,9 @@ export class Api {
   readonly #folder = mkdtempSync(join(tmpdir(), "kubits-e2e-"));
   readonly #proxy: ChildProcess;
 
-  constructor({ lab }: TestCluster) {
-    const [enter = "", ...args] = lab.master.enter;
-    const proxy = [
-      "kubectl",
-      "--kubeconfig",
-      lab.adminConf,
-      "proxy",
-      "--unix-socket",
-      this.#socket,
-      "--reject-paths=^$",
-    ];
-    this.#proxy = spawn(enter, [...args, ...proxy], { stdio: "ignore" });
+  constructor(cluster: TestCluster) {
+    const proxy = ["proxy", "--unix-socket", this.#socket, "--reject-paths=^$"];
+    this.#proxy = cluster.spawn("kubectl", ["--kubeconfig", cluster.lab.adminConf, ...proxy], { stdio: "ignore" });
   }
   get #socket(): string {
     return join(this.#folder, "api.sock");

@@ -1,22 +1,30 @@
+import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
 import { readFileSync, existsSync, globSync } from "node:fs";
 import { join } from "node:path";
 import { after, before } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { SpawnRunner } from "#pkg/util/index.ts";
 import { buildPrograms } from "../../hack/lib/cluster.ts";
-import { Lab, type LabNode } from "../../hack/lib/lab.ts";
+import { type AnyLab, type LabMachine, type RunOptions, attachLab } from "../../hack/lib/any-lab.ts";
+import { Lab } from "../../hack/lib/lab.ts";
 
 const runner = new SpawnRunner();
 
 /** A cluster and a namespace of its own for one test file. */
 export class TestCluster {
-  readonly lab: Lab;
+  readonly lab: AnyLab;
   readonly namespace: string;
   #kubectl = "kubectl";
 
-  constructor(lab: Lab, namespace: string) {
+  constructor(lab: AnyLab, namespace: string) {
     this.lab = lab;
     this.namespace = namespace;
+  }
+
+  /** The lab as programs of this machine, for tests that stop and start them. */
+  get programs(): Lab {
+    if (!(this.lab instanceof Lab)) throw new Error("the programs of this lab run in virtual machines");
+    return this.lab;
   }
 
   /** The kubectl that is used. */
@@ -42,11 +50,19 @@ export class TestCluster {
   /** Like `kubectl`, but answers failures too. */
   try(args: readonly string[], options: { stdin?: string; timeoutMs?: number } = {}) {
     const base = ["--kubeconfig", this.lab.adminConf, "--namespace", this.namespace];
-    return this.lab.run(this.lab.master, this.#kubectl, [...base, ...args], {
-      timeoutMs: 180_000,
-      allowFailure: true,
-      ...options,
-    });
+    return this.here(this.#kubectl, [...base, ...args], { timeoutMs: 180_000, allowFailure: true, ...options });
+  }
+
+  /** Runs a program of this machine where it reaches the cluster's addresses. */
+  here(file: string, args: readonly string[], options: RunOptions = {}) {
+    const [enter, ...rest] = [...this.lab.reach, file, ...args];
+    return runner.run(enter!, rest, options);
+  }
+
+  /** Starts one that goes on running. */
+  spawn(file: string, args: readonly string[], options: SpawnOptions = {}): ChildProcess {
+    const [enter, ...rest] = [...this.lab.reach, file, ...args];
+    return spawn(enter!, rest, options);
   }
 
   async apply(manifest: object | readonly object[]): Promise<void> {
@@ -71,7 +87,7 @@ export class TestCluster {
   }
 
   /** An HTTP request with curl from a node; rejects when there is no answer with status 2xx. */
-  async curl(node: LabNode, url: string, ...options: string[]): Promise<string> {
+  async curl(node: LabMachine, url: string, ...options: string[]): Promise<string> {
     return (
       await this.lab.run(node, "curl", ["--silent", "--show-error", "--fail", "--max-time", "5", ...options, url])
     ).stdout;
@@ -127,7 +143,7 @@ export function useCluster(name: string): { readonly cluster: TestCluster } {
     const shared = process.env["KUBITS_LAB"];
     if (shared === undefined) await buildPrograms();
     if (shared === undefined) own = await Lab.start({ nodes: 2, progress: (line) => console.log(`lab: ${line}`) });
-    const lab = own ?? Lab.attach(shared!);
+    const lab = own ?? attachLab(shared!);
     const namespace = `e2e-${name}-${Math.random().toString(36).slice(2, 7)}`;
     await lab.kubectl("create", "namespace", namespace);
     holder.cluster = new TestCluster(lab, namespace);

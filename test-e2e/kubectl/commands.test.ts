@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:http";
 import { tmpdir } from "node:os";
@@ -99,7 +98,7 @@ async function edit(cluster: TestCluster, name: string): Promise<void> {
     writeFileSync(editor, '#!/bin/sh\nsed -i "s/note: some text/note: edited/" "$1"\n', { mode: 0o755 });
     const { lab, namespace, binary } = cluster;
     const args = ["--kubeconfig", lab.adminConf, "-n", namespace, "edit", "deployment", name];
-    await lab.run(lab.master, "env", [`KUBE_EDITOR=${editor}`, binary, ...args], { timeoutMs: 60_000 });
+    await cluster.here("env", [`KUBE_EDITOR=${editor}`, binary, ...args], { timeoutMs: 60_000 });
   } finally {
     rmSync(folder, { recursive: true });
   }
@@ -128,20 +127,20 @@ async function cascades(cluster: TestCluster, name: string): Promise<void> {
 }
 
 test("kubectl proxy serves on a port of its choice and on a socket", limit, async () => {
-  const { lab, binary } = context.cluster;
+  const { cluster } = context;
   const folder = mkdtempSync(join(tmpdir(), "kubits-e2e-"));
-  const [enter = "", ...rest] = lab.master.enter;
-  const proxy = (...args: string[]) => spawn(enter, [...rest, binary, "--kubeconfig", lab.adminConf, "proxy", ...args]);
+  const proxy = (...args: string[]) =>
+    cluster.spawn(cluster.binary, ["--kubeconfig", cluster.lab.adminConf, "proxy", ...args]);
   const socket = join(folder, "proxy.sock");
   const onSocket = proxy(`--unix-socket=${socket}`);
   const onPort = proxy("-p", "0", "--disable-filter");
   try {
     let text = "";
-    onPort.stdout.on("data", (chunk: Buffer) => (text += chunk.toString()));
+    onPort.stdout!.on("data", (chunk: Buffer) => (text += chunk.toString()));
     const address = await eventually("the port is announced", () =>
       Promise.resolve(/Starting to serve on (127\.0\.0\.1:\d+)/.exec(text)?.[1]),
     );
-    assert.match(await context.cluster.curl(lab.master, `http://${address}/api/`), /"APIVersions"/);
+    assert.match((await cluster.here("curl", ["-sSf", `http://${address}/api/`])).stdout, /"APIVersions"/);
     const status = await eventually("the socket answers", () => statusOf(socket, "/api/"));
     assert.equal(status, 200);
   } finally {

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { test } from "node:test";
 import { eventually, installedKubectls, useCluster } from "../framework/lab.ts";
 import { NGINX, pod } from "../framework/manifests.ts";
@@ -68,10 +67,7 @@ test("the usual views, with the oldest and the newest kubectl", { timeout: 240_0
 
 test("get events --watch shows a new pod's story", { timeout: 90_000 }, async () => {
   const { cluster } = context;
-  const [enter, ...rest] = cluster.lab.master.enter;
-  const watching = spawn(enter!, [
-    ...rest,
-    "kubectl",
+  const watching = cluster.spawn("kubectl", [
     "--kubeconfig",
     cluster.lab.adminConf,
     "-n",
@@ -81,7 +77,7 @@ test("get events --watch shows a new pod's story", { timeout: 90_000 }, async ()
     "--watch",
   ]);
   let output = "";
-  watching.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));
+  watching.stdout!.on("data", (chunk: Buffer) => (output += chunk.toString()));
   try {
     await cluster.apply(pod("storyteller"));
     await cluster.ready("pod/storyteller");

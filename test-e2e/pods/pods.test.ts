@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { test } from "node:test";
 import { eventually, useCluster } from "../framework/lab.ts";
 import { BUSYBOX, NGINX, pod } from "../framework/manifests.ts";
@@ -15,9 +14,8 @@ test("logs come whole, by the tail and followed", { timeout: 120_000 }, async ()
     (await cluster.kubectl(["logs", "logger"])).includes("line 5") ? true : undefined,
   );
   assert.equal((await cluster.kubectl(["logs", "logger", "--tail=2"])).trimEnd().split("\n").length, 2);
-  const followed = await cluster.lab
-    .run(
-      cluster.lab.master,
+  const followed = await cluster
+    .here(
       "timeout",
       ["8", "kubectl", "--kubeconfig", cluster.lab.adminConf, "-n", cluster.namespace, "logs", "-f", "logger"],
       { allowFailure: true },
@@ -63,8 +61,7 @@ test("exec -it gives a terminal", { timeout: 120_000 }, async () => {
     "tty && stty size",
   ];
   // script(1) gives kubectl a terminal of its own.
-  const { stdout } = await cluster.lab.run(
-    cluster.lab.master,
+  const { stdout } = await cluster.here(
     "script",
     ["-qec", inner.join(" ").replace("sh -c tty && stty size", "sh -c 'tty && stty size'"), "/dev/null"],
     { stdin: "", timeoutMs: 30_000 },
@@ -76,10 +73,7 @@ test("port-forward reaches the pod", { timeout: 120_000 }, async () => {
   const { cluster } = context;
   await cluster.apply(pod("forwarded", { image: NGINX }));
   await cluster.ready("pod/forwarded");
-  const [enter, ...rest] = cluster.lab.master.enter;
-  const forwarding = spawn(enter!, [
-    ...rest,
-    "kubectl",
+  const forwarding = cluster.spawn("kubectl", [
     "--kubeconfig",
     cluster.lab.adminConf,
     "-n",
@@ -89,10 +83,10 @@ test("port-forward reaches the pod", { timeout: 120_000 }, async () => {
     "18080:80",
   ]);
   try {
-    const body = await eventually("the forwarded port answers", () =>
-      cluster.curl(cluster.lab.master, "http://127.0.0.1:18080"),
+    const { stdout } = await eventually("the forwarded port answers", () =>
+      cluster.here("curl", ["-sSf", "-m", "5", "http://127.0.0.1:18080"]),
     );
-    assert.match(body, /Welcome to nginx/);
+    assert.match(stdout, /Welcome to nginx/);
   } finally {
     forwarding.kill("SIGTERM");
   }

@@ -1,4 +1,4 @@
-import type { LabNode } from "../../hack/lib/lab.ts";
+import type { LabMachine } from "../../hack/lib/any-lab.ts";
 import type { TestCluster } from "../framework/lab.ts";
 import { NETTOOLS, pod } from "../framework/manifests.ts";
 
@@ -46,7 +46,7 @@ export async function ask(
 /** Asks `count` times from a node itself. */
 export async function askFromNode(
   cluster: TestCluster,
-  node: LabNode,
+  node: LabMachine,
   host: string,
   port: number,
   count = 1,

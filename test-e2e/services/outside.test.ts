@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { LabNode } from "../../hack/lib/lab.ts";
+import type { LabMachine } from "../../hack/lib/any-lab.ts";
 import { eventually, useCluster } from "../framework/lab.ts";
 import { service } from "../framework/manifests.ts";
 import { HTTP, UDP, ask, askFromNode, backend, client, distinct } from "./backends.ts";
@@ -48,7 +48,7 @@ test("a load balancer's address, its source ranges and external addresses", { ti
 
 test("traffic policies keep traffic on the node, and the health check port tells", { timeout: 120_000 }, async () => {
   const { cluster } = context;
-  const [one, two] = cluster.lab.nodes as [LabNode, LabNode];
+  const [one, two] = cluster.lab.nodes as [LabMachine, LabMachine];
   const spec = { type: "LoadBalancer", externalTrafficPolicy: "Local", internalTrafficPolicy: "Local" };
   const ports = [{ port: 80, targetPort: HTTP }];
   await cluster.apply(service("local", { selector: { app: "web" }, ports, spec }));
@@ -63,7 +63,7 @@ test("traffic policies keep traffic on the node, and the health check port tells
     )
   ).spec;
   const { nodePort } = allocated[0]!;
-  const health = async (node: LabNode) => {
+  const health = async (node: LabMachine) => {
     const args = ["-s", "-m", "3", "-w", " %{http_code}", `http://${node.address}:${healthCheckNodePort}/`];
     return (await cluster.lab.run(two, "curl", args, { allowFailure: true })).stdout.replaceAll(/\s+/g, "");
   };

@@ -18,9 +18,11 @@ const SLEEP = "trap 'exit 143' TERM; while :; do sleep 1 & wait; done";
 test("a stateful set's pod that its node rejects is made again until it fits", { timeout: 120_000 }, async () => {
   const { cluster } = context;
   const ports = [{ containerPort: 21017, hostPort: 21017 }];
-  await cluster.apply(pod("holder", { spec: { nodeName: "node-2" }, container: { ports } }));
+  await cluster.apply(pod("holder", { spec: { nodeName: cluster.lab.nodes.at(-1)!.name }, container: { ports } }));
   await cluster.ready("pod/holder");
-  const { spec } = pod("kept", { spec: { nodeName: "node-2" }, container: { ports } }) as { spec: object };
+  const { spec } = pod("kept", { spec: { nodeName: cluster.lab.nodes.at(-1)!.name }, container: { ports } }) as {
+    spec: object;
+  };
   await cluster.apply({
     apiVersion: "apps/v1",
     kind: "StatefulSet",
@@ -66,7 +68,7 @@ test("evictions do not count against a Job that ignores them", { timeout: 150_00
         spec: {
           restartPolicy: "Never",
           terminationGracePeriodSeconds: 5,
-          nodeSelector: { "kubernetes.io/hostname": "node-2" },
+          nodeSelector: { "kubernetes.io/hostname": cluster.lab.nodes.at(-1)!.name },
           volumes: [{ name: "data", hostPath: { path: "/tmp" } }],
           containers: [{ name: "main", image: BUSYBOX, command, volumeMounts: [{ name: "data", mountPath: "/data" }] }],
         },

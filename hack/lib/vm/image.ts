@@ -28,6 +28,8 @@ const PACKAGES = [
   "ipset",
   "ipvsadm",
   "conntrack",
+  // Debian's installer adds it on its own, for its kernel confines programs by it unless told otherwise.
+  "apparmor",
 ];
 
 export interface VmImage {
@@ -63,18 +65,23 @@ function configure(root: string): void {
   put("etc/ssh/sshd_config.d/lab.conf", "AuthorizedKeysFile /mnt/authorized_keys\nUseDNS no\n");
 }
 
-async function debootstrap(root: string): Promise<void> {
+async function debootstrap(root: string, packages: readonly string[]): Promise<void> {
   const { stdout } = await runner.run("apt-get", ["indextargets", "--format", "$(SITE)"]);
   const mirror = stdout.split("\n").find((site) => site !== "" && !site.includes("security"));
-  const include = `--include=${PACKAGES.join(",")}`;
+  const include = `--include=${packages.join(",")}`;
   const args = ["--variant=minbase", include, "bookworm", root, mirror ?? "http://deb.debian.org/debian"];
   await runner.run("debootstrap", args, { timeoutMs: 1_800_000 });
 }
 
-/** Makes (once) the disk that every machine starts from. */
-export async function ensureImage(cacheDir: string, progress: (line: string) => void): Promise<VmImage> {
+/** Makes (once) the disk that every machine of labs with these further Debian packages starts from. */
+export async function ensureImage(
+  cacheDir: string,
+  further: readonly string[],
+  progress: (line: string) => void,
+): Promise<VmImage> {
+  const packages = [...PACKAGES, ...further];
   const recipe = createHash("sha256")
-    .update(JSON.stringify([PACKAGES, configure.toString()]))
+    .update(JSON.stringify([packages, configure.toString()]))
     .digest("hex")
     .slice(0, 12);
   const folder = join(cacheDir, "vm", `image-${recipe}`);
@@ -89,7 +96,7 @@ export async function ensureImage(cacheDir: string, progress: (line: string) => 
     chmodSync(work, 0o755);
     const root = join(work, "root");
     progress("Debian for the machines (debootstrap; takes minutes, once)");
-    await debootstrap(root);
+    await debootstrap(root, packages);
     configure(root);
     await runner.run("systemctl", ["--root", root, "enable", "systemd-networkd", "ssh"]).catch(async () => {
       // The machine that builds may have no systemctl; the image's own works in a chroot.

@@ -29,6 +29,8 @@ export interface MachineOptions {
   /** Network namespace with the lab's bridge `br0`. */
   readonly namespace: string;
   readonly memoryMiB: number;
+  /** Words for the kernel's command line, e.g. "security=selinux". */
+  readonly kernelArgs: readonly string[];
 }
 
 /** One virtual machine: a disk of its own over the shared image, one interface on the lab's bridge, reached by ssh. */
@@ -52,7 +54,7 @@ export class Machine {
 
   /** Starts QEMU. Emulation works everywhere; a nested /dev/kvm may be there and not work, so it is asked for by name. */
   async start(): Promise<void> {
-    const { number, dir, daemons, image, namespace, memoryMiB } = this.#options;
+    const { number, dir, daemons, image, namespace, memoryMiB, kernelArgs } = this.#options;
     const tap = `tap${number}`;
     await runner.run("ip", ["-n", namespace, "tuntap", "add", tap, "mode", "tap"]);
     await runner.run("ip", ["-n", namespace, "link", "set", tap, "master", "br0", "up"]);
@@ -69,7 +71,7 @@ export class Machine {
       ["serial", `file:${this.console}`],
       ["kernel", image.kernel],
       ["initrd", image.initrd],
-      ["append", `${COMMAND_LINE} systemd.hostname=${this.name}`],
+      ["append", [COMMAND_LINE, `systemd.hostname=${this.name}`, ...kernelArgs].join(" ")],
       ["drive", `file=${disk},if=virtio,format=qcow2,cache=unsafe`],
       ["drive", `file=${join(dir, "files.ext4")},if=virtio,format=raw,readonly=on`],
       ["netdev", `tap,id=lan,ifname=${tap},script=no,downscript=no`],
@@ -83,6 +85,11 @@ export class Machine {
   run(command: string, options: { timeoutMs?: number; allowFailure?: boolean; stdin?: string } = {}) {
     const [file, ...args] = this.commandFor(command);
     return runner.run(file!, args, options);
+  }
+
+  /** The command line here that runs a command as root on the machine, each of its words as it is. */
+  commandOf(command: readonly string[]): string[] {
+    return this.commandFor(command.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" "));
   }
 
   /** The command line here that runs a command line as root on the machine. */

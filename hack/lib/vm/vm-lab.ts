@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { SpawnRunner } from "#pkg/util/index.ts";
+import type { RunOptions } from "../any-lab.ts";
 import { Daemons } from "../daemons.ts";
 import { type VmImage, MAX_MACHINES, ensureImage, fileSystem } from "./image.ts";
 import { Machine } from "./machine.ts";
@@ -20,6 +21,9 @@ export interface VmLabOptions {
   readonly settings: readonly string[];
   readonly cacheDir: string;
   readonly memoryMiB: number;
+  /** Debian packages that the machines have besides those that every lab's have. */
+  readonly packages: readonly string[];
+  readonly kernelArgs: readonly string[];
   readonly progress: (line: string) => void;
 }
 
@@ -27,6 +31,7 @@ interface State {
   readonly machines: number;
   readonly image: VmImage;
   readonly memoryMiB: number;
+  readonly kernelArgs: readonly string[];
 }
 
 /**
@@ -38,11 +43,11 @@ export class VmLab {
   readonly machines: readonly Machine[];
   readonly #namespace: string;
 
-  constructor(dir: string, { machines, image, memoryMiB }: State) {
+  constructor(dir: string, { machines, ...machine }: State) {
     this.dir = dir;
     this.#namespace = basename(dir).toLowerCase();
     const daemons = new Daemons({ runDir: join(dir, "run"), logDir: join(dir, "log") });
-    const shared = { dir, daemons, image, namespace: this.#namespace, memoryMiB };
+    const shared = { dir, daemons, namespace: this.#namespace, ...machine };
     this.machines = Array.from({ length: machines }, (_, index) => new Machine({ ...shared, number: index + 1 }));
   }
 
@@ -50,17 +55,30 @@ export class VmLab {
     return new VmLab(dir, JSON.parse(readFileSync(join(dir, "vm-lab.json"), "utf8")) as State);
   }
 
+  get nodes(): readonly Machine[] {
+    return this.machines;
+  }
+  get adminConf(): string {
+    return join(this.dir, "admin.conf");
+  }
+  get server(): string {
+    return `https://${this.master.address}:6443`;
+  }
+  get reach(): readonly string[] {
+    return ["nsenter", `--net=/run/netns/${this.#namespace}`];
+  }
   get master(): Machine {
     return this.machines[0]!;
   }
 
   /** Builds what is missing, boots all machines at once and provisions them: the master first, then the others together. */
-  static async start({ nodes, settings, cacheDir, memoryMiB, progress }: VmLabOptions): Promise<VmLab> {
+  static async start(options: VmLabOptions): Promise<VmLab> {
+    const { nodes, settings, cacheDir, memoryMiB, packages, kernelArgs, progress } = options;
     const machines = nodes + 1;
     if (machines > MAX_MACHINES) throw new Error(`a lab has at most ${MAX_MACHINES - 1} nodes`);
-    const image = await ensureImage(cacheDir, progress);
+    const image = await ensureImage(cacheDir, packages, progress);
     const dir = mkdtempSync(join(tmpdir(), "klabvm-"));
-    const state: State = { machines, image, memoryMiB };
+    const state: State = { machines, image, memoryMiB, kernelArgs };
     writeFileSync(join(dir, "vm-lab.json"), JSON.stringify(state));
     const lab = new VmLab(dir, state);
     try {
@@ -125,7 +143,7 @@ export class VmLab {
       }),
     );
     const { stdout: adminConf } = await master!.run("cat /etc/kubernetes/admin.conf");
-    writeFileSync(join(this.dir, "admin.conf"), adminConf, { mode: 0o600 });
+    writeFileSync(this.adminConf, adminConf, { mode: 0o600 });
     progress("waiting for the nodes to be Ready");
     await this.#registered();
     await this.kubectl("wait", "--for=condition=Ready", "nodes", "--all", "--timeout=600s");
@@ -141,11 +159,21 @@ export class VmLab {
     }
   }
 
+  /** Runs a command on a machine and answers its output. */
+  run(machine: Machine, file: string, args: readonly string[], options: RunOptions = {}) {
+    const [ssh, ...rest] = machine.commandOf([file, ...args]);
+    return runner.run(ssh!, rest, options);
+  }
+
+  /** The command line here that runs a command on a machine with the administrator's kubeconfig. */
+  commandOn(machine: Machine, command: readonly string[]): string[] {
+    return machine.commandOf(["env", "KUBECONFIG=/etc/kubernetes/admin.conf", ...command]);
+  }
+
   /** kubectl of this machine, in the lab's network. */
   async kubectl(...args: string[]): Promise<string> {
-    const enter = `--net=/run/netns/${this.#namespace}`;
-    const command = ["kubectl", "--kubeconfig", join(this.dir, "admin.conf"), ...args];
-    return (await runner.run("nsenter", [enter, ...command], { timeoutMs: STEP_TIMEOUT_MS })).stdout;
+    const [enter, ...rest] = [...this.reach, "kubectl", "--kubeconfig", this.adminConf, ...args];
+    return (await runner.run(enter!, rest, { timeoutMs: STEP_TIMEOUT_MS })).stdout;
   }
 
   /** Stops the machines and removes every trace. Safe to repeat. */

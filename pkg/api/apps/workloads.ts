@@ -2,7 +2,7 @@ import { deepEqual, isDns1123Label } from "#pkg/apimachinery/index.ts";
 import { defineResource } from "../define.ts";
 import { defaultPodTemplate } from "../core/pod-defaults.ts";
 import type { ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet } from "../types/apps-v1.ts";
-import { podSpecWarnings } from "../core/validation/pod-warnings.ts";
+import { podTemplateWarnings } from "../core/validation/pod-warnings.ts";
 import {
   validateControllerRevision,
   validateControllerRevisionUpdate,
@@ -46,7 +46,7 @@ export const deployment = defineResource<Deployment>({
     bumpsGeneration: ({ metadata }, old) => !deepEqual(metadata.annotations ?? {}, old.metadata.annotations ?? {}),
     validate: validateDeployment,
     validateUpdate: validateDeploymentUpdate,
-    warnings: ({ spec }) => podSpecWarnings(spec?.template?.spec, "spec.template.spec"),
+    warnings: ({ spec }) => podTemplateWarnings(spec?.template, "spec.template"),
   },
   status: {
     validateUpdate: validateDeploymentStatus,
@@ -66,7 +66,7 @@ export const replicaSet = defineResource<ReplicaSet>({
     },
     validate: validateReplicaSet,
     validateUpdate: validateReplicaSetUpdate,
-    warnings: ({ spec }) => podSpecWarnings(spec?.template?.spec, "spec.template.spec"),
+    warnings: ({ spec }) => podTemplateWarnings(spec?.template, "spec.template"),
   },
   status: {
     validateUpdate: validateReplicaStatus,
@@ -109,7 +109,7 @@ export const daemonSet = defineResource<DaemonSet>({
     },
     validate: validateDaemonSet,
     validateUpdate: validateDaemonSetUpdate,
-    warnings: ({ spec }) => podSpecWarnings(spec?.template?.spec, "spec.template.spec"),
+    warnings: ({ spec }) => podTemplateWarnings(spec?.template, "spec.template"),
   },
   status: {
     validateUpdate: validateDaemonSetStatus,
@@ -144,7 +144,7 @@ export const statefulSet = defineResource<StatefulSet>({
     validateName: isDns1123Label,
     validate: validateStatefulSet,
     validateUpdate: validateStatefulSetUpdate,
-    warnings: ({ spec }) => podSpecWarnings(spec?.template?.spec, "spec.template.spec"),
+    warnings: ({ spec }) => podTemplateWarnings(spec?.template, "spec.template"),
   },
   status: {
     validateUpdate: validateStatefulSetStatus,

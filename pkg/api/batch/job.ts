@@ -1,7 +1,7 @@
 import { defineResource } from "../define.ts";
 import { defaultPodTemplate } from "../core/pod-defaults.ts";
 import type { CronJob, Job } from "../types/batch-v1.ts";
-import { podSpecWarnings } from "../core/validation/pod-warnings.ts";
+import { podTemplateWarnings } from "../core/validation/pod-warnings.ts";
 import {
   generatedLabels,
   validateCronJob,
@@ -55,7 +55,7 @@ export const job = defineResource<Job>({
     prepareForCreate: generateSelector,
     validate: validateJob,
     validateUpdate: validateJobUpdate,
-    warnings: (job) => podSpecWarnings(job.spec?.template?.spec, "spec.template.spec"),
+    warnings: (job) => podTemplateWarnings(job.spec?.template, "spec.template"),
   },
   status: { validateUpdate: validateJobStatusUpdate },
 });
@@ -72,6 +72,6 @@ export const cronJob = defineResource<CronJob>({
     validate: validateCronJob,
     validateUpdate: validateCronJobUpdate,
     warnings: (cronJob) =>
-      podSpecWarnings(cronJob.spec?.jobTemplate?.spec?.template?.spec, "spec.jobTemplate.spec.template.spec"),
+      podTemplateWarnings(cronJob.spec?.jobTemplate?.spec?.template, "spec.jobTemplate.spec.template"),
   },
 });

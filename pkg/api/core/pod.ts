@@ -2,6 +2,7 @@ import { deepCopy, deepEqual, findOnce } from "#pkg/apimachinery/index.ts";
 import { formatTime } from "#pkg/util/index.ts";
 import { defineResource } from "../define.ts";
 import type { Container, Pod, PodCondition } from "../types/core-v1.ts";
+import { adoptAppArmorAnnotations } from "./app-armor.ts";
 import { mergeMatchLabelKeys } from "./match-label-keys.ts";
 import { defaultPod } from "./pod-defaults.ts";
 import { podConditions, printPod } from "./print-pod.ts";
@@ -9,6 +10,7 @@ import { qosClassOf } from "./qos.ts";
 import { validatePodCreate } from "./validation/pod-spec.ts";
 import { validateEphemeralContainersUpdate, validatePodUpdate, validateResize } from "./validation/pod-update.ts";
 import { normalizePodIps, validatePodStatusUpdate } from "./validation/pod-status.ts";
+import { deadAnnotationWarnings } from "./validation/pod-annotations.ts";
 import { podSpecWarnings } from "./validation/pod-warnings.ts";
 
 /** Generation counts changes of the spec, whichever door they come through. */
@@ -68,10 +70,11 @@ export const pod = defineResource<Pod>({
     sharesUnchanged: true,
     fromTemplates: true,
     defaults: defaultPod,
-    prepareForCreate(pod, { now }) {
+    prepareForCreate(pod, { now, warnings }) {
       pod.metadata.generation = 1;
       pod.status = { phase: "Pending", qosClass: findOnce(pod.spec!, qosClassOf, () => qosClassOf(pod)) };
       mergeMatchLabelKeys(pod);
+      warnings.push(...adoptAppArmorAnnotations(pod));
       if ((pod.spec?.schedulingGates ?? []).length > 0) pod.status.conditions = [gatedCondition(now)];
     },
     prepareForUpdate(pod, old) {
@@ -80,7 +83,10 @@ export const pod = defineResource<Pod>({
     },
     validate: validatePodCreate,
     validateUpdate: validatePodUpdate,
-    warnings: ({ spec }) => findOnce(spec!, podSpecWarnings, () => podSpecWarnings(spec, "spec")),
+    warnings: ({ metadata, spec }) => [
+      ...findOnce(spec!, podSpecWarnings, () => podSpecWarnings(spec, "spec")),
+      ...deadAnnotationWarnings(metadata.annotations, spec, "metadata"),
+    ],
     gracePeriodSeconds: podGracePeriodSeconds,
   },
   status: {

@@ -8,6 +8,7 @@ const requestInfo: RequestInfo = {
   namespace: "default",
   dryRun: false,
   now: Date.UTC(2026, 0, 1),
+  warnings: [],
 };
 
 const definitions = builtinResources({ runtimeConfig: { "api/all": true } });
@@ -33,17 +34,24 @@ function withMetadata(draft: Draft): KubeObject {
 }
 
 /** The object as it is stored after a POST of `draft`. */
-export function created(name: string, draft: Draft): KubeObject {
+export function created(name: string, draft: Draft, info: RequestInfo = requestInfo): KubeObject {
   const definition = definitionOf(name);
   const object = withMetadata(draft);
   definition.applyDefaults(object);
-  definition.strategy.prepareForCreate?.(object, requestInfo);
+  definition.strategy.prepareForCreate?.(object, info);
   return object;
 }
 
 /** What a POST of `draft` is refused for, as "path: message". */
 export function createErrors(name: string, draft: Draft): string[] {
   return lines(definitionOf(name).strategy.validate?.(created(name, draft)) ?? []);
+}
+
+/** What the client is told beside the answer to a POST of `draft`. */
+export function createWarnings(name: string, draft: Draft): string[] {
+  const warnings: string[] = [];
+  const object = created(name, draft, { ...requestInfo, warnings });
+  return [...warnings, ...(definitionOf(name).strategy.warnings?.(object) ?? [])];
 }
 
 function strategyFor(definition: ResourceDefinition, subresource: string | undefined): Strategy {

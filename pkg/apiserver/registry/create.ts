@@ -190,7 +190,7 @@ function wipeSystemFields({ metadata }: KubeObject): void {
 
 /** Server-owned metadata of a new object. Returns the prefix when its name was generated. */
 function prepareNew(call: Call, object: KubeObject, namespace: string, dryRun: boolean): string | undefined {
-  const { services, installed, now, user } = call;
+  const { services, installed, now, user, warnings } = call;
   const { metadata } = object;
   const { strategy } = installed.definition;
   let generated: string | undefined;
@@ -206,7 +206,7 @@ function prepareNew(call: Call, object: KubeObject, namespace: string, dryRun: b
   if (installed.keepsGeneration) metadata.generation = 1;
   tidyMetadata(metadata);
   if (installed.definition.custom && installed.hasStatus) delete object["status"];
-  strategy.prepareForCreate?.(object, { user, namespace, dryRun, now });
+  strategy.prepareForCreate?.(object, { user, namespace, dryRun, now, warnings });
   return generated;
 }
 

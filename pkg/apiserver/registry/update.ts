@@ -276,7 +276,7 @@ function prepareUpdate(
   old: Readonly<KubeObject>,
   dryRun: boolean,
 ): KubeObject {
-  const { installed, user, target, now } = call;
+  const { installed, user, target, now, warnings } = call;
   let result = object;
   const sharing = sharesUnchanged(call, view);
   if (view.type === "status") {
@@ -294,7 +294,7 @@ function prepareUpdate(
   carryMetadata(result, old);
   delete result.metadata.resourceVersion;
   tidyMetadata(result.metadata);
-  view.strategy.prepareForUpdate?.(result, old, { user, namespace: target.namespace, dryRun, now });
+  view.strategy.prepareForUpdate?.(result, old, { user, namespace: target.namespace, dryRun, now, warnings });
   if (installed.keepsGeneration && view.type !== "status") {
     const bumped =
       specChanged(result, old, installed.hasStatus) || view.strategy.bumpsGeneration?.(result, old) === true;

@@ -1,4 +1,5 @@
 /** Facts about the machine, read from /proc and /sys. */
+import { existsSync } from "node:fs";
 import { readFile, readdir } from "node:fs/promises";
 import { arch, cpus, networkInterfaces, release, totalmem } from "node:os";
 import { createHash } from "node:crypto";
@@ -75,7 +76,10 @@ export async function readMachine(hostname: string): Promise<MachineFacts> {
     kernelVersion: release(),
     osImage: /^PRETTY_NAME="?([^"\n]*)"?$/m.exec(osRelease)?.[1] ?? "Linux",
     architecture: goArchitecture(arch()),
-    appArmor: (await readOptional("/sys/module/apparmor/parameters/enabled")).startsWith("Y"),
+    // Without its file system no profile can be loaded or looked up.
+    appArmor:
+      existsSync("/sys/kernel/security/apparmor") &&
+      (await readOptional("/sys/module/apparmor/parameters/enabled")).startsWith("Y"),
     pidMax: Number(await readOptional("/proc/sys/kernel/pid_max")) || 32_768,
   };
 }

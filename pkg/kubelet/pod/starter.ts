@@ -155,9 +155,8 @@ export class Starter {
   async createSandbox({ pod, event, signal }: StartContext, attempt: number): Promise<string> {
     const handler = this.runtimeHandler(pod);
     if (pod.spec.hostUsers === false && !this.#deps.node.userNamespacesSupported(handler)) {
-      throw new Error(
-        `can't set \`spec.hostUsers: false\`, runtime handler ${goQuote(handler)} does not support user namespaces`,
-      );
+      const which = handler === "" ? "runtime" : `RuntimeClass handler ${goQuote(handler)}`;
+      throw new Error(`can't set \`spec.hostUsers: false\`, ${which} does not support user namespaces`);
     }
     const { clock, config, runtime } = this.#deps;
     const make = async () => {

@@ -47,8 +47,9 @@ async function staticPod(manifest: unknown, file: string, text: string, nodeName
     status: { phase: "Pending" },
   };
   // Only a node that has static pods needs to know what the API is: that is much to keep in memory.
-  const { defaultPodSpec } = await import("#pkg/api/index.ts");
+  const { adoptAppArmorAnnotations, defaultPodSpec } = await import("#pkg/api/index.ts");
   defaultPodSpec(pod.spec);
+  adoptAppArmorAnnotations(pod);
   return pod;
 }
 

@@ -9,8 +9,8 @@ export const MIRROR_ANNOTATION = "kubernetes.io/config.mirror";
 const DELETION_COST = "controller.kubernetes.io/pod-deletion-cost";
 const SECCOMP_POD = "seccomp.security.alpha.kubernetes.io/pod";
 const SECCOMP_CONTAINER = "container.seccomp.security.alpha.kubernetes.io/";
-const APP_ARMOR = "container.apparmor.security.beta.kubernetes.io/";
-const LOCAL_PREFIX = "localhost/";
+export const APP_ARMOR = "container.apparmor.security.beta.kubernetes.io/";
+export const LOCAL_PREFIX = "localhost/";
 
 function isInt32(text: string): boolean {
   if (!/^(?:0|-[0-9]+|[1-9][0-9]*)$/.test(text)) return false;
@@ -117,4 +117,35 @@ export function validateProfilesAgree(annotations: Annotations, spec: PodSpec, p
     appArmor.push(...agree(annotations[APP_ARMOR + name], profile, "apparmor", `${at}.appArmorProfile`));
   }
   return [...errors, ...appArmor];
+}
+
+/** Says that a container's AppArmor annotation has a field for a successor; `metadata` is the path to its pod's. */
+export function useAppArmorField(metadata: string, container: string): string {
+  const instead = 'deprecated since v1.30; use the "appArmorProfile" field instead';
+  return `${metadata}.annotations[${APP_ARMOR}${container}]: ${instead}`;
+}
+
+/** Warnings of annotations that nothing reads any more and no field repeats. */
+export function deadAnnotationWarnings(annotations: Annotations, spec: PodSpec, metadata: string): string[] {
+  if (annotations === undefined) return [];
+  const dead = (key: string, profile: SeccompProfile | undefined) =>
+    annotations[key] === undefined || profile !== undefined
+      ? []
+      : [`${metadata}.annotations[${key}]: non-functional in v1.27+; use the "seccompProfile" field instead`];
+  return [
+    ...dead(SECCOMP_POD, spec.securityContext?.seccompProfile),
+    ...[...containersOf(spec, "")].flatMap(([{ name, securityContext }]) =>
+      dead(SECCOMP_CONTAINER + name, securityContext?.seccompProfile),
+    ),
+  ];
+}
+
+/** Warnings of AppArmor annotations of a template without a field beside them: its pods will have the field. */
+export function appArmorWarnings(annotations: Annotations, spec: PodSpec, metadata: string): string[] {
+  if (annotations === undefined || spec.securityContext?.appArmorProfile !== undefined) return [];
+  return [...containersOf(spec, "")].flatMap(([{ name, securityContext }]) =>
+    annotations[APP_ARMOR + name] === undefined || securityContext?.appArmorProfile !== undefined
+      ? []
+      : [useAppArmorField(metadata, name)],
+  );
 }

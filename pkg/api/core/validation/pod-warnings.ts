@@ -1,5 +1,6 @@
 import { parseQuantity } from "#pkg/apimachinery/index.ts";
-import type { Container, PodSpec } from "../../types/core-v1.ts";
+import type { Container, PodSpec, PodTemplateSpec } from "../../types/core-v1.ts";
+import { appArmorWarnings, deadAnnotationWarnings } from "./pod-annotations.ts";
 
 /** Node labels that have a successor. */
 const DEPRECATED_NODE_LABELS: ReadonlyMap<string, string> = new Map([
@@ -82,4 +83,16 @@ export function podSpecWarnings(spec: PodSpec | undefined, path: string): string
     warnings.push(`${path}.terminationGracePeriodSeconds: ${what}`);
   }
   return warnings;
+}
+
+/** The same of a template, with its annotations. */
+export function podTemplateWarnings(template: PodTemplateSpec | undefined, path: string): string[] {
+  const { metadata, spec } = template ?? {};
+  if (spec === undefined) return [];
+  const annotated = [metadata?.annotations, spec, `${path}.metadata`] as const;
+  return [
+    ...podSpecWarnings(spec, `${path}.spec`),
+    ...deadAnnotationWarnings(...annotated),
+    ...appArmorWarnings(...annotated),
+  ];
 }

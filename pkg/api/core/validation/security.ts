@@ -53,7 +53,7 @@ function validateLocalAppArmor(name: string | undefined, path: string): FieldErr
   return name.length > MAX_PROFILE_NAME ? [...errors, tooLong(path, MAX_PROFILE_NAME)] : errors;
 }
 
-function validateAppArmor(profile: AppArmorProfile | undefined, path: string): FieldError[] {
+export function validateAppArmor(profile: AppArmorProfile | undefined, path: string): FieldError[] {
   if (profile === undefined) return [];
   const { type, localhostProfile } = profile;
   const at = `${path}.localhostProfile`;

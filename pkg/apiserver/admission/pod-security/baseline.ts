@@ -20,25 +20,21 @@ const appArmor: Check = (pod) => {
     if (!key.startsWith("container.apparmor.security.beta.kubernetes.io/")) return false;
     return value !== "" && value !== "runtime/default" && !value.startsWith("localhost/");
   });
-  const types = [podType, ...containers.map(({ securityContext }) => securityContext?.appArmorProfile?.type)].filter(
-    (type) => !allowedAppArmor(type),
-  );
   const who = setters(
     !allowedAppArmor(podType),
     containers.map(({ name }) => name),
   );
-  const parts = [
-    ...(who.length === 0
-      ? []
-      : [`${who.join(" and ")} must not set AppArmor profile type to ${quoted(sorted(types.map(String)))}`]),
-    ...(annotations.length === 0
-      ? []
-      : [annotations.map(([key, value]) => `${JSON.stringify(key)}=${JSON.stringify(value)}`).join(", ")]),
-  ];
-  if (parts.length === 0) return undefined;
+  if (annotations.length > 0) who.push(plural("annotation", annotations.length));
+  if (who.length === 0) return undefined;
+  const types = [podType, ...containers.map(({ securityContext }) => securityContext?.appArmorProfile?.type)];
+  const values = sorted([
+    ...types.filter((type) => !allowedAppArmor(type)).map(String),
+    ...annotations.map(([key, value]) => `${key}=${JSON.stringify(value)}`),
+  ]);
   return {
-    reason: plural("forbidden AppArmor profile", types.length + annotations.length),
-    detail: parts.join(" and "),
+    reason: plural("forbidden AppArmor profile", values.length),
+    // What an annotation says has quotes of its own, and they stay as they are.
+    detail: `${who.join(" and ")} must not set AppArmor profile type to "${values.join('", "')}"`,
   };
 };
 

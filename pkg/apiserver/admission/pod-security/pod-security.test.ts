@@ -128,6 +128,21 @@ describe("levels", () => {
       'forbidden AppArmor profile (container "c" must not set AppArmor profile type to "Unconfined")',
     ],
     [
+      "AppArmor in annotations",
+      "baseline",
+      {
+        ...pod({ securityContext: { appArmorProfile: { type: "Unconfined" } } }),
+        metadata: {
+          ...pod({}).metadata,
+          annotations: {
+            "container.apparmor.security.beta.kubernetes.io/c": "unconfined",
+            "container.apparmor.security.beta.kubernetes.io/d": "localhost/x",
+          },
+        },
+      },
+      'forbidden AppArmor profiles (pod and annotation must not set AppArmor profile type to "Unconfined", "container.apparmor.security.beta.kubernetes.io/c="unconfined"")',
+    ],
+    [
       "an ephemeral container counts",
       "baseline",
       pod({ ephemeralContainers: [{ name: "d", securityContext: { privileged: true } }] }),
