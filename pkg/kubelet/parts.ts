@@ -176,6 +176,7 @@ async function nodeFacts(host: Host, cgroups: CgroupManager): Promise<NodeFacts>
     minOomScoreAdj: await minimumOomScoreAdj(),
     cgroupVersion: cgroups.version,
     countsSwap: await cgroups.countsSwap(),
+    selinux: host.machine.selinux,
     hostDns: () => host.dns(),
     hostHosts: () => host.hosts(),
     // Pods get no user id range of their own here yet, whatever the runtime could do.

@@ -15,7 +15,6 @@ import type {
   RuntimeContainerStatus,
   Sandbox,
   SandboxConfig,
-  SecurityProfile,
 } from "../cri/runtime.ts";
 
 /** Docker has labels only; annotations and our own marks live among them. */
@@ -68,13 +67,19 @@ function nameOf(container: string, pod: SandboxConfig["metadata"], attempt: numb
   return ["k8s", container, pod.name, pod.namespace, pod.uid, attempt].join("_");
 }
 
+type Confinement = Pick<SandboxConfig["securityContext"], "seccomp" | "apparmor" | "selinux">;
+
 function securityOptions(
-  seccomp: SecurityProfile | undefined,
-  apparmor: SecurityProfile | undefined,
+  { seccomp, apparmor, selinux }: Confinement,
   noNewPrivileges: boolean,
   seccompText: string | undefined,
 ): string[] {
   return [
+    // Without SELinux dockerd ignores labels.
+    ...(["user", "role", "type", "level"] as const).flatMap((part) => {
+      const value = selinux?.[part] ?? "";
+      return value === "" ? [] : [`label=${part}:${value}`];
+    }),
     ...(seccomp === undefined || seccomp.type === "Unconfined"
       ? ["seccomp=unconfined"]
       : seccomp.type === "Localhost" && seccompText !== undefined
@@ -102,7 +107,7 @@ export function toHostResources(resources: LinuxResources): Partial<HostConfig> 
 }
 
 export function toSandbox(config: SandboxConfig, image: string, minOomScoreAdj: number): ContainerCreateOptions {
-  const { namespaces, seccomp, apparmor, runAsUser, runAsGroup, supplementalGroups } = config.securityContext;
+  const { namespaces, runAsUser, runAsGroup, supplementalGroups } = config.securityContext;
   return {
     name: nameOf("POD", config.metadata, config.metadata.attempt),
     Image: image,
@@ -117,7 +122,7 @@ export function toSandbox(config: SandboxConfig, image: string, minOomScoreAdj: 
       ...(namespaces.pid === "Node" ? { PidMode: "host" } : {}),
       ...(config.cgroupParent === "" ? {} : { CgroupParent: config.cgroupParent }),
       Sysctls: { ...config.sysctls },
-      SecurityOpt: securityOptions(seccomp, apparmor, true, undefined),
+      SecurityOpt: securityOptions(config.securityContext, true, undefined),
       GroupAdd: supplementalGroups.map(String),
       OomScoreAdj: Math.max(-998, minOomScoreAdj),
       CpuShares: 2,
@@ -186,7 +191,7 @@ export function toContainer(
       CapDrop: [...context.capabilities.drop],
       ReadonlyRootfs: context.readonlyRootfs,
       GroupAdd: context.supplementalGroups.map(String),
-      SecurityOpt: securityOptions(context.seccomp, context.apparmor, context.noNewPrivs, seccompText),
+      SecurityOpt: securityOptions(context, context.noNewPrivs, seccompText),
       ...(context.privileged
         ? {}
         : { MaskedPaths: [...context.maskedPaths], ReadonlyPaths: [...context.readonlyPaths] }),

@@ -20,6 +20,8 @@ export interface MachineFacts {
   readonly pidMax: number;
   /** Whether the kernel enforces AppArmor profiles. */
   readonly appArmor: boolean;
+  /** Whether it labels processes and files by SELinux, with a policy loaded. */
+  readonly selinux: boolean;
 }
 
 async function readOptional(path: string): Promise<string> {
@@ -80,6 +82,10 @@ export async function readMachine(hostname: string): Promise<MachineFacts> {
     appArmor:
       existsSync("/sys/kernel/security/apparmor") &&
       (await readOptional("/sys/module/apparmor/parameters/enabled")).startsWith("Y"),
+    // Until a policy is loaded everything is the kernel's.
+    selinux:
+      existsSync("/sys/fs/selinux/enforce") &&
+      (await readOptional("/proc/self/attr/current")).replaceAll("\0", "").trim() !== "kernel",
     pidMax: Number(await readOptional("/proc/sys/kernel/pid_max")) || 32_768,
   };
 }

@@ -16,6 +16,7 @@ const machine: MachineFacts = {
   systemUUID: "s",
   bootID: "b",
   appArmor: false,
+  selinux: false,
   kernelVersion: "6.1",
   osImage: "Debian",
   architecture: "amd64",

@@ -26,6 +26,8 @@ export interface MountsInput {
   /** Text of the pod's /etc/hosts; undefined leaves the image's file alone. */
   readonly hosts: string | undefined;
   readonly recursiveReadOnlySupported: boolean;
+  /** Whether the kernel labels files by SELinux: what the pod owns must have its label. */
+  readonly selinux: boolean;
 }
 
 function resolveSubPath(mount: { subPath?: string; subPathExpr?: string }, env: ReadonlyMap<string, string>): string {
@@ -63,8 +65,9 @@ async function subPathOf(
 }
 
 export async function containerMounts(input: MountsInput): Promise<Mount[]> {
-  const { container, volumes } = input;
+  const { container, volumes, selinux } = input;
   const result: Mount[] = [];
+  const relabelled = new Set<string>();
   let hasHosts = false;
   for (const [index, mount] of (container.volumeMounts ?? []).entries()) {
     const volume = volumes.get(mount.name);
@@ -98,13 +101,16 @@ export async function containerMounts(input: MountsInput): Promise<Mount[]> {
       readonly,
       propagation: PROPAGATION[(mount.mountPropagation ?? "None") as keyof typeof PROPAGATION],
       recursiveReadOnly: wantsRecursive && input.recursiveReadOnlySupported,
+      // Once for each container, by the first of its mounts.
+      selinuxRelabel: selinux && volume.relabel === true && !relabelled.has(mount.name),
     });
+    relabelled.add(mount.name);
   }
   if (input.hosts !== undefined && !hasHosts) {
     const hostPath = join(input.podDirectory, "etc-hosts");
     await mkdir(dirname(hostPath), { recursive: true, mode: 0o750 });
     await writeFile(hostPath, input.hosts, { mode: 0o644 });
-    result.push({ containerPath: "/etc/hosts", hostPath, readonly: false });
+    result.push({ containerPath: "/etc/hosts", hostPath, readonly: false, selinuxRelabel: selinux });
   }
   const messagePath = container.terminationMessagePath ?? "/dev/termination-log";
   if (messagePath !== "") {
@@ -112,7 +118,7 @@ export async function containerMounts(input: MountsInput): Promise<Mount[]> {
     await mkdir(dirname(hostPath), { recursive: true, mode: 0o750 });
     await writeFile(hostPath, "");
     await chmod(hostPath, 0o666); // any user of the container may write it, whatever our umask
-    result.push({ containerPath: messagePath, hostPath, readonly: false });
+    result.push({ containerPath: messagePath, hostPath, readonly: false, selinuxRelabel: selinux });
   }
   return result;
 }

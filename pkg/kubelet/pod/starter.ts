@@ -61,6 +61,8 @@ export interface NodeFacts {
   readonly cgroupVersion: 1 | 2;
   /** Whether cgroups count what they have in swap, and can be kept from it. */
   readonly countsSwap: boolean;
+  /** Whether the kernel labels processes and files by SELinux. */
+  readonly selinux: boolean;
   readonly hostDns: () => DnsSettings;
   readonly hostHosts: () => string;
   readonly recursiveReadOnlySupported: () => boolean;
@@ -343,6 +345,7 @@ export class Starter {
       log,
       hosts,
       recursiveReadOnlySupported: node.recursiveReadOnlySupported(),
+      selinux: node.selinux,
     });
     const target =
       "targetContainerName" in container && container.targetContainerName !== undefined

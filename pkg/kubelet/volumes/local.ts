@@ -52,7 +52,7 @@ export const emptyDirDriver: VolumeDriver = {
     const { mode } = await stat(directory);
     if ((mode & 0o777) !== 0o777) await chmod(directory, 0o777);
     await applyFsGroup(directory, context, false);
-    return { kind: "path", hostPath: directory, readOnly: false };
+    return { kind: "path", hostPath: directory, readOnly: false, relabel: true };
   },
 };
 
@@ -98,7 +98,7 @@ async function setUpPersistentVolume(
       throw new VolumeError(`path "${spec.local.path}" does not exist`);
     if (!(await context.mounts.isMountPoint(directory))) await context.mounts.bind(spec.local.path, directory);
     await applyFsGroup(directory, context, true);
-    return { kind: "path", hostPath: directory, readOnly: false };
+    return { kind: "path", hostPath: directory, readOnly: false, relabel: true };
   }
   if (spec.nfs !== undefined) return setUpNfs(spec.nfs, directory, context, spec.mountOptions ?? []);
   const kind = Object.keys(spec).find(

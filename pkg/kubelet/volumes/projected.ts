@@ -127,7 +127,8 @@ async function write(
   const { clock, random, pod } = context;
   await writeAtomically(directory, files, { clock, random, calls, fsGroup: pod.spec.securityContext?.fsGroup });
   // What the API says is not for a container to change; upstream mounts these read-only too.
-  return { kind: "path", hostPath: directory, readOnly: true, ...(recheckAt === undefined ? {} : { recheckAt }) };
+  const mounted = { kind: "path", hostPath: directory, readOnly: true, relabel: true } as const;
+  return { ...mounted, ...(recheckAt === undefined ? {} : { recheckAt }) };
 }
 
 export const configMapDriver: VolumeDriver = {

@@ -30,7 +30,14 @@ export interface VolumeContext {
 
 /** A volume that is ready for containers. */
 export type MountedVolume =
-  | { readonly kind: "path"; readonly hostPath: string; readonly readOnly: boolean; readonly recheckAt?: number }
+  | {
+      readonly kind: "path";
+      readonly hostPath: string;
+      readonly readOnly: boolean;
+      /** It is the pod's: under SELinux it takes the label of the containers that mount it. */
+      readonly relabel?: boolean;
+      readonly recheckAt?: number;
+    }
   /** The runtime mounts an image itself; it is pulled when a container that uses it starts. */
   | { readonly kind: "image"; readonly reference: string; readonly pullPolicy: string | undefined };
 
