@@ -1,4 +1,14 @@
 import { deepCopy } from "#pkg/apimachinery/index.ts";
+import {
+  behaviorFromV1,
+  behaviorToV1,
+  conditionsFromV1,
+  conditionsToV1,
+  metricsFromV1,
+  metricStatusesFromV1,
+  metricStatusesToV1,
+  metricsToV1,
+} from "./annotated.ts";
 import type { HorizontalPodAutoscaler as AutoscalerV1 } from "../types/autoscaling-v1.ts";
 import type {
   HorizontalPodAutoscaler,
@@ -15,41 +25,35 @@ const CURRENT_METRICS = "autoscaling.alpha.kubernetes.io/current-metrics";
 const CONDITIONS = "autoscaling.alpha.kubernetes.io/conditions";
 const ALL = [METRICS, BEHAVIOR, CURRENT_METRICS, CONDITIONS];
 
-/** An annotation that does not hold what it should is the client's, and is left out of the conversion. */
-function parsed<T>(annotations: Readonly<Record<string, string>>, key: string): T | undefined {
-  const text = annotations[key];
-  if (text === undefined) return undefined;
-  try {
-    return JSON.parse(text) as T;
-  } catch {
-    return undefined;
-  }
-}
-
 const isCpu = (metric: MetricSpec): boolean =>
   metric.type === "Resource" &&
   metric.resource?.name === "cpu" &&
   metric.resource.target.averageUtilization !== undefined;
 
+/** Annotations without those of the conversion. */
+const othersOf = (annotations: Readonly<Record<string, string>> | undefined): Record<string, string> =>
+  Object.fromEntries(Object.entries(annotations ?? {}).filter(([key]) => !ALL.includes(key)));
+
 export function autoscalerFromV1(from: Readonly<AutoscalerV1>): HorizontalPodAutoscaler {
   const { spec, status, metadata } = deepCopy(from) as AutoscalerV1;
   const annotations = metadata.annotations ?? {};
-  const metrics = parsed<MetricSpec[]>(annotations, METRICS) ?? [];
+  const metrics = metricsFromV1<MetricSpec>(annotations[METRICS]) ?? [];
   const cpu = spec.targetCPUUtilizationPercentage;
   if (cpu !== undefined) {
-    metrics.unshift({
+    metrics.push({
       type: "Resource",
       resource: { name: "cpu", target: { type: "Utilization", averageUtilization: cpu } },
     });
   }
-  const behavior = parsed<HorizontalPodAutoscalerBehavior>(annotations, BEHAVIOR);
-  const currentMetrics = parsed<MetricStatus[]>(annotations, CURRENT_METRICS) ?? [];
+  const behavior = behaviorFromV1<HorizontalPodAutoscalerBehavior>(annotations[BEHAVIOR]);
   const used = status?.currentCPUUtilizationPercentage;
-  if (used !== undefined && !currentMetrics.some((metric) => metric.resource?.name === "cpu")) {
-    currentMetrics.unshift({ type: "Resource", resource: { name: "cpu", current: { averageUtilization: used } } });
-  }
-  const conditions = parsed<HorizontalPodAutoscalerCondition[]>(annotations, CONDITIONS);
-  const rest = Object.fromEntries(Object.entries(annotations).filter(([key]) => !ALL.includes(key)));
+  const currentMetrics: MetricStatus[] =
+    metricStatusesFromV1<MetricStatus>(annotations[CURRENT_METRICS]) ??
+    (used === undefined
+      ? []
+      : [{ type: "Resource", resource: { name: "cpu", current: { averageUtilization: used } } }]);
+  const conditions = conditionsFromV1<HorizontalPodAutoscalerCondition>(annotations[CONDITIONS]);
+  const rest = othersOf(annotations);
   delete metadata.annotations;
   if (Object.keys(rest).length > 0) metadata.annotations = rest;
   const { targetCPUUtilizationPercentage: _cpu, ...common } = spec;
@@ -80,17 +84,16 @@ export function autoscalerToV1(from: Readonly<HorizontalPodAutoscaler>): Autosca
   const { currentMetrics: metricsNow, conditions, ...statusRest } = status ?? { desiredReplicas: 0 };
   const currentMetrics = metricsNow ?? [];
   const cpu = metrics.find(isCpu);
-  const others = metrics.filter((metric) => metric !== cpu);
-  const usage = currentMetrics.find((metric) => metric.resource?.name === "cpu")?.resource?.current.averageUtilization;
-  const annotations = { ...metadata.annotations };
-  const keep = (key: string, value: unknown, present: boolean) => {
-    if (present) annotations[key] = JSON.stringify(value);
-  };
-  keep(METRICS, others, others.length > 0);
-  keep(BEHAVIOR, behavior, behavior !== undefined);
-  keep(CURRENT_METRICS, currentMetrics, currentMetrics.length > 0);
-  keep(CONDITIONS, conditions, (conditions ?? []).length > 0);
+  const others = metrics.filter((metric) => !isCpu(metric));
+  const usage = currentMetrics.findLast((metric) => metric.type === "Resource" && metric.resource?.name === "cpu");
+  const annotations = othersOf(metadata.annotations);
+  if (others.length > 0) annotations[METRICS] = metricsToV1(others);
+  if (currentMetrics.length > 0) annotations[CURRENT_METRICS] = metricStatusesToV1(currentMetrics);
+  if (behavior !== undefined) annotations[BEHAVIOR] = behaviorToV1(behavior);
+  if ((conditions ?? []).length > 0) annotations[CONDITIONS] = conditionsToV1(conditions!);
+  delete metadata.annotations;
   if (Object.keys(annotations).length > 0) metadata.annotations = annotations;
+  const used = usage?.resource?.current.averageUtilization;
   const target = cpu?.resource?.target.averageUtilization;
   return {
     apiVersion: "autoscaling/v1",
@@ -100,7 +103,7 @@ export function autoscalerToV1(from: Readonly<HorizontalPodAutoscaler>): Autosca
     status: {
       currentReplicas: 0,
       ...statusRest,
-      ...(usage === undefined ? {} : { currentCPUUtilizationPercentage: usage }),
+      ...(used === undefined ? {} : { currentCPUUtilizationPercentage: used }),
     },
   };
 }
