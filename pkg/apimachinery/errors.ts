@@ -91,7 +91,8 @@ export const badRequest = (message: string): StatusError => failure("BadRequest"
 export const unauthorized = (message = "Unauthorized"): StatusError => failure("Unauthorized", message);
 export const expired = (message: string): StatusError => failure("Expired", message);
 export const notAcceptable = (message: string): StatusError => failure("NotAcceptable", message);
-export const unsupportedMediaType = (message: string): StatusError => failure("UnsupportedMediaType", message);
+export const unsupportedMediaType = (message: string, details?: StatusDetails): StatusError =>
+  failure("UnsupportedMediaType", message, details);
 export const requestEntityTooLarge = (message: string): StatusError => failure("RequestEntityTooLarge", message);
 export const serviceUnavailable = (message: string): StatusError => failure("ServiceUnavailable", message);
 export const timeout = (message: string, retryAfterSeconds = 0): StatusError =>

@@ -33,6 +33,16 @@ export type NonResourceHandler = (context: NonResourceContext) => boolean | Prom
 /** Serves a resource path that the registry does not know (aggregated APIs). Returns false when it does not either. */
 export type FallbackHandler = (context: NonResourceContext) => Promise<boolean>;
 
+/** The answer for a path that nothing is behind: of no API, so no Status. */
+export function sendPageNotFound(response: ApiResponse): void {
+  const headers = {
+    "content-type": "text/plain; charset=utf-8",
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-cache, private",
+  };
+  response.send(404, headers, Buffer.from("404 page not found\n"));
+}
+
 /** What is told about every request once its answer has begun or ended. */
 export interface RequestObserver {
   /** Returns what to call at the end of the request with the status code. */
@@ -50,6 +60,8 @@ export interface PipelineDeps {
   readonly forbidden: (attributes: Attributes, reason: string) => StatusError;
   readonly nonResource: readonly NonResourceHandler[];
   readonly fallback?: FallbackHandler;
+  /** Is there an API at the path, so that what it has not is refused in its words? */
+  readonly claims: (path: string) => boolean;
   readonly observer?: RequestObserver;
   /** Asks for a turn of the request's priority level. */
   readonly flowControl?: (user: UserInfo, target: RequestTarget, request: Pick<ApiRequest, "signal">) => Turn;
@@ -187,15 +199,13 @@ export class Pipeline implements ApiHandler {
     const context = { request, response, target, user, negotiator: services.negotiator, pretty };
     if (!target.resourceRequest) {
       for (const handler of this.#deps.nonResource) if (await handler(context)) return;
-      if (this.#deps.fallback !== undefined && (await this.#deps.fallback(context))) return;
-      throw pathNotFound();
+      return this.#miss(context);
     }
     const installed = services.registry.lookup(target.group, target.version, target.resource);
     if (installed === undefined) {
       // When a watch that others serve has begun is not to be seen here.
       if (target.verb === "watch") turn?.release();
-      if (this.#deps.fallback !== undefined && (await this.#deps.fallback(context))) return;
-      throw pathNotFound();
+      return this.#miss(context);
     }
     const call: Call = {
       services,
@@ -211,6 +221,14 @@ export class Pipeline implements ApiHandler {
       now: services.clock.now(),
     };
     await dispatch(call, handlers);
+  }
+
+  /** What nothing here serves: another server may. */
+  async #miss(context: NonResourceContext): Promise<void> {
+    const { fallback, claims } = this.#deps;
+    if (fallback !== undefined && (await fallback(context))) return;
+    if (claims(context.target.path)) throw pathNotFound();
+    sendPageNotFound(context.response);
   }
 }
 

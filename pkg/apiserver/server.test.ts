@@ -159,6 +159,60 @@ test("serves discovery, version and health", async () => {
   assert.match((await server.request("/livez?verbose")).text, /\[\+\]ping ok\n/);
 });
 
+test("answers misses of the router as upstream's does", async () => {
+  const status = "the server could not find the requested resource";
+  const cases: readonly [method: string, path: string, code: number, text: string][] = [
+    ["GET", "/nope", 404, "404 page not found\n"],
+    ["POST", "/apis/nope", 404, "404 page not found\n"],
+    ["GET", "/apis/nope/v1/things", 404, "404 page not found\n"],
+    ["GET", "/healthz/nope", 404, "404 page not found\n"],
+    ["GET", "/api/v9", 404, status],
+    ["GET", "/apis/apps/v9", 404, status],
+    ["GET", "/apis/apps/v1/nope", 404, status],
+    ["GET", "/version/nope", 404, status],
+    ["POST", "/version", 405, "the server does not allow this method on the requested resource"],
+    ["PUT", "/api/v1", 405, "the server does not allow this method on the requested resource"],
+    ["DELETE", "/apis/apps/v1", 405, "the server does not allow this method on the requested resource"],
+    ["POST", "/apis/apps", 200, '"kind":"APIGroup"'],
+  ];
+  for (const [method, path, code, text] of cases) {
+    const answer = await server.request(path, { method, ...(method === "GET" ? {} : { body: {} }) });
+    assert.equal(answer.status, code, path);
+    assert.ok(answer.text.includes(text), `${path}: ${answer.text}`);
+    assert.equal(String(answer.headers["content-type"]).startsWith("text/plain"), text.endsWith("\n"), path);
+  }
+  const types = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
+  const unacceptable: readonly [path: string, accept: string, message: string][] = [
+    ["/version", "text/html", "406: Not Acceptable\n\nAvailable representations: application/json"],
+    ["/apis/apps/v1", "text/html", `406: Not Acceptable\n\nAvailable representations: ${types}`],
+    [
+      "/api/v1/pods",
+      "text/html",
+      `406: Not Acceptable\n\nAvailable representations: ${types}, application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch`,
+    ],
+    ["/api/v1/pods", "application/json;as=Nope", `only the following media types are accepted: ${types}`],
+  ];
+  for (const [path, accept, message] of unacceptable) {
+    const { status: code, json } = await server.request(path, { headers: { accept } });
+    assert.deepEqual([code, json["message"]], [406, message]);
+  }
+  const unknown = await server.request("/api/v1/componentstatuses?fieldSelector=a=b");
+  assert.equal(unknown.status, 400);
+});
+
+test("says what is wrong with a patch only of what there is, and with a version that is none", async () => {
+  const maps = "/api/v1/namespaces/default/configmaps";
+  const patch = { method: "PATCH", headers: { "content-type": "application/merge-patch+json" } };
+  assert.equal((await server.request(`${maps}/nope`, { ...patch, body: [] })).status, 404);
+  await server.request(maps, { body: { metadata: { name: "there" } } });
+  assert.equal((await server.request(`${maps}/there`, { ...patch, body: [] })).status, 400);
+  const body = { metadata: { name: "there", resourceVersion: "abc" } };
+  for (const how of [{ method: "PUT" }, patch]) {
+    const { status, json } = await server.request(`${maps}/there`, { ...how, body });
+    assert.deepEqual([status, json["message"]], [400, 'strconv.ParseUint: parsing "abc": invalid syntax']);
+  }
+});
+
 test("closes connections that take too long over a request's head, and answers nonsense in plain text", async () => {
   const listener = await server.api.listen({ host: "127.0.0.1", port: 0, headersTimeoutMs: 100 });
   const answerTo = (text: string): Promise<string> =>
@@ -311,6 +365,15 @@ test("serves tables, metadata and protobuf", async () => {
         shown.map((object) => object?.metadata),
         include === "None" ? metadata.map(() => undefined) : metadata,
       );
+  }
+  const beta = (kind: string) => ({ accept: `application/json;as=${kind};v=v1beta1;g=meta.k8s.io` });
+  for (const path of [pods, `${pods}/bound`]) {
+    const table = (await server.request(path, { headers: beta("Table") })).json;
+    assert.equal(table.apiVersion, "meta.k8s.io/v1beta1");
+    const rows = table["rows"] as { object: { apiVersion: string } }[];
+    assert.equal(rows[0]!.object.apiVersion, "meta.k8s.io/v1beta1");
+    const kind = path === pods ? "PartialObjectMetadataList" : "PartialObjectMetadata";
+    assert.equal((await server.request(path, { headers: beta(kind) })).json.apiVersion, "meta.k8s.io/v1beta1");
   }
   const empty = await server.request("/api/v1/namespaces/empty/pods", { headers: as("Table") });
   assert.deepEqual(empty.json["rows"], []);

@@ -155,6 +155,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
       (context) => servePathIndex(context, () => [...health.paths(), ...discovery.paths()]),
     ],
     ...(deps.impersonate === undefined ? {} : { impersonate: deps.impersonate }),
+    claims: (path) => discovery.claims(path),
     fallback: async (context) => (await aggregator.serve(context)) || ((await deps.fallback?.(context)) ?? false),
     ...(deps.flowControl === undefined ? {} : { flowControl: deps.flowControl }),
     ...(deps.audit === undefined ? {} : { audit: deps.audit }),

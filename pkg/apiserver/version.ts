@@ -1,5 +1,7 @@
 import type { NonResourceContext } from "./pipeline.ts";
+import { noRepresentation } from "./http/negotiate.ts";
 import { sendBytes } from "./http/reply.ts";
+import { methodNotAllowed } from "./http/status.ts";
 
 /** The answer of /version (k8s.io/apimachinery/pkg/version.Info). Major and minor are digits only. */
 export interface VersionInfo {
@@ -38,8 +40,18 @@ export function versionInfo(overrides: Partial<VersionInfo> = {}): VersionInfo {
   };
 }
 
-export function serveVersion({ target, request, response }: NonResourceContext, version: VersionInfo): boolean {
+const SUITABLE: ReadonlySet<string> = new Set(["*/*", "application/*", "application/json"]);
+
+/** @throws StatusError 405, 406 */
+export function serveVersion(
+  { target, request, response, negotiator }: NonResourceContext,
+  version: VersionInfo,
+): boolean {
   if (target.path !== "/version" && target.path !== "/version/") return false;
+  if (request.method !== "GET" && request.method !== "HEAD") throw methodNotAllowed();
+  const accept = request.headers["accept"] ?? "";
+  const suits = accept === "" || negotiator.parse(accept).some(({ type }) => SUITABLE.has(type));
+  if (!suits) throw noRepresentation(["application/json"]);
   const body = Buffer.from(JSON.stringify(version, undefined, 2));
   void sendBytes({ request, response, warnings: [], pretty: false }, 200, "json", body);
   return true;

@@ -4,6 +4,7 @@ import { apiVersionOf } from "#pkg/apimachinery/index.ts";
 import { hasMessage } from "#pkg/apimachinery/protobuf/index.ts";
 import { CONTENT_TYPES, type Encoding } from "../http/negotiate.ts";
 import { encodeObject, sendBytes } from "../http/reply.ts";
+import { methodNotAllowed } from "../http/status.ts";
 import type { NonResourceContext } from "../pipeline.ts";
 import type { ResourceRegistry } from "../registry/resource-registry.ts";
 import {
@@ -51,13 +52,26 @@ export class Discovery {
     ]);
     return ["/api", "/api/v1", "/apis", "/apis/", ...groups];
   }
-  /** Serves the discovery paths; false for others. */
+  /** Is the path below a document of the core group or of a built-in one (or below another that is always there)? */
+  claims(path: string): boolean {
+    const [, prefix = "", group] = path.split("/", 3);
+    if (prefix === "api" || prefix === "version") return true;
+    if (prefix !== "apis" || group === undefined) return false;
+    this.#refresh();
+    const served = this.#groups.find(({ name }) => name === group);
+    return served?.versions.some(({ resources }) => resources.some(({ custom }) => !custom)) ?? false;
+  }
+  /**
+   * Serves the discovery paths; false for others. Lists of groups, and groups, answer to every method, as upstream's do.
+   * @throws StatusError 405, 406
+   */
   serve(context: NonResourceContext): boolean {
     const [, prefix, ...rest] = context.target.path.replace(/\/$/, "").split("/");
     if (prefix !== "api" && prefix !== "apis") return false;
-    if (context.request.method !== "GET" && context.request.method !== "HEAD") return false;
+    const reads = context.request.method === "GET" || context.request.method === "HEAD";
     this.#refresh();
     if (rest.length === 0) {
+      if (!reads && prefix === "api") throw methodNotAllowed();
       const aggregated = aggregatedEncoding(context);
       if (aggregated !== undefined) this.#sendAggregated(context, prefix, aggregated);
       else if (prefix === "api") this.#send(context, "APIVersions", apiVersions(context));
@@ -74,6 +88,7 @@ export class Discovery {
     if (rest.length !== (prefix === "api" ? 1 : 2)) return false;
     const served = this.#groups.find(({ name }) => name === group)?.versions.find((each) => each.version === version);
     if (served === undefined) return false;
+    if (!reads) throw methodNotAllowed();
     const groupVersion = apiVersionOf({ group, version: version! });
     this.#send(context, "APIResourceList", { groupVersion, resources: apiResources(served.resources) });
     return true;

@@ -1,13 +1,17 @@
 import { LRUCache } from "lru-cache";
-import { StatusError } from "#pkg/apimachinery/index.ts";
+import { notAcceptable, StatusError } from "#pkg/apimachinery/index.ts";
 
 export type Encoding = "json" | "yaml" | "protobuf";
 /** What an object is turned into before it is encoded. */
 export type Transform = "none" | "Table" | "PartialObjectMetadata" | "PartialObjectMetadataList";
 
+/** Group version of what objects are turned into: old clients know the beta one only. */
+export type MetaVersion = "meta.k8s.io/v1" | "meta.k8s.io/v1beta1";
+
 export interface Negotiated {
   readonly encoding: Encoding;
   readonly transform: Transform;
+  readonly metaVersion: MetaVersion;
 }
 
 export const CONTENT_TYPES: Readonly<Record<Encoding, string>> = {
@@ -37,6 +41,8 @@ export interface MediaType {
 export interface Offers {
   readonly protobuf: boolean;
   readonly transforms: boolean;
+  /** Is there a stream of it, too? */
+  readonly streams?: boolean;
 }
 
 /** Reads Accept headers; every distinct header is read once. */
@@ -53,9 +59,11 @@ export class Negotiator {
       const encoding = encodingOf(media.type, offers);
       if (encoding === undefined) continue;
       const transform = transformOf(media.parameters, offers);
-      if (transform !== undefined) return { encoding, transform };
+      if (transform === undefined) continue;
+      const beta = transform !== "none" && media.parameters["v"] === "v1beta1";
+      return { encoding, transform, metaVersion: beta ? "meta.k8s.io/v1beta1" : "meta.k8s.io/v1" };
     }
-    throw notAcceptable(offers);
+    throw refusal(this.parse(accept), offers);
   }
   parse(accept: string): readonly MediaType[] {
     let media = this.#parsed.get(accept);
@@ -67,17 +75,27 @@ export class Negotiator {
   }
 }
 
-const PLAIN_JSON: Negotiated = Object.freeze({ encoding: "json", transform: "none" });
+const PLAIN_JSON: Negotiated = Object.freeze({ encoding: "json", transform: "none", metaVersion: "meta.k8s.io/v1" });
 
-function notAcceptable(offers: Offers): StatusError {
+/** Why nothing suits: what has protobuf is behind upstream's router, which looks at the types alone, and refuses in its own words. */
+function refusal(asked: readonly MediaType[], offers: Offers): StatusError {
   const types = ["application/json", "application/yaml", ...(offers.protobuf ? [CONTENT_TYPES.protobuf] : [])];
-  return new StatusError({
+  if (!offers.protobuf || asked.some(({ type }) => types.includes(type))) {
+    return notAcceptable(`only the following media types are accepted: ${types.join(", ")}`);
+  }
+  const streams = ["application/json;stream=watch", WATCH_CONTENT_TYPES.protobuf];
+  return noRepresentation(offers.streams === true ? [...types, ...streams] : types);
+}
+
+/** 406 of upstream's router. */
+export const noRepresentation = (types: readonly string[]): StatusError =>
+  new StatusError({
     status: "Failure",
     reason: "NotAcceptable",
     code: 406,
-    message: `only the following media types are accepted: ${types.join(", ")}`,
+    message: `406: Not Acceptable\n\nAvailable representations: ${types.join(", ")}`,
+    details: {},
   });
-}
 
 function encodingOf(type: string, offers: Offers): Encoding | undefined {
   if (type === "*/*" || type === "application/*") return "json";

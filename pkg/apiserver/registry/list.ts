@@ -6,6 +6,7 @@ import { CompactedError, FutureRevisionError } from "#pkg/storage/index.ts";
 import type { CacheEntry, CacheListOptions, CacheListResult } from "#pkg/storage/cacher/index.ts";
 import { acceptsGzip, encodeObject, GZIP_FROM_BYTES, sendBytes, sendGzip } from "../http/reply.ts";
 import { resourceVersionTooLarge } from "../http/status.ts";
+import type { MetaVersion } from "../http/negotiate.ts";
 import type { Call } from "./call.ts";
 import { gzipList, type ListForm } from "./compressed-list.ts";
 import { type ContinueToken, decodeContinue, encodeContinue } from "./continue-token.ts";
@@ -23,7 +24,7 @@ export interface ListedPage {
 /** GET of a collection. */
 export async function listObjects(call: Call): Promise<void> {
   const options = parseListOptions(call.target.query, false);
-  const { encoding, transform } = negotiate(call);
+  const { encoding, transform, metaVersion } = negotiate(call);
   const { installed } = call;
   const page = await listPage(call, options);
   if (transform === "none") {
@@ -35,22 +36,27 @@ export async function listObjects(call: Call): Promise<void> {
     if (encoding === "protobuf") throw notAcceptable("Table is served as application/json or application/yaml");
     const include = includeObjectOf(call);
     if (encoding === "json") {
-      await sendBytes(call, 200, encoding, joinTable(installed, page.entries, page.metadata, include, call.now));
+      await sendBytes(
+        call,
+        200,
+        encoding,
+        joinTable(installed, page.entries, page.metadata, include, call.now, metaVersion),
+      );
       return;
     }
-    const table = tableOf(installed, page.metadata, objectsOf(installed, page), include, call.now);
+    const table = tableOf(installed, page.metadata, objectsOf(installed, page), include, call.now, metaVersion);
     await sendBytes(call, 200, encoding, encodeObject(encoding, table));
     return;
   }
   if (transform === "PartialObjectMetadata") {
     throw notAcceptable("PartialObjectMetadata is served for single objects only");
   }
-  const list = { kind: "PartialObjectMetadataList", apiVersion: "meta.k8s.io/v1", metadata: page.metadata };
+  const list = { kind: "PartialObjectMetadataList", apiVersion: metaVersion, metadata: page.metadata };
   if (encoding === "json") {
     await sendBytes(call, 200, encoding, joinPartial(installed, page.entries, list));
     return;
   }
-  const items = objectsOf(installed, page).map(partialOf);
+  const items = objectsOf(installed, page).map((object) => partialOf(object, metaVersion));
   const partial = { ...list, items };
   await sendBytes(call, 200, encoding, encodePartial(encoding, partial));
 }
@@ -258,11 +264,15 @@ function jsonHead(list: object): Buffer {
   return Buffer.from(`${JSON.stringify(list).slice(0, -1)},"items":[`);
 }
 
-function joinPartial(installed: InstalledResource, entries: readonly CacheEntry[], list: object): Buffer[] {
+function joinPartial(
+  installed: InstalledResource,
+  entries: readonly CacheEntry[],
+  list: { readonly apiVersion: MetaVersion },
+): Buffer[] {
   const chunks: Buffer[] = [jsonHead(list)];
   for (let i = 0; i < entries.length; i++) {
     if (i > 0) chunks.push(COMMA);
-    chunks.push(...partialJson(installed, entries[i]!));
+    chunks.push(...partialJson(installed, entries[i]!, list.apiVersion));
   }
   chunks.push(LIST_END);
   return chunks;

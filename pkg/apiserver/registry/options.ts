@@ -201,14 +201,14 @@ function listOptionErrors(options: ListOptions): FieldError[] {
  * @throws StatusError 400
  */
 export function parseRevision(resourceVersion: string): number {
-  const value = Number(resourceVersion);
-  if (!/^\d+$/.test(resourceVersion) || !Number.isSafeInteger(value)) {
-    const error = fieldInvalid(
-      "resourceVersion",
-      resourceVersion,
-      `strconv.ParseUint: parsing ${JSON.stringify(resourceVersion)}: invalid syntax`,
-    );
-    throw badRequest(`${error.field}: ${error.message}`);
-  }
-  return value;
+  const problem = whyNoRevision(resourceVersion);
+  if (problem === undefined) return Number(resourceVersion);
+  const error = fieldInvalid("resourceVersion", resourceVersion, problem);
+  throw badRequest(`${error.field}: ${error.message}`);
+}
+
+/** Why a resourceVersion is none, in upstream's words (which come with a 500 there). */
+export function whyNoRevision(resourceVersion: string): string | undefined {
+  if (/^\d+$/.test(resourceVersion) && Number.isSafeInteger(Number(resourceVersion))) return undefined;
+  return `strconv.ParseUint: parsing ${JSON.stringify(resourceVersion)}: invalid syntax`;
 }

@@ -4,13 +4,13 @@ import {
   applyMergePatch,
   applyStrategicMergePatch,
   badRequest,
-  conflict,
   DecodeError,
   decodeJson,
   decodeYaml,
   fieldInvalid,
   invalid,
   isRecord,
+  isStatusError,
   type JsonPatchOperation,
   type KubeObject,
   PatchError,
@@ -19,12 +19,12 @@ import {
   jsonKind,
 } from "#pkg/apimachinery/index.ts";
 import { parseMediaType } from "../http/negotiate.ts";
-import { MODIFIED } from "../http/status.ts";
 import { type ExpectedKind, noMetadata, validateFields, whyOfAnotherKind } from "./body.ts";
 import type { Call } from "./call.ts";
 import { type Written, sendWritten } from "./create.ts";
 import { parseWriteOptions, type WriteOptions } from "./options.ts";
 import { applyThrough } from "./apply.ts";
+import { findEntry } from "./get.ts";
 import { goText } from "./go-text.ts";
 import { type Repetitions, repeatedInPatch, repeatedInYaml } from "./strict-errors.ts";
 import {
@@ -35,7 +35,7 @@ import {
   unmentionedByMerge,
   withUnchanged,
 } from "./unchanged.ts";
-import { checkNames, guaranteedUpdate, mainView, sharesUnchanged, type WriteView } from "./update.ts";
+import { checkNames, guaranteedUpdate, mainView, notPresent, sharesUnchanged, type WriteView } from "./update.ts";
 
 /** Races a patch without resourceVersion may lose before the client is told (upstream's limit). */
 const PATCH_ATTEMPTS = 6;
@@ -65,7 +65,14 @@ export async function patchObject(call: Call): Promise<void> {
 /** PATCH through a view (the object, its status, …). */
 export async function patchThrough(call: Call, view: WriteView): Promise<void> {
   const { definition } = call.installed;
-  const patch = await readPatch(call, definition.custom);
+  let patch: Patch;
+  try {
+    patch = await readPatch(call, definition.custom);
+  } catch (error) {
+    // What there is not cannot be patched, whatever the patch is.
+    if (isStatusError(error) && error.code === 400) await findEntry(call);
+    throw error;
+  }
   const options = parseWriteOptions("PatchOptions", call.target.query, patch.type);
   if (patch.type === "apply") {
     await applyThrough(call, view, patch, options);
@@ -93,7 +100,7 @@ export async function readPatch(call: Call, custom: boolean): Promise<Patch> {
   const { type: media } = parseMediaType(call.request.headers["content-type"] ?? "");
   const type = PATCH_TYPES[media];
   // Of built-in kinds it is the router that refuses, in its own words.
-  if (type === undefined && !custom) throw unsupportedMediaType("415: Unsupported Media Type");
+  if (type === undefined && !custom) throw unsupportedMediaType("415: Unsupported Media Type", {});
   if (type === undefined || (custom && type === "strategic")) {
     const known = Object.keys(PATCH_TYPES).filter((name) => !custom || PATCH_TYPES[name] !== "strategic");
     throw unsupportedMediaType(
@@ -215,8 +222,7 @@ function unmentioned({ type, value }: Patch, old: Readonly<KubeObject>): Unchang
 function assertRevision(call: Call, { metadata }: KubeObject, old: Readonly<KubeObject>): void {
   const { resourceVersion } = metadata;
   if (resourceVersion === undefined || resourceVersion === "" || resourceVersion === "0") return;
-  if (resourceVersion !== old.metadata.resourceVersion)
-    throw conflict(call.installed.subject, call.target.name, MODIFIED);
+  if (resourceVersion !== old.metadata.resourceVersion) throw notPresent(call, resourceVersion);
 }
 
 function applyPatch(expected: ExpectedKind, { type, value }: Patch, old: Readonly<KubeObject>): unknown {

@@ -2,47 +2,54 @@ import type { KubeObject, ObjectMeta } from "#pkg/apimachinery/index.ts";
 import { encodeProtobuf, wrapUnknown } from "#pkg/apimachinery/protobuf/index.ts";
 import { badRequest, encodeYaml, goQuote, notAcceptable } from "#pkg/apimachinery/index.ts";
 import type { CacheEntry } from "#pkg/storage/cacher/index.ts";
-import type { Encoding, Negotiated, Offers } from "../http/negotiate.ts";
+import type { Encoding, MetaVersion, Negotiated, Offers } from "../http/negotiate.ts";
 import { encodeObject, sendBytes } from "../http/reply.ts";
 import type { Call } from "./call.ts";
 import type { InstalledResource } from "./installed.ts";
 import { tableOf } from "./table.ts";
 
-const META_VERSION = "meta.k8s.io/v1";
 const META_PACKAGE = "k8s.io.apimachinery.pkg.apis.meta.v1";
 
-function offersOf(installed: InstalledResource): Offers {
-  return { protobuf: installed.definition.protobufMessage !== undefined, transforms: true };
+function offersOf({ installed, target }: Call): Offers {
+  const streams = target.verb === "list" || target.verb === "watch";
+  return { protobuf: installed.definition.protobufMessage !== undefined, transforms: true, streams };
 }
 
 /** What the client wants the answer to look like. @throws StatusError 406 */
 export function negotiate(call: Call): Negotiated {
-  return call.services.negotiator.negotiate(call.request.headers["accept"], offersOf(call.installed));
+  return call.services.negotiator.negotiate(call.request.headers["accept"], offersOf(call));
 }
 
 /** Answers with a stored object, from its ready-made bytes where possible. */
 export function sendEntry(call: Call, code: number, entry: CacheEntry): void | Promise<void> {
-  const { encoding, transform } = negotiate(call);
+  const negotiated = negotiate(call);
+  const { encoding, transform, metaVersion } = negotiated;
   if (transform === "none") return sendBytes(call, code, encoding, encodeEntry(call.installed, entry, encoding));
   if (transform === "PartialObjectMetadata" && encoding === "json") {
-    return sendBytes(call, code, encoding, partialJson(call.installed, entry));
+    return sendBytes(call, code, encoding, partialJson(call.installed, entry, metaVersion));
   }
-  return sendTransformed(call, code, encoding, transform, call.installed.object(entry));
+  return sendTransformed(call, code, negotiated, call.installed.object(entry));
 }
 
 /** Answers with an object that is not (or not yet) stored. */
 export function sendObject(call: Call, code: number, object: Readonly<KubeObject>): void | Promise<void> {
-  const { encoding, transform } = negotiate(call);
-  if (transform !== "none") return sendTransformed(call, code, encoding, transform, object);
+  const negotiated = negotiate(call);
+  const { encoding, transform } = negotiated;
+  if (transform !== "none") return sendTransformed(call, code, negotiated, object);
   return sendBytes(call, code, encoding, encodeObject(encoding, object, call.installed.definition.protobufMessage));
 }
 
-const PARTIAL_HEAD = Buffer.from(`{"kind":"PartialObjectMetadata","apiVersion":"${META_VERSION}","metadata":`);
+const partialHead = (version: MetaVersion) =>
+  Buffer.from(`{"kind":"PartialObjectMetadata","apiVersion":"${version}","metadata":`);
+const PARTIAL_HEAD: Readonly<Record<MetaVersion, Buffer>> = {
+  "meta.k8s.io/v1": partialHead("meta.k8s.io/v1"),
+  "meta.k8s.io/v1beta1": partialHead("meta.k8s.io/v1beta1"),
+};
 const OBJECT_END = Buffer.from("}");
 
 /** A stored object's PartialObjectMetadata as JSON, around its own bytes. */
-export function partialJson(installed: InstalledResource, entry: CacheEntry): Buffer[] {
-  return [PARTIAL_HEAD, installed.metadataJson(entry), OBJECT_END];
+export function partialJson(installed: InstalledResource, entry: CacheEntry, version: MetaVersion): Buffer[] {
+  return [PARTIAL_HEAD[version], installed.metadataJson(entry), OBJECT_END];
 }
 
 /** One stored object in an encoding; made once and kept with the entry. */
@@ -71,20 +78,19 @@ export function protobufOf(installed: InstalledResource, entry: CacheEntry): Buf
 function sendTransformed(
   call: Call,
   code: number,
-  encoding: Encoding,
-  transform: Negotiated["transform"],
+  { encoding, transform, metaVersion }: Negotiated,
   object: Readonly<KubeObject>,
 ): void | Promise<void> {
   if (transform === "Table") {
     if (encoding === "protobuf") throw notAcceptable("Table is served as application/json or application/yaml");
     const metadata = { resourceVersion: object.metadata.resourceVersion };
-    const table = tableOf(call.installed, metadata, [object], includeObjectOf(call), call.now);
+    const table = tableOf(call.installed, metadata, [object], includeObjectOf(call), call.now, metaVersion);
     return sendBytes(call, code, encoding, encodeObject(encoding, table));
   }
   if (transform === "PartialObjectMetadataList") {
     throw notAcceptable("PartialObjectMetadataList is served for lists only");
   }
-  return sendBytes(call, code, encoding, encodePartial(encoding, partialOf(object)));
+  return sendBytes(call, code, encoding, encodePartial(encoding, partialOf(object, metaVersion)));
 }
 
 export type IncludeObject = "None" | "Metadata" | "Object";
@@ -99,12 +105,15 @@ export function includeObjectOf(call: Call): IncludeObject {
 }
 
 /** An object's metadata as a kind of its own. */
-export function partialOf(object: Readonly<KubeObject>): {
+export function partialOf(
+  object: Readonly<KubeObject>,
+  version: MetaVersion,
+): {
   kind: string;
   apiVersion: string;
   metadata: Readonly<ObjectMeta>;
 } {
-  return { kind: "PartialObjectMetadata", apiVersion: META_VERSION, metadata: object.metadata };
+  return { kind: "PartialObjectMetadata", apiVersion: version, metadata: object.metadata };
 }
 
 export function encodePartial(encoding: Encoding, partial: { kind: string }): Buffer {

@@ -3,7 +3,8 @@ import type { ResourceDefinition, TableRowCondition } from "#pkg/api/index.ts";
 import type { ListMeta } from "#pkg/api/types/meta-v1.ts";
 import type { InstalledResource } from "./installed.ts";
 import type { CacheEntry } from "#pkg/storage/cacher/index.ts";
-import { type IncludeObject, partialJson } from "./represent.ts";
+import type { MetaVersion } from "../http/negotiate.ts";
+import { type IncludeObject, partialJson, partialOf } from "./represent.ts";
 
 interface ColumnDefinition {
   readonly name: string;
@@ -14,7 +15,7 @@ interface ColumnDefinition {
 }
 export interface Table {
   readonly kind: "Table";
-  readonly apiVersion: "meta.k8s.io/v1";
+  readonly apiVersion: MetaVersion;
   readonly metadata: ListMeta;
   /** null in all but the first event of a watch. */
   readonly columnDefinitions: readonly ColumnDefinition[] | null;
@@ -38,17 +39,14 @@ export function tableOf(
   objects: readonly Readonly<KubeObject>[],
   include: IncludeObject,
   now: number,
+  version: MetaVersion,
   withColumns = true,
 ): Table {
   const { definition } = installed;
   const rows = objects.map((object) => {
     const cells = cellsOf(definition, object, now);
     if (include === "None") return cells;
-    const shown =
-      include === "Object"
-        ? object
-        : { kind: "PartialObjectMetadata", apiVersion: "meta.k8s.io/v1", metadata: object.metadata };
-    return { ...cells, object: shown };
+    return { ...cells, object: include === "Object" ? object : partialOf(object, version) };
   });
   const columns = withColumns
     ? definition.columns.map(({ name, type, format, description, priority }) => ({
@@ -59,7 +57,7 @@ export function tableOf(
         priority,
       }))
     : null;
-  return { kind: "Table", apiVersion: "meta.k8s.io/v1", metadata, columnDefinitions: columns, rows };
+  return { kind: "Table", apiVersion: version, metadata, columnDefinitions: columns, rows };
 }
 
 const ROW_END = Buffer.from("}");
@@ -72,9 +70,10 @@ export function joinTable(
   metadata: ListMeta,
   include: IncludeObject,
   now: number,
+  version: MetaVersion,
 ): Buffer[] {
   const { definition } = installed;
-  const empty = JSON.stringify(tableOf(installed, metadata, [], include, now));
+  const empty = JSON.stringify(tableOf(installed, metadata, [], include, now, version));
   const chunks: Buffer[] = [Buffer.from(empty.slice(0, -TABLE_END.length))];
   for (let i = 0; i < entries.length; i++) {
     const entry = entries[i]!;
@@ -86,7 +85,7 @@ export function joinTable(
     }
     chunks.push(Buffer.from(`${cells},"object":`));
     if (include === "Object") chunks.push(installed.json(entry));
-    else chunks.push(...partialJson(installed, entry));
+    else chunks.push(...partialJson(installed, entry, version));
     chunks.push(ROW_END);
   }
   chunks.push(TABLE_END);

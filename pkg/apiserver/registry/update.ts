@@ -5,6 +5,7 @@ import {
   isShared,
   type KubeObject,
   notFound,
+  type StatusError,
   unshared,
 } from "#pkg/apimachinery/index.ts";
 import { badRequest, conflict, fieldInvalid } from "#pkg/apimachinery/index.ts";
@@ -26,7 +27,7 @@ import {
 } from "./create.ts";
 import { trackUpdate } from "./managed.ts";
 import { carryMetadata, tidyMetadata, validateMetaUpdate } from "./object-meta.ts";
-import { parseWriteOptions, type WriteOptions } from "./options.ts";
+import { parseWriteOptions, whyNoRevision, type WriteOptions } from "./options.ts";
 import { shareUnchanged } from "./unchanged.ts";
 
 /** Which part of an object a write may change, and under which rules. */
@@ -265,7 +266,13 @@ async function checkPreconditions(
   if (fresh !== undefined && fresh.revision !== entry.revision && resourceVersion === String(fresh.revision)) {
     return { conflict: fresh };
   }
-  throw conflict(installed.subject, entry.name, MODIFIED);
+  throw notPresent(call, resourceVersion);
+}
+
+/** The resourceVersion that an object was sent with is not that of the present one, or none at all: 409, 400. */
+export function notPresent(call: Call, resourceVersion: string): StatusError {
+  const problem = whyNoRevision(resourceVersion);
+  return problem === undefined ? conflict(call.installed.subject, call.target.name, MODIFIED) : badRequest(problem);
 }
 
 /** Everything a write through this view may not change comes from the old object. */

@@ -184,6 +184,7 @@ class Framer {
   readonly #installed: InstalledResource;
   readonly #encoding: Encoding;
   readonly #transform: Negotiated["transform"];
+  readonly #metaVersion: Negotiated["metaVersion"];
   readonly #include: IncludeObject;
   readonly #clock: Call["services"]["clock"];
   /** Names what this watch's frames look like, by type of event. */
@@ -196,9 +197,10 @@ class Framer {
     this.#installed = call.installed;
     this.#encoding = negotiated.encoding;
     this.#transform = negotiated.transform;
+    this.#metaVersion = negotiated.metaVersion;
     this.#include = include;
     this.#clock = call.services.clock;
-    const form = `${negotiated.encoding}/${negotiated.transform}`;
+    const form = `${negotiated.encoding}/${negotiated.transform}/${negotiated.metaVersion}`;
     this.#forms = {
       ADDED: `ADDED ${form}`,
       MODIFIED: `MODIFIED ${form}`,
@@ -246,7 +248,8 @@ class Framer {
   #make(type: EventType, entry: CacheEntry): Buffer {
     const installed = this.#installed;
     if (this.#transform === "none") return this.#wrap(type, encodeEntry(installed, entry, this.#encoding));
-    if (this.#encoding === "json") return this.#wrap(type, Buffer.concat(partialJson(installed, entry)));
+    if (this.#encoding === "json")
+      return this.#wrap(type, Buffer.concat(partialJson(installed, entry, this.#metaVersion)));
     return this.#frameObject(type, installed.object(entry));
   }
   #frameObject(type: EventType, object: Readonly<KubeObject>): Buffer {
@@ -255,11 +258,20 @@ class Framer {
       const metadata = { resourceVersion: object.metadata.resourceVersion };
       const objects = type === "BOOKMARK" ? [] : [object];
       const now = this.#clock.now();
-      const table = tableOf(this.#installed, metadata, objects, this.#include, now, !this.#columnsSent);
+      const table = tableOf(
+        this.#installed,
+        metadata,
+        objects,
+        this.#include,
+        now,
+        this.#metaVersion,
+        !this.#columnsSent,
+      );
       this.#columnsSent = true;
       return this.#wrap(type, Buffer.from(JSON.stringify(table)));
     }
-    if (this.#transform !== "none") return this.#wrap(type, encodePartial(this.#encoding, partialOf(object)));
+    if (this.#transform !== "none")
+      return this.#wrap(type, encodePartial(this.#encoding, partialOf(object, this.#metaVersion)));
     if (this.#encoding === "protobuf") return this.#wrap(type, encodeEnvelope(definition.protobufMessage!, object));
     return this.#wrap(type, Buffer.from(JSON.stringify(object)));
   }

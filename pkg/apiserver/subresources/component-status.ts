@@ -4,7 +4,9 @@ import { errorMessage } from "#pkg/util/index.ts";
 import { encodeObject, sendBytes } from "../http/reply.ts";
 import type { Call } from "../registry/call.ts";
 import type { ConnectHandler } from "../registry/dispatch.ts";
+import { parseListOptions } from "../registry/options.ts";
 import { includeObjectOf, negotiate, sendObject } from "../registry/represent.ts";
+import { selectionOf } from "../registry/selection.ts";
 import { tableOf } from "../registry/table.ts";
 
 /** Returns undefined when the component is well, otherwise what is wrong with it. */
@@ -22,6 +24,7 @@ export function serveComponentStatuses(probes: ReadonlyMap<string, ComponentProb
       await sendObject(call, 200, await statusOf(name, probe));
       return;
     }
+    selectionOf(call.installed, call.target, parseListOptions(call.target.query, false));
     await sendList(call, await Promise.all(Array.from(probes, ([each, probe]) => statusOf(each, probe))));
   };
 }
@@ -46,9 +49,9 @@ async function statusOf(name: string, probe: ComponentProbe): Promise<KubeObject
 }
 
 async function sendList(call: Call, items: KubeObject[]): Promise<void> {
-  const { encoding, transform } = negotiate(call);
+  const { encoding, transform, metaVersion } = negotiate(call);
   if (transform === "Table") {
-    const table = tableOf(call.installed, {}, items, includeObjectOf(call), call.now);
+    const table = tableOf(call.installed, {}, items, includeObjectOf(call), call.now, metaVersion);
     await sendBytes(call, 200, encoding, encodeObject(encoding, table));
     return;
   }
