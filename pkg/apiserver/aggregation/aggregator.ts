@@ -133,7 +133,7 @@ export class Aggregator implements ExternalGroups, ExternalOpenApi {
       return {
         group: { name, versions: all, preferredVersion: all[0]! },
         discovery: {
-          metadata: { name, creationTimestamp: null },
+          metadata: { name },
           versions: versions.map(([version, remote]) => discoveredVersion(name, version, remote)),
         },
       };

@@ -93,7 +93,7 @@ export function apiGroup({ name, versions }: ServedGroup): APIGroup {
 
 /** One item of an APIGroupDiscoveryList (apidiscovery.k8s.io/v2). */
 export interface GroupDiscovery {
-  readonly metadata: { readonly name?: string; readonly creationTimestamp: null };
+  readonly metadata: { readonly name?: string };
   readonly versions: readonly {
     readonly version: string;
     readonly resources: readonly unknown[];
@@ -103,7 +103,7 @@ export interface GroupDiscovery {
 
 export function groupDiscovery({ name, versions }: ServedGroup): GroupDiscovery {
   return {
-    metadata: { ...(name === "" ? {} : { name }), creationTimestamp: null },
+    metadata: name === "" ? {} : { name },
     versions: versions.map(({ version, resources }) => ({
       version,
       resources: resources.map((definition) => discoveredResource(definition)),

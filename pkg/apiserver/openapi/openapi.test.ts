@@ -51,6 +51,27 @@ test("each group version has a document of its own, also where versions serve th
   }
 });
 
+test("describes discovery and what the server says of itself", async () => {
+  const index = (await server.request("/openapi/v3")).json["paths"] as Record<string, { serverRelativeURL: string }>;
+  const v2 = (await server.request("/openapi/v2")).json["paths"] as Record<string, { get: { operationId: string } }>;
+  const cases: readonly [name: string, operation: string, definition?: string][] = [
+    ["version", "getCodeVersion", "io.k8s.apimachinery.pkg.version.Info"],
+    ["api", "getCoreAPIVersions", "io.k8s.apimachinery.pkg.apis.meta.v1.APIVersions"],
+    ["apis", "getAPIVersions", "io.k8s.apimachinery.pkg.apis.meta.v1.APIGroupList"],
+    ["apis/apps", "getAppsAPIGroup", "io.k8s.apimachinery.pkg.apis.meta.v1.APIGroup"],
+    ["apis/apps/v1", "getAppsV1APIResources", "io.k8s.apimachinery.pkg.apis.meta.v1.APIResourceList"],
+    ["openid/v1/jwks", "getServiceAccountIssuerOpenIDKeyset"],
+    [".well-known/openid-configuration", "getServiceAccountIssuerOpenIDConfiguration"],
+  ];
+  for (const [name, operation, definition] of cases) {
+    const { json } = await server.request(index[name]!.serverRelativeURL);
+    const paths = json["paths"] as typeof v2;
+    for (const described of [paths, v2]) assert.equal(described[`/${name}/`]!.get.operationId, operation);
+    const { schemas = {} } = json["components"] as { schemas?: Schemas };
+    if (definition !== undefined) assert.ok(schemas[definition], definition);
+  }
+});
+
 test("publishes version 2 as JSON and as protobuf", async () => {
   const json = await server.request("/openapi/v2");
   const definitions = json.json["definitions"] as Schemas;

@@ -8,6 +8,7 @@ import type { NonResourceContext } from "../pipeline.ts";
 import type { ResourceRegistry } from "../registry/resource-registry.ts";
 import { customDefinitions, customName } from "./custom.ts";
 import type { OpenApiPart } from "./merge.ts";
+import { documentPath, resourceListDocument, type ServerDocument, serverDocuments } from "./documents.ts";
 import { encodeDefinitions, encodeDocument, encodePaths } from "./gnostic.ts";
 import { builtinName, resourcePaths } from "./paths.ts";
 import { closure, definitionSchema, type Descriptions, type Dialect, type Json } from "./schemas.ts";
@@ -33,6 +34,10 @@ export interface ExternalOpenApi {
   /** What their version 2 documents say. */
   v2(): readonly OpenApiPart[];
 }
+
+const SECURITY_SCHEMES = {
+  BearerToken: { type: "apiKey", description: "Bearer Token authentication", name: "authorization", in: "header" },
+};
 
 type Encoding = "json" | "protobuf";
 interface Fragment {
@@ -104,8 +109,10 @@ export class OpenApi {
   #builtinV2(): { paths: Json; definitions: Json } {
     const served = this.#definitionsServed(false);
     const paths: Json = {};
+    const documents = [...this.#serverDocuments(), ...versionsOf(served).map(resourceListDocument)];
+    for (const document of documents) Object.assign(paths, documentPath("v2", document));
     for (const definition of served) Object.assign(paths, resourcePaths("v2", definition, builtinName));
-    const names = closure(rootsOf(served));
+    const names = closure([...rootsOf(served), ...documents.flatMap(({ definition }) => definition ?? [])]);
     return { paths, definitions: this.#schemas("v2", names, served) };
   }
   /** What other servers add to the version 2 document. What both know (the meta kinds) is said once, by us. */
@@ -143,6 +150,10 @@ export class OpenApi {
     }
     return [builtin, ...this.#changingV2(encoding)];
   }
+  /** Discovery and the like; groups of custom kinds have no such documents. */
+  #serverDocuments(): ServerDocument[] {
+    return serverDocuments([...new Set(this.#definitionsServed(false).map(({ group }) => group))]);
+  }
   #schemas(dialect: Dialect, names: Iterable<string>, served: readonly ResourceDefinition[]): Json {
     const groupVersions = new Map(served.map(({ group, version }) => [`${group}/${version}`, { group, version }]));
     const descriptions = this.#descriptions();
@@ -176,6 +187,9 @@ export class OpenApi {
     for (const [name, definitions] of this.#groupVersions()) {
       paths[name] = { serverRelativeURL: `/openapi/v3/${name}?hash=${this.#hashOf(definitions)}` };
     }
+    for (const { name } of this.#serverDocuments()) {
+      paths[name] = { serverRelativeURL: `/openapi/v3/${name}?hash=${this.#hashOfDocument(name)}` };
+    }
     for (const [name, hash] of this.#external?.v3() ?? []) {
       paths[name] = { serverRelativeURL: `/openapi/v3/${name}?hash=${hash}` };
     }
@@ -196,13 +210,14 @@ export class OpenApi {
   }
   async #serveV3(context: NonResourceContext, name: string): Promise<boolean> {
     const served = this.#groupVersions().get(name);
+    const document = served === undefined ? this.#serverDocuments().find((each) => each.name === name) : undefined;
     // What other servers describe is passed on by the aggregator.
-    if (served === undefined) return false;
+    if (served === undefined && document === undefined) return false;
     const accept = context.request.headers["accept"] ?? "";
     if (accept.includes("proto-openapi") && !accept.includes("json") && !accept.includes("*/*")) {
       throw notAcceptable("only the following media types are accepted: application/json");
     }
-    const hash = this.#hashOf(served);
+    const hash = served === undefined ? this.#hashOfDocument(name) : this.#hashOf(served);
     const asked = context.target.query.get("hash");
     if (asked !== null && asked !== hash) {
       const location = `/openapi/v3/${name}?hash=${hash}`;
@@ -210,19 +225,21 @@ export class OpenApi {
       return true;
     }
     this.#refresh();
-    let document = this.#documents.get(hash);
-    if (document === undefined) {
-      document = { bytes: Buffer.from(JSON.stringify(this.#v3Document(served))), etag: hash };
-      this.#documents.set(hash, document);
+    let made = this.#documents.get(hash);
+    if (made === undefined) {
+      const content = served === undefined ? this.#ownDocument(document!) : this.#v3Document(served);
+      made = { bytes: Buffer.from(JSON.stringify(content)), etag: hash };
+      this.#documents.set(hash, made);
     }
     const immutable: Record<string, string> =
       asked === hash ? { "cache-control": "public, immutable", expires: "Thu, 31 Dec 2099 23:59:59 GMT" } : {};
-    await send(context, document.bytes, hash, "application/json", immutable);
+    await send(context, made.bytes, hash, "application/json", immutable);
     return true;
   }
   #v3Document(served: readonly ResourceDefinition[]): Json {
     const paths: Json = {};
     const schemas: Json = {};
+    for (const version of versionsOf(served)) Object.assign(paths, documentPath("v3", resourceListDocument(version)));
     for (const definition of served) {
       const nameOf = definition.custom ? customName(definition) : builtinName;
       Object.assign(paths, resourcePaths("v3", definition, nameOf));
@@ -231,22 +248,23 @@ export class OpenApi {
     // What custom kinds themselves refer to; of what is built in, their subresources may have a kind, too.
     const roots = [...rootsOf(served), `${META}.ObjectMeta`, `${META}.ListMeta`];
     Object.assign(schemas, this.#schemas("v3", closure(roots), this.#all()));
+    return this.#version3(paths, schemas);
+  }
+  #ownDocument(document: ServerDocument): Json {
+    const names = document.definition === undefined ? [] : closure([document.definition]);
+    return this.#version3(documentPath("v3", document), this.#schemas("v3", names, this.#all()));
+  }
+  #version3(paths: Json, schemas: Json): Json {
     return {
       openapi: "3.0.0",
       info: { title: "Kubernetes", version: this.#version },
       paths,
-      components: {
-        schemas,
-        securitySchemes: {
-          BearerToken: {
-            type: "apiKey",
-            description: "Bearer Token authentication",
-            name: "authorization",
-            in: "header",
-          },
-        },
-      },
+      components: { ...(Object.keys(schemas).length === 0 ? {} : { schemas }), securitySchemes: SECURITY_SCHEMES },
     };
+  }
+  /** What they say depends on this program alone. */
+  #hashOfDocument(name: string): string {
+    return createHash("sha512").update(this.#version).update(name).digest("hex").toUpperCase();
   }
   /** Another for every other document: what is built in counts by its names, what is custom by its schema, too. */
   #hashOf(definitions: readonly ResourceDefinition[]): string {
@@ -280,6 +298,17 @@ function rootsOf(served: readonly ResourceDefinition[]): string[] {
     }
   }
   return roots;
+}
+
+interface GroupVersion {
+  readonly group: string;
+  readonly version: string;
+}
+
+function versionsOf(served: readonly ResourceDefinition[]): GroupVersion[] {
+  const versions = new Map<string, GroupVersion>();
+  for (const { group, version } of served) versions.set(`${group}/${version}`, { group, version });
+  return [...versions.values()];
 }
 
 /** Members of an object as JSON text, without the braces. */

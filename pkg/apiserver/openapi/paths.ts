@@ -278,13 +278,13 @@ function upper(text: string): string {
 }
 
 /** rbacAuthorization for rbac.authorization.k8s.io. */
-function groupWord({ group }: ResourceDefinition): string {
+export function groupWord(group: string): string {
   const [first = "", ...others] = group.replace(/\.k8s\.io$/, "").split(/[.-]/);
   return group === "" ? "core" : first + others.map(upper).join("");
 }
 
 function tagOf(definition: ResourceDefinition): string {
-  return `${groupWord(definition)}_${definition.version}`;
+  return `${groupWord(definition.group)}_${definition.version}`;
 }
 
 function operationId({ verb, definition, subresource, allNamespaces }: Operation): string {
@@ -293,7 +293,7 @@ function operationId({ verb, definition, subresource, allNamespaces }: Operation
   const word = many
     ? "delete"
     : (WORDS[verb] ?? verb).replaceAll(/ (\w)/g, (_match, letter: string) => letter.toUpperCase());
-  const names = upper(groupWord(definition));
+  const names = upper(groupWord(definition.group));
   const scope = namespaced && allNamespaces !== true ? "Namespaced" : "";
   const sub = subresource === undefined ? "" : upper(subresource.name);
   return `${word}${names}${upper(version)}${many ? "Collection" : ""}${scope}${kind}${sub}${allNamespaces === true ? "ForAllNamespaces" : ""}`;

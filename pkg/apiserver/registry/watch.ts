@@ -229,7 +229,7 @@ class Framer {
   bookmark(revision: number, initialEventsEnd: boolean): Buffer {
     const { apiVersion, definition } = this.#installed;
     const annotations = initialEventsEnd ? { annotations: { [INITIAL_EVENTS_END]: "true" } } : {};
-    const metadata = { resourceVersion: String(revision), creationTimestamp: null, ...annotations };
+    const metadata = { resourceVersion: String(revision), ...annotations };
     const object = { kind: definition.kind, apiVersion, metadata } as unknown as KubeObject;
     return this.#frameObject("BOOKMARK", object);
   }
