@@ -22,6 +22,7 @@ import { memoryForPods, nodeStatus } from "./node/status.ts";
 import { buildParts } from "./parts.ts";
 import type { Host, Parts } from "./parts.ts";
 import type { PodManager } from "./pod/manager.ts";
+import { countPods } from "./pod/counts.ts";
 import { readySandbox, runningPod } from "./pod/observed.ts";
 import { parseResolvConf } from "./pod/network.ts";
 import { KubeletAuth } from "./server/auth.ts";
@@ -82,6 +83,7 @@ class KubeletProcess {
   readonly #startedAt: number;
   #port: number;
   #maintenance: Maintenance | undefined;
+  #server: KubeletServer | undefined;
   #images: readonly Image[] = [];
 
   constructor(deps: KubeletDeps, signal: AbortSignal) {
@@ -221,9 +223,9 @@ class KubeletProcess {
       summary: (only, signal) =>
         summary({ runtime, clock, nodeName, rootDirectory, stats, files, pods: withStatus }, only, signal),
       metrics: (which, signal) => this.#metricsText(parts, which, signal),
-      onRequest: (method, path, longRunning) =>
-        this.#metrics.requests.inc({ method, path, server_type: "readwrite", long_running: String(longRunning) }),
+      onRequest: (method, path, longRunning) => this.#metrics.request(method, path, longRunning, clock),
     });
+    this.#server = server;
     this.#port = await server.listen(this.#signal);
     await server.listenHealth(this.#signal);
     if (config.rotateServerCertificates) this.#keepServingCertificate(server);
@@ -251,6 +253,8 @@ class KubeletProcess {
       architecture: this.#machine.architecture,
       runningPods: observed.filter((pod) => readySandbox(pod) !== undefined).length,
       containers,
+      pods: countPods(manager.workers(), (uid) => manager.isStatic(uid)),
+      servingCertificateSeconds: ((this.#server?.certificateEnds ?? Infinity) - this.#clock.now()) / 1000,
       startedAt: this.#startedAt,
     });
     const volumes = [...(await files.of(pods)).values()].flatMap((found) => found.volumes);

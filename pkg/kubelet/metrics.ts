@@ -2,38 +2,11 @@
 import { readFile } from "node:fs/promises";
 import { Counter, exponentialBuckets, Gauge, Histogram, Registry } from "prom-client";
 import { type Clock, processStat } from "#pkg/util/index.ts";
+import { OPERATIONS } from "./cri/operations.ts";
 import type { Runtime } from "./cri/runtime.ts";
 import { wrapped } from "./cri/wrapped.ts";
 import { KUBELET_VERSION } from "./node/status.ts";
-
-/** Calls that ask the runtime something, by the names that upstream gives them. */
-const OPERATIONS: ReadonlyMap<PropertyKey, string> = new Map([
-  ["version", "version"],
-  ["status", "status"],
-  ["runSandbox", "run_podsandbox"],
-  ["stopSandbox", "stop_podsandbox"],
-  ["removeSandbox", "remove_podsandbox"],
-  ["sandboxStatus", "podsandbox_status"],
-  ["listSandboxes", "list_podsandbox"],
-  ["createContainer", "create_container"],
-  ["startContainer", "start_container"],
-  ["stopContainer", "stop_container"],
-  ["removeContainer", "remove_container"],
-  ["listContainers", "list_containers"],
-  ["containerStatus", "container_status"],
-  ["updateContainerResources", "update_container"],
-  ["reopenContainerLog", "reopen_container_log"],
-  ["execSync", "exec_sync"],
-  ["exec", "exec"],
-  ["attach", "attach"],
-  ["portForward", "port_forward"],
-  ["listContainerStats", "list_container_stats"],
-  ["listImages", "list_images"],
-  ["imageStatus", "image_status"],
-  ["pullImage", "pull_image"],
-  ["removeImage", "remove_image"],
-  ["imageFsInfo", "image_fs_info"],
-]);
+import type { ContainerKind } from "./pod/spec.ts";
 
 /** Of this process. */
 async function residentBytes(): Promise<number> {
@@ -74,6 +47,43 @@ function probeLabels({ kind, container, pod, namespace, uid }: ProbeSubject, res
   return { probe_type, result, container, pod, namespace, pod_uid: uid };
 }
 
+/** What a worker does with its pod: upstream's types of updates. */
+export type WorkType = "create" | "update" | "sync" | "kill";
+
+const CONTAINER_TYPES: Readonly<Record<ContainerKind, string>> = {
+  init: "init_container",
+  regular: "container",
+  ephemeral: "ephemeral_container",
+};
+/** Of a request to the server. */
+const REQUEST_LABELS = ["method", "path", "server_type", "long_running"] as const;
+
+/** Where the ranges begin that images are told apart by: upstream's, in MiB. */
+const SIZES = [0, 10, 100, 500, 1024, 5120, 10_240, 20_480, 30_720, 40_960, 61_440, 102_400];
+function sizeName(mebibytes: number): string {
+  if (mebibytes === 0) return "0";
+  return mebibytes < 1024 ? `${mebibytes}MB` : `${mebibytes / 1024}GB`;
+}
+/** The range's name: "0-10MB", "10MB-100MB", … "GT100GB". Pure. */
+export function imageSizeRange(bytes: number): string {
+  const index = SIZES.findLastIndex((begin) => bytes >= begin * 2 ** 20);
+  const [begin = 0, end] = SIZES.slice(index, index + 2);
+  return end === undefined ? `GT${sizeName(begin)}` : `${sizeName(begin)}-${sizeName(end)}`;
+}
+
+/** Pods by whether they are static: "true" or "". */
+type ByOrigin = ReadonlyMap<"" | "true", number>;
+export interface PodCounts {
+  readonly desired: ByOrigin;
+  readonly active: ByOrigin;
+  readonly mirrors: number;
+  /** By `config/lifecycle/origin`. */
+  readonly working: ReadonlyMap<string, number>;
+  /** Those that are to be, and those that are: by plugin. */
+  readonly desiredVolumes: ReadonlyMap<string, number>;
+  readonly actualVolumes: ReadonlyMap<string, number>;
+}
+
 export class KubeletMetrics {
   readonly #own = new Registry();
   readonly #probes = new Registry();
@@ -93,10 +103,73 @@ export class KubeletMetrics {
     ["operation_type"],
     exponentialBuckets(0.005, 2.5, 14),
   );
-  readonly relistSeconds = this.#durations(
+  readonly #relistSeconds = this.#durations(
     "kubelet_pleg_relist_duration_seconds",
     "Duration in seconds for relisting pods in PLEG.",
     [],
+  );
+  readonly #relistInterval = this.#durations(
+    "kubelet_pleg_relist_interval_seconds",
+    "Interval in seconds between relisting in PLEG.",
+    [],
+  );
+  readonly #relistedAt = this.#gauge(
+    "kubelet_pleg_last_seen_seconds",
+    "Timestamp in seconds when PLEG was last seen active.",
+    [],
+  );
+  readonly #sandboxSeconds = this.#durations(
+    "kubelet_run_podsandbox_duration_seconds",
+    "Duration in seconds of the run_podsandbox operations. Broken down by RuntimeClass.Handler.",
+    ["runtime_handler"],
+  );
+  readonly #sandboxErrors = this.#counter(
+    "kubelet_run_podsandbox_errors_total",
+    "Cumulative number of the run_podsandbox operation errors by RuntimeClass.Handler.",
+    ["runtime_handler"],
+  );
+  readonly #startedPods = this.#counter("kubelet_started_pods_total", "Cumulative number of pods started", []);
+  readonly #startedPodErrors = this.#counter(
+    "kubelet_started_pods_errors_total",
+    "Cumulative number of errors when starting pods",
+    [],
+  );
+  readonly #startedContainers = this.#counter(
+    "kubelet_started_containers_total",
+    "Cumulative number of containers started",
+    ["container_type"],
+  );
+  readonly #startedContainerErrors = this.#counter(
+    "kubelet_started_containers_errors_total",
+    "Cumulative number of errors when starting containers",
+    ["container_type", "code"],
+  );
+  readonly #workerSeconds = this.#durations(
+    "kubelet_pod_worker_duration_seconds",
+    "Duration in seconds to sync a single pod. Broken down by operation type: create, update, or sync",
+    ["operation_type"],
+  );
+  readonly workerStartSeconds = this.#durations(
+    "kubelet_pod_worker_start_duration_seconds",
+    "Duration in seconds from kubelet seeing a pod to starting a worker.",
+    [],
+  );
+  readonly containersPerPod = this.#durations(
+    "kubelet_containers_per_pod_count",
+    "The number of containers per pod.",
+    [],
+    exponentialBuckets(1, 2, 5),
+  );
+  readonly rejections = this.#counter(
+    "kubelet_admission_rejections_total",
+    "Cumulative number pod admission rejections by the Kubelet.",
+    ["reason"],
+  );
+  readonly #imagePullSeconds = this.#durations(
+    "kubelet_image_pull_duration_seconds",
+    "Duration in seconds to pull an image.",
+    ["image_size_in_bytes"],
+    [1, 5, 10, 20, 30, 60, 120, 180, 240, 300, 360, 480, 600, 900, 1200, 1800, 2700, 3600],
   );
   readonly #cgroupSeconds = this.#durations(
     "kubelet_cgroup_manager_duration_seconds",
@@ -125,16 +198,59 @@ export class KubeletMetrics {
   readonly evictions = this.#counter("kubelet_evictions", "Cumulative number of pod evictions by eviction signal", [
     "eviction_signal",
   ]);
-  readonly requests = this.#counter(
+  readonly #requests = this.#counter(
     "kubelet_http_requests_total",
     "Number of the http requests received since the server started",
-    ["method", "path", "server_type", "long_running"],
+    REQUEST_LABELS,
+  );
+  readonly #requestsInFlight = this.#gauge(
+    "kubelet_http_inflight_requests",
+    "Number of the inflight http requests",
+    REQUEST_LABELS,
+  );
+  readonly #requestSeconds = this.#durations(
+    "kubelet_http_requests_duration_seconds",
+    "Duration in seconds to serve http requests",
+    REQUEST_LABELS,
   );
   readonly #nodeName = this.#gauge("kubelet_node_name", "The node's name. The count is always 1.", ["node"]);
   readonly #runningPods = this.#gauge("kubelet_running_pods", "Number of pods that have a running pod sandbox", []);
   readonly #runningContainers = this.#gauge("kubelet_running_containers", "Number of containers currently running", [
     "container_state",
   ]);
+  readonly #pods = new Map(
+    (
+      [
+        [
+          "desired",
+          "The number of pods the kubelet is being instructed to run. static is true if the pod is not from the apiserver.",
+        ],
+        [
+          "active",
+          "The number of pods the kubelet considers active and which are being considered when admitting new pods. static is true if the pod is not from the apiserver.",
+        ],
+      ] as const
+    ).map(([state, help]) => [state, this.#gauge(`kubelet_${state}_pods`, help, ["static"])]),
+  );
+  readonly #mirrorPods = this.#gauge(
+    "kubelet_mirror_pods",
+    "The number of mirror pods the kubelet will try to create (one per admitted static pod)",
+    [],
+  );
+  readonly #workingPods = this.#gauge(
+    "kubelet_working_pods",
+    "Number of pods the kubelet is actually running, broken down by lifecycle phase, whether the pod is desired, orphaned, or runtime only (also orphaned), and whether the pod is static.",
+    ["config", "lifecycle", "static"],
+  );
+  readonly #volumesInUse = this.#gauge("volume_manager_total_volumes", "Number of volumes in Volume Manager", [
+    "plugin_name",
+    "state",
+  ]);
+  readonly #servingCertificateLeft = this.#gauge(
+    "kubelet_certificate_manager_server_ttl_seconds",
+    "Gauge of the shortest TTL (time-to-live) of the Kubelet's serving certificate. The value is in seconds until certificate expiry (negative if already expired). If serving certificate is invalid or unused, the value will be +INF.",
+    [],
+  );
   readonly #build = this.#gauge("kubernetes_build_info", "The version that this program speaks.", [
     "git_version",
     "major",
@@ -164,10 +280,10 @@ export class KubeletMetrics {
   #durations<L extends string>(
     name: string,
     help: string,
-    labelNames: L[],
+    labelNames: readonly L[],
     buckets: number[] = DURATION_BUCKETS,
   ): Histogram<L> {
-    return new Histogram({ name, help, labelNames, buckets, registers: [this.#own] });
+    return new Histogram({ name, help, labelNames: [...labelNames], buckets, registers: [this.#own] });
   }
 
   /** Times what is done to a pod's cgroup. */
@@ -182,12 +298,73 @@ export class KubeletMetrics {
     );
   }
 
+  /** A list of all pods has been read: how long that took, and how long ago the one before was. */
+  relisted(now: number, seconds: number, sinceLast: number | undefined): void {
+    this.#relistSeconds.observe(seconds);
+    if (sinceLast !== undefined) this.#relistInterval.observe(sinceLast);
+    this.#relistedAt.set(now / 1000);
+  }
+
+  /** A pod's worker looks after it once. */
+  worked<T>(operation_type: WorkType, clock: Clock, work: () => Promise<T>): Promise<T> {
+    return timed(clock, work, (seconds) => this.#workerSeconds.observe({ operation_type }, seconds));
+  }
+
+  /** Counts the start of a container, and by its reason a failure. */
+  async started<T>(
+    kind: ContainerKind,
+    work: () => Promise<T>,
+    reasonOf: (error: unknown) => string | undefined,
+  ): Promise<T> {
+    const container_type = CONTAINER_TYPES[kind];
+    this.#startedContainers.inc({ container_type });
+    try {
+      return await work();
+    } catch (error) {
+      const code = reasonOf(error);
+      if (code !== undefined) this.#startedContainerErrors.inc({ container_type, code });
+      throw error;
+    }
+  }
+
+  pulled(seconds: number, bytes: number): void {
+    this.#imagePullSeconds.observe({ image_size_in_bytes: imageSizeRange(bytes) }, seconds);
+  }
+
+  /** Counts a request; what it answers is to be called at its end. */
+  request(method: string, path: string, longRunning: boolean, clock: Clock): () => void {
+    const labels = { method, path, server_type: "readwrite", long_running: String(longRunning) };
+    const startedAt = clock.monotonic();
+    this.#requests.inc(labels);
+    this.#requestsInFlight.inc(labels);
+    return () => {
+      this.#requestsInFlight.dec(labels);
+      this.#requestSeconds.observe(labels, (clock.monotonic() - startedAt) / 1000);
+    };
+  }
+
   /** The same runtime, with its calls counted and timed. */
   measured(runtime: Runtime, clock: Clock): Runtime {
-    return wrapped(runtime, (name, call) => {
+    return wrapped(runtime, (name, call, args) => {
       const operation = OPERATIONS.get(name);
-      return operation === undefined ? call() : this.#timed(operation, clock, call);
+      if (operation === undefined) return call();
+      const done = this.#timed(operation, clock, call);
+      return name === "runSandbox" ? this.#sandbox(String(args[1]), clock, done) : done;
     });
+  }
+
+  #sandbox(runtime_handler: string, clock: Clock, call: Promise<unknown>): Promise<unknown> {
+    this.#startedPods.inc();
+    return timed(
+      clock,
+      () => call,
+      (seconds, failed) => {
+        this.#sandboxSeconds.observe({ runtime_handler }, seconds);
+        if (!failed) return;
+        this.#sandboxErrors.inc({ runtime_handler });
+        this.#startedPodErrors.inc();
+      },
+    );
   }
 
   #timed(operation_type: string, clock: Clock, call: () => unknown): Promise<unknown> {
@@ -216,6 +393,9 @@ export class KubeletMetrics {
     readonly runningPods: number;
     /** By state. */
     readonly containers: Readonly<Record<string, number>>;
+    readonly pods: PodCounts;
+    /** Until the serving certificate ends. */
+    readonly servingCertificateSeconds: number;
     /** Epoch milliseconds. */
     readonly startedAt: number;
   }): Promise<string> {
@@ -226,6 +406,21 @@ export class KubeletMetrics {
     this.#runningContainers.reset();
     for (const [state, count] of Object.entries(now.containers))
       this.#runningContainers.set({ container_state: state }, count);
+    for (const [state, gauge] of this.#pods)
+      for (const origin of ["", "true"] as const) gauge.set({ static: origin }, now.pods[state].get(origin) ?? 0);
+    this.#mirrorPods.set(now.pods.mirrors);
+    this.#workingPods.reset();
+    for (const [key, count] of now.pods.working) {
+      const [config = "", lifecycle = "", origin = ""] = key.split("/");
+      this.#workingPods.set({ config, lifecycle, static: origin }, count);
+    }
+    this.#volumesInUse.reset();
+    for (const [state, volumes] of [
+      ["desired_state_of_world", now.pods.desiredVolumes],
+      ["actual_state_of_world", now.pods.actualVolumes],
+    ] as const)
+      for (const [plugin_name, count] of volumes) this.#volumesInUse.set({ plugin_name, state }, count);
+    this.#servingCertificateLeft.set(now.servingCertificateSeconds);
     this.#started.set(now.startedAt / 1000);
     this.#cpu.set(processStat("self")?.cpuSeconds ?? 0);
     this.#resident.set(await residentBytes());

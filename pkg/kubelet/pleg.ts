@@ -42,7 +42,7 @@ export class PodLifecycleEvents {
   readonly #clock: Clock;
   readonly #log: Logger;
   readonly #onChange: (uid: string) => void;
-  readonly #onRelist: (seconds: number) => void;
+  readonly #onRelist: (seconds: number, sinceLast: number | undefined) => void;
   readonly #outOfMemory: Pick<OutOfMemory, "settled">;
   readonly #entries = new Map<string, Entry>();
   readonly #containers = new Map<string, { state: string; status: RuntimeContainerStatus }>();
@@ -55,6 +55,7 @@ export class PodLifecycleEvents {
   readonly #lookingAgain = new Set<string>();
   #running: AbortSignal | undefined;
   #lastRelist: number | undefined;
+  #relistBegan: number | undefined;
   #eventsWork = false;
 
   constructor(deps: {
@@ -62,7 +63,8 @@ export class PodLifecycleEvents {
     clock: Clock;
     log: Logger;
     onChange: (uid: string) => void;
-    onRelist: (seconds: number) => void;
+    /** A list was read: how long that took, and how long before it the last one began. */
+    onRelist: (seconds: number, sinceLast: number | undefined) => void;
     outOfMemory: Pick<OutOfMemory, "settled">;
   }) {
     this.#runtime = deps.runtime;
@@ -169,7 +171,9 @@ export class PodLifecycleEvents {
     if (signal?.aborted === true) return;
     this.#forgetGone(sandboxes, containers);
     this.#lastRelist = this.#clock.monotonic();
-    this.#onRelist((this.#lastRelist - lookedAt) / 1000);
+    const sinceLast = this.#relistBegan === undefined ? undefined : (lookedAt - this.#relistBegan) / 1000;
+    this.#relistBegan = lookedAt;
+    this.#onRelist((this.#lastRelist - lookedAt) / 1000, sinceLast);
   }
 
   #forgetGone(sandboxes: readonly Sandbox[], containers: readonly RuntimeContainer[]): void {

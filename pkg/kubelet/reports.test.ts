@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { imageSizeRange } from "./metrics.ts";
 import { startContainerd } from "./testing/containerd.ts";
 import { busybox, isReady, startTestBed } from "./testing/node.ts";
 import type { TestBed, TestNode } from "./testing/node.ts";
@@ -25,6 +26,14 @@ interface Summary {
     process_stats: { process_count: number };
   })[];
 }
+
+test("images are told apart by ranges of their size, as upstream names them", () => {
+  const sizes = [0, 9.9, 10, 600, 1024, 20_000, 200_000];
+  assert.deepEqual(
+    sizes.map((mebibytes) => imageSizeRange(mebibytes * 2 ** 20)),
+    ["0-10MB", "0-10MB", "10MB-100MB", "500MB-1GB", "1GB-5GB", "10GB-20GB", "GT100GB"],
+  );
+});
 
 describe("what the kubelet's server tells", () => {
   let bed: TestBed;
@@ -86,7 +95,22 @@ describe("what the kubelet's server tells", () => {
       /^kubelet_runtime_operations_total\{operation_type="run_podsandbox"\} 1$/m,
       /^kubelet_runtime_operations_duration_seconds_count\{operation_type="create_container"\} 1$/m,
       /^kubelet_pleg_relist_duration_seconds_count \d+$/m,
+      /^kubelet_pleg_relist_interval_seconds_count \d+$/m,
+      /^kubelet_pleg_last_seen_seconds 1\d{9}/m,
+      /^kubelet_run_podsandbox_duration_seconds_count\{runtime_handler=""\} 1$/m,
+      /^kubelet_started_pods_total 1$/m,
+      /^kubelet_started_containers_total\{container_type="container"\} 1$/m,
+      /^kubelet_pod_worker_duration_seconds_count\{operation_type="create"\} 1$/m,
+      /^kubelet_pod_worker_start_duration_seconds_count 1$/m,
+      /^kubelet_pod_start_duration_seconds_count 1$/m,
+      /^kubelet_containers_per_pod_count_sum 1$/m,
+      /^kubelet_desired_pods\{static=""\} 1$/m,
+      /^kubelet_working_pods\{config="desired",lifecycle="sync",static=""\} 1$/m,
+      /^volume_manager_total_volumes\{plugin_name="kubernetes.io\/empty-dir",state="actual_state_of_world"\} 1$/m,
+      /^kubelet_certificate_manager_server_ttl_seconds [1-9]\d{6,}/m,
       /^kubelet_http_requests_total\{.*path="metrics".*\} \d+$/m,
+      /^kubelet_http_inflight_requests\{.*path="metrics".*\} 1$/m,
+      /^kubelet_http_requests_duration_seconds_count\{.*path="stats".*\} \d+$/m,
       /^kubernetes_build_info\{git_version="v1\.36\.\d+".*\} 1$/m,
       /^process_resident_memory_bytes \d{7,}/m,
     ])

@@ -49,6 +49,7 @@ export class ImagePuller {
   readonly #slots: Slots;
   readonly #access: ImageAccess;
   readonly #providers: Pick<CredentialProviders, "credentialsFor">;
+  readonly #onPulled: (seconds: number, bytes: number) => void;
   /** When each image was last used here, by the monotonic clock, for image garbage collection. */
   readonly lastUsed = new Map<string, number>();
 
@@ -60,6 +61,7 @@ export class ImagePuller {
     access: ImageAccess;
     /** What the node itself knows of registries. */
     providers: Pick<CredentialProviders, "credentialsFor">;
+    onPulled: (seconds: number, bytes: number) => void;
   }) {
     this.#runtime = deps.runtime;
     this.#clock = deps.clock;
@@ -67,6 +69,7 @@ export class ImagePuller {
     this.#slots = new Slots(deps.maxParallelPulls);
     this.#access = deps.access;
     this.#providers = deps.providers;
+    this.#onPulled = deps.onPulled;
   }
 
   /** The image as the runtime knows it, pulled first when the policy says so. Rejects with ImageError. */
@@ -143,6 +146,7 @@ export class ImagePuller {
         "Pulled",
         `Successfully pulled image ${goQuote(written)} in ${seconds(startedAt)} (${seconds(queuedAt)} including waiting). Image size: ${image.sizeBytes} bytes.`,
       );
+      this.#onPulled((this.#clock.monotonic() - startedAt) / 1000, image.sizeBytes);
       this.#failures.delete(key);
       this.lastUsed.set(image.id, this.#clock.monotonic());
       return { spec, image };

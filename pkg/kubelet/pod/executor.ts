@@ -227,13 +227,17 @@ export class StepExecutor {
   ): Promise<number | undefined> {
     const { pod, deps, failures, log } = this.#subject;
     const { crashBackoff, clock, starter } = deps;
-    const { spec } = findContainer(pod, step.name)!;
+    const { spec, kind } = findContainer(pod, step.name)!;
     const crashed = newestEnded(observed, step.name);
     const noteRestart = () => {
       if (crashed !== undefined) crashBackoff.next(this.#backoffKey(spec), crashed.finishedAt, clock.now());
     };
     try {
-      const id = await starter.startContainer(this.#startContext(observed, signal), step);
+      const id = await deps.metrics.started(
+        kind,
+        () => starter.startContainer(this.#startContext(observed, signal), step),
+        (error) => (error instanceof StartError && !signal.aborted ? error.reason : undefined),
+      );
       made.push({ id, sandboxId: step.sandboxId });
       failures.delete(step.name);
       noteRestart();

@@ -164,6 +164,7 @@ export class PodManager {
     const verdict = this.#isNew(pod) ? this.#deps.admit(pod, this.#claimants()) : undefined;
     this.#workers.set(worker.uid, worker);
     if (verdict !== undefined) {
+      this.#deps.worker.metrics.rejections.inc({ reason: verdict.reason });
       this.#deps.worker.event(pod, undefined, "Warning", verdict.reason, verdict.message);
       worker.reject(verdict);
     }

@@ -6,6 +6,7 @@
  */
 import type { Pod, PodStatus } from "#pkg/api/types/core-v1.ts";
 import { deepEqual } from "#pkg/apimachinery/index.ts";
+import type { WorkType } from "../metrics.ts";
 import { referencesOf } from "../volumes/manager.ts";
 import { StepExecutor } from "./executor.ts";
 import type { ObservedPod } from "./observed.ts";
@@ -46,6 +47,8 @@ export class PodWorker {
   #wanted = true;
   /** Monotonic time at which a pod was first seen that has not begun to run. */
   #startingSince: number | undefined;
+  readonly #seenAt: number;
+  #next: WorkType = "create";
   #resume: (() => void) | undefined;
   /** Cancels telling the status later on. */
   #unpublished: (() => void) | undefined;
@@ -56,7 +59,8 @@ export class PodWorker {
     this.#subject = new PodSubject(deps, pod);
     this.#executor = new StepExecutor(this.#subject);
     this.uid = pod.metadata.uid;
-    if (pod.status?.startTime === undefined) this.#startingSince = deps.clock.monotonic();
+    this.#seenAt = deps.clock.monotonic();
+    if (pod.status?.startTime === undefined) this.#startingSince = this.#seenAt;
     this.#onFinished = onFinished;
     deps.objects.use(this.uid, referencesOf(pod));
   }
@@ -70,6 +74,10 @@ export class PodWorker {
   }
   get state(): State["name"] {
     return this.#state.name;
+  }
+  /** True once everything that the pod mounts is there. */
+  get volumesReady(): boolean {
+    return this.#executor.volumesReady && !this.cleanedUp;
   }
   /** True while the pod's containers may use the node's resources. */
   get active(): boolean {
@@ -87,6 +95,7 @@ export class PodWorker {
   update(pod: Pod): void {
     const old = this.pod;
     this.#subject.pod = pod;
+    if (this.#next === "sync") this.#next = "update";
     if (old.metadata.generation !== pod.metadata.generation || old.metadata.generation === undefined)
       this.#deps.objects.use(this.uid, referencesOf(pod));
     const downwardChanged =
@@ -140,7 +149,7 @@ export class PodWorker {
       this.#wanted = false;
       let recheckAt: number | undefined;
       try {
-        recheckAt = await this.#step(signal);
+        recheckAt = await this.#deps.metrics.worked(this.#work(), this.#deps.clock, () => this.#step(signal));
       } catch (err) {
         if (signal.aborted) return;
         this.#subject.log.warn({ err, state: this.state }, "Syncing the pod failed");
@@ -167,6 +176,17 @@ export class PodWorker {
       this.#resume = done;
       signal.addEventListener("abort", done, { once: true });
     });
+  }
+
+  /** What the next pass is, as metrics tell passes apart. */
+  #work(): WorkType {
+    const type = this.#state.name === "syncing" ? this.#next : "kill";
+    if (type === "create") {
+      this.#deps.metrics.workerStartSeconds.observe((this.#deps.clock.monotonic() - this.#seenAt) / 1000);
+      this.#deps.metrics.containersPerPod.observe(this.pod.spec.containers.length);
+    }
+    this.#next = "sync";
+    return type;
   }
 
   /** One pass through the state the pod is in; resolves to when it wants to be looked at again. */

@@ -21,6 +21,7 @@ import { HttpError } from "./http-error.ts";
 import { readLog, sendLog } from "./logs.ts";
 import { flag, logOptions } from "./log-options.ts";
 import { serveNodeLogs } from "./node-logs.ts";
+import { endOf } from "./serving-cert.ts";
 import type { ServingCert } from "./serving-cert.ts";
 import { requireStreams, Streams } from "./streams.ts";
 
@@ -43,8 +44,8 @@ export interface ServerDeps {
   readonly health: () => string | undefined;
   readonly summary: (onlyCpuAndMemory: boolean, signal: AbortSignal) => Promise<unknown>;
   readonly metrics: (which: "kubelet" | "cadvisor" | "resource" | "probes", signal: AbortSignal) => Promise<string>;
-  /** Told of each request: its method and the first part of its path. */
-  readonly onRequest: (method: string, path: string, longRunning: boolean) => void;
+  /** Told of each request: its method and the first part of its path. What it answers is called once that is over. */
+  readonly onRequest: (method: string, path: string, longRunning: boolean) => () => void;
 }
 /** What the server answers, as its metrics name it, and by which methods; anything else is one series. */
 const METHODS = new Map<string, readonly string[]>([
@@ -71,9 +72,11 @@ export class KubeletServer {
   readonly #streams: Streams;
 
   #server: ReturnType<typeof createServer> | undefined;
+  #certificateEnds: number;
 
   constructor(deps: ServerDeps) {
     this.#deps = deps;
+    this.#certificateEnds = endOf(deps.certificate);
     this.#streams = new Streams(deps.runtime, deps.log);
   }
 
@@ -102,8 +105,14 @@ export class KubeletServer {
     return { cert, key, ...(clientCA === "" ? {} : { ca: clientCA }), minVersion: "TLSv1.2" as const };
   }
 
+  /** When the certificate ends that new connections get: epoch milliseconds. */
+  get certificateEnds(): number {
+    return this.#certificateEnds;
+  }
+
   /** New connections get this certificate; open ones go on with theirs. */
   useCertificate(certificate: ServingCert): void {
+    this.#certificateEnds = endOf(certificate);
     this.#server?.setSecureContext(this.#secureContext(certificate));
   }
 
@@ -125,7 +134,9 @@ export class KubeletServer {
     const path = new URL(request.url ?? "/", "https://kubelet").pathname;
     const head = path.split("/")[1] ?? "";
     const longRunning = ["containerLogs", "exec", "attach", "portForward"].includes(head);
-    this.#deps.onRequest(request.method ?? "GET", METHODS.has(head) ? head : "other", longRunning);
+    const done = this.#deps.onRequest(request.method ?? "GET", METHODS.has(head) ? head : "other", longRunning);
+    if (signal.aborted) done();
+    else signal.addEventListener("abort", done, { once: true });
     const verdict = await this.#deps.auth.check(
       {
         method: request.method ?? "GET",

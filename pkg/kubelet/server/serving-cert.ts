@@ -14,6 +14,11 @@ export interface ServingCert {
   readonly key: string;
 }
 
+/** Epoch milliseconds. */
+export function endOf({ cert }: ServingCert): number {
+  return new X509Certificate(cert).validToDate.getTime();
+}
+
 export async function servingCertificate(
   config: KubeletConfig,
   hostname: string,
