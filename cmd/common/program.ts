@@ -88,7 +88,7 @@ export interface ProgramDescription<S extends FlagSet> {
 function helpText<S extends FlagSet>(program: ProgramDescription<S>): string {
   const commands = Object.entries(program.commands).map(([name, { summary, arguments: words = [] }], index) => {
     const usage = [name, ...words].join(" ");
-    return `  ${usage.padEnd(36)}${summary}${index === 0 ? " The default." : ""}`;
+    return `  ${usage.padEnd(38)}${summary}${index === 0 ? " The default." : ""}`;
   });
   return `${program.summary}
 

@@ -1,7 +1,7 @@
 import { type FlagValues, UsageError } from "#pkg/config/index.ts";
 import { startCompactor } from "#pkg/storage/index.ts";
 import { type Client, createClient, http2Transport, loadKubeconfig } from "#pkg/client/index.ts";
-import { type Clock, type Logger, RealClock, SecureRandom, SpawnRunner, sleep } from "#pkg/util/index.ts";
+import { type Clock, type Logger, RealClock, SecureRandom, SpawnRunner, pause } from "#pkg/util/index.ts";
 import { defaultAddress } from "../common/address.ts";
 import { notifyReady } from "../common/notify.ts";
 import { type ProgramDescription, runProgram } from "../common/program.ts";
@@ -156,7 +156,7 @@ async function endLoops(loops: LoopsThread, clock: Clock): Promise<void> {
   loops.stop();
   const grace = new AbortController();
   const ended = loops.ended.catch(() => undefined); // whoever waits for the thread hears of its crash
-  await Promise.race([ended, sleep(clock, LOOPS_GRACE_MS, grace.signal).catch(() => undefined)]);
+  await Promise.race([ended, pause(clock, LOOPS_GRACE_MS, grace.signal)]);
   grace.abort(); // the timer would keep the process alive
   await loops.terminate();
 }

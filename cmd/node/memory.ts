@@ -1,5 +1,5 @@
 import { getHeapStatistics } from "node:v8";
-import { type Clock, type Logger, sleep } from "#pkg/util/index.ts";
+import { type Clock, type Logger, pause } from "#pkg/util/index.ts";
 
 const PERIOD_MS = 10_000;
 /** Garbage that is worth a collection, of some 50 ms of CPU time. */
@@ -51,7 +51,7 @@ export async function collectAtRest(memory: Memory, clock: Clock, signal: AbortS
   let collectedAt = 0;
   let before = memory.allocated();
   while (!signal.aborted) {
-    await sleep(clock, PERIOD_MS, signal).catch(() => undefined); // aborted: the loop's condition ends it
+    await pause(clock, PERIOD_MS, signal);
     const allocated = memory.allocated();
     if (allocated - before < AT_REST_BYTES && allocated - collectedAt >= WORTH_BYTES) {
       memory.collect();

@@ -8,6 +8,7 @@ export { type BuiltinOptions, builtinResources } from "./builtin.ts";
 export { adoptAppArmorAnnotations } from "./core/app-armor.ts";
 export { defaultPodSpec } from "./core/pod-defaults.ts";
 export type { QosClass } from "./core/qos.ts";
+export { type ImageReference, parseImageReference } from "./image-reference.ts";
 export { groupOrder, groupVersions } from "./define.ts";
 export { age } from "./printers/cells.ts";
 export type {
@@ -28,3 +29,10 @@ export { type Definition, definitionNameOf, definitions, type FieldMarkers } fro
 export { doubtfulMembers } from "./schema/compile-fine.ts";
 export { prune } from "./schema/prune.ts";
 export { schemaOf } from "./schema/schema-of.ts";
+export {
+  FOREGROUND_FINALIZER,
+  hasKnownOwner,
+  ORPHAN_FINALIZER,
+  validateFinalizerName,
+  validateFinalizerOwner,
+} from "./validation/finalizers.ts";

@@ -2,7 +2,7 @@ import { isAlreadyExists, isConflict, isNotFound } from "#pkg/apimachinery/index
 import type { ObjectKey } from "#pkg/apimachinery/index.ts";
 import { leases } from "#pkg/api/refs.ts";
 import type { Lease } from "#pkg/api/types/coordination-v1.ts";
-import { formatMicroTime, sleep, Wakeup } from "#pkg/util/index.ts";
+import { formatMicroTime, Wakeup, pause } from "#pkg/util/index.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
 import type { Client, Draft } from "./contract.ts";
 import { onAbort } from "./transport/abort.ts";
@@ -118,7 +118,7 @@ export class LeaderElector {
       if (delayMs <= 0) return;
       const turn = new AbortController();
       const unlink = onAbort(signal, () => turn.abort(signal.reason));
-      const timer = sleep(clock, delayMs, turn.signal).catch(() => undefined);
+      const timer = pause(clock, delayMs, turn.signal);
       await Promise.race([timer, changed.wait(turn.signal)]);
       unlink();
       turn.abort(new Error("awake"));
@@ -147,7 +147,7 @@ export class LeaderElector {
       } catch (err) {
         if (!signal.aborted) log.debug({ err, lease: name }, "Cannot watch the lease, will retry");
       }
-      await sleep(clock, this.#retryPeriodMs, signal).catch(() => undefined);
+      await pause(clock, this.#retryPeriodMs, signal);
     }
   }
 
@@ -165,7 +165,7 @@ export class LeaderElector {
     const { clock, log } = this.#options;
     let renewedAt = clock.monotonic();
     for (;;) {
-      await sleep(clock, this.#retryPeriodMs, signal).catch(() => undefined);
+      await pause(clock, this.#retryPeriodMs, signal);
       if (signal.aborted) return "released";
       const leftMs = renewedAt + this.#renewDeadlineMs - clock.monotonic();
       if (leftMs <= 0) return "lost";

@@ -3,7 +3,7 @@ import type { Node } from "#pkg/api/types/core-v1.ts";
 import type { Endpoint } from "#pkg/api/types/discovery-v1.ts";
 import { isNotFound } from "#pkg/apimachinery/index.ts";
 import type { Client, Controller, Draft, InformerFactory } from "#pkg/client/index.ts";
-import { type Clock, type Logger, Wakeup, sleep } from "#pkg/util/index.ts";
+import { type Clock, type Logger, Wakeup, pause } from "#pkg/util/index.ts";
 import type { EndpointSlice } from "#pkg/api/types/discovery-v1.ts";
 import type { Service } from "#pkg/api/types/core-v1.ts";
 import { CLUSTER_DNS_PORT } from "./cluster-dns.ts";
@@ -137,7 +137,7 @@ export class DnsServiceController implements Controller {
       } catch (err) {
         if (signal.aborted) break;
         log.warn({ err }, "Could not update the kube-dns service; trying again");
-        await sleep(clock, RETRY_MS, signal).catch(() => undefined);
+        await pause(clock, RETRY_MS, signal);
       }
     }
     remove();

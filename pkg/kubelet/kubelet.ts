@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { Node, NodeStatus } from "#pkg/api/types/core-v1.ts";
 import { nodes, pods } from "#pkg/api/refs.ts";
 import type { Client } from "#pkg/client/index.ts";
-import { errorMessage, SecureRandom, SpawnRunner, sleep } from "#pkg/util/index.ts";
+import { errorMessage, SecureRandom, SpawnRunner, sleep, pause } from "#pkg/util/index.ts";
 import type { Clock, CommandRunner, Logger, Random } from "#pkg/util/index.ts";
 import { CertificateManager, servingPurpose } from "./certificates/manager.ts";
 import type { CgroupManager } from "./cgroups/manager.ts";
@@ -328,7 +328,7 @@ class KubeletProcess {
         agent.wake();
         manager.wakeAll();
       }
-      await sleep(this.#clock, RUNTIME_STATUS_PERIOD_MS, this.#signal).catch(() => undefined); // aborted: the loop's condition ends it
+      await pause(this.#clock, RUNTIME_STATUS_PERIOD_MS, this.#signal);
     }
   }
 

@@ -1,7 +1,7 @@
 /** What the kubelet does beside running pods: static pods, eviction, images, logs, leftovers. */
 import { stat } from "node:fs/promises";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
-import { sleep } from "#pkg/util/index.ts";
+import { pause } from "#pkg/util/index.ts";
 import type { Runtime } from "./cri/runtime.ts";
 import { brokenLimit, hasStorageLimits } from "./eviction/limits.ts";
 import type { BrokenLimit } from "./eviction/limits.ts";
@@ -70,7 +70,7 @@ export class Maintenance {
       } catch (err) {
         if (!this.#host.signal.aborted) this.#host.log.warn({ err }, message);
       }
-      await sleep(this.#host.clock, periodMs, this.#host.signal).catch(() => undefined); // aborted: the loop's condition ends it
+      await pause(this.#host.clock, periodMs, this.#host.signal);
     }
   }
 

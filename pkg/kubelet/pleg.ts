@@ -3,7 +3,7 @@
  * asked only for what changed. Workers look again at their own pod at once after acting on it; what they have made
  * themselves is looked at alone.
  */
-import { sleep } from "#pkg/util/index.ts";
+import { pause } from "#pkg/util/index.ts";
 import type { Clock, Logger } from "#pkg/util/index.ts";
 import { isRuntimeError } from "./cri/runtime.ts";
 import type { Runtime, RuntimeContainer, RuntimeContainerStatus, Sandbox, SandboxStatus } from "./cri/runtime.ts";
@@ -135,7 +135,7 @@ export class PodLifecycleEvents {
           this.#log.warn({ err }, "Listing the runtime's pods failed");
         }
       }
-      await sleep(this.#clock, RELIST_PERIOD_MS, signal).catch(() => undefined); // aborted: the loop's condition ends it
+      await pause(this.#clock, RELIST_PERIOD_MS, signal);
     }
   }
 
@@ -314,7 +314,7 @@ export class PodLifecycleEvents {
         stands();
       }
       this.#eventsWork = false;
-      await sleep(this.#clock, EVENTS_RETRY_MS, signal).catch(() => undefined); // aborted: the loop's condition ends it
+      await pause(this.#clock, EVENTS_RETRY_MS, signal);
     }
   }
 

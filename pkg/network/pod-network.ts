@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { nodes } from "#pkg/api/refs.ts";
 import type { Node } from "#pkg/api/types/core-v1.ts";
 import type { InformerFactory } from "#pkg/client/index.ts";
-import { type Clock, type CommandRunner, type Logger, Wakeup, sleep } from "#pkg/util/index.ts";
+import { type Clock, type CommandRunner, type Logger, Wakeup, pause } from "#pkg/util/index.ts";
 import { writeCniConfiguration } from "./cni-config.ts";
 import { canonical, routedRanges } from "./kernel-routes.ts";
 import { applyPodRules, removePodRules } from "./pod-rules.ts";
@@ -109,7 +109,7 @@ export class PodNetwork {
       } catch (err) {
         if (signal.aborted) return;
         log.error({ err }, "Could not set up the pod network; trying again");
-        await sleep(clock, RETRY_MS, signal).catch(() => undefined);
+        await pause(clock, RETRY_MS, signal);
       }
     }
   }

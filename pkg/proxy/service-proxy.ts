@@ -4,7 +4,7 @@ import type { Node } from "#pkg/api/types/core-v1.ts";
 import type { EndpointSlice } from "#pkg/api/types/discovery-v1.ts";
 import { keyOf } from "#pkg/apimachinery/index.ts";
 import type { InformerFactory } from "#pkg/client/index.ts";
-import { type Clock, type CommandRunner, type Logger, sleep } from "#pkg/util/index.ts";
+import { type Clock, type CommandRunner, type Logger, sleep, pause } from "#pkg/util/index.ts";
 import { deleteStaleFlows } from "./conntrack.ts";
 import {
   ProxyHealth,
@@ -207,7 +207,7 @@ export class ServiceProxy {
         if (signal.aborted) return;
         this.#metrics.failures.inc(labels);
         log.error({ family, err }, "Could not sync service rules; trying again");
-        await sleep(clock, RETRY_MS, signal).catch(() => undefined);
+        await pause(clock, RETRY_MS, signal);
       }
     }
   }

@@ -63,6 +63,11 @@ export function sleep(clock: Clock, delayMs: number, signal?: AbortSignal): Prom
   });
 }
 
+/** As `sleep`, but an abort merely ends it early: for loops that look at the signal next. */
+export function pause(clock: Clock, delayMs: number, signal?: AbortSignal): Promise<void> {
+  return sleep(clock, delayMs, signal).catch(() => undefined); // it rejects for nothing but an abort
+}
+
 /** Memo: what is written in the same second has the same time. */
 let lastSecond = Number.NaN;
 let lastText = "";

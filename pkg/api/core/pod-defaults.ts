@@ -1,4 +1,5 @@
 import { parseQuantity, Quantity } from "#pkg/apimachinery/index.ts";
+import { parseImageReference } from "../image-reference.ts";
 import { compileDefaults } from "../defaults/compile.ts";
 import { containerRows, podSpecRows, volumeRows } from "../defaults/tables.ts";
 import type { Container, Pod, PodSpec, PodTemplateSpec, ResourceRequirements, Volume } from "../types/core-v1.ts";
@@ -7,33 +8,12 @@ const specDefaults = compileDefaults(podSpecRows);
 const containerDefaults = compileDefaults(containerRows);
 const volumeDefaults = compileDefaults(volumeRows);
 
-const COMPONENT = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*";
-const LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?";
-const HOST = `(?:${LABEL}(?:\\.${LABEL})*|\\[[A-Fa-f0-9:]+\\])(?::[0-9]+)?`;
-const TAG = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}";
-const DIGEST = "[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}";
-const IMAGE = new RegExp(
-  `^(?:(?<host>${HOST})/)?(?<path>${COMPONENT}(?:/${COMPONENT})*)(?::(?<tag>${TAG}))?(?<digest>@${DIGEST})?$`,
-);
-/** Such a name could be taken for an identifier. */
-const IDENTIFIER = /^[a-f0-9]{64}$/;
-const MAX_PATH = 255;
-/** Host, path, tag and digest of the longest kinds there are. */
-const MAX_IMAGE = 1000;
-const NOT_LATEST = "IfNotPresent";
-
 /** Always for the tag latest and for no tag and no digest, else IfNotPresent, also for what names no image. */
 function defaultPullPolicy(image = ""): "Always" | "IfNotPresent" {
-  if (image.length > MAX_IMAGE || IDENTIFIER.test(image)) return NOT_LATEST;
-  const { host, path, tag, digest } = IMAGE.exec(image)?.groups ?? {};
-  if (path === undefined || pathLength(host, path) > MAX_PATH) return NOT_LATEST;
-  return (tag ?? (digest === undefined ? "latest" : "")) === "latest" ? "Always" : NOT_LATEST;
-}
-
-/** Length of an image's path in the registry; what could not be a host is part of it, and Docker's own have "library/". */
-function pathLength(host: string | undefined, path: string): number {
-  if (host === undefined) return path.length + "library/".length;
-  return /[.:A-Z]|^localhost$/.test(host) ? path.length : host.length + 1 + path.length;
+  const reference = parseImageReference(image);
+  if (reference === undefined) return "IfNotPresent";
+  const { tag, digest } = reference;
+  return (tag ?? (digest === undefined ? "latest" : "")) === "latest" ? "Always" : "IfNotPresent";
 }
 
 function defaultContainer(container: Container): void {

@@ -1,4 +1,4 @@
-import { isDns1123Subdomain, isQualifiedName } from "#pkg/apimachinery/index.ts";
+import { isQualifiedName } from "#pkg/apimachinery/index.ts";
 import type {
   CSIDriver,
   CSINode,
@@ -9,6 +9,7 @@ import type {
   VolumeAttributesClass,
 } from "../types/storage-v1.ts";
 import type { TopologySelectorTerm } from "../types/core-v1.ts";
+import { validateDriverName } from "../core/validation/volume-sources.ts";
 import { validatePersistentVolumeSpec } from "../core/validation/volumes-persistent.ts";
 import {
   allInvalid,
@@ -97,16 +98,6 @@ export function validateStorageClassUpdate(storageClass: StorageClass, old: Read
     errors.push(forbidden("reclaimPolicy", "updates to reclaimPolicy are forbidden."));
   }
   return [...errors, ...immutable(storageClass.volumeBindingMode, old.volumeBindingMode, "volumeBindingMode")];
-}
-
-const MAX_DRIVER_NAME = 63;
-
-/** CSI drivers are named by domain, at most 63 characters. */
-function validateDriverName(name: string | undefined, path: string): FieldError[] {
-  if (isEmpty(name)) return [required(path)];
-  const errors: FieldError[] = [];
-  if (name!.length > MAX_DRIVER_NAME) errors.push(tooLong(path, MAX_DRIVER_NAME));
-  return [...errors, ...allInvalid(path, name, isDns1123Subdomain(name!.toLowerCase()))];
 }
 
 const LIFECYCLE_MODES = ["Persistent", "Ephemeral"];

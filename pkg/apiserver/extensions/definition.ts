@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { prune } from "#pkg/api/index.ts";
+import { hasKnownOwner, prune } from "#pkg/api/index.ts";
 import type { ResourceDefinition, Strategy, SubresourceDefinition, Verb } from "#pkg/api/index.ts";
 import type {
   CustomResourceDefinition,
@@ -136,15 +136,12 @@ function strategyOf(validate: Validator): Strategy {
   };
 }
 
-/** Finalizers that the API server itself knows. */
-const STANDARD_FINALIZERS = ["kubernetes", "orphan", "foregroundDeletion"];
-
 /** Warns of new finalizers that another writer may hit upon, too. */
 function unqualifiedFinalizers({ metadata }: KubeObject, old: Readonly<KubeObject> | undefined): string[] {
-  const known = [...STANDARD_FINALIZERS, ...(old?.metadata.finalizers ?? [])];
+  const before = old?.metadata.finalizers ?? [];
   const advice = "prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers";
   return (metadata.finalizers ?? [])
-    .filter((finalizer) => !finalizer.includes("/") && !known.includes(finalizer))
+    .filter((finalizer) => !hasKnownOwner(finalizer) && !before.includes(finalizer))
     .map((finalizer) => `metadata.finalizers: ${JSON.stringify(finalizer)}: ${advice}`);
 }
 

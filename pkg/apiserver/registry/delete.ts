@@ -1,4 +1,5 @@
 import { conflict, type KubeObject, notFound, StatusError } from "#pkg/apimachinery/index.ts";
+import { FOREGROUND_FINALIZER, ORPHAN_FINALIZER } from "#pkg/api/index.ts";
 import type { ListMeta } from "#pkg/api/types/meta-v1.ts";
 import type { CacheEntry } from "#pkg/storage/cacher/index.ts";
 import { RevisionConflictError } from "#pkg/storage/cacher/index.ts";
@@ -21,8 +22,6 @@ export type Deletion =
 
 /** Lost races before the client is told. */
 const ATTEMPTS = 32;
-const ORPHAN = "orphan";
-const FOREGROUND = "foregroundDeletion";
 
 /** DELETE of an object. */
 export async function deleteObject(call: Call): Promise<void> {
@@ -254,10 +253,10 @@ function markNamespace(call: Call, object: Readonly<KubeObject>, options: Delete
 /** The finalizers the object has, with those of the garbage collector as the options ask for. */
 function garbageFinalizers(call: Call, object: Readonly<KubeObject>, options: DeleteRequest): string[] {
   const present = object.metadata.finalizers ?? [];
-  const others = present.filter((finalizer) => finalizer !== ORPHAN && finalizer !== FOREGROUND);
+  const others = present.filter((finalizer) => finalizer !== ORPHAN_FINALIZER && finalizer !== FOREGROUND_FINALIZER);
   const { propagationPolicy, orphanDependents } = options;
-  let orphan = present.includes(ORPHAN);
-  let foreground = present.includes(FOREGROUND);
+  let orphan = present.includes(ORPHAN_FINALIZER);
+  let foreground = present.includes(FOREGROUND_FINALIZER);
   if (orphanDependents !== undefined) {
     orphan = orphanDependents;
     if (orphan) foreground = false;
@@ -273,7 +272,7 @@ function garbageFinalizers(call: Call, object: Readonly<KubeObject>, options: De
     object.metadata.deletionTimestamp === undefined
       ? (call.installed.definition.strategy.deletionFinalizers ?? []).filter((each) => !others.includes(each))
       : [];
-  return [...others, ...added, ...(orphan ? [ORPHAN] : []), ...(foreground ? [FOREGROUND] : [])];
+  return [...others, ...added, ...(orphan ? [ORPHAN_FINALIZER] : []), ...(foreground ? [FOREGROUND_FINALIZER] : [])];
 }
 
 /** Deletions of one collection that run at the same time. */

@@ -1,5 +1,10 @@
-import type { FieldError } from "#pkg/apimachinery/index.ts";
-import type { KubeObject, ObjectMeta } from "#pkg/apimachinery/index.ts";
+import {
+  FOREGROUND_FINALIZER,
+  ORPHAN_FINALIZER,
+  validateFinalizerName,
+  validateFinalizerOwner,
+} from "#pkg/api/index.ts";
+import type { FieldError, KubeObject, ObjectMeta } from "#pkg/apimachinery/index.ts";
 import {
   deepEqual,
   fieldForbidden,
@@ -9,7 +14,6 @@ import {
   IMMUTABLE_DETAIL,
   isDns1123Label,
   isDns1123Subdomain,
-  isQualifiedName,
   isValidPathSegmentName,
   validateAnnotations,
   validateLabels,
@@ -152,17 +156,12 @@ function validateOwnerReferences(metadata: ObjectMeta, at: string): FieldError[]
   return errors;
 }
 
-const GARBAGE_FINALIZERS = ["orphan", "foregroundDeletion"];
-const STANDARD_FINALIZERS: ReadonlySet<string> = new Set(["kubernetes", ...GARBAGE_FINALIZERS]);
-
 function validateFinalizers(metadata: ObjectMeta, at: string): FieldError[] {
   const errors: FieldError[] = [];
   const finalizers = metadata.finalizers ?? [];
   const path = `${at}.finalizers`;
-  for (const finalizer of finalizers) {
-    for (const message of isQualifiedName(finalizer)) errors.push(fieldInvalid(path, finalizer, message));
-  }
-  if (GARBAGE_FINALIZERS.every((finalizer) => finalizers.includes(finalizer))) {
+  for (const finalizer of finalizers) errors.push(...validateFinalizerName(finalizer, path));
+  if (finalizers.includes(ORPHAN_FINALIZER) && finalizers.includes(FOREGROUND_FINALIZER)) {
     const both = "finalizer orphan and foregroundDeletion cannot be both set";
     errors.push(fieldInvalid(path, finalizers, both));
   }
@@ -172,13 +171,9 @@ function validateFinalizers(metadata: ObjectMeta, at: string): FieldError[] {
 /** Objects of built-in kinds have finalizers that are Kubernetes' own or say by their domain whose they are. */
 export function validateFinalizerOwners({ definition }: InstalledResource, metadata: ObjectMeta): FieldError[] {
   if (definition.custom) return [];
-  const errors: FieldError[] = [];
-  for (const [index, finalizer] of (metadata.finalizers ?? []).entries()) {
-    if (finalizer.includes("/") || STANDARD_FINALIZERS.has(finalizer)) continue;
-    const why = "name is neither a standard finalizer name nor is it fully qualified";
-    errors.push(fieldInvalid(`metadata.finalizers[${index}]`, finalizer, why));
-  }
-  return errors;
+  return (metadata.finalizers ?? []).flatMap((finalizer, index) =>
+    validateFinalizerOwner(finalizer, `metadata.finalizers[${index}]`),
+  );
 }
 
 /** Fills in what a client left out of an update and what only the server may change. */

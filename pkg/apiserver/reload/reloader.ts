@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { type Clock, type Logger, sleep } from "#pkg/util/index.ts";
+import { type Clock, type Logger, pause } from "#pkg/util/index.ts";
 
 export interface ReloaderDeps {
   /** Of the metrics: "authentication_config_controller". */
@@ -43,7 +43,7 @@ export class Reloader {
   async run(signal: AbortSignal): Promise<void> {
     const { clock, intervalMs = 1000 } = this.#deps;
     while (!signal.aborted) {
-      await sleep(clock, intervalMs, signal).catch(() => undefined); // the signal is looked at next
+      await pause(clock, intervalMs, signal);
       if (!signal.aborted) await this.check();
     }
   }

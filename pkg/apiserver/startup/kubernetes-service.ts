@@ -13,7 +13,7 @@ import {
 } from "#pkg/apimachinery/index.ts";
 import type { ResourceRef } from "#pkg/api/resource-ref.ts";
 import type { Client, Draft } from "#pkg/client/index.ts";
-import { type Clock, formatMicroTime, type Logger, sleep } from "#pkg/util/index.ts";
+import { type Clock, formatMicroTime, type Logger, pause } from "#pkg/util/index.ts";
 import { familyOf } from "../allocation/ip-range.ts";
 
 export interface KubernetesServiceOptions {
@@ -40,7 +40,8 @@ const ADDRESS_ANNOTATION = "kubits.dev/advertise-address";
 
 /**
  * Keeps the Service default/kubernetes, and as its endpoints all API servers of the cluster that are alive: each one
- * renews a Lease in kube-system that carries its address.
+ * renews a Lease in kube-system that carries its address. One that is advertised on loopback is none: the address means
+ * another machine, or another pod, to whoever reads it, and EndpointSlices refuse it.
  */
 export class KubernetesServicePublisher {
   readonly #options: KubernetesServiceOptions;
@@ -51,10 +52,13 @@ export class KubernetesServicePublisher {
     const place = `${options.advertiseAddress}:${options.port}`;
     this.#leaseName = `apiserver-${createHash("sha256").update(place).digest("hex").slice(0, 26)}`;
   }
+
   /** Runs until the signal aborts, then takes this server out of the endpoints. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#options;
     let failures = 0;
+    if (isLoopback(this.#options.advertiseAddress))
+      log.warn({}, "Advertised on loopback: the kubernetes Service does not lead to this API server");
     while (!signal.aborted) {
       let wait = INTERVAL_MS;
       try {
@@ -65,10 +69,11 @@ export class KubernetesServicePublisher {
         // Namespaces appear moments after the first start; only what lasts is worth a line.
         if (wait === INTERVAL_MS) log.warn({ err }, "Could not publish the kubernetes Service");
       }
-      await sleep(clock, wait, signal).catch(() => undefined); // Rejects only when aborted.
+      await pause(clock, wait, signal);
     }
     await this.#withdraw().catch((err: unknown) => log.warn({ err }, "Could not withdraw from the kubernetes Service"));
   }
+
   /** One pass; idempotent. */
   async publish(): Promise<void> {
     await this.#ensureService();
@@ -92,6 +97,7 @@ export class KubernetesServicePublisher {
       await client.update(services, { ...present, spec: { ...present.spec, ports } });
     }
   }
+
   async #renew(): Promise<void> {
     const { client, clock, advertiseAddress } = this.#options;
     const key = { namespace: LEASE_NAMESPACE, name: this.#leaseName };
@@ -114,22 +120,29 @@ export class KubernetesServicePublisher {
     };
     await ifAbsent(client.create(leases, lease));
   }
+
+  /** In order, those on loopback left out. Takes away what servers left behind that are no more. */
   async #liveAddresses(): Promise<string[]> {
     const { client, clock, advertiseAddress } = this.#options;
     const list = await client.list(leases, {
       namespace: LEASE_NAMESPACE,
       labelSelector: `${IDENTITY_LABEL}=${IDENTITY}`,
     });
-    const addresses = new Set([advertiseAddress]);
+    const addresses = new Set([advertiseAddress].filter((address) => !isLoopback(address)));
     for (const { metadata, spec } of list.items) {
       const address = metadata?.annotations?.[ADDRESS_ANNOTATION];
       if (address === undefined) continue;
-      if (clock.now() - Date.parse(spec?.renewTime ?? "") < EXPIRY_MS) addresses.add(address);
-      else await ignoreNotFound(client.delete(leases, { namespace: LEASE_NAMESPACE, name: metadata?.name ?? "" }));
+      const isAlive = clock.now() - Date.parse(spec?.renewTime ?? "") < EXPIRY_MS;
+      if (isAlive && !isLoopback(address)) addresses.add(address);
+      if (!isAlive)
+        await ignoreNotFound(client.delete(leases, { namespace: LEASE_NAMESPACE, name: metadata?.name ?? "" }));
     }
     return [...addresses].sort();
   }
+
+  /** Makes these the endpoints. Without any it leaves those that there are. */
   async #reconcile(addresses: readonly string[]): Promise<void> {
+    if (addresses.length === 0) return;
     const { client, port, clusterAddress } = this.#options;
     const family = familyOf(clusterAddress);
     const slice: Draft<EndpointSlice> = {
@@ -149,13 +162,18 @@ export class KubernetesServicePublisher {
     };
     await ensure(client, endpoints, legacy, ["subsets"]);
   }
+
   /** Others remain endpoints; the last one stays, as there is nobody who could tell otherwise. */
   async #withdraw(): Promise<void> {
     const { client, advertiseAddress } = this.#options;
     await ignoreNotFound(client.delete(leases, { namespace: LEASE_NAMESPACE, name: this.#leaseName }));
     const others = (await this.#liveAddresses()).filter((address) => address !== advertiseAddress);
-    if (others.length > 0) await this.#reconcile(others);
+    await this.#reconcile(others);
   }
+}
+
+function isLoopback(address: string): boolean {
+  return address.startsWith("127.") || address === "::1";
 }
 
 /** Creates an object, or brings the given fields of the present one up to date. */
@@ -189,6 +207,7 @@ async function orUndefined<T>(promise: Promise<T>): Promise<T | undefined> {
     throw error;
   }
 }
+
 async function ifAbsent(promise: Promise<unknown>): Promise<void> {
   try {
     await promise;

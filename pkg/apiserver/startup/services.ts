@@ -1,5 +1,4 @@
-import type { Clock, Logger, Random } from "#pkg/util/index.ts";
-import { sleep } from "#pkg/util/index.ts";
+import { type Clock, type Logger, pause, type Random } from "#pkg/util/index.ts";
 import { ClusterIps } from "../allocation/cluster-ips.ts";
 import { familyOf, IpRange } from "../allocation/ip-range.ts";
 import { NODE_PORTS_PREFIX, NodePorts, type PortRange } from "../allocation/node-ports.ts";
@@ -83,7 +82,7 @@ export class ServiceNetworking {
       await repairAllocations(deps).catch((err: unknown) => {
         if (!signal.aborted) log.warn({ err }, "Could not repair the allocations of Services");
       });
-      await sleep(clock, REPAIR_INTERVAL_MS, signal).catch(() => undefined); // Rejects only when aborted.
+      await pause(clock, REPAIR_INTERVAL_MS, signal);
     }
   }
   async #publish(handler: ApiHandler, signal: AbortSignal): Promise<void> {

@@ -2,7 +2,7 @@ import { isAlreadyExists, isNotFound, isStatusError, keyOf } from "#pkg/apimachi
 import type { AnyObject } from "#pkg/apimachinery/index.ts";
 import { events } from "#pkg/api/refs.ts";
 import type { Event } from "#pkg/api/types/core-v1.ts";
-import { formatTime, growingLru, sleep } from "#pkg/util/index.ts";
+import { formatTime, growingLru, pause } from "#pkg/util/index.ts";
 import type { Clock, Logger } from "#pkg/util/index.ts";
 import type { Client, Draft, EventRecorder } from "../contract.ts";
 import { EventCorrelator } from "./correlator.ts";
@@ -197,7 +197,7 @@ class BackgroundRecorder implements EventRecorder {
           log.debug({ err, reason: record.event.reason }, "Failed to write an event");
           return;
         }
-        await sleep(clock, RETRY_DELAY_MS, signal).catch(() => undefined);
+        await pause(clock, RETRY_DELAY_MS, signal);
       }
     }
   }

@@ -1,7 +1,7 @@
 import { isExpired, isStatusError } from "#pkg/apimachinery/index.ts";
 import type { AnyObject, StatusError } from "#pkg/apimachinery/index.ts";
 import type { ResourceRef } from "#pkg/api/resource-ref.ts";
-import { sleep } from "#pkg/util/index.ts";
+import { sleep, pause } from "#pkg/util/index.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
 import type { Client, InformerOptions, WatchEvent, WatchOptions } from "../contract.ts";
 import { Backoff } from "../queue/backoff.ts";
@@ -57,7 +57,7 @@ export class Reflector<T extends AnyObject> {
         else log.warn({ resource: resource.plural, err }, "Failed to list or watch");
       }
       this.#resourceVersion = "";
-      await sleep(clock, this.#backoff.next(), signal).catch(() => undefined);
+      await pause(clock, this.#backoff.next(), signal);
     }
   }
 

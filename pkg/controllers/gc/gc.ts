@@ -11,13 +11,14 @@ import {
   StatusError,
 } from "#pkg/apimachinery/index.ts";
 import { type Controller, DONE, RateLimitingQueue, type ReconcileContext, type Result } from "#pkg/client/index.ts";
+import { FOREGROUND_FINALIZER, ORPHAN_FINALIZER } from "#pkg/api/index.ts";
 import type { ResourceRef } from "#pkg/api/resource-ref.ts";
 import { LRUCache } from "lru-cache";
-import { sleep } from "#pkg/util/index.ts";
+import { sleep, pause } from "#pkg/util/index.ts";
 import type { ControllerEnv } from "../common/env.ts";
 import { workThrough } from "../common/loop.ts";
 import { inParallel } from "../common/slow-start.ts";
-import { FOREGROUND, type GraphNode, isDeletingDependents, ORPHAN, OwnerGraph } from "./graph.ts";
+import { type GraphNode, isDeletingDependents, OwnerGraph } from "./graph.ts";
 import { type GcAction, type OwnerState, planCollection } from "./plan.ts";
 import { Monitors } from "./resources.ts";
 
@@ -91,7 +92,7 @@ class GarbageCollector {
       } catch (err) {
         if (signal.aborted) return false;
         log.warn({ err }, "Cannot discover what to collect, will retry");
-        await sleep(clock, 1000, signal).catch(() => undefined);
+        await pause(clock, 1000, signal);
       }
     }
     return false;
@@ -170,7 +171,7 @@ class GarbageCollector {
       const { metadata } = await client.get(ref, key, { signal });
       if (metadata.uid === reference.uid) {
         const deletingDependents =
-          metadata.deletionTimestamp !== undefined && (metadata.finalizers ?? []).includes(FOREGROUND);
+          metadata.deletionTimestamp !== undefined && (metadata.finalizers ?? []).includes(FOREGROUND_FINALIZER);
         return deletingDependents ? "waiting" : "solid";
       }
     } catch (error) {
@@ -216,10 +217,10 @@ class GarbageCollector {
       }
       case "orphan-dependents":
         await this.#orphanDependents(node, signal);
-        await this.#removeFinalizer(node, ref, ORPHAN, signal);
+        await this.#removeFinalizer(node, ref, ORPHAN_FINALIZER, signal);
         return;
       case "finish-foreground":
-        await this.#removeFinalizer(node, ref, FOREGROUND, signal);
+        await this.#removeFinalizer(node, ref, FOREGROUND_FINALIZER, signal);
         return;
     }
   }

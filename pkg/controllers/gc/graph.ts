@@ -2,11 +2,9 @@
  * Who owns whom, by uid. Pure data: events come in, keys of objects that need a look come out. A node is "virtual" while
  * it is known only from somebody's owner reference.
  */
+import { FOREGROUND_FINALIZER, ORPHAN_FINALIZER } from "#pkg/api/index.ts";
 import type { AnyObject, OwnerReference } from "#pkg/apimachinery/index.ts";
 import type { ResourceRef } from "#pkg/api/resource-ref.ts";
-
-export const FOREGROUND = "foregroundDeletion";
-export const ORPHAN = "orphan";
 
 export interface GraphNode {
   readonly uid: string;
@@ -26,11 +24,11 @@ export interface GraphNode {
 
 /** Deleted in the foreground: it waits for those of its dependents that block. */
 export function isDeletingDependents(node: GraphNode): boolean {
-  return node.beingDeleted && node.finalizers.includes(FOREGROUND);
+  return node.beingDeleted && node.finalizers.includes(FOREGROUND_FINALIZER);
 }
 
 export function isOrphaning(node: GraphNode): boolean {
-  return node.beingDeleted && node.finalizers.includes(ORPHAN);
+  return node.beingDeleted && node.finalizers.includes(ORPHAN_FINALIZER);
 }
 
 /** Dependents that hold back the end of a foreground deletion. */

@@ -1,5 +1,6 @@
 import type { OwnerReference } from "#pkg/apimachinery/index.ts";
-import { blockingDependents, FOREGROUND, type GraphNode, isDeletingDependents, isOrphaning, ORPHAN } from "./graph.ts";
+import { FOREGROUND_FINALIZER, ORPHAN_FINALIZER } from "#pkg/api/index.ts";
+import { blockingDependents, type GraphNode, isDeletingDependents, isOrphaning } from "./graph.ts";
 
 /** What is known of one owner that a reference names. */
 export type OwnerState =
@@ -48,7 +49,7 @@ export function planCollection(node: GraphNode, stateOf: (reference: OwnerRefere
       ? { type: "unblock-and-delete" }
       : { type: "delete", policy: "Foreground" };
   }
-  if (node.finalizers.includes(ORPHAN)) return { type: "delete", policy: "Orphan" };
-  if (node.finalizers.includes(FOREGROUND)) return { type: "delete", policy: "Foreground" };
+  if (node.finalizers.includes(ORPHAN_FINALIZER)) return { type: "delete", policy: "Orphan" };
+  if (node.finalizers.includes(FOREGROUND_FINALIZER)) return { type: "delete", policy: "Foreground" };
   return { type: "delete", policy: "Background" };
 }

@@ -8,7 +8,7 @@ import type { CertificateSigningRequest } from "#pkg/api/types/certificates-v1.t
 import { certificateSigningRequests } from "#pkg/api/refs.ts";
 import type { Client, Draft } from "#pkg/client/index.ts";
 import { createCertificateRequest, generateEcKey, readIfPresent, writeFileAtomic } from "#pkg/pki/index.ts";
-import { sleep } from "#pkg/util/index.ts";
+import { pause } from "#pkg/util/index.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
 
 /** An administrator may take this long to approve before a new request is made. */
@@ -198,7 +198,7 @@ export class CertificateManager {
         log.warn({ err }, "Renewing a certificate failed");
         delayMs = RETRY_MS;
       }
-      await sleep(clock, delayMs, signal).catch(() => undefined); // aborted: the loop's condition ends it
+      await pause(clock, delayMs, signal);
     }
   }
 }

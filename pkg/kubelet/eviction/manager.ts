@@ -1,6 +1,6 @@
 /** Watches what the node has left, reports pressure, frees what it can, and evicts pods when that is not enough. */
 import type { Pod, PodCondition } from "#pkg/api/types/core-v1.ts";
-import { sleep } from "#pkg/util/index.ts";
+import { sleep, pause } from "#pkg/util/index.ts";
 import type { Clock, Logger } from "#pkg/util/index.ts";
 import { isCriticalPod } from "../pod/spec.ts";
 import type { Verdict } from "../pod/worker-deps.ts";
@@ -94,7 +94,7 @@ export class EvictionManager {
         if (signal.aborted) return;
         this.#deps.log.warn({ err }, "Looking at the node's resources failed");
       }
-      await sleep(this.#deps.clock, PERIOD_MS, signal).catch(() => undefined); // aborted: the loop's condition ends it
+      await pause(this.#deps.clock, PERIOD_MS, signal);
     }
   }
 

@@ -1,4 +1,5 @@
 /** Brings images to the node: policies, credentials, backoff, one pull per image at a time, and the events of it. */
+import { parseImageReference } from "#pkg/api/index.ts";
 import type { Container, EphemeralContainer, Pod, Secret } from "#pkg/api/types/core-v1.ts";
 import { goQuote } from "#pkg/apimachinery/index.ts";
 import { type Clock, type Logger, errorMessage } from "#pkg/util/index.ts";
@@ -10,7 +11,7 @@ import type { ImageAccess } from "./access.ts";
 import { credentialsFor } from "./credentials.ts";
 import type { Credential } from "./credentials.ts";
 import type { CredentialProviders } from "./providers.ts";
-import { isImageReference, referenceProblem, withDefaultTag } from "./reference.ts";
+import { referenceProblem, withDefaultTag } from "./reference.ts";
 
 /** An image that cannot be had; `reason` is what the container's waiting state shows. */
 export class ImageError extends Error {
@@ -76,7 +77,7 @@ export class ImagePuller {
   async ensure(request: PullRequest): Promise<PulledImage> {
     const { container, event } = request;
     const written = container.image ?? "";
-    if (!isImageReference(written)) {
+    if (parseImageReference(written) === undefined) {
       const why = referenceProblem(written);
       const message = `Failed to apply default image tag ${goQuote(written)}: couldn't parse image name ${goQuote(written)}: ${why}`;
       event("Warning", "InspectFailed", message);

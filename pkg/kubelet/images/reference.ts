@@ -1,15 +1,8 @@
-/** Image references as people write them, completed as Docker and Kubernetes do. */
-const NAME =
-  /^(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?(?::\d+)?\/)?[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*(?::[\w][\w.-]{0,127})?(?:@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?$/;
-/** References longer than this are nonsense, and the pattern above must not be fed without bound. */
-const MAX_LENGTH = 4096;
-
-export function isImageReference(text: string): boolean {
-  return text.length <= MAX_LENGTH && NAME.test(text);
-}
-
-/** What is wrong with a text that is no reference, in the words of Docker's reference package. */
+/** What a node makes of image references: completed as Docker and Kubernetes do, refused in their words. */
+/** What is wrong with a text that `parseImageReference` does not take, in the words of Docker's reference package. */
 export function referenceProblem(text: string): string {
+  if (/^[a-f0-9]{64}$/.test(text))
+    return `invalid repository name (${text}), cannot specify 64-byte hexadecimal strings`;
   const what = "invalid reference format";
   const slash = text.indexOf("/");
   const first = text.slice(0, Math.max(slash, 0));

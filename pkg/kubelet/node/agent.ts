@@ -4,7 +4,7 @@ import type { Lease } from "#pkg/api/types/coordination-v1.ts";
 import { leases, nodes } from "#pkg/api/refs.ts";
 import { deepEqual, isAlreadyExists, isConflict, isNotFound } from "#pkg/apimachinery/index.ts";
 import type { Client, Draft } from "#pkg/client/index.ts";
-import { formatMicroTime, sleep } from "#pkg/util/index.ts";
+import { formatMicroTime, pause } from "#pkg/util/index.ts";
 import type { Clock, Logger } from "#pkg/util/index.ts";
 import type { KubeletConfig } from "../config.ts";
 import { nodeLabels } from "./status.ts";
@@ -76,7 +76,7 @@ export class NodeAgent {
         if (signal.aborted) return;
         this.#deps.log.warn({ err }, message);
       }
-      await sleep(this.#deps.clock, delayMs, signal).catch(() => undefined); // aborted: the loop's condition ends it
+      await pause(this.#deps.clock, delayMs, signal);
     }
   }
 
@@ -201,7 +201,7 @@ export class NodeAgent {
         delayMs = RETRY_MS;
         log.warn({ err }, "Renewing the node's lease failed");
       }
-      await sleep(clock, delayMs, signal).catch(() => undefined); // aborted: the loop's condition ends it
+      await pause(clock, delayMs, signal);
     }
   }
 

@@ -5,7 +5,7 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import { decodeYaml } from "#pkg/apimachinery/index.ts";
-import { hasCode, ifExists, sleep } from "#pkg/util/index.ts";
+import { hasCode, ifExists, pause } from "#pkg/util/index.ts";
 import type { Clock, Logger } from "#pkg/util/index.ts";
 
 const MAX_MANIFEST_BYTES = 1024 * 1024;
@@ -127,10 +127,10 @@ export class StaticPodSource {
         log.debug({ err, directory }, "The directory of static pods cannot be watched");
       }
       await this.refresh();
-      await sleep(clock, periodMs, bounded).catch(() => undefined); // woken or aborted
+      await pause(clock, periodMs, bounded);
       wake.abort();
       // An editor writes in several steps.
-      await sleep(clock, SETTLE_MS, signal).catch(() => undefined); // aborted: the loop's condition ends it
+      await pause(clock, SETTLE_MS, signal);
     }
   }
 }

@@ -2,7 +2,7 @@ import { isNotFound, isStatusError, keyOf } from "#pkg/apimachinery/index.ts";
 import { pods } from "#pkg/api/refs.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { Client } from "#pkg/client/index.ts";
-import { sleep } from "#pkg/util/index.ts";
+import { pause } from "#pkg/util/index.ts";
 import type { Clock } from "#pkg/util/index.ts";
 import { failed } from "../framework/status.ts";
 import type { Plugin } from "../framework/types.ts";
@@ -55,7 +55,7 @@ async function isOn(client: Client, clock: Clock, pod: Pod, nodeName: string, si
       return metadata.uid === pod.metadata.uid && spec.nodeName === nodeName;
     } catch (error) {
       if (isNotFound(error) || signal.aborted) return false;
-      await sleep(clock, ASK_AGAIN_MS, signal).catch(() => undefined);
+      await pause(clock, ASK_AGAIN_MS, signal);
     }
   }
 }

@@ -1,4 +1,4 @@
-import { type Clock, type Logger, RealClock, silentLogger, sleep } from "#pkg/util/index.ts";
+import { type Clock, type Logger, RealClock, silentLogger, pause } from "#pkg/util/index.ts";
 import { CompactedError, type Store, type StoreWatchBatch } from "../store.ts";
 import type { ResourceCache } from "./contract.ts";
 import type { EventRingLimits } from "./event-ring.ts";
@@ -142,7 +142,7 @@ export class Cacher {
         } else {
           this.log.warn({ err, backoffMs }, "Watch of the store failed, trying again");
         }
-        await sleep(this.clock, backoffMs, this.signal).catch(() => undefined); // Rejects only when closed.
+        await pause(this.clock, backoffMs, this.signal);
         backoffMs = Math.min(backoffMs * 2, MAX_BACKOFF_MS);
       }
     }

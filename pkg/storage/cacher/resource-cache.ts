@@ -1,5 +1,5 @@
 import type { KubeObject } from "#pkg/apimachinery/index.ts";
-import { sleep } from "#pkg/util/index.ts";
+import { pause } from "#pkg/util/index.ts";
 import { FutureRevisionError, type StoreEvent } from "../store.ts";
 import type { Cacher } from "./cacher.ts";
 import {
@@ -399,7 +399,7 @@ export class CachedResource implements ResourceCache {
       } catch (err) {
         if (abandoned()) return;
         cacher.log.warn({ prefix: this.prefix, err }, "Could not load a resource, trying again");
-        await sleep(cacher.clock, LOAD_RETRY_MS, this.#abort.signal).catch(() => undefined); // Rejects only when closed.
+        await pause(cacher.clock, LOAD_RETRY_MS, this.#abort.signal);
       }
     }
   }

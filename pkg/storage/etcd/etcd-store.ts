@@ -1,5 +1,5 @@
 import { Etcd3, type IOptions } from "etcd3";
-import { type Clock, type Logger, RealClock, silentLogger, sleep } from "#pkg/util/index.ts";
+import { type Clock, type Logger, RealClock, silentLogger, sleep, pause } from "#pkg/util/index.ts";
 import { compareKeys, prefixEnd } from "../keys.ts";
 import {
   CompactedError,
@@ -140,7 +140,7 @@ export class EtcdStore implements Store {
         if (err instanceof CompactedError) throw err;
         this.#log.warn({ err, prefix, revision: delivered }, "Watch of etcd broke off, resuming");
       }
-      await sleep(this.#clock, backoffMs, either).catch(() => undefined); // Rejects only when the watch is over.
+      await pause(this.#clock, backoffMs, either);
       backoffMs = Math.min(backoffMs * 2, MAX_BACKOFF_MS);
     }
   }

@@ -1,5 +1,6 @@
 import { isValidLabelValue } from "#pkg/apimachinery/index.ts";
 import type { Namespace, Node, Taint } from "../../types/core-v1.ts";
+import { validateFinalizerName, validateFinalizerOwner } from "../../validation/finalizers.ts";
 import {
   duplicate,
   each,
@@ -95,20 +96,16 @@ export function validateNodeUpdate(node: Node, old: Readonly<Node>): FieldError[
 }
 
 export function validateNamespace(namespace: Namespace): FieldError[] {
-  return (namespace.spec?.finalizers ?? []).flatMap((name) => validateFinalizerName(name, "spec.finalizers"));
+  return (namespace.spec?.finalizers ?? []).flatMap((name) => validateFinalizer(name, "spec.finalizers"));
 }
 
 /** Those who take finalizers away are told which. */
 export const validateNamespaceFinalizers = (namespace: Namespace): FieldError[] =>
-  each(namespace.spec?.finalizers, "spec.finalizers", validateFinalizerName);
-
-const STANDARD_FINALIZERS: ReadonlySet<string> = new Set(["kubernetes", "orphan", "foregroundDeletion"]);
+  each(namespace.spec?.finalizers, "spec.finalizers", validateFinalizer);
 
 /** A finalizer of Kubernetes' own, or one with the domain of whoever set it. */
-function validateFinalizerName(name: string, path: string): FieldError[] {
-  const errors = qualifiedName(name, path);
-  if (name.includes("/") || STANDARD_FINALIZERS.has(name)) return errors;
-  return [...errors, invalid(path, name, "name is neither a standard finalizer name nor is it fully qualified")];
+function validateFinalizer(name: string, path: string): FieldError[] {
+  return [...validateFinalizerName(name, path), ...validateFinalizerOwner(name, path)];
 }
 
 export function validateNamespaceStatus(namespace: Namespace): FieldError[] {
