@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import type { Namespace, Node, Pod, Secret, ServiceAccount } from "#pkg/api/types/core-v1.ts";
 import { namespaces as namespaceRef } from "#pkg/api/refs.ts";
-import { decodeYaml, isAlreadyExists } from "#pkg/apimachinery/index.ts";
+import { ignoreAlreadyExists, decodeYaml } from "#pkg/apimachinery/index.ts";
 import {
   type AdmissionConfiguration,
   createAdmissionChain,
@@ -126,7 +126,7 @@ async function buildAdmission(
   const { flags, clock, random, log } = deps;
   const createNamespace = async (name: string): Promise<void> => {
     const draft = { apiVersion: "v1" as const, kind: "Namespace" as const, metadata: { name }, spec: {} };
-    await own().create(namespaceRef, draft).catch(ignoreExisting);
+    await ignoreAlreadyExists(own().create(namespaceRef, draft));
   };
   const configuration = admissionConfiguration(deps);
   const { kubeConfigFile, retryBackoffMs, ...imagePolicy } = configuration.imagePolicy ?? {};
@@ -176,10 +176,6 @@ async function buildAdmission(
     },
     extraValidating: rbac === undefined ? [] : [new RbacEscalation(rbac, authorizer)],
   });
-}
-
-function ignoreExisting(error: unknown): void {
-  if (!isAlreadyExists(error)) throw error;
 }
 
 /** The audit log, when a path for it is given. */

@@ -3,7 +3,7 @@
  * how objects are stored or served. `builtinResources` is what the API server registers; CustomResourceDefinitions
  * produce the same `ResourceDefinition` at run time.
  */
-export { type CronSchedule, CronScheduleError, parseCronSchedule } from "./batch/cron-schedule.ts";
+export { type CronSchedule, CronScheduleError, isTimeZone, parseCronSchedule } from "./batch/cron-schedule.ts";
 export { type BuiltinOptions, builtinResources } from "./builtin.ts";
 export { adoptAppArmorAnnotations } from "./core/app-armor.ts";
 export { defaultPodSpec } from "./core/pod-defaults.ts";

@@ -164,6 +164,17 @@ export async function ignoreNotFound<T>(request: Promise<T>): Promise<T | undefi
 }
 
 export const isAlreadyExists = hasReason("AlreadyExists");
+
+/** As `ignoreNotFound`, for what somebody else may have made in the meantime. */
+export async function ignoreAlreadyExists<T>(request: Promise<T>): Promise<T | undefined> {
+  try {
+    return await request;
+  } catch (error) {
+    if (!isAlreadyExists(error)) throw error;
+    return undefined;
+  }
+}
+
 export const isConflict = hasReason("Conflict");
 export const isForbidden = hasReason("Forbidden");
 export const isInvalid = hasReason("Invalid");

@@ -31,6 +31,7 @@ export {
   isExpired,
   isForbidden,
   isInvalid,
+  ignoreAlreadyExists,
   ignoreNotFound,
   isNotFound,
   isStatusError,

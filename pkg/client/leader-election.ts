@@ -1,4 +1,4 @@
-import { isAlreadyExists, isConflict, isNotFound } from "#pkg/apimachinery/index.ts";
+import { ignoreAlreadyExists, ignoreNotFound, isConflict } from "#pkg/apimachinery/index.ts";
 import type { ObjectKey } from "#pkg/apimachinery/index.ts";
 import { leases } from "#pkg/api/refs.ts";
 import type { Lease } from "#pkg/api/types/coordination-v1.ts";
@@ -185,13 +185,8 @@ export class LeaderElector {
   /** True when the lease is ours now. */
   async #tryAcquireOrRenew(signal: AbortSignal): Promise<boolean> {
     const { client, lease: key, identity, clock } = this.#options;
-    let lease: Lease;
-    try {
-      lease = await client.get(leases, key, { signal });
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-      return this.#create(signal);
-    }
+    const lease = await ignoreNotFound(client.get(leases, key, { signal }));
+    if (lease === undefined) return this.#create(signal);
     this.#observe(lease);
     const { holderIdentity = "", leaseTransitions = 0, acquireTime } = lease.spec ?? {};
     if (this.#isHeld() && holderIdentity !== identity) return false;
@@ -233,20 +228,11 @@ export class LeaderElector {
       renewTime: now,
       leaseTransitions: 0,
     };
-    try {
-      const metadata = this.#described({ name: key.name, namespace: key.namespace });
-      this.#observe(
-        await client.create(
-          leases,
-          { apiVersion: "coordination.k8s.io/v1", kind: "Lease", metadata, spec },
-          { signal },
-        ),
-      );
-      return true;
-    } catch (error) {
-      if (isAlreadyExists(error)) return false;
-      throw error;
-    }
+    const metadata = this.#described({ name: key.name, namespace: key.namespace });
+    const draft = { apiVersion: "coordination.k8s.io/v1", kind: "Lease", metadata, spec } as const;
+    const lease = await ignoreAlreadyExists(client.create(leases, draft, { signal }));
+    if (lease !== undefined) this.#observe(lease);
+    return lease !== undefined;
   }
 
   #observe(lease: Lease): void {

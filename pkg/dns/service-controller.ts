@@ -1,7 +1,7 @@
 import { endpointSlices, nodes, services } from "#pkg/api/refs.ts";
 import type { Node } from "#pkg/api/types/core-v1.ts";
 import type { Endpoint } from "#pkg/api/types/discovery-v1.ts";
-import { isNotFound } from "#pkg/apimachinery/index.ts";
+import { ignoreNotFound, isNotFound } from "#pkg/apimachinery/index.ts";
 import type { Client, Controller, Draft, InformerFactory } from "#pkg/client/index.ts";
 import { type Clock, type Logger, Wakeup, pause } from "#pkg/util/index.ts";
 import type { EndpointSlice } from "#pkg/api/types/discovery-v1.ts";
@@ -146,13 +146,9 @@ export class DnsServiceController implements Controller {
   async #converge(endpoints: Record<Family, Endpoint[]>, signal: AbortSignal): Promise<void> {
     const { client, clusterIP } = this.#deps;
     // Looked up first: a create with a fixed address is refused for the address before anyone sees that the name is taken.
-    let service: Service;
-    try {
-      service = await client.get(services, { namespace: NAMESPACE, name: SERVICE }, { signal });
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-      service = await client.create(services, dnsService(clusterIP), { signal });
-    }
+    const service =
+      (await ignoreNotFound(client.get(services, { namespace: NAMESPACE, name: SERVICE }, { signal }))) ??
+      (await client.create(services, dnsService(clusterIP), { signal }));
     for (const family of ["IPv4", "IPv6"] as const)
       await this.#writeSlice(dnsSlice(family, service, endpoints[family]), signal);
   }

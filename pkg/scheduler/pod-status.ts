@@ -1,4 +1,4 @@
-import { isNotFound, keyOf } from "#pkg/apimachinery/index.ts";
+import { ignoreNotFound, keyOf } from "#pkg/apimachinery/index.ts";
 import { pods } from "#pkg/api/refs.ts";
 import type { Pod, PodCondition } from "#pkg/api/types/core-v1.ts";
 import type { Client } from "#pkg/client/index.ts";
@@ -40,9 +40,8 @@ export async function reportUnscheduled(
     ...(renominates ? { nominatedNodeName: nominatedNodeName === "" ? null : nominatedNodeName } : {}),
   };
   const metadata = { uid: pod.metadata.uid };
-  try {
-    await client.patch(pods, keyOf(pod), "strategic", { metadata, status }, { subresource: "status", signal });
-  } catch (error) {
-    if (!isNotFound(error)) throw error; // the pod has gone: nobody needs to know any more
-  }
+  // Where the pod has gone, nobody needs to know any more.
+  await ignoreNotFound(
+    client.patch(pods, keyOf(pod), "strategic", { metadata, status }, { subresource: "status", signal }),
+  );
 }

@@ -1,6 +1,6 @@
 import { aPIServices } from "#pkg/api/refs.ts";
 import type { APIService } from "#pkg/api/types/apiregistration-v1.ts";
-import { isAlreadyExists, isNotFound } from "#pkg/apimachinery/index.ts";
+import { ignoreAlreadyExists, isNotFound } from "#pkg/apimachinery/index.ts";
 import type { Client, Draft } from "#pkg/client/index.ts";
 import type { Clock, Logger } from "#pkg/util/index.ts";
 import { servedGroups } from "../discovery/documents.ts";
@@ -70,12 +70,8 @@ export class LocalApiServices {
     }
   }
   async #create(api: Client, service: Draft<APIService>): Promise<void> {
-    try {
-      await api.create(aPIServices, service);
-    } catch (error) {
-      // Another API server of the cluster registers the same.
-      if (!isAlreadyExists(error)) throw error;
-    }
+    // Another API server of the cluster registers the same.
+    await ignoreAlreadyExists(api.create(aPIServices, service));
   }
 }
 

@@ -3,14 +3,7 @@ import { endpointSlices, endpoints, leases, services } from "#pkg/api/refs.ts";
 import type { Lease } from "#pkg/api/types/coordination-v1.ts";
 import type { EndpointSlice } from "#pkg/api/types/discovery-v1.ts";
 import type { Endpoints, Service } from "#pkg/api/types/core-v1.ts";
-import {
-  type AnyObject,
-  deepEqual,
-  isAlreadyExists,
-  isConflict,
-  ignoreNotFound,
-  isNotFound,
-} from "#pkg/apimachinery/index.ts";
+import { ignoreAlreadyExists, type AnyObject, deepEqual, isConflict, ignoreNotFound } from "#pkg/apimachinery/index.ts";
 import type { ResourceRef } from "#pkg/api/resource-ref.ts";
 import type { Client, Draft } from "#pkg/client/index.ts";
 import { type Clock, formatMicroTime, type Logger, pause } from "#pkg/util/index.ts";
@@ -84,7 +77,7 @@ export class KubernetesServicePublisher {
   async #ensureService(): Promise<void> {
     const { client, clusterAddress, port } = this.#options;
     const ports = [{ name: "https", port: 443, protocol: "TCP", targetPort: port }];
-    const present = await orUndefined(client.get(services, SERVICE));
+    const present = await ignoreNotFound(client.get(services, SERVICE));
     if (present === undefined) {
       const service: Draft<Service> = {
         apiVersion: "v1",
@@ -92,7 +85,7 @@ export class KubernetesServicePublisher {
         metadata: { ...SERVICE, labels: { component: "apiserver", provider: "kubernetes" } },
         spec: { type: "ClusterIP", clusterIP: clusterAddress, sessionAffinity: "None", ports },
       };
-      await ifAbsent(client.create(services, service));
+      await ignoreAlreadyExists(client.create(services, service));
     } else if (!deepEqual(present.spec?.ports, ports)) {
       await client.update(services, { ...present, spec: { ...present.spec, ports } });
     }
@@ -103,7 +96,7 @@ export class KubernetesServicePublisher {
     const key = { namespace: LEASE_NAMESPACE, name: this.#leaseName };
     const now = formatMicroTime(clock.now());
     const spec = { holderIdentity: this.#leaseName, leaseDurationSeconds: EXPIRY_MS / 1000, renewTime: now };
-    const present = await orUndefined(client.get(leases, key));
+    const present = await ignoreNotFound(client.get(leases, key));
     if (present !== undefined) {
       await client.update(leases, { ...present, spec: { ...present.spec, ...spec } });
       return;
@@ -118,7 +111,7 @@ export class KubernetesServicePublisher {
       },
       spec: { ...spec, acquireTime: now },
     };
-    await ifAbsent(client.create(leases, lease));
+    await ignoreAlreadyExists(client.create(leases, lease));
   }
 
   /** In order, those on loopback left out. Takes away what servers left behind that are no more. */
@@ -183,9 +176,9 @@ async function ensure<T extends AnyObject>(
   wanted: Draft<T>,
   fields: readonly (keyof Draft<T> & keyof T)[],
 ): Promise<void> {
-  const present = await orUndefined(client.get(ref, SERVICE));
+  const present = await ignoreNotFound(client.get(ref, SERVICE));
   if (present === undefined) {
-    await ifAbsent(client.create(ref, wanted));
+    await ignoreAlreadyExists(client.create(ref, wanted));
     return;
   }
   if (fields.every((field) => deepEqual(present[field], wanted[field]))) return;
@@ -196,22 +189,5 @@ async function ensure<T extends AnyObject>(
   } catch (error) {
     // Another API server was faster; the next pass looks again.
     if (!isConflict(error)) throw error;
-  }
-}
-
-async function orUndefined<T>(promise: Promise<T>): Promise<T | undefined> {
-  try {
-    return await promise;
-  } catch (error) {
-    if (isNotFound(error)) return undefined;
-    throw error;
-  }
-}
-
-async function ifAbsent(promise: Promise<unknown>): Promise<void> {
-  try {
-    await promise;
-  } catch (error) {
-    if (!isAlreadyExists(error)) throw error;
   }
 }

@@ -1,4 +1,4 @@
-import { isAlreadyExists, isNotFound, isStatusError, keyOf } from "#pkg/apimachinery/index.ts";
+import { ignoreAlreadyExists, isNotFound, isStatusError, keyOf } from "#pkg/apimachinery/index.ts";
 import type { AnyObject } from "#pkg/apimachinery/index.ts";
 import { events } from "#pkg/api/refs.ts";
 import type { Event } from "#pkg/api/types/core-v1.ts";
@@ -215,11 +215,7 @@ class BackgroundRecorder implements EventRecorder {
         record.event = { ...event, metadata: { ...event.metadata, name: this.#renamed(event) } };
       }
     }
-    try {
-      await client.create(events, record.event, { signal });
-    } catch (error) {
-      if (!isAlreadyExists(error)) throw error; // an earlier try did arrive
-    }
+    await ignoreAlreadyExists(client.create(events, record.event, { signal })); // an earlier try did arrive
     record.created = true;
   }
 

@@ -1,5 +1,5 @@
 /** Keeps VolumeAttachments for the CSI volumes of pods; attaching itself is the driver's own attacher's work. */
-import { isAlreadyExists, ignoreNotFound, type ObjectKey } from "#pkg/apimachinery/index.ts";
+import { ignoreAlreadyExists, ignoreNotFound, type ObjectKey } from "#pkg/apimachinery/index.ts";
 import { type Controller, DONE, type ReconcileContext, type Result } from "#pkg/client/index.ts";
 import { cSIDrivers, nodes, persistentVolumeClaims, persistentVolumes, volumeAttachments } from "#pkg/api/refs.ts";
 import type { PersistentVolume, Pod } from "#pkg/api/types/core-v1.ts";
@@ -84,11 +84,7 @@ async function reconcile(env: ControllerEnv, { name }: ObjectKey, { signal }: Re
     attachments: informers.of(volumeAttachments).lister.byIndex(NODE_INDEX, name),
   });
   for (const draft of plan.attach) {
-    try {
-      await client.create(volumeAttachments, draft, { signal });
-    } catch (error) {
-      if (!isAlreadyExists(error)) throw error;
-    }
+    await ignoreAlreadyExists(client.create(volumeAttachments, draft, { signal }));
   }
   for (const { metadata } of plan.detach) {
     await ignoreNotFound(

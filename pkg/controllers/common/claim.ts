@@ -1,4 +1,5 @@
 import {
+  ignoreNotFound,
   type AnyObject,
   controllerOf,
   isInvalid,
@@ -116,12 +117,7 @@ async function adopt<T extends AnyObject>(object: T, deps: ClaimDeps<T>): Promis
       ...(finalizers === undefined ? {} : { finalizers }),
     },
   };
-  try {
-    return await client.patch(resource, keyFor(object), "strategic", patch, { signal });
-  } catch (error) {
-    if (isNotFound(error)) return undefined;
-    throw error;
-  }
+  return ignoreNotFound(client.patch(resource, keyFor(object), "strategic", patch, { signal }));
 }
 
 /** Takes the owner's reference (and its finalizers) off the object. */

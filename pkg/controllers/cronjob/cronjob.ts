@@ -1,4 +1,5 @@
 import {
+  ignoreNotFound,
   controllerOf,
   deepCopy,
   deepEqual,
@@ -115,12 +116,9 @@ class CronJobReconciler {
     const missing: Job[] = [];
     for (const { uid, name = "" } of cronJob.status?.active ?? []) {
       if (known.has(uid ?? "")) continue;
-      try {
-        const job = await client.get(jobs, { namespace: cronJob.metadata.namespace ?? "", name }, { signal });
-        if (job.metadata.uid === uid) missing.push(job);
-      } catch (error) {
-        if (!isNotFound(error)) throw error;
-      }
+      const { namespace = "" } = cronJob.metadata;
+      const job = await ignoreNotFound(client.get(jobs, { namespace, name }, { signal }));
+      if (job !== undefined && job.metadata.uid === uid) missing.push(job);
     }
     return [...cached, ...missing];
   }

@@ -1,4 +1,4 @@
-import { type CronSchedule, CronScheduleError, parseCronSchedule } from "#pkg/api/index.ts";
+import { type CronSchedule, CronScheduleError, isTimeZone, parseCronSchedule } from "#pkg/api/index.ts";
 import type { CronJob, Job } from "#pkg/api/types/batch-v1.ts";
 import { formatTime, parseTime } from "#pkg/util/index.ts";
 
@@ -71,15 +71,8 @@ function scheduleOf(cronJob: CronJob): CronSchedule {
   return { next: (after) => parsed.next(after, timeZone) };
 }
 
+/** A zone that the time zone database of the server knew, and ours does not. */
 class UnknownTimeZoneError extends Error {}
-
-function isTimeZone(name: string): boolean {
-  try {
-    return name !== "" && Intl.DateTimeFormat("en", { timeZone: name }).resolvedOptions().timeZone !== "";
-  } catch {
-    return false;
-  }
-}
 
 function badSchedule({ spec }: CronJob, error: unknown): PlannedEvent {
   if (error instanceof UnknownTimeZoneError) {

@@ -14,6 +14,7 @@ export type Scale =
   /** No pods, or their controller cannot be found: nothing can be said. */
   | { readonly kind: "unknown"; readonly message: string };
 
+/** What a budget's selector selects; undefined for one that cannot be read, which the server does not let in. */
 export function selectorOf(budget: PodDisruptionBudget): Selector | undefined {
   try {
     return labelSelectorAsSelector(budget.spec.selector);

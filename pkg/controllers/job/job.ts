@@ -2,7 +2,6 @@ import {
   type AnyObject,
   controllerOf,
   ignoreNotFound,
-  isNotFound,
   keyOf,
   keyString,
   labelSelectorAsSelector,
@@ -120,12 +119,8 @@ async function releaseOrphan(env: ControllerEnv, id: string, { signal }: Reconci
     return { requeueAfterMs: 1000 }; // about to be adopted, unless the cache has not seen yet that the Job is going
   if (owner !== undefined) {
     // The cache of Jobs may be behind the cache of pods.
-    try {
-      const job = await env.client.get(jobs, { namespace: key.namespace, name: owner.name }, { signal });
-      if (job.metadata.uid === owner.uid) return { requeueAfterMs: 1000 };
-    } catch (error) {
-      if (!isNotFound(error)) throw error;
-    }
+    const job = await ignoreNotFound(env.client.get(jobs, { namespace: key.namespace, name: owner.name }, { signal }));
+    if (job?.metadata.uid === owner.uid) return { requeueAfterMs: 1000 };
   }
   await removeFinalizer(env, pod, signal);
   return DONE;

@@ -2,7 +2,7 @@
  * Directories on nodes as volumes: makes a PersistentVolume for each claim of a class with this provisioner once the
  * scheduler has chosen a node, and has the directory removed when the volume is released.
  */
-import { isAlreadyExists, ignoreNotFound, isNotFound, type ObjectKey } from "#pkg/apimachinery/index.ts";
+import { isAlreadyExists, ignoreNotFound, type ObjectKey } from "#pkg/apimachinery/index.ts";
 import {
   type Controller,
   DONE,
@@ -132,11 +132,8 @@ async function remove(env: ControllerEnv, name: string, { signal, log }: Reconci
     return DONE;
   }
   const key = { namespace: HELPER_NAMESPACE, name: `helper-delete-${name}`.slice(0, 253) };
-  let helper: Pod;
-  try {
-    helper = await client.get(pods, key, { signal });
-  } catch (error) {
-    if (!isNotFound(error)) throw error;
+  const helper = await ignoreNotFound(client.get(pods, key, { signal }));
+  if (helper === undefined) {
     await client.create(pods, helperPod(env, key.name, volume, node.metadata.name, child), { signal });
     return { requeueAfterMs: HELPER_RECHECK_MS };
   }

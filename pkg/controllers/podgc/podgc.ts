@@ -1,4 +1,4 @@
-import { isNotFound, keyOf } from "#pkg/apimachinery/index.ts";
+import { ignoreNotFound, isNotFound, keyOf } from "#pkg/apimachinery/index.ts";
 import type { Controller } from "#pkg/client/index.ts";
 import { nodes, pods } from "#pkg/api/refs.ts";
 import { formatTime } from "#pkg/util/index.ts";
@@ -62,12 +62,8 @@ class PodCollector {
       const since = this.#missingSince.get(name) ?? now;
       this.#missingSince.set(name, since);
       if (now - since < QUARANTINE_MS) continue;
-      try {
-        await client.get(nodes, { namespace: "", name }, { signal });
-      } catch (error) {
-        if (!isNotFound(error)) throw error;
-        gone.add(name);
-      }
+      const node = await ignoreNotFound(client.get(nodes, { namespace: "", name }, { signal }));
+      if (node === undefined) gone.add(name);
     }
     return gone;
   }

@@ -204,13 +204,8 @@ class ClaimReconciler {
     const { informers, client } = this.#env;
     const cached = informers.pods().lister.get({ namespace, name });
     if (cached?.metadata.uid === uid) return !isPodDone(cached);
-    try {
-      const pod = await client.get(pods, { namespace, name }, { signal });
-      return pod.metadata.uid === uid && !isPodDone(pod);
-    } catch (error) {
-      if (isNotFound(error)) return false;
-      throw error;
-    }
+    const pod = await ignoreNotFound(client.get(pods, { namespace, name }, { signal }));
+    return pod?.metadata.uid === uid && !isPodDone(pod);
   }
 
   /** False too while the owner is not in the cache: then the garbage collector sees to the claim. */

@@ -1,6 +1,6 @@
 /** Fills Secrets of type service-account-token with a token that does not expire, and removes those of dead accounts. */
 import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign } from "node:crypto";
-import { isConflict, isNotFound, keyOf, keyString, type ObjectKey } from "#pkg/apimachinery/index.ts";
+import { ignoreNotFound, isConflict, isNotFound, keyOf, keyString, type ObjectKey } from "#pkg/apimachinery/index.ts";
 import { type Controller, DONE, type ReconcileContext, type Result } from "#pkg/client/index.ts";
 import { secrets, serviceAccounts } from "#pkg/api/refs.ts";
 import type { Secret, ServiceAccount } from "#pkg/api/types/core-v1.ts";
@@ -70,12 +70,7 @@ async function findAccount(
 ): Promise<ServiceAccount | undefined> {
   const cached = informers.of(serviceAccounts).lister.get(key);
   if (cached !== undefined) return cached;
-  try {
-    return await client.get(serviceAccounts, key, { signal });
-  } catch (error) {
-    if (isNotFound(error)) return undefined;
-    throw error;
-  }
+  return ignoreNotFound(client.get(serviceAccounts, key, { signal }));
 }
 
 /** The secret with everything it lacks; undefined when it lacks nothing. */

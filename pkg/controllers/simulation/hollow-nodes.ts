@@ -1,5 +1,5 @@
 /** Nodes without containers: they register, renew leases, and move pods through their phases after simulated time. */
-import { isAlreadyExists, isNotFound, keyOf } from "#pkg/apimachinery/index.ts";
+import { ignoreAlreadyExists, isNotFound, keyOf } from "#pkg/apimachinery/index.ts";
 import type { Client, InformerFactory } from "#pkg/client/index.ts";
 import { leases, nodes, pods } from "#pkg/api/refs.ts";
 import type { Node, Pod } from "#pkg/api/types/core-v1.ts";
@@ -76,12 +76,8 @@ export class HollowNodes {
 
   async #register(name: string): Promise<void> {
     const { client } = this.#deps;
-    try {
-      const metadata = { name, labels: { "kubernetes.io/hostname": name, "kubernetes.io/os": "linux" } };
-      await client.create(nodes, { apiVersion: "v1", kind: "Node", metadata, spec: {} });
-    } catch (error) {
-      if (!isAlreadyExists(error)) throw error;
-    }
+    const metadata = { name, labels: { "kubernetes.io/hostname": name, "kubernetes.io/os": "linux" } };
+    await ignoreAlreadyExists(client.create(nodes, { apiVersion: "v1", kind: "Node", metadata, spec: {} }));
     await this.#report(name);
     await this.#renew(name);
   }

@@ -2,7 +2,7 @@
 import type { Node, NodeStatus } from "#pkg/api/types/core-v1.ts";
 import type { Lease } from "#pkg/api/types/coordination-v1.ts";
 import { leases, nodes } from "#pkg/api/refs.ts";
-import { deepEqual, isAlreadyExists, isConflict, isNotFound } from "#pkg/apimachinery/index.ts";
+import { ignoreNotFound, deepEqual, isAlreadyExists, isConflict, isNotFound } from "#pkg/apimachinery/index.ts";
 import type { Client, Draft } from "#pkg/client/index.ts";
 import { formatMicroTime, pause } from "#pkg/util/index.ts";
 import type { Clock, Logger } from "#pkg/util/index.ts";
@@ -218,24 +218,15 @@ export class NodeAgent {
       node === undefined
         ? {}
         : { ownerReferences: [{ apiVersion: "v1", kind: "Node", name: nodeName, uid: node.metadata.uid }] };
-    if (this.#lease === undefined) {
-      try {
-        this.#lease = await client.get(leases, key, { signal });
-      } catch (error) {
-        if (!isNotFound(error)) throw error;
-        this.#lease = await client.create(
-          leases,
-          { apiVersion: "coordination.k8s.io/v1", kind: "Lease", metadata: { ...key, ...owner }, spec },
-          { signal },
-        );
-        return;
-      }
+    const held = this.#lease ?? (await ignoreNotFound(client.get(leases, key, { signal })));
+    if (held === undefined) {
+      const metadata = { ...key, ...owner };
+      const draft = { apiVersion: "coordination.k8s.io/v1", kind: "Lease", metadata, spec } as const;
+      this.#lease = await client.create(leases, draft, { signal });
+      return;
     }
-    this.#lease = await client.update(
-      leases,
-      { ...this.#lease, metadata: { ...this.#lease.metadata, ...owner }, spec: { ...this.#lease.spec, ...spec } },
-      { signal },
-    );
+    const next = { ...held, metadata: { ...held.metadata, ...owner }, spec: { ...held.spec, ...spec } };
+    this.#lease = await client.update(leases, next, { signal });
   }
 }
 

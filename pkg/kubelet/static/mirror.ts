@@ -1,7 +1,7 @@
 /** Keeps one mirror pod in the API for each static pod, so that `kubectl get pods` shows it. */
 import type { Node, Pod } from "#pkg/api/types/core-v1.ts";
 import { pods } from "#pkg/api/refs.ts";
-import { isAlreadyExists, ignoreNotFound, keyOf } from "#pkg/apimachinery/index.ts";
+import { ignoreAlreadyExists, ignoreNotFound, keyOf } from "#pkg/apimachinery/index.ts";
 import type { Client, Draft } from "#pkg/client/index.ts";
 
 const HASH = "kubernetes.io/config.hash";
@@ -61,11 +61,7 @@ export async function reconcileMirrors(
   if (node === undefined) return;
   for (const [name, pod] of byName) {
     if (current.has(name)) continue;
-    try {
-      await client.create(pods, mirrorDraft(pod, node), { signal });
-    } catch (error) {
-      // The stale one is still on its way out; the next round finds it gone.
-      if (!isAlreadyExists(error)) throw error;
-    }
+    // The stale one is still on its way out; the next round finds it gone.
+    await ignoreAlreadyExists(client.create(pods, mirrorDraft(pod, node), { signal }));
   }
 }

@@ -1,4 +1,5 @@
 /** A real API server over the memory store, without authentication, for tests of the node. */
+import { ignoreAlreadyExists } from "#pkg/apimachinery/index.ts";
 import { builtinResources } from "#pkg/api/index.ts";
 import { namespaces, pods } from "#pkg/api/refs.ts";
 import type { Pod, PodSpec } from "#pkg/api/types/core-v1.ts";
@@ -41,9 +42,9 @@ export async function startCluster(): Promise<TestCluster> {
   const transport = directTransport(server.handler as never, { user: { name: "admin", groups: ["system:masters"] } });
   const client = createClient(transport, { clock } as never);
   for (const name of ["default", "kube-node-lease", "kube-system"]) {
-    await client
-      .create(namespaces, { apiVersion: "v1", kind: "Namespace", metadata: { name }, spec: {} } as never)
-      .catch(() => undefined);
+    await ignoreAlreadyExists(
+      client.create(namespaces, { apiVersion: "v1", kind: "Namespace", metadata: { name }, spec: {} } as never),
+    );
   }
   return {
     client,

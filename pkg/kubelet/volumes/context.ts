@@ -1,7 +1,7 @@
 /** What volumes of one pod may ask of the cluster and of the node. */
+import { ignoreNotFound } from "#pkg/apimachinery/index.ts";
 import type { Pod, ServiceAccount } from "#pkg/api/types/core-v1.ts";
 import { persistentVolumeClaims, persistentVolumes, serviceAccounts } from "#pkg/api/refs.ts";
-import { isNotFound } from "#pkg/apimachinery/index.ts";
 import type { Client } from "#pkg/client/index.ts";
 import { type Clock, type CommandRunner, type Random, errorMessage } from "#pkg/util/index.ts";
 import type { Mounts } from "../mounts.ts";
@@ -73,13 +73,10 @@ export function volumeContextFactory(deps: VolumeContextDeps): ContextFor {
       ),
     trustBundle: async (name) => {
       const path = `/apis/certificates.k8s.io/v1beta1/clustertrustbundles/${encodeURIComponent(name)}`;
-      try {
-        const answer = await client.raw<{ spec?: { trustBundle?: string } }>("GET", path, undefined, { signal: inner });
-        return answer.spec?.trustBundle;
-      } catch (error) {
-        if (isNotFound(error)) return undefined;
-        throw error;
-      }
+      const answer = await ignoreNotFound(
+        client.raw<{ spec?: { trustBundle?: string } }>("GET", path, undefined, { signal: inner }),
+      );
+      return answer?.spec?.trustBundle;
     },
     claim: async (name) => {
       const fetched = <T>(what: string, answer: Promise<T>) =>

@@ -106,6 +106,7 @@ export class IpvsProxier implements Proxier {
   /** Module, device, sysctls, sets and the rules that look into them. */
   async #prepare(signal: AbortSignal): Promise<number> {
     const { runner, family, config, log } = this.#deps;
+    // Where modprobe does not help (built in, or not there at all), the commands below say what is missing.
     await this.#quietly("modprobe", ["-a", "ip_vs", `ip_vs_${this.#deps.scheduler}`, "dummy"], signal).catch(() => "");
     // The other family's proxier may make the device at the same moment, so only its absence afterwards is a failure.
     await this.#quietly("ip", ["link", "add", DEVICE, "type", "dummy"], signal);
@@ -210,6 +211,7 @@ export class IpvsProxier implements Proxier {
       text += `${own.map((chain) => `-X ${chain}\n`).join("")}COMMIT\n`;
     }
     await this.#feed(`${this.#iptables}-restore`, ["-w", "5", "--noflush"], text, signal);
+    // Without ipset there are no sets.
     const sets = new Set((await this.#quietly("ipset", ["list", "-n"], signal).catch(() => "")).split("\n"));
     for (const set of Object.keys(IPVS_SETS)) {
       const name = setName(set as IpvsSet, family);
