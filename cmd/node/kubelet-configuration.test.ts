@@ -28,6 +28,7 @@ test("a kubelet's configuration file reaches the kubelet", () => {
       { key: "x", effect: "NoExecute" },
     ],
     hairpinMode: "hairpin-veth",
+    crashLoopBackOff: { maxContainerRestartPeriod: "20s" },
   });
   assert.deepEqual(config.clusterDNS, ["10.0.0.10", "fd00::a"]);
   assert.deepEqual(
@@ -36,18 +37,54 @@ test("a kubelet's configuration file reaches the kubelet", () => {
   );
   assert.deepEqual(config.evictionHard, { "memory.available": "200Mi" });
   assert.deepEqual(config.evictionSoftGracePeriodSeconds, { "memory.available": 90 });
-  assert.deepEqual([config.maxPods, config.syncFrequencySeconds], [20, 120]);
+  assert.deepEqual([config.maxPods, config.syncFrequencySeconds, config.crashLoopMaxSeconds], [20, 120, 20]);
   assert.deepEqual(config.registerWithTaints, [
     { key: "dedicated", value: "gpu", effect: "NoSchedule" },
     { key: "x", effect: "NoExecute" },
   ]);
-  assert.deepEqual(warnings, [
-    "the configuration file has fields without effect here: authentication.webhook, hairpinMode",
-  ]);
+  assert.deepEqual(warnings, ["the configuration file has fields without effect here: hairpinMode"]);
+});
+
+test("what kubeadm writes is kept to without complaint: zero stands for the default", () => {
+  const { config, warnings } = configOf({
+    ...header,
+    authentication: {
+      anonymous: { enabled: false },
+      webhook: { cacheTTL: "0s", enabled: true },
+      x509: { clientCAFile: "/etc/kubernetes/pki/ca.crt" },
+    },
+    authorization: { mode: "Webhook", webhook: { cacheAuthorizedTTL: "0s", cacheUnauthorizedTTL: "0s" } },
+    cgroupDriver: "systemd",
+    containerRuntimeEndpoint: "",
+    cpuManagerReconcilePeriod: "0s",
+    crashLoopBackOff: {},
+    evictionPressureTransitionPeriod: "0s",
+    fileCheckFrequency: "0s",
+    healthzBindAddress: "127.0.0.1",
+    healthzPort: 0,
+    imageMinimumGCAge: "0s",
+    logging: { flushFrequency: 0, options: { json: { infoBufferSize: "0" } }, verbosity: 0 },
+    memorySwap: {},
+    nodeStatusUpdateFrequency: "0s",
+    rotateCertificates: true,
+    shutdownGracePeriod: "0s",
+    staticPodPath: "/etc/kubernetes/manifests",
+    syncFrequency: "0s",
+    volumeStatsAggPeriod: "0s",
+  });
+  assert.deepEqual(warnings, []);
+  const { syncFrequencySeconds, fileCheckFrequencySeconds, evictionPressureTransitionSeconds } = config;
+  assert.deepEqual([syncFrequencySeconds, fileCheckFrequencySeconds, evictionPressureTransitionSeconds], [60, 20, 300]);
+  assert.deepEqual([config.nodeStatusUpdateFrequencySeconds, config.imageMinimumGCAgeSeconds], [10, 120]);
+  assert.deepEqual([config.cgroupDriver, config.healthzPort], ["systemd", 0]);
+  assert.match(config.containerRuntimeEndpoint ?? "", /^unix:/);
 });
 
 test("every field names a flag that exists", () => {
-  const everything = fileAsFlags({ ...header, evictionSoftGracePeriod: {}, providerID: "x" }, assert.fail);
+  const everything = fileAsFlags(
+    { ...header, evictionSoftGracePeriod: { "memory.available": "1s" }, providerID: "x" },
+    assert.fail,
+  );
   assert.doesNotThrow(() => parseFlags(nodeFlags, { argv: [], file: everything }));
 });
 

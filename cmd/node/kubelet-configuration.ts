@@ -1,4 +1,6 @@
+import { deepEqual } from "#pkg/apimachinery/index.ts";
 import { UsageError } from "#pkg/config/index.ts";
+import { DEFAULT_CONFIG, kubeletConfiguration } from "#pkg/kubelet/index.ts";
 
 /** Fields of KubeletConfiguration and the flags of kubits-node that mean the same. */
 const FLAG_OF_FIELD: Readonly<Record<string, string>> = {
@@ -19,11 +21,13 @@ const FLAG_OF_FIELD: Readonly<Record<string, string>> = {
   clusterDomain: "cluster-domain",
   clusterDNS: "cluster-dns",
   nodeStatusUpdateFrequency: "node-status-update-frequency",
+  nodeStatusReportFrequency: "node-status-report-frequency",
   nodeLeaseDurationSeconds: "node-lease-duration-seconds",
   imageMinimumGCAge: "minimum-image-ttl-duration",
   imageGCHighThresholdPercent: "image-gc-high-threshold",
   imageGCLowThresholdPercent: "image-gc-low-threshold",
   cgroupRoot: "cgroup-root",
+  cgroupsPerQOS: "cgroups-per-qos",
   cgroupDriver: "cgroup-driver",
   maxPods: "max-pods",
   podPidsLimit: "pod-max-pids",
@@ -39,6 +43,7 @@ const FLAG_OF_FIELD: Readonly<Record<string, string>> = {
   evictionMinimumReclaim: "eviction-minimum-reclaim",
   evictionPressureTransitionPeriod: "eviction-pressure-transition-period",
   evictionMaxPodGracePeriod: "eviction-max-pod-grace-period",
+  "crashLoopBackOff.maxContainerRestartPeriod": "crash-loop-max-period",
   containerLogMaxSize: "container-log-max-size",
   containerLogMaxFiles: "container-log-max-files",
   systemReserved: "system-reserved",
@@ -52,6 +57,26 @@ const FLAG_OF_FIELD: Readonly<Record<string, string>> = {
   providerID: "provider-id",
   containerRuntimeEndpoint: "container-runtime-endpoint",
 };
+
+/** Fields in which nothing, or zero, is a value. In all others it stands for the default, and kubeadm writes it a lot. */
+const ZERO_COUNTS: ReadonlySet<string> = new Set([
+  "containerLogMaxFiles",
+  "healthzPort",
+  "imageGCHighThresholdPercent",
+  "imageGCLowThresholdPercent",
+  "nodeStatusMaxImages",
+  "podPidsLimit",
+  "resolvConf",
+]);
+
+/** Go's zero value of anything but a truth value, and whatever is made of nothing else. */
+function isZero(value: unknown): boolean {
+  if (typeof value === "object" && value !== null) return Object.values(value).every(isZero);
+  return value === undefined || value === null || value === "" || value === 0 || value === "0" || value === "0s";
+}
+
+/** What holds here in any case. */
+const FIXED = kubeletConfiguration(DEFAULT_CONFIG);
 
 const isMap = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
@@ -67,16 +92,18 @@ function taintsOf(value: unknown): string[] {
 function visit(
   prefix: string,
   fields: Record<string, unknown>,
+  fixed: unknown,
   flags: Record<string, unknown>,
   unused: string[],
 ): void {
   for (const [name, value] of Object.entries(fields)) {
     const path = prefix + name;
     const flag = Object.hasOwn(FLAG_OF_FIELD, path) ? FLAG_OF_FIELD[path]! : undefined;
+    if (isZero(value) && !ZERO_COUNTS.has(path)) continue;
+    const usual = isMap(fixed) ? fixed[name] : undefined;
     if (flag !== undefined) flags[flag] = name === "registerWithTaints" ? taintsOf(value) : value;
-    else if (isMap(value) && Object.keys(FLAG_OF_FIELD).some((known) => known.startsWith(`${path}.`)))
-      visit(`${path}.`, value, flags, unused);
-    else unused.push(path);
+    else if (isMap(value) && isMap(usual)) visit(`${path}.`, value, usual, flags, unused);
+    else if (!deepEqual(value, usual)) unused.push(path);
   }
 }
 
@@ -98,7 +125,7 @@ export function fileAsFlags(
   }
   const flags: Record<string, unknown> = {};
   const unused: string[] = [];
-  visit("", fields, flags, unused);
+  visit("", fields, FIXED, flags, unused);
   if (unused.length > 0) warn(`the configuration file has fields without effect here: ${unused.join(", ")}`);
   return flags;
 }

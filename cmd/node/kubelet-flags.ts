@@ -58,6 +58,18 @@ export const kubeletFlags = defineFlags({
     section: "Runtime",
   },
   "cgroup-root": { type: "string", default: "/", help: "Cgroup below which pods are placed.", section: "Runtime" },
+  "cgroups-per-qos": {
+    type: "boolean",
+    default: true,
+    help: "Gives pods, and their QoS classes, cgroups of their own.",
+    section: "Runtime",
+  },
+  "runtime-cgroups": {
+    type: "string",
+    default: "",
+    help: "The cgroup that the container runtime runs in, for statistics.",
+    section: "Runtime",
+  },
   "cgroup-driver": {
     type: "string",
     default: "cgroupfs",
@@ -212,6 +224,18 @@ export const kubeletFlags = defineFlags({
     type: "duration",
     default: 10_000,
     help: "How often the node's status is looked at.",
+    section: "Runtime",
+  },
+  "node-status-report-frequency": {
+    type: "duration",
+    default: 300_000,
+    help: "How often the node's status is told although nothing has changed.",
+    section: "Runtime",
+  },
+  "crash-loop-max-period": {
+    type: "duration",
+    default: 300_000,
+    help: "The longest wait before a container that keeps ending is started again.",
     section: "Runtime",
   },
   "node-lease-duration-seconds": {

@@ -36,6 +36,9 @@ const COMPLAINTS: readonly ((flags: Flags) => string | false)[] = [
     flags["serialize-image-pulls"] &&
     flags["max-parallel-image-pulls"] > 1 &&
     "maxParallelImagePulls cannot be larger than 1 unless SerializeImagePulls (--serialize-image-pulls) is set to false",
+  ({ "crash-loop-max-period": ms }) =>
+    !between(ms, 1000, 300_000) &&
+    `CrashLoopBackOff.MaxContainerRestartPeriod (got: ${ms / 1000} seconds) must be set between 1s and 300s`,
   (flags) => flags["container-runtime-endpoint"] === "" && "the containerRuntimeEndpoint was not specified or empty",
   ({ "pod-logs-dir": path }) => path === "" && "podLogsDir was not specified",
   ({ "pod-logs-dir": path }) => !isAbsolute(path) && `pod logs path ${goQuote(path)} must be absolute path`,

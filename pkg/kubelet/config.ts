@@ -46,6 +46,8 @@ export interface KubeletConfig {
   /** Parent of kubepods; "" is the root of the hierarchy. */
   readonly cgroupRoot: string;
   readonly cgroupsPerQOS: boolean;
+  /** Where the runtime runs, for statistics; "" where that is not told. */
+  readonly runtimeCgroups: string;
   readonly cpuCFSQuota: boolean;
   /** Where the kernel can kill all of a container that is out of memory, only one of its processes is. */
   readonly singleProcessOOMKill: boolean;
@@ -116,6 +118,7 @@ export const DEFAULT_CONFIG: KubeletConfig = Object.freeze({
   cgroupDriver: "cgroupfs",
   cgroupRoot: "",
   cgroupsPerQOS: true,
+  runtimeCgroups: "",
   cpuCFSQuota: true,
   singleProcessOOMKill: false,
   systemReserved: {},

@@ -6,7 +6,8 @@
  * When `run` ends, containers go on; the next run takes them over without a restart.
  */
 export { createKubelet, type Kubelet, type KubeletDeps } from "./kubelet.ts";
-export type { KubeletConfig } from "./config.ts";
+export { DEFAULT_CONFIG, type KubeletConfig } from "./config.ts";
+export { kubeletConfiguration } from "./server/configz.ts";
 export { parseHierarchies } from "./cgroups/manager.ts";
 export { CgroupTree } from "./cgroups/tree.ts";
 export { GrpcRuntime } from "./cri/grpc-runtime.ts";

@@ -200,7 +200,7 @@ class KubeletProcess {
     const { client, runtime, nodeName } = this.#deps;
     const config = this.#config;
     const clock = this.#clock;
-    const { rootDirectory } = config;
+    const { rootDirectory, runtimeCgroups } = config;
     const server = new KubeletServer({
       config,
       runtime,
@@ -221,7 +221,11 @@ class KubeletProcess {
       runningPods: () => pleg.uids().flatMap((uid) => runningPod(pleg.get(uid))),
       health: () => (pleg.healthy() ? undefined : "the runtime has not been listed for too long"),
       summary: (only, signal) =>
-        summary({ runtime, clock, nodeName, rootDirectory, stats, files, pods: withStatus }, only, signal),
+        summary(
+          { runtime, clock, nodeName, rootDirectory, runtimeCgroups, stats, files, pods: withStatus },
+          only,
+          signal,
+        ),
       metrics: (which, signal) => this.#metricsText(parts, which, signal),
       onRequest: (method, path, longRunning) => this.#metrics.request(method, path, longRunning, clock),
     });

@@ -273,8 +273,14 @@ export class CgroupManager {
   async countsSwap(): Promise<boolean> {
     if (this.version === 1) return false;
     // The root has no limits: our own cgroup shows which there are.
-    const own = /^0::(.*)$/m.exec(await readFile("/proc/self/cgroup", "utf8"))?.[1] ?? "/";
-    return (await this.read(own, "memory", "memory.swap.max")) !== undefined;
+    return (await this.read(await this.own(), "memory", "memory.swap.max")) !== undefined;
+  }
+
+  /** The path of the cgroup that this process is in. */
+  async own(): Promise<string> {
+    const lines = await readFile("/proc/self/cgroup", "utf8");
+    const line = this.version === 2 ? /^0::(.*)$/m : /^\d+:(?:[^:\n]*,)?memory(?:,[^:\n]*)?:(.*)$/m;
+    return line.exec(lines)?.[1] ?? "/";
   }
 
   /** The path of the cgroup directly below whose name, whatever the driver makes of it, has this in it. */

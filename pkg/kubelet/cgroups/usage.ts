@@ -8,6 +8,9 @@ export interface CgroupMemory {
   /** Until the limit, where there is one. */
   readonly availableBytes?: number;
   readonly rssBytes: number;
+  readonly swapBytes: number;
+  /** Until the limit of swap, where there is one. */
+  readonly swapAvailableBytes?: number;
   readonly pageFaults: number;
   readonly majorPageFaults: number;
 }
@@ -27,20 +30,26 @@ function field(text: string | undefined, ...names: readonly string[]): number {
 /** undefined when there is no such cgroup. */
 export async function cgroupMemory(cgroups: CgroupManager, path: string): Promise<CgroupMemory | undefined> {
   const v2 = cgroups.version === 2;
-  const [memory, stat, max] = await Promise.all([
+  const [memory, stat, max, swap, maxSwap] = await Promise.all([
     cgroups.read(path, "memory", v2 ? "memory.current" : "memory.usage_in_bytes"),
     cgroups.read(path, "memory", "memory.stat"),
     cgroups.read(path, "memory", v2 ? "memory.max" : "memory.limit_in_bytes"),
+    v2 ? cgroups.read(path, "memory", "memory.swap.current") : undefined,
+    v2 ? cgroups.read(path, "memory", "memory.swap.max") : undefined,
   ]);
   if (memory === undefined) return undefined;
   const memoryBytes = Number(memory);
   const workingSetBytes = Math.max(0, memoryBytes - field(stat, "total_inactive_file", "inactive_file"));
   // Not a number ("max"), or version 1's largest: no limit.
   const limit = Number(max);
+  const swapLimit = Number(maxSwap ?? "max");
+  const swapBytes = v2 ? Number(swap ?? 0) : field(stat, "total_swap");
   return {
     memoryBytes,
     workingSetBytes,
     ...(limit < UNLIMITED_BYTES ? { availableBytes: Math.max(0, limit - workingSetBytes) } : {}),
+    swapBytes,
+    ...(swapLimit < UNLIMITED_BYTES ? { swapAvailableBytes: Math.max(0, swapLimit - swapBytes) } : {}),
     rssBytes: field(stat, "total_rss", "anon"),
     pageFaults: field(stat, "total_pgfault", "pgfault"),
     majorPageFaults: field(stat, "total_pgmajfault", "pgmajfault"),

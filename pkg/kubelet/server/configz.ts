@@ -73,7 +73,7 @@ export function kubeletConfiguration(config: KubeletConfig): Record<string, unkn
     configMapAndSecretChangeDetectionStrategy: "Watch",
     systemReserved: { ...config.systemReserved },
     kubeReserved: { ...config.kubeReserved },
-    enforceNodeAllocatable: ["pods"],
+    enforceNodeAllocatable: config.cgroupsPerQOS ? ["pods"] : ["none"],
     allowedUnsafeSysctls: [...config.allowedUnsafeSysctls],
     seccompDefault: config.seccompDefault,
     registerNode: config.registerNode,

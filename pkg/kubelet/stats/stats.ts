@@ -35,7 +35,7 @@ export interface MemoryUsage {
 }
 export interface SwapUsage {
   readonly time: string;
-  readonly swapAvailableBytes: number;
+  readonly swapAvailableBytes?: number;
   readonly swapUsageBytes: number;
 }
 interface IoUsage {
@@ -66,6 +66,7 @@ export interface StatsDeps {
 export interface CpuAndMemory {
   readonly cpu: Usage;
   readonly memory: MemoryUsage;
+  readonly swap?: SwapUsage;
   readonly io?: IoUsage;
 }
 
@@ -185,6 +186,11 @@ export class StatsProvider {
         pageFaults: usage.pageFaults,
         majorPageFaults: usage.majorPageFaults,
       },
+      swap: {
+        time,
+        ...(usage.swapAvailableBytes === undefined ? {} : { swapAvailableBytes: usage.swapAvailableBytes }),
+        swapUsageBytes: usage.swapBytes,
+      },
     };
   }
 
@@ -207,10 +213,20 @@ export class StatsProvider {
     return pid === undefined ? undefined : networkOf(pid);
   }
 
-  /** All pods of the node together. */
-  async allPods(): Promise<CpuAndMemory | undefined> {
-    const usage = await cgroupUsage(this.#deps.cgroups, this.#podsPath);
-    return usage === undefined ? undefined : this.#withPressures(this.#podsPath, usage);
+  /**
+   * What is neither a pod nor in one, and all pods together: the kubelet and the runtime, where they have cgroups of their own,
+   * by upstream's names.
+   */
+  async systemContainers(runtimeCgroups: string): Promise<({ name: string } & CpuAndMemory)[]> {
+    const own = await this.#deps.cgroups.own();
+    const paths = { kubelet: own === "/" ? "" : own, runtime: runtimeCgroups, pods: this.#podsPath };
+    const found = await Promise.all(
+      Object.entries(paths).map(async ([name, path]) => {
+        const usage = path === "" ? undefined : await cgroupUsage(this.#deps.cgroups, path);
+        return usage === undefined ? [] : [{ name, ...(await this.#withPressures(path, usage)) }];
+      }),
+    );
+    return found.flat();
   }
 
   /** Of the memory of all pods, what the kernel could not drop at once. */

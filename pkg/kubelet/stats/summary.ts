@@ -16,6 +16,7 @@ export interface SummaryDeps {
   readonly clock: Clock;
   readonly nodeName: string;
   readonly rootDirectory: string;
+  readonly runtimeCgroups: string;
   readonly stats: StatsProvider;
   readonly files: PodFilesCache;
   readonly pods: () => readonly Pod[];
@@ -110,10 +111,10 @@ export async function summary(deps: SummaryDeps, onlyCpuAndMemory: boolean, sign
   const { stats, clock } = deps;
   const time = new Date(clock.now()).toISOString();
   const pods = deps.pods().filter(({ status }) => status?.phase === "Running" || status?.phase === "Pending");
-  const [containers, node, allPods, fs] = await Promise.all([
+  const [containers, node, system, fs] = await Promise.all([
     stats.containers(signal),
     stats.node(),
-    stats.allPods(),
+    stats.systemContainers(deps.runtimeCgroups),
     fileSystemStats(deps.rootDirectory),
   ]);
   if (fs === undefined) throw new Error(`${deps.rootDirectory} is gone`);
@@ -143,7 +144,7 @@ export async function summary(deps: SummaryDeps, onlyCpuAndMemory: boolean, sign
   return {
     node: {
       nodeName: deps.nodeName,
-      systemContainers: allPods === undefined ? [] : [{ name: "pods", startTime, ...allPods }],
+      systemContainers: system.map((container) => ({ ...container, startTime })),
       startTime,
       ...node,
       ...(onlyCpuAndMemory ? {} : await nodePart(deps, time, fs, signal)),
