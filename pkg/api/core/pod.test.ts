@@ -191,6 +191,26 @@ for (const [what, change, errors] of updates) {
   });
 }
 
+test("what annotations say of a pod is fixed where it has to be, also while the spec stays", () => {
+  const mirrorPod = { metadata: { annotations: { "kubernetes.io/config.mirror": "a" } }, ...pod({ nodeName: "n" }) };
+  const errorsOf = (change: (annotations: Record<string, string>) => void, subresource?: string) =>
+    updated("Pod", mirrorPod, ({ metadata }) => change(metadata.annotations!), subresource).errors;
+  const mirror = "metadata.annotations[kubernetes.io/config.mirror]: Forbidden:";
+  assert.deepEqual(
+    errorsOf((annotations) => (annotations["free"] = "text")),
+    [],
+  );
+  for (const subresource of [undefined, "status"])
+    assert.deepEqual(
+      errorsOf((annotations) => (annotations["kubernetes.io/config.mirror"] = "b"), subresource),
+      [`${mirror} may not remove or update mirror pod annotation`],
+    );
+  assert.deepEqual(
+    errorsOf((annotations) => (annotations["controller.kubernetes.io/pod-deletion-cost"] = "x")),
+    ['metadata.annotations[controller.kubernetes.io/pod-deletion-cost]: Invalid value: "x": must be a 32bit integer'],
+  );
+});
+
 test("generation counts changes of the spec", () => {
   assert.equal(created("Pod", pod({})).metadata.generation, 1);
   const relabelled = updated("Pod", pod({}), ({ metadata }) => (metadata.labels = { a: "b" }));

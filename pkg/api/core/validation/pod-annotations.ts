@@ -70,7 +70,7 @@ export function validatePodAnnotationUpdates(annotations: Annotations, old: Anno
     if (key === MIRROR_ANNOTATION) errors.push(forbidden(at, "may not remove or update mirror pod annotation"));
   }
   for (const key in annotations) {
-    if (old?.[key] !== undefined) continue;
+    if (old?.[key] !== undefined) continue; // judged above
     const at = `${path}[${key}]`;
     if (key.startsWith(APP_ARMOR)) errors.push(forbidden(at, "may not add AppArmor annotations"));
     if (key === MIRROR_ANNOTATION) errors.push(forbidden(at, "may not add mirror pod annotation"));

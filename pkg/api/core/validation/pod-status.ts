@@ -13,6 +13,7 @@ import {
   qualifiedName,
   validIp,
 } from "../../validation/rules.ts";
+import { validatePodAnnotationUpdates } from "./pod-annotations.ts";
 
 /** The one address of old kubelets outranks the list; either stands for the other. */
 export function normalizePodIps(status: PodStatus): void {
@@ -91,9 +92,16 @@ const SYSTEM_CONDITIONS: ReadonlySet<string> = new Set(["PodScheduled", "Ready",
 export function validatePodStatusUpdate(pod: Pod, old: Readonly<Pod>): FieldError[] {
   const { spec, status = {} } = pod;
   const before = old.status ?? {};
+  const errors = validatePodAnnotationUpdates(
+    pod.metadata.annotations,
+    old.metadata.annotations,
+    "metadata.annotations",
+  );
   // Upstream takes conditions for a part of the metadata, and names the Go field.
-  const errors = each(status.conditions, "metadata.conditions", ({ type }, at) =>
-    SYSTEM_CONDITIONS.has(type) ? [] : qualifiedName(type, `${at}.Type`),
+  errors.push(
+    ...each(status.conditions, "metadata.conditions", ({ type }, at) =>
+      SYSTEM_CONDITIONS.has(type) ? [] : qualifiedName(type, `${at}.Type`),
+    ),
   );
   if (spec?.nodeName !== old.spec?.nodeName) {
     errors.push(forbidden("status.nodeName", "may not be changed directly"));

@@ -3,7 +3,7 @@ import type { Container, Pod, PodSpec, Toleration } from "../../types/core-v1.ts
 import { type FieldError, forbidden, invalid, MAX_INT32, required, sameValue } from "../../validation/rules.ts";
 import { qosClassOf } from "../qos.ts";
 import { describeDifference } from "./difference.ts";
-import { MIRROR_ANNOTATION } from "./pod-annotations.ts";
+import { MIRROR_ANNOTATION, validatePodAnnotations, validatePodAnnotationUpdates } from "./pod-annotations.ts";
 import { validatePod } from "./pod-spec.ts";
 
 const UPDATABLE = [
@@ -110,10 +110,15 @@ function munge(spec: PodSpec, old: PodSpec): PodSpec {
 }
 
 export function validatePodUpdate(pod: Pod, oldPod: Readonly<Pod>): FieldError[] {
-  // What was stored has been found valid.
-  if (pod.spec !== undefined && pod.spec === oldPod.spec) return [];
-  const errors = validatePod(pod);
+  const { annotations } = pod.metadata;
+  const at = "metadata.annotations";
+  const annotationUpdates = validatePodAnnotationUpdates(annotations, oldPod.metadata.annotations, at);
   const spec = pod.spec!;
+  // A spec that was stored has been found valid.
+  if (spec !== undefined && spec === oldPod.spec) {
+    return [...validatePodAnnotations(annotations, spec, at), ...annotationUpdates];
+  }
+  const errors = [...validatePod(pod), ...annotationUpdates];
   const old = oldPod.spec!;
   const containers = validateImages(spec.containers, old.containers, "spec.containers");
   errors.push(...containers.errors);
