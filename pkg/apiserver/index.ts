@@ -3,6 +3,13 @@
  * authorize, route to the one generic registry (built-in kinds and custom resources alike), discovery, health or
  * metrics. `createResourceRegistry` opens storage first, so that authentication, authorization and admission can read
  * from it; `createApiServer` puts the rest around it. Nobody but cmd/ and tests imports this module.
+ *
+ * A request's way, folder by folder: `http/` (connections, encodings, answers), `pipeline.ts`, `authn/`, `audit/`,
+ * `flowcontrol/` (its turn), `authz/`, then `registry/` (a file per verb: decode, default, admit, validate, store, represent) with
+ * `admission/`, `allocation/` (cluster IPs and node ports) and `subresources/`; or `discovery/`, `openapi/`, `health/`,
+ * `metrics/`; or `aggregation/`, for what another server answers. `extensions/` makes CustomResourceDefinitions into
+ * resources of the registry. `bootstrap/` and `startup/` are what a server does on its own, `source/` is how the rest
+ * reads stored objects at once, `reload/` follows configuration files. `contract.ts` has the interfaces between them.
  */
 export type {
   AdmissionAttributes,
