@@ -65,6 +65,18 @@ test("an update goes back to front down to the partition, one at a time", () => 
   assert.deepEqual(steps(onDelete, [old[1]!, old[2]!]), ["create 0"]);
 });
 
+test("an update without a partition makes the pod anew that it has deleted, whatever the status says", () => {
+  const set = {
+    ...statefulSetOf(3, { updateStrategy: { type: "RollingUpdate" } }),
+    status: { replicas: 3, currentReplicas: 3 },
+  };
+  const old = [pod(0, "old"), pod(1, "old"), pod(2, "old")];
+  assert.deepEqual(steps(set, old), ["delete db-2"]);
+  assert.deepEqual(steps(set, [old[0]!, old[1]!]), ["create 2"]);
+  assert.deepEqual(steps(set, [old[0]!, pod(2)]), ["create 1"]);
+  assert.deepEqual(steps(set, [old[1]!, pod(2)]), ["create 0 old"], "which the update has not reached");
+});
+
 test("pods that are right already are left alone by a rollback", () => {
   const revisions = { current: "new", update: "old" };
   assert.deepEqual(steps(statefulSetOf(2), [pod(0, "old"), pod(1, "new")], revisions), ["delete db-1"]);

@@ -73,13 +73,14 @@ function populate(set: StatefulSet, pods: readonly Pod[]): Population {
   return { wanted, condemned };
 }
 
-/** Does a missing pod of this ordinal belong to the old revision? Only while a roll-out has not reached it. */
-function needsCurrent(set: StatefulSet, ordinal: number): boolean {
+/**
+ * Does a missing pod of this ordinal belong to the old revision? Only while a roll-out has not reached it. Without a partition
+ * the pods above tell how far it is: the status, which counts those of the old revision, may be older than the pods.
+ */
+function needsCurrent(set: StatefulSet, { update }: Revisions, { wanted }: Population, ordinal: number): boolean {
   if (!isRolling(set)) return false;
-  const first = startOrdinal(set);
-  return set.spec.updateStrategy?.rollingUpdate === undefined
-    ? ordinal < first + (set.status?.currentReplicas ?? 0)
-    : ordinal < first + partitionOf(set);
+  if (set.spec.updateStrategy?.rollingUpdate !== undefined) return ordinal < startOrdinal(set) + partitionOf(set);
+  return [...wanted].some(([other, pod]) => other > ordinal && revisionOf(pod) !== update);
 }
 
 /** What to do next about a StatefulSet with these pods. Pure. */
@@ -118,7 +119,7 @@ class Availability {
 
 function planSteps(set: StatefulSet, revisions: Revisions, population: Population, clock: Availability): Step[] {
   const steps: Step[] = [];
-  if (!planReplicas(set, population, clock, steps)) return steps;
+  if (!planReplicas(set, revisions, population, clock, steps)) return steps;
   if (!planCondemned(set, population, clock, steps)) return steps;
   // Pods of the right ordinals are there and well; only then may an update take one away.
   if (isRolling(set) && (isParallel(set) ? true : steps.length === 0))
@@ -127,14 +128,21 @@ function planSteps(set: StatefulSet, revisions: Revisions, population: Populatio
 }
 
 /** Makes missing pods and replaces finished ones. False: wait here before doing anything else. */
-function planReplicas(set: StatefulSet, { wanted }: Population, clock: Availability, steps: Step[]): boolean {
+function planReplicas(
+  set: StatefulSet,
+  revisions: Revisions,
+  population: Population,
+  clock: Availability,
+  steps: Step[],
+): boolean {
+  const { wanted } = population;
   const first = startOrdinal(set);
   const ordered = !isParallel(set);
   for (let ordinal = first; ordinal < first + replicasOf(set); ordinal++) {
     if (steps.length >= MAX_STEPS) return false;
     const pod = wanted.get(ordinal);
     if (pod === undefined) {
-      steps.push({ type: "create", ordinal, current: needsCurrent(set, ordinal) });
+      steps.push({ type: "create", ordinal, current: needsCurrent(set, revisions, population, ordinal) });
       if (ordered) return false;
       continue;
     }
