@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
 import { KubeConfig, CoreV1Api, makeInformer, type V1ConfigMap } from "@kubernetes/client-node";
 import { startCompactor } from "#pkg/storage/index.ts";
 import { FakeClock, SeededRandom, silentLogger } from "#pkg/util/index.ts";
+import { until } from "#pkg/util/testing/index.ts";
 import { startTestServer, type TestServer } from "./testing/test-server.ts";
 
 const MINUTE = 60_000;
@@ -23,14 +23,6 @@ function kubeConfigOf({ listener, ca }: TestServer): KubeConfig {
     { name: "u" },
   );
   return config;
-}
-
-async function until(what: string, holds: () => boolean): Promise<void> {
-  for (let i = 0; i < 3000; i++) {
-    if (holds()) return;
-    await delay(10);
-  }
-  assert.fail(`it never happened that ${what}`);
 }
 
 test("an informer of @kubernetes/client-node sees each change of six hours once", { timeout: 240_000 }, async (t) => {
@@ -54,11 +46,10 @@ test("an informer of @kubernetes/client-node sees each change of six hours once"
     let closed = false;
     void server.close().then(() => (closed = true));
     // The time it gives its clients to leave is the clock's, too.
-    for (let i = 0; i < 100 && !closed; i++) {
+    await until("the server has closed", async () => {
       await clock.advance(MINUTE);
-      await delay(10);
-    }
-    assert.ok(closed);
+      return closed;
+    });
   });
   const seen: string[] = [];
   const text = (what: string) => (object: V1ConfigMap) => {

@@ -3,6 +3,7 @@ import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import { after, before, test } from "node:test";
 import { createCa, issueCertificate } from "#pkg/pki/index.ts";
+import { until } from "#pkg/util/testing/index.ts";
 import { startTestServer, type TestServer } from "../testing/test-server.ts";
 
 let server: TestServer;
@@ -104,12 +105,11 @@ after(async () => {
 });
 
 async function available(): Promise<{ status: string; message: string }> {
-  for (let tries = 0; ; tries++) {
+  return until("the aggregated server is available", async () => {
     const { json } = await server.request("/apis/apiregistration.k8s.io/v1/apiservices/v1.sample.example.com");
     const { conditions = [] } = (json["status"] ?? {}) as { conditions?: { status: string; message: string }[] };
-    if (conditions[0]?.status === "True" || tries > 100) return conditions[0]!;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+    return conditions[0]?.status === "True" && conditions[0];
+  });
 }
 
 test("passes requests on with the user's identity once the server answers", async () => {
@@ -183,12 +183,8 @@ test("describes a server that knows only version 2 of OpenAPI in version 3", asy
 });
 
 test("registers what is served here, and forgets what is withdrawn", async () => {
-  let local = await server.request("/apis/apiregistration.k8s.io/v1/apiservices/v1.apps");
-  for (let tries = 0; local.status !== 200 && tries < 40; tries++) {
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    local = await server.request("/apis/apiregistration.k8s.io/v1/apiservices/v1.apps");
-  }
-  assert.equal(local.status, 200);
+  const local = "/apis/apiregistration.k8s.io/v1/apiservices/v1.apps";
+  await until("the group apps is registered", async () => (await server.request(local)).status === 200);
   await server.request("/apis/apiregistration.k8s.io/v1/apiservices/v1.sample.example.com", { method: "DELETE" });
   assert.equal((await server.request("/apis/sample.example.com/v1/fischers")).status, 404);
 });

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { until } from "#pkg/util/testing/index.ts";
 import { startTestServer, type TestServer } from "../testing/test-server.ts";
 import { formatAddress, IpRange, parseAddress } from "./ip-range.ts";
 
@@ -118,17 +119,14 @@ test("moves a Service between one family and two", async () => {
 });
 
 test("publishes the kubernetes Service with its endpoints", async () => {
-  let service = await server.request(`${path}/kubernetes`);
-  for (let tries = 0; service.status !== 200 && tries < 40; tries++) {
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    service = await server.request(`${path}/kubernetes`);
-  }
+  const found = (at: string) =>
+    until(`${at} is there`, async () => {
+      const answer = await server.request(at);
+      return answer.status === 200 && answer;
+    });
+  const service = await found(`${path}/kubernetes`);
   assert.equal((service.json["spec"] as Spec).clusterIP, "10.96.0.1");
-  let endpoints = await server.request("/api/v1/namespaces/default/endpoints/kubernetes");
-  for (let tries = 0; endpoints.status !== 200 && tries < 40; tries++) {
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    endpoints = await server.request("/api/v1/namespaces/default/endpoints/kubernetes");
-  }
+  const endpoints = await found("/api/v1/namespaces/default/endpoints/kubernetes");
   const [subset] = endpoints.json["subsets"] as { addresses: { ip: string }[] }[];
   assert.deepEqual(subset!.addresses, [{ ip: "192.0.2.1" }]);
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type { KubeObject } from "#pkg/apimachinery/index.ts";
+import { until } from "#pkg/util/testing/index.ts";
 import { startTestServer, type TestServer } from "../testing/test-server.ts";
 
 const REVIEW = { apiVersion: "apiextensions.k8s.io/v1", kind: "ConversionReview" };
@@ -76,7 +77,10 @@ before(async () => {
     },
   });
   assert.equal(crd.status, 201, crd.text);
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  await until("both versions are served", async () => {
+    const answers = await Promise.all(["v1", "v2"].map((version) => server.request(path(version))));
+    return answers.every(({ status }) => status === 200);
+  });
 });
 after(() => server.close());
 

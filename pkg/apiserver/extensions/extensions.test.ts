@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type { KubeObject } from "#pkg/apimachinery/index.ts";
+import { until } from "#pkg/util/testing/index.ts";
 import { startTestServer, type TestServer } from "../testing/test-server.ts";
 import { compileJsonPath } from "./json-path.ts";
 
@@ -64,7 +65,7 @@ async function define(plural: string, kind: string, versions = [version("v1"), v
     },
   });
   assert.equal(created.status, 201, created.text);
-  await until(async () =>
+  await until("the definition is established", async () =>
     conditions((await server.request(`${CRDS}/${plural}.${group}`)).json).includes("Established=True"),
   );
 }
@@ -72,14 +73,6 @@ async function define(plural: string, kind: string, versions = [version("v1"), v
 function conditions(crd: KubeObject): string[] {
   const { conditions: all = [] } = (crd["status"] ?? {}) as { conditions?: { type: string; status: string }[] };
   return all.map(({ type, status }) => `${type}=${status}`);
-}
-
-async function until(check: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 100; tries++) {
-    if (await check()) return;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  assert.fail("it did not happen within two seconds");
 }
 
 const path = (plural: string, v = "v1") => `/apis/example.com/${v}/namespaces/default/${plural}`;
@@ -233,13 +226,18 @@ test("publishes and withdraws OpenAPI and discovery with the definition", async 
   for (const [, referenced = ""] of v3.text.matchAll(/"#\/components\/schemas\/([^"]+)"/g))
     assert.ok(schemas[referenced], referenced);
   assert.ok(schemas["io.k8s.api.autoscaling.v1.ScaleSpec"]);
-  assert.doesNotMatch(v3.text, /strategic-merge-patch|protobuf/);
+  const { "/apis/example.com/v1/": discovery, ...paths } = v3.json["paths"] as Record<string, unknown>;
+  assert.match(JSON.stringify(discovery), /protobuf/);
+  assert.doesNotMatch(JSON.stringify(paths), /strategic-merge-patch|protobuf/, "custom resources have neither");
   const unserved = { spec: { versions: [version("v1"), version("v2", { served: false })] } };
   await server.request(`${CRDS}/things.example.com`, { method: "PATCH", body: unserved, headers: MERGE });
-  await until(async () => (await server.request(path("things", "v2"))).status === 404);
+  await until("version v2 is served no more", async () => (await server.request(path("things", "v2"))).status === 404);
   await server.request(path("things"), { body: body("Thing", { size: 1 }) });
   await server.request(`${CRDS}/things.example.com`, { method: "DELETE" });
-  await until(async () => (await server.request(`${CRDS}/things.example.com`)).status === 404);
+  await until(
+    "the definition is gone",
+    async () => (await server.request(`${CRDS}/things.example.com`)).status === 404,
+  );
   assert.equal((await server.request(path("things"))).status, 404);
   assert.equal((await v2())[name], undefined);
 });
@@ -254,7 +252,10 @@ test("waits for finalizers of instances before a definition goes", async () => {
   const marked = await server.request(`${CRDS}/holders.example.com`, { method: "DELETE" });
   assert.match(marked.text, /"reason":"InstanceDeletionPending"/);
   assert.equal(marked.json.metadata.generation, generation);
-  await until(async () => (await server.request(`${path("holders")}/a`)).json.metadata.deletionTimestamp !== undefined);
+  await until(
+    "the instance is being deleted",
+    async () => (await server.request(`${path("holders")}/a`)).json.metadata.deletionTimestamp !== undefined,
+  );
   assert.ok(conditions((await server.request(`${CRDS}/holders.example.com`)).json).includes("Terminating=True"));
   const late = await server.request(path("holders"), { body: held });
   assert.equal(late.status, 403);
@@ -264,7 +265,10 @@ test("waits for finalizers of instances before a definition goes", async () => {
     body: { metadata: { finalizers: null } },
     headers: MERGE,
   });
-  await until(async () => (await server.request(`${CRDS}/holders.example.com`)).status === 404);
+  await until(
+    "the definition is gone",
+    async () => (await server.request(`${CRDS}/holders.example.com`)).status === 404,
+  );
 });
 
 test("nulls that no schema allows are left out of what is sent whole, and refused in what is applied", async () => {
@@ -329,10 +333,10 @@ test("refuses a name that another definition holds, until it is free", async () 
   });
   assert.equal(second.status, 201, second.text);
   const state = async () => conditions((await server.request(`${CRDS}/seconds.example.com`)).json);
-  await until(async () => (await state()).includes("NamesAccepted=False"));
+  await until("its names are refused", async () => (await state()).includes("NamesAccepted=False"));
   assert.equal((await server.request(path("seconds"))).status, 404);
   await server.request(`${CRDS}/firsts.example.com`, { method: "DELETE" });
-  await until(async () => (await state()).includes("Established=True"));
+  await until("it is established", async () => (await state()).includes("Established=True"));
 });
 
 test("judges definitions themselves", async () => {

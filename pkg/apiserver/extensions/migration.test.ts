@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type { KubeObject } from "#pkg/apimachinery/index.ts";
+import { until } from "#pkg/util/testing/index.ts";
 import { startTestServer, type TestResponse, type TestServer } from "../testing/test-server.ts";
 
 const CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
@@ -33,14 +34,6 @@ const stored = async (): Promise<Readonly<KubeObject>> =>
   (await server.api.registry.lookup("example.com", "v1", "moves")!.cache!.get("default", "m"))!.object;
 const storedVersions = (crd: TestResponse): string[] =>
   (crd.json["status"] as { storedVersions: string[] }).storedVersions;
-
-async function until(what: string, check: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 500; tries++) {
-    if (await check()) return;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  assert.fail(`${what} did not happen within ten seconds`);
-}
 
 test("objects move to another storage version as they are written, and the old one can then go", async () => {
   const names = { plural: "moves", singular: "move", kind: "Move" };

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { KubeObject } from "#pkg/apimachinery/index.ts";
+import { until } from "#pkg/util/testing/index.ts";
 import { startTestServer, type TestServer } from "../testing/test-server.ts";
 
 const REVIEW = { apiVersion: "apiextensions.k8s.io/v1", kind: "ConversionReview" };
@@ -30,11 +31,7 @@ async function define(server: TestServer, conversion: object): Promise<void> {
     },
   });
   assert.equal(status, 201);
-  for (let tries = 0; tries < 100; tries++) {
-    if ((await server.request(path("v2"))).status === 200) return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  assert.fail("the kind is not served");
+  await until("the kind is served", async () => (await server.request(path("v2"))).status === 200);
 }
 
 const spec = async (server: TestServer, version: string, name: string, given?: object): Promise<unknown> => {

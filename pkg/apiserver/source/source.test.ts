@@ -4,6 +4,7 @@ import type { ConfigMap } from "#pkg/api/types/core-v1.ts";
 import { type CacheEntry, Cacher, type CacheWatchOptions } from "#pkg/storage/cacher/index.ts";
 import { openMemoryStore } from "#pkg/storage/index.ts";
 import { FakeClock, RealClock, silentLogger } from "#pkg/util/index.ts";
+import { until } from "#pkg/util/testing/index.ts";
 import { CacheSource, type SourceChange } from "./index.ts";
 
 const configMap = (name: string, data: Record<string, string> = {}) => ({ metadata: { name, namespace: "ns" }, data });
@@ -37,7 +38,7 @@ describe("CacheSource", () => {
     const entry = await cache.create(configMap("late", { a: "1" }));
     assert.equal(source.get("ns", "late")?.data?.["a"], "1");
     await cache.delete(await cache.update(entry, configMap("late", { a: "2" })));
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await until("all changes are told", () => seen.length === 4);
     assert.deepEqual(seen, ["ADDED early -", "ADDED late -", "MODIFIED late 1", "DELETED late 2"]);
     assert.equal(source.get("ns", "late"), undefined);
     assert.equal(source.list().length, 1);

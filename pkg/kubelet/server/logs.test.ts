@@ -7,6 +7,7 @@ import { Writable } from "node:stream";
 import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { RealClock, SpawnRunner } from "#pkg/util/index.ts";
+import { until } from "#pkg/util/testing/index.ts";
 import { bytesRead } from "../testing/bytes-read.ts";
 import { readLog, sendLog } from "./logs.ts";
 import type { LogOptions } from "./logs.ts";
@@ -98,15 +99,11 @@ test("following sees what is appended, survives rotation, and ends with the cont
       { path, running: () => running },
       { ...all, follow: true },
       new RealClock(),
-      AbortSignal.timeout(10_000),
+      AbortSignal.timeout(120_000),
     ))
       chunks.push(chunk.toString());
   })();
-  const seen = async (text: string) => {
-    for (let i = 0; i < 200 && !chunks.join("").includes(text); i++)
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    assert.match(chunks.join(""), new RegExp(text));
-  };
+  const seen = (text: string) => until(`${text} is sent`, () => chunks.join("").includes(text));
   await seen("first");
   await appendFile(path, line(2, "second"));
   await seen("second");

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { once } from "node:events";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type CommandRunner, SpawnRunner, silentLogger } from "#pkg/util/index.ts";
+import { until } from "#pkg/util/testing/index.ts";
 import { ServiceTracker } from "../model/tracker.ts";
 import { ENDPOINTS, service, slice } from "../testing/objects.ts";
 import { IptablesProxier } from "./proxier.ts";
@@ -14,7 +16,7 @@ const { signal } = new AbortController();
 
 test(
   "legacy iptables: rules with SCTP, and a wait while another process holds the tables",
-  { timeout: 30_000 },
+  { timeout: 120_000 },
   async () => {
     const name = `kpl-${process.pid}`;
     const dir = mkdtempSync(join(tmpdir(), "kpl-"));
@@ -48,13 +50,14 @@ test(
       );
       tracker.setSlice(slice("web", [ENDPOINTS.podA], { name: "sctp", protocol: "SCTP" }));
       tracker.takeChanges();
-      const holder = spawn("flock", [lock, "sleep", "1.2"], { stdio: "ignore" });
-      await new Promise((resolve) => setTimeout(resolve, 150));
-      const started = performance.now();
+      const trace = join(dir, "holder");
+      const hold = `echo held >> ${trace}; sleep 1; echo released >> ${trace}`;
+      const holder = spawn("flock", [lock, "sh", "-c", hold], { stdio: "ignore" });
+      const gone = once(holder, "exit");
+      await until("somebody else has the lock", () => existsSync(trace));
       await proxier.sync(() => tracker.all(), undefined, signal);
-      const waited = performance.now() - started;
-      holder.kill();
-      assert.ok(waited > 700, `waited only ${waited} ms for the lock`);
+      assert.equal(readFileSync(trace, "utf8"), "held\nreleased\n", "rules were written in spite of the lock");
+      await gone;
       assert.equal(await proxier.verify(signal), true);
       const saved = await inside.run("iptables-legacy-save", []);
       assert.match(saved.stdout, /-p sctp .*-m sctp -j DNAT --to-destination 10\.244\.0\.2:8080/);
