@@ -13,7 +13,7 @@ import type { QosClass } from "../pod/spec.ts";
 import { type CgroupLimits, limitWrites } from "./limits.ts";
 import { podSums, quotaOf, sharesOf } from "./resources.ts";
 import { Slices } from "./slices.ts";
-import { CgroupTree, contentNow, contentOf, listDirectories } from "./tree.ts";
+import { CgroupTree, contentNow, contentOf, listDirectories, listDirectoriesNow } from "./tree.ts";
 
 /**
  * What to do with processes that are still in a cgroup that is to go. The runtime may have lost one, as when it was told to
@@ -264,9 +264,9 @@ export class CgroupManager {
   }
 
   /** Names of the cgroups directly below. */
-  async children(path: string): Promise<string[]> {
+  children(path: string): string[] {
     const mount = this.#mount("memory");
-    return mount === undefined ? [] : listDirectories(join(mount, path));
+    return mount === undefined ? [] : listDirectoriesNow(join(mount, path));
   }
 
   /** Whether the kernel counts what a cgroup of version 2 has in swap, which takes a switch at boot of some. */
@@ -284,8 +284,8 @@ export class CgroupManager {
   }
 
   /** The path of the cgroup directly below whose name, whatever the driver makes of it, has this in it. */
-  async below(path: string, part: string): Promise<string | undefined> {
-    const name = (await this.children(path)).find((one) => one.includes(part));
+  below(path: string, part: string): string | undefined {
+    const name = this.children(path).find((one) => one.includes(part));
     return name === undefined ? undefined : join(path, name);
   }
 
@@ -295,7 +295,7 @@ export class CgroupManager {
    */
   async killTogether(pod: Pod, containerId: string): Promise<void> {
     if (this.version === 1) return;
-    const path = await this.below(this.podPath(pod), containerId);
+    const path = this.below(this.podPath(pod), containerId);
     if (path === undefined || (await this.read(path, "memory", "memory.oom.group")) !== "0") return;
     await this.#write(join(this.#mount("memory")!, path, "memory.oom.group"), "1");
   }

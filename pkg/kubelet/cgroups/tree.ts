@@ -1,5 +1,5 @@
 /** Cgroups as directories: the same path below every hierarchy's mount point, with the processes in it. */
-import { readFileSync } from "node:fs";
+import { type Dirent, readdirSync, readFileSync } from "node:fs";
 import { readdir, readFile, rmdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { hasCode, ifExists } from "#pkg/util/index.ts";
@@ -102,7 +102,18 @@ export function contentNow(file: string): string | undefined {
   }
 }
 
+const names = (entries: readonly Dirent[]) => entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+
 export async function listDirectories(directory: string): Promise<string[]> {
-  const entries = (await ifExists(readdir(directory, { withFileTypes: true }))) ?? [];
-  return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  return names((await ifExists(readdir(directory, { withFileTypes: true }))) ?? []);
+}
+
+/** The same, at once. */
+export function listDirectoriesNow(directory: string): string[] {
+  try {
+    return names(readdirSync(directory, { withFileTypes: true }));
+  } catch (error) {
+    if (hasCode(error, "ENOENT")) return [];
+    throw error;
+  }
 }

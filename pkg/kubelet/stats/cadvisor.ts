@@ -1,5 +1,6 @@
 /** /metrics/cadvisor: what each cgroup of pods uses, under the names and labels of cAdvisor that dashboards ask for. */
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import { parseTime } from "#pkg/util/index.ts";
 import { cgroupCounters } from "../cgroups/counters.ts";
@@ -50,7 +51,7 @@ async function rowOf(
       counters,
       pressures: await pressuresOf(cgroups, id),
       ...rest,
-      ...(rest.network === true && process !== undefined ? { interfaces: await networkOf(process) } : {}),
+      ...(rest.network === true && process !== undefined ? { interfaces: networkOf(process) } : {}),
     },
   ];
 }
@@ -61,7 +62,7 @@ async function podRows(deps: CadvisorDeps, pod: Pod, layers: ReadonlyMap<string,
   const { name, namespace = "" } = pod.metadata;
   const path = cgroups.podPath(pod);
   const whose = { namespace, pod: name };
-  const below = await cgroups.children(path);
+  const below = cgroups.children(path);
   const child = (id: string) => below.find((one) => one.includes(id));
   const rows = await rowOf(cgroups, path, whose, { startedAt: parseTime(pod.status?.startTime) });
   const seen = observed(pod.metadata.uid);
@@ -100,7 +101,7 @@ async function rootRow({ cgroups, stats, rootDirectory }: CadvisorDeps): Promise
   const disk =
     fs === undefined ? undefined : { device: await deviceOf(rootDirectory), usedBytes: fs.usedBytes, of: fs };
   const { cpu, memory } = await stats.node();
-  const interfaces = await networkOf("self");
+  const interfaces = networkOf("self");
   const rows = await rowOf(cgroups, "/", {}, { disk });
   return rows.map((row) => ({
     ...row,
@@ -136,7 +137,11 @@ export async function cadvisorMetrics(deps: CadvisorDeps, signal: AbortSignal): 
   const layers = new Map(usages.map(({ id, rootfsUsedBytes }) => [id, rootfsUsedBytes]));
   const rows = await rootRow(deps);
   for (const path of cgroups.levels()) rows.push(...(await rowOf(cgroups, path, {})));
-  for (const pod of pods) rows.push(...(await podRows(deps, pod, layers)));
+  for (const pod of pods) {
+    rows.push(...(await podRows(deps, pod, layers)));
+    // Others have their turn between one pod and the next.
+    await setImmediate();
+  }
   const texts = FAMILIES.map(({ name, type, help, values }) => {
     const lines = rows.flatMap((row) =>
       values(row).map(({ value, labels }) =>

@@ -121,7 +121,7 @@ export class StatsProvider {
   async #containerPressures(id: string, pod: Pod | undefined): Promise<Pressures | undefined> {
     const { cgroups } = this.#deps;
     if (pod === undefined || cgroups.version === 1) return undefined;
-    const path = await cgroups.below(this.#podPath(pod), id);
+    const path = cgroups.below(this.#podPath(pod), id);
     return path === undefined ? undefined : pressuresOf(cgroups, path);
   }
 

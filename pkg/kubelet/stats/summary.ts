@@ -52,7 +52,7 @@ async function runtimeFileSystems(runtime: Runtime, signal: AbortSignal) {
 async function nodePart(deps: SummaryDeps, time: string, fs: FileSystemStats, signal: AbortSignal) {
   const { imageFs, containerFs } = await runtimeFileSystems(deps.runtime, signal);
   return {
-    ...networkStats(time, await networkOf("self")),
+    ...networkStats(time, networkOf("self")),
     fs: { time, ...fs },
     runtime: { imageFs: { time, ...imageFs }, containerFs: { time, ...containerFs } },
     rlimit: { time, ...(await processes()) },
