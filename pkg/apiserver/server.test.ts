@@ -196,6 +196,15 @@ test("answers misses of the router as upstream's does", async () => {
     const { status: code, json } = await server.request(path, { headers: { accept } });
     assert.deepEqual([code, json["message"]], [406, message]);
   }
+  for (const word of ["__proto__", "constructor"]) {
+    const { status: code } = await server.request("/api/v1/pods", { headers: { accept: word } });
+    assert.equal(code, 406, word);
+    for (const method of ["POST", "PATCH"]) {
+      const path = "/api/v1/namespaces/default/configmaps/x".slice(0, method === "POST" ? -2 : undefined);
+      const sent = await server.request(path, { method, body: {}, headers: { "content-type": word } });
+      assert.equal(sent.status, 415, `${method} ${word}`);
+    }
+  }
   const unknown = await server.request("/api/v1/componentstatuses?fieldSelector=a=b");
   assert.equal(unknown.status, 400);
 });
@@ -263,6 +272,14 @@ test("binds a pod once", async () => {
   assert.equal((got.json["spec"] as { nodeName: string }).nodeName, "n1");
   const second = await server.request("/api/v1/namespaces/default/pods/bound/binding", { body: binding });
   assert.equal(second.status, 409);
+  const unnamed = { ...binding, metadata: {} };
+  for (const [path, message] of [
+    ["pods/bound/binding", "name in URL does not match name in Binding object"],
+    ["bindings", "Name parameter required."],
+  ]) {
+    const { status, json } = await server.request(`/api/v1/namespaces/default/${path}`, { body: unnamed });
+    assert.deepEqual([status, json["message"]], [400, message]);
+  }
   assert.equal(
     second.json["message"],
     'Operation cannot be fulfilled on pods/binding "bound": pod bound is already assigned to node "n1"',

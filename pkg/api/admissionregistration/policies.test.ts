@@ -17,6 +17,15 @@ const refused: readonly [kind: string, draft: Record<string, unknown>, errors: s
   ["ValidatingWebhookConfiguration", { webhooks: [webhook] }, []],
   ["MutatingWebhookConfiguration", { webhooks: [webhook] }, []],
   [
+    "MutatingWebhookConfiguration",
+    { webhooks: [{ ...webhook, failurePolicy: "", matchPolicy: "", reinvocationPolicy: "" }] },
+    [
+      'webhooks[0].failurePolicy: Unsupported value: "": supported values: "Fail", "Ignore"',
+      'webhooks[0].matchPolicy: Unsupported value: "": supported values: "Equivalent", "Exact"',
+      'webhooks[0].reinvocationPolicy: Unsupported value: "": supported values: "IfNeeded", "Never"',
+    ],
+  ],
+  [
     "ValidatingWebhookConfiguration",
     {
       webhooks: [

@@ -26,6 +26,7 @@ import {
   invalid,
   isEmpty,
   notSupported,
+  given,
   oneOf,
   required,
 } from "../validation/rules.ts";
@@ -90,7 +91,7 @@ function validateRule(rule: RuleWithOperations, path: string): FieldError[] {
   errors.push(...noMixedWildcard(apiVersions, `${path}.apiVersions`, "API versions"));
   errors.push(...each(apiVersions, `${path}.apiVersions`, (version, at) => (version === "" ? [required(at)] : [])));
   errors.push(...validateResources(resources, `${path}.resources`));
-  return [...errors, ...oneOf(scope, ["*", "Cluster", "Namespaced"], `${path}.scope`, true)];
+  return [...errors, ...given(scope, ["*", "Cluster", "Namespaced"], `${path}.scope`)];
 }
 
 function validateClientConfig(config: WebhookClientConfig | undefined, path: string): FieldError[] {
@@ -139,8 +140,8 @@ function validateWebhook(webhook: MutatingWebhook | ValidatingWebhook, path: str
     }
   }
   errors.push(...each(webhook.rules, `${path}.rules`, validateRule));
-  errors.push(...oneOf(webhook.failurePolicy, FAILURE_POLICIES, `${path}.failurePolicy`, true));
-  errors.push(...oneOf(webhook.matchPolicy, MATCH_POLICIES, `${path}.matchPolicy`, true));
+  errors.push(...given(webhook.failurePolicy, FAILURE_POLICIES, `${path}.failurePolicy`));
+  errors.push(...given(webhook.matchPolicy, MATCH_POLICIES, `${path}.matchPolicy`));
   if (sideEffects === undefined) errors.push(required(`${path}.sideEffects`, "must specify one of None, NoneOnDryRun"));
   else if (!SIDE_EFFECTS.includes(sideEffects)) {
     errors.push(notSupported(`${path}.sideEffects`, sideEffects, SIDE_EFFECTS));
@@ -154,7 +155,7 @@ function validateWebhook(webhook: MutatingWebhook | ValidatingWebhook, path: str
   errors.push(...validateLabelSelector(webhook.objectSelector, `${path}.objectSelector`));
   errors.push(...validateClientConfig(webhook.clientConfig, `${path}.clientConfig`));
   if ("reinvocationPolicy" in webhook) {
-    errors.push(...oneOf(webhook.reinvocationPolicy, ["IfNeeded", "Never"], `${path}.reinvocationPolicy`, true));
+    errors.push(...given(webhook.reinvocationPolicy, ["IfNeeded", "Never"], `${path}.reinvocationPolicy`));
   }
   errors.push(
     ...validateReviewVersions(
@@ -200,7 +201,7 @@ function validateMatchResources(match: MatchResources | undefined, path: string,
   return [
     ...validateLabelSelector(match.namespaceSelector, `${path}.namespaceSelector`),
     ...validateLabelSelector(match.objectSelector, `${path}.objectSelector`),
-    ...oneOf(match.matchPolicy, MATCH_POLICIES, `${path}.matchPolicy`, true),
+    ...given(match.matchPolicy, MATCH_POLICIES, `${path}.matchPolicy`),
     ...(needed && (match.resourceRules ?? []).length === 0 ? [required(`${path}.resourceRules`)] : []),
     ...each(match.resourceRules, `${path}.resourceRules`, rule),
     ...each(match.excludeResourceRules, `${path}.excludeResourceRules`, rule),
@@ -249,7 +250,7 @@ export function validateValidatingPolicy({ spec = {} }: ValidatingAdmissionPolic
       } else if (message !== undefined && /[\r\n]/.test(message.trim())) {
         found.push(invalid(`${at}.message`, message, "message must not contain line breaks"));
       }
-      return [...found, ...oneOf(reason, REASONS, `${at}.reason`, true)];
+      return [...found, ...given(reason, REASONS, `${at}.reason`)];
     }),
     ...each(spec.auditAnnotations, "spec.auditAnnotations", ({ key, valueExpression }, at) => {
       const found: FieldError[] = [];

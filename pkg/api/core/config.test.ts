@@ -263,4 +263,7 @@ test("a bound claim may grow and do nothing else", () => {
   const refusal =
     /^spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName/;
   assert.match(change({ ...claim("2Gi"), volumeMode: "Filesystem" }, "Pending")[0]!, refusal);
+  const classless = { ...claim("1Gi"), storageClassName: "" };
+  const { errors } = updated("PersistentVolumeClaim", { spec: classless }, (object) => (object["spec"] = claim("1Gi")));
+  assert.match(errors[0]!, refusal);
 });

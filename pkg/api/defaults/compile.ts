@@ -14,6 +14,22 @@ const ZERO_IS_ABSENT: ReadonlySet<string> = new Set([
   "queueLengthLimit",
 ]);
 
+/** Pointers in the wire types (where their names are not others', too): an explicit "" stays, for validation to refuse. */
+const EMPTY_IS_SAID: ReadonlySet<string> = new Set([
+  "cachingMode",
+  "completionMode",
+  "failurePolicy",
+  "fsGroupPolicy",
+  "kind",
+  "matchPolicy",
+  "preemptionPolicy",
+  "reclaimPolicy",
+  "reinvocationPolicy",
+  "scope",
+  "volumeBindingMode",
+  "volumeMode",
+]);
+
 interface Node {
   /** Rows of this very field; the first one in table order is applied before its members. */
   value?: { readonly fallback: unknown };
@@ -40,7 +56,7 @@ function buildTree(rows: DefaultRows): Node {
 
 function isAbsent(name: string, value: unknown, fallback: unknown, zeroIsAbsent: boolean): boolean {
   if (value === undefined || value === null) return true;
-  if (value === "") return typeof fallback === "string" && fallback !== "";
+  if (value === "") return typeof fallback === "string" && fallback !== "" && !EMPTY_IS_SAID.has(name);
   return value === 0 && zeroIsAbsent && name !== "";
 }
 

@@ -67,10 +67,9 @@ export function validatePriorityClass(priorityClass: PriorityClass): FieldError[
     const why = `maximum allowed value of a user defined priority is ${HIGHEST_USER_PRIORITY}`;
     errors.push(forbidden("value", why));
   }
-  return [
-    ...errors,
-    ...oneOf(priorityClass.preemptionPolicy, ["PreemptLowerPriority", "Never"], "preemptionPolicy", true),
-  ];
+  const { preemptionPolicy } = priorityClass;
+  if (preemptionPolicy === undefined) return errors;
+  return [...errors, ...oneOf(preemptionPolicy, ["PreemptLowerPriority", "Never"], "preemptionPolicy")];
 }
 
 export function validatePriorityClassUpdate(priorityClass: PriorityClass, old: Readonly<PriorityClass>): FieldError[] {

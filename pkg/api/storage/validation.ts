@@ -25,6 +25,7 @@ import {
   nonNegative,
   nonNegativeQuantity,
   notSupported,
+  given,
   oneOf,
   qualifiedName,
   required,
@@ -77,7 +78,7 @@ export function validateStorageClass(storageClass: StorageClass): FieldError[] {
   else errors.push(...allInvalid("provisioner", provisioner, isQualifiedName(provisioner.toLowerCase())));
   errors.push(...validateParameters(storageClass.parameters));
   errors.push(...oneOf(storageClass.reclaimPolicy, ["Delete", "Retain"], "reclaimPolicy", true));
-  errors.push(...oneOf(storageClass.volumeBindingMode, ["Immediate", "WaitForFirstConsumer"], "volumeBindingMode"));
+  errors.push(...given(storageClass.volumeBindingMode, ["Immediate", "WaitForFirstConsumer"], "volumeBindingMode"));
   // Upstream compares with as many empty terms: one that asks for nothing is refused.
   const terms = (storageClass.allowedTopologies ?? []).map(() => new Map<string, string>());
   return [
@@ -108,7 +109,7 @@ export function validateCSIDriver({ metadata, spec }: CSIDriver): FieldError[] {
   for (const field of ["attachRequired", "podInfoOnMount", "storageCapacity"] as const) {
     if (spec[field] === undefined) errors.push(required(`spec.${field}`));
   }
-  errors.push(...oneOf(spec.fsGroupPolicy, ["File", "None", "ReadWriteOnceWithFSType"], "spec.fsGroupPolicy"));
+  errors.push(...given(spec.fsGroupPolicy, ["File", "None", "ReadWriteOnceWithFSType"], "spec.fsGroupPolicy"));
   const audiences = new Set<string>();
   errors.push(
     ...each(spec.tokenRequests, "spec.tokenRequests", ({ audience = "", expirationSeconds }, at) => {

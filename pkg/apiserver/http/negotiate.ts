@@ -25,11 +25,12 @@ const WATCH_CONTENT_TYPES: Readonly<Record<Encoding, string>> = {
   protobuf: "application/vnd.kubernetes.protobuf;stream=watch",
 };
 
-const ENCODING_OF: Readonly<Record<string, Encoding>> = {
-  "application/json": "json",
-  "application/yaml": "yaml",
-  "application/vnd.kubernetes.protobuf": "protobuf",
-};
+/** A map, because clients ask by any word, those that every object has among them. */
+const ENCODING_OF: ReadonlyMap<string, Encoding> = new Map([
+  ["application/json", "json"],
+  ["application/yaml", "yaml"],
+  ["application/vnd.kubernetes.protobuf", "protobuf"],
+]);
 
 export interface MediaType {
   readonly type: string;
@@ -99,7 +100,7 @@ export const noRepresentation = (types: readonly string[]): StatusError =>
 
 function encodingOf(type: string, offers: Offers): Encoding | undefined {
   if (type === "*/*" || type === "application/*") return "json";
-  const encoding = ENCODING_OF[type];
+  const encoding = ENCODING_OF.get(type);
   return encoding === "protobuf" && !offers.protobuf ? undefined : encoding;
 }
 
@@ -145,5 +146,5 @@ export function bodyEncoding(contentType: string | undefined): Encoding | undefi
   if (contentType === undefined || contentType === "" || contentType === "application/json") return "json";
   // A parameter without a value makes no media type.
   if (/;[^;=]*[^;=\s][^;=]*(?:;|$)/.test(contentType)) return undefined;
-  return ENCODING_OF[parseMediaType(contentType).type];
+  return ENCODING_OF.get(parseMediaType(contentType).type);
 }

@@ -22,14 +22,14 @@ export interface RequestTarget {
 
 const NO_QUERY = Object.freeze(new URLSearchParams());
 const NAMESPACE_SUBRESOURCES = new Set(["status", "finalize"]);
-const METHOD_VERBS: Readonly<Record<string, string>> = {
-  POST: "create",
-  GET: "get",
-  HEAD: "get",
-  PUT: "update",
-  PATCH: "patch",
-  DELETE: "delete",
-};
+const METHOD_VERBS: ReadonlyMap<string, string> = new Map([
+  ["POST", "create"],
+  ["GET", "get"],
+  ["HEAD", "get"],
+  ["PUT", "update"],
+  ["PATCH", "patch"],
+  ["DELETE", "delete"],
+]);
 
 /**
  * Reads a request target. Refuses what could make two readers of the same path disagree: dot segments, empty segments,
@@ -69,7 +69,7 @@ export function parseTarget(method: string, url: string): RequestTarget {
 }
 
 function verbOf(method: string, name: string, query: URLSearchParams, watch: boolean): string {
-  const verb = METHOD_VERBS[method] ?? method.toLowerCase();
+  const verb = METHOD_VERBS.get(method) ?? method.toLowerCase();
   if (watch) return "watch";
   if (name !== "") return verb;
   if (verb === "get") return isTrue(query.get("watch")) ? "watch" : "list";

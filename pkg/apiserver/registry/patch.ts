@@ -42,12 +42,12 @@ const PATCH_ATTEMPTS = 6;
 /** Operations of one JSON patch. */
 const MAX_OPERATIONS = 10_000;
 
-const PATCH_TYPES: Readonly<Record<string, PatchType>> = {
-  "application/json-patch+json": "json",
-  "application/merge-patch+json": "merge",
-  "application/strategic-merge-patch+json": "strategic",
-  "application/apply-patch+yaml": "apply",
-};
+const PATCH_TYPES: ReadonlyMap<string, PatchType> = new Map([
+  ["application/json-patch+json", "json"],
+  ["application/merge-patch+json", "merge"],
+  ["application/strategic-merge-patch+json", "strategic"],
+  ["application/apply-patch+yaml", "apply"],
+]);
 export type PatchType = "json" | "merge" | "strategic" | "apply";
 
 /** A patch, read but not applied yet. */
@@ -98,11 +98,11 @@ function patchWith(
 /** @throws StatusError 400, 415 */
 export async function readPatch(call: Call, custom: boolean): Promise<Patch> {
   const { type: media } = parseMediaType(call.request.headers["content-type"] ?? "");
-  const type = PATCH_TYPES[media];
+  const type = PATCH_TYPES.get(media);
   // Of built-in kinds it is the router that refuses, in its own words.
   if (type === undefined && !custom) throw unsupportedMediaType("415: Unsupported Media Type", {});
   if (type === undefined || (custom && type === "strategic")) {
-    const known = Object.keys(PATCH_TYPES).filter((name) => !custom || PATCH_TYPES[name] !== "strategic");
+    const known = [...PATCH_TYPES.keys()].filter((name) => !custom || PATCH_TYPES.get(name) !== "strategic");
     throw unsupportedMediaType(
       `the body of the request was in an unknown format - accepted media types include: ${known.join(", ")}`,
     );

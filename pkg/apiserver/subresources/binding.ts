@@ -23,18 +23,18 @@ export async function serveBinding(call: Call): Promise<void> {
   const { target, services } = call;
   const pods = services.registry.lookup("", "v1", "pods")!;
   const { object, options } = await readPosted(call, KIND);
-  if (target.name !== "" && object.metadata.name !== undefined && object.metadata.name !== target.name) {
+  const { name = "" } = object.metadata;
+  if (target.name !== "" && name !== target.name) {
     throw badRequest("name in URL does not match name in Binding object");
   }
-  object.metadata.name ??= target.name;
   fillNamespace(call, object);
-  const name = object.metadata.name;
   await withAdmission(
     call,
     { operation: "CREATE", name, object, oldObject: undefined, dryRun: options.dryRun, options },
     async (admitted) => {
       const binding = admitted as unknown as Binding;
       checkBinding(binding, name);
+      if (name === "") throw badRequest("Name parameter required.");
       await assign(call, pods, binding, options.dryRun);
     },
   );

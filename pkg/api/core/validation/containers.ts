@@ -22,6 +22,7 @@ import {
   missing,
   noBacksteps,
   notSupported,
+  given,
   oneOf,
   required,
 } from "../../validation/rules.ts";
@@ -242,7 +243,7 @@ export function validateContainers(context: ContainerContext, path: string): Fie
     if (names.has(container.name ?? "")) found.push(duplicate(`${at}.name`, container.name ?? ""));
     names.add(container.name ?? "");
     found.push(...validateLifecycle(container, at, spec.terminationGracePeriodSeconds, spec.os?.name === "windows"));
-    found.push(...oneOf(container.restartPolicy, ["Always", "OnFailure", "Never"], `${at}.restartPolicy`, true));
+    found.push(...given(container.restartPolicy, ["Always", "OnFailure", "Never"], `${at}.restartPolicy`));
     found.push(...validateRestartRules(container, at));
     return found;
   });
@@ -258,7 +259,7 @@ export function validateInitContainers(context: ContainerContext, path: string):
   return each(spec.initContainers, path, (container, at) => {
     const errors = validateCommon(container, at, context);
     const sidecar = container.restartPolicy === "Always";
-    errors.push(...oneOf(container.restartPolicy, ["Always", "OnFailure", "Never"], `${at}.restartPolicy`, true));
+    errors.push(...given(container.restartPolicy, ["Always", "OnFailure", "Never"], `${at}.restartPolicy`));
     if (names.has(container.name ?? "")) errors.push(duplicate(`${at}.name`, container.name ?? ""));
     else if (!isEmpty(container.name)) names.add(container.name);
     errors.push(...validateHostPortConflicts([container], path));

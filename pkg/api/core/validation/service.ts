@@ -355,7 +355,7 @@ export function validateServiceStatusUpdate(service: Service): FieldError[] {
       errors.push(required(`${at}.ipMode`, "must be specified when `ip` is set"));
     if (isEmpty(ip) && ipMode !== undefined)
       errors.push(forbidden(`${at}.ipMode`, "may not be specified when `ip` is not set"));
-    if (!isEmpty(ip)) errors.push(...oneOf(ipMode, ["Proxy", "VIP"], `${at}.ipMode`, true));
+    if (!isEmpty(ip)) errors.push(...given(ipMode, ["Proxy", "VIP"], `${at}.ipMode`));
     if (!isEmpty(hostname)) {
       errors.push(...dnsSubdomain(hostname!, `${at}.hostname`));
       if (ipFamily(hostname!) !== 0)

@@ -160,7 +160,10 @@ export function validateClaimUpdate(claim: PersistentVolumeClaim, old: Readonly<
   const changed = [...new Set([...Object.keys(spec), ...Object.keys(before)])].some(
     (field) => !sameValue((spec as Record<string, unknown>)[field], (before as Record<string, unknown>)[field]),
   );
-  if (changed) errors.push(forbidden("spec", `${CLAIM_MESSAGE}\n${describeDifference(before, spec, "spec")}`));
+  // No class is another wish than whatever class is the default.
+  const otherClass = spec.storageClassName !== before.storageClassName;
+  if (changed || otherClass)
+    errors.push(forbidden("spec", `${CLAIM_MESSAGE}\n${describeDifference(before, spec, "spec")}`));
   if (!sameValue(claim.spec?.volumeMode, old.spec?.volumeMode)) {
     errors.push(...immutable(claim.spec?.volumeMode, old.spec?.volumeMode, "volumeMode"));
   }
