@@ -26,7 +26,7 @@ import { parseWriteOptions, type WriteOptions } from "./options.ts";
 import { applyThrough } from "./apply.ts";
 import { findEntry } from "./get.ts";
 import { goText } from "./go-text.ts";
-import { type Repetitions, repeatedInPatch, repeatedInYaml } from "./strict-errors.ts";
+import { type Repetitions, repeatedInPatch, repeatedInYaml, wrongInOperations } from "./strict-errors.ts";
 import {
   changedPart,
   NOTHING_UNCHANGED,
@@ -141,7 +141,8 @@ function noObject(value: unknown): string {
 
 function fromJson(bytes: Buffer, type: PatchType): { value: unknown; repeated: Repetitions } {
   const { value, duplicates } = decodeJson(bytes);
-  return { value, repeated: repeatedInPatch(duplicates, type === "json" ? "json patch " : "") };
+  const repeated = type === "json" ? wrongInOperations(bytes, value, duplicates) : repeatedInPatch(duplicates);
+  return { value, repeated };
 }
 function fromYaml(bytes: Buffer): { value: unknown; repeated: Repetitions } {
   const { value, duplicateMessages } = decodeYaml(bytes.toString("utf8"));

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { decodeJson, decodeYaml } from "#pkg/apimachinery/index.ts";
 import { goText } from "./go-text.ts";
-import { repeatedInJson, repeatedInPatch, repeatedInYaml } from "./strict-errors.ts";
+import { repeatedInJson, repeatedInPatch, repeatedInYaml, wrongInOperations } from "./strict-errors.ts";
 
 const text =
   '{"spec":{"x":1,"dupe":1,"dupe":{"paused":1,"paused":1},"paused":true,"paused":false,"list":[{"name":"c"},{"b":1,"a":1,"name":"d","name":"e"}]},"metadata":{"name":"a","name":"b","name":"c"}}';
@@ -34,11 +34,33 @@ test("custom resources and patches have their repetitions first", () => {
   ];
   const sorted = ["spec.dupe", "spec.list[1].a", "spec.list[1].b", "spec.x"].map((path) => `unknown field "${path}"`);
   assert.deepEqual(repeatedInJson(bytes, duplicates).among(unknown, true), [...repetitions, ...sorted]);
-  assert.deepEqual(repeatedInPatch(["[0].op"], "json patch ").among(["a[10].x", "a[2].x"], false), [
-    'json patch duplicate field "[0].op"',
+  assert.deepEqual(repeatedInPatch(["spec.x"]).among(["a[10].x", "a[2].x"], false), [
+    'duplicate field "spec.x"',
     'unknown field "a[2].x"',
     'unknown field "a[10].x"',
   ]);
+});
+
+test("a JSON patch has what is wrong with its operations first", () => {
+  const wrong = (patch: string): string[] => {
+    const { value, duplicates } = decodeJson(Buffer.from(patch));
+    return wrongInOperations(Buffer.from(patch), value, duplicates).among(["spec.x"], false);
+  };
+  assert.deepEqual(
+    wrong('[{"op":"add","foo":{"a":1,"a":2},"path":"/a","value":{"b":1,"b":2}},{"op":"x","op":"add","Path":"/c"}]'),
+    [
+      'json patch unknown field "[0].foo"',
+      'json patch duplicate field "[0].value.b"',
+      'json patch duplicate field "[1].op"',
+      'json patch unknown field "[1].Path"',
+      'unknown field "spec.x"',
+    ],
+  );
+  assert.deepEqual(wrong('[{"op":"add","op":"add","path":"/a"}]'), [
+    'json patch duplicate field "[0].op"',
+    'unknown field "spec.x"',
+  ]);
+  assert.deepEqual(wrong('[{"op":"add","path":"/a","from":"/b","value":1}]'), ['unknown field "spec.x"']);
 });
 
 test("repetitions in YAML are one error", () => {

@@ -3,9 +3,9 @@
  * reported on in the order of its text, a custom resource or a patch has its repetitions first, and YAML has all of its
  * repetitions in one error of go-yaml's.
  */
-import { fieldsInTextOrder } from "#pkg/apimachinery/index.ts";
+import { fieldsInTextOrder, isRecord } from "#pkg/apimachinery/index.ts";
 
-/** What one document repeats. */
+/** What one document repeats, or else has wrong before anybody looks at the object. */
 export interface Repetitions {
   readonly isEmpty: boolean;
   /** go-yaml's error about a document in YAML. */
@@ -27,9 +27,7 @@ export function repeatedInJson(bytes: Buffer, duplicates: readonly string[]): Re
     among: (unknown, custom) =>
       custom
         ? [...duplicates.map(duplicateField), ...customOrder(unknown).map(unknownField)]
-        : fieldsInTextOrder(bytes.toString("utf8"), new Set(unknown)).map(({ path, repeated }) =>
-            repeated ? duplicateField(path) : unknownField(path),
-          ),
+        : fieldsInTextOrder(bytes.toString("utf8"), new Set(unknown)).map(wordsOf),
   };
 }
 
@@ -46,17 +44,40 @@ export function repeatedInYaml(messages: readonly string[]): Repetitions {
   };
 }
 
-/** Of a patch in JSON: the unknown fields are those of what it makes of the object. */
-export function repeatedInPatch(duplicates: readonly string[], prefix: string): Repetitions {
+/** Of a merge patch: the unknown fields are those of what it makes of the object. */
+export function repeatedInPatch(duplicates: readonly string[]): Repetitions {
+  return inPatch(duplicates.map(duplicateField));
+}
+
+const OPERATION_FIELDS: ReadonlySet<string> = new Set(["op", "path", "from", "value"]);
+
+/** Of a JSON patch, whose operations have fields of their own that can be unknown. */
+export function wrongInOperations(bytes: Buffer, operations: unknown, duplicates: readonly string[]): Repetitions {
+  const unknown = (Array.isArray(operations) ? operations : []).flatMap((operation: unknown, i) =>
+    isRecord(operation)
+      ? Object.keys(operation).flatMap((field) => (OPERATION_FIELDS.has(field) ? [] : [`[${i}].${field}`]))
+      : [],
+  );
+  const wrong =
+    unknown.length === 0
+      ? duplicates.map(duplicateField)
+      : fieldsInTextOrder(bytes.toString("utf8"), new Set(unknown)).map(wordsOf);
+  return inPatch(wrong.map((problem) => `json patch ${problem}`));
+}
+
+function inPatch(problems: readonly string[]): Repetitions {
   return {
-    isEmpty: duplicates.length === 0,
+    isEmpty: problems.length === 0,
     among: (unknown, custom) => [
-      ...duplicates.map((path) => prefix + duplicateField(path)),
+      ...problems,
       ...(custom ? customOrder(unknown) : unknown.toSorted(byMembers)).map(unknownField),
     ],
   };
 }
 
+function wordsOf({ path, repeated }: { readonly path: string; readonly repeated: boolean }): string {
+  return repeated ? duplicateField(path) : unknownField(path);
+}
 function unknownField(path: string): string {
   return `unknown field ${JSON.stringify(path)}`;
 }
