@@ -1,9 +1,10 @@
+import { once } from "node:events";
 import { createServer as createHttpServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { createServer as createHttpsServer, type Server as HttpsServer } from "node:https";
 import { constants } from "node:crypto";
 import type { AddressInfo, Socket } from "node:net";
 import { DEFAULT_CIPHERS, type TLSSocket } from "node:tls";
-import fastify from "fastify";
+import fastify, { type FastifyReply, type FastifyRequest } from "fastify";
 import type { Clock, Logger } from "#pkg/util/index.ts";
 import type { ApiHandler, ApiRequest } from "../contract.ts";
 import { boundHandshakes } from "./crowd.ts";
@@ -74,61 +75,21 @@ export async function listenHttp(
 ): Promise<Listener> {
   const live = new LiveRequests(clock);
   const front: Front = { handler, live, log, stalledMs: options.stalledMs };
+  const server = await http1Server(front, options);
   const sockets = new Set<Socket>();
   const connections = new Set<Http2Connection>();
-  let server: Server | HttpsServer | undefined;
-  const app = fastify({
-    serverFactory: (onRequest) => {
-      const shared = { ...SHARED_OPTIONS, ...headerTimeouts(options.headersTimeoutMs) };
-      server =
-        options.tls === undefined ? createHttpServer(shared, onRequest) : secureServer(options.tls, shared, onRequest);
-      return server as Server;
-    },
-    clientErrorHandler: refuseHead,
-    routerOptions: { maxParamLength: MAX_HEADER_BYTES },
-    exposeHeadRoutes: false,
-    forceCloseConnections: false,
-    // A path that fastify cannot decode is ours to refuse, with a Status.
-    frameworkErrors: (_error, request, reply) => {
-      reply.hijack();
-      serveHttp1(front, request.raw, reply.raw);
-    },
-  });
-  // Nor does it judge content types.
-  app.setErrorHandler((_error, request, reply) => {
-    reply.hijack();
-    serveHttp1(front, request.raw, reply.raw);
-  });
-  // Nor which methods there are.
-  app.setNotFoundHandler((request, reply) => {
-    reply.hijack();
-    serveHttp1(front, request.raw, reply.raw);
-  });
-  app.removeAllContentTypeParsers();
-  // Bodies stay unread until the pipeline asks for them.
-  app.addContentTypeParser("*", (_request, _payload, done) => done(null));
-  app.route({
-    method: ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
-    url: "/*",
-    handler: (request, reply) => {
-      reply.hijack();
-      serveHttp1(front, request.raw, reply.raw);
-    },
-  });
-  await app.ready();
-  const opened = server!;
-  opened.maxConnections = options.maxConnections ?? MAX_CONNECTIONS;
-  opened.on("drop", (peer) => log.debug({ peer }, "Refused a connection: there are too many"));
-  opened.on("connection", (socket: Socket) => {
+  server.maxConnections = options.maxConnections ?? MAX_CONNECTIONS;
+  server.on("drop", (peer) => log.debug({ peer }, "Refused a connection: there are too many"));
+  server.on("connection", (socket: Socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));
   });
-  opened.on("upgrade", (request: unknown, socket: Socket, head: Buffer) =>
+  server.on("upgrade", (request: unknown, socket: Socket, head: Buffer) =>
     serveUpgrade(front, request as IncomingMessage, socket, head),
   );
   if (options.tls !== undefined) {
-    boundHandshakes(opened as HttpsServer, options.maxHandshakes ?? MAX_HANDSHAKES);
-    acceptHttp2(opened as HttpsServer, (socket) => {
+    boundHandshakes(server as HttpsServer, options.maxHandshakes ?? MAX_HANDSHAKES);
+    acceptHttp2(server as HttpsServer, (socket) => {
       const connection = new Http2Connection({
         socket,
         peer: peerOf(socket),
@@ -144,46 +105,90 @@ export async function listenHttp(
       connections.add(connection);
     });
   }
-  await new Promise<void>((resolve, reject) => {
-    opened.once("error", reject);
-    opened.listen({ port: options.port, ...(options.host === undefined ? {} : { host: options.host }) }, () => {
-      opened.removeListener("error", reject);
-      resolve();
-    });
-  });
-  opened.on("error", (err: Error) => log.error({ err }, "HTTP server failed"));
-  opened.on("tlsClientError", (err: Error) => log.debug({ err }, "TLS handshake failed"));
-  const { port, address } = opened.address() as AddressInfo;
+  const { port, address } = await opened(server, options);
+  server.on("error", (err: Error) => log.error({ err }, "HTTP server failed"));
+  server.on("tlsClientError", (err: Error) => log.debug({ err }, "TLS handshake failed"));
   return {
     port,
     address,
     setCertificate: (tls) => {
-      if ("setSecureContext" in opened) opened.setSecureContext(tlsContext(tls));
+      if ("setSecureContext" in server) server.setSecureContext(tlsContext(tls));
     },
-    close: async (graceMs = DEFAULT_GRACE_MS) => {
-      const deadline = clock.monotonic() + graceMs;
-      const closed = new Promise<void>((resolve) => opened.close(() => resolve()));
-      live.abortAll();
-      for (const connection of connections) connection.close();
-      opened.closeIdleConnections();
-      await live.drained(graceMs);
-      // Answers are on their way out; who has not read them by the deadline is gone or does not want to.
-      const look = (): void => {
-        const sending = [...connections].some((connection) => connection.sending) || [...sockets].some(isSending);
-        if (sending && clock.monotonic() < deadline) {
-          cancel = clock.schedule(FLUSH_MS, look);
-          return;
-        }
-        for (const connection of connections) connection.destroy();
-        for (const socket of sockets) socket.destroy();
-      };
-      let cancel = clock.schedule(FLUSH_MS, look);
-      // Idle HTTP/1.1 connections of the secure server know no other end.
-      if (connections.size === 0) for (const socket of sockets) socket.destroySoon();
-      await closed;
-      cancel();
-    },
+    close: (graceMs = DEFAULT_GRACE_MS) => closeGently({ server, live, sockets, connections }, clock, graceMs),
   };
+}
+
+/** Speaks HTTP/1.1, and passes every request on as it is: what is wrong with one is ours to say, with a Status. */
+async function http1Server(front: Front, options: ListenOptions): Promise<Server | HttpsServer> {
+  let server: Server | HttpsServer | undefined;
+  const passOn = (request: FastifyRequest, reply: FastifyReply): void => {
+    reply.hijack();
+    serveHttp1(front, request.raw, reply.raw);
+  };
+  const app = fastify({
+    serverFactory: (onRequest) => {
+      const shared = { ...SHARED_OPTIONS, ...headerTimeouts(options.headersTimeoutMs) };
+      server =
+        options.tls === undefined ? createHttpServer(shared, onRequest) : secureServer(options.tls, shared, onRequest);
+      return server as Server;
+    },
+    clientErrorHandler: refuseHead,
+    routerOptions: { maxParamLength: MAX_HEADER_BYTES },
+    exposeHeadRoutes: false,
+    forceCloseConnections: false,
+    // Neither paths that cannot be decoded,
+    frameworkErrors: (_error, request, reply) => passOn(request, reply),
+  });
+  // nor content types, nor methods are fastify's to judge.
+  app.setErrorHandler((_error, request, reply) => passOn(request, reply));
+  app.setNotFoundHandler(passOn);
+  app.removeAllContentTypeParsers();
+  // Bodies stay unread until the pipeline asks for them.
+  app.addContentTypeParser("*", (_request, _payload, done) => done(null));
+  app.route({ method: ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"], url: "/*", handler: passOn });
+  await app.ready();
+  return server!;
+}
+
+/** Resolves once the server listens, with where; rejects when it cannot. */
+async function opened(server: Server | HttpsServer, { host, port }: ListenOptions): Promise<AddressInfo> {
+  server.listen({ port, ...(host === undefined ? {} : { host }) });
+  await once(server, "listening");
+  return server.address() as AddressInfo;
+}
+
+interface OpenFront {
+  readonly server: Server | HttpsServer;
+  readonly live: LiveRequests;
+  /** All connections, those that speak HTTP/2 among them. */
+  readonly sockets: ReadonlySet<Socket>;
+  readonly connections: ReadonlySet<Http2Connection>;
+}
+
+/** Lets requests under way end and their answers be read, for so long at most. */
+async function closeGently(front: OpenFront, clock: Clock, graceMs: number): Promise<void> {
+  const { server, live, sockets, connections } = front;
+  const deadline = clock.monotonic() + graceMs;
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  live.abortAll();
+  for (const connection of connections) connection.close();
+  server.closeIdleConnections();
+  await live.drained(graceMs);
+  // Answers are on their way out; who has not read them by the deadline is gone or does not want to.
+  const look = (): void => {
+    const sending = [...connections].some((connection) => connection.sending) || [...sockets].some(isSending);
+    if (sending && clock.monotonic() < deadline) {
+      cancel = clock.schedule(FLUSH_MS, look);
+      return;
+    }
+    for (const connection of connections) connection.destroy();
+    for (const socket of sockets) socket.destroy();
+  };
+  let cancel = clock.schedule(FLUSH_MS, look);
+  // Idle HTTP/1.1 connections of the secure server know no other end.
+  if (connections.size === 0) for (const socket of sockets) socket.destroySoon();
+  await closed;
+  cancel();
 }
 
 function isSending(socket: Socket): boolean {
