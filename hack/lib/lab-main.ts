@@ -31,6 +31,7 @@ Options of up:
                          package; the first is the master, --nodes counts the others
   --set KEY=VALUE        with --vm: a line of every machine's /etc/kubits/node.yaml, e.g. proxy-mode=ipvs
   --memory MIB           with --vm: of each machine (default 1536)
+  --deb FILE             with --vm: the package to install, as hack/release makes it; without it one is made
   --package NAME         with --vm: a further Debian package on every machine, e.g. docker.io; may be repeated
   --kernel-arg WORD      with --vm: a word for every machine's kernel, e.g. security=selinux; may be repeated
 `;
@@ -52,6 +53,7 @@ const { values, positionals } = parseCommandLine("hack/lab", {
     vm: { type: "boolean", default: false },
     set: { type: "string", multiple: true, default: [] },
     memory: { type: "string", default: "1536" },
+    deb: { type: "string" },
     package: { type: "string", multiple: true, default: [] },
     "kernel-arg": { type: "string", multiple: true, default: [] },
     help: { type: "boolean", default: false },
@@ -98,7 +100,7 @@ async function up(): Promise<void> {
   let lab: AnyLab;
   if (values.vm) {
     const { set: settings, memory, package: packages, "kernel-arg": kernelArgs } = values;
-    const machine = { memoryMiB: Number(memory), packages, kernelArgs };
+    const machine = { memoryMiB: Number(memory), packages, kernelArgs, debian: values.deb };
     lab = await VmLab.start({ nodes, settings, ...machine, cacheDir, progress });
   } else {
     await buildPrograms();

@@ -9,6 +9,10 @@ import { type AnyLab, type LabMachine, type RunOptions, attachLab } from "../../
 import { Lab } from "../../hack/lib/lab.ts";
 
 const runner = new SpawnRunner();
+/** Without help of the processor a virtual machine is slower than this one by about as much. */
+const EMULATION = 8;
+/** By how much longer than usual everything may take in the cluster of this test file. */
+let patience = 1;
 
 /** A cluster and a namespace of its own for one test file. */
 export class TestCluster {
@@ -50,7 +54,9 @@ export class TestCluster {
   /** Like `kubectl`, but answers failures too. */
   try(args: readonly string[], options: { stdin?: string; timeoutMs?: number } = {}) {
     const base = ["--kubeconfig", this.lab.adminConf, "--namespace", this.namespace];
-    return this.here(this.#kubectl, [...base, ...args], { timeoutMs: 180_000, allowFailure: true, ...options });
+    const { timeoutMs = 180_000 } = options;
+    const patient = { ...options, timeoutMs: timeoutMs * patience };
+    return this.here(this.#kubectl, [...base, ...args], { allowFailure: true, ...patient });
   }
 
   /** Runs a program of this machine where it reaches the cluster's addresses. */
@@ -79,7 +85,7 @@ export class TestCluster {
   }
 
   async ready(resource: string, timeoutSeconds = 60): Promise<void> {
-    await this.kubectl(["wait", "--for=condition=Ready", resource, `--timeout=${timeoutSeconds}s`]);
+    await this.kubectl(["wait", "--for=condition=Ready", resource, `--timeout=${timeoutSeconds * patience}s`]);
   }
 
   exec(pod: string, ...command: string[]): Promise<string> {
@@ -101,7 +107,7 @@ export async function eventually<T>(
   timeoutMs = 30_000,
   intervalMs = 150,
 ): Promise<T> {
-  const deadline = Date.now() + timeoutMs;
+  const deadline = Date.now() + timeoutMs * patience;
   let last: unknown;
   for (;;) {
     try {
@@ -111,7 +117,7 @@ export async function eventually<T>(
     } catch (error) {
       last = error;
     }
-    if (Date.now() > deadline) throw new Error(`timed out after ${timeoutMs} ms: ${what}`, { cause: last });
+    if (Date.now() > deadline) throw new Error(`timed out after ${timeoutMs * patience} ms: ${what}`, { cause: last });
     await delay(intervalMs);
   }
 }
@@ -144,6 +150,7 @@ export function useCluster(name: string): { readonly cluster: TestCluster } {
     if (shared === undefined) await buildPrograms();
     if (shared === undefined) own = await Lab.start({ nodes: 2, progress: (line) => console.log(`lab: ${line}`) });
     const lab = own ?? attachLab(shared!);
+    patience = lab instanceof Lab ? 1 : EMULATION;
     const namespace = `e2e-${name}-${Math.random().toString(36).slice(2, 7)}`;
     await lab.kubectl("create", "namespace", namespace);
     holder.cluster = new TestCluster(lab, namespace);

@@ -9,8 +9,6 @@ import { BUSYBOX, pod } from "../framework/manifests.ts";
 
 const context = useCluster("app-armor");
 const limit = { timeout: 600_000 };
-/** The machines are emulated. */
-const PATIENCE_SECONDS = 240;
 const ANNOTATION = "container.apparmor.security.beta.kubernetes.io/main";
 const DEFAULT = /^(cri-containerd\.apparmor\.d|docker-default) \(enforce\)$/;
 
@@ -51,7 +49,7 @@ test("containers run under the profile that is theirs, else the pod's, else the 
   ];
   await cluster.apply(pods.map(([, manifest]) => manifest));
   for (const [name, , expected] of pods) {
-    await cluster.ready(`pod/${name}`, PATIENCE_SECONDS);
+    await cluster.ready(`pod/${name}`);
     assert.match((await cluster.exec(name, "cat", "/proc/1/attr/current")).trim(), expected, name);
   }
   const denied = await cluster.try(["exec", "by-name", "--", "touch", "/tmp/x"]);
@@ -74,7 +72,7 @@ test("the annotation that the field replaces still counts, and warns", limit, as
     await cluster.jsonpath("pod/annotated", "{.spec.containers[0].securityContext.appArmorProfile}"),
     JSON.stringify({ localhostProfile: own, type: "Localhost" }),
   );
-  await cluster.ready("pod/annotated", PATIENCE_SECONDS);
+  await cluster.ready("pod/annotated");
   assert.equal((await cluster.exec("annotated", "cat", "/proc/1/attr/current")).trim(), `${own} (enforce)`);
 });
 
@@ -83,17 +81,14 @@ test("a profile that is not loaded keeps the container from starting until it is
   const late = named("late");
   await cluster.apply(pod("waiting", { container: { ...confined("Localhost", late), image: BUSYBOX } }));
   const waiting = "{.status.phase} {.status.containerStatuses[0].state.waiting.reason}";
-  await eventually(
-    "the container cannot be created",
-    async () =>
-      /^Pending (CreateContainerError|RunContainerError)$/.test(await cluster.jsonpath("pod/waiting", waiting))
-        ? true
-        : undefined,
-    PATIENCE_SECONDS * 1000,
+  await eventually("the container cannot be created", async () =>
+    /^Pending (CreateContainerError|RunContainerError)$/.test(await cluster.jsonpath("pod/waiting", waiting))
+      ? true
+      : undefined,
   );
   const { stdout } = await cluster.try(["get", "events", "--field-selector=involvedObject.name=waiting"]);
   assert.match(stdout, new RegExp(`Warning +Failed .*(apparmor profile not found ${late}|apparmor)`));
   await load(late);
-  await cluster.ready("pod/waiting", PATIENCE_SECONDS);
+  await cluster.ready("pod/waiting");
   assert.equal((await cluster.exec("waiting", "cat", "/proc/1/attr/current")).trim(), `${late} (enforce)`);
 });

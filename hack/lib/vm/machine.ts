@@ -7,13 +7,16 @@ import { type VmImage, addressOf, macOf } from "./image.ts";
 
 const runner = new SpawnRunner();
 
-/** The machines are new in every lab, so their keys are nothing to compare with. */
+/**
+ * The machines are new in every lab, so their keys are nothing to compare with. One that is emulated by a busy host may take
+ * a minute to greet.
+ */
 const SSH_SETTINGS = [
   "StrictHostKeyChecking=no",
   "UserKnownHostsFile=/dev/null",
   "LogLevel=ERROR",
   "BatchMode=yes",
-  "ConnectTimeout=10",
+  "ConnectTimeout=60",
 ];
 
 /** On a busy host an emulated machine is too slow for the patience that systemd has with its services. */

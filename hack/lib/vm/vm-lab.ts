@@ -24,7 +24,16 @@ export interface VmLabOptions {
   /** Debian packages that the machines have besides those that every lab's have. */
   readonly packages: readonly string[];
   readonly kernelArgs: readonly string[];
+  /** The package of Kubits to install; undefined: one is built. */
+  readonly debian: string | undefined;
   readonly progress: (line: string) => void;
+}
+
+async function builtPackage(progress: (line: string) => void): Promise<string> {
+  progress("Debian package");
+  await runner.run(join(root, "hack/release"), [], { timeoutMs: STEP_TIMEOUT_MS });
+  const [debian] = globSync("dist/kubits_*.deb", { cwd: root });
+  return join(root, debian!);
 }
 
 interface State {
@@ -73,7 +82,7 @@ export class VmLab {
 
   /** Builds what is missing, boots all machines at once and provisions them: the master first, then the others together. */
   static async start(options: VmLabOptions): Promise<VmLab> {
-    const { nodes, settings, cacheDir, memoryMiB, packages, kernelArgs, progress } = options;
+    const { nodes, settings, cacheDir, memoryMiB, packages, kernelArgs, debian, progress } = options;
     const machines = nodes + 1;
     if (machines > MAX_MACHINES) throw new Error(`a lab has at most ${MAX_MACHINES - 1} nodes`);
     const image = await ensureImage(cacheDir, packages, progress);
@@ -82,7 +91,7 @@ export class VmLab {
     writeFileSync(join(dir, "vm-lab.json"), JSON.stringify(state));
     const lab = new VmLab(dir, state);
     try {
-      await lab.#prepareFiles(cacheDir, progress);
+      await lab.#prepareFiles(debian, cacheDir, progress);
       await lab.#createNetwork();
       progress(`starting ${machines} machines`);
       await Promise.all(
@@ -101,16 +110,13 @@ export class VmLab {
   }
 
   /** The disk that all machines can read: package, provisioning script, images; and the key that opens them. */
-  async #prepareFiles(cacheDir: string, progress: (line: string) => void): Promise<void> {
+  async #prepareFiles(debian: string | undefined, cacheDir: string, progress: (line: string) => void): Promise<void> {
     const files = join(this.dir, "files");
     mkdirSync(files, { recursive: true });
-    progress("Debian package");
-    await runner.run(join(root, "hack/release"), [], { timeoutMs: STEP_TIMEOUT_MS });
-    const [debian] = globSync("dist/kubits_*.deb", { cwd: root });
     const key = join(this.dir, "ssh-key");
     await runner.run("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", key]);
     copyFileSync(`${key}.pub`, join(files, "authorized_keys"));
-    copyFileSync(join(root, debian!), join(files, "kubits.deb"));
+    copyFileSync(debian ?? (await builtPackage(progress)), join(files, "kubits.deb"));
     copyFileSync(join(root, "hack/provision"), join(files, "provision"));
     cpSync(join(root, "hack/demo"), join(files, "demo"), { recursive: true });
     progress("container images");
