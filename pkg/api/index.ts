@@ -29,6 +29,7 @@ export { type Definition, definitionNameOf, definitions, type FieldMarkers } fro
 export { doubtfulMembers } from "./schema/compile-fine.ts";
 export { prune } from "./schema/prune.ts";
 export { schemaOf } from "./schema/schema-of.ts";
+export { rootSchema, structuralSchema } from "./schema/structural.ts";
 export {
   FOREGROUND_FINALIZER,
   hasKnownOwner,

@@ -22,7 +22,7 @@ import { compileRules } from "./rules.ts";
 import { validateProperties } from "./schema-properties.ts";
 import { canBeStructural, validateStructure } from "./schema-structure.ts";
 import { validateDefaults } from "./schema-defaults.ts";
-import { rootSchema } from "./structural.ts";
+import { rootSchema } from "#pkg/api/index.ts";
 
 type Raw = Record<string, unknown>;
 

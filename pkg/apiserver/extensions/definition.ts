@@ -13,7 +13,7 @@ import { compileSchemaDefaults } from "./defaulting.ts";
 import { validateEmbedded } from "./embedded.ts";
 import { compileJsonPath } from "./json-path.ts";
 import { compileRules } from "./rules.ts";
-import { rootSchema } from "./structural.ts";
+import { rootSchema } from "#pkg/api/index.ts";
 import { compileValues } from "./value-validation.ts";
 
 const VERBS: readonly Verb[] = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];

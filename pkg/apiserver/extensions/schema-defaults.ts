@@ -1,5 +1,5 @@
 /** Defaults are values that their own schemas accept. */
-import { prune } from "#pkg/api/index.ts";
+import { prune, structuralSchema } from "#pkg/api/index.ts";
 import {
   deepCopy,
   deepEqual,
@@ -9,7 +9,7 @@ import {
   isRecord,
 } from "#pkg/apimachinery/index.ts";
 import { compileRules } from "./rules.ts";
-import { convert } from "./structural.ts";
+
 import { compileValues } from "./value-validation.ts";
 
 type Raw = Record<string, unknown>;
@@ -33,7 +33,7 @@ function walk(raw: Raw, path: string, errors: FieldError[]): void {
 
 function defaultErrors(raw: Raw, path: string): FieldError[] {
   const value = raw["default"];
-  const schema = convert(raw);
+  const schema = structuralSchema(raw);
   const errors: FieldError[] = [];
   if (!deepEqual(prune(schema, deepCopy(value)), value))
     errors.push(fieldInvalid(path, value, "must not have unknown fields"));

@@ -7,7 +7,7 @@ import { validateDefaults } from "./schema-defaults.ts";
 import { validateProperties } from "./schema-properties.ts";
 import { validateStructure } from "./schema-structure.ts";
 import { compileSchemaDefaults } from "./defaulting.ts";
-import { convert } from "./structural.ts";
+import { structuralSchema } from "#pkg/api/index.ts";
 import { compileValues } from "./value-validation.ts";
 
 type Raw = Record<string, unknown>;
@@ -131,32 +131,32 @@ test("nulls where none are allowed count as left out", () => {
     properties: { a: text, b: { ...text, default: "B" }, c: { ...text, nullable: true }, m: map },
   };
   const refused = structuredClone(object);
-  compileSchemaDefaults(convert(schema))(object);
+  compileSchemaDefaults(structuralSchema(schema))(object);
   assert.deepEqual(object, { b: "B", c: null, m: { y: "z" } });
-  compileSchemaDefaults(convert(schema), true)(refused);
+  compileSchemaDefaults(structuralSchema(schema), true)(refused);
   assert.deepEqual(refused, { a: null, b: "B", c: null, m: { x: null, y: "z" } });
 });
 
 test("rules see the old value as they ask for it, and what they cost is counted", () => {
   const rules = (list: object[], extra: Raw = {}): Raw => ({ ...text, "x-kubernetes-validations": list, ...extra });
   const optional = compileRules(
-    convert(rules([{ rule: "!oldSelf.hasValue() || oldSelf.value() == self", optionalOldSelf: true }])),
+    structuralSchema(rules([{ rule: "!oldSelf.hasValue() || oldSelf.value() == self", optionalOldSelf: true }])),
     "s",
   );
   assert.deepEqual(optional.errors, []);
   assert.deepEqual(optional.validate("a", undefined), []);
   assert.equal(optional.validate("a", "b").length, 1);
-  const needless = compileRules(convert(rules([{ rule: "self != ''", optionalOldSelf: true }])), "s");
+  const needless = compileRules(structuralSchema(rules([{ rule: "self != ''", optionalOldSelf: true }])), "s");
   assert.deepEqual(lines(needless.errors), [
     "s.x-kubernetes-validations[0].optionalOldSelf: Invalid value: true: may not be set if oldSelf is not used in rule",
   ]);
   const list = { type: "array", items: rules([{ rule: "self == oldSelf" }], { maxLength: 5 }), maxItems: 3 };
-  assert.deepEqual(lines(compileRules(convert(list), "s").errors), [
+  assert.deepEqual(lines(compileRules(structuralSchema(list), "s").errors), [
     's.items.x-kubernetes-validations[0].rule: Invalid value: "self == oldSelf": oldSelf cannot be used on the uncorrelatable portion of the schema within s',
   ]);
   const dear = { type: "array", items: rules([{ rule: "self.contains('abc')" }]) };
   assert.match(
-    lines(compileRules(convert(dear), "s").errors).join("\n"),
+    lines(compileRules(structuralSchema(dear), "s").errors).join("\n"),
     /estimated rule cost exceeds budget by factor of more than 100x/,
   );
 });

@@ -1,27 +1,27 @@
-import { builtinResources, type ResourceDefinition, schemaOf } from "#pkg/api/index.ts";
+import { builtinResources, schemaOf } from "#pkg/api/index.ts";
 import type { ExpressionWarning, ValidatingAdmissionPolicy } from "#pkg/api/types/admissionregistration-v1.ts";
 import { AUTHORIZER_TYPE, type CelType, compileCel, DYN, RESOURCE_CHECK_TYPE } from "#pkg/apimachinery/cel/index.ts";
 import { type FieldSchema, parseApiVersion } from "#pkg/apimachinery/index.ts";
 import { errorMessage } from "#pkg/util/index.ts";
 
-/** A kind that a policy's rules name, with its schema. */
-interface CheckedKind {
-  readonly name: string;
+/** A kind that a policy may name, with its schema. */
+export interface KnownKind {
+  readonly group: string;
+  readonly version: string;
+  readonly plural: string;
+  readonly kind: string;
   readonly schema: FieldSchema;
 }
 
 /** A rule that names more kinds than this is the last one looked at, and by its first ones only. */
 const MAX_KINDS = 10;
 
-/**
- * The kinds the rules name, by group, version and kind. A rule with a wildcard for groups or versions says nothing; those
- * of custom resources have no schema here and are left out.
- */
-function kindsOf({ spec }: ValidatingAdmissionPolicy): CheckedKind[] {
-  const found = new Map<string, ResourceDefinition>();
+/** The kinds the rules name, by group, version and kind. A rule with a wildcard for groups or versions says nothing. */
+function kindsOf({ spec }: ValidatingAdmissionPolicy, known: readonly KnownKind[]): KnownKind[] {
+  const found = new Map<string, KnownKind>();
   for (const { apiGroups = [], apiVersions = [], resources = [] } of spec.matchConstraints?.resourceRules ?? []) {
     if ([...apiGroups, ...apiVersions].some((name) => name.includes("*"))) continue;
-    const named = builtinResources()
+    const named = known
       .filter(
         ({ group, version, plural }) =>
           apiGroups.includes(group) && apiVersions.includes(version) && resources.includes(plural),
@@ -31,13 +31,11 @@ function kindsOf({ spec }: ValidatingAdmissionPolicy): CheckedKind[] {
     for (const definition of named) found.set(nameOf(definition), definition);
     if (named.length === MAX_KINDS) break;
   }
-  return [...found.values()]
-    .sort(inOrderOf(({ group, version, kind }) => [group, version, kind]))
-    .map((definition) => ({ name: nameOf(definition), schema: definition.schema }));
+  return [...found.values()].sort(inOrderOf(({ group, version, kind }) => [group, version, kind]));
 }
 
 /** Go prints the group of the core kinds as nothing before the slash. */
-const nameOf = ({ group, version, kind }: ResourceDefinition): string => `${group}/${version}, Kind=${kind}`;
+const nameOf = ({ group, version, kind }: KnownKind): string => `${group}/${version}, Kind=${kind}`;
 
 /** Compares by one text after the other. */
 const inOrderOf =
@@ -47,12 +45,10 @@ const inOrderOf =
     return own < other ? -1 : own > other ? 1 : 0;
   };
 
-function paramsType({ spec }: ValidatingAdmissionPolicy): FieldSchema | CelType {
+function paramsType({ spec }: ValidatingAdmissionPolicy, known: readonly KnownKind[]): FieldSchema | CelType {
   const { apiVersion = "", kind = "" } = spec.paramKind ?? {};
   const { group, version } = parseApiVersion(apiVersion);
-  const definition = builtinResources().find(
-    (own) => own.group === group && own.version === version && own.kind === kind,
-  );
+  const definition = known.find((own) => own.group === group && own.version === version && own.kind === kind);
   return definition?.schema ?? DYN;
 }
 
@@ -75,7 +71,11 @@ function scalarOrDyn(type: CelType): CelType {
 const SIMPLE: ReadonlySet<string> = new Set("int uint double bool string bytes null timestamp duration".split(" "));
 
 /** Types of everything an expression may name, with `variables` typed by their own expressions. */
-function environment(policy: ValidatingAdmissionPolicy, object: FieldSchema): Record<string, FieldSchema | CelType> {
+function environment(
+  policy: ValidatingAdmissionPolicy,
+  object: FieldSchema,
+  known: readonly KnownKind[],
+): Record<string, FieldSchema | CelType> {
   const types: Record<string, FieldSchema | CelType> = {
     object,
     oldObject: object,
@@ -83,7 +83,7 @@ function environment(policy: ValidatingAdmissionPolicy, object: FieldSchema): Re
     namespaceObject: schemaOf("io.k8s.api.core.v1.Namespace"),
     authorizer: AUTHORIZER_TYPE,
     "authorizer.requestResource": RESOURCE_CHECK_TYPE,
-    ...(policy.spec.paramKind === undefined ? {} : { params: paramsType(policy) }),
+    ...(policy.spec.paramKind === undefined ? {} : { params: paramsType(policy, known) }),
   };
   for (const { name, expression } of policy.spec.variables ?? []) {
     let type: CelType = DYN;
@@ -96,10 +96,14 @@ function environment(policy: ValidatingAdmissionPolicy, object: FieldSchema): Re
 
 /**
  * Compiles a policy's expressions against the schemas of the kinds it names, where admission only knows "some object".
- * Returns what does not fit, in the order of the validations. Pure.
+ * Returns what does not fit, in the order of the validations. `custom` are the kinds that are not built in. Pure.
  */
-export function typeCheck(policy: ValidatingAdmissionPolicy): ExpressionWarning[] {
-  const environments = kindsOf(policy).map(({ name, schema }) => ({ name, variables: environment(policy, schema) }));
+export function typeCheck(policy: ValidatingAdmissionPolicy, custom: readonly KnownKind[] = []): ExpressionWarning[] {
+  const known: readonly KnownKind[] = [...builtinResources(), ...custom];
+  const environments = kindsOf(policy, known).map((kind) => ({
+    name: nameOf(kind),
+    variables: environment(policy, kind.schema, known),
+  }));
   const check = (fieldRef: string, expression: string | undefined): ExpressionWarning[] => {
     if (expression === undefined || expression === "") return [];
     const lines = environments.flatMap(({ name, variables }) => {

@@ -5,6 +5,7 @@ import { validatingAdmissionPolicies } from "#pkg/api/refs.ts";
 import type { ValidatingAdmissionPolicy } from "#pkg/api/types/admissionregistration-v1.ts";
 import type { ControllerEnv } from "../common/env.ts";
 import { createLoop, createQueue, enqueueSelf, watching } from "../common/loop.ts";
+import { customKinds } from "./custom-kinds.ts";
 import { typeCheck } from "./type-check.ts";
 
 export function createVapStatusController(env: ControllerEnv): Controller {
@@ -26,7 +27,7 @@ async function reconcile(
   const policy = informers.of(validatingAdmissionPolicies).lister.get(key);
   const generation = policy?.metadata.generation ?? 0;
   if (policy === undefined || policy.status?.observedGeneration === generation) return DONE;
-  const expressionWarnings = typeCheck(policy);
+  const expressionWarnings = typeCheck(policy, await customKinds(client, policy, signal));
   const typeChecking = expressionWarnings.length === 0 ? {} : { expressionWarnings };
   const status = { ...policy.status, observedGeneration: generation, typeChecking };
   await ignoreNotFound(client.updateStatus(validatingAdmissionPolicies, { ...policy, status }, { signal }));

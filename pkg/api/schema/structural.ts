@@ -1,4 +1,4 @@
-import { schemaOf } from "#pkg/api/index.ts";
+import { schemaOf } from "./schema-of.ts";
 import { isRecord } from "#pkg/apimachinery/index.ts";
 import type { FieldSchema } from "#pkg/apimachinery/index.ts";
 
@@ -8,7 +8,7 @@ const OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta";
 
 /** The root schema of a custom resource: its own fields, and those every object has. */
 export function rootSchema(raw: Raw): FieldSchema {
-  const own = convert(raw);
+  const own = structuralSchema(raw);
   const properties = new Map(own.properties);
   addTypeFields(properties);
   return { ...own, type: "object", properties, items: undefined };
@@ -22,7 +22,7 @@ function addTypeFields(properties: Map<string, FieldSchema>): void {
 }
 
 /** One node of a structural OpenAPI v3 schema as a FieldSchema. */
-export function convert(raw: Raw): FieldSchema {
+export function structuralSchema(raw: Raw): FieldSchema {
   const common = {
     raw,
     ...(raw["nullable"] === true ? { nullable: true } : {}),
@@ -40,7 +40,7 @@ export function convert(raw: Raw): FieldSchema {
       return {
         ...common,
         type: "array",
-        items: isRecord(raw["items"]) ? convert(raw["items"]) : { type: "any" },
+        items: isRecord(raw["items"]) ? structuralSchema(raw["items"]) : { type: "any" },
         ...listMarkers(raw),
       };
     case "string":
@@ -60,12 +60,12 @@ function objectShape(raw: Raw): Pick<FieldSchema, "type" | "properties" | "items
   const additional = raw["additionalProperties"];
   if (additional !== undefined && additional !== false && !isRecord(raw["properties"])) {
     const items: FieldSchema = isRecord(additional)
-      ? convert(additional)
+      ? structuralSchema(additional)
       : { type: "any", preserveUnknownFields: true };
     return { type: "map", items, ...granularity };
   }
   const members = isRecord(raw["properties"]) ? raw["properties"] : {};
-  const properties = new Map(Object.entries(members).map(([name, member]) => [name, convert(member as Raw)]));
+  const properties = new Map(Object.entries(members).map(([name, member]) => [name, structuralSchema(member as Raw)]));
   if (raw["x-kubernetes-embedded-resource"] === true) addTypeFields(properties);
   const required = Array.isArray(raw["required"]) ? { required: raw["required"] as string[] } : {};
   return { type: "object", properties, ...required, ...granularity };
