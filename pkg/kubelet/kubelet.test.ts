@@ -255,6 +255,10 @@ describe("kubelet on containerd", () => {
 
   test("restarts what crashes, with growing delays, and keeps the terminated state", async () => {
     await node.create("crash", busybox("echo last words > /dev/termination-log; exit 3"));
+    await node.wait("crash", ({ status }) => {
+      const [container] = status?.containerStatuses ?? [];
+      return container?.restartCount === 1 && container.state?.terminated?.exitCode === 3;
+    });
     const pod = await node.wait(
       "crash",
       ({ status }) => status?.containerStatuses?.[0]?.state?.waiting?.reason === "CrashLoopBackOff",

@@ -146,6 +146,7 @@ class KubeletProcess {
         agent.wake();
       },
     });
+    await parts.volumes.keepOthersOut();
     await this.#setUpCgroups(parts.cgroups);
     await this.#serve(parts);
     await pleg.relist(signal);

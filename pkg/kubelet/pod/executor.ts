@@ -20,6 +20,9 @@ import { unmountedMessage, VolumesError } from "../volumes/volume.ts";
 /** After a failed pull the next look says ImagePullBackOff, as upstream's next sync does. */
 const PULL_RECHECK_MS = 1500;
 
+/** Half of the shortest delay: with upstream, too, a container's end is seen for a while before CrashLoopBackOff is. */
+const END_SHOWN_MS = 5000;
+
 /** As long as upstream waits for a pod's volumes before it says that it does. */
 const VOLUMES_TIMEOUT_MS = 123_000;
 
@@ -32,6 +35,8 @@ export class StepExecutor {
   #volumesAt = 0;
   /** Monotonic time since which volumes have been missing that nothing was said of. */
   #volumesMissingSince: number | undefined;
+  /** What was last told of containers that wait for their turn, and when, by name. */
+  readonly #backoffTold = new Map<string, { readonly message: string; readonly at: number }>();
 
   constructor(subject: PodSubject) {
     this.#subject = subject;
@@ -111,15 +116,26 @@ export class StepExecutor {
     return `${this.#subject.uid}/${container.name}/${container.image ?? ""}`;
   }
 
-  /** Tells, once per delay, which containers wait for their turn. */
-  noteBackoff(backingOff: readonly Waiting[]): void {
-    const { failures, pod, event } = this.#subject;
+  /**
+   * Tells, once per delay, which containers wait for their turn; answers when there is more to tell. In the status the
+   * end stands for itself first, long enough for who asks every few seconds.
+   */
+  noteBackoff(backingOff: readonly Waiting[]): number | undefined {
+    const { failures, pod, event, deps } = this.#subject;
+    const now = deps.clock.now();
+    let moreAt: number | undefined;
     for (const { name, delayMs } of backingOff) {
       const message = `back-off ${formatSeconds(delayMs)} restarting failed container=${name} pod=${podFullName(pod)}`;
-      if (failures.get(name)?.message === message) continue;
-      failures.set(name, { reason: "CrashLoopBackOff", message });
-      event(name, "Warning", "BackOff", `Back-off restarting failed container ${name} in pod ${podFullName(pod)}`);
+      let told = this.#backoffTold.get(name);
+      if (told?.message !== message) {
+        this.#backoffTold.set(name, (told = { message, at: now }));
+        event(name, "Warning", "BackOff", `Back-off restarting failed container ${name} in pod ${podFullName(pod)}`);
+      }
+      // Of a clock that was set back, the time is not waited for.
+      if (now >= told.at && now < told.at + END_SHOWN_MS) moreAt = earliest(moreAt, told.at + END_SHOWN_MS);
+      else failures.set(name, { reason: "CrashLoopBackOff", message });
     }
+    return moreAt;
   }
 
   /** Executes steps in order; resolves to what is observed afterwards, and when to try again if something failed. */
@@ -240,6 +256,7 @@ export class StepExecutor {
       );
       made.push({ id, sandboxId: step.sandboxId });
       failures.delete(step.name);
+      this.#backoffTold.delete(step.name);
       noteRestart();
       return undefined;
     } catch (error) {

@@ -292,10 +292,10 @@ export class PodWorker {
     const executor = this.#executor;
     const restart = await resources.actuate(this.pod, before, signal);
     const plan = planPod(executor.planInput(before, restart));
-    executor.noteBackoff(plan.backingOff);
+    const moreAt = executor.noteBackoff(plan.backingOff);
     const { observed, retryAt } = await executor.execute(plan.steps, before, signal);
     probes.update(this.pod, observed, this.#subject.podIP(observed));
-    const recheckAt = earliest(plan.recheckAt, retryAt);
+    const recheckAt = earliest(earliest(plan.recheckAt, moreAt), retryAt);
     const sandboxAlone = plan.steps.length > 0 && plan.steps.every(({ type }) => type === "CreateSandbox");
     if (sandboxAlone && retryAt === undefined) this.#publishSoon(observed);
     else if (isTerminal(this.#publish(observed).phase)) return { observed, recheckAt, outcome: "ended" };

@@ -1,5 +1,5 @@
 /** Sets up and takes down the volumes of pods under <root>/pods/<uid>/volumes. */
-import { mkdir, readdir, rm } from "node:fs/promises";
+import { chmod, mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { ifExists } from "#pkg/util/index.ts";
 import type { Pod, Volume } from "#pkg/api/types/core-v1.ts";
@@ -86,6 +86,13 @@ export class VolumeManager {
     return join(this.#root, "pods", uid);
   }
 
+  /** Keeps this machine's other users out of the pods' files, which have whatever modes the pods want. */
+  async keepOthersOut(): Promise<void> {
+    const pods = join(this.#root, "pods");
+    await mkdir(pods, { recursive: true });
+    await chmod(pods, 0o750); // earlier releases let everybody in
+  }
+
   /** Idempotent. Rejects with VolumesError where any volume failed, after having tried all. */
   async setUp(context: VolumeContext): Promise<VolumesReady> {
     const { pod } = context;
@@ -138,8 +145,11 @@ export class VolumeManager {
     const { uid } = pod.metadata;
     const plugin = join(this.podDirectory(uid), "volumes", pluginDirectory);
     const directory = join(plugin, volume.name);
-    await mkdir(inMemory === true ? plugin : directory, { recursive: true, mode: 0o755 });
-    return inMemory === true ? this.#memory.ensure(uid, join(pluginDirectory, volume.name), directory) : directory;
+    const created = await mkdir(inMemory === true ? plugin : directory, { recursive: true, mode: 0o755 });
+    if (inMemory === true) return this.#memory.ensure(uid, join(pluginDirectory, volume.name), directory);
+    // As every container finds a volume's root with upstream. The mode that mkdir gives is subject to the umask.
+    if (created !== undefined) await chmod(directory, 0o777);
+    return directory;
   }
 
   /** Unmounts everything below the pod's directory and removes it; harmless when there is nothing. */

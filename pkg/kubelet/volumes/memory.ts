@@ -31,8 +31,8 @@ export class MemoryDirectories {
   async ensure(podUid: string, name: string, link: string): Promise<string> {
     await this.#ensureMounted();
     const directory = this.directoryOf(podUid, name);
-    // The mode that mkdir gives is subject to the umask.
-    if ((await inMemory.mkdir(directory, { recursive: true })) !== undefined) await inMemory.chmod(directory, 0o755);
+    // As the root of a tmpfs of its own has it.
+    if ((await inMemory.mkdir(directory, { recursive: true })) !== undefined) await inMemory.chmod(directory, 0o1777);
     try {
       await symlink(directory, link);
       return directory;

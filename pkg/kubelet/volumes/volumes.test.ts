@@ -178,13 +178,13 @@ test("volumes: every kind is set up, is idempotent, and goes without a trace", a
       assert.ok(volume?.kind === "path");
       return volume.hostPath;
     };
-    assert.equal((await stat(path("disk"))).mode & 0o777, 0o777);
+    for (const name of ["disk", "config"]) assert.equal((await stat(path(name))).mode & 0o7777, 0o777);
     assert.equal(await mounts.isMountPoint(path("memory")), true);
     assert.equal(await readFile(join(path("config"), "dir/renamed"), "utf8"), "v");
     assert.equal(await readFile(join(path("secret"), "password"), "utf8"), "secret");
     for (const name of ["secret", "all"]) {
       assert.equal((await statfs(path(name))).type, 0x01021994, "secrets never reach the disk");
-      assert.equal((await stat(path(name))).mode & 0o777, 0o755);
+      assert.equal((await stat(path(name))).mode & 0o7777, 0o1777);
     }
     const link = join(manager.podDirectory("u"), "volumes/kubernetes.io~secret/secret");
     assert.equal(await realpath(link), path("secret"), "the pod's directory leads there");
@@ -206,6 +206,14 @@ test("volumes: every kind is set up, is idempotent, and goes without a trace", a
   await manager.tearDown("u");
   assert.deepEqual(await manager.podsOnDisk(), []);
   assert.deepEqual(await volumeMounts(), [join(root, "memory-volumes")], "one mount serves all pods");
+});
+
+test("volumes: other users of the machine cannot reach the pods' files", async () => {
+  const pods = join(root, "pods");
+  await mkdir(pods, { recursive: true });
+  await chmod(pods, 0o755);
+  await new VolumeManager({ rootDirectory: root, mounts }).keepOthersOut();
+  assert.equal((await stat(pods)).mode & 0o777, 0o750);
 });
 
 test("volumes: what is in memory survives a kubelet, is made anew after a reboot, and leaves older mounts alone", async () => {
