@@ -1,3 +1,4 @@
+/** The records of the cluster's domain, kept in step with Services and EndpointSlices. */
 import { isIP } from "node:net";
 import type { Service } from "#pkg/api/types/core-v1.ts";
 import type { EndpointSlice } from "#pkg/api/types/discovery-v1.ts";

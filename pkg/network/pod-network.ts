@@ -1,3 +1,7 @@
+/**
+ * Runs the pod network of one node: its CNI configuration, its routes to the other nodes, its tunnel where one is
+ * needed.
+ */
 import { rm } from "node:fs/promises";
 import { isIP } from "node:net";
 import { join } from "node:path";

@@ -1,3 +1,7 @@
+/**
+ * Follows Services and EndpointSlices, and has the mode's proxier bring the kernel to what they say: whole at first,
+ * then by what changed, and compared with what is really there from time to time.
+ */
 import type { Server } from "node:http";
 import { endpointSlices, nodes, services } from "#pkg/api/refs.ts";
 import type { Node } from "#pkg/api/types/core-v1.ts";

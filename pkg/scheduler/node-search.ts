@@ -1,3 +1,4 @@
+/** Filters and scores nodes for one pod. */
 import type { Random } from "#pkg/util/index.ts";
 import type { SchedulerCache } from "./cache/cache.ts";
 import type { NodeInfo } from "./cache/node-info.ts";

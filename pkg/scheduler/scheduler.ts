@@ -1,3 +1,7 @@
+/**
+ * The scheduler's main loop: one pod after the other is decided on in the snapshot of this moment; bindings and
+ * reports go out in the background.
+ */
 import type { Controller, Client, EventRecorder } from "#pkg/client/index.ts";
 import { type Clock, type Logger, type Random, errorMessage } from "#pkg/util/index.ts";
 import { bind, bindingMessage, postBind, reserve, unreserve } from "./binding.ts";

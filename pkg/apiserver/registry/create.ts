@@ -1,3 +1,7 @@
+/**
+ * POST: a new object's way through namespace, defaults, mutating admission, the kind's strategy, validation and
+ * validating admission into the store. The same for every kind.
+ */
 import {
   alreadyExists,
   badRequest,

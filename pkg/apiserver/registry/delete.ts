@@ -1,3 +1,7 @@
+/**
+ * DELETE of one object: at once, or marked with a deletionTimestamp while finalizers, a grace period or the garbage
+ * collector hold it.
+ */
 import { conflict, type KubeObject, notFound, StatusError } from "#pkg/apimachinery/index.ts";
 import { FOREGROUND_FINALIZER, ORPHAN_FINALIZER } from "#pkg/api/index.ts";
 import type { ListMeta } from "#pkg/api/types/meta-v1.ts";

@@ -1,3 +1,7 @@
+/**
+ * Which function serves an authorized request for a resource: by verb and subresource, as the kind's declaration
+ * allows.
+ */
 import { notFound, pathNotFound } from "#pkg/apimachinery/index.ts";
 import type { SubresourceDefinition } from "#pkg/api/index.ts";
 import { methodNotAllowed } from "../http/status.ts";

@@ -1,3 +1,4 @@
+/** GET of a collection: a page of cache entries, whose bytes are joined and not encoded anew. */
 import { badRequest, expired, encodeYaml, notAcceptable, StatusError } from "#pkg/apimachinery/index.ts";
 import type { KubeObject } from "#pkg/apimachinery/index.ts";
 import { encodeProtobuf, envelopeAround } from "#pkg/apimachinery/protobuf/index.ts";

@@ -1,3 +1,7 @@
+/**
+ * PUT, and what PATCH, apply and subresources share with it: read the present object, make the new one of it, admit,
+ * validate, compare-and-swap, and begin again where somebody else was faster.
+ */
 import {
   deepCopy,
   deepEqual,

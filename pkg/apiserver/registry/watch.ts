@@ -1,3 +1,6 @@
+/**
+ * Watches: events of the watch cache, framed for one client. What all watchers of an event see alike is encoded once.
+ */
 import { encodeEnvelope, encodeWatchFrame } from "#pkg/apimachinery/protobuf/index.ts";
 import type { KubeObject } from "#pkg/apimachinery/index.ts";
 import type { Status } from "#pkg/api/types/meta-v1.ts";

@@ -1,3 +1,4 @@
+/** List and watch: the half of an informer that talks to the server. */
 import { isExpired, isStatusError } from "#pkg/apimachinery/index.ts";
 import type { AnyObject, StatusError } from "#pkg/apimachinery/index.ts";
 import type { ResourceRef } from "#pkg/api/resource-ref.ts";

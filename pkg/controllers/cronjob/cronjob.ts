@@ -1,3 +1,7 @@
+/**
+ * Starts Jobs by the clock and removes those beyond the history limits. A start's time is part of its Job's name, so
+ * that no crash can run it twice.
+ */
 import {
   ignoreNotFound,
   controllerOf,

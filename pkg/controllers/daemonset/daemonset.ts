@@ -1,3 +1,7 @@
+/**
+ * Keeps one pod on every node that a DaemonSet is for. Each is pinned to its node by affinity, and the scheduler binds
+ * it like any other.
+ */
 import {
   controllerOf,
   deepEqual,

@@ -1,3 +1,7 @@
+/**
+ * Which nodes get a pod and which pods go; once that is so, which pods are replaced by those of a new template, within
+ * maxUnavailable and maxSurge. Pure.
+ */
 import { intOrPercent } from "#pkg/apimachinery/index.ts";
 import type { DaemonSet, DaemonSetStatus } from "#pkg/api/types/apps-v1.ts";
 import type { Node, Pod } from "#pkg/api/types/core-v1.ts";

@@ -1,3 +1,7 @@
+/**
+ * Rolls Deployments out: a ReplicaSet for each version of the pod template, of which one grows while the others
+ * shrink. The plan decides all of a turn at once; here it is written, ReplicaSets first, status last.
+ */
 import { LRUCache } from "lru-cache";
 import {
   controllerOf,

@@ -1,3 +1,7 @@
+/**
+ * Decides one turn of a Deployment from the ReplicaSets that it owns: which of them is current, how large each should
+ * be, which old ones go, and what the status says. Sizes are scaling.ts, the status is status.ts. Pure.
+ */
 import { deepCopy, deepEqual } from "#pkg/apimachinery/index.ts";
 import type { Draft } from "#pkg/client/index.ts";
 import type { Deployment, DeploymentCondition, DeploymentStatus, ReplicaSet } from "#pkg/api/types/apps-v1.ts";

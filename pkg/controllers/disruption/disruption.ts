@@ -1,3 +1,7 @@
+/**
+ * Keeps the status of PodDisruptionBudgets. The eviction subresource of the API server trusts what it says and counts
+ * down.
+ */
 import {
   controllerOf,
   deepEqual,

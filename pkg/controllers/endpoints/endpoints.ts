@@ -1,3 +1,6 @@
+/**
+ * Keeps the Endpoints object of each Service with a selector: the old form of what EndpointSlices say, in one object.
+ */
 import { isAlreadyExists, ignoreNotFound, keyOf, keyString, type ObjectKey } from "#pkg/apimachinery/index.ts";
 import { type Controller, DONE, type EventHandler, type ReconcileContext, type Result } from "#pkg/client/index.ts";
 import { endpoints, services } from "#pkg/api/refs.ts";

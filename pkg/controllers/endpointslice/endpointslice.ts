@@ -1,3 +1,7 @@
+/**
+ * Keeps the EndpointSlices of each Service with a selector: addresses, readiness and zones of its pods, split into
+ * objects of bounded size, which plan.ts changes as little as it can.
+ */
 import { keyOf, keyString, type ObjectKey } from "#pkg/apimachinery/index.ts";
 import { type Controller, DONE, type EventHandler, type ReconcileContext, type Result } from "#pkg/client/index.ts";
 import { endpointSlices, nodes, services } from "#pkg/api/refs.ts";

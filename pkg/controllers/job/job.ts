@@ -1,3 +1,7 @@
+/**
+ * Runs Jobs to their end. Every pod bears a finalizer until it has been counted (tally.ts), so that none is counted
+ * twice or not at all, whatever is deleted or crashes in between.
+ */
 import {
   type AnyObject,
   controllerOf,

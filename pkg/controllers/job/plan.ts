@@ -1,3 +1,7 @@
+/**
+ * Decides one turn of a Job: counts its ended pods, judges whether that ends it (verdict.ts), and makes or removes
+ * pods up to the wanted parallelism, with a growing pause after failures. Pure.
+ */
 import type { Job, JobCondition, JobStatus } from "#pkg/api/types/batch-v1.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import { formatTime } from "#pkg/util/index.ts";

@@ -1,4 +1,5 @@
-import { deepEqual, isNotFound, type ObjectKey } from "#pkg/apimachinery/index.ts";
+/** Empties namespaces that are being deleted, pods first and then the rest (content.ts), and lets them go. */
+mport { deepEqual, isNotFound, type ObjectKey } from "#pkg/apimachinery/index.ts";
 import {
   type Controller,
   DONE,

@@ -1,3 +1,7 @@
+/**
+ * Removes pods that nobody else would: finished ones beyond a number, those of nodes that are no more, and those
+ * deleted before they had a node.
+ */
 import { ignoreNotFound, isNotFound, keyOf } from "#pkg/apimachinery/index.ts";
 import type { Controller } from "#pkg/client/index.ts";
 import { nodes, pods } from "#pkg/api/refs.ts";

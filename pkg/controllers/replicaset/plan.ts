@@ -1,3 +1,4 @@
+/** How many pods to make, which ones to delete, and what the status says. Pure. */
 import { type Selector, selectorFromSet } from "#pkg/apimachinery/index.ts";
 import type { ReplicaSetCondition, ReplicaSetStatus } from "#pkg/api/types/apps-v1.ts";
 import type { Pod, PodTemplateSpec } from "#pkg/api/types/core-v1.ts";

@@ -1,3 +1,7 @@
+/**
+ * Keeps as many pods as ReplicaSets and ReplicationControllers ask for. The two kinds differ in their words only
+ * (flavor.ts). Nothing is made or deleted before the cache shows what the last turn did: Expectations know.
+ */
 import {
   type AnyObject,
   controllerOf,

@@ -1,3 +1,8 @@
+/**
+ * Decides the next steps of a StatefulSet. In order (OrderedReady): missing pods from the lowest ordinal up, each only
+ * when those below are available, then surplus ones from the highest down, then updates from the highest down.
+ * Parallel sets wait for nothing. Pure.
+ */
 import { intOrPercent } from "#pkg/apimachinery/index.ts";
 import type { StatefulSet, StatefulSetStatus } from "#pkg/api/types/apps-v1.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";

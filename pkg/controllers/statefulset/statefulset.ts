@@ -1,3 +1,7 @@
+/**
+ * Keeps pods with an identity: names, claims and an order of their own (identity.ts). Templates are kept as
+ * ControllerRevisions, so that a pod of the old one can be made again while an update has not reached its place.
+ */
 import {
   isAlreadyExists,
   isConflict,

@@ -1,3 +1,4 @@
+/** Services as iptables rules, chain by chain: pure text, which golden tests compare. */
 import type { ProxyConfig } from "../config.ts";
 import type { Family, ProxyEndpoint, ServicePort } from "../model/types.ts";
 import { covers } from "../ranges.ts";

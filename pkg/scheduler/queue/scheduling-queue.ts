@@ -1,3 +1,4 @@
+/** Pods that wait for a node, and what each waits for. */
 import { DelayedSet } from "#pkg/client/index.ts";
 import type { Clock } from "#pkg/util/index.ts";
 import type { PodInfo } from "../cache/pod-info.ts";

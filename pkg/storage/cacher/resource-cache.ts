@@ -1,3 +1,7 @@
+/**
+ * The watch cache of one resource: loads it, follows the store's events, answers reads at the asked consistency, and
+ * recognises its own writes among the events, so that who wrote also reads it.
+ */
 import type { KubeObject } from "#pkg/apimachinery/index.ts";
 import { pause } from "#pkg/util/index.ts";
 import { FutureRevisionError, type StoreEvent } from "../store.ts";
