@@ -11,7 +11,7 @@ import { startCluster } from "./testing/cluster.ts";
 import type { TestCluster } from "./testing/cluster.ts";
 
 const clock = new RealClock();
-const wait = { clock, intervalMs: 20, timeoutMs: 30_000 };
+const wait = { clock, intervalMs: 20, timeoutMs: 120_000 };
 const DEVICE = "example.com/device";
 
 /** A further scheduler of the same name on the same API server. */

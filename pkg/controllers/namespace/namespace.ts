@@ -1,5 +1,5 @@
 /** Empties namespaces that are being deleted, pods first and then the rest (content.ts), and lets them go. */
-mport { deepEqual, isNotFound, type ObjectKey } from "#pkg/apimachinery/index.ts";
+import { deepEqual, isNotFound, type ObjectKey } from "#pkg/apimachinery/index.ts";
 import {
   type Controller,
   DONE,

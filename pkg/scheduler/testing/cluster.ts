@@ -74,7 +74,7 @@ export async function startCluster(
   const stop = new AbortController();
   informers.start(stop.signal);
   const running = scheduler.run(stop.signal);
-  const wait = { clock, intervalMs: 5, timeoutMs: 20_000 };
+  const wait = { clock, intervalMs: 5, timeoutMs: 120_000 };
   const pod = (name: string) => client.get(podsRef, { namespace: "default", name });
   return {
     client,
