@@ -2,11 +2,13 @@ import { request as httpRequest } from "node:http";
 import { Agent, request as httpsRequest } from "node:https";
 import { isIP } from "node:net";
 import { LRUCache } from "lru-cache";
-import type { Clock } from "#pkg/util/index.ts";
+import { type Clock, sleep } from "#pkg/util/index.ts";
 import { BrokenAnswerError, type WebhookRequest, type WebhookResponse, type WebhookTransport } from "./client.ts";
 
 /** Longest answer read; AdmissionReviews carry at most one object's patch. */
 const MAX_RESPONSE_BYTES = 8 * 1024 * 1024;
+/** Further attempts at one call. */
+const MAX_RETRIES = 10;
 const MAX_AGENTS = 64;
 const IDLE_SOCKETS = 8;
 /** Longer than any call may take, so that only idle connections run into it. */
@@ -34,6 +36,18 @@ function describe(error: NodeJS.ErrnoException & { address?: string; port?: numb
   return TLS_ERRORS[code ?? ""] ?? error.message;
 }
 
+interface Answer {
+  readonly response: WebhookResponse;
+  /** When the server wants to be asked again. */
+  readonly retryAfterMs: number | undefined;
+}
+
+/** Of refusals that may pass; a date, which the header may be, too, is not waited for. */
+function retryAfterMs(status: number, header: string | undefined): number | undefined {
+  const passing = status === 429 || status >= 500;
+  return passing && header !== undefined && /^\d{1,9}$/.test(header) ? Number(header) * 1000 : undefined;
+}
+
 /** Webhook calls over HTTPS with connections kept alive per authority and address. */
 export class HttpsTransport implements WebhookTransport {
   readonly #clock: Clock;
@@ -43,19 +57,31 @@ export class HttpsTransport implements WebhookTransport {
     this.#clock = clock;
   }
 
+  /** One call. A server that says when to come back is asked again then, within the time that the call has. */
   async post(call: WebhookRequest): Promise<WebhookResponse> {
-    const started = this.#clock.monotonic();
+    const deadline = this.#clock.monotonic() + call.timeoutMs;
+    for (let retries = 0; ; retries++) {
+      const { response, retryAfterMs } = await this.#attempt(call, deadline);
+      if (retryAfterMs === undefined || retries === MAX_RETRIES) return response;
+      const left = deadline - this.#clock.monotonic();
+      await sleep(this.#clock, Math.max(0, Math.min(retryAfterMs, left)));
+      if (retryAfterMs >= left) throw new Error("context deadline exceeded");
+    }
+  }
+
+  async #attempt(call: WebhookRequest, deadline: number): Promise<Answer> {
+    const left = () => deadline - this.#clock.monotonic();
     try {
-      return await this.#send(call, call.timeoutMs, false);
+      return await this.#send(call, left(), false);
     } catch (error) {
       if (!(error instanceof StaleConnectionError)) throw error;
       // The server had closed an idle connection just as we used it: it has not seen the request.
-      return this.#send(call, call.timeoutMs - (this.#clock.monotonic() - started), true);
+      return this.#send(call, left(), true);
     }
   }
 
   /** One attempt. `fresh`: on a connection of its own. */
-  #send(call: WebhookRequest, timeoutMs: number, fresh: boolean): Promise<WebhookResponse> {
+  #send(call: WebhookRequest, timeoutMs: number, fresh: boolean): Promise<Answer> {
     const { url, address, body, credentials } = call;
     return new Promise((resolve, reject) => {
       const host = address?.host ?? url.hostname.replace(/^\[|\]$/g, "");
@@ -118,7 +144,9 @@ export class HttpsTransport implements WebhookTransport {
           finish(() => {
             const contentType = incoming.headers["content-type"];
             const typed = contentType === undefined ? {} : { contentType };
-            resolve({ status: incoming.statusCode ?? 0, body: Buffer.concat(chunks), ...typed });
+            const status = incoming.statusCode ?? 0;
+            const response = { status, body: Buffer.concat(chunks), ...typed };
+            resolve({ response, retryAfterMs: retryAfterMs(status, incoming.headers["retry-after"]) });
           }),
         );
       });
