@@ -83,3 +83,29 @@ test("the node's own logs, for those who may see them", limit, async () => {
   const refused = await logs("", "--as=system:serviceaccount:default:default");
   assert.match(refused.stderr, /cannot get resource "nodes\/proxy"/);
 });
+
+test("who comes to a node itself is asked who he is, and what he may", limit, async () => {
+  const { cluster } = context;
+  const { status } = await cluster.get<{ status: { addresses: { type: string; address: string }[] } }>(
+    "node",
+    "node-1",
+  );
+  const { address } = status.addresses.find(({ type }) => type === "InternalIP")!;
+  const { stdout: token } = await cluster.try(["create", "token", "default"]);
+  const ask = async (path: string, ...headers: string[]) => {
+    const more = headers.flatMap((header) => ["-H", header]);
+    const url = `https://${address}:10250${path}`;
+    return (await cluster.here("curl", ["-sSk", "-m", "30", "-w", "\n%{http_code}", ...more, url])).stdout;
+  };
+  const bearer = `Authorization: Bearer ${token.trim()}`;
+  for (const path of ["/pods", "/metrics", "/exec/default/x/c", "/no-such-path"]) {
+    assert.equal(await ask(path), "Unauthorized\n401", path);
+    assert.equal(await ask(path, "Authorization: Bearer x.y.z"), "Unauthorized\n401", path);
+  }
+  const user = `system:serviceaccount:${cluster.namespace}:default`;
+  const forbidden = (verb: string, subresources: string) =>
+    `Forbidden (user=${user}, verb=${verb}, resource=nodes, subresource(s)=[${subresources}])\n403`;
+  assert.equal(await ask("/pods", bearer), forbidden("get", "pods proxy"));
+  assert.equal(await ask("/metrics/cadvisor", bearer), forbidden("get", "metrics"));
+  assert.equal(await ask("/exec/default/x/c", bearer), forbidden("get", "proxy"));
+});

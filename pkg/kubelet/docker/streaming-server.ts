@@ -120,6 +120,8 @@ export class StreamingServer {
             return;
           }
           streams.set(type, stream);
+          // A client may go at any time, also between the end of its command and being told of it: there is nobody to tell then.
+          stream.on("error", () => undefined);
           if (streams.size < needed.size) return;
           begun = true;
           cancel();
