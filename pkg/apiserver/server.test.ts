@@ -156,7 +156,10 @@ test("serves discovery, version and health", async () => {
   assert.equal((await server.request("/apis", { headers: fallback })).json.kind, "APIGroupList");
   assert.equal((await server.request("/version")).json["minor"], "36");
   assert.equal((await server.request("/readyz")).text, "ok");
-  assert.match((await server.request("/livez?verbose")).text, /\[\+\]ping ok\n/);
+  assert.match((await server.request("/livez?verbose")).text, /\[\+\]ping ok\n\[\+\]log ok\n\[\+\]etcd ok\n/);
+  for (const check of ["livez/etcd", "readyz/etcd-readiness", "readyz/informer-sync"]) {
+    assert.equal((await server.request(`/${check}`)).text, "ok", check);
+  }
 });
 
 test("answers misses of the router as upstream's does", async () => {

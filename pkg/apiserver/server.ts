@@ -165,8 +165,10 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   health.add("ping", () => undefined);
   // Upstream's check of its log, which cannot be stuck here: it is written without waiting.
   health.add("log", () => undefined);
-  const storeProblem = () => (isReady ? registry.probe() : "the watch cache is still loading");
-  health.add("etcd", storeProblem, ["readyz", "healthz"]);
+  health.add("etcd", () => registry.probe());
+  health.add("etcd-readiness", () => registry.probe(), ["readyz"]);
+  const loading = () => (isReady ? undefined : "the watch cache is still loading");
+  health.add("informer-sync", loading, ["readyz", "healthz"]);
   const extensions = new Extensions({
     registry,
     client: () => loopbackClient(handler, clock),
