@@ -84,7 +84,7 @@ for (const [name, setUp] of [
         if (seen.length === 3) break;
       }
       assert.deepEqual(seen, ["ADDED", "BOOKMARK", "ADDED"]);
-      await waitFor(() => api.watcherCount === 0, { clock: new RealClock(), intervalMs: 5, timeoutMs: 10_000 });
+      await waitFor(() => api.watcherCount === 0, { clock: new RealClock(), intervalMs: 5, timeoutMs: 120_000 });
       close();
     });
 

@@ -17,7 +17,7 @@ import { retryOnConflict, waitFor } from "./wait.ts";
 import type { ConfigMap } from "#pkg/api/types/core-v1.ts";
 
 const clock = new RealClock();
-const wait = { clock, intervalMs: 5, timeoutMs: 10_000 };
+const wait = { clock, intervalMs: 5, timeoutMs: 120_000 };
 const admin = { name: "admin", groups: ["system:masters"] };
 const draft = (name: string, value = "1") => ({ metadata: { namespace: "default", name }, data: { value } });
 

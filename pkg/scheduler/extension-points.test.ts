@@ -9,7 +9,7 @@ import type { PluginFactory, PluginHandle } from "./plugins/registry.ts";
 import { startCluster } from "./testing/cluster.ts";
 import type { TestCluster } from "./testing/cluster.ts";
 
-const wait = { clock: new RealClock(), intervalMs: 5, timeoutMs: 20_000 };
+const wait = { clock: new RealClock(), intervalMs: 5, timeoutMs: 120_000 };
 
 /** An out-of-tree plugin that does to each pod what the pod's label says, and notes what was asked of it. */
 class Puppet {

@@ -75,7 +75,7 @@ describe("pods that cannot be scheduled, through the API", () => {
 
   it("that are deleted while waiting are forgotten", async () => {
     await cluster.client.delete(pods, { namespace: "default", name: "nowhere" });
-    const wait = { clock: new RealClock(), intervalMs: 5, timeoutMs: 20_000 };
+    const wait = { clock: new RealClock(), intervalMs: 5, timeoutMs: 120_000 };
     await waitFor(() => cluster.scheduler.explain("default/nowhere") === undefined, wait);
   });
 });

@@ -98,7 +98,7 @@ function settled({ client }: TestCluster): Promise<{ bound: number; pending: num
     const isPlaceable = (pod: Pod) => world.nodes.some((node) => refusedBy(world, pod, node) === undefined);
     return pending.some(isPlaceable) ? undefined : { bound: bound.length, pending: pending.length };
   };
-  return waitFor(isSettled, { clock, intervalMs: 100, timeoutMs: 20_000 });
+  return waitFor(isSettled, { clock, intervalMs: 100, timeoutMs: 120_000 });
 }
 
 describe("a scheduler that goes by events", () => {

@@ -9,7 +9,7 @@ import {
   validateLabels,
 } from "#pkg/apimachinery/index.ts";
 import { type Random, errorMessage } from "#pkg/util/index.ts";
-import { notConvertible, notRegistered, unnamedReview, WEBHOOK_SCHEME } from "../http/document-type.ts";
+import { assertAnswers, documentType, isNamed, unnamedReview, wrongReview } from "../http/webhook-review.ts";
 import type { ObjectConverter } from "../registry/installed.ts";
 
 /** Posts a review to a webhook and returns its parsed answer. Rejects with an Error that says why there is none. */
@@ -28,6 +28,7 @@ export interface WebhookCaller {
 const TIMEOUT_SECONDS = 30;
 const REVIEW_GROUP = "apiextensions.k8s.io";
 const SUPPORTED = ["v1", "v1beta1"];
+const REVIEW_TYPES = new Set(SUPPORTED.map((version) => `${REVIEW_GROUP}/${version}, Kind=ConversionReview`));
 
 /** Conversion between the versions of a custom resource by a webhook (apiextensions ConversionReview). */
 export class WebhookConverter implements ObjectConverter {
@@ -91,12 +92,10 @@ function readable(converted: unknown): Record<string, unknown> {
 /** The objects of an answer. @throws Error that says what is wrong with it. */
 function convertedObjects(answer: Record<string, unknown>, uid: string, version: string): unknown[] {
   const strict = version === "v1";
-  assertReview(String(answer["apiVersion"] ?? ""), String(answer["kind"] ?? ""), version);
+  assertReview(answer, version);
   const { response } = answer;
   if (!isRecord(response)) throw new Error("no response provided");
-  const { uid: said = "" } = response;
-  if (strict && said !== uid)
-    throw new Error(`expected response.uid=${JSON.stringify(uid)}, got ${JSON.stringify(said)}`);
+  if (strict) assertAnswers(uid, response);
   const { status = "", message } = isRecord(response["result"]) ? response["result"] : {};
   if (status !== "Success") {
     if (typeof message === "string" && message !== "") throw new Error(message);
@@ -109,17 +108,14 @@ function convertedObjects(answer: Record<string, unknown>, uid: string, version:
 }
 
 /** An answer has to be a review of the version sent; one of v1beta1 need not say so. @throws Error */
-function assertReview(apiVersion: string, kind: string, version: string): void {
-  const wanted = { apiVersion: `${REVIEW_GROUP}/${version}`, kind: "ConversionReview" };
-  if (apiVersion === wanted.apiVersion && kind === wanted.kind) return;
-  if (apiVersion === "" || kind === "") {
-    if (version !== "v1") return;
-    throw new Error(unnamedReview(wanted, apiVersion, kind));
-  }
-  const [group, other] = apiVersion.split("/");
-  if (group === REVIEW_GROUP && SUPPORTED.includes(other ?? "") && kind === wanted.kind)
-    throw new Error(notConvertible(apiVersion, kind, `${version}.${wanted.kind}`));
-  throw new Error(notRegistered(apiVersion, kind, WEBHOOK_SCHEME));
+function assertReview(answer: Record<string, unknown>, version: string): void {
+  const [found, wanted] = [
+    documentType(answer),
+    { apiVersion: `${REVIEW_GROUP}/${version}`, kind: "ConversionReview" },
+  ];
+  const why = wrongReview(found, wanted, REVIEW_TYPES);
+  if (why !== undefined) throw new Error(why);
+  if (version === "v1" && !isNamed(found)) throw new Error(unnamedReview(found, wanted));
 }
 
 /** A converter may change labels and annotations; everything else of the metadata stays what it was. */

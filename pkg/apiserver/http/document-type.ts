@@ -29,12 +29,3 @@ export function notRegistered(apiVersion: string, kind: string, scheme: string):
 export function notConvertible(apiVersion: string, kind: string, into: string): string {
   return `converting (${apiVersion.split("/").at(-1)!}.${kind}) to (${into}): unknown conversion`;
 }
-
-/** The types that upstream's client of webhooks reads. */
-export const WEBHOOK_SCHEME = "k8s.io/apiserver/pkg/util/webhook/client.go:71";
-
-/** The complaint about a review that does not say that it is one. */
-export function unnamedReview(wanted: { apiVersion: string; kind: string }, apiVersion: string, kind: string): string {
-  const got = `${apiVersion === "" ? "/" : apiVersion}, Kind=${kind}`;
-  return `expected webhook response of ${wanted.apiVersion}, Kind=${wanted.kind}, got ${got}`;
-}

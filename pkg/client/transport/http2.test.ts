@@ -14,7 +14,7 @@ import { createClient } from "../client.ts";
 import { waitFor } from "../wait.ts";
 import { http2Transport } from "./http2.ts";
 
-const wait = { clock: new RealClock(), intervalMs: 5, timeoutMs: 10_000 };
+const wait = { clock: new RealClock(), intervalMs: 5, timeoutMs: 120_000 };
 
 interface Seen {
   readonly path: string;

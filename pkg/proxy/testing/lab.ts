@@ -215,7 +215,7 @@ export class PacketLab {
 export async function becomes(
   probe: () => Promise<string>,
   expected: string | RegExp,
-  timeoutMs = 8000,
+  timeoutMs = 60_000,
 ): Promise<void> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {

@@ -6,7 +6,7 @@ import { RealClock } from "#pkg/util/index.ts";
 import { startCluster } from "../testing/cluster.ts";
 import type { TestCluster } from "../testing/cluster.ts";
 
-const wait = { clock: new RealClock(), intervalMs: 5, timeoutMs: 20_000 };
+const wait = { clock: new RealClock(), intervalMs: 5, timeoutMs: 120_000 };
 const key = (name: string) => ({ namespace: "default", name });
 
 describe("preemption", () => {

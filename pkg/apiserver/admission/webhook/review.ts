@@ -3,7 +3,7 @@ import type { Status } from "#pkg/api/types/meta-v1.ts";
 import { decodeJson, isRecord, jsonKind, type KubeObject, StatusError } from "#pkg/apimachinery/index.ts";
 import { errorMessage } from "#pkg/util/index.ts";
 import type { AdmissionAttributes } from "../../contract.ts";
-import { notConvertible, notRegistered, unnamedReview, WEBHOOK_SCHEME } from "../../http/document-type.ts";
+import { assertAnswers, documentType, isNamed, unnamedReview, wrongReview } from "../../http/webhook-review.ts";
 import type { MatchedResource } from "../rules.ts";
 import { typedResponse, UnusableAnswerError } from "./response-types.ts";
 
@@ -83,21 +83,11 @@ export function buildReview(
   };
 }
 
-const REVIEW_KINDS = new Set([
+const KNOWN_TYPES = new Set([
   "admission.k8s.io/v1, Kind=AdmissionReview",
   "admission.k8s.io/v1beta1, Kind=AdmissionReview",
+  "v1, Kind=Status",
 ]);
-
-/** A document of another kind than a review of the version that was sent. @throws UnusableAnswerError */
-function assertReadable(apiVersion: string, kind: string, version: ReviewVersion): void {
-  if (apiVersion === "" || kind === "" || (kind === "AdmissionReview" && apiVersion === `admission.k8s.io/${version}`))
-    return;
-  const isKnown = REVIEW_KINDS.has(`${apiVersion}, Kind=${kind}`) || (apiVersion === "v1" && kind === "Status");
-  const why = isKnown
-    ? notConvertible(apiVersion, kind, `${version}.AdmissionReview`)
-    : notRegistered(apiVersion, kind, WEBHOOK_SCHEME);
-  throw new UnusableAnswerError(`failed to call webhook: ${why}`);
-}
 
 /** Checks an answer. v1beta1 is lax: it names neither itself, nor the request, nor the type of its patch. @throws Error */
 export function parseVerdict(
@@ -106,20 +96,17 @@ export function parseVerdict(
   mutating: boolean,
   version: ReviewVersion = "v1",
 ): Verdict {
-  const apiVersion = String(answer["apiVersion"] ?? "");
-  const kind = String(answer["kind"] ?? "");
-  assertReadable(apiVersion, kind, version);
+  const [found, wanted] = [
+    documentType(answer),
+    { apiVersion: `admission.k8s.io/${version}`, kind: "AdmissionReview" },
+  ];
+  const why = wrongReview(found, wanted, KNOWN_TYPES);
+  if (why !== undefined) throw new UnusableAnswerError(`failed to call webhook: ${why}`);
   const response = typedResponse(answer);
   if (response === undefined) throw new Error("webhook response was absent");
   const strict = version === "v1";
-  const said = String(response["uid"] ?? "");
-  if (strict && said !== uid) {
-    throw new Error(`expected response.uid=${JSON.stringify(uid)}, got ${JSON.stringify(said)}`);
-  }
-  if (strict && (apiVersion === "" || kind === "")) {
-    const wanted = { apiVersion: "admission.k8s.io/v1", kind: "AdmissionReview" };
-    throw new Error(unnamedReview(wanted, apiVersion, kind));
-  }
+  if (strict) assertAnswers(uid, response);
+  if (strict && !isNamed(found)) throw new Error(unnamedReview(found, wanted));
   return {
     allowed: response["allowed"] === true,
     result: (response["status"] ?? undefined) as Status | undefined,
