@@ -33,6 +33,24 @@ const refused: readonly [kind: string, draft: Record<string, unknown>, errors: s
     ],
   ],
   ["node.k8s.io/v1/RuntimeClass", { handler: "" }, ["handler: Required value"]],
+  [
+    "node.k8s.io/v1/RuntimeClass",
+    { handler: "h", overhead: { podFixed: { cpu: "1m", memory: "-1", gpus: "1" } } },
+    [
+      'overhead.limits[memory]: Invalid value: "-1": must be greater than or equal to 0',
+      'overhead.limits[gpus]: Invalid value: "gpus": must be a standard resource type or fully qualified',
+      'overhead.limits[gpus]: Invalid value: "gpus": must be a standard resource for containers',
+    ],
+  ],
+  [
+    "storage.k8s.io/v1/VolumeAttachment",
+    { spec: { attacher: "a b", nodeName: "n", source: { persistentVolumeName: "" } } },
+    [
+      "spec.source.persistentVolumeName: Required value: must specify non empty persistentVolumeName",
+      "spec.attacher: Invalid value: \"a b\": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
+      "spec.source.persistentVolumeName: Invalid value: \"\": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')",
+    ],
+  ],
   ["certificates.k8s.io/v1/CertificateSigningRequest", { spec: csr }, []],
   [
     "certificates.k8s.io/v1/CertificateSigningRequest",
@@ -100,11 +118,11 @@ const refused: readonly [kind: string, draft: Record<string, unknown>, errors: s
       },
     },
     [
-      `spec.attacher: Invalid value: "Big_Name": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')`,
       "spec.source.inlineVolumeSpec.capacity: Forbidden: may not be specified in the context of inline volumes",
       "spec.source.inlineVolumeSpec.csi: Required value: has to be specified in the context of inline volumes",
       "spec.source.inlineVolumeSpec.nodeAffinity: Forbidden: may not be specified in the context of inline volumes",
       "spec.source.inlineVolumeSpec: Required value: must specify a volume type",
+      `spec.attacher: Invalid value: "Big_Name": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')`,
     ],
   ],
   [

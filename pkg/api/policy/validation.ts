@@ -18,7 +18,7 @@ import {
 import { validateLabelSelector } from "../validation/selectors.ts";
 import { atMostAll, countOrPercent } from "../validation/templates.ts";
 import { validateTolerations } from "../core/validation/affinity.ts";
-import { validateResourceQuantity } from "../core/validation/resources.ts";
+import { validateResources } from "../core/validation/resources.ts";
 
 export function validatePodDisruptionBudget({ spec = {} }: PodDisruptionBudget): FieldError[] {
   const errors: FieldError[] = [];
@@ -95,9 +95,7 @@ export function validateLease({ spec = {} }: Lease): FieldError[] {
 export function validateRuntimeClass(runtimeClass: RuntimeClass): FieldError[] {
   const { handler = "", overhead, scheduling } = runtimeClass;
   const errors = handler === "" ? [required("handler")] : dnsLabel(handler, "handler");
-  for (const [name, amount] of Object.entries(overhead?.podFixed ?? {})) {
-    errors.push(...validateResourceQuantity(name, amount, `overhead.podFixed[${name}]`));
-  }
+  if (overhead !== undefined) errors.push(...validateResources({ limits: overhead.podFixed }, new Set(), "overhead"));
   errors.push(...validateLabels(scheduling?.nodeSelector, "scheduling.nodeSelector"));
   return [...errors, ...validateTolerations(scheduling?.tolerations, "scheduling.tolerations")];
 }

@@ -189,13 +189,22 @@ function validateAttachmentSource(source: VolumeAttachmentSource, path: string):
   }
   if (persistentVolumeName === undefined) return [required(path, exactlyOne)];
   const at = `${path}.persistentVolumeName`;
-  return persistentVolumeName === ""
-    ? [required(at, "must specify non empty persistentVolumeName")]
-    : dnsSubdomain(persistentVolumeName, at);
+  return persistentVolumeName === "" ? [required(at, "must specify non empty persistentVolumeName")] : [];
 }
 
-export function validateVolumeAttachment({ spec, status }: VolumeAttachment): FieldError[] {
-  const errors = validateDriverName(spec.attacher, "spec.attacher");
+/** New attachments are held to what those made under older versions need not have kept. */
+export function validateVolumeAttachment(attachment: VolumeAttachment): FieldError[] {
+  const { attacher, source } = attachment.spec;
+  const name = source?.persistentVolumeName;
+  return [
+    ...validatePresentAttachment(attachment),
+    ...(isEmpty(attacher) ? dnsSubdomain("", "spec.attacher") : validateDriverName(attacher, "spec.attacher")),
+    ...(name === undefined ? [] : dnsSubdomain(name, "spec.source.persistentVolumeName")),
+  ];
+}
+
+function validatePresentAttachment({ spec, status }: VolumeAttachment): FieldError[] {
+  const errors = isEmpty(spec.attacher) ? [required("spec.attacher")] : [];
   errors.push(...validateAttachmentSource(spec.source ?? {}, "spec.source"));
   errors.push(...dnsSubdomain(spec.nodeName ?? "", "spec.nodeName"));
   let size = 0;
@@ -208,7 +217,7 @@ export function validateVolumeAttachmentUpdate(
   attachment: VolumeAttachment,
   old: Readonly<VolumeAttachment>,
 ): FieldError[] {
-  const errors = validateVolumeAttachment(attachment);
+  const errors = validatePresentAttachment(attachment);
   if (!sameValue(attachment.spec, old.spec)) errors.push(invalid("spec", attachment.spec, "field is immutable"));
   return errors;
 }

@@ -11,7 +11,6 @@ import {
   forbidden,
   invalid,
   isEmpty,
-  nonNegativeQuantity,
   notSupported,
   required,
   given,
@@ -57,10 +56,7 @@ export function validatePvcSpec(spec: PersistentVolumeClaimSpec, path: string): 
   const storage = spec.resources?.requests?.["storage"];
   const at = `${path}.resources[storage]`;
   if (storage === undefined) errors.push(required(at));
-  else if (parseQuantity(storage).sign <= 0) {
-    errors.push(...nonNegativeQuantity(storage, at));
-    if (parseQuantity(storage).isZero()) errors.push(invalid(at, String(storage), "must be greater than zero"));
-  }
+  else if (parseQuantity(storage).sign <= 0) errors.push(invalid(at, String(storage), "must be greater than zero"));
   if (!isEmpty(spec.storageClassName)) errors.push(...dnsSubdomain(spec.storageClassName!, `${path}.storageClassName`));
   errors.push(...given(spec.volumeMode, VOLUME_MODES, `${path}.volumeMode`));
   errors.push(...validateDataSource(spec.dataSource, `${path}.dataSource`));
