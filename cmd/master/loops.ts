@@ -5,8 +5,8 @@ import {
   type Client,
   type Controller,
   LeaderElector,
-  createEventRecorder,
   createInformerFactory,
+  createSeriesRecorder,
 } from "#pkg/client/index.ts";
 import type { ControllerOptions } from "#pkg/controllers/index.ts";
 import { DnsServiceController } from "#pkg/dns/index.ts";
@@ -137,9 +137,9 @@ async function runScheduler(deps: LoopsDeps, signal: AbortSignal): Promise<void>
   const client = deps.clientAs(SCHEDULER);
   const lead = async (leading: AbortSignal) => {
     const informers = createInformerFactory({ client, clock, random, log });
-    const recorder = createEventRecorder({
+    const recorder = createSeriesRecorder({
       client,
-      component: "default-scheduler",
+      host: hostname(),
       clock,
       log,
       routine: new Set(["Scheduled"]),

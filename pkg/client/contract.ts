@@ -205,3 +205,21 @@ export interface EventRecorder {
   /** `fieldPath` names the part of the object meant, e.g. `spec.containers{web}`. */
   event(object: AnyObject, type: "Normal" | "Warning", reason: string, message: string, fieldPath?: string): void;
 }
+
+/** Something that was done about an object, in the terms of events.k8s.io/v1. */
+export interface EventReport {
+  readonly regarding: AnyObject;
+  /** The other object that took part, e.g. the pod for which this one had to go. */
+  readonly related?: AnyObject;
+  readonly type: "Normal" | "Warning";
+  readonly reason: string;
+  /** What was done or tried, e.g. Binding. */
+  readonly action: string;
+  readonly note: string;
+  /** Who reports, e.g. the name of the scheduler's profile. */
+  readonly controller: string;
+}
+/** Records events.k8s.io/v1 Events, repeated ones as a series. Never rejects; failures are logged. */
+export interface SeriesRecorder {
+  report(report: EventReport): void;
+}

@@ -15,6 +15,7 @@ export type {
   Draft,
   EventHandler,
   EventRecorder,
+  EventReport,
   InformerFactory,
   InformerOptions,
   List,
@@ -26,6 +27,7 @@ export type {
   Reconciler,
   RequestOptions,
   Result,
+  SeriesRecorder,
   SharedInformer,
   WatchEvent,
   WatchOptions,
@@ -49,6 +51,7 @@ export { RateLimitingQueue, type RateLimitingQueueOptions } from "./queue/rate-l
 export { type ReconcileLoopOptions, startReconciler } from "./queue/reconcile-loop.ts";
 export { Expectations } from "./expectations.ts";
 export { createEventRecorder, type EventRecorderOptions } from "./events/recorder.ts";
+export { createSeriesRecorder, type SeriesRecorderOptions } from "./events/series-recorder.ts";
 export { DelegatedAuth, type DelegatedAuthDeps, type ReviewedAttributes } from "./delegated-auth.ts";
 export { LeaderElector, type LeaderElectorOptions } from "./leader-election.ts";
 export { retryOnConflict, waitFor, type WaitOptions, WaitTimeoutError } from "./wait.ts";

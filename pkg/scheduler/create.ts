@@ -10,7 +10,7 @@ import {
   statefulSets,
 } from "#pkg/api/refs.ts";
 import type { Namespace } from "#pkg/api/types/core-v1.ts";
-import type { Client, EventRecorder, InformerFactory, Lister, SharedInformer } from "#pkg/client/index.ts";
+import type { Client, InformerFactory, Lister, SeriesRecorder, SharedInformer } from "#pkg/client/index.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
 import { SchedulerCache } from "./cache/cache.ts";
 import type { PodInfo } from "./cache/pod-info.ts";
@@ -41,7 +41,7 @@ export interface SchedulerDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
-  readonly recorder: EventRecorder;
+  readonly recorder: SeriesRecorder;
   /** Profiles, plugins, extenders and timings; upstream's defaults without it. */
   readonly config?: SchedulerConfiguration;
   /** Out-of-tree plugins by name; a profile of the configuration switches them on. */

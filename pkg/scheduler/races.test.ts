@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { nodes as nodesRef, pods as podsRef } from "#pkg/api/refs.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
-import { ConnectionError, createEventRecorder, createInformerFactory, waitFor } from "#pkg/client/index.ts";
+import { ConnectionError, createSeriesRecorder, createInformerFactory, waitFor } from "#pkg/client/index.ts";
 import type { Client } from "#pkg/client/index.ts";
 import { RealClock, SeededRandom, silentLogger, sleep } from "#pkg/util/index.ts";
 import { parseSchedulerConfiguration } from "./config.ts";
@@ -17,7 +17,7 @@ const DEVICE = "example.com/device";
 /** A further scheduler of the same name on the same API server. */
 function rival({ client }: TestCluster, seed: number): () => Promise<void> {
   const informers = createInformerFactory({ client, clock, log: silentLogger });
-  const recorder = createEventRecorder({ client, component: "default-scheduler", clock, log: silentLogger });
+  const recorder = createSeriesRecorder({ client, host: "master", clock, log: silentLogger });
   const random = new SeededRandom(seed);
   const scheduler = createScheduler({ client, informers, clock, random, log: silentLogger, recorder });
   const stop = new AbortController();

@@ -29,7 +29,11 @@ describe("scheduler over the real API server", () => {
     }, wait);
     assert.equal(event.message, "Successfully assigned default/nginx to small");
     assert.equal(event.involvedObject.kind, "Pod");
-    assert.equal(event.source?.component, "default-scheduler");
+    assert.deepEqual(
+      [event.action, event.reportingComponent, event.reportingInstance, event.firstTimestamp ?? null],
+      ["Binding", "default-scheduler", "default-scheduler-master", null],
+    );
+    assert.match(event.eventTime ?? "", /\.\d{6}Z$/);
   });
 
   it("says why no node will do, in upstream's words, and explains each node", async () => {

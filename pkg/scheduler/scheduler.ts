@@ -2,7 +2,7 @@
  * The scheduler's main loop: one pod after the other is decided on in the snapshot of this moment; bindings and
  * reports go out in the background.
  */
-import type { Controller, Client, EventRecorder } from "#pkg/client/index.ts";
+import type { Controller, Client, SeriesRecorder } from "#pkg/client/index.ts";
 import { type Clock, type Logger, type Random, errorMessage } from "#pkg/util/index.ts";
 import { bind, bindingMessage, postBind, reserve, unreserve } from "./binding.ts";
 import type { Placement } from "./binding.ts";
@@ -33,7 +33,7 @@ export interface SchedulerParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
-  readonly recorder: EventRecorder;
+  readonly recorder: SeriesRecorder;
   readonly cache: SchedulerCache;
   readonly queue: SchedulingQueue;
   readonly nominator: Nominator;
@@ -198,7 +198,14 @@ export class Scheduler implements Controller {
     queue.done(pod.uid);
     this.#count(waiting, "scheduled");
     metrics.bound(waiting.attempts, clock.monotonic() - waiting.firstQueuedAt);
-    recorder.event(pod.pod, "Normal", "Scheduled", `Successfully assigned ${pod.key} to ${nodeName}`);
+    recorder.report({
+      regarding: pod.pod,
+      type: "Normal",
+      reason: "Scheduled",
+      action: "Binding",
+      note: `Successfully assigned ${pod.key} to ${nodeName}`,
+      controller: pod.schedulerName,
+    });
     log.debug({ pod: pod.key, node: nodeName, attempts: waiting.attempts }, "Bound pod to node");
     postBind(placement, log);
   }
@@ -269,11 +276,18 @@ export class Scheduler implements Controller {
 
   async #report(waiting: WaitingPod, failure: Failure, status: SchedulingStatus, signal: AbortSignal): Promise<void> {
     const { queue, recorder, client, clock, log } = this.#parts;
-    const { pod, key } = waiting.info;
+    const { pod, key, schedulerName } = waiting.info;
     this.#count(waiting, failure.error ? "error" : "unschedulable");
     queue.requeue(waiting, failure);
     if (signal.aborted) return;
-    recorder.event(pod, "Warning", "FailedScheduling", status.message);
+    recorder.report({
+      regarding: pod,
+      type: "Warning",
+      reason: "FailedScheduling",
+      action: "Scheduling",
+      note: status.message,
+      controller: schedulerName,
+    });
     try {
       await reportUnscheduled(client, clock, pod, status, signal);
     } catch (err) {

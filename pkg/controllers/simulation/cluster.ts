@@ -7,7 +7,7 @@ import {
   type Client,
   type Controller,
   createClient,
-  createEventRecorder,
+  createSeriesRecorder,
   createInformerFactory,
   EventInterner,
   directTransport,
@@ -175,7 +175,7 @@ export class SimulatedCluster {
   #createScheduler(informers: InformerFactory, incarnation: Incarnation, log: Logger): Controller {
     const { clock, random } = this;
     const client = this.#clientFor("system:kube-scheduler", incarnation);
-    const recorder = createEventRecorder({ client, component: "default-scheduler", clock, log });
+    const recorder = createSeriesRecorder({ client, host: "master", clock, log });
     return createScheduler({ client, informers, clock, random, log, recorder });
   }
   /** All controllers vanish between two steps, without a goodbye. */

@@ -1,7 +1,7 @@
 import { isNotFound, keyOf } from "#pkg/apimachinery/index.ts";
 import { pods as podsRef } from "#pkg/api/refs.ts";
 import type { PodDisruptionBudget } from "#pkg/api/types/policy-v1.ts";
-import type { Client, EventRecorder } from "#pkg/client/index.ts";
+import type { Client, SeriesRecorder } from "#pkg/client/index.ts";
 import { formatTime } from "#pkg/util/index.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
 import type { SchedulerCache } from "../cache/cache.ts";
@@ -26,7 +26,7 @@ export interface PreemptionDeps {
   readonly cache: SchedulerCache;
   readonly nominator: Nominator;
   readonly client: Client;
-  readonly recorder: EventRecorder;
+  readonly recorder: SeriesRecorder;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -147,7 +147,15 @@ class Preemption {
         this.#deps.waits.reject(victim.uid, "DefaultPreemption", "preempted");
         if (victim.pod.metadata.deletionTimestamp !== undefined) return;
         await this.#markAndDelete(preemptor, victim, signal);
-        recorder.event(victim.pod, "Normal", "Preempted", `Preempted by pod ${preemptor.uid} on node ${node.name}`);
+        recorder.report({
+          regarding: victim.pod,
+          related: preemptor.pod,
+          type: "Normal",
+          reason: "Preempted",
+          action: "Preempting",
+          note: `Preempted by pod ${preemptor.uid} on node ${node.name}`,
+          controller: preemptor.schedulerName,
+        });
       }),
     );
     await Promise.all(displaced.map((other) => this.#clearNomination(other, signal)));

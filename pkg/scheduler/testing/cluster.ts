@@ -6,7 +6,7 @@ import type { Node, Pod, PodSpec } from "#pkg/api/types/core-v1.ts";
 import { createApiServer, createResourceRegistry } from "#pkg/apiserver/index.ts";
 import {
   createClient,
-  createEventRecorder,
+  createSeriesRecorder,
   createInformerFactory,
   directTransport,
   waitFor,
@@ -68,7 +68,7 @@ export async function startCluster(
   await client.create(namespacesRef, { metadata: { name: "default" }, spec: {} });
   await options.before?.(client);
   const informers = createInformerFactory({ client, clock, log });
-  const recorder = createEventRecorder({ client, component: "default-scheduler", clock, log });
+  const recorder = createSeriesRecorder({ client, host: "master", clock, log });
   const random = new SeededRandom(1);
   const scheduler = createScheduler({ client, informers, clock, random, log, recorder, ...options });
   const stop = new AbortController();

@@ -54,7 +54,7 @@ export function offlineScheduler(options: {
     clock,
     random,
     log: silentLogger,
-    recorder: { event: () => undefined },
+    recorder: { report: () => undefined },
     waits: new PermitWaits(clock),
     extenders: NO_EXTENDERS,
     metrics: new SchedulerMetrics(),
