@@ -99,7 +99,7 @@ export function printEvent(event: Readonly<Event>, now: number): unknown[] {
   }
   const { kind = "", name = "", fieldPath } = event.involvedObject ?? {};
   const component = event.source?.component || event.reportingComponent || "";
-  const host = event.source?.component ? (event.source.host ?? "") : (event.reportingInstance ?? "");
+  const host = event.source?.host || event.reportingInstance || "";
   return [
     last,
     event.type ?? "",

@@ -189,8 +189,11 @@ const rows: readonly [kind: string, object: Record<string, unknown>, row: unknow
       lastTimestamp: null,
       eventTime: created,
       reportingComponent: "c",
+      reportingInstance: "c-n",
+      series: { count: 4, lastObservedTime: "2026-01-01T00:59:00.000000Z" },
+      source: {},
     },
-    ["5m", "", "", "pod/p", "", "c", "", "5m", 1, "e"],
+    ["60s", "", "", "pod/p", "", "c, c-n", "", "5m", 4, "e"],
   ],
   [
     "flowcontrol.apiserver.k8s.io/v1/FlowSchema",
