@@ -120,8 +120,6 @@ export class StreamingServer {
             return;
           }
           streams.set(type, stream);
-          // A client may go at any time, also between the end of its command and being told of it: there is nobody to tell then.
-          stream.on("error", () => undefined);
           if (streams.size < needed.size) return;
           begun = true;
           cancel();
@@ -197,8 +195,6 @@ export class StreamingServer {
   }
 
   async #forward(port: number, data: SpdyStream, error: SpdyStream, connect: PortHandler): Promise<void> {
-    data.on("error", () => undefined); // the client closed its end, which ends the connection
-    error.on("error", () => undefined);
     try {
       await connect(port, data, error);
       error.end();

@@ -109,7 +109,11 @@ export class Streams {
   }
 
   #accept(server: WebSocketServer, { request, socket, head }: UpgradeRequest, use: (ws: WebSocket) => unknown): void {
-    server.handleUpgrade(request, socket, head, use);
+    server.handleUpgrade(request, socket, head, (ws) => {
+      // Whatever a client sends that is no message ends its connection: "close" follows.
+      ws.on("error", () => undefined);
+      use(ws);
+    });
   }
 
   /** Lets client and runtime speak SPDY with each other. */

@@ -55,3 +55,14 @@ export async function pump(
     return; // the connection is gone, which its other end notices by itself
   }
 }
+
+/** Hands on what comes for a stream. While that is full nothing more is read of the client, whose own writes then wait. */
+export function feeding(stream: SpdyStream, socket: WebSocket): (data: Buffer) => void {
+  const goOn = () => socket.resume();
+  stream.on("drain", goOn);
+  // What comes for a stream that has gone is read away.
+  stream.on("close", goOn);
+  return (data) => {
+    if (!stream.write(data) && !stream.destroyed) socket.pause();
+  };
+}

@@ -3,10 +3,9 @@
  * errors, each of which begins with the port's number.
  */
 import type { RawData, WebSocket } from "ws";
-import { channelCodec, pump } from "./channels.ts";
+import { channelCodec, feeding, pump } from "./channels.ts";
 import { dialUpgrade, SPDY_HEADERS } from "./dial.ts";
 import { SpdySession } from "./spdy.ts";
-import type { SpdyStream } from "./spdy.ts";
 
 /** Best first. */
 export const PORT_FORWARD_PROTOCOLS = ["v4.channel.k8s.io", "v4.base64.channel.k8s.io"] as const;
@@ -25,7 +24,7 @@ export async function bridgePorts(
   const headers = { ...SPDY_HEADERS, "x-stream-protocol-version": "portforward.k8s.io" };
   const upgraded = await dialUpgrade(runtimeUrl, headers, signal);
   const session = new SpdySession(upgraded.socket, { role: "client", head: upgraded.head });
-  const inputs = new Map<number, SpdyStream>();
+  const inputs = new Map<number, (data: Buffer) => void>();
   const outputs = ports.flatMap((port, index) => {
     const number = Buffer.alloc(2);
     number.writeUInt16LE(port);
@@ -38,12 +37,12 @@ export async function bridgePorts(
     const errors = open("error", 2 * index + 1);
     const data = open("data", 2 * index);
     errors.end();
-    inputs.set(2 * index, data);
+    inputs.set(2 * index, feeding(data, socket));
     return [pump(errors, 2 * index + 1, socket, codec), pump(data, 2 * index, socket, codec)];
   });
   const receive = (message: RawData) => {
     const { channel, data } = codec.decode(message);
-    inputs.get(channel)?.write(data);
+    inputs.get(channel)?.(data);
   };
   socket.off("message", collect);
   for (const message of early) receive(message);

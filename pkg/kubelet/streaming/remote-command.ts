@@ -3,7 +3,7 @@
  * stdin end while output goes on.
  */
 import type { RawData, WebSocket } from "ws";
-import { channelCodec, pump } from "./channels.ts";
+import { channelCodec, feeding, pump } from "./channels.ts";
 import { dialUpgrade, SPDY_HEADERS } from "./dial.ts";
 import { SpdySession } from "./spdy.ts";
 import type { SpdyStream } from "./spdy.ts";
@@ -80,9 +80,10 @@ export async function bridgeRemoteCommand(
 
   // Tells old clients that the connection stands.
   socket.send(codec.encode(options.stdout ? STDOUT : options.stderr ? STDERR : ERROR, Buffer.alloc(0)));
+  const feed = stdin === undefined ? undefined : feeding(stdin, socket);
   const receive = (raw: RawData) => {
     const { channel, data } = codec.decode(raw);
-    if (channel === STDIN) stdin?.write(data);
+    if (channel === STDIN) feed?.(data);
     else if (channel === RESIZE) resize?.write(data);
     else if (channel === CLOSE && data[0] === STDIN) stdin?.end();
   };

@@ -10,6 +10,7 @@ const GOAWAY = 7;
 const VERSION = 3;
 const FLAG_FIN = 1;
 const RST_CANCEL = 5;
+const HEAD_BYTES = 8;
 /** Larger frames than this are an attack or a bug: peers write 32 KiB at a time. */
 const MAX_FRAME_BYTES = 4 * 1024 * 1024;
 
@@ -26,6 +27,8 @@ export class SpdyStream extends Duplex {
     this.id = id;
     this.headers = headers;
     this.#session = session;
+    // The peer may go at any time, and what is written then fails. Whoever minds hears of it as well; nobody has to.
+    this.on("error", () => undefined);
   }
   /** The peer will send no more; what has arrived can still be read. */
   endRemote(): void {
@@ -63,7 +66,11 @@ export class SpdySession {
   /** Streams that hold more than they should until somebody reads them; while there is one, nothing is received. */
   readonly #full = new Set<SpdyStream>();
   #nextId: number;
-  #buffer: Buffer = Buffer.alloc(0);
+  /** What has arrived and belongs to no whole frame yet: joined only once it is one, or long frames would be copied many times. */
+  #parts: Buffer[] = [];
+  #size = 0;
+  /** How much of it makes a frame, as far as its head has told. */
+  #needed = HEAD_BYTES;
   #busy = false;
   #drained: Promise<void> = Promise.resolve();
   #closed = false;
@@ -155,23 +162,28 @@ export class SpdySession {
   }
 
   #receive(chunk: Buffer): void {
-    this.#buffer = this.#buffer.length === 0 ? chunk : Buffer.concat([this.#buffer, chunk]);
-    if (!this.#busy) this.#drained = this.#drain();
+    this.#parts.push(chunk);
+    this.#size += chunk.length;
+    if (!this.#busy && this.#size >= this.#needed) this.#drained = this.#drain();
   }
 
   /** Frames are handled one after the other: header blocks share one compression state. */
   async #drain(): Promise<void> {
     this.#busy = true;
     try {
-      while (this.#buffer.length >= 8 && !this.#closed) {
-        const length = this.#buffer.readUInt32BE(4) & 0xffffff;
+      while (this.#size >= this.#needed && !this.#closed) {
+        const buffer = this.#parts.length === 1 ? this.#parts[0]! : Buffer.concat(this.#parts, this.#size);
+        const length = buffer.readUInt32BE(4) & 0xffffff;
         if (length > MAX_FRAME_BYTES) throw new Error("a SPDY frame is too large");
-        if (this.#buffer.length < 8 + length) break;
-        const head = this.#buffer.subarray(0, 8);
-        const body = this.#buffer.subarray(8, 8 + length);
-        this.#buffer = this.#buffer.subarray(8 + length);
-        if ((head[0]! & 0x80) === 0) this.#onData(head.readUInt32BE(0), head[4]!, body);
-        else await this.#onControl(head.readUInt16BE(2), head[4]!, body);
+        const end = HEAD_BYTES + length;
+        const whole = buffer.length >= end;
+        this.#parts = [whole ? buffer.subarray(end) : buffer];
+        this.#needed = whole ? HEAD_BYTES : end;
+        if (!whole) break;
+        this.#size -= end;
+        const body = buffer.subarray(HEAD_BYTES, end);
+        if ((buffer[0]! & 0x80) === 0) this.#onData(buffer.readUInt32BE(0), buffer[4]!, body);
+        else await this.#onControl(buffer.readUInt16BE(2), buffer[4]!, body);
       }
     } catch (error) {
       this.#socket.destroy(error instanceof Error ? error : new Error(String(error)));

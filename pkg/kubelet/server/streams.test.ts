@@ -1,0 +1,113 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { type AddressInfo, connect } from "node:net";
+import { after, before, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { WebSocket } from "ws";
+import { RealClock, silentLogger } from "#pkg/util/index.ts";
+import type { Runtime } from "../cri/runtime.ts";
+import { type CommandHandler, StreamingServer } from "../docker/streaming-server.ts";
+import { Streams } from "./streams.ts";
+
+const PROTOCOL = "v5.channel.k8s.io";
+/** Answers the first thing that it is told, and ends. */
+const answer: CommandHandler = async ({ stdin, stdout }) => {
+  const [chunk] = (await once(stdin!, "data")) as [Buffer];
+  stdout!.write(chunk);
+  return 0;
+};
+let command = answer;
+const runtime = new StreamingServer({ clock: new RealClock(), log: silentLogger });
+const exec = () => runtime.command(["stdin", "stdout"], command);
+const streams = new Streams({ exec } as Partial<Runtime> as Runtime, silentLogger);
+const server = createServer();
+server.on("upgrade", (request, socket, head) => {
+  const query = new URLSearchParams("stdin=1&stdout=1&command=x");
+  socket.on("error", () => undefined);
+  const signal = AbortSignal.timeout(60_000);
+  streams.remoteCommand("exec", "c", { request, query, socket, head, signal }).catch(() => socket.destroy());
+});
+const port = () => (server.address() as AddressInfo).port;
+
+before(async () => {
+  await once(server.listen(0, "127.0.0.1"), "listening");
+});
+after(() => {
+  server.close();
+  runtime.close();
+});
+
+/** Speaks until the command has ended; resolves to what came on the channels of output and of errors. */
+async function speak(more: (client: WebSocket) => unknown): Promise<{ out: string; status: string }> {
+  const client = new WebSocket(`ws://127.0.0.1:${port()}/`, [PROTOCOL]);
+  const messages: Buffer[] = [];
+  client.on("message", (data: Buffer) => messages.push(data));
+  await once(client, "open");
+  const closed = once(client, "close");
+  await more(client);
+  await closed;
+  const on = (channel: number) =>
+    messages.flatMap((data) => (data[0] === channel ? [data.toString("utf8", 1)] : [])).join("");
+  return { out: on(1), status: (JSON.parse(on(3)) as { status: string }).status };
+}
+
+test("a client that writes on after its command has ended hears of the end, and troubles nobody", async () => {
+  const { out, status } = await speak((client) => {
+    const line = Buffer.from("\0yes\n");
+    const flood = () => {
+      if (client.readyState === client.OPEN) client.send(line, () => setImmediate(flood));
+    };
+    flood();
+  });
+  assert.match(out, /^yes\n/);
+  assert.equal(status, "Success");
+});
+
+test("what is no message ends its client's connection and no other", async () => {
+  const frames = [
+    Buffer.from([0x8f, 0x80, 0, 0, 0, 0]), // of a kind that there is not
+    Buffer.from([0x82, 0x05, 1, 2, 3, 4, 5]), // not masked
+    Buffer.from([0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]), // of too many bytes
+  ];
+  for (const frame of frames) {
+    const socket = connect(port(), "127.0.0.1");
+    socket.on("error", () => undefined);
+    socket.resume();
+    socket.write(
+      `GET / HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\nsec-websocket-protocol: ${PROTOCOL}\r\n\r\n`,
+    );
+    socket.write(frame);
+    await once(socket, "close");
+  }
+  // Messages that mean nothing are no reason to end anything.
+  const { out } = await speak((client) => {
+    for (const message of ["", "\x04no size", "\xff", "\x09", "\0hello"]) client.send(Buffer.from(message, "latin1"));
+  });
+  assert.equal(out, "hello");
+});
+
+test("what a command does not read stays with the client", async () => {
+  const MANY = 40 * 1024 * 1024; // more than the kernel keeps for both connections
+  const read = Promise.withResolvers<void>();
+  let got = 0;
+  command = async ({ stdin, stdout }) => {
+    await read.promise;
+    for await (const chunk of stdin as AsyncIterable<Buffer>) if ((got += chunk.length) === MANY) break;
+    stdout!.write(String(got));
+    return 0;
+  };
+  const { out } = await speak(async (client) => {
+    for (let sent = 0; sent < MANY; sent += 1024 * 1024)
+      client.send(Buffer.concat([Buffer.from([0]), Buffer.alloc(1024 * 1024)]));
+    // Until nothing is taken any more: either all has been, or the rest waits.
+    for (let before = Infinity, still = 0; still < 20; before = client.bufferedAmount) {
+      await delay(25);
+      still = client.bufferedAmount === before ? still + 1 : 0;
+    }
+    assert.ok(client.bufferedAmount > MANY / 8, `${client.bufferedAmount} bytes wait with the client`);
+    read.resolve();
+  });
+  command = answer;
+  assert.equal(out, String(MANY));
+});
