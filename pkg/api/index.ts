@@ -9,6 +9,7 @@ export { adoptAppArmorAnnotations } from "./core/app-armor.ts";
 export { defaultPodSpec } from "./core/pod-defaults.ts";
 export type { QosClass } from "./core/qos.ts";
 export { type ImageReference, parseImageReference } from "./image-reference.ts";
+export { fitsNode } from "./node-affinity.ts";
 export { groupOrder, groupVersions } from "./define.ts";
 export { age } from "./printers/cells.ts";
 export type {
@@ -37,3 +38,4 @@ export {
   validateFinalizerName,
   validateFinalizerOwner,
 } from "./validation/finalizers.ts";
+export { toleratesTaint } from "./tolerations.ts";

@@ -1,5 +1,6 @@
 /** Judges a pod before the node takes it: what the scheduler may not have known, or was never asked. Pure. */
-import type { Node, NodeSelectorTerm, Pod } from "#pkg/api/types/core-v1.ts";
+import { fitsNode } from "#pkg/api/index.ts";
+import type { Node, Pod } from "#pkg/api/types/core-v1.ts";
 import { parseQuantity } from "#pkg/apimachinery/index.ts";
 import { podSums } from "./cgroups/resources.ts";
 import type { KubeletConfig } from "./config.ts";
@@ -106,41 +107,8 @@ function admitSupplementalGroups({ pod, supplementalGroupsPolicy }: AdmissionInp
   };
 }
 
-function termMatches(term: NodeSelectorTerm, node: Node): boolean {
-  const { matchExpressions = [], matchFields = [] } = term;
-  if (matchExpressions.length === 0 && matchFields.length === 0) return false;
-  const check = (value: string | undefined, operator: string, values: readonly string[] = []) => {
-    switch (operator) {
-      case "In":
-        return value !== undefined && values.includes(value);
-      case "NotIn":
-        return value === undefined || !values.includes(value);
-      case "Exists":
-        return value !== undefined;
-      case "DoesNotExist":
-        return value === undefined;
-      case "Gt":
-        return value !== undefined && Number(value) > Number(values[0]);
-      case "Lt":
-        return value !== undefined && Number(value) < Number(values[0]);
-      default:
-        return false;
-    }
-  };
-  return (
-    matchExpressions.every(({ key, operator, values }) => check(node.metadata.labels?.[key], operator, values)) &&
-    matchFields.every(({ key, operator, values }) =>
-      check(key === "metadata.name" ? node.metadata.name : undefined, operator, values),
-    )
-  );
-}
-
 function admitNodeAffinity({ pod, node }: AdmissionInput): Verdict | undefined {
-  if (node === undefined) return undefined;
-  const labels = node.metadata.labels ?? {};
-  const selected = Object.entries(pod.spec.nodeSelector ?? {}).every(([key, value]) => labels[key] === value);
-  const terms = pod.spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms;
-  if (selected && (terms === undefined || terms.some((term) => termMatches(term, node)))) return undefined;
+  if (node === undefined || fitsNode(pod.spec, node)) return undefined;
   return {
     reason: "NodeAffinity",
     message: "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",

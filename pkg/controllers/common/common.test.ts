@@ -10,10 +10,8 @@ import { EARLIER, meta, podOf } from "../testing/objects.ts";
 import { planClaims, selects } from "./claim.ts";
 import { withCondition } from "./conditions.ts";
 import { hashOf, stableJson } from "./hash.ts";
-import { fitsNode, pinnedNode } from "./node-affinity.ts";
 import { podPort } from "./services.ts";
 import { inParallel, slowStartBatch } from "./slow-start.ts";
-import { tolerates } from "./taints.ts";
 import { WriteBarrier } from "./write-barrier.ts";
 
 test("owners keep, adopt and release what they may, however others lie", () => {
@@ -92,38 +90,7 @@ test("conditions change their time with their status only", () => {
   );
 });
 
-test("node affinity, taints and named ports", () => {
-  const node = { metadata: meta("n1", { labels: { cpu: "8", disk: "ssd" } }), spec: {} };
-  const fits = (key: string, operator: string, ...values: string[]) =>
-    fitsNode(
-      {
-        containers: [],
-        affinity: {
-          nodeAffinity: {
-            requiredDuringSchedulingIgnoredDuringExecution: {
-              nodeSelectorTerms: [{ matchExpressions: [{ key, operator, values }] }],
-            },
-          },
-        },
-      },
-      node,
-    );
-  assert.deepEqual(
-    [
-      fits("disk", "In", "ssd"),
-      fits("disk", "NotIn", "ssd"),
-      fits("gpu", "NotIn", "x"),
-      fits("cpu", "Gt", "4"),
-      fits("cpu", "Lt", "4"),
-      fits("gpu", "Exists"),
-      fits("x", "Nonsense"),
-    ],
-    [true, false, true, true, false, false, false],
-  );
-  assert.equal(pinnedNode({ containers: [] }), undefined);
-  assert.equal(tolerates({ operator: "Exists" }, { key: "k", effect: "NoExecute" }), true);
-  assert.equal(tolerates({ key: "k", value: "v" }, { key: "k", value: "v", effect: "NoSchedule" }), true);
-  assert.equal(tolerates({ value: "" }, { key: "k", effect: "NoSchedule" }), false);
+test("named ports", () => {
   const pod = podOf("p");
   pod.spec.containers[0]!.ports = [{ name: "web", containerPort: 8080, protocol: "UDP" }];
   assert.equal(podPort(pod, { port: 80, targetPort: "web", protocol: "UDP" }), 8080);

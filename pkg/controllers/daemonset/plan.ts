@@ -6,9 +6,8 @@ import { intOrPercent } from "#pkg/apimachinery/index.ts";
 import type { DaemonSet, DaemonSetStatus } from "#pkg/api/types/apps-v1.ts";
 import type { Node, Pod } from "#pkg/api/types/core-v1.ts";
 import { REVISION_LABEL } from "../common/history.ts";
-import { pinnedNode } from "../common/node-affinity.ts";
 import { availableInMs, isPodReady } from "../common/pods.ts";
-import { nodeVerdict } from "./pod.ts";
+import { nodeVerdict, pinnedNode } from "./pod.ts";
 
 /** At most this many pods are created or deleted in one turn. */
 const BURST_REPLICAS = 250;

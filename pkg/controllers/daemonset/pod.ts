@@ -1,11 +1,10 @@
 import { deepCopy } from "#pkg/apimachinery/index.ts";
+import { fitsNode, toleratesTaint } from "#pkg/api/index.ts";
 import type { Draft } from "#pkg/client/index.ts";
 import type { DaemonSet } from "#pkg/api/types/apps-v1.ts";
 import type { Node, Pod, PodSpec, Toleration } from "#pkg/api/types/core-v1.ts";
 import { REVISION_LABEL } from "../common/history.ts";
-import { fitsNode } from "../common/node-affinity.ts";
 import { controllerRef, podFromTemplate } from "../common/pod-template.ts";
-import { tolerates } from "../common/taints.ts";
 
 const TOLERATED: readonly (readonly [string, string])[] = [
   ["node.kubernetes.io/not-ready", "NoExecute"],
@@ -41,7 +40,7 @@ export function nodeVerdict(daemonSet: DaemonSet, node: Node): { readonly run: b
   const tolerations = daemonTolerations(spec);
   const untolerated = (effects: readonly string[]) =>
     (node.spec.taints ?? []).some(
-      (taint) => effects.includes(taint.effect) && !tolerations.some((toleration) => tolerates(toleration, taint)),
+      (taint) => effects.includes(taint.effect) && !tolerations.some((toleration) => toleratesTaint(toleration, taint)),
     );
   return { run: !untolerated(["NoSchedule", "NoExecute"]), stay: !untolerated(["NoExecute"]) };
 }
@@ -79,4 +78,13 @@ export function draftDaemonPod(daemonSet: DaemonSet, nodeName: string, hash: str
       },
     },
   };
+}
+
+/** The node that a daemon pod is pinned to before it is bound. */
+export function pinnedNode(spec: PodSpec): string | undefined {
+  const terms = spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms ?? [];
+  for (const { matchFields = [] } of terms)
+    for (const { key, operator, values } of matchFields)
+      if (key === "metadata.name" && operator === "In" && values?.length === 1) return values[0];
+  return undefined;
 }

@@ -1,7 +1,7 @@
+import { toleratesTaint } from "#pkg/api/index.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { DeviceTaint, ResourceClaim, ResourceSlice } from "#pkg/api/types/resource-v1.ts";
 import { parseTime } from "#pkg/util/index.ts";
-import { tolerates } from "../common/taints.ts";
 
 /** Names a device in the whole cluster. */
 function deviceId({ driver, pool, device }: { driver: string; pool: string; device: string }): string {
@@ -36,7 +36,7 @@ export function claimEndsAt(
   for (const result of claim.status?.allocation?.devices?.results ?? []) {
     for (const taint of taintsOf(deviceId(result))) {
       const since = parseTime(taint.timeAdded) ?? now;
-      const matching = (result.tolerations ?? []).filter((toleration) => tolerates(toleration, taint));
+      const matching = (result.tolerations ?? []).filter((toleration) => toleratesTaint(toleration, taint));
       if (matching.length === 0) end = Math.min(end, since);
       for (const { tolerationSeconds } of matching)
         if (tolerationSeconds !== undefined) end = Math.min(end, since + Math.max(0, tolerationSeconds) * 1000);

@@ -1,7 +1,7 @@
 /** Which volume suits a claim: pure. */
+import { fitsNode } from "#pkg/api/index.ts";
 import { labelSelectorAsSelector, parseQuantity } from "#pkg/apimachinery/index.ts";
 import type { Node, NodeSelectorTerm, PersistentVolume, PersistentVolumeClaim } from "#pkg/api/types/core-v1.ts";
-import { fitsNode } from "../common/node-affinity.ts";
 
 export const BIND_COMPLETED = "pv.kubernetes.io/bind-completed";
 export const BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller";

@@ -1,11 +1,11 @@
+import { toleratesTaint } from "#pkg/api/index.ts";
 import type { Taint, Toleration } from "#pkg/api/types/core-v1.ts";
-import { tolerates } from "../common/taints.ts";
 
 /** How long a pod may stay on a node with these NoExecute taints, in seconds; Infinity: for ever. */
 export function toleratedSeconds(taints: readonly Taint[], tolerations: readonly Toleration[] | undefined): number {
   let shortest = Infinity;
   for (const taint of taints) {
-    const matching = (tolerations ?? []).filter((toleration) => tolerates(toleration, taint));
+    const matching = (tolerations ?? []).filter((toleration) => toleratesTaint(toleration, taint));
     if (matching.length === 0) return 0;
     for (const { tolerationSeconds } of matching)
       if (tolerationSeconds !== undefined) shortest = Math.min(shortest, Math.max(0, tolerationSeconds));

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { Pod, Taint, Toleration } from "#pkg/api/types/core-v1.ts";
+import type { Pod } from "#pkg/api/types/core-v1.ts";
 import { ImageIndex } from "../cache/image-index.ts";
 import { NodeInfo } from "../cache/node-info.ts";
 import { PodInfo } from "../cache/pod-info.ts";
@@ -10,7 +10,6 @@ import { stored } from "../testing/offline.ts";
 import { imageLocality } from "./image-locality.ts";
 import { nodeResourcesFit } from "./node-resources-fit.ts";
 import type { NodeResourcesFitArgs } from "./node-resources-fit.ts";
-import { tolerates } from "./taints.ts";
 
 function node(name: string, allocatable: Record<string, string>): NodeInfo {
   const info = new NodeInfo(name);
@@ -119,24 +118,4 @@ describe("ImageLocality", () => {
     index.update("has-it", []);
     assert.equal(plugin.preScore!(info, nodes, new CycleState()), "skip", "nobody has it any more");
   });
-});
-
-describe("tolerates", () => {
-  const taint: Taint = { key: "k", value: "5", effect: "NoSchedule" };
-  const cases: readonly (readonly [Toleration, boolean])[] = [
-    [{ key: "k", operator: "Exists" }, true],
-    [{ operator: "Exists" }, true],
-    [{ key: "k", value: "5" }, true],
-    [{ key: "k", value: "6" }, false],
-    [{ key: "k", operator: "Exists", effect: "NoExecute" }, false],
-    [{ key: "other", operator: "Exists" }, false],
-    [{ key: "k", operator: "Gt", value: "4" }, true],
-    [{ key: "k", operator: "Gt", value: "5" }, false],
-    [{ key: "k", operator: "Lt", value: "10" }, true],
-    [{ key: "k", operator: "Lt", value: "x" }, false],
-  ];
-  for (const [toleration, expected] of cases) {
-    it(`${JSON.stringify(toleration)} ${expected ? "tolerates" : "does not tolerate"} k=5:NoSchedule`, () =>
-      assert.equal(tolerates([toleration], taint), expected));
-  }
 });

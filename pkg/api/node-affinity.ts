@@ -1,4 +1,5 @@
-import type { Node, NodeSelectorRequirement, NodeSelectorTerm, PodSpec } from "#pkg/api/types/core-v1.ts";
+/** Which nodes a pod asks for, by nodeSelector and required node affinity. The scheduler has the same compiled, for many nodes. */
+import type { Node, NodeSelectorRequirement, NodeSelectorTerm, PodSpec } from "./types/core-v1.ts";
 
 function matchesRequirement({ operator, values = [] }: NodeSelectorRequirement, value: string | undefined): boolean {
   switch (operator) {
@@ -36,13 +37,4 @@ export function fitsNode(spec: PodSpec | undefined, node: Node): boolean {
     if (node.metadata.labels?.[key] !== value) return false;
   const terms = spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms;
   return terms === undefined || terms.some((term) => matchesTerm(term, node));
-}
-
-/** The node that a daemon pod is pinned to before it is bound. */
-export function pinnedNode(spec: PodSpec): string | undefined {
-  const terms = spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution?.nodeSelectorTerms ?? [];
-  for (const { matchFields = [] } of terms)
-    for (const { key, operator, values } of matchFields)
-      if (key === "metadata.name" && operator === "In" && values?.length === 1) return values[0];
-  return undefined;
 }
