@@ -8,7 +8,7 @@ import { eventually, installedKubectls, type TestCluster, useCluster } from "../
 import { NGINX } from "../framework/manifests.ts";
 
 const context = useCluster("commands");
-const limit = { timeout: 300_000 };
+const limit = { timeout: 480_000 };
 
 const config = (name: string, data: Record<string, string>) => ({
   apiVersion: "v1",
@@ -78,6 +78,12 @@ async function useAll(cluster: TestCluster, name: string): Promise<void> {
     await run(["wait", `configmap/${name}`, "--for=jsonpath={.data.b}=2", "--timeout=30s"]),
     /condition met/,
   );
+  const get = (output: string) => run(["get", "configmap", name, "-o", output]);
+  assert.equal((JSON.parse(await get("json")) as { data: { b: string } }).data.b, "2");
+  assert.match(await get("yaml"), /^ {2}b: "2"$/m);
+  assert.equal(await get("name"), `configmap/${name}\n`);
+  for (const output of ["jsonpath={.data.b}", "go-template={{.data.b}}"]) assert.equal(await get(output), "2");
+  assert.match(await get("custom-columns=NAME:.metadata.name,B:.data.b"), new RegExp(`^NAME +B\n${name} +2\n$`));
   assert.match(await run(["describe", "deployment", name]), /Annotations: +.*note: some text/s);
   assert.match(
     await run(["get", "deployment", name, "-o", "wide"]),
@@ -85,6 +91,8 @@ async function useAll(cluster: TestCluster, name: string): Promise<void> {
   );
   assert.match(await run(["explain", "deployment", "--recursive"]), /revisionHistoryLimit/);
   assert.match(await run(["api-versions"]), /^apps\/v1$/m);
+  assert.match(await run(["api-resources", "--api-group=apps"]), /^deployments +deploy +apps\/v1 +true +Deployment$/m);
+  assert.match(await run(["cluster-info"]), /control plane.*is running at/);
   assert.match(await run(["expose", "deployment", name, "--port=80"]), new RegExp(`service/${name} exposed`));
   await cascades(cluster, name);
   await run(["delete", "service,configmap", name, "--wait=false"]);
