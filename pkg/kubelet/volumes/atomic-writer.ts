@@ -70,11 +70,14 @@ export async function writeAtomically(
 
   const newName = `..${timestamp(options.clock.now())}.${options.random.int(1_000_000_000)}`;
   const directory = join(root, newName);
-  const directoryMode = options.fsGroup === undefined ? 0o755 : 0o2775;
+  const directoryMode = options.fsGroup === undefined ? 0o755 : 0o2755;
   const own = async (path: string, mode: number, uid = 0) => {
     if (options.fsGroup !== undefined || uid !== 0) await calls.chown(path, uid, options.fsGroup ?? 0);
     await calls.chmod(path, mode); // after chown, which clears setgid
   };
+  // The group has the volume itself too; nobody of it may write what the API says.
+  if (oldName === undefined && options.fsGroup !== undefined)
+    await own(root, ((await calls.stat(root)).mode & 0o7777) | 0o2550);
   await calls.mkdir(directory);
   await own(directory, directoryMode);
   for (const [path, file] of files) {

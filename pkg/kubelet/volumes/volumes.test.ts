@@ -67,13 +67,18 @@ for (const [where, calls] of Object.entries({ onDisk, inMemory })) {
 
   test(`atomic writer, ${where}: fsGroup owns the files and may read them`, async () => {
     const directory = join(root, `group ${where}`);
-    await mkdir(directory);
+    await mkdir(directory, { mode: 0o755 });
     await writeAtomically(directory, new Map([["k", { data: bytes("v"), mode: 0o400 }]]), {
       ...writing,
       fsGroup: 1234,
     });
-    const info = await stat(join(directory, "k"));
-    assert.deepEqual([info.gid, info.mode & 0o777], [1234, 0o440]);
+    const seen = async (path: string) => {
+      const { gid, mode } = await stat(path);
+      return [gid, mode & 0o7777];
+    };
+    assert.deepEqual(await seen(join(directory, "k")), [1234, 0o440]);
+    assert.deepEqual(await seen(directory), [1234, 0o2755]);
+    assert.deepEqual(await seen(await realpath(join(directory, "..data"))), [1234, 0o2755]);
   });
 }
 
