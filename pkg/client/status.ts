@@ -12,11 +12,16 @@ export function statusOf(response: Pick<TransportResponse, "status" | "headers" 
     // Not JSON: a proxy's page or plain text; the code says what there is to know.
   }
   const reason = Object.entries(REASON_CODES).find(([, code]) => code === response.status)?.[0] ?? "Unknown";
-  const said = text.trim().slice(0, 1024);
   return new StatusError({
     status: "Failure",
     reason,
     code: response.status,
-    message: said === "" ? `the server responded with code ${response.status}` : said,
+    message: messageOf(response.status, text.trim().slice(0, 1024)),
   });
+}
+
+function messageOf(code: number, said: string): string {
+  // Go's server says nothing more of a path that it does not know.
+  if (code === 404 && said === "404 page not found") return "the server could not find the requested resource";
+  return said === "" ? `the server responded with code ${code}` : said;
 }
