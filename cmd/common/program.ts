@@ -15,7 +15,7 @@ import { createLogger } from "./logging.ts";
 
 /** Level of the API that both programs speak. */
 const KUBERNETES_VERSION = "v1.36.0";
-export const VERSION = `${KUBERNETES_VERSION}+kubits.${packageJson.version}`;
+const VERSION = `${KUBERNETES_VERSION}+kubits.${packageJson.version}`;
 
 /**
  * How a component names itself to the API server. Its first part is the manager of the fields that it sets: tools leave fields

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { ifExists } from "#pkg/util/index.ts";
 
 /** Whether /proc/swaps has more than its heading. Pure. */
-export function swaps(text: string): boolean {
+function swaps(text: string): boolean {
   return text.trim().split("\n").length > 1;
 }
 

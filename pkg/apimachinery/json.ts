@@ -282,7 +282,7 @@ function countMembers(value: unknown): number {
 }
 
 /** Appends a member's name to a path, as duplicate and unknown fields are reported. */
-export function memberPath(path: string, name: string): string {
+function memberPath(path: string, name: string): string {
   return path === "" ? name : `${path}.${name}`;
 }
 

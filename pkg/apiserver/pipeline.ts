@@ -34,7 +34,7 @@ export type NonResourceHandler = (context: NonResourceContext) => boolean | Prom
 export type FallbackHandler = (context: NonResourceContext) => Promise<boolean>;
 
 /** The answer for a path that nothing is behind: of no API, so no Status. */
-export function sendPageNotFound(response: ApiResponse): void {
+function sendPageNotFound(response: ApiResponse): void {
   const headers = {
     "content-type": "text/plain; charset=utf-8",
     "x-content-type-options": "nosniff",

@@ -38,6 +38,7 @@ export interface AdmissionInput {
   readonly allocated: (pod: Pod) => Pod;
 }
 
+/** Why the node does not take the pod; undefined when it does. The first reason counts. */
 export function admitPod(input: AdmissionInput): Verdict | undefined {
   return (
     admitPressure(input) ??

@@ -28,7 +28,7 @@ const membersOf = (value: unknown): [string, Raw][] =>
   isRecord(value) ? Object.entries(value).filter((entry): entry is [string, Raw] => isRecord(entry[1])) : [];
 
 /** All schemas directly below one. */
-export function subschemas(raw: Raw): Raw[] {
+function subschemas(raw: Raw): Raw[] {
   return [
     ...membersOf(raw["properties"]).map(([, member]) => member),
     ...["items", "additionalProperties", "not"].flatMap((name) => (isRecord(raw[name]) ? [raw[name]] : [])),

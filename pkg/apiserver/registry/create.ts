@@ -48,6 +48,7 @@ export async function createObject(call: Call): Promise<void> {
   if (sent !== undefined) await sent;
 }
 
+/** Answers a write with what it left, in the form that the client asked for. */
 export function sendWritten(call: Call, code: number, written: Written): void | Promise<void> {
   const prepared = call.installed.prepare([written.entry]);
   return prepared === undefined ? sendReady(call, code, written) : prepared.then(() => sendReady(call, code, written));

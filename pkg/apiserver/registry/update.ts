@@ -42,6 +42,7 @@ export interface WriteView {
   readonly strategy: Strategy;
 }
 
+/** The object itself, as opposed to one of its subresources. */
 export function mainView(call: Call): WriteView {
   return { subresource: "", type: "main", strategy: call.installed.definition.strategy };
 }

@@ -53,6 +53,7 @@ export function safeSelector(selector: LabelSelector | undefined): Selector {
   }
 }
 
+/** What a selector selects, as `planClaims` asks for it. */
 export function selects(selector: Selector): (object: AnyObject) => boolean {
   return (object) => selector.matches(object.metadata.labels);
 }

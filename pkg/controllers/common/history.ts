@@ -32,6 +32,7 @@ export function templateOf(revision: ControllerRevision): PodTemplateSpec | unde
   return template as PodTemplateSpec;
 }
 
+/** Sorts revisions by number, the lowest first. */
 export function byRevision(a: ControllerRevision, b: ControllerRevision): number {
   return (
     a.revision - b.revision ||
@@ -56,6 +57,7 @@ export type RevisionPlan =
   | { readonly type: "bump"; readonly revision: ControllerRevision; readonly to: number }
   | { readonly type: "create"; readonly number: number; readonly data: Record<string, unknown> };
 
+/** Which revision a template has: the newest stays, an older equal one becomes the newest, else a new one is made. */
 export function planRevision(history: readonly ControllerRevision[], template: PodTemplateSpec): RevisionPlan {
   const sorted = [...history].sort(byRevision);
   const data = revisionData(template);
@@ -148,6 +150,7 @@ export function surplusRevisions(
   return unused.slice(0, Math.max(0, unused.length - limit));
 }
 
+/** Deletes surplus revisions; those that are gone already are fine. */
 export async function deleteRevisions(
   client: Client,
   revisions: readonly ControllerRevision[],

@@ -20,6 +20,7 @@ export interface Source {
   synced(signal: AbortSignal): Promise<void>;
 }
 
+/** An informer and the handler that turns its events into keys of the queue. */
 export function watching<T>(informer: SharedInformer<T>, handler: EventHandler<T> = {}): Source {
   return {
     attach: () => (Object.keys(handler).length === 0 ? () => undefined : informer.addHandler(handler)),

@@ -12,6 +12,7 @@ export interface FailureVerdict {
 
 const COUNT: FailureVerdict = { action: "Count", message: "" };
 
+/** What the Job's podFailurePolicy says of a failed pod: the first rule that matches, or that it counts. */
 export function judgeFailure(job: Job, pod: Pod): FailureVerdict {
   const rules = job.spec.podFailurePolicy?.rules ?? [];
   for (const [index, rule] of rules.entries()) {

@@ -36,10 +36,12 @@ export interface TallyOptions {
   readonly over: boolean;
 }
 
+/** Does each index have a number of failures of its own? */
 export function limitsPerIndex(job: Job): boolean {
   return isIndexed(job) && job.spec.backoffLimitPerIndex !== undefined;
 }
 
+/** What the pods say about how far the Job is: numbers for its status, and the pods that may now lose their finalizer. */
 export function tallyPods(job: Job, pods: readonly Pod[], options: TallyOptions): Tally {
   const status: JobStatus = job.status ?? {};
   const indexed = isIndexed(job);

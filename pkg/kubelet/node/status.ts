@@ -161,6 +161,7 @@ const DECLARED_FEATURES = [
   "RestartAllContainersOnContainerExits",
 ];
 
+/** The whole status that this node reports. Pure. */
 export function nodeStatus(input: NodeStatusInput): NodeStatus {
   const { machine, config, node } = input;
   const old = node?.status;

@@ -78,6 +78,7 @@ interface Draft {
   recheckAt: number | undefined;
 }
 
+/** The steps that bring the pod nearer to what it should be; none when it is that already. */
 export function planPod(input: PlanInput): PodPlan {
   const { pod, observed } = input;
   const draft: Draft = { steps: [], backingOff: [], recheckAt: undefined };

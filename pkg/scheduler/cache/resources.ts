@@ -18,6 +18,7 @@ export function noResources(): Resources {
   return { milliCpu: 0, memory: 0, ephemeralStorage: 0, scalars: undefined };
 }
 
+/** Adds amounts in place, or with -1 takes them away. */
 export function addResources(to: Resources, from: Resources, sign: 1 | -1 = 1): void {
   to.milliCpu += sign * from.milliCpu;
   to.memory += sign * from.memory;

@@ -18,15 +18,19 @@ export interface Status {
   readonly error?: unknown;
 }
 
+/** The node does not do now; an event or preemption may change that. */
 export function unschedulable(...reasons: string[]): Status {
   return { code: "Unschedulable", reasons };
 }
+/** The node does not do, and removing pods from it would not help. */
 export function unresolvable(...reasons: string[]): Status {
   return { code: "UnschedulableAndUnresolvable", reasons };
 }
+/** Something broke: the attempt ends with this error. */
 export function failed(error: unknown): Status {
   return { code: "Error", reasons: [errorMessage(error)], error };
 }
+/** Does it refuse the pod, as opposed to having failed or succeeded? */
 export function isRejection({ code }: Status): boolean {
   return code === "Unschedulable" || code === "UnschedulableAndUnresolvable";
 }

@@ -111,7 +111,9 @@ export interface ResourceCache {
   close(): Promise<void>;
 }
 
+/** A create found the key taken. */
 export class KeyExistsError extends Error {}
+/** A write found nothing under the key. */
 export class KeyNotFoundError extends Error {}
 /** Someone else wrote first; `current` is what is there now (undefined: deleted). */
 export class RevisionConflictError extends Error {

@@ -51,7 +51,7 @@ const HOST_PATH_TYPES = [
   "Socket",
 ];
 
-export function validateHostPath(source: HostPathVolumeSource, path: string): FieldError[] {
+function validateHostPath(source: HostPathVolumeSource, path: string): FieldError[] {
   if (isEmpty(source.path)) return [required(`${path}.path`)];
   const errors = noBacksteps(source.path, `${path}.path`);
   return [...errors, ...given(source.type, HOST_PATH_TYPES, `${path}.type`)];

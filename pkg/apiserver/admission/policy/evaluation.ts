@@ -16,7 +16,7 @@ export interface PolicyDeps {
 }
 
 /** A reason why a policy could not be applied to a request; its failurePolicy decides what that means. */
-export class PolicyError extends Error {}
+class PolicyError extends Error {}
 
 /** Why a policy cannot be applied, whatever its bindings say: the kind of its parameters is not served. */
 export function paramKindProblem(deps: PolicyDeps, paramKind: ParamKind | undefined): string | undefined {
