@@ -49,7 +49,7 @@ export interface Soa {
 export interface Reply {
   readonly rcode: number;
   readonly authoritative: boolean;
-  readonly answers: readonly Answer[];
+  readonly answers: readonly (Answer | Soa)[];
   readonly authorities?: readonly Soa[];
   readonly additionals?: readonly Answer[];
 }

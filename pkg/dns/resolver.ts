@@ -23,7 +23,7 @@ export interface ResolverDeps {
   readonly metrics?: DnsMetrics;
 }
 
-/** SOA of negative answers: what lets clients cache them for a moment only (RFC 2308). */
+/** The start of the zone. In negative answers it lets clients cache them for a moment only (RFC 2308). */
 function soa(zone: ClusterZone): Soa {
   return {
     type: "SOA",
@@ -67,12 +67,14 @@ export class Resolver {
     const found = this.#deps.zone.lookup(question.name, question.type);
     if (found.kind === "foreign") return this.#forward(question, tcp, limit);
     if (found.kind === "alias") return this.#follow(question, found.answer, found.target, limit);
-    const negative = found.answers.length === 0;
+    const { zone } = this.#deps;
+    const atStart = question.type === "SOA" && question.name === zone.domain;
+    const answers = atStart ? [soa(zone)] : found.answers;
     const reply: Reply = {
       rcode: found.exists ? RCODE.NOERROR : RCODE.NXDOMAIN,
       authoritative: true,
-      answers: found.answers,
-      authorities: negative ? [soa(this.#deps.zone)] : [],
+      answers,
+      authorities: answers.length === 0 ? [soa(zone)] : [],
       ...(found.additionals === undefined ? {} : { additionals: found.additionals }),
     };
     return writeReply(question, reply, limit);

@@ -234,6 +234,12 @@ describe("the DNS server over UDP and TCP", { timeout: 30_000 }, () => {
     }
   });
 
+  test("the start of the zone is an answer to who asks for it", async () => {
+    const reply = await ask("Cluster.Local", "SOA");
+    assert.deepEqual([reply.rcode, reply.answers?.[0]?.type, reply.authorities?.length], ["NOERROR", "SOA", 0]);
+    assert.equal((await ask("web.default.svc.cluster.local", "SOA")).answers?.length, 0);
+  });
+
   test("a change is visible at once", async () => {
     zone.setService(service("late", { clusterIP: "10.96.0.9" }));
     assert.deepEqual(data((await ask("late.default.svc.cluster.local", "A")).answers), ["10.96.0.9"]);
