@@ -44,7 +44,7 @@ const MISTAKES: readonly Planted[] = [
     file: "controllers/daemonset/daemonset.ts",
     text: "this.#expectations.satisfied(id)",
     instead: "true",
-    from: 115,
+    from: 280,
   },
   {
     name: "what failed is not tried again",
@@ -57,14 +57,14 @@ const MISTAKES: readonly Planted[] = [
     file: "client/informer/shared-informer.ts",
     text: 'for (const object of gone) this.apply("DELETED", object);',
     instead: "void gone;",
-    from: 19,
+    from: 120,
   },
   {
     name: "a foreground deletion is forgotten once nothing blocks it any more",
     file: "controllers/gc/plan.ts",
     text: 'if (blocking.length === 0) return { type: "finish-foreground" };',
     instead: 'if (blocking.length === 0) return { type: "none" };',
-    from: 75,
+    from: 195,
   },
   {
     name: "a stateful set does not wait for the pod below to be ready",
