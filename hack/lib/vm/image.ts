@@ -1,7 +1,7 @@
 import { chmodSync, existsSync, globSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { SpawnRunner } from "#pkg/util/index.ts";
 
 const runner = new SpawnRunner();
@@ -55,13 +55,19 @@ DNS=127.0.0.1
 }
 
 function configure(root: string): void {
-  const put = (path: string, text: string) => writeFileSync(join(root, path), text);
+  const put = (path: string, text: string) => {
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    writeFileSync(join(root, path), text);
+  };
   for (let number = 1; number <= MAX_MACHINES; number++)
     put(`etc/systemd/network/10-lab-${number}.network`, networkFile(number));
   // On a busy host the emulated machine takes minutes to find its disks.
   const files = "ro,nofail,x-systemd.device-timeout=900";
   put("etc/fstab", `/dev/vda / ext4 rw,noatime 0 1\nLABEL=files /mnt ext4 ${files} 0 0\n`);
   put("etc/resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n");
+  // Nor does it start programs in the time that is much for a real one.
+  for (const service of ["kubits-master", "kubits-node"])
+    put(`etc/systemd/system/${service}.service.d/lab.conf`, "[Service]\nTimeoutStartSec=900\n");
   put("etc/ssh/sshd_config.d/lab.conf", "AuthorizedKeysFile /mnt/authorized_keys\nUseDNS no\n");
 }
 

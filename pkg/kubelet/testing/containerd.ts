@@ -23,7 +23,7 @@ export function archiveOf(reference: string): string {
   return archive;
 }
 
-function configFor(directory: string): string {
+function configFor(directory: string, appArmor: boolean, selinux: boolean): string {
   return `version = 2
 root = "${directory}/root"
 state = "${directory}/state"
@@ -32,7 +32,8 @@ state = "${directory}/state"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "registry.k8s.io/pause:3.10"
   restrict_oom_score_adj = true
-  disable_apparmor = true
+  disable_apparmor = ${!appArmor}
+  enable_selinux = ${selinux}
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
     conf_dir = "${directory}/cni"
@@ -73,18 +74,22 @@ export async function startContainerd(
   options: {
     /** Gives the runtime, and with it images and containers' layers, a file system of its own of this size. */
     readonly diskSize?: string;
+    /** Lets it confine containers by AppArmor, which a kernel may lack. */
+    readonly appArmor?: boolean;
+    /** Lets it label them by SELinux, likewise. */
+    readonly selinux?: boolean;
   } = {},
 ): Promise<TestContainerd> {
   const traces = await claimTraces("kt", subnet);
   const { directory, bridge, cgroupRoot } = traces;
-  const { diskSize } = options;
+  const { diskSize, appArmor = false, selinux = false } = options;
   if (diskSize !== undefined) {
     mkdirSync(join(directory, "root"));
     execFileSync("mount", ["-t", "tmpfs", "-o", `size=${diskSize}`, "tmpfs", join(directory, "root")]);
   }
   mkdirSync(join(directory, "cni"));
   writeFileSync(join(directory, "cni", "10-test.conflist"), cniConfiguration(directory, bridge, subnet));
-  writeFileSync(join(directory, "config.toml"), configFor(directory));
+  writeFileSync(join(directory, "config.toml"), configFor(directory, appArmor, selinux));
   const log = openSync(join(directory, "containerd.log"), "w");
   // Another containerd than the machine's own is tried by naming its directory, where its shim lies too.
   const binaries = process.env["KUBELET_TEST_CONTAINERD"] ?? "/usr/bin";
