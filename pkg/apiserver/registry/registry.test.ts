@@ -107,7 +107,7 @@ test("a deployment's annotations count as a change of what is wanted, its labels
 
 test("deletes pods gracefully, and at once when asked", async () => {
   await server.request(pods, { body: pod("graceful") });
-  await server.request(`${pods}/graceful/binding`, { body: { target: { name: "n" } } });
+  await server.request(`${pods}/graceful/binding`, { body: { metadata: { name: "graceful" }, target: { name: "n" } } });
   const first = await server.request(`${pods}/graceful`, { method: "DELETE" });
   assert.equal(first.json.metadata.deletionGracePeriodSeconds, 30, first.text);
   assert.ok(first.json.metadata.deletionTimestamp);
