@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { hasKnownOwner, prune } from "#pkg/api/index.ts";
+import { hasKnownOwner, prune, rootSchema } from "#pkg/api/index.ts";
 import type { ResourceDefinition, Strategy, SubresourceDefinition, Verb } from "#pkg/api/index.ts";
 import type {
   CustomResourceDefinition,
@@ -13,7 +13,6 @@ import { compileSchemaDefaults } from "./defaulting.ts";
 import { validateEmbedded } from "./embedded.ts";
 import { compileJsonPath } from "./json-path.ts";
 import { compileRules } from "./rules.ts";
-import { rootSchema } from "#pkg/api/index.ts";
 import { compileValues } from "./value-validation.ts";
 
 const VERBS: readonly Verb[] = ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];

@@ -9,7 +9,6 @@ import {
   isRecord,
 } from "#pkg/apimachinery/index.ts";
 import { compileRules } from "./rules.ts";
-
 import { compileValues } from "./value-validation.ts";
 
 type Raw = Record<string, unknown>;

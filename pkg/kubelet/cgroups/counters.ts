@@ -1,4 +1,5 @@
 /** Everything that the kernel counts of a cgroup, and its limits, by either version's files: what monitoring asks for. */
+import { flatKeyed } from "./flat-keyed.ts";
 import { sharesFor } from "./limits.ts";
 import { type CgroupManager, UNLIMITED_BYTES } from "./manager.ts";
 
@@ -55,12 +56,6 @@ export interface CgroupCounters {
 /** The content of one of the cgroup's files, undefined where there is none. */
 type Read = (controller: string, file: string) => string | undefined;
 
-/** `name value` lines as they stand in cpu.stat, memory.stat, memory.events. */
-function fields(text: string | undefined): (name: string) => number {
-  const lines = (text ?? "").split("\n").map((line) => line.split(" "));
-  const values = new Map(lines.map(([name = "", value]) => [name, value]));
-  return (name) => Number(values.get(name) ?? 0);
-}
 const number = (text: string | undefined): number => Number(text ?? 0) || 0;
 /** "max", and what version 1 writes for it, is 0. */
 function bound(text: string | undefined): number {
@@ -69,7 +64,7 @@ function bound(text: string | undefined): number {
 }
 
 function cpuOf(version: 1 | 2, read: Read): CgroupCounters["cpu"] {
-  const stat = fields(read("cpu", "cpu.stat"));
+  const stat = flatKeyed(read("cpu", "cpu.stat"));
   const throttling = { periods: stat("nr_periods"), throttledPeriods: stat("nr_throttled") };
   if (version === 2) {
     const [quota = "max", period = "100000"] = (read("cpu", "cpu.max") ?? "").split(" ");
@@ -99,10 +94,10 @@ function cpuOf(version: 1 | 2, read: Read): CgroupCounters["cpu"] {
 
 function memoryOf(version: 1 | 2, read: Read): CgroupCounters["memory"] {
   const file = (name: string) => read("memory", `memory.${name}`);
-  const stat = fields(file("stat"));
+  const stat = flatKeyed(file("stat"));
   if (version === 2) {
     const usage = number(file("current"));
-    const events = fields(file("events"));
+    const events = flatKeyed(file("events"));
     return {
       usage,
       maxUsage: number(file("peak")),
@@ -132,7 +127,7 @@ function memoryOf(version: 1 | 2, read: Read): CgroupCounters["memory"] {
     limitHits: number(file("failcnt")),
     pageFaults: stat("total_pgfault"),
     majorPageFaults: stat("total_pgmajfault"),
-    oomKills: fields(file("oom_control"))("oom_kill"),
+    oomKills: flatKeyed(file("oom_control"))("oom_kill"),
     limit: bound(file("limit_in_bytes")),
     swapLimit: bound(file("memsw.limit_in_bytes")),
     reservation: bound(file("soft_limit_in_bytes")),
@@ -144,7 +139,7 @@ function ioOf(version: 1 | 2, read: Read): DeviceIo[] {
     const lines = (read("io", "io.stat") ?? "").split("\n").filter((line) => line !== "");
     return lines.map((line) => {
       const [device = "", ...pairs] = line.split(" ");
-      const value = fields(pairs.join("\n").replaceAll("=", " "));
+      const value = flatKeyed(pairs.join("\n").replaceAll("=", " "));
       return {
         device,
         readBytes: value("rbytes"),

@@ -1,4 +1,5 @@
 /** What the processes of a cgroup use together, by either version's files. */
+import { flatKeyed } from "./flat-keyed.ts";
 import { type CgroupManager, UNLIMITED_BYTES } from "./manager.ts";
 
 export interface CgroupMemory {
@@ -19,14 +20,6 @@ export interface CgroupUsage extends CgroupMemory {
   readonly processes: number;
 }
 
-function field(text: string | undefined, ...names: readonly string[]): number {
-  for (const name of names) {
-    const value = new RegExp(`^${name} (\\d+)$`, "m").exec(text ?? "")?.[1];
-    if (value !== undefined) return Number(value);
-  }
-  return 0;
-}
-
 /** undefined when there is no such cgroup. */
 export async function cgroupMemory(cgroups: CgroupManager, path: string): Promise<CgroupMemory | undefined> {
   const v2 = cgroups.version === 2;
@@ -39,20 +32,23 @@ export async function cgroupMemory(cgroups: CgroupManager, path: string): Promis
   ]);
   if (memory === undefined) return undefined;
   const memoryBytes = Number(memory);
-  const workingSetBytes = Math.max(0, memoryBytes - field(stat, "total_inactive_file", "inactive_file"));
+  // Version 1 counts those below only in what it calls the total.
+  const statistic = flatKeyed(stat);
+  const total = (name: string) => statistic(v2 ? name : `total_${name}`);
+  const workingSetBytes = Math.max(0, memoryBytes - total("inactive_file"));
   // Not a number ("max"), or version 1's largest: no limit.
   const limit = Number(max);
   const swapLimit = Number(maxSwap ?? "max");
-  const swapBytes = v2 ? Number(swap ?? 0) : field(stat, "total_swap");
+  const swapBytes = v2 ? Number(swap ?? 0) : total("swap");
   return {
     memoryBytes,
     workingSetBytes,
     ...(limit < UNLIMITED_BYTES ? { availableBytes: Math.max(0, limit - workingSetBytes) } : {}),
     swapBytes,
     ...(swapLimit < UNLIMITED_BYTES ? { swapAvailableBytes: Math.max(0, swapLimit - swapBytes) } : {}),
-    rssBytes: field(stat, "total_rss", "anon"),
-    pageFaults: field(stat, "total_pgfault", "pgfault"),
-    majorPageFaults: field(stat, "total_pgmajfault", "pgmajfault"),
+    rssBytes: v2 ? total("anon") : total("rss"),
+    pageFaults: total("pgfault"),
+    majorPageFaults: total("pgmajfault"),
   };
 }
 
@@ -67,7 +63,7 @@ export async function cgroupUsage(cgroups: CgroupManager, path: string): Promise
   if (memory === undefined) return undefined;
   return {
     ...memory,
-    cpuNanoseconds: v2 ? field(cpu, "usage_usec") * 1000 : Number(cpu ?? 0),
+    cpuNanoseconds: v2 ? flatKeyed(cpu)("usage_usec") * 1000 : Number(cpu ?? 0),
     processes: Number(processes ?? 0),
   };
 }

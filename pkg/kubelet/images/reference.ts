@@ -1,4 +1,5 @@
 /** What a node makes of image references: completed as Docker and Kubernetes do, refused in their words. */
+
 /** What is wrong with a text that `parseImageReference` does not take, in the words of Docker's reference package. */
 export function referenceProblem(text: string): string {
   if (/^[a-f0-9]{64}$/.test(text))
