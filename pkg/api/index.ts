@@ -4,6 +4,7 @@
  * produce the same `ResourceDefinition` at run time.
  */
 export { type CronSchedule, CronScheduleError, isTimeZone, parseCronSchedule } from "./batch/cron-schedule.ts";
+export { endOfJob } from "./batch/job-end.ts";
 export { type BuiltinOptions, builtinResources } from "./builtin.ts";
 export { adoptAppArmorAnnotations } from "./core/app-armor.ts";
 export { defaultPodSpec } from "./core/pod-defaults.ts";
@@ -38,4 +39,5 @@ export {
   validateFinalizerName,
   validateFinalizerOwner,
 } from "./validation/finalizers.ts";
+export { BETA_STORAGE_CLASS, storageClassNameOf } from "./storage/storage-class.ts";
 export { toleratesTaint } from "./tolerations.ts";

@@ -7,6 +7,7 @@ import { eventSourceOf } from "./event-sources.ts";
 import { type ControllerDeclaration, CONTROLLERS } from "./list.ts";
 import { NOT_RUN } from "./not-run.ts";
 
+/** What the controllers are made of. */
 export interface ControllersDeps {
   /** A client for kube-system's service account of that name; "" asks for the controller manager's own identity. */
   clientFor(serviceAccountName: string): Client;
@@ -20,6 +21,7 @@ export interface ControllersDeps {
   readonly options?: Partial<ControllerOptions>;
 }
 
+/** A name in --controllers that no controller has. */
 export class UnknownControllerError extends Error {
   constructor(name: string) {
     super(`"${name}" is not in the list of known controllers`);

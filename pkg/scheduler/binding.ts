@@ -24,6 +24,7 @@ export function reserve({ profile, pod, nodeName, cycle }: Placement): Status | 
   return undefined;
 }
 
+/** Has every plugin give back what it reserved, the last one first; one that fails does not keep the others. */
 export function unreserve({ profile, pod, nodeName, cycle }: Placement, log: Logger): void {
   for (const plugin of profile.reserve.toReversed()) {
     try {
@@ -60,6 +61,7 @@ export async function bind(
   return failed(new Error(`all bind plugins skipped pod ${pod.key}`));
 }
 
+/** Tells every plugin that wants to know of the binding; one that fails does not keep the others. */
 export function postBind({ profile, pod, nodeName, cycle }: Placement, log: Logger): void {
   for (const plugin of profile.postBind) {
     try {
@@ -90,6 +92,7 @@ async function containedAsync(plugin: Plugin, call: () => Promise<Status | undef
   return status === undefined ? undefined : { plugin: plugin.name, ...status };
 }
 
+/** What the event of a failed binding says. */
 export function bindingMessage(status: Status): string {
   return status.code === "Error"
     ? `binding rejected: running Bind plugin "${status.plugin ?? "extender"}": ${messageOf(status)}`

@@ -4,17 +4,22 @@ import { PodInfo } from "./cache/pod-info.ts";
 import { amountOf } from "./cache/resources.ts";
 import type { ActionType, ClusterEvent } from "./framework/types.ts";
 
+/** Has the pod come to its end? Then it needs no room any more. */
 export function isTerminal({ status }: Pod): boolean {
   return status?.phase === "Succeeded" || status?.phase === "Failed";
 }
 
+/** Has the pod a node? */
 export function isAssigned({ spec }: Pod): boolean {
   return spec.nodeName !== undefined && spec.nodeName !== "";
 }
 
+/** The event of a node that has come. */
 export function nodeAdded(node: Node): ClusterEvent {
   return { resource: "Node", actions: ["Add"], object: node };
 }
+
+/** The event of a node that has gone. */
 export function nodeDeleted(node: Node): ClusterEvent {
   return { resource: "Node", actions: ["Delete"], old: node };
 }
@@ -29,9 +34,12 @@ export function nodeUpdated(node: Node, old: Node): ClusterEvent | undefined {
   return actions.length === 0 ? undefined : { resource: "Node", actions, object: node, old };
 }
 
+/** The event of a pod that takes room on a node now. */
 export function assignedPodAdded(info: PodInfo): ClusterEvent {
   return { resource: "AssignedPod", actions: ["Add"], object: info.pod, pod: info };
 }
+
+/** The event of a pod that takes room no more. */
 export function assignedPodDeleted(info: PodInfo): ClusterEvent {
   return { resource: "AssignedPod", actions: ["Delete"], object: info.pod, pod: info };
 }

@@ -17,6 +17,7 @@ import type { EventResource } from "./framework/types.ts";
 import type { Nominator } from "./queue/nominator.ts";
 import type { SchedulingQueue } from "./queue/scheduling-queue.ts";
 
+/** What the scheduler watches. */
 export interface WatchedInformers {
   readonly pods: SharedInformer<Pod>;
   readonly nodes: SharedInformer<Node>;
@@ -25,6 +26,8 @@ export interface WatchedInformers {
   /** Their changes may help waiting pods. */
   readonly events: readonly { readonly resource: EventResource; readonly informer: SharedInformer<AnyObject> }[];
 }
+
+/** Whom the watch tells of changes. */
 export interface ClusterWatchDeps {
   readonly informers: WatchedInformers;
   readonly cache: SchedulerCache;

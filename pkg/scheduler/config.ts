@@ -17,6 +17,8 @@ export interface SchedulerConfiguration {
   readonly podMaxBackoffSeconds: number;
   readonly extenders: readonly ExtenderConfiguration[];
 }
+
+/** A profile of KubeSchedulerConfiguration, checked. */
 export interface ProfileConfiguration {
   readonly schedulerName: string;
   readonly percentageOfNodesToScore: number | undefined;
@@ -24,12 +26,18 @@ export interface ProfileConfiguration {
   /** Arguments by plugin name. */
   readonly pluginConfig: ReadonlyMap<string, unknown>;
 }
+
+/** The names under which a profile switches plugins on and off. */
 export type PluginSetName = ExtensionPoint | "multiPoint";
+
+/** What a profile switches on and off at one point. */
 export interface PluginSet {
   readonly enabled: readonly { readonly name: string; readonly weight: number }[];
   /** "*" is all of them. */
   readonly disabled: ReadonlySet<string>;
 }
+
+/** An extender of KubeSchedulerConfiguration, checked; a verb of "" is one that it does not have. */
 export interface ExtenderConfiguration {
   readonly urlPrefix: string;
   readonly filterVerb: string;

@@ -35,6 +35,7 @@ import { Scheduler } from "./scheduler.ts";
 import { volumeInformers } from "./volumes/listers.ts";
 import type { VolumeInformers } from "./volumes/listers.ts";
 
+/** What a scheduler is made of. */
 export interface SchedulerDeps {
   readonly client: Client;
   readonly informers: InformerFactory;

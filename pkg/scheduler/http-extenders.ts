@@ -13,6 +13,7 @@ import type { Candidate } from "./preemption/victims.ts";
 /** Scores of extenders are 0 to 10. */
 const MAX_EXTENDER_PRIORITY = 10;
 
+/** What calling extenders needs. */
 export interface HttpExtendersDeps {
   readonly clock: Clock;
   readonly log: Logger;

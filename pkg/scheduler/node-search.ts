@@ -21,6 +21,7 @@ const MIN_PERCENTAGE = 5;
 /** What the scores of all extenders together are shown as. */
 const EXTENDERS = "extenders";
 
+/** The node that was found, or why there is none. */
 export type SearchResult =
   | {
       readonly found: NodeInfo;
@@ -33,6 +34,7 @@ export type SearchResult =
     }
   | { readonly unschedulable: Diagnosis };
 
+/** What the search for a node needs. */
 export interface NodeSearchDeps {
   readonly cache: SchedulerCache;
   readonly nominator: Nominator;

@@ -5,6 +5,7 @@ import type { Client } from "#pkg/client/index.ts";
 import { formatTime } from "#pkg/util/index.ts";
 import type { Clock } from "#pkg/util/index.ts";
 
+/** What a pod's condition PodScheduled is to say while it is not. */
 export interface SchedulingStatus {
   readonly reason: "Unschedulable" | "SchedulerError" | "SchedulingGated";
   readonly message: string;

@@ -28,6 +28,7 @@ import type { SchedulingStatus } from "./pod-status.ts";
 import type { Nominator } from "./queue/nominator.ts";
 import type { Failure, SchedulingQueue, WaitingPod } from "./queue/scheduling-queue.ts";
 
+/** The parts that a scheduling cycle runs through. */
 export interface SchedulerParts {
   readonly client: Client;
   readonly clock: Clock;

@@ -1,5 +1,6 @@
 import { age, ageOf, NONE, UNSET } from "../printers/cells.ts";
 import { containerCells, firstOf, formatAccessModes, formatLabels } from "../printers/format.ts";
+import { storageClassNameOf } from "../storage/storage-class.ts";
 import type {
   ComponentStatus,
   ConfigMap,
@@ -149,8 +150,6 @@ export function printReplicationController(controller: Readonly<ReplicationContr
   ];
 }
 
-const STORAGE_CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class";
-
 export function printPersistentVolume(volume: Readonly<PersistentVolume>, now: number): unknown[] {
   const { spec, status } = volume;
   const claim = spec?.claimRef === undefined ? "" : `${spec.claimRef.namespace ?? ""}/${spec.claimRef.name ?? ""}`;
@@ -161,7 +160,7 @@ export function printPersistentVolume(volume: Readonly<PersistentVolume>, now: n
     spec?.persistentVolumeReclaimPolicy ?? "",
     volume.metadata.deletionTimestamp === undefined ? (status?.phase ?? "") : "Terminating",
     claim,
-    volume.metadata.annotations?.[STORAGE_CLASS_ANNOTATION] ?? spec?.storageClassName ?? "",
+    storageClassNameOf(volume),
     spec?.volumeAttributesClassName ?? UNSET,
     status?.reason ?? "",
     ageOf(volume, now),
@@ -178,7 +177,7 @@ export function printPersistentVolumeClaim(claim: Readonly<PersistentVolumeClaim
     spec?.volumeName ?? "",
     bound ? String(status?.capacity?.["storage"] ?? "0") : "",
     bound ? formatAccessModes(status?.accessModes) : "",
-    claim.metadata.annotations?.[STORAGE_CLASS_ANNOTATION] ?? spec?.storageClassName ?? "",
+    storageClassNameOf(claim),
     spec?.volumeAttributesClassName ?? UNSET,
     ageOf(claim, now),
     spec?.volumeMode ?? UNSET,

@@ -1,6 +1,7 @@
 import type { Container, PersistentVolumeClaim, Pod, Service } from "#pkg/api/types/core-v1.ts";
 import type { ResourceClaim } from "#pkg/api/types/resource-v1.ts";
 import { type KubeObject, parseQuantity, type Quantity } from "#pkg/apimachinery/index.ts";
+import { storageClassNameOf } from "../storage/storage-class.ts";
 import type { Clock } from "#pkg/util/index.ts";
 import { parseList, podLimits, podRequests, type ResourceList } from "./resources.ts";
 
@@ -63,8 +64,7 @@ function serviceUsage(service: Service, usage: Map<string, Quantity>): void {
 }
 
 function claimUsage(claim: PersistentVolumeClaim, usage: Map<string, Quantity>): void {
-  const className =
-    claim.metadata.annotations?.["volume.beta.kubernetes.io/storage-class"] ?? claim.spec?.storageClassName ?? "";
+  const className = storageClassNameOf(claim);
   const prefix = className === "" ? undefined : `${className}.storageclass.storage.k8s.io/`;
   if (prefix !== undefined) usage.set(`${prefix}persistentvolumeclaims`, ONE);
   const requested = parseList(claim.spec?.resources?.requests).get("storage");

@@ -12,6 +12,7 @@ import { planAttachments } from "./plan.ts";
 
 const NODE_INDEX = "controllers/node";
 
+/** persistentvolume-attach-detach-controller. */
 export function createAttachDetachController(env: ControllerEnv): Controller {
   const { clock, informers } = env;
   const queue = createQueue(clock);

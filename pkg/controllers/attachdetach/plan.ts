@@ -16,6 +16,7 @@ export function uniqueVolumeName(driver: string, handle: string): string {
   return `${CSI_PREFIX}${driver}^${handle}`;
 }
 
+/** The attachments to make and to remove. */
 export interface AttachPlan {
   readonly attach: Draft<VolumeAttachment>[];
   readonly detach: VolumeAttachment[];
@@ -25,6 +26,7 @@ export interface AttachPlan {
   readonly served: readonly { readonly pod: Pod; readonly volume: string }[];
 }
 
+/** What is attached, and what pods on nodes need. */
 export interface AttachView {
   readonly node: Node | undefined;
   readonly nodeName: string;

@@ -63,6 +63,7 @@ export function signedData(info: ConfigMap, tokens: ReadonlyMap<string, string>)
   return data;
 }
 
+/** bootstrap-signer-controller. */
 export function createBootstrapSigner(env: ControllerEnv): Controller {
   const { client, clock, informers } = env;
   const queue = createQueue(clock);
@@ -90,6 +91,7 @@ export function createBootstrapSigner(env: ControllerEnv): Controller {
   });
 }
 
+/** token-cleaner-controller. */
 export function createTokenCleaner(env: ControllerEnv): Controller {
   const { client, clock, informers } = env;
   const queue = createQueue(clock);

@@ -58,6 +58,7 @@ export function selects(selector: Selector): (object: AnyObject) => boolean {
   return (object) => selector.matches(object.metadata.labels);
 }
 
+/** Who adopts and releases, on whose behalf. */
 export interface ClaimDeps<T extends AnyObject> {
   readonly client: Client;
   readonly resource: ResourceRef<T>;

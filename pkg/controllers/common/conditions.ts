@@ -9,6 +9,7 @@ export interface AnyCondition {
   readonly lastTransitionTime?: string | null;
 }
 
+/** The condition of this type, if there is one. */
 export function findCondition<C extends AnyCondition>(
   conditions: readonly C[] | undefined,
   type: string,
@@ -32,6 +33,7 @@ export function withCondition<C extends AnyCondition>(conditions: readonly C[] |
   return [...list.filter(({ type }) => type !== condition.type), kept];
 }
 
+/** All conditions but those of this type. */
 export function withoutCondition<C extends AnyCondition>(conditions: readonly C[] | undefined, type: string): C[] {
   return (conditions ?? []).filter((condition) => condition.type !== type);
 }

@@ -6,6 +6,7 @@ import { aPIServices, customResourceDefinitions } from "#pkg/api/refs.ts";
 import { type Source, watching } from "./loop.ts";
 import type { SharedInformers } from "./shared-informers.ts";
 
+/** A resource that some API server serves, in the version to use. */
 export interface ServedResource {
   readonly ref: ResourceRef<AnyObject>;
   readonly verbs: readonly string[];
@@ -13,6 +14,7 @@ export interface ServedResource {
   readonly preferred: boolean;
 }
 
+/** What all API servers behind this one serve. */
 export interface Discovered {
   readonly resources: readonly ServedResource[];
   /** Group versions that did not answer, with why: what they serve is unknown, not absent. */

@@ -50,6 +50,7 @@ function isEqualRevision(revision: ControllerRevision, data: Record<string, unkn
   return deepEqual(revision.data, data);
 }
 
+/** What becomes of the history for the present template. */
 export type RevisionPlan =
   /** The newest revision is the present template. */
   | { readonly type: "keep"; readonly revision: ControllerRevision }
@@ -68,6 +69,7 @@ export function planRevision(history: readonly ControllerRevision[], template: P
   return equal === newest ? { type: "keep", revision: equal } : { type: "bump", revision: equal, to: next };
 }
 
+/** Whose history it is, and how its revisions are marked. */
 export interface RevisionOwner {
   readonly object: AnyObject;
   readonly reference: OwnerReference;

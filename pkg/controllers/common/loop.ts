@@ -40,6 +40,7 @@ export type KeyQueue = WorkQueue<string>;
 /** Of the controller's environment. */
 type LoopEnv = Pick<ControllerEnv, "name" | "clock" | "log">;
 
+/** What makes a control loop: what it hears, and what it does for one key. */
 export interface LoopOptions {
   readonly workers: number;
   readonly queue: RateLimitingQueue<string>;
@@ -49,6 +50,7 @@ export interface LoopOptions {
   background?(signal: AbortSignal): Promise<void>;
 }
 
+/** A work queue of "namespace/name" keys with the usual backoff. */
 export function createQueue(clock: Clock): RateLimitingQueue<string> {
   return new RateLimitingQueue<string>({ clock });
 }

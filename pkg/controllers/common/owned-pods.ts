@@ -76,6 +76,7 @@ export function ownedPodsHandler<T extends AnyObject>(options: OwnedPodsOptions<
   };
 }
 
+/** Are the labels the same, absent ones being none? */
 export function sameLabels(a: Record<string, string> | undefined, b: Record<string, string> | undefined): boolean {
   if (a === b) return true;
   const left = Object.entries(a ?? {});

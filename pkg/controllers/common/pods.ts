@@ -1,10 +1,12 @@
 import type { Pod, PodCondition } from "#pkg/api/types/core-v1.ts";
 import { parseTime } from "#pkg/util/index.ts";
 
+/** The pod's condition of this type, if there is one. */
 export function podCondition(pod: Pod, type: string): PodCondition | undefined {
   return pod.status?.conditions?.find((condition) => condition.type === type);
 }
 
+/** Is the pod's condition Ready true? */
 export function isPodReady(pod: Pod): boolean {
   return podCondition(pod, "Ready")?.status === "True";
 }
@@ -19,6 +21,7 @@ export function isPodActive(pod: Pod): boolean {
   return !isPodTerminal(pod) && pod.metadata.deletionTimestamp === undefined;
 }
 
+/** Is it being deleted and has not ended yet? */
 export function isPodTerminating(pod: Pod): boolean {
   return !isPodTerminal(pod) && pod.metadata.deletionTimestamp !== undefined;
 }

@@ -14,6 +14,7 @@ export function serviceSelector(service: Service): Selector | undefined {
     : selectorFromSet(selector);
 }
 
+/** Has the service no address of its own, on purpose? */
 export function isHeadless(service: Service): boolean {
   return service.spec.clusterIP === "None";
 }
@@ -45,6 +46,7 @@ export function podAddresses(pod: Pod, family: string): string[] {
   return known.filter((ip) => familyOf(ip) === family);
 }
 
+/** The family of an IP address. */
 export function familyOf(ip: string): "IPv4" | "IPv6" {
   return ip.includes(":") ? "IPv6" : "IPv4";
 }

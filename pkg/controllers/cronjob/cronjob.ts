@@ -36,6 +36,7 @@ import { jobName, planCronJob, scheduledTimestamp } from "./plan.ts";
 const KIND = { apiVersion: "batch/v1", kind: "CronJob" };
 const SCHEDULED_ANNOTATION = "batch.kubernetes.io/cronjob-scheduled-timestamp";
 
+/** cronjob-controller. */
 export function createCronJobController(env: ControllerEnv): Controller {
   const { clock, informers } = env;
   const queue = createQueue(clock);

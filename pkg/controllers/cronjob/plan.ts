@@ -2,7 +2,7 @@
  * Decides whether a CronJob is due, what its concurrency policy says of Jobs that still run, and which finished ones
  * go. Pure.
  */
-import { type CronSchedule, CronScheduleError, isTimeZone, parseCronSchedule } from "#pkg/api/index.ts";
+import { type CronSchedule, CronScheduleError, endOfJob, isTimeZone, parseCronSchedule } from "#pkg/api/index.ts";
 import type { CronJob, Job } from "#pkg/api/types/batch-v1.ts";
 import { formatTime, parseTime } from "#pkg/util/index.ts";
 
@@ -10,12 +10,14 @@ import { formatTime, parseTime } from "#pkg/util/index.ts";
 const MANY_MISSED = 100;
 const NAME_LIMIT = 52;
 
+/** An event to be recorded on the CronJob. */
 export interface PlannedEvent {
   readonly type: "Normal" | "Warning";
   readonly reason: string;
   readonly message: string;
 }
 
+/** What is due, and what the status says after it. */
 export interface CronJobPlan {
   readonly events: readonly PlannedEvent[];
   /** Entries of status.active that go; `finished` with what became of the job. */
@@ -30,13 +32,6 @@ export interface CronJobPlan {
   readonly requeueAfterMs: number | undefined;
 }
 
-export function finishedStatus(job: Job): "Complete" | "Failed" | undefined {
-  const found = job.status?.conditions?.find(
-    ({ type, status }) => (type === "Complete" || type === "Failed") && status === "True",
-  );
-  return found?.type as "Complete" | "Failed" | undefined;
-}
-
 /** "<cronjob>-<minutes since the epoch>": the same start time has the same name, so it cannot run twice. */
 export function jobName(cronJob: CronJob, start: number): string {
   return `${cronJob.metadata.name.slice(0, NAME_LIMIT)}-${Math.floor(start / 60_000)}`;
@@ -45,7 +40,7 @@ export function jobName(cronJob: CronJob, start: number): string {
 /** What to do about a CronJob and the Jobs it owns. Pure. */
 export function planCronJob(cronJob: CronJob, jobs: readonly Job[], now: number): CronJobPlan {
   const events: PlannedEvent[] = [];
-  const running = jobs.filter((job) => finishedStatus(job) === undefined);
+  const running = jobs.filter((job) => endOfJob(job)?.type === undefined);
   reportFinished(cronJob, jobs, running, events);
   const base = {
     events,
@@ -96,7 +91,7 @@ function reportFinished(cronJob: CronJob, jobs: readonly Job[], running: readonl
     if (job === undefined)
       events.push({ type: "Normal", reason: "MissingJob", message: `Active job went missing: ${name}` });
     else {
-      const status = finishedStatus(job);
+      const status = endOfJob(job)?.type;
       if (status === undefined) continue;
       const message = `Saw completed job: ${name}, condition: ${status}`;
       events.push({ type: "Normal", reason: "SawCompletedJob", message });
@@ -119,7 +114,7 @@ function lastSuccess(cronJob: CronJob, jobs: readonly Job[]): string | undefined
   let latest = cronJob.status?.lastSuccessfulTime;
   for (const job of jobs) {
     const time = job.status?.completionTime;
-    if (time === undefined || finishedStatus(job) !== "Complete") continue;
+    if (time === undefined || endOfJob(job)?.type !== "Complete") continue;
     if (latest === undefined || Date.parse(time) > Date.parse(latest)) latest = time;
   }
   return latest;
@@ -129,7 +124,7 @@ function expiredJobs(cronJob: CronJob, jobs: readonly Job[]): Job[] {
   const { successfulJobsHistoryLimit, failedJobsHistoryLimit } = cronJob.spec;
   const oldest = (status: "Complete" | "Failed", limit: number | undefined) => {
     if (limit === undefined) return [];
-    const ended = jobs.filter((job) => finishedStatus(job) === status);
+    const ended = jobs.filter((job) => endOfJob(job)?.type === status);
     ended.sort((a, b) => startOf(a) - startOf(b) || (a.metadata.name < b.metadata.name ? -1 : 1));
     return ended.slice(0, Math.max(0, ended.length - limit));
   };

@@ -36,10 +36,12 @@ function create(
   });
 }
 
+/** certificatesigningrequest-approving-controller: approves what kubelets ask for themselves. */
 export function createCsrApprovingController(env: ControllerEnv): Controller {
   return create(env, approve);
 }
 
+/** certificatesigningrequest-signing-controller; undefined without a CA. */
 export function createCsrSigningController(env: ControllerEnv): Controller | undefined {
   return env.options.signingCa === undefined ? undefined : create(env, sign);
 }
@@ -154,6 +156,7 @@ async function sign(env: ControllerEnv, csr: CertificateSigningRequest, signal: 
   await client.updateStatus(certificateSigningRequests, { ...csr, status }, { signal });
 }
 
+/** certificatesigningrequest-cleaner-controller. */
 export function createCsrCleaner(env: ControllerEnv): Controller {
   const { client, clock, log, informers, name } = env;
   return createPeriodic({

@@ -37,6 +37,7 @@ import { draftDaemonPod } from "./pod.ts";
 
 const KIND = { apiVersion: "apps/v1", kind: "DaemonSet" };
 
+/** daemonset-controller. */
 export function createDaemonSetController(env: ControllerEnv): Controller {
   const { clock, informers } = env;
   const queue = createQueue(clock);

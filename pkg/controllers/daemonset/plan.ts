@@ -12,6 +12,7 @@ import { nodeVerdict, pinnedNode } from "./pod.ts";
 /** At most this many pods are created or deleted in one turn. */
 const BURST_REPLICAS = 250;
 
+/** What to do about a DaemonSet's pods, and the status after it. */
 export interface DaemonPlan {
   /** Names of nodes that get a pod. */
   readonly create: readonly string[];
@@ -22,6 +23,7 @@ export interface DaemonPlan {
   readonly requeueAfterMs: number | undefined;
 }
 
+/** A DaemonSet and what there is to decide by; `now` in epoch milliseconds. */
 export interface DaemonView {
   readonly daemonSet: DaemonSet;
   readonly nodes: readonly Node[];

@@ -37,6 +37,7 @@ const WORKERS = 64;
 /** How long to wait for the cache to show a ReplicaSet that we made. */
 const CATCH_UP_MS = 10_000;
 
+/** deployment-controller. */
 export function createDeploymentController(env: ControllerEnv): Controller {
   const { clock, informers } = env;
   const queue = createQueue(clock);

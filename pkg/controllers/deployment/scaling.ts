@@ -17,12 +17,14 @@ import {
 /** New size by ReplicaSet name; sets that are not named keep theirs. */
 export type Sizes = Map<string, number>;
 
+/** A Deployment's ReplicaSets. */
 export interface Sets {
   /** The ReplicaSet of the present template, when it exists. */
   readonly current: ReplicaSet | undefined;
   readonly old: readonly ReplicaSet[];
 }
 
+/** All of them, the current one last. */
 export function allOf({ current, old }: Sets): ReplicaSet[] {
   return current === undefined ? [...old] : [...old, current];
 }

@@ -59,6 +59,7 @@ export function countedStatus(
   return status;
 }
 
+/** Is the rollout over: all pods new, all of them available, none left over? */
 export function isComplete(deployment: Deployment, status: DeploymentStatus | undefined): boolean {
   const replicas = desiredReplicas(deployment);
   return (

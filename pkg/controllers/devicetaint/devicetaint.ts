@@ -12,6 +12,7 @@ import { claimEndsAt, podEndsAt, taintedDevices } from "./plan.ts";
 
 const WORKERS = 8;
 
+/** device-taint-eviction-controller. */
 export function createDeviceTaintEvictionController(env: ControllerEnv): Controller {
   const { clock, informers } = env;
   const queue = createQueue(clock);

@@ -23,6 +23,7 @@ export function selectorOf(budget: PodDisruptionBudget): Selector | undefined {
   }
 }
 
+/** The status that a budget should have. */
 export interface BudgetPlan {
   readonly status: PodDisruptionBudgetStatus;
   /** When the next disrupted pod is forgotten. */

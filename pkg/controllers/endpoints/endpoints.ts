@@ -14,6 +14,7 @@ import { serviceSelector } from "../common/services.ts";
 import { WriteBarrier } from "../common/write-barrier.ts";
 import { planEndpoints } from "./plan.ts";
 
+/** endpoints-controller. */
 export function createEndpointsController(env: ControllerEnv): Controller {
   const { clock, informers } = env;
   const queue = createQueue(clock);

@@ -19,6 +19,7 @@ const MAX_CAPACITY = 1000;
 const OVER_CAPACITY = "endpoints.kubernetes.io/over-capacity";
 const MANAGED_BY_LABEL = "endpoints.kubernetes.io/managed-by";
 
+/** The write that makes the Endpoints right, if one is needed. */
 export type EndpointsPlan =
   | { readonly action: "none" }
   | { readonly action: "create" | "update"; readonly endpoints: Draft<Endpoints> };

@@ -20,11 +20,13 @@ import { SliceWriter } from "./writer.ts";
 export const SERVICE_INDEX = "controllers/service";
 const ZONE_LABEL = "topology.kubernetes.io/zone";
 
+/** Index function: the service that a slice belongs to. */
 export function serviceKeys(slice: EndpointSlice): string[] {
   const service = slice.metadata.labels?.[SERVICE_NAME_LABEL];
   return service === undefined ? [] : [`${slice.metadata.namespace}/${service}`];
 }
 
+/** endpointslice-controller. */
 export function createEndpointSliceController(env: ControllerEnv): Controller {
   const { clock, informers } = env;
   const queue = createQueue(clock);

@@ -18,6 +18,7 @@ export const SERVICE_NAME_LABEL = "kubernetes.io/service-name";
 export const MANAGED_BY_LABEL = "endpointslice.kubernetes.io/managed-by";
 export const MANAGED_BY = "endpointslice-controller.k8s.io";
 
+/** The changes that make the slices say what the pods are. */
 export interface SlicePlan {
   readonly create: Draft<EndpointSlice>[];
   readonly update: EndpointSlice[];

@@ -10,6 +10,7 @@ import { createLoop, createQueue, watching } from "../common/loop.ts";
 import { controllerRef } from "../common/pod-template.ts";
 import { claimNameOf } from "../protection/protection.ts";
 
+/** ephemeral-volume-controller. */
 export function createEphemeralVolumeController(env: ControllerEnv): Controller {
   const { clock, informers } = env;
   const queue = createQueue(clock);

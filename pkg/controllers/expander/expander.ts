@@ -8,6 +8,7 @@ import { createLoop, createQueue, enqueueSelf, watching } from "../common/loop.t
 import { LOCAL_PATH_PROVISIONER } from "../localpath/provisioner.ts";
 import { PROVISIONED_BY } from "../persistentvolume/matching.ts";
 
+/** What becomes of a claim that asks for more than its volume has. */
 export type Expansion =
   | { readonly type: "none" }
   /** Somebody else has to do it. */
@@ -29,6 +30,7 @@ export function planExpansion(claim: PersistentVolumeClaim, volume: PersistentVo
   return isOurs ? { type: "grow", storage: wanted } : { type: "external" };
 }
 
+/** persistentvolume-expander-controller. */
 export function createExpander(env: ControllerEnv): Controller {
   const { clock, informers } = env;
   const queue = createQueue(clock);

@@ -30,6 +30,7 @@ const ABSENT_OWNERS = 5000;
 /** When an owner's kind is not known, look again this much later. */
 const UNKNOWN_OWNER_MS = 10_000;
 
+/** garbage-collector-controller. */
 export function createGarbageCollector(env: ControllerEnv): Controller {
   return { name: env.name, run: (signal) => new GarbageCollector(env).run(signal) };
 }

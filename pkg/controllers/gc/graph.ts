@@ -6,6 +6,7 @@ import { FOREGROUND_FINALIZER, ORPHAN_FINALIZER } from "#pkg/api/index.ts";
 import type { AnyObject, OwnerReference } from "#pkg/apimachinery/index.ts";
 import type { ResourceRef } from "#pkg/api/resource-ref.ts";
 
+/** An object as the collector knows it, or as others' owner references describe it. */
 export interface GraphNode {
   readonly uid: string;
   /** Undefined while the owner's kind is not served (or not yet discovered). */
@@ -27,6 +28,7 @@ export function isDeletingDependents(node: GraphNode): boolean {
   return node.beingDeleted && node.finalizers.includes(FOREGROUND_FINALIZER);
 }
 
+/** Is it being deleted with its dependents to be left? */
 export function isOrphaning(node: GraphNode): boolean {
   return node.beingDeleted && node.finalizers.includes(ORPHAN_FINALIZER);
 }
@@ -38,11 +40,13 @@ export function blockingDependents(node: GraphNode): GraphNode[] {
   );
 }
 
+/** Who listens to changes of the graph. */
 export interface GraphEvents {
   /** Something about this object may have to be done. */
   look(uid: string): void;
 }
 
+/** Who owns whom, of all objects that there are. */
 export class OwnerGraph {
   readonly #nodes = new Map<string, GraphNode>();
   readonly #events: GraphEvents;

@@ -15,6 +15,7 @@ export type OwnerState =
   /** The reference can never be followed: a cluster-scoped object names a namespaced owner. */
   | "unresolvable";
 
+/** What becomes of an object because of its owners, or of its own deletion. */
 export type GcAction =
   | { readonly type: "none" }
   /** Take these owner references away. */

@@ -23,6 +23,7 @@ function isCollectable({ ref, verbs }: ServedResource): boolean {
   return ["list", "watch", "delete"].every((verb) => verbs.includes(verb)) && !IGNORED.has(idOf(ref));
 }
 
+/** Watches every kind that can be deleted and listed, as kinds come and go. */
 export class Monitors {
   readonly #env: ControllerEnv;
   readonly #handler: (ref: ResourceRef<AnyObject>) => EventHandler<AnyObject>;

@@ -1,16 +1,20 @@
 /** From what the metrics ask for to what is asked of the target: stabilised, limited in speed, within bounds. Pure. */
 import type { HorizontalPodAutoscalerBehavior, HPAScalingRules } from "#pkg/api/types/autoscaling-v2.ts";
 
+/** A change of the number of replicas; `at` in epoch milliseconds. */
 export interface Change {
   readonly at: number;
   /** Positive for up, negative for down. */
   readonly by: number;
 }
+
+/** What was recommended and done of late; `at` in epoch milliseconds. */
 export interface Memory {
   readonly recommendations: readonly { readonly at: number; readonly replicas: number }[];
   readonly changes: readonly Change[];
 }
 
+/** The least and the most replicas. */
 export interface Bounds {
   readonly min: number;
   readonly max: number;
@@ -22,6 +26,7 @@ export interface Verdict {
   readonly message: string;
 }
 
+/** The target once behavior and bounds have had their say. */
 export interface Bounded {
   readonly replicas: number;
   /** Whether an earlier recommendation holds back. */

@@ -36,6 +36,7 @@ const DEFAULT_METRICS: readonly MetricSpec[] = [
 ];
 const GOT_SCALE = "the HPA controller was able to get the target's current scale";
 
+/** horizontal-pod-autoscaler-controller. */
 export function createHorizontalPodAutoscaler(env: ControllerEnv): Controller {
   const { clock, informers } = env;
   const queue = createQueue(clock);

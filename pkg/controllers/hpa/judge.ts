@@ -39,6 +39,7 @@ export interface Target {
   readonly statusReplicas: number;
 }
 
+/** How many replicas one metric asks for. */
 export interface Judgement {
   readonly replicas: number;
   /** The metric, as messages name it. */
@@ -46,6 +47,7 @@ export interface Judgement {
   readonly status: MetricStatus;
 }
 
+/** What judging a metric needs; `now` in epoch milliseconds. */
 export interface JudgeDeps {
   readonly reader: MetricsReader;
   readonly tuning: Tuning;

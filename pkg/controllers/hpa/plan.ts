@@ -9,6 +9,7 @@ export interface Tolerance {
   readonly down: number;
 }
 
+/** How long after its start, or its first readiness, a pod's CPU use is not believed. */
 export interface Tuning {
   readonly cpuInitializationPeriodMs: number;
   readonly initialReadinessDelayMs: number;
@@ -21,6 +22,7 @@ export interface Sample {
   readonly windowMs: number;
 }
 
+/** Pods by what their metrics are worth. */
 export interface PodGroups {
   readonly ready: Pod[];
   /** Still starting: their usage says nothing yet. */
@@ -59,6 +61,7 @@ function isStarting(pod: Pod, sample: Sample, tuning: Tuning, now: number): bool
   return condition.status === "False" && started + tuning.initialReadinessDelayMs > changed;
 }
 
+/** A number of replicas, and the use that it is derived from. */
 export interface Proposal {
   readonly replicas: number;
   /** Present use: per cent of requests, or milli-units per pod. */

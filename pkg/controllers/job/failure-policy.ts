@@ -1,6 +1,7 @@
 import type { Job, PodFailurePolicyOnExitCodesRequirement, PodFailurePolicyRule } from "#pkg/api/types/batch-v1.ts";
 import type { ContainerStatus, Pod } from "#pkg/api/types/core-v1.ts";
 
+/** What a rule of podFailurePolicy makes of a failed pod. */
 export type FailureAction = "FailJob" | "FailIndex" | "Ignore" | "Count";
 
 /** What the Job's policy says about a failed pod; Count when no rule matches. */

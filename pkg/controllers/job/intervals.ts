@@ -4,6 +4,7 @@ export interface Interval {
   readonly last: number;
 }
 
+/** A set of completion indexes, kept as intervals: a Job may have a million. Immutable. */
 export class IndexSet {
   readonly intervals: readonly Interval[];
 

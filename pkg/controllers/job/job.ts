@@ -2,6 +2,7 @@
  * Runs Jobs to their end. Every pod bears a finalizer until it has been counted (tally.ts), so that none is counted
  * twice or not at all, whatever is deleted or crashes in between.
  */
+import { endOfJob } from "#pkg/api/index.ts";
 import {
   type AnyObject,
   controllerOf,
@@ -35,11 +36,11 @@ import { sameStatus } from "../common/status.ts";
 import { WriteBarrier } from "../common/write-barrier.ts";
 import { type Applied, jobStatus, type JobPlan, type JobView, planJob } from "./plan.ts";
 import { draftJobPod, isTracked, TRACKING_FINALIZER } from "./pod.ts";
-import { isFinished } from "./verdict.ts";
 
 const KIND = { apiVersion: "batch/v1", kind: "Job" };
 const MANAGER = "kubernetes.io/job-controller";
 
+/** job-controller. */
 export function createJobController(env: ControllerEnv): Controller {
   const { clock, informers } = env;
   const queue = createQueue(clock);
@@ -100,7 +101,7 @@ function isLeft({ informers }: ControllerEnv, pod: Pod): boolean {
 }
 
 function adopts(job: Job): boolean {
-  return job.metadata.deletionTimestamp === undefined && !isFinished(job) && isOurs(job);
+  return job.metadata.deletionTimestamp === undefined && endOfJob(job) === undefined && isOurs(job);
 }
 
 function isOurs({ spec: { managedBy } }: Job): boolean {
@@ -165,7 +166,7 @@ class JobReconciler {
     if (!isOurs(job)) return DONE;
     if (!this.#barrier.isCurrent(job)) return DONE; // its event is on its way
     const candidates = ownedOrOrphaned(informers.pods().lister, job.metadata.uid, key.namespace);
-    if (isFinished(job)) {
+    if (endOfJob(job) !== undefined) {
       await this.#releaseAll(job, candidates, signal);
       return DONE;
     }

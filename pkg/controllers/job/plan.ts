@@ -17,6 +17,7 @@ const MAX_PODS_PER_TURN = 500;
 const BACKOFF_MS = 10_000;
 const MAX_BACKOFF_MS = 600_000;
 
+/** A Job and what there is to decide by. */
 export interface JobView {
   readonly job: Job;
   /** All pods of the Job. */
@@ -27,6 +28,7 @@ export interface JobView {
   readonly now: number;
 }
 
+/** What to do about a Job's pods, and what its status counts. */
 export interface JobPlan {
   readonly delete: readonly Pod[];
   /** One entry per pod to make; undefined entries for Jobs without indexes. */

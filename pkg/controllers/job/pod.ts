@@ -13,6 +13,7 @@ const INDEX_IGNORED_FAILURES = "batch.kubernetes.io/job-index-ignored-failure-co
 const INDEX_ENV = "JOB_COMPLETION_INDEX";
 const MAX_HOSTNAME = 63;
 
+/** Has each pod of the Job an index of its own? */
 export function isIndexed(job: Job): boolean {
   return job.spec.completionMode === "Indexed";
 }
@@ -20,6 +21,8 @@ export function isIndexed(job: Job): boolean {
 export function completionsOf(job: Job): number {
   return job.spec.completions ?? 1;
 }
+
+/** Is the pod still held until it has been counted in the Job's status? */
 export function isTracked(pod: Pod): boolean {
   return pod.metadata.finalizers?.includes(TRACKING_FINALIZER) === true;
 }
@@ -67,6 +70,7 @@ export function finishedAt(pod: Pod): number {
   return Date.parse(creationTimestamp);
 }
 
+/** The index of a pod to be made. */
 export interface NewIndex {
   readonly index: number;
   /** Failures of this index so far; undefined where failures are not counted per index. */

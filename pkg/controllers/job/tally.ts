@@ -8,6 +8,7 @@ import { completionsOf, failuresBefore, indexOf, isFailed, isIndexed, isTracked 
 /** status.uncountedTerminatedPods holds at most this many uids at a time. */
 const MAX_UNCOUNTED = 500;
 
+/** What has become of a Job's pods so far. */
 export interface Tally {
   /** Pods that have succeeded, counted or about to be; for Indexed Jobs, indexes. */
   readonly succeeded: number;
@@ -27,6 +28,7 @@ export interface Tally {
   readonly lastFailures: ReadonlyMap<number, Pod>;
 }
 
+/** What counting has to know besides the pods. */
 export interface TallyOptions {
   /** Uids whose finalizer we have removed, though the cache still shows it. */
   readonly finalized: ReadonlySet<string>;

@@ -24,12 +24,6 @@ export function decidedOutcome(job: Job): Outcome | undefined {
   return { success: found.type === "SuccessCriteriaMet", reason: found.reason ?? "", message: found.message ?? "" };
 }
 
-export function isFinished(job: Job): boolean {
-  return (job.status?.conditions ?? []).some(
-    ({ type, status }) => (type === "Complete" || type === "Failed") && status === "True",
-  );
-}
-
 /** Failures and criteria that end a Job although pods are still active. */
 export function decideEarly(job: Job, pods: readonly Pod[], tally: Tally, now: number): Outcome | undefined {
   for (const pod of pods) {

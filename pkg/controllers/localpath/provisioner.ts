@@ -2,6 +2,7 @@
  * Directories on nodes as volumes: makes a PersistentVolume for each claim of a class with this provisioner once the
  * scheduler has chosen a node, and has the directory removed when the volume is released.
  */
+import { storageClassNameOf } from "#pkg/api/index.ts";
 import { isAlreadyExists, ignoreNotFound, type ObjectKey } from "#pkg/apimachinery/index.ts";
 import {
   type Controller,
@@ -16,13 +17,14 @@ import type { PersistentVolume, PersistentVolumeClaim, Pod } from "#pkg/api/type
 import type { StorageClass } from "#pkg/api/types/storage-v1.ts";
 import type { ControllerEnv } from "../common/env.ts";
 import { createLoop, createQueue, enqueueSelf, watching, workThrough } from "../common/loop.ts";
-import { claimClass, PROVISIONED_BY, SELECTED_NODE, STORAGE_PROVISIONER } from "../persistentvolume/matching.ts";
+import { PROVISIONED_BY, SELECTED_NODE, STORAGE_PROVISIONER } from "../persistentvolume/matching.ts";
 
 export const LOCAL_PATH_PROVISIONER = "kubits.io/local-path";
 const HOSTNAME = "kubernetes.io/hostname";
 const HELPER_NAMESPACE = "kube-system";
 const HELPER_RECHECK_MS = 2000;
 
+/** The provisioner behind the StorageClass local-path; a controller of this project's own. */
 export function createLocalPathProvisioner(env: ControllerEnv): Controller {
   const { clock, informers } = env;
   const claims = createQueue(clock);
@@ -54,7 +56,7 @@ async function provision(env: ControllerEnv, key: ObjectKey, { signal }: Reconci
     claim.metadata.annotations?.[STORAGE_PROVISIONER] !== LOCAL_PATH_PROVISIONER
   )
     return DONE;
-  const storageClass = informers.of(storageClasses).lister.get({ namespace: "", name: claimClass(claim) });
+  const storageClass = informers.of(storageClasses).lister.get({ namespace: "", name: storageClassNameOf(claim) });
   if (storageClass?.provisioner !== LOCAL_PATH_PROVISIONER) return DONE;
   const nodeName = claim.metadata.annotations[SELECTED_NODE];
   if (nodeName === undefined) {

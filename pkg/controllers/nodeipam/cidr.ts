@@ -18,6 +18,7 @@ export function parseCidr(text: string): Cidr {
   return { base: (parseIp(match[1]!) >> host) << host, prefix, bits };
 }
 
+/** The address as a number. Throws on what is no address, leading zeros included. */
 export function parseIp(text: string): bigint {
   if (!isIPv6(text)) {
     const parts = text.split(".");
@@ -38,6 +39,7 @@ export function parseIp(text: string): bigint {
   return all.reduce((sum, word) => (sum << 16n) | BigInt(`0x${word}`), 0n);
 }
 
+/** The range as "address/prefix". */
 export function formatCidr({ base, prefix, bits }: Cidr): string {
   return `${formatIp(base, bits)}/${prefix}`;
 }
@@ -56,6 +58,7 @@ export function formatIp(ip: bigint, bits: 32 | 128): string {
   return `${words.slice(0, best.start).join(":")}::${words.slice(best.start + best.length).join(":")}`;
 }
 
+/** Have the ranges an address in common? Those of different families never. */
 export function overlaps(a: Cidr, b: Cidr): boolean {
   if (a.bits !== b.bits) return false;
   const host = BigInt(a.bits - Math.min(a.prefix, b.prefix));

@@ -8,6 +8,7 @@ import { createLoop, createQueue, watching } from "../common/loop.ts";
 import { CidrAllocator } from "./allocator.ts";
 import { parseCidr } from "./cidr.ts";
 
+/** node-ipam-controller; undefined without cluster CIDRs. */
 export function createNodeIpamController(env: ControllerEnv): Controller | undefined {
   const { clock, informers, options } = env;
   if (options.clusterCidrs.length === 0) return undefined;

@@ -13,6 +13,7 @@ export interface NodeHealth {
 
 const WATCHED = ["Ready", "MemoryPressure", "DiskPressure", "PIDPressure"] as const;
 
+/** The node's own word on whether it is Ready; undefined before its first. */
 export function readyCondition(node: Node): NodeCondition | undefined {
   return node.status?.conditions?.find(({ type }) => type === "Ready");
 }
@@ -39,6 +40,10 @@ export function observe(
   return { probedAt: alive ? monotonic : before.probedAt, ...seen };
 }
 
+/**
+ * How long a node may be silent, in milliseconds: one that has been heard of (--node-monitor-grace-period), and one that never
+ * was (--node-startup-grace-period).
+ */
 export interface GracePeriods {
   readonly monitorMs: number;
   readonly startupMs: number;

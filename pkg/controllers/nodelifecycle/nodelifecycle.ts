@@ -23,6 +23,7 @@ const OS_LABELS: readonly (readonly [string, string])[] = [
   ["kubernetes.io/arch", "beta.kubernetes.io/arch"],
 ];
 
+/** node-lifecycle-controller. */
 export function createNodeLifecycleController(env: ControllerEnv): Controller {
   const { clock, informers, options } = env;
   const queue = createQueue(clock);

@@ -33,6 +33,7 @@ export function wantedNoExecute(node: Node): string | undefined {
   return status === "False" ? NOT_READY : status === "Unknown" ? UNREACHABLE : undefined;
 }
 
+/** Has the node a taint of this key that drives pods away? */
 export function hasNoExecute(node: Node, key: string): boolean {
   return (node.spec.taints ?? []).some((taint) => taint.key === key && taint.effect === "NoExecute");
 }

@@ -3,6 +3,10 @@ import type { Node } from "#pkg/api/types/core-v1.ts";
 /** How bad things are in a zone, which decides how fast its nodes may be emptied. */
 export type ZoneState = "Normal" | "PartialDisruption" | "FullDisruption";
 
+/**
+ * How fast nodes of a zone are tainted: nodes per second, the size from which a disrupted zone goes on at the secondary rate,
+ * and the part of unready nodes (0 to 1) that makes it disrupted.
+ */
 export interface EvictionRates {
   readonly nodeEvictionRate: number;
   readonly secondaryNodeEvictionRate: number;
@@ -10,6 +14,7 @@ export interface EvictionRates {
   readonly unhealthyZoneThreshold: number;
 }
 
+/** The failure domain that a node's labels name; "" when they name none. */
 export function zoneOf({ metadata }: Node): string {
   const labels = metadata.labels ?? {};
   const region = labels["topology.kubernetes.io/region"] ?? labels["failure-domain.beta.kubernetes.io/region"] ?? "";
@@ -17,6 +22,7 @@ export function zoneOf({ metadata }: Node): string {
   return region === "" && zone === "" ? "" : `${region}:\0:${zone}`;
 }
 
+/** How a zone with so many nodes ready and not ready is judged. */
 export function zoneState(ready: number, notReady: number, threshold: number): ZoneState {
   if (ready === 0 && notReady > 0) return "FullDisruption";
   if (notReady > 2 && notReady / (notReady + ready) >= threshold) return "PartialDisruption";

@@ -1,4 +1,5 @@
 /** Brings claims and volumes together, and decides what becomes of volumes whose claim is gone. */
+import { storageClassNameOf } from "#pkg/api/index.ts";
 import { deepEqual, keyOf, keyString, type ObjectKey } from "#pkg/apimachinery/index.ts";
 import {
   type Controller,
@@ -19,7 +20,6 @@ import {
   BETA_STORAGE_PROVISIONER,
   BIND_COMPLETED,
   BOUND_BY_CONTROLLER,
-  claimClass,
   PROVISIONED_BY,
   SELECTED_NODE,
   STORAGE_PROVISIONER,
@@ -30,6 +30,7 @@ const RETRY_PENDING_MS = 15_000;
 /** Volumes by the claim that their claimRef names. */
 const BY_CLAIM = "claim";
 
+/** persistentvolume-binder-controller. */
 export function createPersistentVolumeBinder(env: ControllerEnv): Controller {
   const { clock, informers } = env;
   const claims = createQueue(clock);
@@ -104,7 +105,7 @@ function classHandler({ informers }: ControllerEnv, claims: KeyQueue): EventHand
   return {
     onAdd(storageClass) {
       for (const claim of informers.of(persistentVolumeClaims).lister.list())
-        if (claim.status?.phase !== "Bound" && claimClass(claim) === storageClass.metadata.name)
+        if (claim.status?.phase !== "Bound" && storageClassNameOf(claim) === storageClass.metadata.name)
           claims.add(keyString(keyOf(claim)));
     },
   };
@@ -132,7 +133,7 @@ class Binder {
         this.#volumeQueue.add(metadata.name);
       return DONE;
     }
-    const storageClass = informers.of(storageClasses).lister.get({ namespace: "", name: claimClass(claim) });
+    const storageClass = informers.of(storageClasses).lister.get({ namespace: "", name: storageClassNameOf(claim) });
     const nodeName = claim.metadata.annotations?.[SELECTED_NODE];
     const node = nodeName === undefined ? undefined : informers.of(nodes).lister.get({ namespace: "", name: nodeName });
     const action = planClaim({

@@ -1,5 +1,5 @@
 /** Which volume suits a claim: pure. */
-import { fitsNode } from "#pkg/api/index.ts";
+import { fitsNode, storageClassNameOf } from "#pkg/api/index.ts";
 import { labelSelectorAsSelector, parseQuantity } from "#pkg/apimachinery/index.ts";
 import type { Node, NodeSelectorTerm, PersistentVolume, PersistentVolumeClaim } from "#pkg/api/types/core-v1.ts";
 
@@ -9,14 +9,6 @@ export const PROVISIONED_BY = "pv.kubernetes.io/provisioned-by";
 export const SELECTED_NODE = "volume.kubernetes.io/selected-node";
 export const STORAGE_PROVISIONER = "volume.kubernetes.io/storage-provisioner";
 export const BETA_STORAGE_PROVISIONER = "volume.beta.kubernetes.io/storage-provisioner";
-const BETA_CLASS = "volume.beta.kubernetes.io/storage-class";
-
-export function claimClass({ metadata, spec }: PersistentVolumeClaim): string {
-  return metadata.annotations?.[BETA_CLASS] ?? spec?.storageClassName ?? "";
-}
-function volumeClass({ metadata, spec }: PersistentVolume): string {
-  return metadata.annotations?.[BETA_CLASS] ?? spec?.storageClassName ?? "";
-}
 
 /** Is the volume reserved for, or bound to, exactly this claim? */
 export function isReservedFor({ spec }: PersistentVolume, { metadata }: PersistentVolumeClaim): boolean {
@@ -51,7 +43,7 @@ export function mismatch(volume: PersistentVolume, claim: PersistentVolumeClaim)
   if (capacityBytes(volume) < requestedBytes(claim)) return "requested PV is too small";
   if ((volume.spec?.volumeAttributesClassName ?? "") !== (claim.spec?.volumeAttributesClassName ?? ""))
     return "volumeAttributesClassName does not match";
-  if (volumeClass(volume) !== claimClass(claim)) return "storageClassName does not match";
+  if (storageClassNameOf(volume) !== storageClassNameOf(claim)) return "storageClassName does not match";
   if (!sameMode(volume, claim)) return "incompatible volumeMode";
   if (!(claim.spec?.accessModes ?? []).every((mode) => modes.includes(mode))) return "incompatible accessMode";
   return undefined;

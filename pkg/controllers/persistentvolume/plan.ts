@@ -1,9 +1,9 @@
+import { storageClassNameOf } from "#pkg/api/index.ts";
 import type { Node, PersistentVolume, PersistentVolumeClaim } from "#pkg/api/types/core-v1.ts";
 import type { StorageClass } from "#pkg/api/types/storage-v1.ts";
 import {
   BIND_COMPLETED,
   BOUND_BY_CONTROLLER,
-  claimClass,
   findVolume,
   isReservedFor,
   mismatch,
@@ -18,6 +18,7 @@ const MIGRATED_PROVISIONERS: ReadonlySet<string> = new Set(
   ),
 );
 
+/** A claim and what there is to decide by. */
 export interface ClaimView {
   readonly claim: PersistentVolumeClaim;
   readonly volumes: readonly PersistentVolume[];
@@ -26,6 +27,7 @@ export interface ClaimView {
   readonly node: Node | undefined;
 }
 
+/** What becomes of a claim next. */
 export type ClaimAction =
   | { readonly type: "none" }
   | { readonly type: "bind"; readonly volume: PersistentVolume }
@@ -81,7 +83,7 @@ function planUnmatched({ claim, storageClass }: ClaimView, delayed: boolean): Cl
         message: "waiting for first consumer to be created before binding",
       },
     };
-  const name = claimClass(claim);
+  const name = storageClassNameOf(claim);
   if (name === "")
     return {
       type: "pending",
@@ -136,6 +138,7 @@ function planBound({ claim, volumeNamed }: ClaimView): ClaimAction {
   };
 }
 
+/** What becomes of a volume next. */
 export type VolumeAction =
   | { readonly type: "phase"; readonly phase: "Available" | "Bound" | "Released" | "Failed" }
   | { readonly type: "none" }

@@ -42,6 +42,7 @@ export function holdsClaims(pod: Pod): boolean {
   return (pod.spec.nodeName ?? "") !== "" && !isPodTerminal(pod);
 }
 
+/** persistentvolumeclaim-protection-controller: a claim stays while a pod uses it. */
 export function createPvcProtectionController(env: ControllerEnv): Controller {
   const { clock, informers } = env;
   const queue = createQueue(clock);
@@ -86,6 +87,7 @@ async function isUsedByPod(
   return items.some(uses);
 }
 
+/** persistentvolume-protection-controller: a volume stays while it is bound. */
 export function createPvProtectionController(env: ControllerEnv): Controller {
   const { clock, informers } = env;
   const queue = createQueue(clock);
@@ -109,6 +111,7 @@ export function classesOf({ spec, status }: PersistentVolumeClaim): string[] {
   ].filter((name): name is string => name !== undefined && name !== "");
 }
 
+/** volumeattributesclass-protection-controller: a class stays while a claim or volume names it. */
 export function createVacProtectionController(env: ControllerEnv): Controller {
   const { clock, informers } = env;
   const queue = createQueue(clock);

@@ -21,6 +21,7 @@ export function aggregate(role: ClusterRole, all: readonly ClusterRole[]): Polic
   return [...rules.values()];
 }
 
+/** clusterrole-aggregation-controller. */
 export function createClusterRoleAggregationController(env: ControllerEnv): Controller {
   const { clock, informers } = env;
   const queue = createQueue(clock);

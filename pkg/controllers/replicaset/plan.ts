@@ -20,6 +20,7 @@ export interface ReplicaOwner {
   readonly status: ReplicaSetStatus;
 }
 
+/** How many pods to make, and which to delete; one of the two is empty. */
 export interface ReplicaPlan {
   readonly create: number;
   readonly delete: Pod[];
@@ -45,6 +46,7 @@ export function planReplicas(
   return { create: 0, delete: ordered.slice(0, count) };
 }
 
+/** Why pods could not be made or deleted, for the condition ReplicaFailure. */
 export interface ReplicaFailure {
   readonly reason: "FailedCreate" | "FailedDelete";
   readonly message: string;

@@ -39,10 +39,12 @@ const CATCH_UP_MS = 1000;
 /** Of pods that become ready one after the other not each is worth two writes, its owner's and that one's owner's. */
 const INTERIM_STATUS_MS = 250;
 
+/** replicaset-controller. */
 export function createReplicaSetController(env: ControllerEnv): Controller {
   return createReplicaController(env, replicaSetFlavor);
 }
 
+/** replicationcontroller-controller. */
 export function createReplicationControllerController(env: ControllerEnv): Controller {
   return createReplicaController(env, replicationControllerFlavor);
 }

@@ -14,6 +14,7 @@ export function isPodDone(pod: Pod): boolean {
   return pod.metadata.deletionTimestamp !== undefined && (pod.spec.nodeName ?? "") === "";
 }
 
+/** Was the claim made for this very pod, not for an earlier one of the same name? */
 export function isForPod(pod: Pod, claim: ResourceClaim): boolean {
   const owner = controllerOf(claim);
   return owner?.kind === "Pod" && owner.uid === pod.metadata.uid;
@@ -30,6 +31,7 @@ export function claimNames(pod: Pod): Map<string, string> {
   return names;
 }
 
+/** What one entry of a pod's resource claims needs. */
 export type ClaimStep =
   /** Make the claim from the template. */
   | { readonly type: "create"; readonly entry: string; readonly template: string }
@@ -75,6 +77,7 @@ export function claimsToReserve(pod: Pod, claimNamed: (name: string) => Resource
   });
 }
 
+/** What becomes of a claim when the pods that use it have changed. */
 export interface ClaimPlan {
   /** Who still holds it; undefined when the list is right as it is. */
   readonly reservedFor: ResourceClaimConsumerReference[] | undefined;

@@ -31,6 +31,7 @@ const CLAIM_INDEX = "controllers/claim";
 /** Room for the suffix of a generated name. */
 const MAX_BASE_NAME = 57;
 
+/** resourceclaim-controller. */
 export function createResourceClaimController(env: ControllerEnv): Controller {
   const { clock, log, informers, name } = env;
   const podQueue = createQueue(clock);

@@ -31,6 +31,7 @@ import { isPodTerminal } from "../common/pods.ts";
 /** A new object has been charged by admission already; look again when caches have settled. */
 const AFTER_ADD_MS = 1000;
 
+/** resourcequota-controller. */
 export function createResourceQuotaController(env: ControllerEnv): Controller {
   const { clock, discovery, informers, options } = env;
   const queue = createQueue(clock);

@@ -19,6 +19,7 @@ const DESCRIPTION = "kubernetes.io/description";
 const TEXT =
   "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes clusters.";
 
+/** root-ca-certificate-publisher-controller; undefined without a CA to publish. */
 export function createRootCaPublisher(env: ControllerEnv): Controller | undefined {
   const { clock, informers, options } = env;
   if (options.rootCa === "") return undefined;

@@ -9,6 +9,7 @@ import { createLoop, createQueue, watching } from "../common/loop.ts";
 
 const NAME = "default";
 
+/** serviceaccount-controller: every active namespace has its default account. */
 export function createServiceAccountController(env: ControllerEnv): Controller {
   const { clock, informers } = env;
   const queue = createQueue(clock);

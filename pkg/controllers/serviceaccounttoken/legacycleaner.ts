@@ -18,6 +18,7 @@ function isMounted(pod: Pod, secret: string): boolean {
   return (pod.spec.volumes ?? []).some((volume) => volume.secret?.secretName === secret);
 }
 
+/** legacy-serviceaccount-token-cleaner-controller. */
 export function createLegacyTokenCleaner(env: ControllerEnv): Controller {
   const { clock, log, informers, name } = env;
   return createPeriodic({

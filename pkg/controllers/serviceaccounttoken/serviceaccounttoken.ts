@@ -12,6 +12,7 @@ const ACCOUNT_NAME = "kubernetes.io/service-account.name";
 const ACCOUNT_UID = "kubernetes.io/service-account.uid";
 const CLAIM = "kubernetes.io/serviceaccount/";
 
+/** serviceaccount-token-controller; undefined without a key to sign with. */
 export function createServiceAccountTokenController(env: ControllerEnv): Controller | undefined {
   const { clock, informers, options } = env;
   if (options.serviceAccountPrivateKey === "") return undefined;

@@ -42,6 +42,7 @@ export function orphanedAddresses(
   );
 }
 
+/** What becomes of a range of service addresses. */
 export type RangePlan =
   /** Deleted by somebody, and not held by us. */
   | { readonly type: "leave" }
@@ -62,6 +63,7 @@ export function planRange(
   return { type: orphanedAddresses(cidr, others, addresses).length > 0 ? "hold" : "release" };
 }
 
+/** service-cidr-controller. */
 export function createServiceCidrController(env: ControllerEnv): Controller {
   const { clock, informers } = env;
   const queue = createQueue(clock);

@@ -1,4 +1,5 @@
 /** What must be true of a simulated history: at every moment, and when everything has come to rest. */
+import { endOfJob } from "#pkg/api/index.ts";
 import { controllerOf, intOrPercent, labelSelectorAsSelector } from "#pkg/apimachinery/index.ts";
 import type { AnyObject } from "#pkg/apimachinery/index.ts";
 import type { ResourceRef } from "#pkg/api/resource-ref.ts";
@@ -21,7 +22,6 @@ import type { Deployment, ReplicaSet, StatefulSet } from "#pkg/api/types/apps-v1
 import type { Job } from "#pkg/api/types/batch-v1.ts";
 import type { Pod, ReplicationController } from "#pkg/api/types/core-v1.ts";
 import { errorMessage } from "#pkg/util/index.ts";
-import { finishedStatus } from "../cronjob/plan.ts";
 import { isPodActive, isPodReady, isPodTerminal } from "../common/pods.ts";
 import { readyCondition } from "../nodelifecycle/health.ts";
 import type { Troubles } from "./actions.ts";
@@ -199,9 +199,7 @@ export class Invariants {
     }
     for (const { metadata, spec } of this.#cluster.list(cronJobs, this.#namespace)) {
       const mine = this.#cluster.list(jobs, this.#namespace).filter((job) => controllerOf(job)?.uid === metadata.uid);
-      const running = mine.filter(
-        (job) => finishedStatus(job) === undefined && job.metadata.deletionTimestamp === undefined,
-      );
+      const running = mine.filter((job) => endOfJob(job) === undefined && job.metadata.deletionTimestamp === undefined);
       if (spec.concurrencyPolicy !== "Allow" && running.length > 1)
         throw new Error(`cron job ${metadata.name} runs ${running.length} jobs at once`);
     }
@@ -316,9 +314,7 @@ export class Invariants {
   #checkJob(job: Job): void {
     const { name, uid } = job.metadata;
     const { status, spec } = job;
-    const end = status?.conditions?.find(
-      ({ type, status: state }) => (type === "Complete" || type === "Failed") && state === "True",
-    );
+    const end = endOfJob(job);
     if (end === undefined) throw new Error(`job ${name} is not finished: ${JSON.stringify(status)}`);
     const outcomes = [...(this.#outcomes.get(uid)?.values() ?? [])];
     const failed = outcomes.filter((outcome) => outcome === "Failed").length;

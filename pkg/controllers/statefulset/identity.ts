@@ -10,6 +10,7 @@ const POD_NAME_LABEL = "statefulset.kubernetes.io/pod-name";
 const POD_INDEX_LABEL = "apps.kubernetes.io/pod-index";
 const KIND = { apiVersion: "apps/v1", kind: "StatefulSet" };
 
+/** Name of the pod with this ordinal. */
 export function podName(set: StatefulSet, ordinal: number): string {
   return `${set.metadata.name}-${ordinal}`;
 }
@@ -22,6 +23,7 @@ export function ordinalOf(set: StatefulSet, pod: { metadata: { name: string } })
   return ordinal < 2 ** 31 ? ordinal : undefined;
 }
 
+/** Name of the claim that the pod with this ordinal gets from the claim template. */
 export function claimName(set: StatefulSet, template: string, ordinal: number): string {
   return `${template}-${set.metadata.name}-${ordinal}`;
 }

@@ -13,11 +13,16 @@ import { ordinalOf, repairedPod } from "./identity.ts";
 /** At most this many pods are created or deleted in one turn, however large the set. */
 const MAX_STEPS = 500;
 
+/**
+ * One change to the pods of a set. `current` says of which revision a new pod is: the one that is rolled out already, or the
+ * newest.
+ */
 export type Step =
   | { readonly type: "create"; readonly ordinal: number; readonly current: boolean }
   | { readonly type: "delete"; readonly pod: Pod; readonly why: "scale" | "update" | "failed" | "succeeded" }
   | { readonly type: "repair"; readonly pod: Pod };
 
+/** What to do about a set's pods, in order, and the status after it. */
 export interface StatefulSetPlan {
   readonly steps: readonly Step[];
   readonly status: StatefulSetStatus;
@@ -26,6 +31,7 @@ export interface StatefulSetPlan {
   readonly condemned: readonly Pod[];
 }
 
+/** The two revisions between which a rolling update goes on; equal when none does. */
 export interface Revisions {
   /** Names of ControllerRevisions. */
   readonly current: string;
@@ -47,6 +53,8 @@ function isTerminating(pod: Pod): boolean {
 function isRunningAndReady(pod: Pod): boolean {
   return pod.status?.phase === "Running" && isPodReady(pod);
 }
+
+/** Name of the ControllerRevision that the pod was made of; "" when it does not say. */
 export function revisionOf(pod: Pod): string {
   return pod.metadata.labels?.[REVISION_LABEL] ?? "";
 }

@@ -49,6 +49,7 @@ import { planStatefulSet, revisionOf, type StatefulSetPlan, type Step } from "./
 const CATCH_UP_MS = 5000;
 const KIND = { apiVersion: "apps/v1", kind: "StatefulSet" };
 
+/** statefulset-controller. */
 export function createStatefulSetController(env: ControllerEnv): Controller {
   const { clock, informers } = env;
   const queue = createQueue(clock);

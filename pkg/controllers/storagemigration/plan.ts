@@ -5,6 +5,7 @@ import type {
 } from "#pkg/api/types/storagemigration-v1beta1.ts";
 import { condition, findCondition, withCondition } from "../common/conditions.ts";
 
+/** How far a migration is: the type of the condition that is True. */
 export type MigrationState = "Running" | "Succeeded" | "Failed";
 
 const REASONS: Readonly<Record<MigrationState, string>> = {

@@ -25,6 +25,7 @@ const PAGE = 500;
 const UNKNOWN_PATIENCE_MS = 60_000;
 const UNKNOWN_RECHECK_MS = 5_000;
 
+/** storage-version-migrator-controller. */
 export function createStorageVersionMigrator(env: ControllerEnv): Controller {
   const { clock, informers } = env;
   const queue = createQueue(clock);

@@ -13,6 +13,7 @@ function noExecute(node: Node | undefined): Taint[] {
   return (node?.spec.taints ?? []).filter(({ effect }) => effect === "NoExecute");
 }
 
+/** taint-eviction-controller: removes pods from nodes whose NoExecute taints they do not tolerate, or no longer. */
 export function createTaintEvictionController(env: ControllerEnv): Controller {
   const { clock, informers } = env;
   const queue = createQueue(clock);

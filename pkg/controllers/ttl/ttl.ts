@@ -24,6 +24,7 @@ export function nextStep(step: number, size: number): number {
   return next;
 }
 
+/** ttl-controller. */
 export function createTtlController(env: ControllerEnv): Controller {
   const { clock, informers } = env;
   const queue = createQueue(clock);

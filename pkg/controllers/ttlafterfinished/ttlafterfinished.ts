@@ -1,4 +1,5 @@
 /** Deletes finished Jobs whose ttlSecondsAfterFinished is over. */
+import { endOfJob } from "#pkg/api/index.ts";
 import { isNotFound, keyOf, type ObjectKey } from "#pkg/apimachinery/index.ts";
 import { type Controller, DONE, type ReconcileContext, type Result } from "#pkg/client/index.ts";
 import { jobs } from "#pkg/api/refs.ts";
@@ -7,6 +8,7 @@ import { parseTime } from "#pkg/util/index.ts";
 import type { ControllerEnv } from "../common/env.ts";
 import { createLoop, createQueue, enqueueSelf, watching } from "../common/loop.ts";
 
+/** ttl-after-finished-controller: removes Jobs ttlSecondsAfterFinished after their end. */
 export function createTtlAfterFinishedController(env: ControllerEnv): Controller {
   const { clock, informers } = env;
   const queue = createQueue(clock);
@@ -22,10 +24,7 @@ export function createTtlAfterFinishedController(env: ControllerEnv): Controller
 export function expiresInMs(job: Job, now: number): number | undefined {
   const ttl = job.spec.ttlSecondsAfterFinished;
   if (ttl === undefined || job.metadata.deletionTimestamp !== undefined) return undefined;
-  const finished = job.status?.conditions?.find(
-    ({ type, status }) => (type === "Complete" || type === "Failed") && status === "True",
-  );
-  const since = parseTime(finished?.lastTransitionTime);
+  const since = parseTime(endOfJob(job)?.lastTransitionTime);
   return since === undefined ? undefined : Math.max(0, since + ttl * 1000 - now);
 }
 

@@ -8,6 +8,7 @@ import { createLoop, createQueue, enqueueSelf, watching } from "../common/loop.t
 import { customKinds } from "./custom-kinds.ts";
 import { typeCheck } from "./type-check.ts";
 
+/** validatingadmissionpolicy-status-controller. */
 export function createVapStatusController(env: ControllerEnv): Controller {
   const { clock, informers } = env;
   const queue = createQueue(clock);

@@ -23,10 +23,14 @@ export interface AffinityTerm {
   readonly namespaceMatcher: LabelMatcher | undefined;
   readonly matcher: LabelMatcher;
 }
+
+/** A preferred affinity term. */
 export interface WeightedTerm {
   readonly term: AffinityTerm;
   readonly weight: number;
 }
+
+/** A port of the node that a container takes. */
 export interface HostPort {
   readonly ip: string;
   readonly protocol: string;
@@ -59,6 +63,7 @@ function countTerms({ spec }: Pod): number {
 /** The scheduler, and the profile, of pods that name none. */
 export const DEFAULT_SCHEDULER = "default-scheduler";
 
+/** The name of the scheduler that the pod waits for. */
 export function schedulerNameOf({ spec }: Pod): string {
   return spec.schedulerName ?? DEFAULT_SCHEDULER;
 }

@@ -14,6 +14,7 @@ export interface Resources {
 const DEFAULT_MILLI_CPU = 100;
 const DEFAULT_MEMORY = 200 * 1024 * 1024;
 
+/** Nothing of anything. */
 export function noResources(): Resources {
   return { milliCpu: 0, memory: 0, ephemeralStorage: 0, scalars: undefined };
 }
@@ -109,12 +110,15 @@ function milliOf(quantity: string | number): number {
   const milli = typeof quantity === "string" ? PLAIN_MILLI.exec(quantity) : null;
   return milli === null ? Math.max(0, parseQuantity(quantity).milliValue()) : Number(milli[1]);
 }
+
+/** The quantity rounded up to a whole number, never below 0. */
 export function wholeOf(quantity: string | number): number {
   const plain = typeof quantity === "string" ? PLAIN_WHOLE.exec(quantity) : null;
   if (plain === null) return Math.max(0, parseQuantity(quantity).value());
   return Number(plain[1]) * (plain[2] === undefined ? 1 : UNITS[plain[2]]!);
 }
 
+/** What a pod asks for, as its node has to provide it. */
 export interface PodRequests {
   readonly requests: Resources;
   /** With defaults for containers that request nothing: what scoring goes by. */

@@ -3,6 +3,7 @@ import type { Requirement } from "#pkg/apimachinery/index.ts";
 import type { NodeSelector, NodeSelectorRequirement, NodeSelectorTerm } from "#pkg/api/types/core-v1.ts";
 import type { LabelSelector } from "#pkg/api/types/meta-v1.ts";
 
+/** An object's labels. */
 export type Labels = Readonly<Record<string, string>>;
 export const NO_LABELS: Labels = Object.freeze({});
 

@@ -69,6 +69,7 @@ export function named(status: Status, plugin: string): Status {
   return status.plugin === undefined ? { ...status, plugin } : status;
 }
 
+/** What the PreFilter plugins left. */
 export interface PreFiltered {
   readonly run: PluginFilterRun;
   /** Only these nodes can do; undefined: all. */

@@ -38,6 +38,7 @@ const OWN_CHANGES: readonly EventRegistration[] = [
   },
 ];
 
+/** Where plugins are asked (KEP-624). */
 export type ExtensionPoint =
   | "queueSort"
   | "preEnqueue"
@@ -52,6 +53,7 @@ export type ExtensionPoint =
   | "bind"
   | "postBind";
 
+/** A plugin that a profile has. */
 export interface EnabledPlugin {
   readonly plugin: Plugin;
   /** Of its scores; 0 and undefined mean 1. */

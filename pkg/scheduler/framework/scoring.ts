@@ -4,10 +4,13 @@ import type { RememberedNodes } from "./node-memory.ts";
 import { MAX_NODE_SCORE } from "./types.ts";
 import type { CycleState, Plugin } from "./types.ts";
 
+/** A plugin and how much its scores count. */
 export interface WeightedPlugin {
   readonly plugin: Plugin;
   readonly weight: number;
 }
+
+/** What one plugin thinks of each node. */
 export interface PluginScores {
   readonly plugin: string;
   readonly weight: number;

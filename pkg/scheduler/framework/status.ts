@@ -1,5 +1,6 @@
 import { errorMessage } from "#pkg/util/index.ts";
 
+/** What a plugin answers other than success. */
 export type Code =
   | "Error"
   /** Refused, but it might fit once pods have gone: preemption may help. */
@@ -34,6 +35,8 @@ export function failed(error: unknown): Status {
 export function isRejection({ code }: Status): boolean {
   return code === "Unschedulable" || code === "UnschedulableAndUnresolvable";
 }
+
+/** The reasons as one text. */
 export function messageOf({ reasons }: Status): string {
   return reasons.join(", ");
 }

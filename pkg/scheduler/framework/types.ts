@@ -43,6 +43,8 @@ export interface ClusterEvent {
   readonly pod?: PodInfo;
   readonly oldPod?: PodInfo;
 }
+
+/** What a plugin that refused a pod waits for (KEP-4247). */
 export interface EventRegistration {
   readonly resource: EventResource;
   readonly actions: readonly ActionType[];
@@ -67,6 +69,7 @@ export class CycleState {
   }
 }
 
+/** What a plugin's PreFilter answers. */
 export type PreFilterResult<S> =
   /** The plugin has nothing against any node: its Filter is not called for this pod. */
   | "skip"
@@ -74,12 +77,14 @@ export type PreFilterResult<S> =
   /** `nodes`: only these can do. */
   | { readonly state: S; readonly nodes?: ReadonlySet<string> };
 
+/** What a plugin's PostFilter answers. */
 export interface PostFilterResult {
   readonly status: Status | undefined;
   /** undefined leaves the nomination as it is, "" clears it. */
   readonly nominatedNodeName?: string;
 }
 
+/** A pod as plugins that order the queue see it. */
 export interface QueuedPod {
   readonly info: PodInfo;
   /** When the pod entered the queue this time (monotonic milliseconds). */

@@ -18,10 +18,16 @@ import type { SchedulerMetrics } from "../metrics.ts";
 import type { PermitWaits } from "../permit-waits.ts";
 import type { Nominator } from "../queue/nominator.ts";
 
+/**
+ * Arguments of DefaultPreemption: how many candidates are looked for, as a part of all nodes (default 10) and at least
+ * (default 100).
+ */
 export interface DefaultPreemptionArgs {
   readonly minCandidateNodesPercentage?: number;
   readonly minCandidateNodesAbsolute?: number;
 }
+
+/** What preemption needs. */
 export interface PreemptionDeps {
   readonly cache: SchedulerCache;
   readonly nominator: Nominator;

@@ -9,6 +9,7 @@ import type { DefaultSelector } from "./pod-topology-spread.ts";
 
 const BY_SELECTOR = "scheduler/service-selector";
 
+/** Those that may select a pod. */
 export interface OwnerListers {
   readonly services: SharedInformer<Service>;
   readonly replicationControllers: Lister<ReplicationController>;

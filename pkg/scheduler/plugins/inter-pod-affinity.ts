@@ -13,11 +13,14 @@ const AFFINITY = unresolvable("node(s) didn't match pod affinity rules");
 const ANTI_AFFINITY = unschedulable("node(s) didn't match pod anti-affinity rules");
 const EXISTING_ANTI_AFFINITY = unschedulable("node(s) didn't satisfy existing pods anti-affinity rules");
 
+/** Arguments of InterPodAffinity. */
 export interface InterPodAffinityArgs {
   /** What a required affinity term of an existing pod counts as in scoring. Default 1. */
   readonly hardPodAffinityWeight?: number;
   readonly ignorePreferredTermsOfExistingPods?: boolean;
 }
+
+/** Labels of namespaces, and the names of those that a selector matches. */
 export interface NamespaceLister {
   labelsOf(namespace: string): Labels;
   matching(matcher: LabelMatcher): string[];

@@ -14,6 +14,8 @@ interface Preference {
   readonly matches: NodeMatcher;
   readonly weight: number;
 }
+
+/** Arguments of NodeAffinity. */
 export interface NodeAffinityArgs {
   /** Applies to all pods of the profile in addition to their own. */
   readonly addedAffinity?: NodeAffinity;

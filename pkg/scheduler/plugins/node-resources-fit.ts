@@ -8,12 +8,15 @@ import { isItself, MAX_NODE_SCORE } from "../framework/types.ts";
 import { ScoredAmount, resourcesOf } from "./scored-resources.ts";
 import type { ScoredResource } from "./scored-resources.ts";
 
+/** A point of the curve from a node's use to its score. */
 export interface ShapePoint {
   /** 0 to 100 percent. */
   readonly utilization: number;
   /** 0 to 10. */
   readonly score: number;
 }
+
+/** Arguments of NodeResourcesFit. */
 export interface NodeResourcesFitArgs {
   readonly ignoredResources?: readonly string[];
   /** Prefixes before "/" of extended resources to ignore. */

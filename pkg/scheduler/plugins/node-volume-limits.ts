@@ -1,9 +1,10 @@
+import { storageClassNameOf } from "#pkg/api/index.ts";
 import { keyString } from "#pkg/apimachinery/index.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { NodeInfo } from "../cache/node-info.ts";
 import { unresolvable, unschedulable } from "../framework/status.ts";
 import type { Plugin } from "../framework/types.ts";
-import { BY_NODE, claimsOf, classOfClaim, findClaim } from "../volumes/listers.ts";
+import { BY_NODE, claimsOf, findClaim } from "../volumes/listers.ts";
 import type { VolumeInformers } from "../volumes/listers.ts";
 
 const EXCEEDED = unschedulable("node(s) exceed max volume count");
@@ -54,7 +55,7 @@ function csiVolumes(informers: VolumeInformers, pod: Pod): Map<string, string> {
     const csi = informers.volumes.lister.get({ namespace: "", name })?.spec?.csi;
     if (csi !== undefined) volumes.set(`${csi.driver}/${csi.volumeHandle}`, csi.driver);
     else if (name === "") {
-      const driver = informers.classes.lister.get({ namespace: "", name: classOfClaim(claim) })?.provisioner;
+      const driver = informers.classes.lister.get({ namespace: "", name: storageClassNameOf(claim) })?.provisioner;
       if (driver !== undefined) volumes.set(`${driver}-${keyString(key)}`, driver);
     }
   }

@@ -19,6 +19,7 @@ const MISSING_LABEL = unresolvable("node(s) didn't match pod topology spread con
 /** The lowest count where no domain is eligible: nothing can be too far above it. */
 const NO_DOMAINS = 2 ** 31 - 1;
 
+/** Arguments of PodTopologySpread. */
 export interface PodTopologySpreadArgs {
   readonly defaultingType?: "System" | "List";
   /** For pods that state none, with defaultingType "List". */

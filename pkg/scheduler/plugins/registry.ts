@@ -40,12 +40,14 @@ export interface PluginHandle extends PreemptionDeps {
 /** Makes a plugin with its arguments from the profile's pluginConfig. */
 export type PluginFactory = (handle: PluginHandle, args: unknown) => Plugin;
 
+/** A plugin that every profile has unless it is switched off. */
 export interface DefaultPlugin {
   readonly name: string;
   readonly weight?: number;
   readonly make: PluginFactory;
 }
 
+/** Arguments of VolumeBinding. */
 export interface VolumeBindingArgs {
   readonly bindTimeoutSeconds?: number;
 }

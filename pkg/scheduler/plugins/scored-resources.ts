@@ -2,6 +2,7 @@ import type { NodeInfo } from "../cache/node-info.ts";
 import type { PodInfo } from "../cache/pod-info.ts";
 import type { Resources } from "../cache/resources.ts";
 
+/** A resource that scoring goes by, and how much it counts. */
 export interface ScoredResource {
   readonly name: string;
   readonly weight: number;

@@ -6,6 +6,7 @@ import { compileLabelSelector } from "../cache/selectors.ts";
 import type { LabelMatcher } from "../cache/selectors.ts";
 import { untoleratedTaint } from "./taints.ts";
 
+/** A topologySpreadConstraint, compiled. */
 export interface SpreadConstraint {
   readonly topologyKey: string;
   readonly maxSkew: number;

@@ -22,11 +22,15 @@ interface Scored {
   readonly counts: Int32Array | undefined;
   readonly byNode: PodCounts["byNode"];
 }
+
+/** What scoring nodes for one pod needs. */
 export interface SpreadScoreState {
   readonly scored: readonly Scored[];
   /** Nodes without the topology labels: the worst place. */
   readonly ignored: ReadonlySet<NodeInfo>;
 }
+
+/** What the scorer is made of. */
 export interface SpreadScorerDeps {
   readonly cache: SchedulerCache;
   readonly constraintsOf: (pod: PodInfo) => readonly SpreadConstraint[];

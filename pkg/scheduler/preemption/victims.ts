@@ -20,6 +20,7 @@ export interface Candidate {
 /** Everybody on the node is at least as important. */
 export const NO_VICTIMS = unresolvable("No preemption victims found for incoming pod");
 
+/** What trying out the removal of pods needs. */
 export interface DryRun {
   readonly pod: PodInfo;
   readonly run: FilterRun;

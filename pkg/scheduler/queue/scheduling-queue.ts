@@ -6,8 +6,10 @@ import type { Status } from "../framework/status.ts";
 import type { ClusterEvent, EventRegistration, QueuedPod } from "../framework/types.ts";
 import { Heap } from "./heap.ts";
 
+/** Where a waiting pod is, as metrics and explanations name it. */
 export type QueueName = "active" | "backoff" | "unschedulable" | "gated" | "in flight";
 
+/** What orders the queue, and what its pods wait for. */
 export interface QueueOptions {
   readonly clock: Clock;
   readonly compare: (a: QueuedPod, b: QueuedPod) => number;
@@ -348,6 +350,7 @@ function labelOf({ resource, actions: [action] }: ClusterEvent): string {
   return `${resource}${action ?? ""}`;
 }
 
+/** Is it an event of the sort that was registered for? */
 export function isAwaited(registration: EventRegistration, event: ClusterEvent): boolean {
   if (registration.resource !== "*" && registration.resource !== event.resource) return false;
   return registration.actions.some((action) => event.actions.includes(action));

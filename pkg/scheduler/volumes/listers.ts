@@ -1,3 +1,4 @@
+import { storageClassNameOf } from "#pkg/api/index.ts";
 import { controllerOf, keyOf } from "#pkg/apimachinery/index.ts";
 import type { ObjectKey } from "#pkg/apimachinery/index.ts";
 import {
@@ -33,6 +34,7 @@ export interface VolumeInformers {
 export const BY_CLASS = "scheduler/storage-class";
 export const BY_NODE = "scheduler/node";
 
+/** Informers of everything that decides where volumes can be. */
 export function volumeInformers(factory: InformerFactory): VolumeInformers {
   const informers: VolumeInformers = {
     claims: factory.informer(persistentVolumeClaims),
@@ -43,27 +45,19 @@ export function volumeInformers(factory: InformerFactory): VolumeInformers {
     capacities: factory.informer(cSIStorageCapacities),
     attachments: factory.informer(volumeAttachments),
   };
-  informers.volumes.addIndex(BY_CLASS, (volume) => [classOfVolume(volume)]);
+  informers.volumes.addIndex(BY_CLASS, (volume) => [storageClassNameOf(volume)]);
   informers.capacities.addIndex(BY_CLASS, ({ storageClassName }) => [storageClassName]);
   informers.attachments.addIndex(BY_NODE, ({ spec }) => [spec.nodeName]);
   return informers;
 }
 
-const CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class";
-
-export function classOfVolume({ metadata, spec }: PersistentVolume): string {
-  return metadata.annotations?.[CLASS_ANNOTATION] ?? spec?.storageClassName ?? "";
-}
-export function classOfClaim({ metadata, spec }: PersistentVolumeClaim): string {
-  return metadata.annotations?.[CLASS_ANNOTATION] ?? spec?.storageClassName ?? "";
-}
-
 /** Does the binding of the claim wait for its first pod? */
 export function waitsForConsumer({ classes }: VolumeInformers, claim: PersistentVolumeClaim): boolean {
-  const name = classOfClaim(claim);
+  const name = storageClassNameOf(claim);
   return classes.lister.get({ namespace: "", name })?.volumeBindingMode === "WaitForFirstConsumer";
 }
 
+/** A claim that a pod uses. */
 export interface ClaimUse {
   readonly key: ObjectKey;
   /** Made for this pod from a template; then it must be owned by the pod. */
@@ -82,6 +76,7 @@ export function claimOf({ metadata }: Pod, volume: Volume): ClaimUse | undefined
     : { key: { namespace, name: `${metadata.name}-${name}` }, isEphemeral: true };
 }
 
+/** All claims that the pod uses, those of its ephemeral volumes included. */
 export function claimsOf(pod: Pod): ClaimUse[] {
   const uses: ClaimUse[] = [];
   for (const volume of pod.spec.volumes ?? []) {
@@ -113,6 +108,7 @@ export function findClaim({ claims }: VolumeInformers, pod: Pod, use: ClaimUse):
 
 const BIND_COMPLETED = "pv.kubernetes.io/bind-completed";
 
+/** Is the claim bound for good, by both sides? */
 export function isBound({ metadata, spec, status }: PersistentVolumeClaim): boolean {
   const isComplete = metadata.annotations?.[BIND_COMPLETED] !== undefined || status?.phase === "Bound";
   return spec?.volumeName !== undefined && spec.volumeName !== "" && isComplete;

@@ -1,9 +1,9 @@
+import { storageClassNameOf } from "#pkg/api/index.ts";
 import type { PersistentVolume, PersistentVolumeClaim } from "#pkg/api/types/core-v1.ts";
 import type { StorageClass, CSIStorageCapacity } from "#pkg/api/types/storage-v1.ts";
 import type { NodeInfo } from "../cache/node-info.ts";
 import { wholeOf } from "../cache/resources.ts";
 import { compileLabelSelector, compileNodeSelector, labelOf, NO_LABELS } from "../cache/selectors.ts";
-import { classOfClaim, classOfVolume } from "./listers.ts";
 
 /** Can the volume be used from the node? */
 export function volumeReaches({ spec }: PersistentVolume, node: NodeInfo): boolean {
@@ -17,6 +17,7 @@ function isBoundTo({ spec }: PersistentVolume, { metadata }: PersistentVolumeCla
   return ref.uid === undefined || ref.uid === "" || ref.uid === metadata.uid;
 }
 
+/** How large a volume the claim asks for, in bytes. */
 export function requestedBytes({ spec }: PersistentVolumeClaim): number {
   return wholeOf(spec?.resources?.requests?.["storage"] ?? 0);
 }
@@ -46,7 +47,11 @@ export function findVolume(
     }
     if (volume.spec?.claimRef !== undefined || volume.status?.phase !== "Available") continue;
     if (selector !== undefined && !selector.matches(volume.metadata.labels ?? NO_LABELS)) continue;
-    if (classOfVolume(volume) !== classOfClaim(claim) || !offersModes(volume, claim) || !volumeReaches(volume, node))
+    if (
+      storageClassNameOf(volume) !== storageClassNameOf(claim) ||
+      !offersModes(volume, claim) ||
+      !volumeReaches(volume, node)
+    )
       continue;
     if (best === undefined || capacity < capacityBytes(best)) best = volume;
   }

@@ -1,3 +1,4 @@
+import { storageClassNameOf } from "#pkg/api/index.ts";
 import { keyOf, keyString } from "#pkg/apimachinery/index.ts";
 import { persistentVolumeClaims, persistentVolumes } from "#pkg/api/refs.ts";
 import type { PersistentVolume, PersistentVolumeClaim, Pod } from "#pkg/api/types/core-v1.ts";
@@ -5,7 +6,7 @@ import type { Client } from "#pkg/client/index.ts";
 import { waitFor, WaitTimeoutError } from "#pkg/client/index.ts";
 import type { Clock } from "#pkg/util/index.ts";
 import type { NodeInfo } from "../cache/node-info.ts";
-import { BY_CLASS, claimsOf, classOfClaim, findClaim, isBound, waitsForConsumer } from "./listers.ts";
+import { BY_CLASS, claimsOf, findClaim, isBound, waitsForConsumer } from "./listers.ts";
 import type { VolumeInformers } from "./listers.ts";
 import { classAllows, findVolume, hasCapacity, requestedBytes, volumeReaches } from "./matching.ts";
 
@@ -33,6 +34,8 @@ export interface VolumeDecision {
   readonly bindings: readonly { readonly volume: PersistentVolume; readonly claim: PersistentVolumeClaim }[];
   readonly provisions: readonly PersistentVolumeClaim[];
 }
+
+/** What binding volumes needs; the time is how long provisioners get. */
 export interface VolumeBinderDeps {
   readonly informers: VolumeInformers;
   readonly client: Client;
@@ -88,7 +91,7 @@ export class VolumeBinder {
       const id = keyString(keyOf(claim));
       const isTaken = ({ metadata: { name } }: PersistentVolume) =>
         taken.has(name) || (this.#chosen.get(name) ?? id) !== id;
-      const volume = findVolume(claim, volumes.lister.byIndex(BY_CLASS, classOfClaim(claim)), node, isTaken);
+      const volume = findVolume(claim, volumes.lister.byIndex(BY_CLASS, storageClassNameOf(claim)), node, isTaken);
       if (volume !== undefined) {
         taken.add(volume.metadata.name);
         bindings.push({ volume, claim });
@@ -139,7 +142,7 @@ export class VolumeBinder {
 
   #whyNotProvisioned(claim: PersistentVolumeClaim, node: NodeInfo): string | undefined {
     const { classes, csiDrivers, capacities } = this.#deps.informers;
-    const className = classOfClaim(claim);
+    const className = storageClassNameOf(claim);
     const storageClass = classes.lister.get({ namespace: "", name: className });
     if (storageClass === undefined || storageClass.provisioner === "" || storageClass.provisioner === NO_PROVISIONER)
       return REASONS.bindConflict;

@@ -1,3 +1,4 @@
+import { BETA_STORAGE_CLASS, storageClassNameOf } from "#pkg/api/index.ts";
 import type { PersistentVolumeClaim } from "#pkg/api/types/core-v1.ts";
 import type { Ingress, IngressClass } from "#pkg/api/types/networking-v1.ts";
 import type { StorageClass } from "#pkg/api/types/storage-v1.ts";
@@ -37,7 +38,7 @@ export class DefaultStorageClass implements AdmissionPlugin {
   admit(attributes: AdmissionAttributes): void {
     const claim = objectAs<PersistentVolumeClaim>(attributes);
     if (claim.spec === undefined || claim.spec.storageClassName !== undefined) return;
-    if (claim.metadata.annotations?.["volume.beta.kubernetes.io/storage-class"] !== undefined) return;
+    if (claim.metadata.annotations?.[BETA_STORAGE_CLASS] !== undefined) return;
     const chosen = defaultOf(this.#classes.list());
     if (chosen !== undefined) claim.spec.storageClassName = chosen.metadata.name;
   }
@@ -81,9 +82,7 @@ export class PersistentVolumeClaimResize implements AdmissionPlugin {
     if (size === undefined || oldSize === undefined || parseQuantity(size).cmp(parseQuantity(oldSize)) <= 0) return;
     if (old?.status?.phase !== "Bound")
       throw refusal(attributes, "Only bound persistent volume claims can be expanded");
-    const className =
-      claim.metadata.annotations?.["volume.beta.kubernetes.io/storage-class"] ?? claim.spec?.storageClassName ?? "";
-    if (this.#classes.get("", className)?.allowVolumeExpansion !== true) {
+    if (this.#classes.get("", storageClassNameOf(claim))?.allowVolumeExpansion !== true) {
       throw refusal(
         attributes,
         "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize",
