@@ -8,7 +8,7 @@ export { endOfJob } from "./batch/job-end.ts";
 export { type BuiltinOptions, builtinResources } from "./builtin.ts";
 export { adoptAppArmorAnnotations } from "./core/app-armor.ts";
 export { defaultPodSpec } from "./core/pod-defaults.ts";
-export type { QosClass } from "./core/qos.ts";
+export { type QosClass, qosClassOf } from "./core/qos.ts";
 export { type ImageReference, parseImageReference } from "./image-reference.ts";
 export { fitsNode } from "./node-affinity.ts";
 export { groupOrder, groupVersions } from "./define.ts";

@@ -23,6 +23,7 @@ const SAFE_SYSCTLS = new Set([
   "net.ipv4.tcp_wmem",
 ]);
 
+/** A pod that is new to this node, and what it has to fit in with. */
 export interface AdmissionInput {
   readonly pod: Pod;
   readonly others: readonly Pod[];

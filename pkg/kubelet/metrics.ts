@@ -73,6 +73,8 @@ export function imageSizeRange(bytes: number): string {
 
 /** Pods by whether they are static: "true" or "". */
 type ByOrigin = ReadonlyMap<"" | "true", number>;
+
+/** How many pods there are of each sort, for gauges. */
 export interface PodCounts {
   readonly desired: ByOrigin;
   readonly active: ByOrigin;
@@ -84,6 +86,7 @@ export interface PodCounts {
   readonly actualVolumes: ReadonlyMap<string, number>;
 }
 
+/** What /metrics and /metrics/probes of the kubelet count, under upstream's names. */
 export class KubeletMetrics {
   readonly #own = new Registry();
   readonly #probes = new Registry();

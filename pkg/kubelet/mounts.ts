@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import type { CommandRunner } from "#pkg/util/index.ts";
 
+/** How a memory-backed file system is made. */
 export interface TmpfsOptions {
   readonly sizeBytes?: number;
   /** Huge pages of this size instead of ordinary ones. */
@@ -10,6 +11,7 @@ export interface TmpfsOptions {
   readonly mode?: string;
 }
 
+/** The machine's mount table, as far as volumes need it. */
 export interface Mounts {
   /** A memory-backed file system; `sizeBytes` undefined leaves the kernel's default (half of memory). */
   mountTmpfs(path: string, options: TmpfsOptions): Promise<void>;
@@ -30,6 +32,7 @@ function unescape(text: string): string {
   return text.replace(/\\(\d{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }
 
+/** By the machine's own mount and umount. */
 export class HostMounts implements Mounts {
   readonly #commands: CommandRunner;
   constructor(commands: CommandRunner) {

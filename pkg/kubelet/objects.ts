@@ -13,7 +13,10 @@ import type { Clock, Logger } from "#pkg/util/index.ts";
 const RETRY_MS = 1000;
 const MAX_RETRY_MS = 30_000;
 
+/** Plurals of the kinds that pods refer to. */
 export type ReferencedKind = "configmaps" | "secrets";
+
+/** An object that a pod refers to. */
 export interface Reference {
   readonly kind: ReferencedKind;
   readonly namespace: string;

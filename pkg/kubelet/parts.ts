@@ -82,6 +82,7 @@ interface ManagerLink {
   starter?: Starter;
 }
 
+/** Makes the parts of a kubelet and introduces them to each other; none of them runs yet. */
 export async function buildParts(host: Host) {
   const { client, nodeName, clock, log, signal } = host;
   const link: ManagerLink = {};

@@ -26,6 +26,7 @@ async function removeDirectory(path: string): Promise<void> {
   }
 }
 
+/** What taking a node apart needs. */
 export interface ResetDeps {
   readonly runtime: Runtime;
   readonly config: Partial<KubeletConfig>;

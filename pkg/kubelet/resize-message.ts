@@ -1,6 +1,7 @@
 /** What events say about a resize: what every container is to have, as JSON that programs may read. */
 import type { Container, Pod, ResourceRequirements } from "#pkg/api/types/core-v1.ts";
 
+/** How far a resize in place has come. */
 export type ResizeOutcome = "started" | "completed" | "error" | "Deferred" | "Infeasible";
 
 /** `error` says what went wrong, or why the resize has to wait. */

@@ -69,6 +69,7 @@ function withGrant(pod: Pod, { grant, podLevel }: Pick<Entry, "grant" | "podLeve
   };
 }
 
+/** What resizing in place needs. */
 export interface ResizerDeps {
   readonly runtime: Runtime;
   readonly cgroups: CgroupManager;

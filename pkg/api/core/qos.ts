@@ -1,6 +1,7 @@
 import { parseQuantity } from "#pkg/apimachinery/index.ts";
 import type { Pod, ResourceRequirements } from "../types/core-v1.ts";
 
+/** status.qosClass of a pod. */
 export type QosClass = "Guaranteed" | "Burstable" | "BestEffort";
 
 const QOS_RESOURCES = ["cpu", "memory"] as const;
@@ -17,7 +18,10 @@ function amounts(list: ResourceRequirements["limits"]): Map<string, string> {
   return found;
 }
 
-/** The quality-of-service class that the requests and limits of a pod amount to. */
+/**
+ * The quality-of-service class that the requests and limits of a pod amount to (pod-qos in the Kubernetes documentation); those
+ * of the pod as a whole (KEP-2837) stand for its containers'.
+ */
 export function qosClassOf(pod: Pick<Pod, "spec">): QosClass {
   const spec = pod.spec;
   const all: (ResourceRequirements | undefined)[] =

@@ -45,6 +45,7 @@ const optionalInt64 = (value: number | undefined) => (value === undefined ? unde
 const fromUint64 = (value: pb.UInt64Value | undefined): number | undefined =>
   value === undefined ? undefined : Number(value.value);
 
+/** Resources of a container as a message. */
 export function toResources(resources: LinuxResources): MessageInitShape<typeof pb.LinuxContainerResourcesSchema> {
   return {
     cpuPeriod: int64(resources.cpuPeriod ?? 0),
@@ -97,6 +98,7 @@ function toProfile(
   return { profileType: PROFILE_TYPES[profile.type], localhostRef: profile.localhostRef ?? "" };
 }
 
+/** An image specification as a message. */
 export function toImageSpec(spec: ImageSpec): MessageInitShape<typeof pb.ImageSpecSchema> {
   return {
     image: spec.image,
@@ -106,6 +108,7 @@ export function toImageSpec(spec: ImageSpec): MessageInitShape<typeof pb.ImageSp
   };
 }
 
+/** A sandbox's configuration as a message. */
 export function toSandboxConfig(config: SandboxConfig): MessageInitShape<typeof pb.PodSandboxConfigSchema> {
   const context = config.securityContext;
   return {
@@ -160,6 +163,7 @@ function toMount(mount: Mount): MessageInitShape<typeof pb.MountSchema> {
   };
 }
 
+/** A container's configuration as a message. */
 export function toContainerConfig(config: ContainerConfig): MessageInitShape<typeof pb.ContainerConfigSchema> {
   const context = config.securityContext;
   const encoder = new TextEncoder();
@@ -206,6 +210,7 @@ export function toContainerConfig(config: ContainerConfig): MessageInitShape<typ
   };
 }
 
+/** A sandbox of a listing. */
 export function fromSandbox(sandbox: pb.PodSandbox | pb.PodSandboxStatus): Sandbox {
   const { name = "", uid = "", namespace = "", attempt = 0 } = sandbox.metadata ?? {};
   return {
@@ -219,6 +224,7 @@ export function fromSandbox(sandbox: pb.PodSandbox | pb.PodSandboxStatus): Sandb
   };
 }
 
+/** A sandbox's status. */
 export function fromSandboxStatus(status: pb.PodSandboxStatus): SandboxStatus {
   const first = status.network?.ip ?? "";
   const others = status.network?.additionalIps.map(({ ip }) => ip) ?? [];
@@ -230,6 +236,7 @@ export function fromSandboxStatus(status: pb.PodSandboxStatus): SandboxStatus {
   };
 }
 
+/** A container of a listing. */
 export function fromContainer(container: pb.Container): RuntimeContainer {
   return {
     id: container.id,
@@ -244,6 +251,7 @@ export function fromContainer(container: pb.Container): RuntimeContainer {
   };
 }
 
+/** A container's status. */
 export function fromContainerStatus(status: pb.ContainerStatus): RuntimeContainerStatus {
   const user = status.user?.linux;
   return {
@@ -283,6 +291,7 @@ export function fromContainerStatus(status: pb.ContainerStatus): RuntimeContaine
   };
 }
 
+/** An image of a listing, or its status. */
 export function fromImage(image: pb.Image): Image {
   return {
     id: image.id,
@@ -295,6 +304,7 @@ export function fromImage(image: pb.Image): Image {
   };
 }
 
+/** What images take on a file system. */
 export function fromFilesystem(usage: pb.FilesystemUsage): FilesystemUsage {
   return {
     timestamp: fromNanos(usage.timestamp),
@@ -304,6 +314,7 @@ export function fromFilesystem(usage: pb.FilesystemUsage): FilesystemUsage {
   };
 }
 
+/** What a container uses. */
 export function fromStats(stats: pb.ContainerStats): ContainerStats {
   const { cpu, memory, attributes } = stats;
   return {

@@ -9,20 +9,32 @@
  */
 import { errorMessage } from "#pkg/util/index.ts";
 
+/** PodSandboxState of CRI. */
 export type SandboxState = "Ready" | "NotReady";
+
+/** ContainerState of CRI. */
 export type ContainerRuntimeState = "Created" | "Running" | "Exited" | "Unknown";
+
+/** NamespaceMode of CRI: whose namespace is used. */
 export type NamespaceMode = "Pod" | "Container" | "Node" | "Target";
+
+/** Labels or annotations. */
 export type Labels = Readonly<Record<string, string>>;
 
+/** A seccomp or AppArmor profile; `localhostRef` names it for Localhost. */
 export interface SecurityProfile {
   readonly type: "RuntimeDefault" | "Unconfined" | "Localhost";
   readonly localhostRef?: string;
 }
+
+/** A range of user or group ids of a user namespace. */
 export interface IdMapping {
   readonly hostId: number;
   readonly containerId: number;
   readonly length: number;
 }
+
+/** Which namespaces are the pod's own. */
 export interface NamespaceOptions {
   readonly network: NamespaceMode;
   readonly pid: NamespaceMode;
@@ -31,12 +43,16 @@ export interface NamespaceOptions {
   /** Present when the pod has a user namespace of its own. */
   readonly userns?: { readonly uids: readonly IdMapping[]; readonly gids: readonly IdMapping[] };
 }
+
+/** Parts of an SELinux label. */
 export interface SelinuxOptions {
   readonly user?: string;
   readonly role?: string;
   readonly type?: string;
   readonly level?: string;
 }
+
+/** LinuxContainerResources of CRI; periods and quotas in microseconds. What is absent stays as it is. */
 export interface LinuxResources {
   readonly cpuPeriod?: number;
   readonly cpuQuota?: number;
@@ -50,18 +66,23 @@ export interface LinuxResources {
   readonly memorySwapLimitInBytes?: number;
 }
 
+/** A port of the machine that leads to the pod. */
 export interface PortMapping {
   readonly protocol: "TCP" | "UDP" | "SCTP";
   readonly containerPort: number;
   readonly hostPort: number;
   readonly hostIp: string;
 }
+
+/** What names a sandbox; `attempt` counts those made for the pod before. */
 export interface SandboxMetadata {
   readonly name: string;
   readonly uid: string;
   readonly namespace: string;
   readonly attempt: number;
 }
+
+/** How a sandbox is made. */
 export interface SandboxConfig {
   readonly metadata: SandboxMetadata;
   readonly hostname: string;
@@ -90,6 +111,8 @@ export interface SandboxConfig {
     readonly apparmor?: SecurityProfile;
   };
 }
+
+/** A sandbox; times in epoch milliseconds. */
 export interface Sandbox {
   readonly id: string;
   readonly metadata: SandboxMetadata;
@@ -99,12 +122,15 @@ export interface Sandbox {
   readonly annotations: Labels;
   readonly runtimeHandler: string;
 }
+
+/** A sandbox with what is found out by asking for it alone. */
 export interface SandboxStatus extends Sandbox {
   /** Empty until the network is set up, and for host-network pods. */
   readonly ips: readonly string[];
   readonly networkNamespace?: NamespaceMode;
 }
 
+/** How an image is asked for. */
 export interface ImageSpec {
   readonly image: string;
   /** What the pod's author wrote. */
@@ -112,6 +138,8 @@ export interface ImageSpec {
   readonly runtimeHandler?: string;
   readonly annotations?: Labels;
 }
+
+/** A directory or file of the machine inside a container. */
 export interface Mount {
   readonly containerPath: string;
   readonly hostPath: string;
@@ -123,6 +151,8 @@ export interface Mount {
   readonly image?: ImageSpec;
   readonly imageSubPath?: string;
 }
+
+/** How a container is made. */
 export interface ContainerConfig {
   readonly metadata: { readonly name: string; readonly attempt: number };
   readonly image: ImageSpec;
@@ -164,6 +194,8 @@ export interface ContainerConfig {
     readonly apparmor?: SecurityProfile;
   };
 }
+
+/** A container of a listing; times in epoch milliseconds. */
 export interface RuntimeContainer {
   readonly id: string;
   readonly sandboxId: string;
@@ -175,6 +207,8 @@ export interface RuntimeContainer {
   readonly labels: Labels;
   readonly annotations: Labels;
 }
+
+/** A container with what is found out by asking for it alone; times in epoch milliseconds, 0 for not yet. */
 export interface RuntimeContainerStatus extends Omit<RuntimeContainer, "sandboxId"> {
   readonly startedAt: number;
   readonly finishedAt: number;
@@ -190,6 +224,7 @@ export interface RuntimeContainerStatus extends Omit<RuntimeContainer, "sandboxI
   readonly stopSignal?: string;
 }
 
+/** An image that the runtime has. */
 export interface Image {
   readonly id: string;
   readonly repoTags: readonly string[];
@@ -200,6 +235,8 @@ export interface Image {
   readonly username: string;
   readonly pinned: boolean;
 }
+
+/** What a registry is shown at a pull. */
 export interface AuthConfig {
   readonly username?: string;
   readonly password?: string;
@@ -209,28 +246,37 @@ export interface AuthConfig {
   readonly registryToken?: string;
 }
 
+/** Whether the runtime, or its network, is ready. */
 export interface RuntimeCondition {
   readonly type: string;
   readonly status: boolean;
   readonly reason: string;
   readonly message: string;
 }
+
+/** What a runtime class's handler can do. */
 export interface RuntimeHandlerInfo {
   readonly name: string;
   readonly recursiveReadOnlyMounts: boolean;
   readonly userNamespaces: boolean;
 }
+
+/** What the runtime says of itself. */
 export interface RuntimeStatus {
   readonly conditions: readonly RuntimeCondition[];
   readonly handlers: readonly RuntimeHandlerInfo[];
   readonly supplementalGroupsPolicy: boolean;
 }
+
+/** What images take on a file system; time in epoch milliseconds. */
 export interface FilesystemUsage {
   readonly timestamp: number;
   readonly mountpoint: string;
   readonly usedBytes: number;
   readonly inodesUsed: number;
 }
+
+/** What a container uses; times in epoch milliseconds. */
 export interface ContainerStats {
   readonly id: string;
   readonly metadata: { readonly name: string; readonly attempt: number };
@@ -251,16 +297,21 @@ export interface ContainerStats {
   };
   readonly writableLayer?: FilesystemUsage;
 }
+
+/** Something has become of a container. */
 export type ContainerEvent = {
   readonly type: "Created" | "Started" | "Stopped" | "Deleted";
   readonly containerId: string;
   readonly podUid: string | undefined;
 };
 
+/** Which ones to list; what is absent does not narrow. */
 export interface ListFilter {
   readonly podUid?: string;
   readonly id?: string;
 }
+
+/** A command in a container, and its streams. */
 export interface ExecOptions {
   readonly command: readonly string[];
   readonly tty: boolean;
@@ -268,6 +319,8 @@ export interface ExecOptions {
   readonly stdout: boolean;
   readonly stderr: boolean;
 }
+
+/** Streams of a container's own process. */
 export type AttachOptions = Omit<ExecOptions, "command">;
 
 /** A call's own deadline comes on top of the implementation's default. */

@@ -10,6 +10,8 @@ interface PluginConfig {
   readonly capabilities?: Readonly<Record<string, boolean>>;
   readonly [key: string]: unknown;
 }
+
+/** A network configuration list of the CNI specification. */
 export interface NetworkList {
   readonly cniVersion: string;
   readonly name: string;
@@ -31,6 +33,7 @@ interface Attachment {
   readonly complete: boolean;
 }
 
+/** Where configuration, plugins and our own notes lie. */
 export interface CniOptions {
   readonly confDir: string;
   readonly binDir: string;

@@ -29,6 +29,8 @@ const OURS = new Set([TYPE, SANDBOX_ID, METADATA, LOG_PATH]);
 export const POD_UID_LABEL = "io.kubernetes.pod.uid";
 export const SANDBOX_TYPE = "podsandbox";
 export const CONTAINER_TYPE = "container";
+
+/** The filter that lists one type of our containers. */
 export function typeFilter(type: string): string {
   return `${TYPE}=${type}`;
 }
@@ -42,6 +44,8 @@ function toLabels(
   const marked = Object.entries(annotations).map(([key, value]) => [ANNOTATION + key, value]);
   return { ...labels, ...Object.fromEntries(marked), [TYPE]: type, ...more };
 }
+
+/** Takes apart what labels and annotations were folded into Docker's labels. */
 export function fromLabels(all: Labels): { labels: Record<string, string>; annotations: Record<string, string> } {
   const labels: Record<string, string> = {};
   const annotations: Record<string, string> = {};
@@ -51,6 +55,8 @@ export function fromLabels(all: Labels): { labels: Record<string, string>; annot
   }
   return { labels, annotations };
 }
+
+/** The sandbox that a container belongs to. */
 export function sandboxIdOf(labels: Labels): string {
   return labels[SANDBOX_ID] ?? "";
 }
@@ -58,6 +64,8 @@ export function sandboxIdOf(labels: Labels): string {
 export function logPathOf(labels: Labels): string {
   return labels[LOG_PATH] ?? "";
 }
+
+/** The CRI metadata that a container was made with. */
 export function metadataOf<T>(labels: Labels): T {
   return JSON.parse(labels[METADATA] ?? "{}") as T;
 }
@@ -92,6 +100,7 @@ function securityOptions(
   ];
 }
 
+/** Resources as Docker wants them, for making and for updating containers. */
 export function toHostResources(resources: LinuxResources): Partial<HostConfig> {
   const memory = resources.memoryLimitInBytes ?? 0;
   return {
@@ -106,6 +115,7 @@ export function toHostResources(resources: LinuxResources): Partial<HostConfig> 
   };
 }
 
+/** The pause container that holds a pod's namespaces. */
 export function toSandbox(config: SandboxConfig, image: string, minOomScoreAdj: number): ContainerCreateOptions {
   const { namespaces, runAsUser, runAsGroup, supplementalGroups } = config.securityContext;
   return {
@@ -142,6 +152,7 @@ const PROPAGATION: Record<string, MountPropagation> = {
   Bidirectional: "rshared",
 };
 
+/** A container in the namespaces of its pause container. */
 export function toContainer(
   config: ContainerConfig,
   sandboxId: string,
@@ -201,6 +212,7 @@ export function toContainer(
   };
 }
 
+/** Docker's state of a container in CRI's words. */
 export function stateOf(status: string): ContainerRuntimeState {
   if (status === "running" || status === "paused" || status === "restarting") return "Running";
   if (status === "created") return "Created";
@@ -213,6 +225,7 @@ function timeOf(text: string): number {
   return Number.isNaN(time) || time < 0 ? 0 : time;
 }
 
+/** A pause container of a listing, as a sandbox. */
 export function toSandboxInfo(info: ContainerInfo): Sandbox {
   return {
     id: info.Id,
@@ -224,6 +237,7 @@ export function toSandboxInfo(info: ContainerInfo): Sandbox {
   };
 }
 
+/** An inspected container in CRI's words. */
 export function toContainerStatus(info: ContainerInspectInfo): RuntimeContainerStatus {
   const { State: state, Config: config } = info;
   const status = stateOf(state.Status);

@@ -44,6 +44,7 @@ import { collector, connectStreams, wanted } from "./streams.ts";
 
 const DEFAULT_PAUSE_IMAGE = "registry.k8s.io/pause:3.10";
 
+/** Where Docker, the pod network's plugins and our own notes are. */
 export interface DockerRuntimeOptions {
   /** Default /var/run/docker.sock. */
   readonly socketPath?: string;

@@ -12,6 +12,7 @@ const TOKEN_TTL_MS = 60_000;
 const MAX_TOKENS = 1000;
 const STREAMS_TIMEOUT_MS = 30_000;
 
+/** The streams of one command; those that it was not asked for are undefined. */
 export interface CommandStreams {
   readonly stdin: SpdyStream | undefined;
   readonly stdout: SpdyStream | undefined;

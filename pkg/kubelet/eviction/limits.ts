@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import { parseQuantity } from "#pkg/apimachinery/index.ts";
 
+/** What a tree of files takes. */
 export interface TreeUsage {
   readonly bytes: number;
   readonly inodes: number;

@@ -23,11 +23,14 @@ const RETURNING_MS = 60_000;
 /** What a pod gets to end when the node cannot wait. */
 const IMMEDIATE_GRACE_SECONDS = 1;
 
+/** The node's pressure conditions. */
 export interface Pressure {
   readonly memory: boolean;
   readonly disk: boolean;
   readonly pid: boolean;
 }
+
+/** What eviction goes by, and how it acts; times in milliseconds unless named otherwise. */
 export interface EvictionDeps {
   readonly clock: Clock;
   readonly log: Logger;

@@ -3,12 +3,15 @@ import type { Pod } from "#pkg/api/types/core-v1.ts";
 import { parseQuantity } from "#pkg/apimachinery/index.ts";
 import { podSums } from "../cgroups/resources.ts";
 
+/** What a container uses of what pods are evicted for. */
 export interface ContainerAmounts {
   readonly name: string;
   readonly memoryBytes: number;
   /** Writable layer and log. */
   readonly diskBytes: number;
 }
+
+/** What a pod uses of what pods are evicted for. */
 export interface PodUsage {
   readonly memoryBytes: number;
   /** Writable layers, logs, and volumes on the node's own disk. */
@@ -17,6 +20,8 @@ export interface PodUsage {
   readonly processes: number;
   readonly containers: readonly ContainerAmounts[];
 }
+
+/** What pods are evicted for, as messages name it. */
 export type EvictedResource = "memory" | "ephemeral-storage" | "inodes" | "pids";
 
 function requestOf(pod: Pod, resource: EvictedResource): number {

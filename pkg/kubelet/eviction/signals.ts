@@ -4,6 +4,7 @@ import { parseQuantity } from "#pkg/apimachinery/index.ts";
 import { fileSystemStats } from "../stats/file-system.ts";
 import type { EvictedResource } from "./rank.ts";
 
+/** What thresholds can be set on. */
 export type SignalName =
   | "memory.available"
   | "nodefs.available"
@@ -24,13 +25,19 @@ const SIGNALS: readonly string[] = [
   "containerfs.inodesFree",
   "pid.available",
 ] satisfies SignalName[];
+
+/** How much there is left of how much, in bytes, inodes or processes. */
 export interface Observation {
   readonly available: number;
   readonly capacity: number;
 }
+
+/** What is known of each signal; absent where it could not be read. */
 export type Observations = ReadonlyMap<SignalName, Observation>;
 /** Absolute, or a share of the capacity in percent. */
 type Amount = { readonly quantity: number } | { readonly percent: number };
+
+/** Below which amount of what the node is under pressure. */
 export interface Threshold {
   readonly signal: SignalName;
   readonly value: Amount;
@@ -39,6 +46,8 @@ export interface Threshold {
   readonly graceSeconds: number;
   readonly hard: boolean;
 }
+
+/** Thresholds as a KubeletConfiguration writes them, by signal. */
 export interface ThresholdConfig {
   readonly hard: Readonly<Record<string, string>>;
   readonly soft: Readonly<Record<string, string>>;
@@ -82,6 +91,8 @@ export function parseThresholds(config: ThresholdConfig): Threshold[] {
 function amountOf(amount: Amount, capacity: number): number {
   return "quantity" in amount ? amount.quantity : (capacity * amount.percent) / 100;
 }
+
+/** The threshold as an amount, where the capacity is so large. */
 export function limitOf({ value }: Threshold, capacity: number): number {
   return amountOf(value, capacity);
 }
@@ -113,6 +124,8 @@ export function conditionOf(signal: SignalName): "memory" | "disk" | "pid" {
   if (signal.includes("emory")) return "memory";
   return signal === "pid.available" ? "pid" : "disk";
 }
+
+/** What runs out when this signal is low. */
 export function resourceOf(signal: SignalName): EvictedResource {
   if (signal.includes("emory")) return "memory";
   if (signal === "pid.available") return "pids";

@@ -7,6 +7,7 @@ import type { ImageAccess } from "./access.ts";
 /** Older runtimes do not mark the pause image as pinned; without it no pod can start. */
 const PAUSE = /(^|\/)pause[:@]/;
 
+/** What is decided by. */
 export interface ImageGcInput {
   readonly images: readonly Image[];
   /** References and ids that containers use. */
@@ -30,6 +31,7 @@ export function removableImages({ images, inUse, lastUsed, firstSeen, now, minim
     .sort((a, b) => usedAt(a) - usedAt(b));
 }
 
+/** What image collection needs. */
 export interface ImageGcDeps {
   readonly runtime: Runtime;
   readonly clock: Clock;

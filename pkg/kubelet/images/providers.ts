@@ -32,6 +32,7 @@ interface Answer {
   readonly auth?: Readonly<Record<string, { readonly username: string; readonly password: string }>>;
 }
 
+/** What running credential providers needs. */
 export interface CredentialProvidersDeps {
   readonly commands: CommandRunner;
   readonly clock: Clock;

@@ -25,10 +25,13 @@ export class ImageError extends Error {
   }
 }
 
+/** An image that is on the node. */
 export interface PulledImage {
   readonly spec: ImageSpec;
   readonly image: Image;
 }
+
+/** Records what has become of a pull. */
 export type ImageEvent = (type: "Normal" | "Warning", reason: string, message: string) => void;
 
 interface PullRequest {

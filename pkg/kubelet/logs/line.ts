@@ -1,5 +1,6 @@
 /** Lines of container logs: CRI's format, `<RFC3339Nano> <stdout|stderr> <P|F> <text>`, and Docker's json-file format. */
 
+/** A line of a log in the CRI format. */
 export interface LogLine {
   /** RFC 3339; "" for a line that is in no known format. */
   readonly time: string;

@@ -9,6 +9,7 @@ import type { Clock, Logger } from "#pkg/util/index.ts";
 import type { Runtime } from "../cri/runtime.ts";
 import type { ObservedContainer } from "../pod/observed.ts";
 
+/** How large logs may be, and how many are kept of each. */
 export interface RotationDeps {
   readonly runtime: Runtime;
   readonly clock: Clock;

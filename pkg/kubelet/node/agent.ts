@@ -13,6 +13,7 @@ const LEASE_NAMESPACE = "kube-node-lease";
 const RETRY_MS = 1000;
 const MAX_RETRY_MS = 10_000;
 
+/** What reporting about the node needs. */
 export interface NodeAgentDeps {
   readonly client: Client;
   readonly clock: Clock;

@@ -4,6 +4,7 @@ import { readFile, readdir } from "node:fs/promises";
 import { arch, cpus, networkInterfaces, release, totalmem } from "node:os";
 import { createHash } from "node:crypto";
 
+/** What stays the same of a machine while it runs. */
 export interface MachineFacts {
   readonly cpuCount: number;
   readonly memoryBytes: number;
@@ -61,6 +62,7 @@ function goArchitecture(name: string): string {
   return { x64: "amd64", ia32: "386", arm64: "arm64", arm: "arm", ppc64: "ppc64le", s390x: "s390x" }[name] ?? name;
 }
 
+/** Reads the facts from /proc and /etc. */
 export async function readMachine(hostname: string): Promise<MachineFacts> {
   const osRelease = await firstOf("/etc/os-release", "/usr/lib/os-release");
   const meminfo = await readOptional("/proc/meminfo");

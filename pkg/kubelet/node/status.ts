@@ -10,6 +10,7 @@ export const KUBELET_VERSION = "v1.36.0";
 /** Names longer than this many tags of one image help nobody. */
 const MAX_NAMES_PER_IMAGE = 5;
 
+/** What the node's status is made of; `now` in epoch milliseconds. */
 export interface NodeStatusInput {
   readonly node: Node | undefined;
   readonly now: number;

@@ -85,6 +85,7 @@ function portMappings(pod: Pod): PortMapping[] {
   );
 }
 
+/** What a sandbox is made of. */
 export interface SandboxInput {
   readonly pod: Pod;
   readonly attempt: number;
@@ -98,10 +99,12 @@ export interface SandboxInput {
   readonly overhead?: LinuxResources;
 }
 
+/** Where the runtime writes the logs of the pod's containers. */
 export function podLogDirectory(root: string, pod: Pod): string {
   return join(root, `${pod.metadata.namespace ?? ""}_${pod.metadata.name}_${pod.metadata.uid}`);
 }
 
+/** The sandbox as the runtime is asked for it. */
 export function sandboxConfig(input: SandboxInput): SandboxConfig {
   const { pod } = input;
   const { name, namespace = "", uid, labels = {}, annotations = {} } = pod.metadata;
@@ -146,6 +149,7 @@ export function sandboxConfig(input: SandboxInput): SandboxConfig {
   };
 }
 
+/** What a container is made of. */
 export interface ContainerInput {
   readonly pod: Pod;
   readonly container: Container | EphemeralContainer;

@@ -30,6 +30,7 @@ function tally<T>(items: Iterable<T>): ReadonlyMap<T, number> {
 
 type Counted = Pick<PodWorker, "uid" | "pod" | "state" | "active" | "removed" | "volumesReady">;
 
+/** Counts a node's pods by what is wanted, what runs, and where they come from. */
 export function countPods(workers: readonly Counted[], isStatic: (uid: string) => boolean): PodCounts {
   const originOf = ({ uid }: Counted) => (isStatic(uid) ? "true" : "");
   const wanted = workers.filter(({ removed }) => !removed);

@@ -3,6 +3,7 @@ import { rm } from "node:fs/promises";
 import type { Runtime } from "../cri/runtime.ts";
 import type { ObservedContainer, ObservedPod } from "./observed.ts";
 
+/** How many containers that have ended are kept. */
 export interface DeadContainerPolicy {
   /** Of each container, beside its newest instance; negative: all. */
   readonly maxPerContainer: number;

@@ -2,6 +2,7 @@
 import type { Container, ObjectFieldSelector, Pod, ResourceFieldSelector } from "#pkg/api/types/core-v1.ts";
 import { goQuote, parseQuantity } from "#pkg/apimachinery/index.ts";
 
+/** What fields and resources of a pod are read from. */
 export interface DownwardContext {
   readonly pod: Pod;
   readonly podIPs: readonly string[];

@@ -7,6 +7,7 @@ import { ContainerConfigError } from "./env-error.ts";
 import { variableOf } from "./env-file.ts";
 import { expand } from "./expansion.ts";
 
+/** What a container's environment is made of. */
 export interface EnvInput {
   readonly container: Container | EphemeralContainer;
   readonly context: DownwardContext;

@@ -18,6 +18,7 @@ const POST_START_TIMEOUT_SECONDS = 600;
 /** What is kept of a failed hook's output. */
 const MAX_HOOK_OUTPUT = 2048;
 
+/** Records an event about a container. */
 export type ContainerEventFunction = (
   containerName: string,
   type: "Normal" | "Warning",
@@ -44,12 +45,14 @@ function hookFailure(pod: Pod, { name }: { name: string }, hook: LifecycleHandle
   return `Exec lifecycle hook ([${(hook.exec?.command ?? []).join(" ")}]) ${where}, message: ${goQuote(output)}`;
 }
 
+/** What hooks need. */
 export interface LifecycleDeps {
   readonly runtime: Runtime;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
+/** Runs the hooks of containers, and stops containers with the time they have for it. */
 export class Lifecycle {
   readonly #deps: LifecycleDeps;
   constructor(deps: LifecycleDeps) {

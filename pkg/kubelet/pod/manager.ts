@@ -15,6 +15,7 @@ import { PodWorker } from "./worker.ts";
 /** What an orphan gets before it is killed: nobody knows its real grace period any more. */
 const ORPHAN_GRACE_SECONDS = 1;
 
+/** What the manager gives its workers, and who judges new pods. */
 export interface PodManagerDeps {
   readonly worker: WorkerDeps;
   readonly log: Logger;

@@ -13,6 +13,7 @@ import { expand } from "./expansion.ts";
 
 const PROPAGATION = { None: "Private", HostToContainer: "HostToContainer", Bidirectional: "Bidirectional" } as const;
 
+/** What a container's mounts are made of. */
 export interface MountsInput {
   readonly pod: Pod;
   readonly container: Container | EphemeralContainer;

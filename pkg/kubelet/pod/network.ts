@@ -6,12 +6,14 @@ const MAX_NAMESERVERS = 3;
 const MAX_SEARCHES = 32;
 const MAX_SEARCH_CHARS = 2048;
 
+/** What a resolv.conf says. */
 export interface DnsSettings {
   readonly servers: readonly string[];
   readonly searches: readonly string[];
   readonly options: readonly string[];
 }
 
+/** Reads a resolv.conf; of search and options the last line counts (resolv.conf(5)). */
 export function parseResolvConf(text: string): DnsSettings {
   const servers: string[] = [];
   let searches: string[] = [];
@@ -38,6 +40,7 @@ function merge(base: DnsSettings, { dnsConfig }: Pod["spec"]): DnsSettings {
   };
 }
 
+/** A pod's resolver settings within the limits of its C library. */
 export interface PodDns {
   readonly settings: DnsSettings;
   /** What the limits left out, in words. */
@@ -80,6 +83,7 @@ export function podDns(pod: Pod, host: DnsSettings, clusterDNS: readonly string[
   return limit(merge(base, pod.spec));
 }
 
+/** A pod's name in DNS. */
 export interface PodHostname {
   readonly hostname: string;
   /** The pod's domain below the cluster's, "" without a subdomain. */

@@ -2,15 +2,19 @@
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { RuntimeContainerStatus, SandboxStatus } from "../cri/runtime.ts";
 
+/** A container as the runtime knows it. */
 export interface ObservedContainer extends RuntimeContainerStatus {
   readonly sandboxId: string;
 }
+
+/** What the runtime has of a pod, the newest first. */
 export interface ObservedPod {
   readonly uid: string;
   readonly sandboxes: readonly SandboxStatus[];
   readonly containers: readonly ObservedContainer[];
 }
 
+/** A pod that the runtime has nothing of. */
 export function nothingObserved(uid: string): ObservedPod {
   return { uid, sandboxes: [], containers: [] };
 }
@@ -37,6 +41,7 @@ export function newestEnded(observed: ObservedPod, name: string): ObservedContai
   return observed.containers.find((c) => c.metadata.name === name && c.state === "Exited");
 }
 
+/** Containers that run, or may. */
 export function runningContainers(observed: ObservedPod): ObservedContainer[] {
   return observed.containers.filter(({ state }) => state === "Running" || state === "Unknown");
 }

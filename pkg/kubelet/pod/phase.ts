@@ -5,8 +5,10 @@ import { awaitingRestart } from "./restart-all.ts";
 import { isSidecar, restartsAfter } from "./spec.ts";
 import type { StatusInput } from "./status.ts";
 
+/** status.phase; Unknown is written by nobody any more. */
 export type Phase = "Pending" | "Running" | "Succeeded" | "Failed";
 
+/** The pod's phase; one that is final stays. */
 export function podPhase(
   { pod, observed, terminal, verdict }: StatusInput,
   { init, regular }: ContainerStatuses,

@@ -9,6 +9,7 @@ import { isOutdated, restartTrigger } from "./restart-all.ts";
 import { containerHash, isSidecar, restartsAfter } from "./spec.ts";
 import type { ContainerKind } from "./spec.ts";
 
+/** One thing to do for a pod. */
 export type Step =
   | { readonly type: "KillSandbox"; readonly sandboxId: string; readonly message: string }
   | { readonly type: "CreateSandbox"; readonly attempt: number }
@@ -34,10 +35,13 @@ export type Step =
       readonly restartedAfter?: string;
     };
 
+/** A container that has to wait before it is started again. */
 export interface Waiting {
   readonly name: string;
   readonly delayMs: number;
 }
+
+/** What to do for a pod, in order. */
 export interface PodPlan {
   readonly steps: readonly Step[];
   /** Containers that crashed and wait for their turn. */
@@ -46,6 +50,7 @@ export interface PodPlan {
   readonly recheckAt?: number;
 }
 
+/** What is decided by; `now` in epoch milliseconds. */
 export interface PlanInput {
   readonly pod: Pod;
   readonly observed: ObservedPod;

@@ -6,6 +6,7 @@ import type { PodSubject } from "./subject.ts";
 import { terminationMessage } from "./termination-message.ts";
 import type { Verdict } from "./worker-deps.ts";
 
+/** What a pod's status is made of. */
 export interface Publication {
   readonly observed: ObservedPod;
   /** Set when the kubelet itself ends the pod. */

@@ -1,14 +1,18 @@
 /** Small pure questions about a pod's spec that several parts of the kubelet ask. */
 import { createHash } from "node:crypto";
+import { type QosClass, qosClassOf } from "#pkg/api/index.ts";
 import type { Container, EphemeralContainer, Pod } from "#pkg/api/types/core-v1.ts";
-import { parseQuantity } from "#pkg/apimachinery/index.ts";
 
+/** Which of a pod's lists a container stands in. */
 export type ContainerKind = "init" | "regular" | "ephemeral";
+
+/** A container of a pod's spec. */
 export interface NamedContainer {
   readonly kind: ContainerKind;
   readonly spec: Container | EphemeralContainer;
 }
 
+/** All containers of the spec: init, regular, ephemeral. */
 export function containersOf(pod: Pod): NamedContainer[] {
   return [
     ...(pod.spec.initContainers ?? []).map((spec) => ({ kind: "init" as const, spec })),
@@ -17,6 +21,7 @@ export function containersOf(pod: Pod): NamedContainer[] {
   ];
 }
 
+/** The container of this name, in whatever list it stands. */
 export function findContainer(pod: Pod, name: string): NamedContainer | undefined {
   return containersOf(pod).find(({ spec }) => spec.name === name);
 }
@@ -34,6 +39,7 @@ export function containerHash(container: Container | EphemeralContainer): string
     .slice(0, 8);
 }
 
+/** "name_namespace(uid)", as messages name pods. */
 export function podFullName(pod: Pod): string {
   return `${pod.metadata.name}_${pod.metadata.namespace ?? ""}(${pod.metadata.uid})`;
 }
@@ -43,6 +49,7 @@ function isStaticPod(pod: Pod): boolean {
   return source !== undefined && source !== "api";
 }
 
+/** Does it stand for a static pod in the API? */
 export function isMirrorPod(pod: Pod): boolean {
   return pod.metadata.annotations?.["kubernetes.io/config.mirror"] !== undefined;
 }
@@ -52,30 +59,10 @@ export function isCriticalPod(pod: Pod): boolean {
   return isStaticPod(pod) || (pod.spec.priority ?? 0) >= 2_000_000_000;
 }
 
-export type QosClass = "Guaranteed" | "Burstable" | "BestEffort";
-
-/** Source: the rules of pod-qos in the Kubernetes documentation; pod-level resources (KEP-2837) win when set. */
+/** The pod's class: the one that the API server has found, or, of a pod that it has not seen, the same rule's. */
 export function qosClass(pod: Pod): QosClass {
-  if (pod.status?.qosClass !== undefined && pod.status.qosClass !== "") return pod.status.qosClass as QosClass;
-  const podLevel = pod.spec.resources;
-  const holders =
-    podLevel !== undefined && (podLevel.requests !== undefined || podLevel.limits !== undefined)
-      ? [{ resources: podLevel }]
-      : [...pod.spec.containers, ...(pod.spec.initContainers ?? [])];
-  let anything = false;
-  let guaranteed = true;
-  for (const { resources } of holders) {
-    for (const name of ["cpu", "memory"] as const) {
-      const limit = resources?.limits?.[name];
-      const request = resources?.requests?.[name] ?? limit;
-      const limitValue = limit === undefined ? 0 : parseQuantity(limit).toNumber();
-      const requestValue = request === undefined ? 0 : parseQuantity(request).toNumber();
-      if (limitValue > 0 || requestValue > 0) anything = true;
-      if (limitValue === 0 || requestValue !== limitValue) guaranteed = false;
-    }
-  }
-  if (!anything) return "BestEffort";
-  return guaranteed ? "Guaranteed" : "Burstable";
+  const { qosClass: known } = pod.status ?? {};
+  return known === undefined || known === "" ? qosClassOf(pod) : (known as QosClass);
 }
 
 /** Seconds a pod has from SIGTERM to SIGKILL: the deletion's own period, else the spec's. */
@@ -91,6 +78,7 @@ export function matchingAction(container: Container | EphemeralContainer, code: 
   })?.action;
 }
 
+/** How a container has ended. */
 export interface Ended {
   readonly exitCode: number;
 }

@@ -69,6 +69,7 @@ export interface NodeFacts {
   readonly userNamespacesSupported: (runtimeHandler: string) => boolean;
 }
 
+/** What starting sandboxes and containers needs. */
 export interface StarterDeps {
   readonly runtime: Runtime;
   readonly config: KubeletConfig;
@@ -87,6 +88,7 @@ export interface StarterDeps {
   readonly cgroupParent: (pod: Pod) => string;
 }
 
+/** Records an event about a pod, or one of its containers. */
 export type PodEvent = (
   containerName: string | undefined,
   type: "Normal" | "Warning",
@@ -94,6 +96,7 @@ export type PodEvent = (
   message: string,
 ) => void;
 
+/** The pod that something is started for, and what is there of it. */
 export interface StartContext {
   readonly pod: Pod;
   readonly observed: ObservedPod;

@@ -12,10 +12,13 @@ import { podPhase } from "./phase.ts";
 import { qosClass } from "./spec.ts";
 import type { ContainerKind } from "./spec.ts";
 
+/** Why a container is waiting. */
 export interface StartFailure {
   readonly reason: string;
   readonly message: string;
 }
+
+/** What a pod's status is made of; `now` in epoch milliseconds. */
 export interface StatusInput {
   readonly pod: Pod;
   readonly observed: ObservedPod;

@@ -54,6 +54,7 @@ export type PodEventFunction = (
   message: string,
 ) => void;
 
+/** What a pod's worker uses of the node. */
 export interface WorkerDeps {
   readonly client: Client;
   readonly runtime: Runtime;

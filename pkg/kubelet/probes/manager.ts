@@ -10,6 +10,7 @@ import { newestContainer } from "../pod/observed.ts";
 import { containersOf, isSidecar } from "../pod/spec.ts";
 import { runProbe } from "./prober.ts";
 
+/** What a probe is for. */
 export type ProbeKind = "startup" | "liveness" | "readiness";
 const KINDS: readonly ProbeKind[] = ["startup", "liveness", "readiness"];
 
@@ -37,6 +38,8 @@ export interface ProbeObserver {
   probed(of: ProbedContainer, result: "successful" | "failed" | "unknown"): void;
   forgetProbes(of: ProbedContainer): void;
 }
+
+/** Whom a result of a probe is about. */
 export interface ProbedContainer {
   readonly kind: ProbeKind;
   readonly container: string;
@@ -44,6 +47,8 @@ export interface ProbedContainer {
   readonly namespace: string;
   readonly uid: string;
 }
+
+/** Records that a probe has failed. */
 export type ProbeEvent = (pod: Pod, containerName: string, type: "Warning", reason: string, message: string) => void;
 
 function probeOf(container: Container, kind: ProbeKind): Probe | undefined {

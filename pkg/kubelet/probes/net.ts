@@ -9,6 +9,7 @@ import { limited } from "./limited.ts";
 const BODY_LIMIT_BYTES = 10_240;
 const MAX_REDIRECTS = 10;
 
+/** A request to be made, and of whom. */
 export interface HttpCheck {
   readonly scheme: "HTTP" | "HTTPS";
   readonly host: string;
@@ -18,6 +19,8 @@ export interface HttpCheck {
   readonly userAgent: string;
   readonly timeoutMs: number;
 }
+
+/** What a check has found; `output` is what events quote. */
 export type Verdict = { readonly result: "Success" | "Failure"; readonly output: string; readonly warning?: string };
 
 interface Answer {
@@ -125,6 +128,7 @@ function describe(error: unknown): string {
   return message;
 }
 
+/** Succeeds when the port lets itself be connected to in time. */
 export function checkTcp(host: string, port: number, timeoutMs: number, signal: AbortSignal): Promise<Verdict> {
   const dial = (bounded: AbortSignal) =>
     new Promise<Verdict>((resolve) => {

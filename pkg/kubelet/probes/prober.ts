@@ -21,6 +21,7 @@ export function resolvePort(port: number | string, container: Container | Epheme
   return named.containerPort;
 }
 
+/** The container that is probed. */
 export interface ProbeTarget {
   readonly container: Container | EphemeralContainer;
   readonly containerId: string;

@@ -4,6 +4,7 @@ import type { UserInfo } from "#pkg/apimachinery/index.ts";
 import { DelegatedAuth } from "#pkg/client/index.ts";
 import type { DelegatedAuthDeps } from "#pkg/client/index.ts";
 
+/** May the request go on, and on whose behalf? */
 export type Verdict =
   | { readonly allowed: true; readonly user: UserInfo }
   | { readonly allowed: false; readonly code: 401 | 403; readonly message: string };
@@ -35,6 +36,7 @@ function verbOf(method: string): string {
   }
 }
 
+/** What judging requests needs. */
 export interface AuthDeps extends DelegatedAuthDeps {
   readonly nodeName: string;
   readonly authorizationMode: "Webhook" | "AlwaysAllow";

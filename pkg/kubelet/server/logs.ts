@@ -16,6 +16,7 @@ const MAX_LINE_BYTES = 1024 * 1024;
 /** Between looks at a quiet log, should a change go unnoticed. */
 const FOLLOW_POLL_MS = 1000;
 
+/** PodLogOptions, checked. */
 export interface LogOptions {
   readonly follow: boolean;
   /** Lines from the end to begin with; undefined for all. */
@@ -74,6 +75,7 @@ async function waitForChange(state: FollowState, clock: Clock, signal: AbortSign
   }
 }
 
+/** Where a container's lines are. */
 export interface LogSource {
   /** Path of the log of the container at hand. */
   readonly path: string;

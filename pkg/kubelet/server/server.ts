@@ -28,6 +28,7 @@ import { requireStreams, Streams } from "./streams.ts";
 /** A command to execute travels in the URL; scripts of some length must pass. */
 const MAX_HEADER_BYTES = 1024 * 1024;
 
+/** What the kubelet's port serves. */
 export interface ServerDeps {
   readonly config: KubeletConfig;
   readonly runtime: Runtime;

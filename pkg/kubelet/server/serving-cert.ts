@@ -9,6 +9,7 @@ import type { KubeletConfig } from "../config.ts";
 const VALIDITY_DAYS = 365;
 const DAY_MS = 86_400_000;
 
+/** A certificate and its key, in PEM. */
 export interface ServingCert {
   readonly cert: string;
   readonly key: string;

@@ -53,6 +53,7 @@ async function staticPod(manifest: unknown, file: string, text: string, nodeName
   return pod;
 }
 
+/** Where static pods come from; `periodMs` between two looks at files that no watch tells of. */
 export interface StaticSourceDeps {
   readonly directory: string;
   readonly nodeName: string;

@@ -21,6 +21,8 @@ interface Value {
   readonly value: number;
   readonly labels?: Labels;
 }
+
+/** A series of /metrics/cadvisor, and how its values are read. */
 export interface Family {
   readonly name: string;
   readonly type: "counter" | "gauge";

@@ -16,6 +16,7 @@ import { pressuresOf } from "./pressure.ts";
 import { family, familyText, labelPairs, sampleLine } from "./prometheus-text.ts";
 import type { StatsProvider } from "./stats.ts";
 
+/** What /metrics/cadvisor is made of. */
 export interface CadvisorDeps {
   readonly stats: StatsProvider;
   readonly cgroups: CgroupManager;

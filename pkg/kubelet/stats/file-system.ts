@@ -2,6 +2,7 @@
 import { readFile, stat, statfs } from "node:fs/promises";
 import { ifExists } from "#pkg/util/index.ts";
 
+/** Room on a file system. */
 export interface FileSystemStats {
   readonly availableBytes: number;
   readonly capacityBytes: number;

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { hasCode } from "#pkg/util/index.ts";
 
+/** What an interface has carried since it came up, as the summary API tells it. */
 export interface InterfaceStats {
   readonly name: string;
   readonly rxBytes: number;
@@ -10,6 +11,7 @@ export interface InterfaceStats {
   readonly txErrors: number;
 }
 
+/** What an interface has carried, packets included. */
 export interface InterfaceCounters extends InterfaceStats {
   readonly rxPackets: number;
   readonly rxDropped: number;

@@ -13,10 +13,13 @@ import type { FileSystemStats } from "./file-system.ts";
 /** Upstream's volumeStatsAggPeriod. */
 const KEPT_MS = 60_000;
 
+/** Room in a volume of a pod. */
 export interface VolumeStats extends FileSystemStats {
   readonly name: string;
   readonly pvcRef?: { readonly name: string; readonly namespace: string };
 }
+
+/** What a pod's files take. */
 export interface PodFiles {
   /** By container name. */
   readonly logs: ReadonlyMap<string, TreeUsage>;

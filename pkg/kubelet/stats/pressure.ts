@@ -1,6 +1,7 @@
 /** How much tasks wait for what they are short of, as the kernel counts it on cgroup v2 (Documentation/accounting/psi.rst). */
 import type { CgroupManager } from "../cgroups/manager.ts";
 
+/** How much time was lost to waiting (Documentation/accounting/psi.rst of the kernel). */
 export interface PressureData {
   /** Microseconds. */
   readonly total: number;
@@ -9,12 +10,16 @@ export interface PressureData {
   readonly avg60: number;
   readonly avg300: number;
 }
+
+/** How much tasks wait for one thing. */
 export interface Pressure {
   /** All tasks wait at once. */
   readonly full: PressureData;
   /** At least one does. */
   readonly some: PressureData;
 }
+
+/** How much tasks wait for each thing. */
 export interface Pressures {
   readonly cpu: Pressure;
   readonly memory: Pressure;

@@ -9,6 +9,7 @@ const at = (time: string) => Date.parse(time);
 const ofContainer = (c: ContainerUsage) => ({ container: c.name, namespace: c.namespace, pod: c.podName });
 const ofPod = ({ metadata }: Pod) => ({ namespace: metadata.namespace ?? "", pod: metadata.name });
 
+/** The answer of /metrics/resource. */
 export async function resourceMetrics(
   stats: StatsProvider,
   pods: readonly Pod[],

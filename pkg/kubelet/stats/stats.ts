@@ -17,12 +17,16 @@ interface Sample {
   readonly at: number;
   readonly nanoseconds: number;
 }
+
+/** CPU time that was used, and at what rate of late; `time` in RFC 3339. */
 export interface Usage {
   readonly time: string;
   readonly usageNanoCores?: number;
   readonly usageCoreNanoSeconds?: number;
   readonly psi?: Pressure;
 }
+
+/** Memory in use; `time` in RFC 3339. */
 export interface MemoryUsage {
   readonly time: string;
   readonly availableBytes?: number;
@@ -33,6 +37,8 @@ export interface MemoryUsage {
   readonly majorPageFaults?: number;
   readonly psi?: Pressure;
 }
+
+/** Swap in use; `time` in RFC 3339. */
 export interface SwapUsage {
   readonly time: string;
   readonly swapAvailableBytes?: number;
@@ -42,6 +48,8 @@ interface IoUsage {
   readonly time: string;
   readonly psi: Pressure;
 }
+
+/** What a container uses. */
 export interface ContainerUsage {
   /** The runtime's. */
   readonly id: string;
@@ -57,12 +65,15 @@ export interface ContainerUsage {
   readonly rootfsInodesUsed: number;
 }
 
+/** What statistics are read from. */
 export interface StatsDeps {
   readonly runtime: Runtime;
   readonly clock: Clock;
   readonly cgroups: CgroupManager;
   readonly pods: () => readonly Pod[];
 }
+
+/** What a cgroup uses. */
 export interface CpuAndMemory {
   readonly cpu: Usage;
   readonly memory: MemoryUsage;

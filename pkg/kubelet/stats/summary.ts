@@ -11,6 +11,7 @@ import type { FileSystemStats } from "./file-system.ts";
 import type { PodFiles, PodFilesCache } from "./pod-files.ts";
 import type { ContainerUsage, CpuAndMemory, StatsProvider } from "./stats.ts";
 
+/** What the summary API is made of. */
 export interface SummaryDeps {
   readonly runtime: Runtime;
   readonly clock: Clock;

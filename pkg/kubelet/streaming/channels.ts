@@ -5,6 +5,7 @@ import type { SpdyStream } from "./spdy.ts";
 /** Beyond this the client is slower than the container: reading from it pauses. */
 const MAX_BUFFERED_BYTES = 1024 * 1024;
 
+/** How one subprotocol writes a channel's number beside its bytes. */
 export interface ChannelCodec {
   encode(channel: number, data: Buffer): Buffer | string;
   decode(message: RawData): { channel: number; data: Buffer };

@@ -4,6 +4,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import { request as httpsRequest } from "node:https";
 import type { Socket } from "node:net";
 
+/** A connection that has left HTTP; `head` came with the answer and belongs to what follows. */
 export interface Upgraded {
   readonly socket: Socket;
   readonly head: Buffer;

@@ -24,6 +24,7 @@ const ERROR = 3;
 const RESIZE = 4;
 const CLOSE = 255;
 
+/** Which streams a command is run with. */
 export interface RemoteCommandOptions {
   readonly stdin: boolean;
   readonly stdout: boolean;

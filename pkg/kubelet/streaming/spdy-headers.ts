@@ -28,6 +28,7 @@ export const DICTIONARY: Buffer = Buffer.concat([
   Buffer.from(TAIL, "latin1"),
 ]);
 
+/** Checksum of RFC 1950. */
 export function adler32(data: Uint8Array): number {
   let a = 1;
   let b = 0;

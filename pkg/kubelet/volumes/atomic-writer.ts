@@ -7,12 +7,15 @@ import { hasCode, ifExists } from "#pkg/util/index.ts";
 import type { Clock, Random } from "#pkg/util/index.ts";
 import type { FileCalls } from "./file-calls.ts";
 
+/** A file of a volume; `mode` are its permission bits. */
 export interface PayloadFile {
   readonly data: Uint8Array;
   readonly mode: number;
   /** Owner, when it must not be root (service account tokens). */
   readonly uid?: number;
 }
+
+/** A volume's files by path relative to its root. */
 export type Payload = ReadonlyMap<string, PayloadFile>;
 
 const DATA_LINK = "..data";

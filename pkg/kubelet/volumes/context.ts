@@ -11,6 +11,7 @@ import type { ResourceKeeper } from "../pod/worker-deps.ts";
 import type { TokenCache } from "../tokens.ts";
 import type { VolumeContext } from "./volume.ts";
 
+/** What volumes of all sorts need of the node. */
 export interface VolumeContextDeps {
   readonly client: Client;
   readonly clock: Clock;
@@ -57,6 +58,7 @@ async function requestToken(
   return { token: status.token, lifetimeMs: spec.expirationSeconds * 1000 };
 }
 
+/** Answers what makes the context for the volumes of one pod. */
 export function volumeContextFactory(deps: VolumeContextDeps): ContextFor {
   const { client, clock, random, mounts, commands, objects, starter, resources, tokens } = deps;
   return (pod, podIPs, inner) => ({

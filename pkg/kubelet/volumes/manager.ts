@@ -65,6 +65,7 @@ export function referencesOf(pod: Pod): Reference[] {
 /** Below the kubelet's root directory: where volumes lie that must not reach the disk. */
 export const MEMORY_VOLUMES = "memory-volumes";
 
+/** A pod's volumes, all of them there. */
 export interface VolumesReady {
   readonly volumes: ReadonlyMap<string, MountedVolume>;
   /** When a token must be renewed. */

@@ -6,6 +6,7 @@ import type { ReferencedObjects } from "../objects.ts";
 import type { DownwardContext } from "../pod/downward.ts";
 import type { RenewableToken } from "../tokens.ts";
 
+/** What a volume's set-up may use. */
 export interface VolumeContext {
   readonly pod: Pod;
   readonly clock: Clock;
