@@ -8,9 +8,6 @@ export { endOfJob } from "./batch/job-end.ts";
 export { type BuiltinOptions, builtinResources } from "./builtin.ts";
 export { adoptAppArmorAnnotations } from "./core/app-armor.ts";
 export { defaultPodSpec } from "./core/pod-defaults.ts";
-export { type QosClass, qosClassOf } from "./core/qos.ts";
-export { type ImageReference, parseImageReference } from "./image-reference.ts";
-export { fitsNode } from "./node-affinity.ts";
 export { groupOrder, groupVersions } from "./define.ts";
 export { age } from "./printers/cells.ts";
 export type {
@@ -40,4 +37,3 @@ export {
   validateFinalizerOwner,
 } from "./validation/finalizers.ts";
 export { BETA_STORAGE_CLASS, storageClassNameOf } from "./storage/storage-class.ts";
-export { toleratesTaint } from "./tolerations.ts";

@@ -1,5 +1,5 @@
 /** Judges a pod before the node takes it: what the scheduler may not have known, or was never asked. Pure. */
-import { fitsNode } from "#pkg/api/index.ts";
+import { fitsNode } from "#pkg/api/rules/index.ts";
 import type { Node, Pod } from "#pkg/api/types/core-v1.ts";
 import { parseQuantity } from "#pkg/apimachinery/index.ts";
 import { podSums } from "./cgroups/resources.ts";

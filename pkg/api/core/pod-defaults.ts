@@ -1,5 +1,5 @@
 import { parseQuantity, Quantity } from "#pkg/apimachinery/index.ts";
-import { parseImageReference } from "../image-reference.ts";
+import { parseImageReference } from "../rules/index.ts";
 import { compileDefaults } from "../defaults/compile.ts";
 import { containerRows, podSpecRows, volumeRows } from "../defaults/tables.ts";
 import type { Container, Pod, PodSpec, PodTemplateSpec, ResourceRequirements, Volume } from "../types/core-v1.ts";

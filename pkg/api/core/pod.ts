@@ -6,7 +6,7 @@ import { adoptAppArmorAnnotations } from "./app-armor.ts";
 import { mergeMatchLabelKeys } from "./match-label-keys.ts";
 import { defaultPod } from "./pod-defaults.ts";
 import { podConditions, printPod } from "./print-pod.ts";
-import { qosClassOf } from "./qos.ts";
+import { qosClassOf } from "../rules/index.ts";
 import { validatePodCreate } from "./validation/pod-spec.ts";
 import { validateEphemeralContainersUpdate, validatePodUpdate, validateResize } from "./validation/pod-update.ts";
 import { normalizePodIps, validatePodStatusUpdate } from "./validation/pod-status.ts";

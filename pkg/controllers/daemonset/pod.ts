@@ -1,5 +1,5 @@
 import { deepCopy } from "#pkg/apimachinery/index.ts";
-import { fitsNode, toleratesTaint } from "#pkg/api/index.ts";
+import { fitsNode, toleratesTaint } from "#pkg/api/rules/index.ts";
 import type { Draft } from "#pkg/client/index.ts";
 import type { DaemonSet } from "#pkg/api/types/apps-v1.ts";
 import type { Node, Pod, PodSpec, Toleration } from "#pkg/api/types/core-v1.ts";

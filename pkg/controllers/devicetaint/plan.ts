@@ -1,4 +1,4 @@
-import { toleratesTaint } from "#pkg/api/index.ts";
+import { toleratesTaint } from "#pkg/api/rules/index.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { DeviceTaint, ResourceClaim, ResourceSlice } from "#pkg/api/types/resource-v1.ts";
 import { parseTime } from "#pkg/util/index.ts";

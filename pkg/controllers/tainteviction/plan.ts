@@ -1,4 +1,4 @@
-import { toleratesTaint } from "#pkg/api/index.ts";
+import { toleratesTaint } from "#pkg/api/rules/index.ts";
 import type { Taint, Toleration } from "#pkg/api/types/core-v1.ts";
 
 /** How long a pod may stay on a node with these NoExecute taints, in seconds; Infinity: for ever. */

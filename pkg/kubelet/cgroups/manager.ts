@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { hasCode, ifExists } from "#pkg/util/index.ts";
-import type { QosClass } from "#pkg/api/index.ts";
+import type { QosClass } from "#pkg/api/rules/index.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { CommandRunner, Logger } from "#pkg/util/index.ts";
 import { qosClass } from "../pod/spec.ts";

@@ -1,5 +1,5 @@
 /** Brings images to the node: policies, credentials, backoff, one pull per image at a time, and the events of it. */
-import { parseImageReference } from "#pkg/api/index.ts";
+import { parseImageReference } from "#pkg/api/rules/index.ts";
 import type { Container, EphemeralContainer, Pod, Secret } from "#pkg/api/types/core-v1.ts";
 import { goQuote } from "#pkg/apimachinery/index.ts";
 import { type Clock, type Logger, errorMessage } from "#pkg/util/index.ts";

@@ -1,6 +1,6 @@
 /** Small pure questions about a pod's spec that several parts of the kubelet ask. */
 import { createHash } from "node:crypto";
-import { type QosClass, qosClassOf } from "#pkg/api/index.ts";
+import { type QosClass, qosClassOf } from "#pkg/api/rules/index.ts";
 import type { Container, EphemeralContainer, Pod } from "#pkg/api/types/core-v1.ts";
 
 /** Which of a pod's lists a container stands in. */

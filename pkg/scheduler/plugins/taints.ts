@@ -1,4 +1,4 @@
-import { toleratesTaint } from "#pkg/api/index.ts";
+import { toleratesTaint } from "#pkg/api/rules/index.ts";
 import type { Taint, Toleration } from "#pkg/api/types/core-v1.ts";
 
 /** Does one of the tolerations tolerate the taint? */

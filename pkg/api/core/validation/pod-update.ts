@@ -1,7 +1,7 @@
 import { deepCopy, deepEqual, parseQuantity } from "#pkg/apimachinery/index.ts";
 import type { Container, Pod, PodSpec, Toleration } from "../../types/core-v1.ts";
 import { type FieldError, forbidden, invalid, MAX_INT32, required, sameValue } from "../../validation/rules.ts";
-import { qosClassOf } from "../qos.ts";
+import { qosClassOf } from "../../rules/index.ts";
 import { describeDifference } from "./difference.ts";
 import { MIRROR_ANNOTATION, validatePodAnnotations, validatePodAnnotationUpdates } from "./pod-annotations.ts";
 import { validatePod } from "./pod-spec.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fitsNode } from "./node-affinity.ts";
-import type { Node } from "./types/core-v1.ts";
+import type { Node } from "../types/core-v1.ts";
 
 test("nodes fit by the labels that a pod asks for", () => {
   const node = { metadata: { name: "n1", labels: { cpu: "8", disk: "ssd" } }, spec: {} } as unknown as Node;

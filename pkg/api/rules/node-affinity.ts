@@ -1,5 +1,5 @@
 /** Which nodes a pod asks for, by nodeSelector and required node affinity. The scheduler has the same compiled, for many nodes. */
-import type { Node, NodeSelectorRequirement, NodeSelectorTerm, PodSpec } from "./types/core-v1.ts";
+import type { Node, NodeSelectorRequirement, NodeSelectorTerm, PodSpec } from "../types/core-v1.ts";
 
 function matchesRequirement({ operator, values = [] }: NodeSelectorRequirement, value: string | undefined): boolean {
   switch (operator) {

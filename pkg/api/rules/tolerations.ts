@@ -1,4 +1,4 @@
-import type { Taint, Toleration } from "./types/core-v1.ts";
+import type { Taint, Toleration } from "../types/core-v1.ts";
 
 const INT64 = /^-?(0|[1-9][0-9]{0,18})$/;
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { toleratesTaint } from "./tolerations.ts";
-import type { Taint, Toleration } from "./types/core-v1.ts";
+import type { Taint, Toleration } from "../types/core-v1.ts";
 
 const taint: Taint = { key: "k", value: "5", effect: "NoSchedule" };
 const cases: readonly (readonly [Toleration, boolean])[] = [
