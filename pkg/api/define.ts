@@ -58,6 +58,7 @@ export const groupVersions: Readonly<Record<string, readonly string[]>> = resour
 export interface TypedStrategy<T extends AnyObject> extends Omit<
   Strategy,
   | "defaults"
+  | "prepareForAllocation"
   | "prepareForCreate"
   | "prepareForUpdate"
   | "validate"
@@ -66,6 +67,7 @@ export interface TypedStrategy<T extends AnyObject> extends Omit<
   | "gracePeriodSeconds"
 > {
   defaults?(object: T): void;
+  prepareForAllocation?(object: T, old: Readonly<T> | undefined): FieldError[];
   prepareForCreate?(object: T, info: RequestInfo): void;
   prepareForUpdate?(object: T, old: Readonly<T>, info: RequestInfo): void;
   validate?(object: T): FieldError[];

@@ -21,13 +21,18 @@ export interface RequestInfo {
 
 /**
  * What is special about one kind: small pure functions, run by the one generic registry in this order:
- * create: default → prepareForCreate → (admission) → validate → store;
- * update: default → prepareForUpdate → (admission) → validateUpdate → store.
+ * create: default → (admission) → prepareForAllocation → prepareForCreate → validate → store;
+ * update: default → (admission) → prepareForAllocation → prepareForUpdate → validateUpdate → store.
  * They may change `object` in place (it is the request's own copy), never `old`.
  */
 export interface Strategy {
   /** Kind-specific defaults beyond the tables (they depend on other fields). Idempotent. */
   defaults?(object: KubeObject): void;
+  /**
+   * For kinds that take of the cluster's pools (addresses, ports), which happens before all else: puts the fields that
+   * ask for something into one form, and says what is wrong with them.
+   */
+  prepareForAllocation?(object: KubeObject, old: Readonly<KubeObject> | undefined): FieldError[];
   /** Clears what a client may not set (status), fills in what the server decides (generation is set generically). */
   prepareForCreate?(object: KubeObject, info: RequestInfo): void;
   prepareForUpdate?(object: KubeObject, old: Readonly<KubeObject>, info: RequestInfo): void;

@@ -8,6 +8,7 @@ import {
   normalizeClusterIps,
 } from "./service-strategy.ts";
 import {
+  validateClusterIps,
   validateService,
   validateServiceName,
   validateServiceStatusUpdate,
@@ -43,14 +44,13 @@ export const service = defineResource<Service>({
     defaults(service) {
       if (service.spec !== undefined) defaultServiceSpec(service.spec);
     },
-    prepareForCreate({ spec }) {
-      normalizeClusterIps(spec!);
+    prepareForAllocation({ spec = {} }, old) {
+      normalizeClusterIps(spec, old?.spec);
+      if (old !== undefined) keepAllocated(spec, old.spec!);
+      return validateClusterIps(spec);
     },
     prepareForUpdate(service, old) {
-      const spec = service.spec!;
-      normalizeClusterIps(spec, old.spec);
-      keepAllocated(spec, old.spec!);
-      dropTypeDependentFields(spec, old.spec!);
+      dropTypeDependentFields(service.spec!, old.spec!);
       dropLoadBalancerStatus(service);
     },
     validate: validateService,

@@ -38,6 +38,7 @@ export function created(name: string, draft: Draft, info: RequestInfo = requestI
   const definition = definitionOf(name);
   const object = withMetadata(draft);
   definition.applyDefaults(object);
+  definition.strategy.prepareForAllocation?.(object, undefined);
   definition.strategy.prepareForCreate?.(object, info);
   return object;
 }
@@ -73,6 +74,7 @@ export function updated(
   change(object);
   definition.applyDefaults(object);
   const strategy = strategyFor(definition, subresource);
+  strategy.prepareForAllocation?.(object, old);
   strategy.prepareForUpdate?.(object, old, requestInfo);
   const errors = strategy.validateUpdate?.(object, old) ?? strategy.validate?.(object) ?? [];
   return { object, errors: lines(errors) };

@@ -1,5 +1,5 @@
 import type { Service, ServiceSpec } from "#pkg/api/types/core-v1.ts";
-import { type FieldError, fieldInvalid, internalError, invalid, type KubeObject } from "#pkg/apimachinery/index.ts";
+import { fieldInvalid, internalError, invalid, type KubeObject } from "#pkg/apimachinery/index.ts";
 import type { Allocator } from "../registry/call.ts";
 import { AllocationError, type ClusterIps, type ServiceKey } from "./cluster-ips.ts";
 import { HEADLESS, settleFamilies } from "./families.ts";
@@ -43,8 +43,8 @@ export class ServiceAllocator implements Allocator {
     try {
       const errors = settleFamilies(spec, before, this.#families);
       if (errors.length > 0) throw invalid({ group: "", kind: "Service" }, owner.name, errors);
-      await this.#takeAddresses(spec, had, owner, dryRun, taken.addresses);
-      await this.#takePorts(spec, had, owner, dryRun, taken.ports);
+      await this.#takeAddresses(spec, before, owner, dryRun, taken.addresses);
+      await this.#takePorts(spec, before, owner, dryRun, taken.ports);
     } catch (error) {
       await rollback();
       throw error;
@@ -68,20 +68,23 @@ export class ServiceAllocator implements Allocator {
 
   async #takeAddresses(
     spec: ServiceSpec,
-    had: Holdings,
+    before: Readonly<ServiceSpec> | undefined,
     owner: ServiceKey,
     dryRun: boolean,
     taken: string[],
   ): Promise<void> {
     if (spec.type === "ExternalName") return;
+    // What there was may not change, which is for validation to say; a second family may come.
+    const had = before === undefined || before.type === "ExternalName" ? [] : (before.clusterIPs ?? []);
+    if (had[0] === HEADLESS) return;
     if (spec.clusterIPs?.[0] === HEADLESS) {
       spec.clusterIP = HEADLESS;
       return;
     }
     const addresses = [...(spec.clusterIPs ?? [])];
     for (const [index, family] of (spec.ipFamilies ?? []).entries()) {
+      if (index < had.length) continue;
       const wanted = addresses[index] ?? "";
-      if (wanted !== "" && had.addresses.includes(wanted)) continue;
       try {
         if (wanted === "") addresses[index] = await this.#addresses.takeAny(family as IpFamily, owner, dryRun);
         else await this.#addresses.take(wanted, owner, dryRun);
@@ -99,22 +102,20 @@ export class ServiceAllocator implements Allocator {
 
   async #takePorts(
     spec: ServiceSpec,
-    had: Holdings,
+    before: Readonly<ServiceSpec> | undefined,
     owner: ServiceKey,
     dryRun: boolean,
     taken: number[],
   ): Promise<void> {
-    const holds = new Set(had.ports);
-    const errors: FieldError[] = [];
-    const take = async (port: number, field: string): Promise<void> => {
+    const holds = new Set(holdings(before).ports);
+    const take = async (port: number, refusal: (why: string) => Error): Promise<void> => {
       if (holds.has(port)) return;
       try {
         await this.#ports.take(port, owner, dryRun);
         holds.add(port);
         taken.push(port);
       } catch (error) {
-        if (!(error instanceof AllocationError)) throw error;
-        errors.push(fieldInvalid(field, port, error.message));
+        throw error instanceof AllocationError ? refusal(error.message) : error;
       }
     };
     const takeAny = async (what: string): Promise<number> => {
@@ -131,16 +132,24 @@ export class ServiceAllocator implements Allocator {
     if (needsNodePorts(spec)) {
       // Chosen ones first, so that none of them is handed out by chance.
       for (const [index, { nodePort }] of (spec.ports ?? []).entries()) {
-        if (nodePort) await take(nodePort, `spec.ports[${index}].nodePort`);
+        if (!nodePort) continue;
+        await take(nodePort, (why) =>
+          invalid({ group: "", kind: "Service" }, owner.name, [
+            fieldInvalid(`spec.ports[${index}].nodePort`, nodePort, why),
+          ]),
+        );
       }
-      if (errors.length > 0) throw invalid({ group: "", kind: "Service" }, owner.name, errors);
-      await fillNodePorts(spec, () => takeAny("nodePort"));
+      if (givesNodePorts(spec)) await fillNodePorts(spec, () => takeAny("nodePort"));
     }
-    if (needsHealthCheckPort(spec)) {
-      if (spec.healthCheckNodePort) await take(spec.healthCheckNodePort, "spec.healthCheckNodePort");
-      else spec.healthCheckNodePort = await takeAny("HealthCheckNodePort");
+    if (needsHealthCheckPort(spec) && !(before !== undefined && needsHealthCheckPort(before))) {
+      const wanted = spec.healthCheckNodePort;
+      if (!wanted) spec.healthCheckNodePort = await takeAny("HealthCheck NodePort 0");
+      else {
+        await take(wanted, (why) =>
+          internalError(`failed to allocate requested HealthCheck NodePort ${wanted}: ${why}`),
+        );
+      }
     }
-    if (errors.length > 0) throw invalid({ group: "", kind: "Service" }, owner.name, errors);
   }
 }
 
@@ -159,10 +168,13 @@ async function fillNodePorts(spec: ServiceSpec, takeAny: () => Promise<number>):
   }
 }
 
-function needsNodePorts({ type, allocateLoadBalancerNodePorts, ports }: ServiceSpec): boolean {
-  if (type === "NodePort") return true;
-  if (type !== "LoadBalancer") return false;
-  return allocateLoadBalancerNodePorts !== false || (ports ?? []).some(({ nodePort }) => Boolean(nodePort));
+function needsNodePorts({ type }: ServiceSpec): boolean {
+  return type === "NodePort" || type === "LoadBalancer";
+}
+
+/** A load balancer that is to be given none has those only that it names. */
+function givesNodePorts({ type, allocateLoadBalancerNodePorts }: ServiceSpec): boolean {
+  return type === "NodePort" || allocateLoadBalancerNodePorts !== false;
 }
 
 function needsHealthCheckPort({ type, externalTrafficPolicy }: ServiceSpec): boolean {

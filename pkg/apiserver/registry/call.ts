@@ -14,16 +14,18 @@ export interface AdmissionChain {
   settle(attributes: AdmissionAttributes, stored: boolean): void | Promise<void>;
 }
 
+/** What was taken for an object that is not stored yet. One of the two is called, once. */
+export interface Reservation {
+  commit(): Promise<void>;
+  rollback(): Promise<void>;
+}
+
 /**
  * Kinds whose writes take something out of a shared pool (ClusterIPs, node ports). `reserve` may fill fields in; it
  * throws StatusError when the pool refuses. What it returns is called once the outcome is known.
  */
 export interface Allocator {
-  reserve(
-    object: KubeObject,
-    old: Readonly<KubeObject> | undefined,
-    dryRun: boolean,
-  ): Promise<{ commit(): Promise<void>; rollback(): Promise<void> }>;
+  reserve(object: KubeObject, old: Readonly<KubeObject> | undefined, dryRun: boolean): Promise<Reservation>;
   /** After the object has gone. */
   released(object: Readonly<KubeObject>): Promise<void>;
 }
@@ -72,4 +74,9 @@ export function admissionAttributes(
     annotate: (key, value) => void call.auditAnnotations.set(key, value),
     ...fields,
   };
+}
+
+export function allocatorOf({ installed, services }: Call): Allocator | undefined {
+  const { group, plural } = installed.definition;
+  return services.allocators.get(`${group}/${plural}`);
 }

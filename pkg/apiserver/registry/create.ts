@@ -4,6 +4,7 @@
  */
 import {
   alreadyExists,
+  deepCopy,
   badRequest,
   type FieldError,
   invalid,
@@ -17,7 +18,7 @@ import { formatTime } from "#pkg/util/index.ts";
 import type { AdmissionAttributes } from "../contract.ts";
 import { storageError } from "../http/status.ts";
 import { readObject } from "./body.ts";
-import { admissionAttributes, type Call } from "./call.ts";
+import { admissionAttributes, type Call, allocatorOf, type Reservation } from "./call.ts";
 import { trackUpdate } from "./managed.ts";
 import {
   dropRepeatedOwners,
@@ -69,7 +70,7 @@ export async function createNew(
   options: WriteOptions,
   managed = false,
 ): Promise<Written> {
-  const { installed, services, target } = call;
+  const { installed, services } = call;
   const { definition } = installed;
   const { refusesNew } = definition.strategy;
   if (refusesNew !== undefined) throw forbidden(installed.subject, object.metadata.name ?? "", refusesNew);
@@ -92,33 +93,48 @@ export async function createNew(
   const admittedObject = attributes.object ?? object;
   if (admittedObject !== object) fillNamespace(call, admittedObject); // a webhook's patch may not move it
   warnOfRepeatedOwners(call, admittedObject, AFTER_ADMISSION);
-  const generated = prepareNew(call, admittedObject, target.namespace, options.dryRun);
-  attributes.name = admittedObject.metadata.name ?? "";
-  assertValid(call, admittedObject, definition.strategy.validate?.(admittedObject) ?? []);
-  collectWarnings(call, admittedObject, undefined);
-  return store(call, attributes, admittedObject, options, generated);
+  const { generateName, name: given } = admittedObject.metadata;
+  const generates = (given === undefined || given === "") && Boolean(generateName);
+  for (let attempt = 1; ; attempt++) {
+    // Another attempt takes of the pools what the client asked for, not what the last one was given.
+    const named = generates && allocatorOf(call) !== undefined ? deepCopy(admittedObject) : admittedObject;
+    if (generates) named.metadata.name = generatedPrefix(generateName!) + services.random.suffix(5);
+    const written = await createNamed(call, attributes, named, options);
+    if (written !== undefined) return written;
+    const name = named.metadata.name ?? "";
+    if (!generates) throw alreadyExists(installed.subject, name);
+    if (attempt >= NAME_ATTEMPTS) throw generatedNameTaken(call, name);
+  }
 }
 
-/** Reserves what the kind takes from pools, runs validating admission, writes, and settles either way. */
-async function store(
+/**
+ * Reserves what the kind takes from pools, prepares, validates, runs validating admission, writes, and settles either
+ * way. Nothing was written, and undefined is the answer, when the name is taken.
+ */
+async function createNamed(
   call: Call,
   attributes: AdmissionAttributes,
   object: KubeObject,
   options: WriteOptions,
-  generated: string | undefined,
-): Promise<Written> {
+): Promise<Written | undefined> {
   const { services, installed } = call;
   const { definition } = installed;
-  const allocator = services.allocators.get(`${definition.group}/${definition.plural}`);
-  const reservation = await allocator?.reserve(object, undefined, options.dryRun);
+  prepareMetadata(call, object);
+  attributes.object = object;
+  attributes.name = object.metadata.name ?? "";
+  const reserved = reserve(call, object, undefined, options.dryRun);
+  const reservation = reserved === undefined ? undefined : await reserved;
   let validated = false;
   let stored = false;
   try {
+    prepareNew(call, object, options.dryRun);
+    assertValid(call, object, definition.strategy.validate?.(object) ?? []);
+    collectWarnings(call, object, undefined);
     const valid = services.admission.validate(attributes);
     if (valid !== undefined) await valid;
     validated = true;
-    const written = options.dryRun ? await pretend(call, object) : await insert(call, object, generated);
-    stored = !options.dryRun;
+    const written = options.dryRun ? await pretend(call, object) : await insert(call, object);
+    stored = written !== undefined && !options.dryRun;
     return written;
   } finally {
     if (validated) {
@@ -129,19 +145,30 @@ async function store(
   }
 }
 
-async function insert(call: Call, object: KubeObject, generated: string | undefined): Promise<Written> {
-  const { installed, services } = call;
-  const cache = installed.cache!;
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return { entry: await cache.create(await installed.storable(object)) };
-    } catch (error) {
-      const name = object.metadata.name ?? "";
-      if (!(error instanceof KeyExistsError)) throw storageError(error, installed.subject, name);
-      if (generated === undefined) throw alreadyExists(installed.subject, name);
-      if (attempt >= NAME_ATTEMPTS) throw generatedNameTaken(call, name);
-      object = { ...object, metadata: { ...object.metadata, name: generated + services.random.suffix(5) } };
-    }
+/**
+ * Takes from the cluster's pools what the kind takes of them. Upstream does so before it judges the rest of the object,
+ * so that an address or port that is not to be had is the first thing that a client hears of.
+ */
+export function reserve(
+  call: Call,
+  object: KubeObject,
+  old: Readonly<KubeObject> | undefined,
+  dryRun: boolean,
+): Promise<Reservation> | undefined {
+  const { group, kind, strategy } = call.installed.definition;
+  const allocator = allocatorOf(call);
+  if (allocator === undefined) return undefined;
+  const errors = strategy.prepareForAllocation?.(object, old) ?? [];
+  if (errors.length > 0) throw invalid({ group, kind }, object.metadata.name ?? "", errors);
+  return allocator.reserve(object, old, dryRun);
+}
+
+async function insert({ installed }: Call, object: KubeObject): Promise<Written | undefined> {
+  try {
+    return { entry: await installed.cache!.create(await installed.storable(object)) };
+  } catch (error) {
+    if (error instanceof KeyExistsError) return undefined;
+    throw storageError(error, installed.subject, object.metadata.name ?? "");
   }
 }
 
@@ -151,10 +178,10 @@ function generatedNameTaken(call: Call, name: string): StatusError {
   return new StatusError({ ...status, details: { ...status.details, retryAfterSeconds: 1 } });
 }
 
-async function pretend(call: Call, object: KubeObject): Promise<Written> {
+async function pretend(call: Call, object: KubeObject): Promise<Written | undefined> {
   const { namespace = "", name = "" } = object.metadata;
   const present = await call.installed.cache!.get(namespace, name);
-  if (present !== undefined) throw alreadyExists(call.installed.subject, name);
+  if (present !== undefined) return undefined;
   return { object: await call.installed.readBack(object) };
 }
 
@@ -193,16 +220,9 @@ function wipeSystemFields({ metadata }: KubeObject): void {
   delete metadata["selfLink"];
 }
 
-/** Server-owned metadata of a new object. Returns the prefix when its name was generated. */
-function prepareNew(call: Call, object: KubeObject, namespace: string, dryRun: boolean): string | undefined {
-  const { services, installed, now, user, warnings } = call;
+/** Server-owned metadata of a new object. */
+function prepareMetadata({ services, installed, now }: Call, object: KubeObject): void {
   const { metadata } = object;
-  const { strategy } = installed.definition;
-  let generated: string | undefined;
-  if ((metadata.name === undefined || metadata.name === "") && metadata.generateName) {
-    generated = generatedPrefix(metadata.generateName);
-    metadata.name = generated + services.random.suffix(5);
-  }
   // Only now, so that mutating admission has no say in them.
   wipeSystemFields(object);
   metadata.uid = services.random.uuid();
@@ -210,9 +230,12 @@ function prepareNew(call: Call, object: KubeObject, namespace: string, dryRun: b
   delete metadata.resourceVersion;
   if (installed.keepsGeneration) metadata.generation = 1;
   tidyMetadata(metadata);
-  if (installed.definition.custom && installed.hasStatus) delete object["status"];
-  strategy.prepareForCreate?.(object, { user, namespace, dryRun, now, warnings });
-  return generated;
+}
+
+function prepareNew({ installed, target, now, user, warnings }: Call, object: KubeObject, dryRun: boolean): void {
+  const { custom, strategy } = installed.definition;
+  if (custom && installed.hasStatus) delete object["status"];
+  strategy.prepareForCreate?.(object, { user, namespace: target.namespace, dryRun, now, warnings });
 }
 
 /** `changes` are errors of what an update changes in the metadata. @throws StatusError 422 */

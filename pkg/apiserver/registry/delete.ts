@@ -11,7 +11,7 @@ import { formatTime } from "#pkg/util/index.ts";
 import type { AdmissionAttributes } from "../contract.ts";
 import { encodeStatus, sendBytes } from "../http/reply.ts";
 import { MODIFIED, storageError } from "../http/status.ts";
-import { admissionAttributes, type Call } from "./call.ts";
+import { admissionAttributes, allocatorOf, type Call } from "./call.ts";
 import { type DeleteRequest, readDeleteOptions } from "./delete-options.ts";
 import { encodeList, listPage } from "./list.ts";
 import { type ListOptions, parseListOptions } from "./options.ts";
@@ -150,8 +150,7 @@ async function tryDelete(
     if (stays) return { kept: marked };
     const gone = await cache.delete(marked);
     await installed.prepare([gone]);
-    const { definition } = installed;
-    await call.services.allocators.get(`${definition.group}/${definition.plural}`)?.released(object);
+    await allocatorOf(call)?.released(object);
     return { gone };
   } catch (error) {
     if (!(error instanceof RevisionConflictError)) throw storageError(error, installed.subject, entry.name);

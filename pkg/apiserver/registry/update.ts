@@ -18,13 +18,14 @@ import type { CacheEntry } from "#pkg/storage/cacher/index.ts";
 import { RevisionConflictError } from "#pkg/storage/cacher/index.ts";
 import { MODIFIED, storageError } from "../http/status.ts";
 import { readObject } from "./body.ts";
-import { admissionAttributes, type Call } from "./call.ts";
+import { admissionAttributes, allocatorOf, type Call } from "./call.ts";
 import {
   AFTER_ADMISSION,
   assertValid,
   collectWarnings,
   createNew,
   optionsObject,
+  reserve,
   sendWritten,
   warnOfRepeatedOwners,
   type Written,
@@ -161,7 +162,6 @@ type Outcome = Written | { readonly conflict: CacheEntry | undefined };
 
 async function tryUpdate(call: Call, request: UpdateRequest, entry: CacheEntry): Promise<Outcome> {
   const { installed, services } = call;
-  const { definition } = installed;
   const { view, options } = request;
   const prepared = installed.prepare([entry]);
   if (prepared !== undefined) await prepared;
@@ -182,20 +182,17 @@ async function tryUpdate(call: Call, request: UpdateRequest, entry: CacheEntry):
   if (request.admissionView !== undefined) request.admissionView.apply(attributes.object!, object);
   else object = attributes.object ?? object;
   warnOfRepeatedOwners(call, object, AFTER_ADMISSION);
-  object = prepareUpdate(call, view, object, old, options.dryRun);
-  validateUpdate(call, view, object, old);
-  if (request.managed !== true) trackUpdate(call, old, object, options.fieldManager, view.subresource);
-  // Validating admission judges the object as the successor of one version.
-  object.metadata.resourceVersion = String(entry.revision);
-  if (request.admissionView !== undefined) attributes.object = request.admissionView.of(object);
-  else attributes.object = object;
-
-  const allocator =
-    view.type === "main" ? services.allocators.get(`${definition.group}/${definition.plural}`) : undefined;
-  const reservation = await allocator?.reserve(object, old, options.dryRun);
+  const reserved = view.type === "main" ? reserve(call, object, old, options.dryRun) : undefined;
+  const reservation = reserved === undefined ? undefined : await reserved;
   let validated = false;
   let stored = false;
   try {
+    object = prepareUpdate(call, view, object, old, options.dryRun);
+    validateUpdate(call, view, object, old);
+    if (request.managed !== true) trackUpdate(call, old, object, options.fieldManager, view.subresource);
+    // Validating admission judges the object as the successor of one version.
+    object.metadata.resourceVersion = String(entry.revision);
+    attributes.object = request.admissionView?.of(object) ?? object;
     const valid = services.admission.validate(attributes);
     if (valid !== undefined) await valid;
     validated = true;
@@ -213,7 +210,7 @@ async function tryUpdate(call: Call, request: UpdateRequest, entry: CacheEntry):
 }
 
 async function writeUpdate(call: Call, object: KubeObject, entry: CacheEntry, dryRun: boolean): Promise<Outcome> {
-  const { installed, services } = call;
+  const { installed } = call;
   const { definition } = installed;
   const goes = isGone(object, definition.group, definition.plural);
   if (dryRun) {
@@ -223,7 +220,7 @@ async function writeUpdate(call: Call, object: KubeObject, entry: CacheEntry, dr
   try {
     if (!goes) return { entry: await installed.cache!.update(entry, await installed.storable(object)) };
     const last = await installed.cache!.delete(entry);
-    await services.allocators.get(`${definition.group}/${definition.plural}`)?.released(installed.object(entry));
+    await allocatorOf(call)?.released(installed.object(entry));
     object.metadata.resourceVersion = String(last.revision);
     return { object };
   } catch (error) {

@@ -110,7 +110,7 @@ function validateFamilies(spec: ServiceSpec): FieldError[] {
 }
 
 /** clusterIP, clusterIPs and ipFamilies tell one story. */
-function validateClusterIps(spec: ServiceSpec): FieldError[] {
+export function validateClusterIps(spec: ServiceSpec): FieldError[] {
   if (spec.type === "ExternalName") return [];
   const { clusterIP = "", clusterIPs = [], ipFamilies = [] } = spec;
   const path = "spec.clusterIPs";
