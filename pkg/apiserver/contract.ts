@@ -21,6 +21,11 @@ export interface ApiRequest {
   body(): Promise<Buffer>;
   readonly remoteAddress: string;
   /**
+   * What the request is called in audit logs: the client's choice (header Audit-ID), or made up. Transports over the
+   * network tell it in every answer; others leave it to whoever writes the log.
+   */
+  readonly auditId?: string;
+  /**
    * Who the connection itself proves to be. HTTP: DER of the verified client certificate chain's leaf.
    * In-process transports: an identity, already authenticated by construction.
    */

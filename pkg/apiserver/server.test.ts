@@ -212,6 +212,18 @@ test("answers misses of the router as upstream's does", async () => {
   assert.equal(unknown.status, 400);
 });
 
+test("every answer says what audit logs call its request, which the client may choose", async () => {
+  const made = new Set<unknown>();
+  for (const path of ["/healthz", "/nothing", "/api/v1/pods", "/api/v1/pods?limit=x"]) {
+    const { "audit-id": id } = (await server.request(path)).headers;
+    assert.match(String(id), /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/, path);
+    made.add(id);
+    const chosen = await server.request(path, { headers: { "Audit-ID": "my own" } });
+    assert.equal(chosen.headers["audit-id"], "my own", path);
+  }
+  assert.equal(made.size, 4);
+});
+
 test("says what is wrong with a patch only of what there is, and with a version that is none", async () => {
   const maps = "/api/v1/namespaces/default/configmaps";
   const patch = { method: "PATCH", headers: { "content-type": "application/merge-patch+json" } };

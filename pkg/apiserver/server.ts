@@ -196,7 +196,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
     health,
     ready,
     async listen(options) {
-      const listener = await listenHttp(handler, options, clock, log);
+      const listener = await listenHttp(handler, options, clock, log, random);
       listeners.add(listener);
       return listener;
     },

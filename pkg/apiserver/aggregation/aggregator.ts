@@ -105,7 +105,9 @@ export class Aggregator implements ExternalGroups, ExternalOpenApi {
       return true;
     }
     const call = { request, response, target, services: { log: this.#deps.log } };
-    await forward(call, backend, { headers: identityHeaders(user) });
+    const headers = identityHeaders(user);
+    if (request.auditId !== undefined) headers["audit-id"] = request.auditId;
+    await forward(call, backend, { headers });
     return true;
   };
   /** Where a request goes; undefined while nobody is there to take it. Why is in the APIService. */

@@ -88,13 +88,23 @@ test("says first that an address or a port is not to be had, and takes nothing f
   const bad = { selector: { "no spaces please": "" } };
   const cases: [object, RegExp][] = [
     [{ ...bad, clusterIP: "10.97.0.1" }, /^[^,]*: failed to allocate IP 10\.97\.0\.1: [^,]*10\.96\.0\.0\/24$/],
-    [{ ...bad, type: "NodePort", ports: [{ port: 80, nodePort: 80 }] }, /^[^,]*nodePort: Invalid value: 80: [^,]*30099$/],
-    [{ ...bad, clusterIP: "1.2.3" }, /spec\.clusterIPs\[0\]: Invalid value: "1\.2\.3": must be a valid IP address[^[]*$/],
+    [
+      { ...bad, type: "NodePort", ports: [{ port: 80, nodePort: 80 }] },
+      /^[^,]*nodePort: Invalid value: 80: [^,]*30099$/,
+    ],
+    [
+      { ...bad, clusterIP: "1.2.3" },
+      /spec\.clusterIPs\[0\]: Invalid value: "1\.2\.3": must be a valid IP address[^[]*$/,
+    ],
     [{ ...bad, clusterIP: "10.96.0.77", type: "NodePort", ports: [{ port: 80, nodePort: 30077 }] }, /spec\.selector/],
   ];
   for (const [spec, message] of cases) {
     const refused = await create("wrong", spec);
-    assert.deepEqual([refused.status, message.exec(String(refused.message)) !== null], [422, true], String(refused.message));
+    assert.deepEqual(
+      [refused.status, message.exec(String(refused.message)) !== null],
+      [422, true],
+      String(refused.message),
+    );
   }
   const taken = { clusterIP: "10.96.0.77", type: "NodePort", ports: [{ port: 80, nodePort: 30077 }] };
   assert.equal((await create("right", taken)).status, 201);
@@ -110,7 +120,11 @@ test("gives a load balancer without node ports those that it names, and one for 
   ];
   const balancer = { type: "LoadBalancer", externalTrafficPolicy: "Local", allocateLoadBalancerNodePorts: false };
   const made = await create("lb", { ...balancer, healthCheckNodePort: 30072, ports });
-  assert.deepEqual(made.spec?.ports?.map(({ nodePort }) => nodePort), [30071, undefined], String(made.message));
+  assert.deepEqual(
+    made.spec?.ports?.map(({ nodePort }) => nodePort),
+    [30071, undefined],
+    String(made.message),
+  );
   const second = await create("lb2", { ...balancer, healthCheckNodePort: 30072, ports: [{ port: 80 }] });
   assert.deepEqual(
     [second.status, second.message],

@@ -91,7 +91,7 @@ class AuditEvent implements AuditedRequest {
       kind: "Event",
       apiVersion: "audit.k8s.io/v1",
       level: requirement.level,
-      auditID: request.headers["audit-id"] ?? deps.random.uuid(),
+      auditID: request.auditId ?? deps.random.uuid(),
       requestURI: request.url,
       verb: target.verb,
       user: wireUser(user),

@@ -5,7 +5,7 @@ import { connect as connectTcp, type Socket } from "node:net";
 import { before, test, type TestContext } from "node:test";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { createCa, issueCertificate, type KeyPair } from "#pkg/pki/index.ts";
-import { RealClock, silentLogger } from "#pkg/util/index.ts";
+import { RealClock, SeededRandom, silentLogger } from "#pkg/util/index.ts";
 import type { ApiRequest, ApiResponse } from "../contract.ts";
 import { type Listener, listenHttp, type ListenOptions } from "./server.ts";
 
@@ -30,7 +30,7 @@ before(async () => {
 
 async function listen(t: TestContext, limits: Partial<ListenOptions>): Promise<Listener> {
   const options = { host: "127.0.0.1", port: 0, tls, ...limits };
-  const listener = await listenHttp({ handle }, options, new RealClock(), silentLogger);
+  const listener = await listenHttp({ handle }, options, new RealClock(), silentLogger, new SeededRandom(1));
   t.after(() => listener.close(0));
   return listener;
 }

@@ -23,6 +23,7 @@ export class Http1Request implements ApiRequest {
   readonly url: string;
   readonly headers: Readonly<Record<string, string | undefined>>;
   readonly peer: ApiRequest["peer"];
+  readonly auditId: string;
   readonly #raw: IncomingMessage;
   readonly #closing: { once(event: "close", listener: () => void): unknown };
   readonly #live: LiveRequests;
@@ -39,6 +40,7 @@ export class Http1Request implements ApiRequest {
     this.url = originForm(raw.url ?? "/");
     this.headers = raw.headers as Readonly<Record<string, string | undefined>>;
     this.peer = peer;
+    this.auditId = live.auditId(this.headers);
     this.#raw = raw;
     this.#closing = closing;
     this.#live = live;
@@ -77,11 +79,13 @@ export class Http1Request implements ApiRequest {
 export class Http1Response implements ApiResponse {
   readonly #raw: ServerResponse;
   readonly #headOnly: boolean;
+  readonly #auditId: string;
   readonly #stalledMs: number;
 
-  constructor(raw: ServerResponse, headOnly: boolean, stalledMs = STALLED_MS) {
+  constructor(raw: ServerResponse, headOnly: boolean, auditId: string, stalledMs = STALLED_MS) {
     this.#raw = raw;
     this.#headOnly = headOnly;
+    this.#auditId = auditId;
     this.#stalledMs = stalledMs;
   }
   send(status: number, headers: Readonly<Record<string, string>>, body: Buffer | readonly Buffer[]): void {
@@ -90,7 +94,7 @@ export class Http1Response implements ApiResponse {
     const chunks = Buffer.isBuffer(body) ? [body] : body;
     let size = 0;
     for (const chunk of chunks) size += chunk.length;
-    raw.writeHead(status, { ...headers, "content-length": size });
+    raw.writeHead(status, { "audit-id": this.#auditId, ...headers, "content-length": size });
     if (this.#headOnly) return void raw.end();
     // An answer that nobody takes is not kept for ever: Node ends the connection then.
     if (size > MAX_UNSENT_BYTES) raw.setTimeout(this.#stalledMs);
@@ -103,7 +107,7 @@ export class Http1Response implements ApiResponse {
   stream(status: number, headers: Readonly<Record<string, string>>): ResponseStream {
     const raw = this.#raw;
     if (!raw.destroyed && !raw.headersSent) {
-      raw.writeHead(status, headers);
+      raw.writeHead(status, { "audit-id": this.#auditId, ...headers });
       raw.flushHeaders();
     }
     return new WritableResponse(raw, () => raw.destroy());
@@ -120,14 +124,14 @@ export class UpgradeRequest extends Http1Request {
     head: Buffer,
     peer: ApiRequest["peer"],
     live: LiveRequests,
-    response: UpgradeResponse,
+    detach: () => void,
   ) {
     super(raw, socket, peer, live);
     this.upgrade = {
       protocol: raw.headers.upgrade ?? "",
       head,
       accept: (): Duplex => {
-        response.detach();
+        detach();
         return socket;
       },
     };
@@ -139,12 +143,12 @@ export class UpgradeResponse extends Http1Response {
   readonly #response: ServerResponse;
   readonly #socket: Socket;
 
-  constructor(raw: IncomingMessage, socket: Socket, stalledMs?: number) {
+  constructor(raw: IncomingMessage, socket: Socket, auditId: string, stalledMs?: number) {
     const response = new ServerResponse(raw);
     response.shouldKeepAlive = false;
     response.assignSocket(socket);
     response.once("finish", () => socket.destroySoon());
-    super(response, raw.method === "HEAD", stalledMs);
+    super(response, raw.method === "HEAD", auditId, stalledMs);
     this.#response = response;
     this.#socket = socket;
   }

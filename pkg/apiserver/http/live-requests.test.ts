@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { StatusError } from "#pkg/apimachinery/index.ts";
-import { FakeClock } from "#pkg/util/index.ts";
+import { FakeClock, SeededRandom } from "#pkg/util/index.ts";
 import { LiveRequests } from "./live-requests.ts";
 
 test("a body has a minute to arrive", async () => {
   const clock = new FakeClock();
-  const live = new LiveRequests(clock);
+  const live = new LiveRequests(clock, new SeededRandom(1));
   assert.equal((await live.inTime(Promise.resolve(Buffer.from("x")))).toString(), "x");
   const gone = new Error("the client closed the request");
   await assert.rejects(live.inTime(Promise.reject(gone)), gone);

@@ -1,23 +1,29 @@
 import { timeout } from "#pkg/apimachinery/index.ts";
-import type { Clock } from "#pkg/util/index.ts";
+import type { Clock, Random } from "#pkg/util/index.ts";
 
 /** How long a client may take to send a body: meanwhile the request keeps its turn from others. */
 const BODY_TIMEOUT_MS = 60_000;
 
-/** Counts requests under way and can tell all of them that the server is closing. */
+/** What the requests of a listener share: counts those under way, names them, and can tell all of them that the server is closing. */
 export class LiveRequests {
   /** Why requests are aborted whose client has left; one for all, as most of them have been answered by then. */
   readonly gone = new Error("the client closed the request");
   readonly #clock: Clock;
+  readonly #random: Pick<Random, "uuid">;
   readonly #controllers = new Set<AbortController>();
   #count = 0;
   #onDrained: (() => void) | undefined;
   #closing = false;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, random: Pick<Random, "uuid">) {
     this.#clock = clock;
+    this.#random = random;
   }
 
+  /** What a request is called that was sent with these headers. */
+  auditId({ "audit-id": chosen }: Readonly<Record<string, string | undefined>>): string {
+    return chosen === undefined || chosen === "" ? this.#random.uuid() : chosen;
+  }
   began(): void {
     this.#count++;
   }

@@ -4,7 +4,7 @@ import { connect as connectHttp2 } from "node:http2";
 import { after, before, test } from "node:test";
 import { connect, type ConnectionOptions, type TLSSocket } from "node:tls";
 import { createCa, issueCertificate, type KeyPair } from "#pkg/pki/index.ts";
-import { RealClock, silentLogger } from "#pkg/util/index.ts";
+import { RealClock, SeededRandom, silentLogger } from "#pkg/util/index.ts";
 import type { ApiRequest, ApiResponse } from "../contract.ts";
 import { type Listener, listenHttp, type TlsOptions } from "./server.ts";
 
@@ -38,7 +38,13 @@ const clientCertificate = (of: KeyPair) =>
 before(async () => {
   authority = await createCa({ commonName: "test", validityDays: 1, now });
   const tls = await servingCertificate("first", authority);
-  listener = await listenHttp({ handle }, { host: "127.0.0.1", port: 0, tls }, new RealClock(), silentLogger);
+  listener = await listenHttp(
+    { handle },
+    { host: "127.0.0.1", port: 0, tls },
+    new RealClock(),
+    silentLogger,
+    new SeededRandom(1),
+  );
 });
 after(() => listener.close(0));
 

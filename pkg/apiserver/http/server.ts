@@ -5,7 +5,7 @@ import { constants } from "node:crypto";
 import type { AddressInfo, Socket } from "node:net";
 import { DEFAULT_CIPHERS, type TLSSocket } from "node:tls";
 import fastify, { type FastifyReply, type FastifyRequest } from "fastify";
-import type { Clock, Logger } from "#pkg/util/index.ts";
+import type { Clock, Logger, Random } from "#pkg/util/index.ts";
 import type { ApiHandler, ApiRequest } from "../contract.ts";
 import { boundHandshakes } from "./crowd.ts";
 import { Http1Request, Http1Response, UpgradeRequest, UpgradeResponse } from "./http1.ts";
@@ -72,8 +72,9 @@ export async function listenHttp(
   options: ListenOptions,
   clock: Clock,
   log: Logger,
+  random: Random,
 ): Promise<Listener> {
-  const live = new LiveRequests(clock);
+  const live = new LiveRequests(clock, random);
   const front: Front = { handler, live, log, stalledMs: options.stalledMs };
   const server = await http1Server(front, options);
   const sockets = new Set<Socket>();
@@ -291,7 +292,7 @@ function serveHttp1(front: Front, raw: IncomingMessage, reply: ServerResponse): 
     return;
   }
   const request = new Http1Request(raw, reply, peerOf(raw.socket), front.live);
-  void serve(front, request, new Http1Response(reply, raw.method === "HEAD", front.stalledMs));
+  void serve(front, request, new Http1Response(reply, raw.method === "HEAD", request.auditId, front.stalledMs));
 }
 
 /** Readers of such a request would choose differently (RFC 9112, section 3.2). */
@@ -306,8 +307,8 @@ function hasTwoHosts({ rawHeaders }: IncomingMessage): boolean {
 
 function serveUpgrade(front: Front, raw: IncomingMessage, socket: Socket, head: Buffer): void {
   socket.on("error", (err) => front.log.debug({ err }, "Upgraded connection failed"));
-  const response = new UpgradeResponse(raw, socket, front.stalledMs);
-  const request = new UpgradeRequest(raw, socket, head, peerOf(socket), front.live, response);
+  const request = new UpgradeRequest(raw, socket, head, peerOf(socket), front.live, () => response.detach());
+  const response = new UpgradeResponse(raw, socket, request.auditId, front.stalledMs);
   void serve(front, request, response);
 }
 

@@ -149,7 +149,8 @@ export class Http2Connection implements FrameSink, Impatient {
   ): void {
     const update = this.#tableEmptied ? 1 : 0;
     const now = this.#deps.clock.now();
-    const block = encodeHeaders(FRAME_HEAD_BYTES + update, status, headers, contentLength, now);
+    const auditId = status < 200 ? undefined : exchange.auditId;
+    const block = encodeHeaders(FRAME_HEAD_BYTES + update, status, headers, contentLength, now, auditId);
     if (this.#tableEmptied) {
       block[FRAME_HEAD_BYTES] = EMPTY_TABLE;
       this.#tableEmptied = false;

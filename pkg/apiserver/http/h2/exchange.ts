@@ -27,6 +27,7 @@ export class Exchange implements ApiRequest, ApiResponse, ResponseStream {
   readonly #connection: Http2Connection;
   readonly #live: LiveRequests;
   readonly #body: RequestBody | undefined;
+  #auditId: string | undefined;
   #bodyLeft: number;
   #gathered: Promise<Buffer> | undefined;
   #abort: ReturnType<LiveRequests["signal"]> | undefined;
@@ -83,6 +84,9 @@ export class Exchange implements ApiRequest, ApiResponse, ResponseStream {
   }
   get remoteAddress(): string {
     return this.#connection.remoteAddress;
+  }
+  get auditId(): string {
+    return (this.#auditId ??= this.#live.auditId(this.headers));
   }
   body(): Promise<Buffer> {
     if (this.#body === undefined) return Promise.resolve(EMPTY);

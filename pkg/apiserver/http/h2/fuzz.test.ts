@@ -81,7 +81,8 @@ test("what is encoded is decoded", () => {
     }
     const status = [200, 201, 404, 409, 504][random.int(5)]!;
     const length = random.int(2) === 0 ? undefined : random.int(1e9);
-    const block = encodeHeaders(9, status, headers, length, 0).subarray(9);
+    const named = random.int(2) === 0 ? undefined : "x".repeat(random.int(300));
+    const block = encodeHeaders(9, status, headers, length, 0, named).subarray(9);
     const decoded: Record<string, string> = {};
     new HpackDecoder(1e6).decode(block, (name, value) => (decoded[name] = value));
     assert.deepEqual(decoded, {
@@ -89,6 +90,7 @@ test("what is encoded is decoded", () => {
       ...Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value])),
       date: "Thu, 01 Jan 1970 00:00:00 GMT",
       ...(length === undefined ? {} : { "content-length": String(length) }),
+      ...(named === undefined ? {} : { "audit-id": named }),
     });
   }
 });

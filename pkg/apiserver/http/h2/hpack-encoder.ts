@@ -69,10 +69,23 @@ function dateField(now: number): Buffer {
 
 /** Room for content-length: index, length, digits. */
 const LENGTH_BYTES = 24;
+/** The field's name, and room for it and the length of its value. */
+const AUDIT_ID = Buffer.from("\0\x08audit-id", "latin1");
+const AUDIT_ID_BYTES = AUDIT_ID.length + 4;
+
+/** Writes the field, which is another one in each answer, into `out`; returns where it ends. */
+function putAuditId(out: Buffer, at: number, id: string): number {
+  out.set(AUDIT_ID, at);
+  const length: number[] = [];
+  appendInteger(length, id.length, 7, 0);
+  out.set(length, at + AUDIT_ID.length);
+  const start = at + AUDIT_ID.length + length.length;
+  return start + out.write(id.replaceAll(UNFIT, " "), start, "latin1");
+}
 
 /**
  * The header block of an answer, behind `reserved` free bytes for the frame's head. `contentLength` is left out when
- * undefined. Nothing is entered into the peer's dynamic table.
+ * undefined, and so is audit-id, also where a proxied answer has one. Nothing is entered into the peer's dynamic table.
  */
 export function encodeHeaders(
   reserved: number,
@@ -80,15 +93,18 @@ export function encodeHeaders(
   headers: Readonly<Record<string, string>>,
   contentLength: number | undefined,
   now: number,
+  auditId?: string,
 ): Buffer {
   const parts = [statusBytes(status), fieldBytes(headers), dateField(now)];
   const size = reserved + parts[0]!.length + parts[1]!.length + parts[2]!.length;
-  const out = Buffer.allocUnsafe(size + LENGTH_BYTES);
+  const named = auditId !== undefined && headers["audit-id"] === undefined;
+  const out = Buffer.allocUnsafe(size + LENGTH_BYTES + (named ? AUDIT_ID_BYTES + auditId.length : 0));
   let at = reserved;
   for (const part of parts) {
     out.set(part, at);
     at += part.length;
   }
+  if (named) at = putAuditId(out, at, auditId);
   if (contentLength !== undefined) {
     const digits = String(contentLength);
     // Index 28 does not fit into the four bits of a field that is not remembered.

@@ -11,7 +11,7 @@ import { after, before, describe, test } from "node:test";
 import { connect as connectTls } from "node:tls";
 import { ErrorCode, Flag, frame, FrameType, numberFrame, PREFACE, Setting, settingsFrame } from "#pkg/http2/index.ts";
 import { createCa, issueCertificate, type KeyPair } from "#pkg/pki/index.ts";
-import { RealClock, silentLogger } from "#pkg/util/index.ts";
+import { RealClock, SeededRandom, silentLogger } from "#pkg/util/index.ts";
 import type { ApiRequest, ApiResponse } from "../../contract.ts";
 import { type Listener, listenHttp } from "../server.ts";
 
@@ -36,7 +36,13 @@ async function makeCertificates(): Promise<void> {
 }
 function listen(): Promise<Listener> {
   const handle: Handler = (request, response) => routes.get(request.url)!(request, response);
-  return listenHttp({ handle }, { host: "127.0.0.1", port: 0, tls: serving }, new RealClock(), silentLogger);
+  return listenHttp(
+    { handle },
+    { host: "127.0.0.1", port: 0, tls: serving },
+    new RealClock(),
+    silentLogger,
+    new SeededRandom(1),
+  );
 }
 before(async () => {
   await makeCertificates();

@@ -13,7 +13,7 @@ import {
   settingsFrame,
 } from "#pkg/http2/index.ts";
 import { createCa, issueCertificate } from "#pkg/pki/index.ts";
-import { FakeClock, silentLogger } from "#pkg/util/index.ts";
+import { FakeClock, SeededRandom, silentLogger } from "#pkg/util/index.ts";
 import type { ApiRequest, ApiResponse, ResponseStream } from "../../contract.ts";
 import { type Listener, listenHttp } from "../server.ts";
 import { LOOK_MS } from "./patience.ts";
@@ -53,7 +53,13 @@ before(async () => {
     validityDays: 1,
     now,
   });
-  listener = await listenHttp({ handle }, { host: "127.0.0.1", port: 0, tls }, clock, silentLogger);
+  listener = await listenHttp(
+    { handle },
+    { host: "127.0.0.1", port: 0, tls },
+    clock,
+    silentLogger,
+    new SeededRandom(1),
+  );
 });
 after(async () => {
   const closed = listener.close(0);

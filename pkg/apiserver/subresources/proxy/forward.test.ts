@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { after, before, test } from "node:test";
 import { deflateSync, gzipSync } from "node:zlib";
-import { RealClock, silentLogger } from "#pkg/util/index.ts";
+import { RealClock, SeededRandom, silentLogger } from "#pkg/util/index.ts";
 import { Http1Request, Http1Response } from "../../http/http1.ts";
 import { LiveRequests } from "../../http/live-requests.ts";
 import { forward, type ForwardCall } from "./forward.ts";
@@ -37,11 +37,11 @@ async function listen(listener: RequestListener): Promise<number> {
 let port = 0;
 before(async () => {
   const backend = await listen((req, res) => answers[req.url!]!(req, res));
-  const live = new LiveRequests(new RealClock());
+  const live = new LiveRequests(new RealClock(), new SeededRandom(1));
   port = await listen((req, res) => {
     const call: ForwardCall = {
       request: new Http1Request(req, res, {}, live),
-      response: new Http1Response(res, req.method === "HEAD"),
+      response: new Http1Response(res, req.method === "HEAD", "a1"),
       target: { name: "p", resource: "pods" } as ForwardCall["target"],
       services: { log: silentLogger },
     };
