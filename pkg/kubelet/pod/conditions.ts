@@ -17,7 +17,7 @@ export function podConditions(input: StatusInput, statuses: ContainerStatuses, p
   const condition = (type: string, value: Omit<PodCondition, "type">) => withTransition(pod, now, type, value);
   return [
     condition("PodReadyToStartContainers", { status: networkReady && !input.terminal ? "True" : "False" }),
-    condition("Initialized", initializedCondition(pod, statuses.init, phase)),
+    condition("Initialized", initializedCondition(pod, statuses, phase)),
     condition("Ready", readyCondition(pod, containersReady)),
     condition("ContainersReady", containersReady),
     condition("PodScheduled", { status: "True" }),
@@ -27,15 +27,19 @@ export function podConditions(input: StatusInput, statuses: ContainerStatuses, p
   ];
 }
 
-function initializedCondition(pod: Pod, init: readonly ContainerStatus[], phase: string): Omit<PodCondition, "type"> {
+function initializedCondition(
+  pod: Pod,
+  { init, regular }: ContainerStatuses,
+  phase: string,
+): Omit<PodCondition, "type"> {
   const specs = pod.spec.initContainers ?? [];
   if (phase === "Succeeded") return { status: "True", reason: "PodCompleted" };
+  // Once initialized a pod stays so, whatever becomes of its sidecars.
+  const begun = regular.some(({ state }) => state?.running !== undefined || state?.terminated !== undefined);
+  if (begun) return { status: "True" };
   const incomplete = specs.filter((spec, index) => {
     const status = init[index];
-    if (status === undefined) return true;
-    return isSidecar(spec)
-      ? status.started !== true && status.state?.terminated === undefined
-      : status.state?.terminated?.exitCode !== 0;
+    return isSidecar(spec) ? status?.started !== true : status?.ready !== true;
   });
   if (incomplete.length === 0) return { status: "True" };
   const list = incomplete.map(({ name }) => name).join(" ");

@@ -40,15 +40,26 @@ export function containerStatuses(input: StatusInput, runtimeName: string): Cont
 }
 
 /** The end of a container that nobody saw. */
-const UNKNOWN_END = {
+const unknownEnd = (message: string) => ({
   exitCode: 137,
   reason: "ContainerStatusUnknown",
-  message: "The container could not be located when the pod was terminated",
+  message,
   startedAt: null,
   finishedAt: null,
-};
+});
+const UNKNOWN_END = unknownEnd("The container could not be located when the pod was terminated");
+/** Of one that was last seen running. */
+const LOST = unknownEnd(
+  "The container could not be located when the pod was deleted.  The container used to be Running",
+);
 
-function stateOf(container: ObservedContainer, message: (c: ObservedContainer) => string): ContainerState {
+function stateOf(
+  container: ObservedContainer,
+  message: (c: ObservedContainer) => string,
+  old: ContainerStatus | undefined,
+): ContainerState {
+  if (container.state === "Unknown" && old?.state?.running !== undefined)
+    return { terminated: { ...LOST, containerID: container.id } };
   if (container.state === "Running") return { running: { startedAt: formatTime(container.startedAt) } };
   if (container.state === "Exited") {
     const reason = container.reason === "" ? (container.exitCode === 0 ? "Completed" : "Error") : container.reason;
@@ -97,10 +108,11 @@ function containerStatus(
   };
   if (current === undefined) return vanishedStatus(input, spec, waitingReason, old);
 
-  let state = withId(stateOf(current, input.terminationMessage));
+  let state = withId(stateOf(current, input.terminationMessage, old));
   const earlier = all.slice(1).find((container) => container.state === "Exited");
+  // What the runtime has forgotten of its past is not told either.
   let lastState: ContainerState =
-    earlier === undefined ? (old?.lastState ?? {}) : withId(stateOf(earlier, input.terminationMessage));
+    earlier === undefined ? {} : withId(stateOf(earlier, input.terminationMessage, undefined));
   const failure = input.failures.get(spec.name);
   if (failure !== undefined && current.state !== "Running" && !input.terminal) {
     const willRun = current.state !== "Exited" || restartsAfter(pod, kind, spec, current);
@@ -148,7 +160,10 @@ function vanishedStatus(
   if (old?.state?.running === undefined) return base;
   if (input.terminal)
     return { ...base, imageID: old.imageID, containerID: old.containerID, state: { terminated: UNKNOWN_END } };
-  return { ...base, lastState: { terminated: { ...UNKNOWN_END, containerID: old.containerID } } };
+  if (base.lastState?.terminated !== undefined) return base;
+  // The next one is counted already: nothing will be left to tell that this one ran.
+  const restarts = input.pod.metadata.deletionTimestamp === undefined ? 1 : 0;
+  return { ...base, restartCount: base.restartCount + restarts, lastState: { terminated: LOST } };
 }
 
 const hadItsTurn = ({ state, lastState }: ContainerStatus): boolean =>

@@ -30,7 +30,15 @@ const cases: readonly [string, Partial<DeadContainerPolicy>, string[]][] = [
   ["what has not been dead for long stays", { maxPerContainer: 0, minAgeMs: 98_001 }, []],
 ];
 for (const [what, more, expected] of cases)
-  test(`of a pod's containers ${what}`, () => assert.deepEqual(ids(surplusOf(crashing, policy(more), NOW)), expected));
+  test(`of a pod's containers ${what}`, () => {
+    const surplus = surplusOf(crashing, () => false, policy(more), NOW);
+    assert.deepEqual(ids(surplus), expected);
+  });
+
+test("of init containers only the latest end stays, whatever the policy", () => {
+  const surplus = surplusOf(crashing, (name) => name === "b", policy({ maxPerContainer: -1, minAgeMs: 1e9 }), NOW);
+  assert.deepEqual(ids(surplus), ["b-0"]);
+});
 
 const over = { ...observed([sandbox("t")], [exited(container("c"), "t", 0)]), uid: "over" };
 const onNode = (maxOnNode: number, more: Partial<DeadContainerPolicy> = {}) =>

@@ -20,14 +20,22 @@ const isOld = ({ state, finishedAt }: ObservedContainer, { minAgeMs }: DeadConta
 const instances = ({ containers }: ObservedPod): ReadonlyMap<string, readonly ObservedContainer[]> =>
   Map.groupBy(containers, ({ metadata }) => metadata.name);
 
-/** Instances of a pod's containers that newer ones have taken the place of. Pure. */
-export function surplusOf(pod: ObservedPod, policy: DeadContainerPolicy, now: number): ObservedContainer[] {
-  if (policy.maxPerContainer < 0) return [];
-  return [...instances(pod).values()].flatMap((all) =>
-    all
-      .slice(policy.maxPerContainer + 1)
-      .filter((container) => container.state !== "Running" && isOld(container, policy, now)),
-  );
+/**
+ * Instances of a pod's containers that newer ones have taken the place of. Of an init container only the latest end counts,
+ * whatever the policy: what went before it is over with it. Pure.
+ */
+export function surplusOf(
+  pod: ObservedPod,
+  isInit: (name: string) => boolean,
+  policy: DeadContainerPolicy,
+  now: number,
+): ObservedContainer[] {
+  const dead = (all: readonly ObservedContainer[]) => all.filter(({ state }) => state !== "Running");
+  return [...instances(pod)].flatMap(([name, all]) => {
+    if (isInit(name)) return dead(all).slice(1);
+    if (policy.maxPerContainer < 0) return [];
+    return dead(all.slice(policy.maxPerContainer + 1)).filter((container) => isOld(container, policy, now));
+  });
 }
 
 /**

@@ -276,7 +276,9 @@ export class StepExecutor {
     const { runtime, config, clock } = deps;
     // As long as others wait to be restarted because of it, one that asked for that must be remembered.
     const trigger = awaitingRestart(pod, observed).size > 0 ? restartTrigger(pod, observed)?.id : undefined;
-    const surplus = surplusOf(observed, config.deadContainers, clock.now()).filter(({ id }) => id !== trigger);
+    const isInit = (name: string) => findContainer(pod, name)?.kind === "init";
+    const old = surplusOf(observed, isInit, config.deadContainers, clock.now());
+    const surplus = old.filter(({ id }) => id !== trigger);
     for (const container of surplus) await removeContainer(runtime, container, signal);
     const sandboxesInUse = new Set(
       observed.containers.filter((container) => !surplus.includes(container)).map(({ sandboxId }) => sandboxId),

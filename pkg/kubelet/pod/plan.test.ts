@@ -215,6 +215,17 @@ const cases: [name: string, input: Pick<PlanInput, "pod" | "observed"> & Partial
     ["start a#5"],
   ],
   [
+    "the loss of a running container is counted where it is told",
+    {
+      pod: pod(
+        { containers: [a] },
+        { containerStatuses: [{ name: "a", image: "", imageID: "", ready: false, restartCount: 5 }] },
+      ),
+      observed: observed([s]),
+    },
+    ["start a#5"],
+  ],
+  [
     "an ephemeral container starts once",
     {
       pod: pod({ containers: [a], ephemeralContainers: [container("debug")] }),

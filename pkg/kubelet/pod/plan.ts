@@ -251,5 +251,8 @@ function nextRestartCount({ pod }: PlanInput, name: string, previous: ObservedCo
   // The runtime has forgotten the container (removed by hand): the count in the API still stands.
   const statuses = [...(pod.status?.initContainerStatuses ?? []), ...(pod.status?.containerStatuses ?? [])];
   const known = statuses.find((status) => status.name === name);
-  return known?.containerID === undefined || known.containerID === "" ? 0 : known.restartCount + 1;
+  if (known === undefined) return 0;
+  // The loss of one that ran is in the count; of one whose end was seen, the restart is not.
+  const seen = known.containerID ?? known.lastState?.terminated?.containerID ?? "";
+  return known.restartCount + (seen === "" ? 0 : 1);
 }

@@ -187,6 +187,36 @@ test("a container that vanished while it ran is not reported as running", () => 
     [status.state?.terminated?.reason, status.state?.terminated?.exitCode],
     ["ContainerStatusUnknown", 137],
   );
+  const vanished = (metadata: Partial<Pod["metadata"]>) => {
+    const { restartCount, state, lastState } = statusOf(pod({ containers: [a] }, before, metadata), observed([]))
+      .containerStatuses![0]!;
+    return [restartCount, state?.waiting?.reason, lastState?.terminated?.message];
+  };
+  const lost = "The container could not be located when the pod was deleted.  The container used to be Running";
+  assert.deepEqual(vanished({}), [1, "ContainerCreating", lost], "what follows counts as a restart");
+  assert.deepEqual(vanished({ deletionTimestamp: "2026-01-01T00:00:00Z" }), [0, "ContainerCreating", lost]);
+  const unknown = statusOf(pod({ containers: [a] }, before), observed([s], [ran(a, "s", { state: "Unknown" })]));
+  assert.equal(unknown.containerStatuses![0]!.state?.terminated?.message, lost);
+});
+
+test("what the runtime has forgotten of a container's past is not told any more", () => {
+  const p = pod({ containers: [a], initContainers: [init] });
+  const twice = [exited(init, "s", 0, { restartCount: 1 }), exited(init, "s", 1)];
+  const before = statusOf(p, observed([s], twice));
+  assert.equal(before.initContainerStatuses![0]!.lastState?.terminated?.exitCode, 1);
+  const after = statusOf({ ...p, status: before }, observed([s], twice.slice(0, 1)));
+  assert.deepEqual(after.initContainerStatuses![0]!.lastState, {});
+});
+
+test("a pod stays initialized whatever becomes of its sidecars", () => {
+  const p = pod({ containers: [a], initContainers: [container("sidecar", { restartPolicy: "Always" })] });
+  const [sidecar] = p.spec.initContainers!;
+  const failures = new Map([["sidecar", { reason: "CrashLoopBackOff", message: "back-off" }]]);
+  const crashed = exited(sidecar!, "s", 1);
+  const status = (containers: ObservedPod["containers"]) =>
+    conditions(statusOf(p, observed([s], containers), { failures }))["Initialized"];
+  assert.equal(status([crashed]), "False ContainersNotInitialized");
+  assert.equal(status([crashed, ran(a, "s")]), "True");
 });
 
 test("the kubelet's own verdict decides phase and reason", () => {
