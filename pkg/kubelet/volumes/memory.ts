@@ -3,7 +3,7 @@
  * container a longer table of mounts to copy.
  */
 import { statfsSync } from "node:fs";
-import { lstat, mkdir, readdir, readlink, rm, symlink } from "node:fs/promises";
+import { lstat, mkdir, readdir, readlink, rm, rmdir, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { hasCode, ifExists } from "#pkg/util/index.ts";
 import type { Mounts } from "../mounts.ts";
@@ -11,6 +11,17 @@ import { inMemory } from "./file-calls.ts";
 
 /** What statfs(2) says of a tmpfs. */
 const TMPFS_MAGIC = 0x01021994;
+
+/** False where there is something in the directory. */
+async function removeEmpty(directory: string): Promise<boolean> {
+  try {
+    await rmdir(directory);
+    return true;
+  } catch (error) {
+    if (!hasCode(error, "ENOTEMPTY")) throw error;
+    return false;
+  }
+}
 
 export class MemoryDirectories {
   readonly #root: string;
@@ -41,11 +52,12 @@ export class MemoryDirectories {
     }
     if ((await lstat(link)).isSymbolicLink()) {
       if ((await readlink(link)) === directory) return directory;
-    } else if (await this.#mounts.isMountPoint(link)) {
-      // Earlier releases mounted a tmpfs for each: containers that run have that one, and must get what is new.
+      await rm(link);
+    } else if ((await this.#mounts.isMountPoint(link)) || !(await removeEmpty(link))) {
+      // Earlier releases mounted a tmpfs for each, and wrote downward API files to the disk: containers that run have that
+      // one, and must get what is new.
       return link;
     }
-    await rm(link, { recursive: true });
     await symlink(directory, link);
     return directory;
   }

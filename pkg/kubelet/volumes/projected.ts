@@ -154,10 +154,11 @@ export const secretDriver: VolumeDriver = {
 
 export const downwardDriver: VolumeDriver = {
   pluginDirectory: "kubernetes.io~downward-api",
+  inMemory: true,
   async setUp({ downwardAPI }, directory, context) {
     const files: Files = new Map();
     addDownward(files, downwardAPI!.items ?? [], downwardAPI!.defaultMode ?? DEFAULT_MODE, context);
-    return write(directory, files, context, onDisk);
+    return write(directory, files, context, inMemory);
   },
 };
 

@@ -187,8 +187,8 @@ test("volumes: every kind is set up, is idempotent, and goes without a trace", a
     assert.equal(await mounts.isMountPoint(path("memory")), true);
     assert.equal(await readFile(join(path("config"), "dir/renamed"), "utf8"), "v");
     assert.equal(await readFile(join(path("secret"), "password"), "utf8"), "secret");
-    for (const name of ["secret", "all"]) {
-      assert.equal((await statfs(path(name))).type, 0x01021994, "secrets never reach the disk");
+    for (const name of ["secret", "down", "all"]) {
+      assert.equal((await statfs(path(name))).type, 0x01021994, "secrets and annotations never reach the disk");
       assert.equal((await stat(path(name))).mode & 0o7777, 0o1777);
     }
     const link = join(manager.podDirectory("u"), "volumes/kubernetes.io~secret/secret");
@@ -240,6 +240,9 @@ test("volumes: what is in memory survives a kubelet, is made anew after a reboot
   await mkdir(link);
   assert.equal(await pathOf(start()), first, "a directory left half made is replaced");
   await rm(link);
+  await mkdir(join(link, "of-an-earlier-release"), { recursive: true });
+  assert.equal(await pathOf(start()), link, "containers that run go on to see it");
+  await rm(link, { recursive: true });
   await mkdir(link);
   await mounts.mountTmpfs(link, {});
   assert.equal(await pathOf(start()), link);
