@@ -92,9 +92,9 @@ describe("event recorder", () => {
       events().map(({ reason }) => reason),
       ["Unhealthy"],
     );
-    await clock.advance(10_000);
+    await clock.advance(2_000);
     await settle();
-    assert.equal(events().length, 2);
+    assert.equal(events().length, 2, "nor for ever for a component that is always busy");
   });
 
   it("writes routine events of a tenth of a second together, ten at most, and holds no more than a thousand back", async () => {
@@ -115,7 +115,7 @@ describe("event recorder", () => {
       new Set(["Started"]),
     );
     for (let i = 0; i < 1_000; i++) recorder.event(pod(`web-${i}`), "Normal", "Started", "Started container");
-    await clock.advance(5_000);
+    await clock.advance(1_500);
     assert.equal(events().length, 0);
     for (let i = 0; i < 12; i++) recorder.event(pod(`db-${i}`), "Normal", "Started", "Started container");
     await clock.advance(100);

@@ -31,9 +31,11 @@ const MAX_TOGETHER = 10;
  * passes through, and be a commit of its own.
  */
 const GATHER_MS = 100;
-/** A busy component's events are late by this at most; it is asked again and again meanwhile. */
+/**
+ * A busy component's events are late by this at most; it is asked again and again meanwhile. A node that starts pods without
+ * pause is busy all the time: whoever watches what it tells must not wait for that to end.
+ */
 const MAX_HELD_MS = 2_000;
-const MAX_ROUTINE_HELD_MS = 10_000;
 /** With more than so many waiting, none is held back. */
 const MAX_HELD = 1_000;
 const MAX_MESSAGE_BYTES = 1024;
@@ -114,8 +116,7 @@ export class EventWriter<E extends WritableEvent> {
     this.#queue = this.#queue.filter((record) => {
       const { event, queuedAt } = record;
       if (due.length === MAX_TOGETHER) return true;
-      const maxHeldMs = this.#isRoutine(record) ? MAX_ROUTINE_HELD_MS : MAX_HELD_MS;
-      if (hold && now - queuedAt < maxHeldMs && busy(event.reason ?? "")) return true;
+      if (hold && now - queuedAt < MAX_HELD_MS && busy(event.reason ?? "")) return true;
       due.push(record);
       return false;
     });
