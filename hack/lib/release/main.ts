@@ -20,7 +20,7 @@ import { packageClosure } from "./modules.ts";
 
 const root = join(import.meta.dirname, "../../..");
 const { values } = parseCommandLine("hack/release", {
-  options: { out: { type: "string", default: join(root, "dist") } },
+  options: { out: { type: "string", default: join(root, "dist") }, quick: { type: "boolean", default: false } },
 });
 
 /** Bundles load these from beside themselves (see hack/lib/build.ts). */
@@ -110,9 +110,10 @@ try {
   fill(stage);
   mkdirSync(values.out, { recursive: true });
   const file = join(values.out, `kubits_${version}_${architecture}.deb`);
-  console.log(`packing ${basename(file)} (takes a minute)`);
+  const compression = values.quick ? ["-Zgzip", "-z1"] : ["-Zxz", "-z4"];
+  console.log(`packing ${basename(file)}${values.quick ? "" : " (takes a minute)"}`);
   const env = { ...process.env, SOURCE_DATE_EPOCH: "0" };
-  execFileSync("dpkg-deb", ["--root-owner-group", "-Zxz", "-z4", "--build", stage, file], { env, stdio: "inherit" });
+  execFileSync("dpkg-deb", ["--root-owner-group", ...compression, "--build", stage, file], { env, stdio: "inherit" });
   console.log(file);
 } finally {
   rmSync(stage, { recursive: true, force: true });

@@ -5,6 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { SpawnRunner } from "#pkg/util/index.ts";
 import type { RunOptions } from "../any-lab.ts";
 import { Daemons } from "../daemons.ts";
+import { PlainError } from "../plain-errors.ts";
 import { type VmImage, MAX_MACHINES, ensureImage, fileSystem } from "./image.ts";
 import { Machine } from "./machine.ts";
 
@@ -29,11 +30,22 @@ export interface VmLabOptions {
   readonly progress: (line: string) => void;
 }
 
-async function builtPackage(progress: (line: string) => void): Promise<string> {
+async function buildPackage(out: string, progress: (line: string) => void): Promise<string> {
   progress("Debian package");
-  await runner.run(join(root, "hack/release"), [], { timeoutMs: STEP_TIMEOUT_MS });
-  const [debian] = globSync("dist/kubits_*.deb", { cwd: root });
-  return join(root, debian!);
+  await runner.run(join(root, "hack/release"), ["--quick", "--out", out], { timeoutMs: STEP_TIMEOUT_MS });
+  const [debian] = globSync("kubits_*.deb", { cwd: out });
+  return join(out, debian!);
+}
+
+/** What comes from packages that few machines have. Rejects before anything is made. */
+async function requirePrograms(): Promise<void> {
+  const programs = { debootstrap: "debootstrap", "qemu-system-x86_64": "qemu-system-x86", "qemu-img": "qemu-utils" };
+  const missing: string[] = [];
+  for (const [program, debian] of Object.entries(programs)) {
+    const { exitCode } = await runner.run("which", [program], { allowFailure: true });
+    if (exitCode !== 0) missing.push(debian);
+  }
+  if (missing.length > 0) throw new PlainError(`virtual machines need: apt-get install ${missing.join(" ")}`);
 }
 
 interface State {
@@ -85,6 +97,7 @@ export class VmLab {
     const { nodes, settings, cacheDir, memoryMiB, packages, kernelArgs, debian, progress } = options;
     const machines = nodes + 1;
     if (machines > MAX_MACHINES) throw new Error(`a lab has at most ${MAX_MACHINES - 1} nodes`);
+    await requirePrograms();
     const image = await ensureImage(cacheDir, packages, progress);
     const dir = mkdtempSync(join(tmpdir(), "klabvm-"));
     const state: State = { machines, image, memoryMiB, kernelArgs };
@@ -116,7 +129,7 @@ export class VmLab {
     const key = join(this.dir, "ssh-key");
     await runner.run("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", key]);
     copyFileSync(`${key}.pub`, join(files, "authorized_keys"));
-    copyFileSync(debian ?? (await builtPackage(progress)), join(files, "kubits.deb"));
+    copyFileSync(debian ?? (await buildPackage(this.dir, progress)), join(files, "kubits.deb"));
     copyFileSync(join(root, "hack/provision"), join(files, "provision"));
     cpSync(join(root, "hack/demo"), join(files, "demo"), { recursive: true });
     progress("container images");
