@@ -78,7 +78,7 @@ export class KubeletServer {
   constructor(deps: ServerDeps) {
     this.#deps = deps;
     this.#certificateEnds = endOf(deps.certificate);
-    this.#streams = new Streams(deps.runtime, deps.log);
+    this.#streams = new Streams(deps.runtime, deps.clock, deps.log);
   }
 
   /** Listens until the signal aborts; resolves to the port once it does. */

@@ -4,6 +4,7 @@ import { createServer } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
+import { promisify } from "node:util";
 import { WebSocket } from "ws";
 import { RealClock, silentLogger } from "#pkg/util/index.ts";
 import type { Runtime } from "../cri/runtime.ts";
@@ -20,7 +21,7 @@ const answer: CommandHandler = async ({ stdin, stdout }) => {
 let command = answer;
 const runtime = new StreamingServer({ clock: new RealClock(), log: silentLogger });
 const exec = () => runtime.command(["stdin", "stdout"], command);
-const streams = new Streams({ exec } as Partial<Runtime> as Runtime, silentLogger);
+const streams = new Streams({ exec } as Partial<Runtime> as Runtime, new RealClock(), silentLogger);
 const server = createServer();
 server.on("upgrade", (request, socket, head) => {
   const query = new URLSearchParams("stdin=1&stdout=1&command=x");
@@ -50,6 +51,14 @@ async function speak(more: (client: WebSocket) => unknown): Promise<{ out: strin
   const on = (channel: number) =>
     messages.flatMap((data) => (data[0] === channel ? [data.toString("utf8", 1)] : [])).join("");
   return { out: on(1), status: (JSON.parse(on(3)) as { status: string }).status };
+}
+
+/** Until nothing of what the client has sent is taken any more: either all has been, or the rest waits. */
+async function nothingTaken(client: WebSocket): Promise<void> {
+  for (let before = Infinity, still = 0; still < 20; before = client.bufferedAmount) {
+    await delay(25);
+    still = client.bufferedAmount === before ? still + 1 : 0;
+  }
 }
 
 test("a client that writes on after its command has ended hears of the end, and troubles nobody", async () => {
@@ -87,6 +96,26 @@ test("what is no message ends its client's connection and no other", async () =>
   assert.equal(out, "hello");
 });
 
+test("a client that goes while nothing is read of it is missed soon", async () => {
+  const missed = Promise.withResolvers<void>();
+  command = async () => {
+    await missed.promise;
+    return 0;
+  };
+  const connections = promisify(server.getConnections.bind(server));
+  const before = await connections();
+  const client = new WebSocket(`ws://127.0.0.1:${port()}/`, [PROTOCOL]);
+  await once(client, "open");
+  const chunk = Buffer.alloc(1024 * 1024);
+  for (let i = 0; i < 40; i++) client.send(chunk);
+  await nothingTaken(client);
+  assert.equal(await connections(), before + 1);
+  client.terminate();
+  while ((await connections()) > before) await delay(25);
+  missed.resolve();
+  command = answer;
+});
+
 test("what a command does not read stays with the client", async () => {
   const MANY = 40 * 1024 * 1024; // more than the kernel keeps for both connections
   const read = Promise.withResolvers<void>();
@@ -100,11 +129,7 @@ test("what a command does not read stays with the client", async () => {
   const { out } = await speak(async (client) => {
     for (let sent = 0; sent < MANY; sent += 1024 * 1024)
       client.send(Buffer.concat([Buffer.from([0]), Buffer.alloc(1024 * 1024)]));
-    // Until nothing is taken any more: either all has been, or the rest waits.
-    for (let before = Infinity, still = 0; still < 20; before = client.bufferedAmount) {
-      await delay(25);
-      still = client.bufferedAmount === before ? still + 1 : 0;
-    }
+    await nothingTaken(client);
     assert.ok(client.bufferedAmount > MANY / 8, `${client.bufferedAmount} bytes wait with the client`);
     read.resolve();
   });

@@ -3,7 +3,7 @@ import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer, createWebSocketStream } from "ws";
-import { type Logger, errorMessage } from "#pkg/util/index.ts";
+import { type Clock, type Logger, errorMessage } from "#pkg/util/index.ts";
 import type { Runtime } from "../cri/runtime.ts";
 import { dialUpgrade, SPDY_HEADERS } from "../streaming/dial.ts";
 import { bridgePorts, PORT_FORWARD_PROTOCOLS } from "../streaming/port-forward.ts";
@@ -43,13 +43,15 @@ function tunnels(): WebSocketServer {
 
 export class Streams {
   readonly #runtime: Runtime;
+  readonly #clock: Clock;
   readonly #log: Logger;
   readonly #commands = webSockets(REMOTE_COMMAND_PROTOCOLS);
   readonly #forwards = webSockets(PORT_FORWARD_PROTOCOLS);
   readonly #tunnels = tunnels();
 
-  constructor(runtime: Runtime, log: Logger) {
+  constructor(runtime: Runtime, clock: Clock, log: Logger) {
     this.#runtime = runtime;
+    this.#clock = clock;
     this.#log = log;
   }
 
@@ -66,7 +68,7 @@ export class Streams {
         : await this.#runtime.attach(containerId, streams, { signal });
     if (!isWebSocket(upgrade)) return this.#tunnel(runtimeUrl, upgrade);
     this.#accept(this.#commands, upgrade, (ws) =>
-      bridgeRemoteCommand(ws, runtimeUrl, streams, signal).catch((err: unknown) => {
+      bridgeRemoteCommand(ws, runtimeUrl, streams, this.#clock, signal).catch((err: unknown) => {
         if (!signal.aborted) this.#log.warn({ err }, "A command over WebSocket failed");
         const message = errorMessage(err);
         const status = { metadata: {}, status: "Failure", message, reason: "InternalError", code: 500 };
@@ -90,7 +92,7 @@ export class Streams {
     if (!isWebSocket(upgrade)) return this.#tunnel(runtimeUrl, upgrade);
     if (inChannels) {
       this.#accept(this.#forwards, upgrade, (ws) =>
-        bridgePorts(ws, runtimeUrl, ports, signal).catch((err: unknown) => {
+        bridgePorts(ws, runtimeUrl, ports, this.#clock, signal).catch((err: unknown) => {
           if (!signal.aborted) this.#log.warn({ err }, "Forwarding ports over WebSocket failed");
           ws.close(1011);
         }),

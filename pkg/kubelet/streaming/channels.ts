@@ -1,5 +1,6 @@
 /** What exec, attach and port forwarding over WebSocket share: numbered channels in messages, each a stream of bytes. */
 import type { RawData, WebSocket } from "ws";
+import type { Clock } from "#pkg/util/index.ts";
 import type { SpdyStream } from "./spdy.ts";
 
 /** Beyond this the client is slower than the container: reading from it pauses. */
@@ -57,13 +58,28 @@ export async function pump(
   }
 }
 
+/** How soon it shows that a client which nothing is read of has gone: what is sent to it has no way then. */
+const HEARTBEAT_MS = 2000;
+
 /** Hands on what comes for a stream. While that is full nothing more is read of the client, whose own writes then wait. */
-export function feeding(stream: SpdyStream, socket: WebSocket): (data: Buffer) => void {
-  const goOn = () => socket.resume();
+export function feeding(stream: SpdyStream, socket: WebSocket, clock: Clock): (data: Buffer) => void {
+  let stopHeart: (() => void) | undefined;
+  const beat = () => {
+    socket.ping();
+    stopHeart = clock.schedule(HEARTBEAT_MS, beat);
+  };
+  const goOn = () => {
+    stopHeart?.();
+    stopHeart = undefined;
+    socket.resume();
+  };
+  socket.on("close", () => stopHeart?.());
   stream.on("drain", goOn);
   // What comes for a stream that has gone is read away.
   stream.on("close", goOn);
   return (data) => {
-    if (!stream.write(data) && !stream.destroyed) socket.pause();
+    if (stream.write(data) || stream.destroyed) return;
+    socket.pause();
+    stopHeart ??= clock.schedule(HEARTBEAT_MS, beat);
   };
 }

@@ -3,6 +3,7 @@
  * errors, each of which begins with the port's number.
  */
 import type { RawData, WebSocket } from "ws";
+import type { Clock } from "#pkg/util/index.ts";
 import { channelCodec, feeding, pump } from "./channels.ts";
 import { dialUpgrade, SPDY_HEADERS } from "./dial.ts";
 import { SpdySession } from "./spdy.ts";
@@ -15,6 +16,7 @@ export async function bridgePorts(
   socket: WebSocket,
   runtimeUrl: string,
   ports: readonly number[],
+  clock: Clock,
   signal: AbortSignal,
 ): Promise<void> {
   const codec = channelCodec(socket.protocol);
@@ -37,7 +39,7 @@ export async function bridgePorts(
     const errors = open("error", 2 * index + 1);
     const data = open("data", 2 * index);
     errors.end();
-    inputs.set(2 * index, feeding(data, socket));
+    inputs.set(2 * index, feeding(data, socket, clock));
     return [pump(errors, 2 * index + 1, socket, codec), pump(data, 2 * index, socket, codec)];
   });
   const receive = (message: RawData) => {

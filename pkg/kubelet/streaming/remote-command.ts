@@ -3,6 +3,7 @@
  * stdin end while output goes on.
  */
 import type { RawData, WebSocket } from "ws";
+import type { Clock } from "#pkg/util/index.ts";
 import { channelCodec, feeding, pump } from "./channels.ts";
 import { dialUpgrade, SPDY_HEADERS } from "./dial.ts";
 import { SpdySession } from "./spdy.ts";
@@ -58,6 +59,7 @@ export async function bridgeRemoteCommand(
   socket: WebSocket,
   runtimeUrl: string,
   options: RemoteCommandOptions,
+  clock: Clock,
   signal: AbortSignal,
 ): Promise<void> {
   const protocol = socket.protocol;
@@ -81,7 +83,7 @@ export async function bridgeRemoteCommand(
 
   // Tells old clients that the connection stands.
   socket.send(codec.encode(options.stdout ? STDOUT : options.stderr ? STDERR : ERROR, Buffer.alloc(0)));
-  const feed = stdin === undefined ? undefined : feeding(stdin, socket);
+  const feed = stdin === undefined ? undefined : feeding(stdin, socket, clock);
   const receive = (raw: RawData) => {
     const { channel, data } = codec.decode(raw);
     if (channel === STDIN) feed?.(data);
