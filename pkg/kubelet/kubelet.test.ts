@@ -10,7 +10,7 @@ import { configMaps, events, nodes, pods } from "#pkg/api/refs.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import { SpdySession } from "./streaming/spdy.ts";
 import { startContainerd } from "./testing/containerd.ts";
-import { busybox, isReady, startTestBed } from "./testing/node.ts";
+import { busybox, hasEnded, isReady, startTestBed } from "./testing/node.ts";
 import type { TestBed, TestNode } from "./testing/node.ts";
 import { cgroupsNamed } from "./testing/traces.ts";
 
@@ -197,6 +197,24 @@ describe("kubelet on containerd", () => {
     await node.delete("half");
   });
 
+  const relists = async () =>
+    Number(/^kubelet_pleg_relist_duration_seconds_count (\d+)$/m.exec((await node.get("/metrics")).body)?.[1]);
+
+  /** A container's end is told by the runtime: lists are read every thirty seconds then, not every second. */
+  const tellsByEvent = async (name: string) => {
+    await node.create(name, busybox("sleep 4; exit 3"), { restartPolicy: "Never" });
+    await node.wait(name, isReady);
+    const count = await relists();
+    const { status } = await node.wait(name, hasEnded);
+    const { finishedAt } = status?.containerStatuses?.[0]?.state?.terminated ?? {};
+    const lateMs = Date.now() - Date.parse(finishedAt ?? "");
+    assert.ok(lateMs < 20_000, `told ${lateMs} ms after`);
+    assert.ok((await relists()) - count <= 1, "nobody has to ask");
+    await node.delete(name);
+  };
+
+  test("what the runtime tells is known without asking it", () => tellsByEvent("told"));
+
   test("outlives a killed runtime: the node says so, containers go on, nothing restarts", async () => {
     await node.create("steady", busybox("exec sleep 1000"));
     const before = await node.wait("steady", isReady);
@@ -214,6 +232,12 @@ describe("kubelet on containerd", () => {
     await node.create("later", busybox("exec sleep 1000"));
     await node.wait("later", isReady);
     const after = await node.wait("steady", isReady);
+    await node.eventually("the runtime's events are followed again", async () => {
+      const count = await relists();
+      await delay(2500);
+      return (await relists()) === count;
+    });
+    await tellsByEvent("told-again");
     assert.equal(after.status?.containerStatuses?.[0]?.restartCount, 0);
     assert.equal(after.status?.containerStatuses?.[0]?.containerID, before.status?.containerStatuses?.[0]?.containerID);
     await Promise.all(["steady", "later"].map((name) => node.delete(name)));
