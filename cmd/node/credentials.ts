@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { type Client, createClient, http2Transport, loadKubeconfig } from "#pkg/client/index.ts";
+import { type Client, createClient, http2Transport, loadKubeconfig, observedTransport } from "#pkg/client/index.ts";
 import { type FlagValues, UsageError } from "#pkg/config/index.ts";
-import { CertificateManager, clientPurpose } from "#pkg/kubelet/index.ts";
+import { CertificateManager, clientPurpose, ConnectionMetrics } from "#pkg/kubelet/index.ts";
 import { writeKubeconfig } from "#pkg/pki/index.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
 import { userAgentOf } from "../common/program.ts";
@@ -10,6 +10,7 @@ import type { nodeFlags } from "./flags.ts";
 
 export interface Connection {
   readonly client: Client;
+  readonly metrics: ConnectionMetrics;
   /** Keeps the credentials fresh until the signal aborts. */
   maintain(signal: AbortSignal): Promise<void>;
   close(): void;
@@ -31,12 +32,16 @@ const userAgent = userAgentOf("kubelet");
  */
 async function connect(path: string, clock: Clock, manager?: CertificateManager): Promise<Connection> {
   const config = await loadKubeconfig(path);
-  const transport = http2Transport({ ...config, clock });
-  const client = createClient(transport, { userAgent, clock });
   const renews = manager !== undefined && config.certFile === manager.file;
+  const metrics = new ConnectionMetrics(config.server, () => (renews ? manager.ends : undefined));
+  const transport = http2Transport({ ...config, clock });
+  const observed = observedTransport(transport, clock, (...request) => metrics.requested(...request));
+  const client = createClient(observed, { userAgent, clock });
+  const renewal = { issued: () => transport.reconnect(), failed: () => metrics.renewalErrors.inc() };
   return {
     client,
-    maintain: (signal) => (renews ? manager.run(client, () => transport.reconnect(), signal) : Promise.resolve()),
+    metrics,
+    maintain: (signal) => (renews ? manager.run(client, renewal, signal) : Promise.resolve()),
     close: () => transport.close(),
   };
 }

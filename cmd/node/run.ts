@@ -32,6 +32,7 @@ async function runNode(flags: Flags, log: Logger, signal: AbortSignal): Promise<
   const runtime = await createRuntime(flags, { commands: runner, clock, log });
   const kubelet = createKubelet({
     client: kubeletApi.client,
+    connection: kubeletApi.metrics,
     runtime,
     nodeName,
     clock,

@@ -37,6 +37,7 @@ export { type ClientOptions, createClient } from "./client.ts";
 export { EventInterner } from "./event-interner.ts";
 export type { StreamedResponse, Transport, TransportRequest, TransportResponse } from "./transport/transport.ts";
 export { directTransport } from "./transport/direct.ts";
+export { observedTransport, type RequestObserver } from "./transport/observed.ts";
 export type { RequestHandler } from "./transport/handler.ts";
 export { http2Transport, type Http2TransportOptions } from "./transport/http2.ts";
 export type { ConnectionConfig } from "./transport/credentials.ts";

@@ -14,6 +14,7 @@
  */
 export { createKubelet, type Kubelet, type KubeletDeps } from "./kubelet.ts";
 export { DEFAULT_CONFIG, type KubeletConfig } from "./config.ts";
+export { ConnectionMetrics } from "./connection-metrics.ts";
 export { kubeletConfiguration } from "./server/configz.ts";
 export { parseHierarchies } from "./cgroups/manager.ts";
 export { CgroupTree } from "./cgroups/tree.ts";

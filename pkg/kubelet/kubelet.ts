@@ -8,10 +8,12 @@ import type { Client } from "#pkg/client/index.ts";
 import { errorMessage, SecureRandom, SpawnRunner, sleep, pause } from "#pkg/util/index.ts";
 import type { Clock, CommandRunner, Logger, Random } from "#pkg/util/index.ts";
 import { CertificateManager, servingPurpose } from "./certificates/manager.ts";
+import type { IssuedCertificate } from "./certificates/manager.ts";
 import type { CgroupManager } from "./cgroups/manager.ts";
 import { milliCpu } from "./cgroups/resources.ts";
 import { DEFAULT_CONFIG } from "./config.ts";
 import type { KubeletConfig } from "./config.ts";
+import type { ConnectionMetrics } from "./connection-metrics.ts";
 import type { Image, Runtime, RuntimeStatus } from "./cri/runtime.ts";
 import { Maintenance } from "./maintenance.ts";
 import { KubeletMetrics } from "./metrics.ts";
@@ -39,6 +41,8 @@ const RUNTIME_STATUS_PERIOD_MS = 5000;
 export interface KubeletDeps {
   /** Authenticates as system:node:<nodeName>. */
   readonly client: Client;
+  /** What is known of the client's connection, for those who ask for metrics. */
+  readonly connection?: ConnectionMetrics;
   readonly runtime: Runtime;
   readonly nodeName: string;
   readonly clock: Clock;
@@ -263,7 +267,8 @@ class KubeletProcess {
       startedAt: this.#startedAt,
     });
     const volumes = [...(await files.of(pods)).values()].flatMap((found) => found.volumes);
-    return own + volumeMetrics(volumes);
+    const connection = (await this.#deps.connection?.text(this.#clock.now())) ?? "";
+    return own + volumeMetrics(volumes) + connection;
   }
 
   /** Until an administrator has approved the request, the server goes on with the certificate that it made itself. */
@@ -276,10 +281,14 @@ class KubeletProcess {
       random: this.#random,
       log,
     });
+    const renewal = {
+      issued: (certificate: IssuedCertificate) => server.useCertificate(certificate),
+      failed: () => this.#metrics.servingRenewalErrors.inc(),
+    };
     void manager
       .current()
       .then((issued) => (issued === undefined ? undefined : server.useCertificate(issued)))
-      .then(() => manager.run(client, (issued) => server.useCertificate(issued), this.#signal))
+      .then(() => manager.run(client, renewal, this.#signal))
       .catch((err: unknown) => log.error({ err }, "The serving certificate is not renewed any more"));
   }
 

@@ -5,6 +5,7 @@ import { type Clock, processStat } from "#pkg/util/index.ts";
 import { OPERATIONS } from "./cri/operations.ts";
 import type { Runtime } from "./cri/runtime.ts";
 import { wrapped } from "./cri/wrapped.ts";
+import { openFiles, softFileLimit } from "./stats/open-files.ts";
 import { KUBELET_VERSION } from "./node/status.ts";
 import type { ContainerKind } from "./pod/spec.ts";
 
@@ -16,6 +17,19 @@ async function residentBytes(): Promise<number> {
 
 /** Upper bounds in seconds, where upstream's metric has none of its own. */
 const DURATION_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+/** Upstream's, of the start of a pod. */
+const POD_START_BUCKETS = [
+  0.5, 1, 2, 3, 4, 5, 6, 8, 10, 20, 30, 45, 60, 120, 180, 240, 300, 360, 480, 600, 900, 1200, 1800, 2700, 3600,
+];
+
+/** How long the start of a pod has taken, in seconds. */
+export interface PodStart {
+  readonly sinceSeen: number;
+  readonly sinceCreated: number;
+  readonly pulling: number;
+  readonly initializing: number;
+}
 
 async function timed<T>(
   clock: Clock,
@@ -192,11 +206,23 @@ export class KubeletMetrics {
     [],
     [0.01, 0.05, 0.1, 0.5, 1, 5, 10, 20, 30, 45, 60],
   );
-  readonly podStartSeconds = this.#durations(
+  readonly #podStartSeconds = this.#durations(
     "kubelet_pod_start_duration_seconds",
     "Duration in seconds from kubelet seeing a pod for the first time to the pod starting to run",
     [],
-    [0.5, 1, 2, 3, 4, 5, 6, 8, 10, 20, 30, 45, 60, 120, 180, 240, 300, 360, 480, 600, 900, 1200, 1800, 2700, 3600],
+    POD_START_BUCKETS,
+  );
+  readonly #podStartSli = this.#durations(
+    "kubelet_pod_start_sli_duration_seconds",
+    "Duration in seconds to start a pod, excluding time to pull images and run init containers, measured from pod creation timestamp to when all its containers are reported as started and observed via watch",
+    [],
+    POD_START_BUCKETS,
+  );
+  readonly #podStartTotal = this.#durations(
+    "kubelet_pod_start_total_duration_seconds",
+    "Duration in seconds to start a pod since creation, including time to pull images and run init containers, measured from pod creation timestamp to when all its containers are reported as started and observed via watch",
+    [],
+    POD_START_BUCKETS,
   );
   readonly evictions = this.#counter("kubelet_evictions", "Cumulative number of pod evictions by eviction signal", [
     "eviction_signal",
@@ -254,6 +280,11 @@ export class KubeletMetrics {
     "Gauge of the shortest TTL (time-to-live) of the Kubelet's serving certificate. The value is in seconds until certificate expiry (negative if already expired). If serving certificate is invalid or unused, the value will be +INF.",
     [],
   );
+  readonly servingRenewalErrors = this.#counter(
+    "kubelet_server_expiration_renew_errors",
+    "Counter of certificate renewal errors.",
+    [],
+  );
   readonly #build = this.#gauge("kubernetes_build_info", "The version that this program speaks.", [
     "git_version",
     "major",
@@ -267,6 +298,8 @@ export class KubeletMetrics {
   );
   readonly #cpu = this.#gauge("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.", []);
   readonly #resident = this.#gauge("process_resident_memory_bytes", "Resident memory size in bytes.", []);
+  readonly #openFiles = this.#gauge("process_open_fds", "Number of open file descriptors.", []);
+  readonly #maxFiles = this.#gauge("process_max_fds", "Maximum number of open file descriptors.", []);
   readonly #probeTotal = new Counter({
     name: "prober_probe_total",
     help: "Cumulative number of a liveness, readiness or startup probe for a container by result.",
@@ -311,6 +344,13 @@ export class KubeletMetrics {
   /** A pod's worker looks after it once. */
   worked<T>(operation_type: WorkType, clock: Clock, work: () => Promise<T>): Promise<T> {
     return timed(clock, work, (seconds) => this.#workerSeconds.observe({ operation_type }, seconds));
+  }
+
+  /** A pod runs for the first time. What its images and its init containers take is not the node's doing. */
+  podStarted({ sinceSeen, sinceCreated, pulling, initializing }: PodStart): void {
+    this.#podStartSeconds.observe(sinceSeen);
+    this.#podStartTotal.observe(sinceCreated);
+    this.#podStartSli.observe(Math.max(0, sinceCreated - pulling - initializing));
   }
 
   /** Counts the start of a container, and by its reason a failure. */
@@ -427,6 +467,8 @@ export class KubeletMetrics {
     this.#started.set(now.startedAt / 1000);
     this.#cpu.set(processStat("self")?.cpuSeconds ?? 0);
     this.#resident.set(await residentBytes());
+    this.#openFiles.set(openFiles("self")?.descriptors ?? 0);
+    this.#maxFiles.set(softFileLimit("self") ?? 0);
     return this.#own.metrics();
   }
 }

@@ -102,6 +102,9 @@ describe("what the kubelet's server tells", () => {
       /^kubelet_pod_worker_duration_seconds_count\{operation_type="create"\} 1$/m,
       /^kubelet_pod_worker_start_duration_seconds_count 1$/m,
       /^kubelet_pod_start_duration_seconds_count 1$/m,
+      /^kubelet_pod_start_sli_duration_seconds_count 1$/m,
+      /^kubelet_pod_start_total_duration_seconds_sum 0?[1-9.]/m,
+      /^kubelet_server_expiration_renew_errors 0$/m,
       /^kubelet_containers_per_pod_count_sum 1$/m,
       /^kubelet_desired_pods\{static=""\} 1$/m,
       /^kubelet_working_pods\{config="desired",lifecycle="sync",static=""\} 1$/m,
@@ -112,6 +115,8 @@ describe("what the kubelet's server tells", () => {
       /^kubelet_http_requests_duration_seconds_count\{.*path="stats".*\} \d+$/m,
       /^kubernetes_build_info\{git_version="v1\.36\.\d+".*\} 1$/m,
       /^process_resident_memory_bytes \d{7,}/m,
+      /^process_open_fds [1-9]\d+$/m,
+      /^process_max_fds [1-9]\d+$/m,
     ])
       assert.match(kubelet, series);
     const resource = (await node.get("/metrics/resource")).body;
@@ -148,6 +153,9 @@ describe("what the kubelet's server tells", () => {
     assert.ok(value("container_memory_working_set_bytes", ...ofContainer) > 0);
     assert.equal(value("container_spec_memory_limit_bytes", ...ofContainer), 256 * 2 ** 20);
     assert.equal(value("container_processes", ...ofContainer), 1);
+    assert.ok(value("container_file_descriptors", ...ofContainer) >= 3);
+    assert.equal(value("container_sockets", ...ofContainer), 0);
+    assert.ok(value("container_ulimits_soft", 'ulimit="max_open_files"', ...ofContainer) > 0);
     assert.ok(value("container_start_time_seconds", ...ofContainer) > 1.6e9);
     assert.ok(value("container_fs_usage_bytes", ...ofContainer) >= 0);
     // The pod as a whole, whose network is its sandbox's.

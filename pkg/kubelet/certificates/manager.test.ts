@@ -75,7 +75,11 @@ test("a certificate that has ended because the clock was set forward is renewed 
   const deps = { purpose: clientPurpose("n1"), directory: own, clock, random: new SeededRandom(1), log: silentLogger };
   const requests = async () => (await client.list(certificateSigningRequests)).items.length;
   const before = await requests();
-  const running = new CertificateManager(deps).run(client, () => undefined, stop.signal);
+  const running = new CertificateManager(deps).run(
+    client,
+    { issued: () => undefined, failed: () => undefined },
+    stop.signal,
+  );
   await clock.advance(3_600_000);
   assert.equal(await requests(), before, "it is good for months");
   clock.set(clock.now() + 99 * 86_400_000);

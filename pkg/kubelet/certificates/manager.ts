@@ -64,6 +64,11 @@ export interface CertificateManagerDeps {
   readonly random: Random;
   readonly log: Logger;
 }
+/** Hears of what comes of renewals. */
+export interface RenewalObserver {
+  issued(certificate: IssuedCertificate): void;
+  failed(): void;
+}
 /** A certificate on disk and in memory. */
 export interface IssuedCertificate {
   /** Holds chain and key; both may be read from it. */
@@ -84,6 +89,7 @@ export function renewAt(notBefore: number, notAfter: number, jitter: number): nu
 export class CertificateManager {
   readonly #deps: CertificateManagerDeps;
   readonly #jitter: number;
+  #ends: number | undefined;
 
   constructor(deps: CertificateManagerDeps) {
     this.#deps = deps;
@@ -92,6 +98,11 @@ export class CertificateManager {
 
   get file(): string {
     return join(this.#deps.directory, `${this.#deps.purpose.baseName}-current.pem`);
+  }
+
+  /** When the certificate ends that was last seen on disk, in epoch milliseconds. */
+  get ends(): number | undefined {
+    return this.#ends;
   }
 
   /** What is on disk, when it is still valid and made for this node. */
@@ -104,6 +115,7 @@ export class CertificateManager {
     if (text === undefined || key === undefined) return undefined;
     const cert = text.replace(key, "");
     const parsed = new X509Certificate(cert);
+    this.#ends = parsed.validToDate.getTime();
     return this.#fits(parsed) ? { file: this.file, cert, key } : undefined;
   }
 
@@ -179,8 +191,8 @@ export class CertificateManager {
     }
   }
 
-  /** Renews in time, for ever. `onIssued` is told of each new certificate. */
-  async run(client: Client, onIssued: (certificate: IssuedCertificate) => void, signal: AbortSignal): Promise<void> {
+  /** Renews in time, for ever. */
+  async run(client: Client, observer: RenewalObserver, signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#deps;
     while (!signal.aborted) {
       let delayMs = RECHECK_MS;
@@ -191,11 +203,12 @@ export class CertificateManager {
           parsed === undefined
             ? 0
             : renewAt(parsed.validFromDate.getTime(), parsed.validToDate.getTime(), this.#jitter);
-        if (clock.now() >= due) onIssued(await this.request(client, signal));
+        if (clock.now() >= due) observer.issued(await this.request(client, signal));
         else delayMs = Math.min(due - clock.now(), RECHECK_MS);
       } catch (err) {
         if (signal.aborted) return;
         log.warn({ err }, "Renewing a certificate failed");
+        observer.failed();
         delayMs = RETRY_MS;
       }
       await pause(clock, delayMs, signal);

@@ -54,6 +54,8 @@ export class ImagePuller {
   readonly #access: ImageAccess;
   readonly #providers: Pick<CredentialProviders, "credentialsFor">;
   readonly #onPulled: (seconds: number, bytes: number) => void;
+  /** Between the first pull for a pod and the end of the last, by its uid; monotonic times. */
+  readonly #pulls = new Map<string, { readonly from: number; readonly to: number }>();
   /** When each image was last used here, by the monotonic clock, for image garbage collection. */
   readonly lastUsed = new Map<string, number>();
 
@@ -150,7 +152,9 @@ export class ImagePuller {
         "Pulled",
         `Successfully pulled image ${goQuote(written)} in ${seconds(startedAt)} (${seconds(queuedAt)} including waiting). Image size: ${image.sizeBytes} bytes.`,
       );
-      this.#onPulled((this.#clock.monotonic() - startedAt) / 1000, image.sizeBytes);
+      const now = this.#clock.monotonic();
+      this.#onPulled((now - startedAt) / 1000, image.sizeBytes);
+      this.#pulls.set(pod.metadata.uid, { from: this.#pulls.get(pod.metadata.uid)?.from ?? queuedAt, to: now });
       this.#failures.delete(key);
       this.lastUsed.set(image.id, this.#clock.monotonic());
       return { spec, image };
@@ -200,7 +204,14 @@ export class ImagePuller {
     throw failure;
   }
 
+  /** How long pulling took that the pod has waited for, in milliseconds. */
+  pullingMs(podUid: string): number {
+    const { from = 0, to = 0 } = this.#pulls.get(podUid) ?? {};
+    return to - from;
+  }
+
   forget(podUid: string): void {
+    this.#pulls.delete(podUid);
     this.#backoff.forget(podUid);
     for (const key of this.#failures.keys()) if (key.startsWith(podUid)) this.#failures.delete(key);
   }

@@ -6,6 +6,7 @@
  */
 import type { Pod, PodStatus } from "#pkg/api/types/core-v1.ts";
 import { deepEqual } from "#pkg/apimachinery/index.ts";
+import { parseTime } from "#pkg/util/index.ts";
 import type { WorkType } from "../metrics.ts";
 import { referencesOf } from "../volumes/manager.ts";
 import { StepExecutor } from "./executor.ts";
@@ -222,10 +223,24 @@ export class PodWorker {
       rejected: this.#rejected,
     });
     if (this.#startingSince !== undefined && status.phase === "Running") {
-      this.#deps.metrics.podStartSeconds.observe((this.#deps.clock.monotonic() - this.#startingSince) / 1000);
+      this.#countStart(status, this.#startingSince);
       this.#startingSince = undefined;
     }
     return status;
+  }
+
+  #countStart({ initContainerStatuses = [] }: PodStatus, seenAt: number): void {
+    const { metrics, clock, puller } = this.#deps;
+    const now = clock.now();
+    const ends = initContainerStatuses.map(({ state }) => state?.terminated).filter((end) => end !== undefined);
+    const at = (time: string | null | undefined) => parseTime(time ?? undefined) ?? now;
+    const initializingMs = ends.length === 0 ? 0 : at(ends.at(-1)?.finishedAt) - at(ends[0]?.startedAt);
+    metrics.podStarted({
+      sinceSeen: (clock.monotonic() - seenAt) / 1000,
+      sinceCreated: Math.max(0, now - at(this.pod.metadata.creationTimestamp)) / 1000,
+      pulling: puller.pullingMs(this.uid) / 1000,
+      initializing: Math.max(0, initializingMs) / 1000,
+    });
   }
 
   async #sync(parent: AbortSignal): Promise<number | undefined> {

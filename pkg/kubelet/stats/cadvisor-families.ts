@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import type { CgroupCounters } from "../cgroups/counters.ts";
 import type { FileSystemStats } from "./file-system.ts";
 import type { InterfaceCounters } from "./network.ts";
+import type { OpenFiles } from "./open-files.ts";
 import type { Pressures } from "./pressure.ts";
 import type { Labels } from "./prometheus-text.ts";
 
@@ -15,6 +16,9 @@ export interface Row {
   readonly counters: CgroupCounters;
   readonly pressures?: Pressures | undefined;
   readonly interfaces?: readonly InterfaceCounters[] | undefined;
+  readonly files?: OpenFiles | undefined;
+  /** How many descriptors its first process may have; -1 for any number. */
+  readonly maxFiles?: number | undefined;
   readonly disk?: { readonly device: string; readonly usedBytes: number; readonly of?: FileSystemStats } | undefined;
 }
 interface Value {
@@ -140,6 +144,15 @@ export const FAMILIES: readonly Family[] = [
   gauge("processes", "Number of processes running inside the container.", ({ counters }) => [
     { value: counters.processes.length },
   ]),
+  gauge("file_descriptors", "Number of open file descriptors for the container.", ({ files }) =>
+    only(files?.descriptors),
+  ),
+  gauge("sockets", "Number of open sockets for the container.", ({ files }) => only(files?.sockets)),
+  gauge(
+    "ulimits_soft",
+    "Soft ulimit values for the container root process. Unlimited if -1, except priority and nice",
+    ({ maxFiles }) => (maxFiles === undefined ? [] : [{ value: maxFiles, labels: { ulimit: "max_open_files" } }]),
+  ),
   gauge("threads", "Number of threads running inside the container", ({ counters }) => [{ value: counters.threads }]),
   gauge(
     "threads_max",

@@ -12,6 +12,7 @@ import { FAMILIES } from "./cadvisor-families.ts";
 import type { Row } from "./cadvisor-families.ts";
 import { deviceOf, fileSystemStats } from "./file-system.ts";
 import { networkOf } from "./network.ts";
+import { openFilesOf, softFileLimit } from "./open-files.ts";
 import { pressuresOf } from "./pressure.ts";
 import { family, familyText, labelPairs, sampleLine } from "./prometheus-text.ts";
 import type { StatsProvider } from "./stats.ts";
@@ -53,6 +54,10 @@ async function rowOf(
       pressures: await pressuresOf(cgroups, id),
       ...rest,
       ...(rest.network === true && process !== undefined ? { interfaces: networkOf(process) } : {}),
+      // All processes of the machine would be much to look through.
+      ...(name === "" || process === undefined
+        ? {}
+        : { files: openFilesOf(counters.processes), maxFiles: softFileLimit(process) }),
     },
   ];
 }
