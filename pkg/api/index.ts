@@ -4,7 +4,6 @@
  * produce the same `ResourceDefinition` at run time.
  */
 export { type CronSchedule, CronScheduleError, isTimeZone, parseCronSchedule } from "./batch/cron-schedule.ts";
-export { endOfJob } from "./batch/job-end.ts";
 export { type BuiltinOptions, builtinResources } from "./builtin.ts";
 export { adoptAppArmorAnnotations } from "./core/app-armor.ts";
 export { defaultPodSpec } from "./core/pod-defaults.ts";
@@ -36,4 +35,3 @@ export {
   validateFinalizerName,
   validateFinalizerOwner,
 } from "./validation/finalizers.ts";
-export { BETA_STORAGE_CLASS, storageClassNameOf } from "./storage/storage-class.ts";

@@ -1,6 +1,6 @@
 import { age, ageOf, NONE, UNSET } from "../printers/cells.ts";
 import { containerCells, firstOf, formatAccessModes, formatLabels } from "../printers/format.ts";
-import { storageClassNameOf } from "../storage/storage-class.ts";
+import { storageClassNameOf } from "../rules/storage-class.ts";
 import type {
   ComponentStatus,
   ConfigMap,

@@ -1,7 +1,7 @@
 import type { Container, PersistentVolumeClaim, Pod, Service } from "#pkg/api/types/core-v1.ts";
 import type { ResourceClaim } from "#pkg/api/types/resource-v1.ts";
 import { type KubeObject, parseQuantity, type Quantity } from "#pkg/apimachinery/index.ts";
-import { storageClassNameOf } from "../storage/storage-class.ts";
+import { storageClassNameOf } from "../rules/storage-class.ts";
 import type { Clock } from "#pkg/util/index.ts";
 import { parseList, podLimits, podRequests, type ResourceList } from "./resources.ts";
 

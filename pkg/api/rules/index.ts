@@ -3,6 +3,8 @@
  * kind. The node agent starts without the declarations, which take 8 MiB, and gets by with these.
  */
 export { type ImageReference, parseImageReference } from "./image-reference.ts";
+export { endOfJob } from "./job-end.ts";
 export { fitsNode } from "./node-affinity.ts";
 export { type QosClass, qosClassOf } from "./qos.ts";
+export { BETA_STORAGE_CLASS, storageClassNameOf } from "./storage-class.ts";
 export { toleratesTaint } from "./tolerations.ts";

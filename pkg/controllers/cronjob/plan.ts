@@ -2,7 +2,8 @@
  * Decides whether a CronJob is due, what its concurrency policy says of Jobs that still run, and which finished ones
  * go. Pure.
  */
-import { type CronSchedule, CronScheduleError, endOfJob, isTimeZone, parseCronSchedule } from "#pkg/api/index.ts";
+import { type CronSchedule, CronScheduleError, isTimeZone, parseCronSchedule } from "#pkg/api/index.ts";
+import { endOfJob } from "#pkg/api/rules/index.ts";
 import type { CronJob, Job } from "#pkg/api/types/batch-v1.ts";
 import { formatTime, parseTime } from "#pkg/util/index.ts";
 

@@ -2,7 +2,7 @@
  * Runs Jobs to their end. Every pod bears a finalizer until it has been counted (tally.ts), so that none is counted
  * twice or not at all, whatever is deleted or crashes in between.
  */
-import { endOfJob } from "#pkg/api/index.ts";
+import { endOfJob } from "#pkg/api/rules/index.ts";
 import {
   type AnyObject,
   controllerOf,

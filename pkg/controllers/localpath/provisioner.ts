@@ -2,7 +2,7 @@
  * Directories on nodes as volumes: makes a PersistentVolume for each claim of a class with this provisioner once the
  * scheduler has chosen a node, and has the directory removed when the volume is released.
  */
-import { storageClassNameOf } from "#pkg/api/index.ts";
+import { storageClassNameOf } from "#pkg/api/rules/index.ts";
 import { isAlreadyExists, ignoreNotFound, type ObjectKey } from "#pkg/apimachinery/index.ts";
 import {
   type Controller,

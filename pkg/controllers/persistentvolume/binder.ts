@@ -1,5 +1,5 @@
 /** Brings claims and volumes together, and decides what becomes of volumes whose claim is gone. */
-import { storageClassNameOf } from "#pkg/api/index.ts";
+import { storageClassNameOf } from "#pkg/api/rules/index.ts";
 import { deepEqual, keyOf, keyString, type ObjectKey } from "#pkg/apimachinery/index.ts";
 import {
   type Controller,

@@ -1,6 +1,5 @@
 /** Which volume suits a claim: pure. */
-import { storageClassNameOf } from "#pkg/api/index.ts";
-import { fitsNode } from "#pkg/api/rules/index.ts";
+import { fitsNode, storageClassNameOf } from "#pkg/api/rules/index.ts";
 import { labelSelectorAsSelector, parseQuantity } from "#pkg/apimachinery/index.ts";
 import type { Node, NodeSelectorTerm, PersistentVolume, PersistentVolumeClaim } from "#pkg/api/types/core-v1.ts";
 

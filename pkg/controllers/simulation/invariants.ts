@@ -1,5 +1,5 @@
 /** What must be true of a simulated history: at every moment, and when everything has come to rest. */
-import { endOfJob } from "#pkg/api/index.ts";
+import { endOfJob } from "#pkg/api/rules/index.ts";
 import { controllerOf, intOrPercent, labelSelectorAsSelector } from "#pkg/apimachinery/index.ts";
 import type { AnyObject } from "#pkg/apimachinery/index.ts";
 import type { ResourceRef } from "#pkg/api/resource-ref.ts";

@@ -1,5 +1,5 @@
 /** Deletes finished Jobs whose ttlSecondsAfterFinished is over. */
-import { endOfJob } from "#pkg/api/index.ts";
+import { endOfJob } from "#pkg/api/rules/index.ts";
 import { isNotFound, keyOf, type ObjectKey } from "#pkg/apimachinery/index.ts";
 import { type Controller, DONE, type ReconcileContext, type Result } from "#pkg/client/index.ts";
 import { jobs } from "#pkg/api/refs.ts";

@@ -1,4 +1,4 @@
-import { storageClassNameOf } from "#pkg/api/index.ts";
+import { storageClassNameOf } from "#pkg/api/rules/index.ts";
 import { keyString } from "#pkg/apimachinery/index.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { NodeInfo } from "../cache/node-info.ts";

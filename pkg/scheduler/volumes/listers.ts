@@ -1,4 +1,4 @@
-import { storageClassNameOf } from "#pkg/api/index.ts";
+import { storageClassNameOf } from "#pkg/api/rules/index.ts";
 import { controllerOf, keyOf } from "#pkg/apimachinery/index.ts";
 import type { ObjectKey } from "#pkg/apimachinery/index.ts";
 import {

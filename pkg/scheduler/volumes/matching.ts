@@ -1,4 +1,4 @@
-import { storageClassNameOf } from "#pkg/api/index.ts";
+import { storageClassNameOf } from "#pkg/api/rules/index.ts";
 import type { PersistentVolume, PersistentVolumeClaim } from "#pkg/api/types/core-v1.ts";
 import type { StorageClass, CSIStorageCapacity } from "#pkg/api/types/storage-v1.ts";
 import type { NodeInfo } from "../cache/node-info.ts";

@@ -1,4 +1,4 @@
-import { storageClassNameOf } from "#pkg/api/index.ts";
+import { storageClassNameOf } from "#pkg/api/rules/index.ts";
 import { keyOf, keyString } from "#pkg/apimachinery/index.ts";
 import { persistentVolumeClaims, persistentVolumes } from "#pkg/api/refs.ts";
 import type { PersistentVolume, PersistentVolumeClaim, Pod } from "#pkg/api/types/core-v1.ts";

@@ -1,4 +1,4 @@
-import { BETA_STORAGE_CLASS, storageClassNameOf } from "#pkg/api/index.ts";
+import { BETA_STORAGE_CLASS, storageClassNameOf } from "#pkg/api/rules/index.ts";
 import type { PersistentVolumeClaim } from "#pkg/api/types/core-v1.ts";
 import type { Ingress, IngressClass } from "#pkg/api/types/networking-v1.ts";
 import type { StorageClass } from "#pkg/api/types/storage-v1.ts";
