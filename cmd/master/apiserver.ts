@@ -15,6 +15,7 @@ import {
   createApiServer,
   createResourceRegistry,
   loopbackClient,
+  type Descriptions,
 } from "#pkg/apiserver/index.ts";
 import { connectProxies } from "#pkg/apiserver/subresources/proxy/index.ts";
 import type { Client } from "#pkg/client/index.ts";
@@ -124,10 +125,10 @@ function serveOidc(issuer: TokenIssuer): NonResourceHandler {
 }
 
 /** Texts for `kubectl explain`, made by hack/build; without them the schemas are served bare. */
-function readDescriptions(): Record<string, Record<string, string>> {
+function readDescriptions(): Descriptions {
   const built = import.meta.url.endsWith(".ts")
     ? "../../dist/openapi-descriptions.json"
     : "./openapi-descriptions.json";
   const path = fileURLToPath(new URL(built, import.meta.url));
-  return existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as Record<string, Record<string, string>>) : {};
+  return existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as Descriptions) : { texts: {}, enums: {} };
 }

@@ -32,6 +32,7 @@ export type { AuditSink, FallbackHandler, NonResourceContext, NonResourceHandler
 export type { AdmissionChain, Allocator, Call, RestServices } from "./registry/call.ts";
 export type { ConnectHandler } from "./registry/dispatch.ts";
 export { ResourceRegistry } from "./registry/resource-registry.ts";
+export type { Descriptions } from "./openapi/schemas.ts";
 export type { ReviewContext, ReviewHandler } from "./review.ts";
 export type { ServicesConfig } from "./startup/services.ts";
 export type { ComponentProbe } from "./subresources/component-status.ts";

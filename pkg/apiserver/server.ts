@@ -130,7 +130,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   const discovery = new Discovery(registry, aggregator);
   const openApi = new OpenApi(registry, {
     version: version.gitVersion,
-    descriptions: deps.descriptions ?? (() => ({})),
+    descriptions: deps.descriptions ?? (() => ({ texts: {}, enums: {} })),
     external: aggregator,
   });
   const metrics = new RequestMetrics(registry, () => clock.monotonic());

@@ -23,15 +23,27 @@ const OF_THE_VALUE = [
   "multipleOf",
 ];
 const ANY_TYPE = ["*/*"];
+const PARAMETER = "#/parameters/";
 
 /** A version 3 document with what a server says of itself in version 2. */
-export function asVersion3({ paths, definitions }: OpenApiPart, version: string): Json {
+export function asVersion3({ paths: shared, definitions, parameters }: OpenApiPart, version: string): Json {
+  const paths = resolved(shared, parameters) as Json;
   return {
     openapi: "3.0.0",
     info: { title: "Kubernetes", version },
     paths: mapValues(paths, pathItem),
     components: { schemas: mapValues(definitions, relinked) },
   };
+}
+
+/** A copy with parameters in the place of references to them: version 3 says bodies elsewhere. */
+function resolved(value: unknown, parameters: Json): unknown {
+  if (Array.isArray(value)) return value.map((each) => resolved(each, parameters));
+  if (!isRecord(value)) return value;
+  const { $ref } = value;
+  const name = typeof $ref === "string" && $ref.startsWith(PARAMETER) ? $ref.slice(PARAMETER.length) : undefined;
+  if (name !== undefined) return parameters[name] ?? value;
+  return mapValues(value, (child) => resolved(child, parameters));
 }
 
 function mapValues(object: Json, change: (value: unknown) => unknown): Json {

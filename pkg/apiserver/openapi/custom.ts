@@ -45,7 +45,11 @@ const commonProperties = (dialect: Dialect): Json => ({
 export function customDefinitions(dialect: Dialect, definition: ResourceDefinition): Json {
   const { group, version, kind, listKind, schema } = definition;
   const raw = schema.raw ?? { type: "object", "x-kubernetes-preserve-unknown-fields": true };
-  const gvk = (of: string): Json => ({ "x-kubernetes-group-version-kind": [{ group, kind: of, version }] });
+  const selectable = Array.from(definition.selectableFields.keys(), (fieldPath) => ({ fieldPath }));
+  const about = (of: string): Json => ({
+    "x-kubernetes-group-version-kind": [{ group, kind: of, version }],
+    ...(selectable.length === 0 ? {} : { "x-kubernetes-selectable-fields": selectable }),
+  });
   const name = customDefinitionName(definition, kind);
   const list: Json = {
     description: `${listKind} is a list of ${kind}`,
@@ -60,10 +64,10 @@ export function customDefinitions(dialect: Dialect, definition: ResourceDefiniti
       },
       metadata: aboutMetadata(dialect, "ListMeta", LIST_METADATA_ABOUT),
     },
-    ...gvk(listKind),
+    ...about(listKind),
   };
   return {
-    [name]: { ...publishedKind(dialect, raw), ...gvk(kind) },
+    [name]: { ...publishedKind(dialect, raw), ...about(kind) },
     [customDefinitionName(definition, listKind)]: list,
   };
 }

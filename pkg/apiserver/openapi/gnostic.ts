@@ -3,75 +3,7 @@
  * faster than JSON. Only the parts that our documents use.
  */
 import type { Json } from "./schemas.ts";
-
-/** Wire bytes in the making: fields are appended in any order. */
-class Message {
-  readonly #chunks: Buffer[] = [];
-  #size = 0;
-
-  #push(chunk: Buffer): void {
-    this.#chunks.push(chunk);
-    this.#size += chunk.length;
-  }
-  bytes(field: number, value: Buffer): this {
-    this.#push(varints((field << 3) | 2, value.length));
-    this.#push(value);
-    return this;
-  }
-  text(field: number, value: unknown): this {
-    return typeof value === "string" && value !== "" ? this.bytes(field, Buffer.from(value)) : this;
-  }
-  texts(field: number, values: unknown): this {
-    for (const value of Array.isArray(values) ? values : []) this.bytes(field, Buffer.from(String(value)));
-    return this;
-  }
-  flag(field: number, value: unknown): this {
-    if (value === true) this.#push(varints(field << 3, 1));
-    return this;
-  }
-  integer(field: number, value: unknown): this {
-    if (typeof value === "number" && value > 0) this.#push(varints(field << 3, Math.floor(value)));
-    return this;
-  }
-  double(field: number, value: unknown): this {
-    if (typeof value !== "number" || value === 0) return this;
-    const bytes = Buffer.alloc(8);
-    bytes.writeDoubleLE(value);
-    this.#push(varints((field << 3) | 1));
-    this.#push(bytes);
-    return this;
-  }
-  finish(): Buffer {
-    return Buffer.concat(this.#chunks, this.#size);
-  }
-}
-
-function varints(...values: number[]): Buffer {
-  const bytes: number[] = [];
-  for (let value of values) {
-    while (value > 0x7f) {
-      bytes.push((value & 0x7f) | 0x80);
-      value = Math.floor(value / 0x80);
-    }
-    bytes.push(value);
-  }
-  return Buffer.from(bytes);
-}
-
-/** Any: JSON is YAML, and that is what readers parse. */
-function any(value: unknown): Buffer {
-  return new Message().text(2, `${JSON.stringify(value)}\n`).finish();
-}
-
-function named(name: string, value: Buffer): Buffer {
-  return new Message().text(1, name).bytes(2, value).finish();
-}
-
-function extensions(message: Message, field: number, object: Json): void {
-  for (const [name, value] of Object.entries(object)) {
-    if (name.startsWith("x-")) message.bytes(field, named(name, any(value)));
-  }
-}
+import { any, extensions, Message, named } from "./wire.ts";
 
 /** openapi.v2.Schema */
 function schema(object: Json): Buffer {
@@ -116,7 +48,7 @@ function schema(object: Json): Buffer {
   return message.finish();
 }
 
-/** openapi.v2.ParametersItem */
+/** openapi.v2.Parameter */
 function parameter(object: Json): Buffer {
   const parameter = new Message();
   if (object["in"] === "body") {
@@ -140,7 +72,15 @@ function parameter(object: Json): Buffer {
       .flag(19 + shift, object["uniqueItems"]);
     parameter.bytes(2, new Message().bytes(query ? 3 : 4, inner.finish()).finish());
   }
-  return new Message().bytes(1, parameter.finish()).finish();
+  return parameter.finish();
+}
+
+/** openapi.v2.ParametersItem */
+function parametersItem(object: Json): Buffer {
+  const { $ref } = object;
+  return $ref === undefined
+    ? new Message().bytes(1, parameter(object)).finish()
+    : new Message().bytes(2, new Message().text(1, $ref).finish()).finish();
 }
 
 /** openapi.v2.Operation */
@@ -151,7 +91,7 @@ function operation(object: Json): Buffer {
     .text(5, object["operationId"])
     .texts(6, object["produces"])
     .texts(7, object["consumes"]);
-  for (const each of (object["parameters"] as Json[] | undefined) ?? []) message.bytes(8, parameter(each));
+  for (const each of (object["parameters"] as Json[] | undefined) ?? []) message.bytes(8, parametersItem(each));
   const responses = new Message();
   for (const [code, value] of Object.entries(object["responses"] as Record<string, Json>)) {
     const response = new Message().text(1, value["description"]);
@@ -181,7 +121,7 @@ function pathItem(object: Json): Buffer {
   for (const [method, field] of Object.entries(METHOD_FIELDS)) {
     if (object[method] !== undefined) message.bytes(field, operation(object[method] as Json));
   }
-  for (const each of (object["parameters"] as Json[] | undefined) ?? []) message.bytes(9, parameter(each));
+  for (const each of (object["parameters"] as Json[] | undefined) ?? []) message.bytes(9, parametersItem(each));
   return message.finish();
 }
 
@@ -199,8 +139,14 @@ export function encodeDefinitions(definitions: Json): Buffer {
   return message.finish();
 }
 
+function encodeParameters(parameters: Json): Buffer {
+  const message = new Message();
+  for (const [name, value] of Object.entries(parameters)) message.bytes(1, named(name, parameter(value as Json)));
+  return message.finish();
+}
+
 /** openapi.v2.Document around joined entries. */
-export function encodeDocument(version: string, paths: Buffer, definitions: Buffer): Buffer {
+export function encodeDocument(version: string, paths: Buffer, definitions: Buffer, parameters: Json): Buffer {
   const info = new Message().text(1, "Kubernetes").text(2, version).finish();
   const bearer = new Message()
     .text(1, "apiKey")
@@ -214,6 +160,7 @@ export function encodeDocument(version: string, paths: Buffer, definitions: Buff
     .bytes(2, info)
     .bytes(8, paths)
     .bytes(9, definitions)
+    .bytes(10, encodeParameters(parameters))
     .bytes(12, new Message().bytes(1, named("BearerToken", Buffer.alloc(0))).finish())
     .bytes(13, new Message().bytes(1, security).finish())
     .finish();

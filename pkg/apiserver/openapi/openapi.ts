@@ -2,19 +2,25 @@ import { createHash } from "node:crypto";
 import { etagOf } from "../http/etag.ts";
 import { definitionNameOf } from "#pkg/api/index.ts";
 import type { ResourceDefinition } from "#pkg/api/index.ts";
-import { notAcceptable } from "#pkg/apimachinery/index.ts";
-import { gzipFor, sendBytes } from "../http/reply.ts";
+import { parseAccept } from "../http/negotiate.ts";
+import { gzipFor } from "../http/reply.ts";
 import type { NonResourceContext } from "../pipeline.ts";
 import type { ResourceRegistry } from "../registry/resource-registry.ts";
 import { customDefinitions, customName } from "./custom.ts";
 import type { OpenApiPart } from "./merge.ts";
 import { documentPath, resourceListDocument, type ServerDocument, serverDocuments } from "./documents.ts";
 import { encodeDefinitions, encodeDocument, encodePaths } from "./gnostic.ts";
+import { encodeVersion3 } from "./gnostic-v3.ts";
+import { shareParameters } from "./parameters.ts";
 import { builtinName, resourcePaths } from "./paths.ts";
 import { closure, definitionSchema, type Descriptions, type Dialect, type Json } from "./schemas.ts";
 
+const JSON_TYPE = "application/json";
 /** Clients ask with an "@" before the version, which is no legal media type: the answer spells it with a dot. */
-const V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+const PROTOBUF_TYPES = {
+  v2: "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+  v3: "application/com.github.proto-openapi.spec.v3.v1.0+protobuf",
+};
 const COMMA = Buffer.from(",");
 const META = "io.k8s.apimachinery.pkg.apis.meta.v1";
 /** Every group's document describes what its operations use. */
@@ -43,6 +49,11 @@ type Encoding = "json" | "protobuf";
 interface Fragment {
   readonly paths: Buffer;
   readonly definitions: Buffer;
+  readonly parameters: Json;
+}
+interface Document {
+  readonly bytes: Buffer;
+  readonly etag: string;
 }
 
 /** /openapi/v2 and /openapi/v3, generated from the definitions being served. */
@@ -56,8 +67,9 @@ export class OpenApi {
   /** Of custom kinds: made once per definition, so that a new one does not cost what all others do. */
   readonly #custom = { json: new WeakMap<object, Fragment>(), protobuf: new WeakMap<object, Fragment>() };
   readonly #hashes = new WeakMap<ResourceDefinition, string>();
-  readonly #documents = new Map<string, { readonly bytes: Buffer; readonly etag: string }>();
+  readonly #documents = new Map<string, Document>();
   #generation = "";
+  #fingerprint: string | undefined;
 
   constructor(
     registry: ResourceRegistry,
@@ -83,18 +95,22 @@ export class OpenApi {
   }
 
   #serveV2(context: NonResourceContext): void | Promise<void> {
-    const accept = context.request.headers["accept"] ?? "";
-    const protobuf = accept.includes("proto-openapi");
-    const encoding = protobuf ? "protobuf" : "json";
+    const encoding = encodingOf(context, "v2");
+    if (encoding === undefined) return refuse(context);
     this.#refresh();
-    const key = `v2:${encoding}`;
+    const document = this.#made(`v2:${encoding}`, () =>
+      encoding === "protobuf" ? this.#v2Protobuf() : this.#v2Json(),
+    );
+    return send(context, document, encoding === "protobuf" ? PROTOBUF_TYPES.v2 : JSON_TYPE);
+  }
+  #made(key: string, make: () => Buffer, etag?: string): Document {
     let document = this.#documents.get(key);
     if (document === undefined) {
-      const bytes = protobuf ? this.#v2Protobuf() : this.#v2Json();
-      document = { bytes, etag: etagOf(bytes) };
+      const bytes = make();
+      document = { bytes, etag: etag ?? etagOf(bytes) };
       this.#documents.set(key, document);
     }
-    return send(context, document.bytes, document.etag, protobuf ? V2_PROTOBUF : "application/json");
+    return document;
   }
   #refresh(): void {
     const generation = `${this.#registry.generation}/${this.#external?.generation ?? 0}`;
@@ -111,22 +127,25 @@ export class OpenApi {
     const paths: Json = {};
     const documents = [...this.#serverDocuments(), ...versionsOf(served).map(resourceListDocument)];
     for (const document of documents) Object.assign(paths, documentPath("v2", document));
-    for (const definition of served) Object.assign(paths, resourcePaths("v2", definition, builtinName));
+    const descriptions = this.#descriptions();
+    for (const definition of served) Object.assign(paths, resourcePaths("v2", definition, builtinName, descriptions));
     const names = closure([...rootsOf(served), ...documents.flatMap(({ definition }) => definition ?? [])]);
     return { paths, definitions: this.#schemas("v2", names, served) };
   }
   /** What other servers add to the version 2 document. What both know (the meta kinds) is said once, by us. */
-  #externalV2(): { paths: Json; definitions: Json } {
+  #externalV2(): OpenApiPart {
     const paths: Json = {};
     const definitions: Json = {};
+    const parameters: Json = {};
     const parts = this.#external?.v2() ?? [];
     const ours = parts.length === 0 ? new Set<string>() : closure(rootsOf(this.#definitionsServed(false)));
     for (const external of parts) {
       Object.assign(paths, external.paths);
+      Object.assign(parameters, external.parameters);
       for (const [name, schema] of Object.entries(external.definitions))
         if (!ours.has(name)) definitions[name] ??= schema;
     }
-    return { paths, definitions };
+    return { paths, definitions, parameters };
   }
   /** What may change at run time, fragment by fragment: custom kinds and other servers' part. */
   #changingV2(encoding: Encoding): Fragment[] {
@@ -134,8 +153,9 @@ export class OpenApi {
     const custom = this.#definitionsServed(true).map((definition) => {
       let fragment = made.get(definition);
       if (fragment === undefined) {
-        const paths = resourcePaths("v2", definition, customName(definition));
-        fragment = encodeFragment(encoding, { paths, definitions: customDefinitions("v2", definition) });
+        const paths = resourcePaths("v2", definition, customName(definition), this.#descriptions());
+        const described = { ...shareParameters(paths), definitions: customDefinitions("v2", definition) };
+        fragment = encodeFragment(encoding, described);
         made.set(definition, fragment);
       }
       return fragment;
@@ -145,7 +165,8 @@ export class OpenApi {
   #fragmentsV2(encoding: Encoding): Fragment[] {
     let builtin = this.#builtin.get(encoding);
     if (builtin === undefined) {
-      builtin = encodeFragment(encoding, this.#builtinV2());
+      const { paths, definitions } = this.#builtinV2();
+      builtin = encodeFragment(encoding, { ...shareParameters(paths), definitions });
       this.#builtin.set(encoding, builtin);
     }
     return [builtin, ...this.#changingV2(encoding)];
@@ -171,15 +192,16 @@ export class OpenApi {
       ...joined(fragments.map(({ paths }) => paths)),
       Buffer.from('},"definitions":{'),
       ...joined(fragments.map(({ definitions }) => definitions)),
+      Buffer.from(`},"parameters":${JSON.stringify(parametersOf(fragments))}`),
       Buffer.from(
-        '},"securityDefinitions":{"BearerToken":{"description":"Bearer Token authentication","type":"apiKey","name":"authorization","in":"header"}},"security":[{"BearerToken":[]}]}',
+        ',"securityDefinitions":{"BearerToken":{"description":"Bearer Token authentication","type":"apiKey","name":"authorization","in":"header"}},"security":[{"BearerToken":[]}]}',
       ),
     ]);
   }
   #v2Protobuf(): Buffer {
     const fragments = this.#fragmentsV2("protobuf");
-    const all = (part: keyof Fragment): Buffer => Buffer.concat(fragments.map((fragment) => fragment[part]));
-    return encodeDocument(this.#version, all("paths"), all("definitions"));
+    const all = (part: "paths" | "definitions"): Buffer => Buffer.concat(fragments.map((fragment) => fragment[part]));
+    return encodeDocument(this.#version, all("paths"), all("definitions"), parametersOf(fragments));
   }
 
   async #serveIndex(context: NonResourceContext): Promise<void> {
@@ -193,8 +215,8 @@ export class OpenApi {
     for (const [name, hash] of this.#external?.v3() ?? []) {
       paths[name] = { serverRelativeURL: `/openapi/v3/${name}?hash=${hash}` };
     }
-    const { request, response, pretty } = context;
-    await sendBytes({ request, response, warnings: [], pretty }, 200, "json", Buffer.from(JSON.stringify({ paths })));
+    const bytes = Buffer.from(JSON.stringify({ paths }));
+    await send(context, { bytes, etag: etagOf(bytes) }, JSON_TYPE);
   }
   /** "api/v1", "apis/apps/v1"… with what they serve. */
   #groupVersions(): Map<string, ResourceDefinition[]> {
@@ -213,27 +235,26 @@ export class OpenApi {
     const document = served === undefined ? this.#serverDocuments().find((each) => each.name === name) : undefined;
     // What other servers describe is passed on by the aggregator.
     if (served === undefined && document === undefined) return false;
-    const accept = context.request.headers["accept"] ?? "";
-    if (accept.includes("proto-openapi") && !accept.includes("json") && !accept.includes("*/*")) {
-      throw notAcceptable("only the following media types are accepted: application/json");
+    const encoding = encodingOf(context, "v3");
+    if (encoding === undefined) {
+      refuse(context);
+      return true;
     }
     const hash = served === undefined ? this.#hashOfDocument(name) : this.#hashOf(served);
-    const asked = context.target.query.get("hash");
-    if (asked !== null && asked !== hash) {
+    const asked = context.target.query.get("hash") ?? "";
+    if (asked !== "" && asked !== hash) {
       const location = `/openapi/v3/${name}?hash=${hash}`;
       context.response.send(301, { location, "cache-control": "no-cache, private" }, []);
       return true;
     }
     this.#refresh();
-    let made = this.#documents.get(hash);
-    if (made === undefined) {
-      const content = served === undefined ? this.#ownDocument(document!) : this.#v3Document(served);
-      made = { bytes: Buffer.from(JSON.stringify(content)), etag: hash };
-      this.#documents.set(hash, made);
-    }
+    const content = (): Json => (served === undefined ? this.#ownDocument(document!) : this.#v3Document(served));
+    const make = (): Buffer =>
+      encoding === "protobuf" ? encodeVersion3(content()) : Buffer.from(JSON.stringify(content()));
+    const made = this.#made(`${hash}:${encoding}`, make, hash);
     const immutable: Record<string, string> =
       asked === hash ? { "cache-control": "public, immutable", expires: "Thu, 31 Dec 2099 23:59:59 GMT" } : {};
-    await send(context, made.bytes, hash, "application/json", immutable);
+    await send(context, made, encoding === "protobuf" ? PROTOBUF_TYPES.v3 : JSON_TYPE, immutable);
     return true;
   }
   #v3Document(served: readonly ResourceDefinition[]): Json {
@@ -242,7 +263,7 @@ export class OpenApi {
     for (const version of versionsOf(served)) Object.assign(paths, documentPath("v3", resourceListDocument(version)));
     for (const definition of served) {
       const nameOf = definition.custom ? customName(definition) : builtinName;
-      Object.assign(paths, resourcePaths("v3", definition, nameOf));
+      Object.assign(paths, resourcePaths("v3", definition, nameOf, this.#descriptions()));
       if (definition.custom) Object.assign(schemas, customDefinitions("v3", definition));
     }
     // What custom kinds themselves refer to; of what is built in, their subresources may have a kind, too.
@@ -264,11 +285,16 @@ export class OpenApi {
   }
   /** What they say depends on this program alone. */
   #hashOfDocument(name: string): string {
-    return createHash("sha512").update(this.#version).update(name).digest("hex").toUpperCase();
+    return createHash("sha512").update(this.#formOf()).update(name).digest("hex").toUpperCase();
+  }
+  /** Differs between builds that say the same things in other words: clients keep a document as long as its hash stays. */
+  #formOf(): string {
+    this.#fingerprint ??= etagOf(Buffer.from(JSON.stringify([this.#version, this.#builtinV2()])));
+    return this.#fingerprint;
   }
   /** Another for every other document: what is built in counts by its names, what is custom by its schema, too. */
   #hashOf(definitions: readonly ResourceDefinition[]): string {
-    const hash = createHash("sha512").update(this.#version);
+    const hash = createHash("sha512").update(this.#formOf());
     for (const definition of definitions) {
       let own = this.#hashes.get(definition);
       if (own === undefined) {
@@ -320,10 +346,32 @@ function joined(parts: readonly Buffer[]): Buffer[] {
   return parts.filter(({ length }) => length > 0).flatMap((part, index) => (index === 0 ? [part] : [COMMA, part]));
 }
 
-function encodeFragment(encoding: Encoding, { paths, definitions }: { paths: Json; definitions: Json }): Fragment {
+function encodeFragment(encoding: Encoding, { paths, definitions, parameters }: OpenApiPart): Fragment {
   return encoding === "json"
-    ? { paths: inner(paths), definitions: inner(definitions) }
-    : { paths: encodePaths(paths), definitions: encodeDefinitions(definitions) };
+    ? { paths: inner(paths), definitions: inner(definitions), parameters }
+    : { paths: encodePaths(paths), definitions: encodeDefinitions(definitions), parameters };
+}
+
+function parametersOf(fragments: readonly Fragment[]): Json {
+  const parameters: Json = {};
+  for (const fragment of fragments) Object.assign(parameters, fragment.parameters);
+  return parameters;
+}
+
+/** The first form that the client asks for and there is; undefined without one. */
+function encodingOf({ request }: NonResourceContext, version: Dialect): Encoding | undefined {
+  const accept = request.headers["accept"] ?? "";
+  if (accept === "") return "json";
+  const legal = PROTOBUF_TYPES[version];
+  for (const { type } of parseAccept(accept)) {
+    if (type === JSON_TYPE || type === "application/*" || type === "*/*") return "json";
+    if (type === legal || type === legal.replace(".v1.0", "@v1.0")) return "protobuf";
+  }
+  return undefined;
+}
+
+function refuse({ response }: NonResourceContext): void {
+  response.send(406, { vary: "Accept", "cache-control": "no-cache, private" }, []);
 }
 
 function digestOf({ group, version, plural, kind, custom, schema, subresources, verbs }: ResourceDefinition): string {
@@ -335,8 +383,7 @@ function digestOf({ group, version, plural, kind, custom, schema, subresources, 
 
 async function send(
   { request, response }: NonResourceContext,
-  bytes: Buffer,
-  etag: string,
+  { bytes, etag }: Document,
   contentType: string,
   extra: Record<string, string> = {},
 ): Promise<void> {

@@ -1,252 +1,327 @@
 import type { ResourceDefinition, SubresourceDefinition, Verb } from "#pkg/api/index.ts";
 import { definitionNameOf } from "#pkg/api/index.ts";
-import { type Dialect, type Json, ref } from "./schemas.ts";
+import { returnsDeleted } from "../registry/delete.ts";
+import {
+  DELETE,
+  GET,
+  LIST,
+  OPTIONS,
+  Parameters,
+  PATCH,
+  pathItem,
+  PRETTY,
+  type ValueTypes,
+  WATCH,
+  WRITE,
+} from "./parameters.ts";
+import { type Descriptions, type Dialect, type Json, ref } from "./schemas.ts";
 
 const META = "io.k8s.apimachinery.pkg.apis.meta.v1";
 const PRODUCES = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
-const LIST_PRODUCES = [
-  ...PRODUCES,
-  "application/json;stream=watch",
-  "application/vnd.kubernetes.protobuf;stream=watch",
-];
-const STRATEGIC = "application/strategic-merge-patch+json";
+const STREAMS = ["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"];
 const PATCHES = [
   "application/json-patch+json",
   "application/merge-patch+json",
-  STRATEGIC,
+  "application/strategic-merge-patch+json",
   "application/apply-patch+yaml",
 ];
+const ANYTHING = ["*/*"];
 /** Custom resources have no protobuf form, neither alone nor in lists. */
-const CUSTOM_PRODUCES = PRODUCES.filter((type) => !type.includes("protobuf"));
+const CUSTOM_TYPES = ["application/json", "application/yaml"];
 /** kubectl decides by this how to patch: custom resources know no strategic merge. */
-const CUSTOM_PATCHES = PATCHES.filter((type) => type !== STRATEGIC);
+const CUSTOM_PATCHES = PATCHES.filter((type) => !type.includes("strategic"));
 
-type Parameter = readonly [name: string, type: "string" | "integer" | "boolean", about: string];
-
-const PRETTY: Parameter = ["pretty", "string", "If 'true', then the output is pretty printed."];
-const DRY_RUN: Parameter = [
-  "dryRun",
-  "string",
-  "When present, indicates that modifications should not be persisted. Valid values are: All.",
-];
-const FIELD_MANAGER: Parameter = [
-  "fieldManager",
-  "string",
-  "The name of the actor or entity that is making these changes.",
-];
-const FIELD_VALIDATION: Parameter = [
-  "fieldValidation",
-  "string",
-  "What to do with unknown or duplicate fields: Ignore, Warn or Strict.",
-];
-const FORCE: Parameter = [
-  "force",
-  "boolean",
-  "Force applies even if fields are owned by somebody else. Apply patches only.",
-];
-const SELECTORS: readonly Parameter[] = [
-  ["labelSelector", "string", "A selector to restrict the list of returned objects by their labels."],
-  ["fieldSelector", "string", "A selector to restrict the list of returned objects by their fields."],
-];
-const LIST: readonly Parameter[] = [
-  ["allowWatchBookmarks", "boolean", "Requests watch events of type BOOKMARK."],
-  ["continue", "string", "Continues a list that was cut off by limit."],
-  ...SELECTORS,
-  ["limit", "integer", "The maximum number of items to return for a list call."],
-  ["resourceVersion", "string", "Constraint on which resource versions a request may be served from."],
-  ["resourceVersionMatch", "string", "How resourceVersion is applied to list calls."],
-  ["sendInitialEvents", "boolean", "Begins a watch with the present state, followed by a bookmark."],
-  ["timeoutSeconds", "integer", "Limits the duration of the call."],
-  ["watch", "boolean", "Watch for changes to the described resources."],
-];
-const DELETE: readonly Parameter[] = [
-  DRY_RUN,
-  ["gracePeriodSeconds", "integer", "The duration in seconds before the object should be deleted."],
-  ["orphanDependents", "boolean", "Deprecated: use propagationPolicy."],
-  ["propagationPolicy", "string", "Whether and how garbage collection will be performed."],
-];
-
-const QUERY: Readonly<Record<Verb, readonly Parameter[]>> = {
-  get: [],
-  list: LIST,
-  watch: LIST,
-  create: [DRY_RUN, FIELD_MANAGER, FIELD_VALIDATION],
-  update: [DRY_RUN, FIELD_MANAGER, FIELD_VALIDATION],
-  patch: [DRY_RUN, FIELD_MANAGER, FIELD_VALIDATION, FORCE],
-  delete: DELETE,
-  deletecollection: [...DELETE, ...SELECTORS],
-};
-const METHODS: Readonly<Partial<Record<Verb, string>>> = {
-  get: "get",
-  list: "get",
-  create: "post",
-  update: "put",
-  patch: "patch",
-  delete: "delete",
-  deletecollection: "delete",
-};
-const ACTIONS: Readonly<Partial<Record<Verb, string>>> = {
-  create: "post",
-  update: "put",
-  deletecollection: "deletecollection",
-};
-const WORDS: Readonly<Partial<Record<Verb, string>>> = {
-  get: "read",
-  update: "replace",
-  deletecollection: "delete collection of",
-};
-/** What an operation does to things of a kind. */
-function descriptionOf(verb: Verb, kind: string, subresource: string | undefined): string {
-  const article = /^[AEIOU]/i.test(kind) ? "an" : "a";
-  const of = subresource === undefined ? "" : `${subresource} of `;
-  switch (verb) {
-    case "list":
-      return `list ${of}objects of kind ${kind}`;
-    case "create":
-      return `create ${of}${article} ${kind}`;
-    case "delete":
-      return `delete ${of}${article} ${kind}`;
-    case "deletecollection":
-      return `delete collection of ${kind}`;
-    case "patch":
-      return `partially update ${of}the specified ${kind}`;
-    default:
-      return `${WORDS[verb] ?? verb} ${of}the specified ${kind}`;
-  }
+/** How one verb is described. */
+interface Operation {
+  /** As x-kubernetes-action says it. */
+  readonly action: string;
+  readonly method: string;
+  /** What the operation's id begins with. */
+  readonly word: string;
 }
+const OPERATIONS: Readonly<Partial<Record<Verb, Operation>>> = {
+  get: { action: "get", method: "get", word: "read" },
+  list: { action: "list", method: "get", word: "list" },
+  create: { action: "post", method: "post", word: "create" },
+  update: { action: "put", method: "put", word: "replace" },
+  patch: { action: "patch", method: "patch", word: "patch" },
+  delete: { action: "delete", method: "delete", word: "delete" },
+  deletecollection: { action: "deletecollection", method: "delete", word: "delete" },
+};
 const COLLECTION_VERBS: readonly Verb[] = ["list", "create", "deletecollection"];
 const OBJECT_VERBS: readonly Verb[] = ["get", "update", "patch", "delete"];
+const TUNNEL_METHODS = ["get", "post"];
+const PROXY_METHODS = ["delete", "get", "head", "options", "patch", "post", "put"];
 
 /** Names the definition of a kind in this document. */
 export type NameOf = (group: string, version: string, kind: string) => string | undefined;
 export const builtinName: NameOf = definitionNameOf;
 
-interface Operation {
-  readonly verb: Verb;
-  readonly definition: ResourceDefinition;
-  readonly subresource?: SubresourceDefinition;
-  readonly allNamespaces?: boolean;
-}
-
 /** Paths of one resource, its subresources and its collection. */
-export function resourcePaths(dialect: Dialect, definition: ResourceDefinition, nameOf: NameOf): Json {
-  const { group, version, plural, namespaced } = definition;
+export function resourcePaths(
+  dialect: Dialect,
+  definition: ResourceDefinition,
+  nameOf: NameOf,
+  descriptions: Descriptions,
+): Json {
+  const { group, version, plural, namespaced, verbs, custom } = definition;
   const root = group === "" ? `/api/${version}` : `/apis/${group}/${version}`;
   const scope = namespaced ? "/namespaces/{namespace}" : "";
-  const collection = `${root}${scope}/${plural}`;
+  const build = new PathBuilder(dialect, definition, nameOf, descriptions);
   const paths: Json = {};
-  const build = new PathBuilder(dialect, nameOf);
-  const onCollection = COLLECTION_VERBS.filter((verb) => definition.verbs.includes(verb));
-  if (onCollection.length > 0) {
-    paths[collection] = build.item(
-      onCollection.map((verb) => ({ verb, definition })),
-      namespaced ? ["namespace"] : [],
-    );
-  }
-  if (namespaced && definition.verbs.includes("list")) {
-    paths[`${root}/${plural}`] = build.item([{ verb: "list", definition, allNamespaces: true }], []);
-  }
-  const names = namespaced ? ["name", "namespace"] : ["name"];
-  const onObject = OBJECT_VERBS.filter((verb) => definition.verbs.includes(verb));
-  if (onObject.length > 0) {
-    paths[`${collection}/{name}`] = build.item(
-      onObject.map((verb) => ({ verb, definition })),
-      names,
-    );
-  }
+  const add = (path: string, operations: Record<string, Json>): void => {
+    if (Object.keys(operations).length > 0) paths[`${root}${path}`] = pathItem(operations);
+  };
+  const collection = `${scope}/${plural}`;
+  add(collection, build.operations(COLLECTION_VERBS.filter((verb) => verbs.includes(verb))));
+  if (namespaced && verbs.includes("list")) add(`/${plural}`, build.ofAllNamespaces());
+  add(`${collection}/{name}`, build.operations(OBJECT_VERBS.filter((verb) => verbs.includes(verb))));
   for (const subresource of definition.subresources) {
-    const verbs = [...subresource.verbs].filter((verb) => METHODS[verb] !== undefined);
-    const operations = verbs.map((verb) => ({ verb, definition, subresource }));
-    paths[`${collection}/{name}/${subresource.name}`] = build.item(operations, names);
+    const path = `${collection}/{name}/${subresource.name}`;
+    if (OPTIONS[subresource.kind] === undefined) {
+      add(path, build.operations(subresource.verbs, subresource));
+    } else {
+      add(path, build.connections(subresource, false));
+      if (subresource.name === "proxy") add(`${path}/{path}`, build.connections(subresource, true));
+    }
+  }
+  if (!custom && verbs.includes("watch")) {
+    add(`/watch${collection}`, build.watch("watchlist"));
+    add(`/watch${collection}/{name}`, build.watch("watch"));
+    if (namespaced) add(`/watch/${plural}`, build.watch("watchlist", true));
   }
   return paths;
 }
 
 class PathBuilder {
   readonly #dialect: Dialect;
+  readonly #definition: ResourceDefinition;
   readonly #nameOf: NameOf;
+  readonly #parameters: Parameters;
 
-  constructor(dialect: Dialect, nameOf: NameOf) {
+  constructor(dialect: Dialect, definition: ResourceDefinition, nameOf: NameOf, descriptions: Descriptions) {
     this.#dialect = dialect;
+    this.#definition = definition;
     this.#nameOf = nameOf;
-  }
-  item(operations: readonly Operation[], pathParameters: readonly string[]): Json {
-    const item: Json = {};
-    for (const operation of operations) item[METHODS[operation.verb]!] = this.#operation(operation);
-    item["parameters"] = [
-      ...pathParameters.map((name) => this.#parameter("path", name, "string", `${name} of the object`)),
-      this.#query(PRETTY),
-    ];
-    return item;
+    this.#parameters = new Parameters(dialect, descriptions);
   }
 
-  #operation(operation: Operation): Json {
-    const { verb, definition, subresource } = operation;
-    const group = subresource?.group ?? definition.group;
-    const version = subresource?.version ?? definition.version;
-    const kind = subresource?.kind ?? definition.kind;
-    const bodyless = verb === "get" || verb === "list";
-    const body = bodyless ? undefined : this.#bodyName(verb, group, version, kind);
-    const parameters = QUERY[verb].map((parameter) => this.#query(parameter));
-    const answer = this.#answerName(verb, group, version, kind, subresource);
-    const v2 = this.#dialect === "v2";
-    if (v2 && body !== undefined) parameters.unshift(bodyParameter(verb, body));
-    const produces = producedBy(operation);
-    const success = { description: "OK", ...this.#content(answer, produces) };
-    const about = descriptionOf(verb, definition.kind, subresource?.name);
+  /** What can be done with objects, their collection or a subresource, by method. */
+  operations(verbs: readonly Verb[], subresource?: SubresourceDefinition): Record<string, Json> {
+    const operations: Record<string, Json> = {};
+    for (const verb of verbs) {
+      const operation = OPERATIONS[verb];
+      if (operation !== undefined) operations[operation.method] = this.#operation(verb, operation, subresource);
+    }
+    return operations;
+  }
+  ofAllNamespaces(): Record<string, Json> {
+    return { get: this.#operation("list", OPERATIONS.list!, undefined, true) };
+  }
+  /** Paths that only watch, from before there was the parameter. */
+  watch(action: "watch" | "watchlist", allNamespaces = false): Record<string, Json> {
+    const { kind } = this.#definition;
+    const many = action === "watchlist";
+    const about = many ? `individual changes to a list of ${kind}` : `changes to an object of kind ${kind}`;
+    const instead = many ? "" : ", filtered to a single item with the 'fieldSelector' parameter";
+    const { id, tag } = this.#identity("watch", many ? "List" : "", allNamespaces);
+    const event = `${META}.WatchEvent`;
     return {
-      description: about,
-      tags: [tagOf(definition)],
-      operationId: operationId(operation),
-      ...(v2
-        ? {
-            consumes: verb === "patch" ? patchesOf(definition) : ["*/*"],
-            produces,
-            schemes: ["https"],
-          }
-        : {}),
-      ...(parameters.length === 0 ? {} : { parameters }),
-      ...(!v2 && body !== undefined ? { requestBody: requestBody(verb, body, definition) } : {}),
-      responses: {
-        "200": success,
-        ...(verb === "create" || verb === "update" || verb === "patch"
-          ? { "201": { ...success, description: "Created" } }
-          : {}),
-        ...(verb === "create" || verb === "delete" ? { "202": { ...success, description: "Accepted" } } : {}),
-        "401": { description: "Unauthorized" },
+      get: {
+        description: `watch ${about}. deprecated: use the 'watch' parameter with a list operation instead${instead}.`,
+        tags: [tag],
+        operationId: id,
+        ...this.#types(ANYTHING, [...PRODUCES, ...STREAMS]),
+        parameters: [...this.#parameters.query({ ...PRETTY, ...WATCH }), ...this.#path(!many, allNamespaces, kind)],
+        responses: this.#responses(event, [...PRODUCES, ...STREAMS], ["200"]),
+        ...this.#extensions(action, this.#definition),
       },
-      "x-kubernetes-action": ACTIONS[verb] ?? verb,
-      "x-kubernetes-group-version-kind": { group, kind, version },
     };
   }
-  #bodyName(verb: Verb, group: string, version: string, kind: string): string | undefined {
+  /** A subresource that connects to something else, by method; `below`: to something below it. */
+  connections(subresource: SubresourceDefinition, below: boolean): Record<string, Json> {
+    const { kind, name } = subresource;
+    const operations: Record<string, Json> = {};
+    for (const method of subresource.verbs.includes("delete") ? PROXY_METHODS : TUNNEL_METHODS) {
+      const { id, tag } = this.#identity("connect", upper(name), false, upper(method), below ? "WithPath" : "");
+      operations[method] = {
+        description: `connect ${method.toUpperCase()} requests to ${name} of ${this.#definition.kind}`,
+        tags: [tag],
+        operationId: id,
+        ...this.#types(ANYTHING, ANYTHING),
+        parameters: [
+          ...this.#parameters.query(OPTIONS[kind]!, kind),
+          ...this.#path(true, false, kind),
+          ...(below ? [this.#parameters.path("path", "path to the resource")] : []),
+        ],
+        responses: this.#responses(undefined, ANYTHING, ["200"]),
+        ...this.#extensions("connect", this.#kindOf(subresource)),
+      };
+    }
+    return operations;
+  }
+
+  #operation(
+    verb: Verb,
+    { action, word }: Operation,
+    subresource: SubresourceDefinition | undefined,
+    allNamespaces = false,
+  ): Json {
+    const definition = this.#definition;
+    const kind = this.#kindOf(subresource);
+    const collection = verb === "deletecollection" ? "Collection" : "";
+    const { id, tag } = this.#identity(word, upper(subresource?.name ?? ""), allNamespaces, collection);
+    const produces = this.#produces(verb, subresource);
+    const named = subresource !== undefined || OBJECT_VERBS.includes(verb);
+    const body = this.#bodyOf(verb, subresource);
+    const consumes = this.#consumes(verb);
+    return {
+      description: descriptionOf(verb, definition, subresource?.name),
+      tags: [tag],
+      operationId: id,
+      ...this.#types(consumes, produces),
+      parameters: [
+        ...this.#query(verb, subresource),
+        ...this.#path(named, allNamespaces, definition.custom ? definition.kind : kind.kind),
+        ...(this.#dialect === "v2" && body !== undefined ? [bodyParameter(verb, body)] : []),
+      ],
+      ...(this.#dialect === "v3" && body !== undefined ? { requestBody: this.#content(body, consumes) } : {}),
+      responses: this.#responses(this.#answerOf(verb, subresource), produces, codesOf(verb, definition.custom)),
+      ...this.#extensions(action, definition.custom ? definition : kind),
+    };
+  }
+
+  #query(verb: Verb, subresource: SubresourceDefinition | undefined): Json[] {
+    const parameters = this.#parameters;
+    if (subresource?.name === "log")
+      return parameters.query({ ...PRETTY, ...OPTIONS["PodLogOptions"] }, "PodLogOptions");
+    return parameters.query(
+      { ...PRETTY, ...typesOf(verb, this.#definition.custom) },
+      verb === "patch" ? "PatchOptions" : undefined,
+    );
+  }
+  #path(named: boolean, allNamespaces: boolean, kind: string): Json[] {
+    const { namespaced } = this.#definition;
+    return [
+      ...(named ? [this.#parameters.path("name", `name of the ${kind}`)] : []),
+      ...(namespaced && !allNamespaces
+        ? [this.#parameters.path("namespace", "object name and auth scope, such as for teams and projects")]
+        : []),
+    ];
+  }
+  #kindOf(subresource: SubresourceDefinition | undefined): { group: string; version: string; kind: string } {
+    const { group, version, kind } = this.#definition;
+    return {
+      group: subresource?.group ?? group,
+      version: subresource?.version ?? version,
+      kind: subresource?.kind ?? kind,
+    };
+  }
+  #bodyOf(verb: Verb, subresource: SubresourceDefinition | undefined): string | undefined {
+    if (verb === "get" || verb === "list") return undefined;
     if (verb === "patch") return `${META}.Patch`;
+    if (verb === "deletecollection" && this.#definition.custom) return undefined;
     if (verb === "delete" || verb === "deletecollection") return `${META}.DeleteOptions`;
+    const { group, version, kind } = this.#kindOf(subresource);
     return this.#nameOf(group, version, kind);
   }
-  #answerName(
-    verb: Verb,
-    group: string,
-    version: string,
-    kind: string,
-    subresource: SubresourceDefinition | undefined,
-  ): string | undefined {
-    if (verb === "delete" || verb === "deletecollection") return `${META}.Status`;
-    if (verb === "list" && subresource === undefined) return this.#nameOf(group, version, `${kind}List`);
-    return this.#nameOf(group, version, kind);
+  #answerOf(verb: Verb, subresource: SubresourceDefinition | undefined): string | undefined {
+    const { group, version, kind } = this.#kindOf(subresource);
+    if (subresource?.name === "log") return undefined;
+    if (verb === "deletecollection") return `${META}.Status`;
+    if (verb === "delete" && !returnsDeleted(this.#definition)) return `${META}.Status`;
+    return this.#nameOf(group, version, verb === "list" ? this.#definition.listKind : kind);
+  }
+  #consumes(verb: Verb): readonly string[] {
+    const { custom } = this.#definition;
+    if (verb === "patch") return custom ? CUSTOM_PATCHES : PATCHES;
+    return custom ? CUSTOM_TYPES : ANYTHING;
+  }
+  #produces(verb: Verb, subresource: SubresourceDefinition | undefined): readonly string[] {
+    if (this.#definition.custom) return CUSTOM_TYPES;
+    if (subresource?.name === "log") return ["text/plain", ...PRODUCES];
+    return verb === "list" ? [...PRODUCES, ...STREAMS] : PRODUCES;
+  }
+
+  #types(consumes: readonly string[], produces: readonly string[]): Json {
+    return this.#dialect === "v2" ? { consumes, produces, schemes: ["https"] } : {};
   }
   #content(name: string | undefined, types: readonly string[]): Json {
     const schema = name === undefined ? { type: "string" } : ref(this.#dialect, name);
     if (this.#dialect === "v2") return { schema };
     return { content: Object.fromEntries(types.map((type) => [type, { schema }])) };
   }
-  #query([name, type, about]: Parameter): Json {
-    return this.#parameter("query", name, type, about);
+  #responses(name: string | undefined, produces: readonly string[], codes: readonly Code[]): Json {
+    const success = this.#content(name, produces);
+    const answers = codes.map((code) => [code, { description: CODES[code], ...success }] as const);
+    return { ...Object.fromEntries(answers), "401": { description: "Unauthorized" } };
   }
-  #parameter(place: "path" | "query", name: string, type: string, description: string): Json {
-    const required = place === "path" ? { required: true } : {};
-    const shape = this.#dialect === "v2" ? { type, uniqueItems: true } : { schema: { type, uniqueItems: true } };
-    return { description, in: place, name, ...required, ...shape };
+  #extensions(action: string, { group, version, kind }: { group: string; version: string; kind: string }): Json {
+    return { "x-kubernetes-action": action, "x-kubernetes-group-version-kind": { group, kind, version } };
+  }
+  #identity(
+    word: string,
+    what: string,
+    allNamespaces: boolean,
+    infix = "",
+    suffix = "",
+  ): { readonly id: string; readonly tag: string } {
+    const { group, version, kind, namespaced } = this.#definition;
+    const scope = namespaced && !allNamespaces ? "Namespaced" : "";
+    const all = allNamespaces ? "ForAllNamespaces" : "";
+    const id = `${word}${upper(groupWord(group))}${upper(version)}${infix}${scope}${kind}${what}${suffix}${all}`;
+    return { id, tag: `${groupWord(group)}_${version}` };
+  }
+}
+
+function typesOf(verb: Verb, custom: boolean): ValueTypes {
+  switch (verb) {
+    case "get":
+      return custom ? GET : {};
+    case "list":
+      return WATCH;
+    case "create":
+    case "update":
+      return WRITE;
+    case "patch":
+      return PATCH;
+    case "delete":
+      return DELETE;
+    default:
+      return custom ? WATCH : { ...DELETE, ...LIST };
+  }
+}
+
+const CODES = { "200": "OK", "201": "Created", "202": "Accepted" } as const;
+type Code = keyof typeof CODES;
+
+function codesOf(verb: Verb, custom: boolean): Code[] {
+  if (verb === "create") return ["200", "201", "202"];
+  if (verb === "delete") return ["200", "202"];
+  return verb === "update" || (verb === "patch" && !custom) ? ["200", "201"] : ["200"];
+}
+
+/** What an operation does to things of a kind. */
+function descriptionOf(
+  verb: Verb,
+  { kind, custom, verbs }: ResourceDefinition,
+  subresource: string | undefined,
+): string {
+  const plural = kind.endsWith("s") && !kind.endsWith("ss");
+  const noun = plural ? kind : `${/^[aeiou]/i.test(kind) ? "an" : "a"} ${kind}`;
+  const of = subresource === undefined ? "" : `${subresource} of `;
+  switch (verb) {
+    case "list":
+      return `list ${!custom && verbs.includes("watch") ? "or watch " : ""}${of}objects of kind ${kind}`;
+    case "create":
+    case "delete":
+      return `${verb} ${of}${noun}`;
+    case "deletecollection":
+      return `delete collection of ${kind}`;
+    case "patch":
+      return `partially update ${of}the specified ${kind}`;
+    default:
+      return `${OPERATIONS[verb]?.word ?? verb} ${of}the specified ${kind}`;
   }
 }
 
@@ -259,20 +334,6 @@ function bodyParameter(verb: Verb, name: string): Json {
   };
 }
 
-function producedBy({ verb, definition }: Operation): readonly string[] {
-  if (definition.custom) return CUSTOM_PRODUCES;
-  return verb === "list" ? LIST_PRODUCES : PRODUCES;
-}
-
-function patchesOf({ custom }: ResourceDefinition): readonly string[] {
-  return custom ? CUSTOM_PATCHES : PATCHES;
-}
-
-function requestBody(verb: Verb, name: string, definition: ResourceDefinition): Json {
-  const types = verb === "patch" ? patchesOf(definition) : ["*/*"];
-  return { content: Object.fromEntries(types.map((type) => [type, { schema: ref("v3", name) }])) };
-}
-
 function upper(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
@@ -281,20 +342,4 @@ function upper(text: string): string {
 export function groupWord(group: string): string {
   const [first = "", ...others] = group.replace(/\.k8s\.io$/, "").split(/[.-]/);
   return group === "" ? "core" : first + others.map(upper).join("");
-}
-
-function tagOf(definition: ResourceDefinition): string {
-  return `${groupWord(definition.group)}_${definition.version}`;
-}
-
-function operationId({ verb, definition, subresource, allNamespaces }: Operation): string {
-  const { namespaced, kind, version } = definition;
-  const many = verb === "deletecollection";
-  const word = many
-    ? "delete"
-    : (WORDS[verb] ?? verb).replaceAll(/ (\w)/g, (_match, letter: string) => letter.toUpperCase());
-  const names = upper(groupWord(definition.group));
-  const scope = namespaced && allNamespaces !== true ? "Namespaced" : "";
-  const sub = subresource === undefined ? "" : upper(subresource.name);
-  return `${word}${names}${upper(version)}${many ? "Collection" : ""}${scope}${kind}${sub}${allNamespaces === true ? "ForAllNamespaces" : ""}`;
 }

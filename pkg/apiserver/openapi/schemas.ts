@@ -3,8 +3,16 @@ import { type Definition, definitions, type FieldMarkers } from "#pkg/api/index.
 /** A JSON document in the making. */
 export type Json = Record<string, unknown>;
 export type Dialect = "v2" | "v3";
-/** Texts for people: definition → field → text, "" for the definition itself. */
-export type Descriptions = Readonly<Record<string, Readonly<Record<string, string>>>>;
+/** What hack/generate-descriptions.ts finds: nothing that the server itself needs to know. */
+export interface Descriptions {
+  /**
+   * Texts for people: definition → field → text, "" for the definition itself. "parameters" has what operations take beside an
+   * object; what only some take is under the kind of these options, e.g. "PodExecOptions".
+   */
+  readonly texts: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** Definition → field → the words that it (or each of its items) may be. */
+  readonly enums: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>>;
+}
 
 const REF_PREFIX: Readonly<Record<Dialect, string>> = { v2: "#/definitions/", v3: "#/components/schemas/" };
 const OBJECT_META = "apimachinery.pkg.apis.meta.v1.ObjectMeta";
@@ -23,7 +31,8 @@ export function definitionSchema(
   groupVersions: readonly { readonly group: string; readonly version: string }[],
 ): Json {
   const definition = definitions[name]!;
-  const texts = descriptions[name] ?? {};
+  const texts = descriptions.texts[name] ?? {};
+  const enums = descriptions.enums[name] ?? {};
   const about = texts[""] === undefined ? {} : { description: texts[""] };
   if (definition.types === undefined) return { ...about, ...scalarSchema(dialect, name, definition.scalar) };
   const properties: Json = {};
@@ -31,11 +40,8 @@ export function definitionSchema(
     const text = texts[field] ?? aboutReferenced(type, descriptions);
     const description = text === undefined ? {} : { description: text };
     const defaults = dialect === "v3" ? defaultOf(definition, field) : {};
-    properties[field] = property(dialect, type, {
-      ...description,
-      ...defaults,
-      ...markers(definition.fields?.[field]),
-    });
+    const shape = property(dialect, type, { ...description, ...defaults, ...markers(definition.fields?.[field]) });
+    properties[field] = withEnum(shape, enums[field]);
   }
   return {
     ...about,
@@ -49,9 +55,15 @@ export function definitionSchema(
 }
 
 /** A field without a text of its own is described by what it holds. */
-function aboutReferenced(type: string, descriptions: Descriptions): string | undefined {
+function aboutReferenced(type: string, { texts }: Descriptions): string | undefined {
   if (type === `~${OBJECT_META}`) return "Standard object's metadata.";
-  return type.startsWith("~") ? descriptions[`io.k8s.${type.slice(1)}`]?.[""] : undefined;
+  return type.startsWith("~") ? texts[`io.k8s.${type.slice(1)}`]?.[""] : undefined;
+}
+
+function withEnum(shape: Json, words: readonly string[] | undefined): Json {
+  if (words === undefined) return shape;
+  const items = shape["items"] as Json | undefined;
+  return items === undefined ? { ...shape, enum: words } : { ...shape, items: { ...items, enum: words } };
 }
 
 function defaultOf(definition: Definition, field: string): Json {

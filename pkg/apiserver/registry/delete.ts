@@ -3,7 +3,7 @@
  * collector hold it.
  */
 import { conflict, type KubeObject, notFound, StatusError } from "#pkg/apimachinery/index.ts";
-import { FOREGROUND_FINALIZER, ORPHAN_FINALIZER } from "#pkg/api/index.ts";
+import { FOREGROUND_FINALIZER, ORPHAN_FINALIZER, type ResourceDefinition } from "#pkg/api/index.ts";
 import type { ListMeta } from "#pkg/api/types/meta-v1.ts";
 import type { CacheEntry } from "#pkg/storage/cacher/index.ts";
 import { RevisionConflictError } from "#pkg/storage/cacher/index.ts";
@@ -37,7 +37,7 @@ export async function deleteObject(call: Call): Promise<void> {
     await (isEntry(deletion.kept) ? sendEntry(call, code, deletion.kept) : sendObject(call, code, deletion.kept));
     return;
   }
-  if (RETURNS_DELETED.has(call.installed.qualifiedName)) {
+  if (returnsDeleted(call.installed.definition)) {
     await (isEntry(deletion.gone) ? sendEntry(call, 200, deletion.gone) : sendObject(call, 200, deletion.gone));
     return;
   }
@@ -63,6 +63,11 @@ const RETURNS_DELETED = new Set([
   "deviceclasses.resource.k8s.io",
   "resourceslices.resource.k8s.io",
 ]);
+
+/** Does DELETE of such an object answer with it? */
+export function returnsDeleted({ group, plural }: Pick<ResourceDefinition, "group" | "plural">): boolean {
+  return RETURNS_DELETED.has(group === "" ? plural : `${plural}.${group}`);
+}
 
 function isEntry(value: CacheEntry | Readonly<KubeObject>): value is CacheEntry {
   return "revision" in value && "json" in value;
