@@ -143,7 +143,7 @@ test("serves discovery, version and health", async () => {
   const raw = { accept: "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList" };
   const core = (await server.request("/api", { headers: raw })).json["items"] as unknown as DiscoveredGroup[];
   const pods = core[0]?.versions[0]?.resources.find(({ resource }) => resource === "pods");
-  assert.deepEqual(pods?.responseKind, { group: "", version: "v1", kind: "Pod" });
+  assert.deepEqual(pods?.responseKind, { group: "", version: "", kind: "Pod" });
   assert.equal(pods.scope, "Namespaced");
   assert.deepEqual(pods.subresources.find(({ subresource }) => subresource === "eviction")?.responseKind, {
     group: "policy",

@@ -112,8 +112,10 @@ export function groupDiscovery({ name, versions }: ServedGroup): GroupDiscovery 
   };
 }
 
+/** Built-in kinds name group and version only where these are not those of the document; custom kinds always do. */
 function discoveredResource(definition: ResourceDefinition): unknown {
-  const { group, version, kind } = definition;
+  const { kind, custom } = definition;
+  const { group, version } = custom ? definition : { group: "", version: "" };
   const subresources = definition.subresources.map((subresource) => ({
     subresource: subresource.name,
     responseKind: {
