@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { FakeClock, silentLogger } from "#pkg/util/index.ts";
-import { collectAtRest, trimOfLibrary } from "./memory.ts";
+import { FakeClock } from "#pkg/util/index.ts";
+import { collectAtRest } from "./memory.ts";
 
 const MI = 1024 * 1024;
 
@@ -29,10 +29,4 @@ test("what a burst leaves is collected once, when the burst is over", async () =
   stop.abort();
   await clock.advance(10_000);
   await running;
-});
-
-test("freed memory can be given back with the C library of the machines that we run on", () => {
-  const trim = trimOfLibrary(silentLogger);
-  assert.notEqual(trim, undefined);
-  trim!();
 });

@@ -1,5 +1,6 @@
 import { getHeapStatistics } from "node:v8";
 import { type Clock, type Logger, pause } from "#pkg/util/index.ts";
+import { giveBackByLibrary } from "./give-back.ts";
 
 const PERIOD_MS = 10_000;
 /** Garbage that is worth a collection, of some 50 ms of CPU time. */
@@ -13,32 +14,18 @@ export interface Memory {
   collect(): void;
 }
 
-/**
- * glibc's way of giving freed memory back to the machine. It keeps what lies below anything still in use, 7 MiB of buffers after
- * a burst of pods, until it is asked. Undefined where the C library, or this Node.js, has no such thing.
- */
-export function trimOfLibrary(log: Logger): (() => void) | undefined {
-  try {
-    const signature = { arguments: ["u64"], return: "i32" } as const;
-    const trim = process.getBuiltinModule("node:ffi").dlopen(null, { malloc_trim: signature }).functions.malloc_trim;
-    return () => void trim(0n);
-  } catch (err) {
-    log.debug({ err }, "Freed memory cannot be given back");
-    return undefined;
-  }
-}
-
 /** The program's memory; undefined where it was not started with --expose-gc. */
 export function programMemory(log: Logger): Memory | undefined {
   const { gc } = globalThis;
   if (gc === undefined) return undefined;
-  const trim = trimOfLibrary(log);
+  const giveBack = giveBackByLibrary(log);
   return {
     allocated: () => getHeapStatistics().total_allocated_bytes,
     collect() {
       // Only what V8 calls its last resort shrinks the young generation and returns emptied pages.
       gc({ type: "major", execution: "sync", flavor: "last-resort" });
-      trim?.();
+      giveBack?.freed();
+      giveBack?.code();
     },
   };
 }
