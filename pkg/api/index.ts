@@ -15,6 +15,7 @@ export type {
   TableRowCondition,
   RequestInfo,
   ResourceDefinition,
+  MetadataField,
   Strategy,
   SubresourceDefinition,
   SubresourceKind,

@@ -19,6 +19,12 @@ export interface RequestInfo {
   readonly warnings: string[];
 }
 
+/** What clients may write of the metadata. */
+export type MetadataField = "labels" | "annotations" | "finalizers" | "ownerReferences";
+
+/** For views that write no metadata at all. */
+export const ALL_METADATA: readonly MetadataField[] = ["labels", "annotations", "finalizers", "ownerReferences"];
+
 /**
  * What is special about one kind: small pure functions, run by the one generic registry in this order:
  * create: default → (admission) → prepareForAllocation → prepareForCreate → validate → store;
@@ -67,6 +73,8 @@ export interface Strategy {
   bumpsGeneration?(object: Readonly<KubeObject>, old: Readonly<KubeObject>): boolean;
   /** Fields left alone by a write to the main resource when the kind has `status`; default ["status"]. */
   readonly resetFields?: readonly string[];
+  /** What a write through this view leaves alone of the metadata; default nothing. */
+  readonly resetMetadata?: readonly MetadataField[];
   /**
    * On an update, a field that is the old object's own (`===`) has not changed, and neither `prepareForUpdate` nor
    * anything in `defaults` looks across fields or writes into it. Spares copies and checks of all that stays the same.

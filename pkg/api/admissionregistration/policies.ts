@@ -1,4 +1,5 @@
 import { defineResource, type KindDeclaration } from "../define.ts";
+import { ALL_METADATA } from "../resource.ts";
 import type {
   MutatingAdmissionPolicy,
   MutatingAdmissionPolicyBinding,
@@ -38,6 +39,7 @@ export const validatingAdmissionPolicy = defineResource<ValidatingAdmissionPolic
   kind: "ValidatingAdmissionPolicy",
   printRow: printValidatingPolicy,
   strategy: { allowUnconditionalUpdate: false, validate: validateValidatingPolicy },
+  status: { resetMetadata: ALL_METADATA },
 });
 export const validatingAdmissionPolicyBinding = defineResource<ValidatingAdmissionPolicyBinding>({
   group,

@@ -1,5 +1,6 @@
 import { formatTime } from "#pkg/util/index.ts";
 import { defineResource } from "../define.ts";
+import { ALL_METADATA } from "../resource.ts";
 import type { APIService } from "../types/apiregistration-v1.ts";
 import { validateAPIService } from "./validation.ts";
 import { ageOf } from "../printers/cells.ts";
@@ -31,6 +32,7 @@ export const apiService = defineResource<APIService>({
     // "v1." names the core group: any path segment will do.
     validateName: () => [],
   },
+  status: { resetMetadata: ALL_METADATA },
   printRow(service, now) {
     const { service: backend } = service.spec ?? {};
     const available = service.status?.conditions?.find(({ type }) => type === "Available");

@@ -49,6 +49,7 @@ export const deployment = defineResource<Deployment>({
     warnings: ({ spec }) => podTemplateWarnings(spec?.template, "spec.template"),
   },
   status: {
+    resetMetadata: ["labels"],
     validateUpdate: validateDeploymentStatus,
   },
 });

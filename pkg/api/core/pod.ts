@@ -1,6 +1,7 @@
 import { deepCopy, deepEqual, findOnce } from "#pkg/apimachinery/index.ts";
 import { formatTime } from "#pkg/util/index.ts";
 import { defineResource } from "../define.ts";
+import { ALL_METADATA } from "../resource.ts";
 import type { Container, Pod, PodCondition } from "../types/core-v1.ts";
 import { adoptAppArmorAnnotations } from "./app-armor.ts";
 import { mergeMatchLabelKeys } from "./match-label-keys.ts";
@@ -90,10 +91,9 @@ export const pod = defineResource<Pod>({
     gracePeriodSeconds: podGracePeriodSeconds,
   },
   status: {
+    // Owners belong to controllers; a node that reports status must not touch them.
+    resetMetadata: ["ownerReferences"],
     prepareForUpdate(pod, old) {
-      // Owners belong to controllers; a node that reports status must not touch them.
-      if (old.metadata.ownerReferences === undefined) delete pod.metadata.ownerReferences;
-      else pod.metadata.ownerReferences = old.metadata.ownerReferences;
       if (pod.status === undefined) return;
       if (old.status?.qosClass !== undefined) pod.status.qosClass ??= old.status.qosClass;
       normalizePodIps(pod.status);
@@ -102,6 +102,7 @@ export const pod = defineResource<Pod>({
   },
   updates: {
     ephemeralcontainers: {
+      resetMetadata: ALL_METADATA,
       prepareForUpdate(pod, old) {
         const wanted = pod.spec?.ephemeralContainers;
         pod.spec = { ...deepCopy(old.spec!) };
@@ -113,6 +114,7 @@ export const pod = defineResource<Pod>({
       validateUpdate: validateEphemeralContainersUpdate,
     },
     resize: {
+      resetMetadata: ALL_METADATA,
       prepareForUpdate(pod, old) {
         const wanted = pod.spec;
         pod.spec = deepCopy(old.spec!);

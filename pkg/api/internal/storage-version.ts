@@ -1,4 +1,5 @@
 import { defineResource } from "../define.ts";
+import { ALL_METADATA } from "../resource.ts";
 import { immutable, requiredText } from "../validation/rules.ts";
 import { printStorageVersion, printStorageVersionMigration } from "../printers/small.ts";
 import type { StorageVersion } from "../types/apiserverinternal-v1alpha1.ts";
@@ -10,6 +11,7 @@ export const storageVersion = defineResource<StorageVersion>({
   kind: "StorageVersion",
   printRow: printStorageVersion,
   strategy: { generation: false },
+  status: { resetMetadata: ALL_METADATA },
 });
 export const storageVersionMigration = defineResource<StorageVersionMigration>({
   group: "storagemigration.k8s.io",

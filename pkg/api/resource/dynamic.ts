@@ -11,7 +11,7 @@ import type {
 } from "../types/resource-v1.ts";
 import type { DeviceTaintRule, ResourcePoolStatusRequest } from "../types/resource-v1alpha3.ts";
 import { printDeviceTaintRule, printPoolStatusRequest, printResourceClaim, printResourceSlice } from "./print.ts";
-import type { Strategy } from "../resource.ts";
+import { ALL_METADATA, type Strategy } from "../resource.ts";
 import { fromV1beta1, toV1beta1 } from "./convert-v1beta1.ts";
 import {
   validateDeviceClass,
@@ -64,7 +64,7 @@ function currentKinds(version: "v1" | "v1beta2"): KindDeclaration[] {
         validate: validateResourceClaim,
         validateUpdate: validateResourceClaimUpdate,
       },
-      status: { validateUpdate: validateResourceClaimStatus },
+      status: { resetMetadata: ALL_METADATA, validateUpdate: validateResourceClaimStatus },
     }),
     defineResource<ResourceClaimTemplate>({
       group,
@@ -149,6 +149,7 @@ export const taintRules: readonly KindDeclaration[] = ["v1beta2", "v1alpha3"].ma
     kind: "DeviceTaintRule",
     printRow: printDeviceTaintRule,
     strategy: { validate: validateDeviceTaintRule },
+    status: { resetMetadata: ALL_METADATA },
   }),
 );
 export const resourcePoolStatusRequest = defineResource<ResourcePoolStatusRequest>({

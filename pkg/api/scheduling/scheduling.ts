@@ -1,4 +1,5 @@
 import { defineResource } from "../define.ts";
+import { ALL_METADATA } from "../resource.ts";
 import type { PriorityClass } from "../types/scheduling-v1.ts";
 import type { PodGroup, Workload } from "../types/scheduling-v1alpha2.ts";
 import { validatePriorityClass, validatePriorityClassUpdate } from "../policy/validation.ts";
@@ -31,4 +32,5 @@ export const podGroup = defineResource<PodGroup>({
   strategy: {
     validate: ({ spec }) => validateRequired("io.k8s.api.scheduling.v1alpha2.PodGroupSpec", spec, "spec"),
   },
+  status: { resetMetadata: ALL_METADATA },
 });

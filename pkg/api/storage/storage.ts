@@ -1,4 +1,5 @@
 import { defineResource } from "../define.ts";
+import { ALL_METADATA } from "../resource.ts";
 import type {
   CSIDriver,
   CSINode,
@@ -51,7 +52,7 @@ export const volumeAttachment = defineResource<VolumeAttachment>({
     validate: validateVolumeAttachment,
     validateUpdate: validateVolumeAttachmentUpdate,
   },
-  status: { validateUpdate: validateVolumeAttachmentUpdate },
+  status: { resetMetadata: ALL_METADATA, validateUpdate: validateVolumeAttachmentUpdate },
 });
 export const csiNode = defineResource<CSINode>({
   group,

@@ -55,9 +55,13 @@ export class InstalledResource {
     this.hasStatus = this.#subresources.has("status");
     this.keepsGeneration = definition.strategy.generation ?? (this.hasStatus || definition.custom);
     this.resetFields = this.hasStatus ? (definition.strategy.resetFields ?? ["status"]) : [];
-    this.statusResetFields = [...(definition.schema.properties?.keys() ?? [])].filter(
-      (field) => field !== "status" && !TYPE_FIELDS.has(field),
-    );
+    const status = this.#subresources.get("status")?.implementation;
+    this.statusResetFields = [
+      ...[...(definition.schema.properties?.keys() ?? [])].filter(
+        (field) => field !== "status" && !TYPE_FIELDS.has(field),
+      ),
+      ...((status?.type === "status" && status.strategy?.resetMetadata) || []).map((field) => `metadata.${field}`),
+    ];
     this.variant = definition.custom ? `${this.apiVersion}#${serial}` : this.apiVersion;
     this.#stored = definition.fromStorage === undefined && this.apiVersion === apiVersionOf(definition.storage);
   }

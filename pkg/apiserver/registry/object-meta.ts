@@ -1,5 +1,6 @@
 import {
   FOREGROUND_FINALIZER,
+  type MetadataField,
   ORPHAN_FINALIZER,
   validateFinalizerName,
   validateFinalizerOwner,
@@ -188,6 +189,11 @@ export function carryMetadata(object: KubeObject, old: Readonly<KubeObject>): vo
     setOrDelete(metadata, "deletionGracePeriodSeconds", before.deletionGracePeriodSeconds);
   }
   setOrDelete(metadata, "generation", before.generation);
+}
+
+/** Takes these fields from the metadata before, whatever the request said of them. */
+export function resetMetadata(object: KubeObject, old: Readonly<KubeObject>, fields: readonly MetadataField[]): void {
+  for (const field of fields) setOrDelete(object.metadata, field, old.metadata[field]);
 }
 
 function setOrDelete<K extends keyof ObjectMeta>(metadata: ObjectMeta, field: K, value: ObjectMeta[K]): void {

@@ -105,6 +105,40 @@ test("a deployment's annotations count as a change of what is wanted, its labels
   assert.equal(await generation({ annotations: { x: "y" } }), 2);
 });
 
+test("a status brings metadata with it where upstream lets it", async () => {
+  const template = { metadata: { labels: { a: "1" } }, spec: { containers: [{ name: "c", image: "i" }] } };
+  const metadata = { name: "with-status", labels: { old: "1" }, annotations: { old: "1" } };
+  const kinds: [string, object, labels: string, annotations: string][] = [
+    ["policy/v1/namespaces/default/poddisruptionbudgets", { minAvailable: 1 }, "2", "2"],
+    ["apps/v1/namespaces/default/deployments", { selector: { matchLabels: { a: "1" } }, template }, "1", "2"],
+    [
+      "storage.k8s.io/v1/volumeattachments",
+      { attacher: "a.b", nodeName: "n", source: { persistentVolumeName: "v" } },
+      "1",
+      "1",
+    ],
+    ["resource.k8s.io/v1/namespaces/default/resourceclaims", {}, "1", "1"],
+  ];
+  for (const [kind, spec, labels, annotations] of kinds) {
+    const path = `/apis/${kind}`;
+    const { apiVersion, kind: name } = (await server.request(path, { body: { metadata, spec } })).json;
+    const headers = { "content-type": "application/apply-patch+yaml" };
+    const body = { apiVersion, kind: name, metadata: { labels: { old: "2" }, annotations: { old: "2" } } };
+    const answer = await server.request(`${path}/with-status/status?fieldManager=me&force=true`, {
+      method: "PATCH",
+      headers,
+      body,
+    });
+    assert.deepEqual(
+      [answer.json.metadata.labels, answer.json.metadata.annotations],
+      [{ old: labels }, { old: annotations }],
+      kind,
+    );
+    const written = answer.json.metadata.managedFields!.find(({ subresource }) => subresource === "status");
+    assert.equal(JSON.stringify(written ?? {}).includes("f:labels"), labels === "2", kind);
+  }
+});
+
 test("deletes pods gracefully, and at once when asked", async () => {
   await server.request(pods, { body: pod("graceful") });
   await server.request(`${pods}/graceful/binding`, { body: { metadata: { name: "graceful" }, target: { name: "n" } } });

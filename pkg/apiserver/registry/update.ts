@@ -31,7 +31,7 @@ import {
   type Written,
 } from "./create.ts";
 import { trackUpdate } from "./managed.ts";
-import { carryMetadata, tidyMetadata, validateMetaUpdate } from "./object-meta.ts";
+import { carryMetadata, resetMetadata, tidyMetadata, validateMetaUpdate } from "./object-meta.ts";
 import { parseWriteOptions, whyNoRevision, type WriteOptions } from "./options.ts";
 import { shareUnchanged } from "./unchanged.ts";
 
@@ -301,6 +301,7 @@ function prepareUpdate(
     }
   }
   carryMetadata(result, old);
+  resetMetadata(result, old, view.strategy.resetMetadata ?? []);
   delete result.metadata.resourceVersion;
   tidyMetadata(result.metadata);
   view.strategy.prepareForUpdate?.(result, old, { user, namespace: target.namespace, dryRun, now, warnings });
