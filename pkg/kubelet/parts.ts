@@ -25,6 +25,7 @@ import { NodeAgent } from "./node/agent.ts";
 import { KernelLog } from "./node/kernel-log.ts";
 import { minimumOomScoreAdj, outOfMemoryKills } from "./node/machine.ts";
 import type { MachineFacts } from "./node/machine.ts";
+import { USER_NAMESPACES_SUPPORTED } from "./node/status.ts";
 import { ReferencedObjects } from "./objects.ts";
 import { OutOfMemory } from "./oom.ts";
 import { PodLifecycleEvents } from "./pleg.ts";
@@ -140,6 +141,7 @@ async function buildObservers(host: Host, link: ManagerLink, event: WorkerDeps["
       runtime,
       clock,
       log,
+      nodeAddresses: host.addresses,
       onChange: (uid) => link.manager?.onRuntimeChange(uid),
       onRelist: (seconds, sinceLast) => metrics.relisted(clock.now(), seconds, sinceLast),
       outOfMemory: await OutOfMemory.watch(clock, { count: outOfMemoryKills, log: () => kernelLog?.read() ?? [] }),
@@ -188,8 +190,7 @@ async function nodeFacts(host: Host, cgroups: CgroupManager): Promise<NodeFacts>
     selinux: host.machine.selinux,
     hostDns: () => host.dns(),
     hostHosts: () => host.hosts(),
-    // Pods get no user id range of their own here yet, whatever the runtime could do.
-    userNamespacesSupported: () => false,
+    userNamespacesSupported: () => USER_NAMESPACES_SUPPORTED,
     recursiveReadOnlySupported: () =>
       host.runtimeHandlers().some((handler) => handler.name === "" && handler.recursiveReadOnlyMounts),
   };

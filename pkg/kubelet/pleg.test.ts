@@ -44,6 +44,7 @@ function setUp({ events = true } = {}) {
     runtime,
     clock,
     log: silentLogger,
+    nodeAddresses: () => [],
     onChange: (uid) => changes.push(uid),
     onRelist: () => undefined,
     outOfMemory: { settled: async (status) => status },

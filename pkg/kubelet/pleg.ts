@@ -10,6 +10,7 @@ import type { Runtime, RuntimeContainer, RuntimeContainerStatus, Sandbox, Sandbo
 import type { OutOfMemory } from "./oom.ts";
 import { nothingObserved } from "./pod/observed.ts";
 import type { ObservedContainer, ObservedPod } from "./pod/observed.ts";
+import { podAddresses } from "./pod/network.ts";
 
 const RELIST_PERIOD_MS = 1000;
 /** With the runtime's event stream the list is only a safety net, against events that were lost. */
@@ -41,6 +42,7 @@ export class PodLifecycleEvents {
   readonly #runtime: Runtime;
   readonly #clock: Clock;
   readonly #log: Logger;
+  readonly #nodeAddresses: () => readonly string[];
   readonly #onChange: (uid: string) => void;
   readonly #onRelist: (seconds: number, sinceLast: number | undefined) => void;
   readonly #outOfMemory: Pick<OutOfMemory, "settled">;
@@ -62,6 +64,7 @@ export class PodLifecycleEvents {
     runtime: Runtime;
     clock: Clock;
     log: Logger;
+    nodeAddresses: () => readonly string[];
     onChange: (uid: string) => void;
     /** A list was read: how long that took, and how long before it the last one began. */
     onRelist: (seconds: number, sinceLast: number | undefined) => void;
@@ -70,6 +73,7 @@ export class PodLifecycleEvents {
     this.#runtime = deps.runtime;
     this.#clock = deps.clock;
     this.#log = deps.log;
+    this.#nodeAddresses = deps.nodeAddresses;
     this.#onChange = deps.onChange;
     this.#onRelist = deps.onRelist;
     this.#outOfMemory = deps.outOfMemory;
@@ -268,7 +272,7 @@ export class PodLifecycleEvents {
       const status = await this.#runtime.sandboxStatus(id, { signal });
       // A sandbox that stopped has no address any more, but its pod's status keeps the last one.
       const ips = status.ips.length > 0 ? status.ips : (this.#sandboxes.get(id)?.status.ips ?? []);
-      const kept = { ...status, ips };
+      const kept = { ...status, ips: podAddresses(ips, this.#nodeAddresses()[0]) };
       this.#sandboxes.set(id, { state: status.state, status: kept });
       return kept;
     } catch (error) {

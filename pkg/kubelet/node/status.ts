@@ -7,6 +7,8 @@ import type { Image, RuntimeHandlerInfo } from "../cri/runtime.ts";
 import type { MachineFacts } from "./machine.ts";
 
 export const KUBELET_VERSION = "v1.36.0";
+/** Pods get no user id range of their own here yet, whatever the runtime could do. */
+export const USER_NAMESPACES_SUPPORTED = false;
 /** Names longer than this many tags of one image help nobody. */
 const MAX_NAMES_PER_IMAGE = 5;
 
@@ -194,7 +196,7 @@ export function nodeStatus(input: NodeStatusInput): NodeStatus {
       : {
           runtimeHandlers: input.handlers.map(({ name, recursiveReadOnlyMounts, userNamespaces }) => ({
             name,
-            features: { recursiveReadOnlyMounts, userNamespaces },
+            features: { recursiveReadOnlyMounts, userNamespaces: userNamespaces && USER_NAMESPACES_SUPPORTED },
           })),
         }),
     features: { supplementalGroupsPolicy: input.supplementalGroupsPolicy },

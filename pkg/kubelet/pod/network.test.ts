@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { pod } from "../testing/observed.ts";
-import { hostsFile, parseResolvConf, podDns, sandboxHostname } from "./network.ts";
+import { hostsFile, parseResolvConf, podAddresses, podDns, sandboxHostname } from "./network.ts";
 
 const host = parseResolvConf(
   "# a comment\nnameserver 192.0.2.53\nsearch example.com. corp\noptions timeout:1 attempts:2\n",
@@ -70,6 +70,13 @@ test("host names: given, cut to length, or fully qualified", () => {
     /is too long/,
   );
 });
+test("a pod has an address of each family, that of the node's first one before", () => {
+  const given = ["fd00::2", "10.0.0.2", "10.0.0.3"];
+  assert.deepEqual(podAddresses(given, "192.0.2.1"), ["10.0.0.2", "fd00::2"]);
+  assert.deepEqual(podAddresses(given, "2001:db8::1"), ["fd00::2", "10.0.0.2"]);
+  assert.deepEqual(podAddresses(["fd00::2"], undefined), ["fd00::2"]);
+});
+
 test("/etc/hosts names the pod and its aliases, tab by tab", () => {
   const text = hostsFile(
     pod({ containers: [], hostname: "h", subdomain: "s", hostAliases: [{ ip: "1.2.3.4", hostnames: ["a", "b"] }] }),

@@ -1,4 +1,5 @@
-/** Names inside a pod: host name, /etc/hosts, resolv.conf. Pure; callers write the files. */
+/** Names inside a pod, and its addresses: host name, /etc/hosts, resolv.conf. Pure; callers write the files. */
+import { isIP } from "node:net";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 
 /** glibc's and upstream's limits. */
@@ -11,6 +12,12 @@ export interface DnsSettings {
   readonly servers: readonly string[];
   readonly searches: readonly string[];
   readonly options: readonly string[];
+}
+
+/** What counts of the addresses that a network has given a pod: one of each family, that of the node's first one before. */
+export function podAddresses(ips: readonly string[], nodeIP: string | undefined): string[] {
+  const families = isIP(nodeIP ?? "") === 6 ? [6, 4] : [4, 6];
+  return families.map((family) => ips.find((ip) => isIP(ip) === family)).filter((ip) => ip !== undefined);
 }
 
 /** Reads a resolv.conf; of search and options the last line counts (resolv.conf(5)). */
