@@ -9,10 +9,20 @@ import { IMAGES, startContainerd } from "./testing/containerd.ts";
 import { Gate } from "./testing/gate.ts";
 import { busybox, isReady, startTestBed } from "./testing/node.ts";
 import type { TestBed, TestNode } from "./testing/node.ts";
+import { RealClock } from "#pkg/util/index.ts";
 import { startTestRegistry } from "./testing/registry.ts";
 import type { TestRegistry } from "./testing/registry.ts";
 
 const MAX_PIDS = 64;
+const HOUR_MS = 3_600_000;
+
+/** A clock of the day that may be set. */
+class SettableClock extends RealClock {
+  aheadMs = 0;
+  override now(): number {
+    return super.now() + this.aheadMs;
+  }
+}
 const statusOf = (pod: Pod) => pod.status?.containerStatuses?.[0];
 const waitingFor = (pod: Pod) => statusOf(pod)?.state?.waiting?.reason;
 
@@ -21,12 +31,14 @@ describe("the node survives", () => {
   let node: TestNode;
   let gate: Gate;
   let registry: TestRegistry;
+  const clock = new SettableClock();
   before(async () => {
     registry = await startTestRegistry(IMAGES.busybox);
     bed = await startTestBed(startContainerd("10.214.9"), {
       name: "f1",
       kubeletClient: (client) => (gate = new Gate(client)).client,
       config: () => ({ podPidsLimit: MAX_PIDS }),
+      clock,
     });
     node = bed.node;
   });
@@ -80,6 +92,29 @@ describe("the node survives", () => {
     assert.equal(statusOf(still)?.containerID, statusOf(steady)?.containerID);
     assert.equal(statusOf(still)?.restartCount, 0);
     for (const gone of ["steady", "probed", "later"]) await node.delete(gone);
+  });
+
+  test("a clock that is set, forward and back: containers and probes go on, pods come and go", async () => {
+    const readinessProbe = { exec: { command: ["test", "-e", "/tmp/ready"] }, periodSeconds: 1 };
+    await node.create("steady", busybox("touch /tmp/ready; exec sleep 1000", { readinessProbe }));
+    await node.create("crashing", busybox("sleep 1; exit 1"));
+    const steady = await node.wait("steady", isReady);
+    const [running] = await bed.daemon.runtime.listContainers({ podUid: steady.metadata.uid });
+    let ready = true;
+    for (const [index, aheadMs] of [24 * HOUR_MS, -24 * HOUR_MS, 0].entries()) {
+      clock.aheadMs = aheadMs;
+      // The probe still runs, and what it finds is told.
+      ready = !ready;
+      await bed.daemon.runtime.execSync(running!.id, [ready ? "touch" : "rm", "/tmp/ready"], 10);
+      await node.wait("steady", (pod) => isReady(pod) === ready);
+      const name = `meanwhile-${index}`;
+      await node.create(name, busybox("exec sleep 1000"));
+      await node.wait(name, isReady);
+      await node.delete(name, { gracePeriodSeconds: 0 });
+    }
+    await node.wait("crashing", (pod) => (statusOf(pod)?.restartCount ?? 0) > 0);
+    assert.equal(statusOf(await node.wait("steady", () => true))?.restartCount, 0);
+    for (const gone of ["steady", "crashing"]) await node.delete(gone, { gracePeriodSeconds: 0 });
   });
 
   test("a fork bomb stays inside its pod's limit, and goes with it", async () => {

@@ -183,19 +183,21 @@ export async function startTestBed<Daemon extends TestDaemon>(
     readonly name: string;
     readonly config?: (daemon: Daemon) => Partial<KubeletConfig>;
     readonly kubeletClient?: (client: Client) => Client;
+    readonly clock?: Clock;
     readonly prepare?: (daemon: Daemon) => void;
   },
 ): Promise<TestBed<Daemon>> {
   const daemon = await starting;
   const cluster = await startCluster();
   const { client } = cluster;
-  const { name, config, kubeletClient, prepare } = options;
+  const { name, config, kubeletClient, clock, prepare } = options;
   const node = new TestNode({
     name,
     client,
     daemon,
     ...(kubeletClient === undefined ? {} : { kubeletClient: kubeletClient(client) }),
     ...(config === undefined ? {} : { config: config(daemon) }),
+    ...(clock === undefined ? {} : { clock }),
   });
   const stop = async () => {
     try {
