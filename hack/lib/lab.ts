@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { SpawnRunner } from "#pkg/util/index.ts";
@@ -98,6 +98,7 @@ export class Lab {
     const dir = mkdtempSync(join(tmpdir(), "klab-"));
     if (options.cacheDir !== undefined) writeFileSync(join(dir, "cache-dir"), options.cacheDir);
     writeFileSync(join(dir, "nodes"), String(options.nodes));
+    writeFileSync(join(dir, "containerd"), options.containerd ?? "");
     if (options.dualStack === true) writeFileSync(join(dir, "dual-stack"), "");
     const lab = new Lab(dir, options.nodes);
     try {
@@ -196,13 +197,25 @@ export class Lab {
       .stdout;
   }
 
+  /** The runtime that runs them is needed for it: one that has died is started once more. */
+  async #removePods(node: LabNode): Promise<void> {
+    const { layout, daemons } = node;
+    if (daemons.pid("containerd") === undefined) {
+      // Of one that never ran, or that ran nothing, nothing is left.
+      const tasks = join(layout.containerdDir, "state/io.containerd.runtime.v2.task/*/*");
+      if (globSync(tasks).length === 0) return;
+      const binaries = readFileSync(join(this.dir, "containerd"), "utf8");
+      await startRuntime(node, binaries === "" ? {} : { binaries });
+    }
+    await resetAgent(node);
+  }
+
   /** Stops everything and removes every trace: pods, namespaces, cgroups, files. Safe to repeat. */
   async destroy(): Promise<void> {
     const problems: unknown[] = [];
     for (const node of this.nodes) {
       await node.daemons.stop("kubits-node");
-      if (node.daemons.pid("containerd") === undefined) continue;
-      await resetAgent(node).catch((error: unknown) => problems.push(error));
+      await this.#removePods(node).catch((error: unknown) => problems.push(error));
     }
     for (const node of this.nodes) {
       await stopDockerd(node.layout, node.daemons);
