@@ -4,8 +4,9 @@ import { createControllers } from "#pkg/controllers/index.ts";
 import {
   type Client,
   type Controller,
+  type InformerPool,
   LeaderElector,
-  createInformerFactory,
+  createInformerPool,
   createSeriesRecorder,
 } from "#pkg/client/index.ts";
 import type { ControllerOptions } from "#pkg/controllers/index.ts";
@@ -31,6 +32,7 @@ export interface LoopsConfig {
 }
 
 const SCHEDULER = "system:kube-scheduler";
+const CONTROLLERS = "system:kube-controller-manager";
 
 /** How a loop that acts as this user names itself to the API server. */
 export function loopsUserAgent(user: string): string {
@@ -104,11 +106,11 @@ async function runAll(controllers: readonly Controller[], log: Logger, signal: A
   );
 }
 
-async function runControllers(deps: LoopsDeps, signal: AbortSignal): Promise<void> {
+async function runControllers(deps: LoopsDeps, pool: InformerPool, signal: AbortSignal): Promise<void> {
   const { config, clock, random, log } = deps;
-  const client = deps.clientAs("system:kube-controller-manager");
+  const client = deps.clientAs(CONTROLLERS);
   await elected(deps, "kube-controller-manager", client, signal, async (leading) => {
-    const informers = createInformerFactory({ client, clock, random, log });
+    const informers = pool.factory();
     const controllers = createControllers({
       clientFor: (account) => (account === "" ? client : deps.clientAs(`${SERVICE_ACCOUNT_PREFIX}${account}`)),
       informers,
@@ -129,14 +131,14 @@ async function runControllers(deps: LoopsDeps, signal: AbortSignal): Promise<voi
   });
 }
 
-async function runScheduler(deps: LoopsDeps, signal: AbortSignal): Promise<void> {
+async function runScheduler(deps: LoopsDeps, pool: InformerPool, signal: AbortSignal): Promise<void> {
   const { configuration, pluginModules } = deps.config.schedulerSettings;
   const config = configuration === undefined ? undefined : parseSchedulerConfiguration(configuration);
   const plugins = await loadPlugins(pluginModules);
   const { clock, random, log } = deps;
   const client = deps.clientAs(SCHEDULER);
   const lead = async (leading: AbortSignal) => {
-    const informers = createInformerFactory({ client, clock, random, log });
+    const informers = pool.factory();
     const recorder = createSeriesRecorder({
       client,
       host: hostname(),
@@ -158,8 +160,11 @@ async function runScheduler(deps: LoopsDeps, signal: AbortSignal): Promise<void>
 /** Runs the scheduler and the controllers until the signal aborts. */
 export async function runLoops(deps: LoopsDeps, signal: AbortSignal): Promise<void> {
   const { config } = deps;
+  // Both follow pods, nodes and volumes: where they lead in one process, each event is read and kept once, in the name of
+  // the one who may see everything.
+  const pool = createInformerPool({ ...deps, client: deps.clientAs(config.controllers ? CONTROLLERS : SCHEDULER) });
   await Promise.all([
-    config.controllers ? runControllers(deps, signal) : undefined,
-    config.scheduler ? runScheduler(deps, signal) : undefined,
+    config.controllers ? runControllers(deps, pool, signal) : undefined,
+    config.scheduler ? runScheduler(deps, pool, signal) : undefined,
   ]);
 }

@@ -3,7 +3,7 @@
  * that heavy loops never hold up a request.
  */
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
-import { type Client, EventInterner, createClient, portTransport } from "#pkg/client/index.ts";
+import { type Client, createClient, portTransport } from "#pkg/client/index.ts";
 import { RealClock, SecureRandom } from "#pkg/util/index.ts";
 import { createLogger } from "../common/logging.ts";
 import type { Explanation } from "#pkg/scheduler/index.ts";
@@ -35,13 +35,11 @@ const clock = new RealClock();
 const abort = new AbortController();
 const clients = new Map<string, Client>();
 const connection = portTransport(port);
-// All clients of this thread share one parsed object per watch event.
-const interner = new EventInterner();
 
 function clientAs(user: string): Client {
   const known = clients.get(user);
   if (known !== undefined) return known;
-  const client = createClient(connection.as(user), { interner, userAgent: loopsUserAgent(user), clock });
+  const client = createClient(connection.as(user), { userAgent: loopsUserAgent(user), clock });
   clients.set(user, client);
   return client;
 }

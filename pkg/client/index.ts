@@ -45,7 +45,12 @@ export { portTransport, type PortTransport } from "./transport/port.ts";
 export { BatchWriter, MAX_UNCONSUMED_BYTES, readBatch } from "./transport/port-protocol.ts";
 export type { ClientFrame, PortBatch, ServerFrame } from "./transport/port-protocol.ts";
 export { type KubeconfigContext, loadKubeconfig, parseKubeconfig } from "./kubeconfig.ts";
-export { createInformerFactory, type InformerFactoryDeps } from "./informer/factory.ts";
+export {
+  createInformerFactory,
+  createInformerPool,
+  type InformerFactoryDeps,
+  type InformerPool,
+} from "./informer/factory.ts";
 export type { BackoffOptions } from "./queue/backoff.ts";
 export { DelayedSet } from "./queue/delayed-set.ts";
 export { RateLimitingQueue, type RateLimitingQueueOptions } from "./queue/rate-limiting-queue.ts";

@@ -7,7 +7,7 @@ import { createClient } from "../client.ts";
 import type { SharedInformer } from "../contract.ts";
 import { FakeApi } from "../testing/fake-api.ts";
 import { directTransport } from "../transport/direct.ts";
-import { createInformerFactory } from "./factory.ts";
+import { createInformerFactory, createInformerPool } from "./factory.ts";
 
 const COLLECTION = "/api/v1/configmaps";
 const map = (name: string, value: string) => ({
@@ -160,5 +160,50 @@ describe("informer", () => {
     factory.start(stop.signal);
     await late.synced();
     stop.abort();
+  });
+});
+
+describe("informer pool", () => {
+  it("keeps one cache and watch for all factories, each of which hears of changes until its own signal aborts", async () => {
+    const api = new FakeApi();
+    const clock = new FakeClock();
+    const client = createClient(directTransport(api), { userAgent: "test" });
+    const pool = createInformerPool({ client, clock, log: silentLogger });
+    const join = () => {
+      const factory = pool.factory();
+      const informer = factory.informer(configMaps);
+      const stop = new AbortController();
+      factory.start(stop.signal);
+      return { informer, stop, seen: record(informer) };
+    };
+    api.put(COLLECTION, map("a", "1"));
+    const first = join();
+    const second = join();
+    await Promise.all([first.informer.synced(), second.informer.synced()]);
+    assert.equal(api.watcherCount, 1);
+    assert.equal(first.informer.lister.list()[0], second.informer.lister.list()[0]);
+
+    first.stop.abort();
+    api.put(COLLECTION, map("a", "2"));
+    await settle(clock);
+    const third = join();
+    await third.informer.synced();
+    assert.equal(api.watcherCount, 1);
+    second.stop.abort();
+    api.put(COLLECTION, map("a", "3"));
+    await settle(clock);
+    assert.deepEqual(
+      [first.seen, second.seen, third.seen],
+      [["initial a=1"], ["initial a=1", "update a 1>2"], ["initial a=2", "update a 2>3"]],
+    );
+
+    third.stop.abort();
+    await settle(clock);
+    assert.equal(api.watcherCount, 0);
+    api.put(COLLECTION, map("a", "4"));
+    const fourth = join();
+    await fourth.informer.synced();
+    assert.deepEqual(fourth.seen, ["initial a=4"], "begins anew");
+    fourth.stop.abort();
   });
 });
