@@ -69,6 +69,7 @@ export {
 export type { FieldSchema } from "./schema.ts";
 export type { UserInfo } from "./user.ts";
 export { deepCopy, deepEqual, isRecord } from "./deep.ts";
+export { KnownMembers, type Recognised } from "./known-members.ts";
 export { changed, findOnce, isShared, share, unshared } from "./shared.ts";
 export {
   type Labels,

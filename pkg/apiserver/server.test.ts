@@ -104,6 +104,21 @@ test("watches: initial state, changes, selector transitions, bookmarks", async (
   assert.equal(bookmark.type, "BOOKMARK");
   assert.equal(bookmark.object.metadata.annotations?.["k8s.io/initial-events-end"], "true");
   streaming.close();
+
+  const lean = await server.watch("/api/v1/namespaces/watched/configmaps?watch=1", {
+    accept: "application/json;managedfields=omit",
+  });
+  const { json: whole } = await server.request("/api/v1/namespaces/watched/configmaps/w1");
+  const { managedFields, ...metadata } = whole.metadata;
+  assert.ok(managedFields !== undefined);
+  assert.deepEqual(await lean.next(), { type: "ADDED", object: { ...whole, metadata } });
+  await relabel("z");
+  assert.deepEqual((await lean.next()).object.metadata.managedFields, undefined);
+  await server.request("/api/v1/namespaces/watched/configmaps/w1", { method: "DELETE" });
+  const deleted = await lean.next();
+  assert.deepEqual([deleted.type, deleted.object.metadata.managedFields], ["DELETED", undefined]);
+  assert.equal(deleted.object.metadata.labels?.["app"], "z");
+  lean.close();
 });
 
 interface DiscoveredGroup {

@@ -17,8 +17,8 @@ import type {
   WatchOptions,
 } from "./contract.ts";
 import type { EventInterner } from "./event-interner.ts";
-import { readLines } from "./lines.ts";
-import { parseWithoutManagedFields } from "./managed-fields.ts";
+import { LeanEvents } from "./lean-events.ts";
+import { LineSplitter } from "./lines.ts";
 import { listQuery, queryString, resourcePath } from "./paths.ts";
 import { statusOf } from "./status.ts";
 import { collect } from "./transport/transport.ts";
@@ -43,6 +43,8 @@ const PATCH_TYPES: Record<PatchType, string> = {
 };
 const JSON_TYPE = "application/json";
 const METADATA_ONLY = "as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+/** A wish that our API server fulfils for watches: others ignore parameters that they do not know. */
+const NO_MANAGED_FIELDS = "managedfields=omit";
 const METADATA_ONLY_LIST = "as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 /** As client-go: a throttled request is repeated at most this often. */
 const MAX_RETRIES = 10;
@@ -55,14 +57,13 @@ export function createClient(transport: Transport, options: ClientOptions): Clie
 class TransportClient implements Client {
   readonly #transport: Transport;
   readonly #clock: Clock | undefined;
-  readonly #parseLean: (event: string) => unknown;
+  readonly #interner: EventInterner | undefined;
   readonly #headers: Readonly<Record<string, string>>;
 
   constructor(transport: Transport, options: ClientOptions) {
     this.#transport = transport;
     this.#clock = options.clock;
-    const { interner } = options;
-    this.#parseLean = interner === undefined ? parseWithoutManagedFields : (event) => interner.parse(event);
+    this.#interner = options.interner;
     this.#headers = { accept: JSON_TYPE, "user-agent": options.userAgent, ...options.headers };
   }
 
@@ -89,16 +90,20 @@ class TransportClient implements Client {
   ): AsyncGenerator<WatchEvent<T>> {
     const query = { ...listQuery(options), watch: "true" };
     const path = resourcePath(resource, options.namespace ?? "") + queryString(query);
-    const accept = options.metadataOnly === true ? `${JSON_TYPE};${METADATA_ONLY}` : JSON_TYPE;
-    const headers = { ...this.#headers, accept };
+    const lean = options.omitManagedFields === true;
+    const form = options.metadataOnly === true ? `;${METADATA_ONLY}` : lean ? `;${NO_MANAGED_FIELDS}` : "";
+    const headers = { ...this.#headers, accept: `${JSON_TYPE}${form}` };
     const response = await this.#transport.stream({ method: "GET", path, headers, signal: options.signal });
     if (response.status >= 400) throw statusOf(await collect(response));
-    const parse = options.omitManagedFields === true ? this.#parseLean : JSON.parse;
-    for await (const line of readLines(response.body)) {
+    const parse = lean ? this.#leanParser() : (line: Buffer) => JSON.parse(line.toString()) as unknown;
+    const read = (line: Buffer) => {
       const event = parse(line) as WatchEvent<T> | { type: "ERROR"; object: StatusError["status"] };
       if (event.type === "ERROR") throw new StatusError(event.object);
-      yield event;
-    }
+      return event;
+    };
+    const lines = new LineSplitter();
+    for await (const chunk of response.body) for (const line of lines.push(chunk)) yield read(line);
+    for (const line of lines.end()) yield read(line);
   }
   create<T extends AnyObject>(resource: ResourceRef<T>, object: Draft<T>, options?: RequestOptions): Promise<T> {
     const path = resourcePath(resource, object.metadata.namespace ?? "") + queryString(writeQuery(options));
@@ -166,6 +171,12 @@ class TransportClient implements Client {
     return this.#request(method, path, body, options, accept === undefined ? {} : { accept });
   }
 
+  #leanParser(): (line: Buffer) => unknown {
+    const interner = this.#interner;
+    if (interner !== undefined) return (line) => interner.parse(line.toString());
+    const events = new LeanEvents();
+    return (line) => events.parse(line);
+  }
   #put<T extends AnyObject>(
     resource: ResourceRef<T>,
     object: T,

@@ -4,7 +4,7 @@ import { conflict } from "#pkg/apimachinery/index.ts";
 import { FakeClock } from "#pkg/util/index.ts";
 import { EventInterner } from "./event-interner.ts";
 import { Expectations } from "./expectations.ts";
-import { readLines } from "./lines.ts";
+import { LineSplitter } from "./lines.ts";
 import { AbortFanout } from "./transport/abort.ts";
 import { retryOnConflict, waitFor } from "./wait.ts";
 
@@ -39,17 +39,16 @@ describe("Expectations", () => {
   });
 });
 
-describe("readLines", () => {
-  it("finds the same lines however the bytes are cut", async () => {
+describe("LineSplitter", () => {
+  it("finds the same lines however the bytes are cut", () => {
     const text = '{"a":"é"}\n\n{"b":"日本"}\nlast';
     const bytes = Buffer.from(text);
     for (let size = 1; size <= bytes.length; size++) {
-      const chunks = async function* () {
-        for (let i = 0; i < bytes.length; i += size) yield bytes.subarray(i, i + size);
-      };
-      const lines: string[] = [];
-      for await (const line of readLines(chunks())) lines.push(line);
-      assert.deepEqual(lines, ['{"a":"é"}', '{"b":"日本"}', "last"]);
+      const splitter = new LineSplitter();
+      const lines: Buffer[] = [];
+      for (let i = 0; i < bytes.length; i += size) lines.push(...splitter.push(bytes.subarray(i, i + size)));
+      lines.push(...splitter.end());
+      assert.deepEqual(lines.map(String), ['{"a":"é"}', '{"b":"日本"}', "last"]);
     }
   });
 });

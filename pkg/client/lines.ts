@@ -1,26 +1,29 @@
 const NEWLINE = 10;
 
-/** Splits a stream of bytes into lines of UTF-8 text; a last line without a newline counts. Blank lines are left out. */
-export async function* readLines(body: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
-  let rest: Buffer[] = []; // pieces of a line whose end has not come yet
-  for await (const chunk of body) {
+/** Splits a stream of bytes into lines, without their newlines. Empty lines are left out. */
+export class LineSplitter {
+  /** Pieces of a line whose end has not come yet. */
+  #rest: Buffer[] = [];
+
+  /** The lines that end in this chunk, mostly views on it. */
+  push(chunk: Uint8Array): Buffer[] {
     const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+    const lines: Buffer[] = [];
     let start = 0;
     for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, start)) {
-      let line: string;
-      if (rest.length === 0) line = bytes.toString("utf8", start, end);
-      else {
-        rest.push(bytes.subarray(start, end));
-        line = Buffer.concat(rest).toString("utf8");
-        rest = [];
-      }
+      const piece = bytes.subarray(start, end);
+      const line = this.#rest.length === 0 ? piece : Buffer.concat([...this.#rest, piece]);
+      this.#rest = [];
       start = end + 1;
-      if (line !== "") yield line;
+      if (line.length > 0) lines.push(line);
     }
-    if (start < bytes.length) rest.push(bytes.subarray(start));
+    if (start < bytes.length) this.#rest.push(bytes.subarray(start));
+    return lines;
   }
-  if (rest.length > 0) {
-    const line = Buffer.concat(rest).toString("utf8");
-    if (line.trim() !== "") yield line;
+  /** What came behind the last newline, which counts as a line unless it is blank. */
+  end(): Buffer[] {
+    const last = Buffer.concat(this.#rest);
+    this.#rest = [];
+    return last.toString("latin1").trim() === "" ? [] : [last];
   }
 }

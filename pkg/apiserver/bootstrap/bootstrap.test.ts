@@ -41,6 +41,7 @@ class FakeCache implements StoredCache {
       revision: this.writes,
       object: Object.freeze(object),
       json: Buffer.alloc(0),
+      leanJson: [],
       metadataJson: Buffer.alloc(0),
       variant: () => assert.fail(),
     };

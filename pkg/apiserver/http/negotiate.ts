@@ -12,6 +12,8 @@ export interface Negotiated {
   readonly encoding: Encoding;
   readonly transform: Transform;
   readonly metaVersion: MetaVersion;
+  /** The client would rather do without metadata.managedFields (our own parameter: `managedfields=omit`). */
+  readonly lean: boolean;
 }
 
 export const CONTENT_TYPES: Readonly<Record<Encoding, string>> = {
@@ -62,7 +64,8 @@ export class Negotiator {
       const transform = transformOf(media.parameters, offers);
       if (transform === undefined) continue;
       const beta = transform !== "none" && media.parameters["v"] === "v1beta1";
-      return { encoding, transform, metaVersion: beta ? "meta.k8s.io/v1beta1" : "meta.k8s.io/v1" };
+      const lean = media.parameters["managedfields"] === "omit";
+      return { encoding, transform, metaVersion: beta ? "meta.k8s.io/v1beta1" : "meta.k8s.io/v1", lean };
     }
     throw refusal(this.parse(accept), offers);
   }
@@ -76,7 +79,12 @@ export class Negotiator {
   }
 }
 
-const PLAIN_JSON: Negotiated = Object.freeze({ encoding: "json", transform: "none", metaVersion: "meta.k8s.io/v1" });
+const PLAIN_JSON: Negotiated = Object.freeze({
+  encoding: "json",
+  transform: "none",
+  metaVersion: "meta.k8s.io/v1",
+  lean: false,
+});
 
 /** Why nothing suits: what has protobuf is behind upstream's router, which looks at the types alone, and refuses in its own words. */
 function refusal(asked: readonly MediaType[], offers: Offers): StatusError {

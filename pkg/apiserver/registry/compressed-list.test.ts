@@ -86,6 +86,7 @@ function entryOf(key: string, revision: number): CacheEntry {
     revision,
     object: { metadata: {} },
     json: Buffer.alloc(0),
+    leanJson: [],
     metadataJson: Buffer.alloc(0),
     variant<T>(variant: string, make: (of: CacheEntry) => T): T {
       if (!variants.has(variant)) variants.set(variant, make(entry));

@@ -113,6 +113,10 @@ export class InstalledResource {
     if (this.#stored) return entry.json;
     return entry.variant(`${this.variant}:json`, () => Buffer.from(JSON.stringify(this.object(entry))));
   }
+  /** The same in parts without metadata.managedFields, or with them when it is not known where they are. */
+  leanJson(entry: CacheEntry): readonly Buffer[] {
+    return this.#stored ? entry.leanJson : [this.json(entry)];
+  }
   /** The metadata of that JSON alone. */
   metadataJson(entry: CacheEntry): Buffer {
     if (this.#stored) return entry.metadataJson;

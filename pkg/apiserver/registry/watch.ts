@@ -188,6 +188,8 @@ class Framer {
   readonly #encoding: Encoding;
   readonly #transform: Negotiated["transform"];
   readonly #metaVersion: Negotiated["metaVersion"];
+  /** Without metadata.managedFields, where they can be left out. */
+  readonly #lean: boolean;
   readonly #include: IncludeObject;
   readonly #clock: Call["services"]["clock"];
   /** Names what this watch's frames look like, by type of event. */
@@ -201,9 +203,10 @@ class Framer {
     this.#encoding = negotiated.encoding;
     this.#transform = negotiated.transform;
     this.#metaVersion = negotiated.metaVersion;
+    this.#lean = negotiated.lean && negotiated.encoding === "json" && negotiated.transform === "none";
     this.#include = include;
     this.#clock = call.services.clock;
-    const form = `${negotiated.encoding}/${negotiated.transform}/${negotiated.metaVersion}`;
+    const form = `${negotiated.encoding}/${negotiated.transform}/${negotiated.metaVersion}${this.#lean ? "/lean" : ""}`;
     this.#forms = {
       ADDED: `ADDED ${form}`,
       MODIFIED: `MODIFIED ${form}`,
@@ -250,9 +253,9 @@ class Framer {
   }
   #make(type: EventType, entry: CacheEntry): Buffer {
     const installed = this.#installed;
+    if (this.#lean) return wrapJson(type, installed.leanJson(entry));
     if (this.#transform === "none") return this.#wrap(type, encodeEntry(installed, entry, this.#encoding));
-    if (this.#encoding === "json")
-      return this.#wrap(type, Buffer.concat(partialJson(installed, entry, this.#metaVersion)));
+    if (this.#encoding === "json") return wrapJson(type, partialJson(installed, entry, this.#metaVersion));
     return this.#frameObject(type, installed.object(entry));
   }
   #frameObject(type: EventType, object: Readonly<KubeObject>): Buffer {
@@ -279,13 +282,19 @@ class Framer {
     return this.#wrap(type, Buffer.from(JSON.stringify(object)));
   }
   #wrap(type: EventType, object: Buffer): Buffer {
-    if (this.#encoding === "protobuf") return encodeWatchFrame(type, object);
-    const head = `{"type":"${type}","object":`;
-    const frame = Buffer.allocUnsafe(head.length + object.length + 2);
-    frame.write(head, 0, "latin1");
-    object.copy(frame, head.length);
-    frame[frame.length - 2] = 0x7d;
-    frame[frame.length - 1] = 0x0a;
-    return frame;
+    return this.#encoding === "protobuf" ? encodeWatchFrame(type, object) : wrapJson(type, [object]);
   }
+}
+
+/** A line of a JSON watch; `parts` together are the object. */
+function wrapJson(type: EventType, parts: readonly Buffer[]): Buffer {
+  const head = `{"type":"${type}","object":`;
+  let length = head.length + 2;
+  for (const part of parts) length += part.length;
+  const frame = Buffer.allocUnsafe(length);
+  let at = frame.write(head, 0, "latin1");
+  for (const part of parts) at += part.copy(frame, at);
+  frame[at] = 0x7d;
+  frame[at + 1] = 0x0a;
+  return frame;
 }

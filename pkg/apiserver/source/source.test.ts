@@ -56,6 +56,7 @@ describe("CacheSource", () => {
       revision: 1,
       object: { metadata: { name } },
       json: Buffer.alloc(0),
+      leanJson: [],
       metadataJson: Buffer.alloc(0),
       variant: () => assert.fail(),
     });

@@ -14,6 +14,8 @@ export interface CacheEntry {
   readonly object: Readonly<KubeObject>;
   /** The same as JSON (UTF-8, no trailing newline). */
   readonly json: Buffer;
+  /** `json` in parts without metadata.managedFields; as it is when it is not known where they are. */
+  readonly leanJson: readonly Buffer[];
   /** Its metadata alone: a view on `json`. */
   readonly metadataJson: Buffer;
   /**

@@ -20,8 +20,8 @@ const object = fc.record({ spec: field, status: field, data: field });
 test("what stays the same is copied from the version before, byte for byte what writing it would give", () => {
   const property = fc.property(object, object, fc.subarray(["spec", "status", "data"]), (first, second, kept) => {
     const old: KubeObject = { apiVersion: "v1", kind: "Thing", metadata: { name: "a" }, ...first };
-    const { bytes, head, spans } = encode(old);
-    const entry = Entry.fromValue(PLACE, Buffer.from(bytes), 7, { object: old, head, spans });
+    const { bytes, ...about } = encode(old);
+    const entry = Entry.fromValue(PLACE, Buffer.from(bytes), 7, { object: old, ...about });
     assert.deepEqual(Entry.fromValue(PLACE, Buffer.from(bytes), 7).json, entry.json);
     const metadata = { name: "a", labels: { ü: "1" }, managedFields: [{ manager: "m" }], resourceVersion: "7" };
     const next: KubeObject = { apiVersion: "v1", kind: "Thing", metadata, ...second };
@@ -31,10 +31,12 @@ test("what stays the same is copied from the version before, byte for byte what 
     const { resourceVersion: _revision, ...stored } = metadata;
     assert.deepEqual(parsed(written.bytes), JSON.parse(JSON.stringify({ ...next, metadata: stored })));
     // And so on from there.
-    const after = Entry.fromValue(PLACE, written.bytes, 123456, {
-      object: next,
-      head: written.head,
-      spans: written.spans,
+    const after = Entry.fromValue(PLACE, written.bytes, 123456, { object: next, ...written });
+    const { managedFields: _managed, ...lean } = { ...metadata, resourceVersion: "123456" };
+    assert.deepEqual(parsed(Buffer.concat(after.leanJson)), JSON.parse(JSON.stringify({ ...next, metadata: lean })));
+    assert.deepEqual(parsed(Buffer.concat(after.deletedAt(9).leanJson)), {
+      ...(parsed(Buffer.concat(after.leanJson)) as object),
+      metadata: { ...lean, resourceVersion: "9" },
     });
     const again: KubeObject = { ...after.object, metadata: { name: "a" } };
     assert.deepEqual(encode(again, after), encode(again));
@@ -44,8 +46,8 @@ test("what stays the same is copied from the version before, byte for byte what 
 
 test("a field is copied only while it is the same one", () => {
   const old: KubeObject = { apiVersion: "v1", kind: "Thing", metadata: { name: "a" }, spec: { text: "x".repeat(300) } };
-  const { bytes, head, spans } = encode(old);
-  const entry = Entry.fromValue(PLACE, bytes, 7, { object: old, head, spans });
+  const { bytes, ...about } = encode(old);
+  const entry = Entry.fromValue(PLACE, bytes, 7, { object: old, ...about });
   assert.deepEqual(parsed(entry.bytesOf("spec", entry.object["spec"])!), old["spec"]);
   assert.equal(entry.bytesOf("spec", { text: "x".repeat(300) }), undefined);
   assert.equal(entry.bytesOf("status", undefined), undefined);

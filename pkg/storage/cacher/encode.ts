@@ -1,18 +1,22 @@
 import { findOnce, isRecord, isShared, type KubeObject, type ObjectMeta } from "#pkg/apimachinery/index.ts";
 import { writeEntries } from "#pkg/apimachinery/managedfields/index.ts";
 
-/** Where in a stored value the JSON of one of the object's fields lies. */
-export interface Span {
-  readonly field: string;
+/** A part of a stored value, in bytes from its beginning. */
+export interface Place {
   readonly start: number;
   readonly end: number;
 }
+/** Where in a stored value the JSON of one of the object's fields lies. */
+export interface Span extends Place {
+  readonly field: string;
+}
 
-/** A stored value, where the revision goes, and where its large fields are in it. */
+/** A stored value, where the revision goes, and where its large fields and its managed fields (with their key) are in it. */
 export interface EncodedValue {
   readonly bytes: Buffer;
   readonly head: number;
   readonly spans: readonly Span[];
+  readonly managed: Place | undefined;
 }
 
 /** Bytes of a field of the version before, if it is the same one. */
@@ -36,7 +40,7 @@ export function encodeValue(
   const spans: Span[] = [];
   const head = `{"apiVersion":${JSON.stringify(object.apiVersion ?? apiVersion)},"kind":${JSON.stringify(object.kind ?? kind)},"metadata":{`;
   pieces.text = head;
-  writeMetadata(object.metadata, pieces);
+  const managed = writeMetadata(object.metadata, pieces);
   for (const field of Object.keys(object)) {
     if (field === "apiVersion" || field === "kind" || field === "metadata") continue;
     const value = before?.(field, object[field]) ?? textOf(object[field]);
@@ -46,7 +50,7 @@ export function encodeValue(
     else spans.push({ field, ...pieces.add(value) });
   }
   pieces.text += "}";
-  return { bytes: pieces.join(slab), head: Buffer.byteLength(head), spans };
+  return { bytes: pieces.join(slab), head: Buffer.byteLength(head), spans, managed };
 }
 
 /** What a value is put together from. */
@@ -57,16 +61,20 @@ class Pieces {
   text = "";
 
   /** Adds something long. Returns where it will be. */
-  add(piece: string | Buffer): { start: number; end: number } {
+  add(piece: string | Buffer): Place {
+    const start = this.end();
+    this.#pieces.push(piece);
+    this.#length += typeof piece === "string" ? Buffer.byteLength(piece) : piece.length;
+    return { start, end: this.#length };
+  }
+  /** Where the next piece will be. */
+  end(): number {
     if (this.text !== "") {
       this.#pieces.push(this.text);
       this.#length += Buffer.byteLength(this.text);
       this.text = "";
     }
-    this.#pieces.push(piece);
-    const start = this.#length;
-    this.#length += typeof piece === "string" ? Buffer.byteLength(piece) : piece.length;
-    return { start, end: this.#length };
+    return this.#length;
   }
   join(slab: Slab): Buffer {
     if (this.text !== "") this.add("");
@@ -99,20 +107,25 @@ function holdsShared(value: Readonly<Record<string, unknown>>): boolean {
   return false;
 }
 
-/** Writes metadata but for its opening brace and the revision. */
-function writeMetadata(metadata: ObjectMeta, pieces: Pieces): void {
+/** Writes metadata but for its opening brace and the revision. Returns where the managed fields are, if there are any. */
+function writeMetadata(metadata: ObjectMeta, pieces: Pieces): Place | undefined {
   const { resourceVersion: _revision, managedFields, ...rest } = metadata;
   const text = JSON.stringify(rest).slice(1, -1);
   pieces.text += text;
+  let managed: Place | undefined;
   if (managedFields !== undefined) {
+    if (text !== "") pieces.text += ",";
+    const start = pieces.end();
     // Nothing else is as long, and most of it has been written before.
-    pieces.text += `${text === "" ? "" : ","}"managedFields":`;
+    pieces.text += '"managedFields":';
     writeEntries(managedFields, (piece) => {
       if (typeof piece === "string") pieces.text += piece;
       else pieces.add(piece);
     });
+    managed = { start, end: pieces.end() };
   }
   pieces.text += "}";
+  return managed;
 }
 
 const SLAB_BYTES = 256 * 1024;

@@ -1,6 +1,6 @@
 import { endOfObject, type KubeObject, parseJson } from "#pkg/apimachinery/index.ts";
 import type { CacheEntry } from "./contract.ts";
-import { encodeValue, Slab, type Span } from "./encode.ts";
+import { type EncodedValue, encodeValue, type Place, Slab, type Span } from "./encode.ts";
 
 /** An object carries its own revision only in memory; on the way out it is spliced in behind the opening of metadata. */
 const CANONICAL_HEAD = /^\{"apiVersion":"[^"\\]*","kind":"[^"\\]*","metadata":\{$/;
@@ -35,6 +35,8 @@ export class Entry implements CacheEntry {
   /** Where the fields of `#object` are, as far as they are large; counted from the stored form. */
   #spans: readonly Span[] = [];
   #variants: Map<string, unknown> | undefined;
+  /** Where the managed fields are in the stored form, if that is known; their comma stands before them. */
+  #managed: Place | undefined;
   /** Where the metadata ends in `json`; found on first use. */
   #metadataEnd = 0;
   indexValues: IndexValues = NO_INDEX_VALUES;
@@ -64,12 +66,21 @@ export class Entry implements CacheEntry {
     json.write(splice, head, "latin1");
     bytes.copy(json, head + splice.length, head);
     const entry = new Entry(place, revision, json, head, splice.length);
-    if (source !== undefined) entry.adopt(source.object, source.spans);
+    if (source !== undefined) {
+      entry.#managed = source.managed;
+      entry.adopt(source.object, source.spans);
+    }
     return entry;
   }
   get object(): Readonly<KubeObject> {
     this.#object ??= freeze(parseJson(this.json.toString()) as KubeObject);
     return this.#object;
+  }
+  get leanJson(): readonly Buffer[] {
+    if (this.#managed === undefined) return [this.json];
+    const { start, end } = this.#managed;
+    // The revision stands before them, so that there is always a comma between.
+    return [this.json.subarray(0, start + this.#spliceLength - 1), this.json.subarray(end + this.#spliceLength)];
   }
   get metadataJson(): Buffer {
     const start = this.#headLength - 1;
@@ -98,6 +109,7 @@ export class Entry implements CacheEntry {
   deletedAt(revision: number): Entry {
     const entry = Entry.fromValue(this, this.value(), revision);
     entry.indexValues = this.indexValues;
+    entry.#managed = this.#managed;
     if (this.#object !== undefined) entry.adopt({ ...this.#object });
     return entry;
   }
@@ -126,10 +138,8 @@ export class Entry implements CacheEntry {
 }
 
 /** What a value was made from. */
-export interface ValueSource {
+export interface ValueSource extends Omit<EncodedValue, "bytes"> {
   readonly object: KubeObject;
-  readonly head: number;
-  readonly spans: readonly Span[];
 }
 
 export interface EntryPlace {

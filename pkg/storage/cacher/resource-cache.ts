@@ -132,15 +132,15 @@ export class CachedResource implements ResourceCache {
       if (current !== undefined) throw new KeyExistsError(`${key} already exists`);
     }
     const whole = this.#complete(object);
-    const { bytes, head, spans } = this.#encode(whole);
-    const result = await this.#commit(key, bytes, { object: whole, head, spans }, 0, options.ttlSeconds);
+    const { bytes, ...written } = this.#encode(whole);
+    const result = await this.#commit(key, bytes, { object: whole, ...written }, 0, options.ttlSeconds);
     if (result.entry === undefined) throw new KeyExistsError(`${key} already exists`);
     return result.entry;
   }
   async update(expected: Entry, object: KubeObject, options: { ttlSeconds?: number } = {}): Promise<Entry> {
     if (!this.#isReady) await this.ready();
     const whole = this.#complete(object);
-    const { bytes: value, head, spans } = this.#encode(whole, expected);
+    const { bytes: value, ...written } = this.#encode(whole, expected);
     const { key } = expected;
     if (expected.equals(value, whole)) {
       await this.#settle("consistent");
@@ -149,13 +149,8 @@ export class CachedResource implements ResourceCache {
       return expected;
     }
     this.#refuseStale(expected);
-    const result = await this.#commit(
-      key,
-      value,
-      { object: whole, head, spans },
-      expected.revision,
-      options.ttlSeconds,
-    );
+    const source = { object: whole, ...written };
+    const result = await this.#commit(key, value, source, expected.revision, options.ttlSeconds);
     if (result.entry === undefined) throw new RevisionConflictError(this.#state.entries.get(key));
     return result.entry;
   }

@@ -46,6 +46,7 @@ class FakeQuotas {
       revision,
       object: stored,
       json: Buffer.alloc(0),
+      leanJson: [],
       metadataJson: Buffer.alloc(0),
       variant: () => assert.fail(),
     };
