@@ -193,7 +193,8 @@ const descriptions: {
   readonly kinds: Readonly<Record<string, Readonly<Record<string, string>>>>;
 } = descriptionData;
 
-function columnsOf({ group, kind }: ResourceRow): PrinterColumn[] {
+/** The columns of a kind as kubectl gets them, or those of kinds that have none of their own. */
+export function columnsOf({ group, kind }: Pick<ResourceRow, "group" | "kind">): PrinterColumn[] {
   // The two Event groups show the same object the same way.
   const key = group === "" || kind === "Event" ? kind : `${group}/${kind}`;
   return (columnTable[key] ?? defaultColumns).map(([name, type, format, priority]) => ({

@@ -9,8 +9,10 @@ export { adoptAppArmorAnnotations } from "./core/app-armor.ts";
 export { defaultPodSpec } from "./core/pod-defaults.ts";
 export { groupOrder, groupVersions } from "./define.ts";
 export { age } from "./printers/cells.ts";
+export { scalePrinter } from "./printers/scale.ts";
 export type {
   FieldSchema,
+  Printer,
   PrinterColumn,
   TableRowCondition,
   RequestInfo,

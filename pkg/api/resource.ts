@@ -131,8 +131,16 @@ export interface SubresourceDefinition {
   readonly implementation: SubresourceKind;
 }
 
+/** How objects are shown in a Table. */
+export interface Printer {
+  readonly columns: readonly PrinterColumn[];
+  /** Cells in the order of `columns`; `now` for ages is epoch milliseconds. */
+  printRow(object: Readonly<KubeObject>, now: number): unknown[];
+  rowConditions?(object: Readonly<KubeObject>): readonly TableRowCondition[];
+}
+
 /** Everything the system knows about one kind in one version. Built-in kinds and CRDs produce the same object. */
-export interface ResourceDefinition {
+export interface ResourceDefinition extends Printer {
   readonly group: string;
   readonly version: string;
   readonly kind: string;
@@ -155,10 +163,6 @@ export interface ResourceDefinition {
   readonly subresources: readonly SubresourceDefinition[];
   /** Field-selector labels beyond metadata.name and metadata.namespace, with how to read each from an object. */
   readonly selectableFields: ReadonlyMap<string, (object: Readonly<KubeObject>) => string>;
-  readonly columns: readonly PrinterColumn[];
-  /** Cells in the order of `columns`; `now` for ages is epoch milliseconds. */
-  printRow(object: Readonly<KubeObject>, now: number): unknown[];
-  rowConditions?(object: Readonly<KubeObject>): readonly TableRowCondition[];
   /**
    * Applies table defaults and strategy.defaults in place. Compiled once. With `keepsNulls` a custom resource's nulls
    * where none is allowed stay, for validation to refuse: only what a decoder has read is rid of them.

@@ -52,6 +52,7 @@ describe("kubelet on containerd", () => {
       ["/exec/default/web/c?command=ls", 400, "you must specify at least 1 of stdin, stdout, stderr"],
       ["/exec/default/none/c?command=ls&output=1", 404, "pod does not exist"],
       ["/exec/default/web/none?command=ls&output=1", 500, 'container not found ("none")'],
+      ["/attach/default/web/none?output=1", 500, "container none not found in pod web_default"],
       ["/exec/default/web/c?command=ls&output=1", 500, "Upgrade request required"],
       ["/portForward/default/web", 500, "Upgrade request required"],
       ["/portForward/default/none", 404, "pod does not exist"],

@@ -45,7 +45,14 @@ export async function listObjects(call: Call): Promise<void> {
       );
       return;
     }
-    const table = tableOf(installed, page.metadata, objectsOf(installed, page), include, call.now, metaVersion);
+    const table = tableOf(
+      installed.definition,
+      page.metadata,
+      objectsOf(installed, page),
+      include,
+      call.now,
+      metaVersion,
+    );
     await sendBytes(call, 200, encoding, encodeObject(encoding, table));
     return;
   }

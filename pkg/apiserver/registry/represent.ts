@@ -1,5 +1,6 @@
 import type { KubeObject, ObjectMeta } from "#pkg/apimachinery/index.ts";
 import { encodeProtobuf, wrapUnknown } from "#pkg/apimachinery/protobuf/index.ts";
+import type { Printer } from "#pkg/api/index.ts";
 import { badRequest, encodeYaml, goQuote, notAcceptable } from "#pkg/apimachinery/index.ts";
 import type { CacheEntry } from "#pkg/storage/cacher/index.ts";
 import type { Encoding, MetaVersion, Negotiated, Offers } from "../http/negotiate.ts";
@@ -10,14 +11,14 @@ import { tableOf } from "./table.ts";
 
 const META_PACKAGE = "k8s.io.apimachinery.pkg.apis.meta.v1";
 
-function offersOf({ installed, target }: Call): Offers {
+function offersOf({ target }: Call, protobufMessage: string | undefined): Offers {
   const streams = target.verb === "list" || target.verb === "watch";
-  return { protobuf: installed.definition.protobufMessage !== undefined, transforms: true, streams };
+  return { protobuf: protobufMessage !== undefined, transforms: true, streams };
 }
 
 /** What the client wants the answer to look like. @throws StatusError 406 */
-export function negotiate(call: Call): Negotiated {
-  return call.services.negotiator.negotiate(call.request.headers["accept"], offersOf(call));
+export function negotiate(call: Call, protobufMessage = call.installed.definition.protobufMessage): Negotiated {
+  return call.services.negotiator.negotiate(call.request.headers["accept"], offersOf(call, protobufMessage));
 }
 
 /** Answers with a stored object, from its ready-made bytes where possible. */
@@ -33,10 +34,20 @@ export function sendEntry(call: Call, code: number, entry: CacheEntry): void | P
 
 /** Answers with an object that is not (or not yet) stored. */
 export function sendObject(call: Call, code: number, object: Readonly<KubeObject>): void | Promise<void> {
-  const negotiated = negotiate(call);
+  return sendAs(call, code, object, call.installed.definition);
+}
+
+/** Answers with an object of another kind than the request's resource, such as the Scale of one. */
+export function sendAs(
+  call: Call,
+  code: number,
+  object: Readonly<KubeObject>,
+  kind: Printer & { readonly protobufMessage?: string },
+): void | Promise<void> {
+  const negotiated = negotiate(call, kind.protobufMessage);
   const { encoding, transform } = negotiated;
-  if (transform !== "none") return sendTransformed(call, code, negotiated, object);
-  return sendBytes(call, code, encoding, encodeObject(encoding, object, call.installed.definition.protobufMessage));
+  if (transform !== "none") return sendTransformed(call, code, negotiated, object, kind);
+  return sendBytes(call, code, encoding, encodeObject(encoding, object, kind.protobufMessage));
 }
 
 const partialHead = (version: MetaVersion) =>
@@ -80,11 +91,12 @@ function sendTransformed(
   code: number,
   { encoding, transform, metaVersion }: Negotiated,
   object: Readonly<KubeObject>,
+  printer: Printer = call.installed.definition,
 ): void | Promise<void> {
   if (transform === "Table") {
     if (encoding === "protobuf") throw notAcceptable("Table is served as application/json or application/yaml");
     const metadata = { resourceVersion: object.metadata.resourceVersion };
-    const table = tableOf(call.installed, metadata, [object], includeObjectOf(call), call.now, metaVersion);
+    const table = tableOf(printer, metadata, [object], includeObjectOf(call), call.now, metaVersion);
     return sendBytes(call, code, encoding, encodeObject(encoding, table));
   }
   if (transform === "PartialObjectMetadataList") {

@@ -43,6 +43,17 @@ test("what is not found is the scale, or the object, by kind", async () => {
   );
 });
 
+test("a Scale is shown as kubectl get --subresource=scale shows it", async () => {
+  const accept = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
+  const { json } = await server.request(scale, { headers: { accept } });
+  const table = json as unknown as { columnDefinitions: { name: string }[]; rows: { cells: unknown[] }[] };
+  assert.deepEqual(
+    table.columnDefinitions.map(({ name }) => name),
+    ["Name", "Desired", "Available", "Age"],
+  );
+  assert.deepEqual(table.rows[0]?.cells.slice(0, 3), ["web", 2, 0]);
+});
+
 test("a Scale takes every kind of patch", async () => {
   const merged = await patch("merge-patch+json", { spec: { replicas: 3 } });
   assert.equal(merged.json.kind, "Scale");

@@ -1,4 +1,4 @@
-import { schemaOf } from "#pkg/api/index.ts";
+import { scalePrinter, schemaOf } from "#pkg/api/index.ts";
 import type { SubresourceKind } from "#pkg/api/index.ts";
 import type { Scale } from "#pkg/api/types/autoscaling-v1.ts";
 import {
@@ -16,7 +16,6 @@ import {
   type Subject,
 } from "#pkg/apimachinery/index.ts";
 import { applyObject, TypedObjectError } from "#pkg/apimachinery/managedfields/index.ts";
-import { encodeObject, sendBytes } from "../http/reply.ts";
 import { configuration, merge, reportRepetitions, untypedFailure } from "./apply.ts";
 import { type ExpectedKind, readObject } from "./body.ts";
 import type { Call } from "./call.ts";
@@ -24,6 +23,7 @@ import type { Written } from "./create.ts";
 import { findEntry } from "./get.ts";
 import { parseWriteOptions, type WriteOptions } from "./options.ts";
 import { type Patch, patchOnto, readPatch } from "./patch.ts";
+import { sendAs } from "./represent.ts";
 import { guaranteedUpdate, mainView, type UpdateRequest, type WriteView } from "./update.ts";
 
 type ScaleMapping = Extract<SubresourceKind, { type: "scale" }>;
@@ -37,7 +37,7 @@ const SCALE: ExpectedKind = {
   },
   custom: false,
 };
-const SCALE_MESSAGE = "k8s.io.api.autoscaling.v1.Scale";
+const SHOWN_SCALE = { ...scalePrinter, protobufMessage: "k8s.io.api.autoscaling.v1.Scale" };
 const PATCH_ATTEMPTS = 6;
 
 /** Kinds of which it is the scale that is not found, and not the object. */
@@ -238,9 +238,5 @@ function writePath(object: KubeObject, path: string, value: unknown): void {
 }
 
 function sendScale(call: Call, scale: Scale): void | Promise<void> {
-  const { encoding } = call.services.negotiator.negotiate(call.request.headers["accept"], {
-    protobuf: true,
-    transforms: false,
-  });
-  return sendBytes(call, 200, encoding, encodeObject(encoding, scale, SCALE_MESSAGE));
+  return sendAs(call, 200, scale as unknown as KubeObject, SHOWN_SCALE);
 }

@@ -1,5 +1,5 @@
 import type { KubeObject } from "#pkg/apimachinery/index.ts";
-import type { ResourceDefinition, TableRowCondition } from "#pkg/api/index.ts";
+import type { Printer, TableRowCondition } from "#pkg/api/index.ts";
 import type { ListMeta } from "#pkg/api/types/meta-v1.ts";
 import type { InstalledResource } from "./installed.ts";
 import type { CacheEntry } from "#pkg/storage/cacher/index.ts";
@@ -26,15 +26,15 @@ interface TableCells {
   readonly conditions?: readonly TableRowCondition[];
 }
 
-function cellsOf(definition: ResourceDefinition, object: Readonly<KubeObject>, now: number): TableCells {
-  const cells = definition.printRow(object, now);
-  const conditions = definition.rowConditions?.(object) ?? [];
+function cellsOf(printer: Printer, object: Readonly<KubeObject>, now: number): TableCells {
+  const cells = printer.printRow(object, now);
+  const conditions = printer.rowConditions?.(object) ?? [];
   return conditions.length === 0 ? { cells } : { cells, conditions };
 }
 
-/** Objects as kubectl prints them: cells by the kind's columns, and as much of each object as was asked for. */
+/** Objects as kubectl prints them: cells by the printer's columns, and as much of each object as was asked for. */
 export function tableOf(
-  installed: InstalledResource,
+  printer: Printer,
   metadata: ListMeta,
   objects: readonly Readonly<KubeObject>[],
   include: IncludeObject,
@@ -42,14 +42,13 @@ export function tableOf(
   version: MetaVersion,
   withColumns = true,
 ): Table {
-  const { definition } = installed;
   const rows = objects.map((object) => {
-    const cells = cellsOf(definition, object, now);
+    const cells = cellsOf(printer, object, now);
     if (include === "None") return cells;
     return { ...cells, object: include === "Object" ? object : partialOf(object, version) };
   });
   const columns = withColumns
-    ? definition.columns.map(({ name, type, format, description, priority }) => ({
+    ? printer.columns.map(({ name, type, format, description, priority }) => ({
         name,
         type,
         format,
@@ -73,7 +72,7 @@ export function joinTable(
   version: MetaVersion,
 ): Buffer[] {
   const { definition } = installed;
-  const empty = JSON.stringify(tableOf(installed, metadata, [], include, now, version));
+  const empty = JSON.stringify(tableOf(definition, metadata, [], include, now, version));
   const chunks: Buffer[] = [Buffer.from(empty.slice(0, -TABLE_END.length))];
   for (let i = 0; i < entries.length; i++) {
     const entry = entries[i]!;

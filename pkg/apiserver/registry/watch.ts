@@ -264,15 +264,7 @@ class Framer {
       const metadata = { resourceVersion: object.metadata.resourceVersion };
       const objects = type === "BOOKMARK" ? [] : [object];
       const now = this.#clock.now();
-      const table = tableOf(
-        this.#installed,
-        metadata,
-        objects,
-        this.#include,
-        now,
-        this.#metaVersion,
-        !this.#columnsSent,
-      );
+      const table = tableOf(definition, metadata, objects, this.#include, now, this.#metaVersion, !this.#columnsSent);
       this.#columnsSent = true;
       return this.#wrap(type, Buffer.from(JSON.stringify(table)));
     }

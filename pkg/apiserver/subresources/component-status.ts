@@ -51,7 +51,7 @@ async function statusOf(name: string, probe: ComponentProbe): Promise<KubeObject
 async function sendList(call: Call, items: KubeObject[]): Promise<void> {
   const { encoding, transform, metaVersion } = negotiate(call);
   if (transform === "Table") {
-    const table = tableOf(call.installed, {}, items, includeObjectOf(call), call.now, metaVersion);
+    const table = tableOf(call.installed.definition, {}, items, includeObjectOf(call), call.now, metaVersion);
     await sendBytes(call, 200, encoding, encodeObject(encoding, table));
     return;
   }

@@ -207,7 +207,7 @@ export class KubeletServer {
         if (parts[0] === "portForward") this.#sandbox(parts);
         else {
           requireStreams(url.searchParams);
-          this.#running(this.#target(parts));
+          this.#running(this.#target(parts), parts[0]);
         }
         throw new HttpError(500, "Upgrade request required");
     }
@@ -228,11 +228,13 @@ export class KubeletServer {
     return { worker, container: fourth ?? third };
   }
 
-  #running({ worker, container }: Target): ObservedContainer {
+  #running({ worker, container }: Target, verb: "exec" | "attach" | "run"): ObservedContainer {
     const found = newestContainer(this.#deps.observed(worker.uid), container);
-    // One that has ended is not there for whoever wants to speak to it.
-    if (found?.state !== "Running") throw new HttpError(500, `container not found ("${container}")`);
-    return found;
+    // One that has ended is not there for whoever wants to speak to it. Upstream says so in words that differ by verb.
+    if (found?.state === "Running") return found;
+    const { name, namespace } = worker.pod.metadata;
+    if (verb === "attach") throw new HttpError(500, `container ${container} not found in pod ${name}_${namespace}`);
+    throw new HttpError(500, `container not found ("${container}")`);
   }
 
   /** The sandbox of /portForward/<namespace>/<pod>, or, with the uid as a guard, /portForward/<namespace>/<pod>/<uid>. */
@@ -317,7 +319,7 @@ export class KubeletServer {
     response: ServerResponse,
     signal: AbortSignal,
   ): Promise<void> {
-    const container = this.#running(this.#target(parts));
+    const container = this.#running(this.#target(parts), "run");
     const command = (query.get("cmd") ?? "").split(" ").filter((word) => word !== "");
     const { stdout, stderr } = await this.#deps.runtime.execSync(container.id, command, 120, { signal });
     respond(response, 200, Buffer.concat([stdout, stderr]));
@@ -339,7 +341,7 @@ export class KubeletServer {
       const [verb] = parts;
       if (verb === "portForward") await this.#streams.portForward(this.#sandbox(parts), upgrade);
       else if (verb === "exec" || verb === "attach")
-        await this.#streams.remoteCommand(verb, this.#running(this.#target(parts)).id, upgrade);
+        await this.#streams.remoteCommand(verb, this.#running(this.#target(parts), verb).id, upgrade);
       else throw new HttpError(404, "404 page not found");
     } catch (err) {
       if (signal.aborted) return;
