@@ -122,3 +122,4 @@ export {
   validateAnnotations,
   validateLabels,
 } from "./validation.ts";
+export { formatAddress, parseAddress } from "./cel/lib/ip-address.ts";

@@ -2,7 +2,8 @@ import { deepEqual, isDns1123Label } from "#pkg/apimachinery/index.ts";
 import { defineResource } from "../define.ts";
 import { defaultPodTemplate } from "../core/pod-defaults.ts";
 import type { ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet } from "../types/apps-v1.ts";
-import { podTemplateWarnings } from "../core/validation/pod-warnings.ts";
+import { templateWarnings, workloadWarnings } from "../core/validation/pod-warnings.ts";
+import { claimSpecWarnings } from "../core/validation/volume-warnings.ts";
 import {
   validateControllerRevision,
   validateControllerRevisionUpdate,
@@ -46,7 +47,7 @@ export const deployment = defineResource<Deployment>({
     bumpsGeneration: ({ metadata }, old) => !deepEqual(metadata.annotations ?? {}, old.metadata.annotations ?? {}),
     validate: validateDeployment,
     validateUpdate: validateDeploymentUpdate,
-    warnings: ({ spec }) => podTemplateWarnings(spec?.template, "spec.template"),
+    warnings: workloadWarnings,
   },
   status: {
     resetMetadata: ["labels"],
@@ -67,7 +68,7 @@ export const replicaSet = defineResource<ReplicaSet>({
     },
     validate: validateReplicaSet,
     validateUpdate: validateReplicaSetUpdate,
-    warnings: ({ spec }) => podTemplateWarnings(spec?.template, "spec.template"),
+    warnings: workloadWarnings,
   },
   status: {
     validateUpdate: validateReplicaStatus,
@@ -110,12 +111,26 @@ export const daemonSet = defineResource<DaemonSet>({
     },
     validate: validateDaemonSet,
     validateUpdate: validateDaemonSetUpdate,
-    warnings: ({ spec }) => podTemplateWarnings(spec?.template, "spec.template"),
+    warnings: (daemonSet, old) => templateWarnings(daemonSet, old, daemonSet.spec.template, "spec.template"),
   },
   status: {
     validateUpdate: validateDaemonSetStatus,
   },
 });
+
+function statefulSetWarnings(set: StatefulSet, old: StatefulSet | undefined): string[] {
+  const { template, volumeClaimTemplates = [], revisionHistoryLimit = 0 } = set.spec ?? {};
+  // Upstream spells the path otherwise in an update.
+  const member = old === undefined ? "" : ".Spec";
+  const endless = "a negative value retains all historical revisions; a value >= 0 is recommended";
+  return [
+    ...templateWarnings(set, old, template, "spec.template"),
+    ...volumeClaimTemplates.flatMap(({ spec }, index) =>
+      claimSpecWarnings(spec, `spec.volumeClaimTemplates[${index}]${member}`),
+    ),
+    ...(revisionHistoryLimit < 0 ? [`spec.revisionHistoryLimit: ${endless}`] : []),
+  ];
+}
 
 export const statefulSet = defineResource<StatefulSet>({
   group: "apps",
@@ -145,7 +160,7 @@ export const statefulSet = defineResource<StatefulSet>({
     validateName: isDns1123Label,
     validate: validateStatefulSet,
     validateUpdate: validateStatefulSetUpdate,
-    warnings: ({ spec }) => podTemplateWarnings(spec?.template, "spec.template"),
+    warnings: statefulSetWarnings,
   },
   status: {
     validateUpdate: validateStatefulSetStatus,

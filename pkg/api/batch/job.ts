@@ -1,7 +1,7 @@
 import { defineResource } from "../define.ts";
 import { defaultPodTemplate } from "../core/pod-defaults.ts";
-import type { CronJob, Job } from "../types/batch-v1.ts";
-import { podTemplateWarnings } from "../core/validation/pod-warnings.ts";
+import type { CronJob, Job, JobSpec } from "../types/batch-v1.ts";
+import { hostNameWarnings, templateWarnings } from "../core/validation/pod-warnings.ts";
 import {
   generatedLabels,
   validateCronJob,
@@ -43,6 +43,26 @@ function generateSelector(job: Job): void {
   spec.selector.matchLabels = { ...spec.selector.matchLabels, "batch.kubernetes.io/controller-uid": uid };
 }
 
+const MANY_COMPLETIONS = 100_000;
+const MANY_PODS = 10_000;
+const MANY_INDEXES =
+  "In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail";
+/** New schedules may not say a zone; old ones keep it. */
+const ZONE_WARNING =
+  "cannot use TZ or CRON_TZ in spec.spec.schedule, use timeZone instead, see https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details";
+
+type Owner = Parameters<typeof templateWarnings>[0];
+
+function jobSpecWarnings(owner: Owner, old: Owner | undefined, spec: JobSpec | undefined, path: string): string[] {
+  const { completionMode, completions = 0, parallelism = 0, template } = spec ?? {};
+  const isNew = old === undefined || old.metadata.generation !== owner.metadata.generation;
+  const many = completionMode === "Indexed" && completions > MANY_COMPLETIONS && parallelism > MANY_PODS;
+  return [
+    ...(isNew && many ? [`${path}: ${MANY_INDEXES}`] : []),
+    ...templateWarnings(owner, old, template, `${path}.template`),
+  ];
+}
+
 export const job = defineResource<Job>({
   group: "batch",
   version: "v1",
@@ -55,7 +75,10 @@ export const job = defineResource<Job>({
     prepareForCreate: generateSelector,
     validate: validateJob,
     validateUpdate: validateJobUpdate,
-    warnings: (job) => podTemplateWarnings(job.spec?.template, "spec.template"),
+    warnings: (job, old) => [
+      ...hostNameWarnings(job, old, "Pod names and hostnames"),
+      ...jobSpecWarnings(job, old, job.spec, "spec"),
+    ],
   },
   status: { validateUpdate: validateJobStatusUpdate },
 });
@@ -71,7 +94,10 @@ export const cronJob = defineResource<CronJob>({
     },
     validate: validateCronJob,
     validateUpdate: validateCronJobUpdate,
-    warnings: (cronJob) =>
-      podTemplateWarnings(cronJob.spec?.jobTemplate?.spec?.template, "spec.jobTemplate.spec.template"),
+    warnings: (cronJob, old) => [
+      ...hostNameWarnings(cronJob, old, "Pod names and hostnames"),
+      ...jobSpecWarnings(cronJob, old, cronJob.spec?.jobTemplate?.spec, "spec.jobTemplate.spec"),
+      ...(old !== undefined && cronJob.spec.schedule.includes("TZ") ? [ZONE_WARNING] : []),
+    ],
   },
 });

@@ -39,10 +39,20 @@ function keepSecretNames(account: ServiceAccount): void {
   account.secrets &&= account.secrets.map(({ name }) => (name === undefined ? {} : { name }));
 }
 
+const MOUNTABLE = "kubernetes.io/enforce-mountable-secrets";
+const MOUNTABLE_WARNING = "deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets";
+
 export const serviceAccount = defineResource<ServiceAccount>({
   group: "",
   version: "v1",
   kind: "ServiceAccount",
   printRow: printServiceAccount,
-  strategy: { prepareForCreate: keepSecretNames, prepareForUpdate: keepSecretNames },
+  strategy: {
+    prepareForCreate: keepSecretNames,
+    prepareForUpdate: keepSecretNames,
+    warnings: ({ metadata }, old) =>
+      metadata.annotations?.[MOUNTABLE] === undefined || old?.metadata.annotations?.[MOUNTABLE] !== undefined
+        ? []
+        : [`metadata.annotations[${MOUNTABLE}]: ${MOUNTABLE_WARNING}`],
+  },
 });

@@ -1,6 +1,7 @@
 import { deepCopy } from "#pkg/apimachinery/index.ts";
 import { defineResource } from "../define.ts";
 import type { Node, NodeSpec } from "../types/core-v1.ts";
+import { cidrWarnings } from "../validation/address-warnings.ts";
 import { printNode } from "./print.ts";
 import { validateNode, validateNodeUpdate } from "./validation/node.ts";
 
@@ -33,6 +34,13 @@ export const node = defineResource<Node>({
       if (spec !== undefined && spec !== old.spec) normalizePodCidrs(spec);
     },
     validate: validateNode,
+    warnings: ({ spec }, old) => [
+      ...(spec?.configSource === undefined ? [] : ["spec.configSource: the feature is removed"]),
+      ...(spec?.externalID ? ["spec.externalID: this field is deprecated, and is unused by Kubernetes"] : []),
+      ...(spec === old?.spec ? [] : (spec?.podCIDRs ?? [])).flatMap((cidr, index) =>
+        cidrWarnings(cidr, `spec.podCIDRs[${index}]`),
+      ),
+    ],
     validateUpdate: validateNodeUpdate,
   },
   status: { validateUpdate: validateNodeUpdate },

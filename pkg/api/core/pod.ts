@@ -12,7 +12,7 @@ import { validatePodCreate } from "./validation/pod-spec.ts";
 import { validateEphemeralContainersUpdate, validatePodUpdate, validateResize } from "./validation/pod-update.ts";
 import { normalizePodIps, validatePodStatusUpdate } from "./validation/pod-status.ts";
 import { deadAnnotationWarnings } from "./validation/pod-annotations.ts";
-import { podSpecWarnings } from "./validation/pod-warnings.ts";
+import { hostNameWarnings, podSpecWarnings } from "./validation/pod-warnings.ts";
 
 /** Generation counts changes of the spec, whichever door they come through. */
 function bumpGeneration(pod: Pod, old: Readonly<Pod>): void {
@@ -84,10 +84,16 @@ export const pod = defineResource<Pod>({
     },
     validate: validatePodCreate,
     validateUpdate: validatePodUpdate,
-    warnings: ({ metadata, spec }) => [
-      ...findOnce(spec!, podSpecWarnings, () => podSpecWarnings(spec, "spec")),
-      ...deadAnnotationWarnings(metadata.annotations, spec, "metadata"),
-    ],
+    // Of updates, which are many and rarely a person's, nothing is said.
+    warnings(pod, old) {
+      const { metadata, spec } = pod;
+      if (old !== undefined) return [];
+      return [
+        ...hostNameWarnings(pod, old, "the Pod's hostname"),
+        ...findOnce(spec!, podSpecWarnings, () => podSpecWarnings(spec, "spec")),
+        ...deadAnnotationWarnings(metadata.annotations, spec, "metadata"),
+      ];
+    },
     gracePeriodSeconds: podGracePeriodSeconds,
   },
   status: {

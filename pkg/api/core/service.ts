@@ -7,6 +7,7 @@ import {
   keepAllocated,
   normalizeClusterIps,
 } from "./service-strategy.ts";
+import { serviceWarnings } from "./validation/service-warnings.ts";
 import {
   validateClusterIps,
   validateService,
@@ -56,6 +57,7 @@ export const service = defineResource<Service>({
     validate: validateService,
     validateUpdate: validateServiceUpdate,
     validateName: validateServiceName,
+    warnings: serviceWarnings,
   },
   status: {
     prepareForUpdate(service) {

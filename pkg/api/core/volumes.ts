@@ -7,6 +7,7 @@ import type {
   TypedLocalObjectReference,
 } from "../types/core-v1.ts";
 import { printPersistentVolume, printPersistentVolumeClaim } from "./print.ts";
+import { claimWarnings, persistentVolumeWarnings } from "./validation/volume-warnings.ts";
 import {
   validateClaim,
   validateClaimStatus,
@@ -26,6 +27,7 @@ export const persistentVolume = defineResource<PersistentVolume>({
       volume.status = { phase: "Pending", lastPhaseTransitionTime: formatTime(now) };
     },
     validate: validatePersistentVolume,
+    warnings: persistentVolumeWarnings,
     validateUpdate: validatePersistentVolumeUpdate,
   },
   status: {
@@ -75,6 +77,7 @@ export const persistentVolumeClaim = defineResource<PersistentVolumeClaim>({
     prepareForCreate: ({ spec }) => unifyDataSources(spec),
     prepareForUpdate: ({ spec }, old) => unifyDataSources(spec, old.spec),
     validate: validateClaim,
+    warnings: claimWarnings,
     validateUpdate: validateClaimUpdate,
   },
   status: { validateUpdate: validateClaimStatus },

@@ -4,7 +4,7 @@ import type { PodTemplate, ReplicationController } from "../types/core-v1.ts";
 import { defaultPodTemplate } from "./pod-defaults.ts";
 import { printPodTemplate, printReplicationController } from "./print.ts";
 import { validatePodTemplate } from "./validation/pod-spec.ts";
-import { podTemplateWarnings } from "./validation/pod-warnings.ts";
+import { templateWarnings, workloadWarnings } from "./validation/pod-warnings.ts";
 import { validateReplicationController } from "./validation/policies.ts";
 
 export const replicationController = defineResource<ReplicationController>({
@@ -24,7 +24,7 @@ export const replicationController = defineResource<ReplicationController>({
       defaultPodTemplate(controller.spec?.template);
     },
     validate: validateReplicationController,
-    warnings: ({ spec }) => podTemplateWarnings(spec?.template, "spec.template"),
+    warnings: workloadWarnings,
   },
 });
 
@@ -38,7 +38,7 @@ export const podTemplate = defineResource<PodTemplate>({
     defaults(template) {
       defaultPodTemplate(template.template);
     },
-    warnings: ({ template }) => podTemplateWarnings(template, "template"),
+    warnings: (object, old) => templateWarnings(object, old, object.template, "template"),
     prepareForCreate(template) {
       template.metadata.generation = 1;
     },

@@ -1,5 +1,13 @@
+import { cidrWarnings } from "../validation/address-warnings.ts";
 import { defineResource, type TypedStrategy } from "../define.ts";
-import type { Ingress, IngressClass, IPAddress, NetworkPolicy, ServiceCIDR } from "../types/networking-v1.ts";
+import type {
+  Ingress,
+  IngressClass,
+  IPAddress,
+  NetworkPolicy,
+  NetworkPolicyPeer,
+  ServiceCIDR,
+} from "../types/networking-v1.ts";
 import { printIngress, printIngressClass, printIPAddress, printNetworkPolicy, printServiceCIDR } from "./print.ts";
 import {
   CLASS_ANNOTATION,
@@ -39,7 +47,12 @@ export const ingress = defineResource<Ingress>({
   strategy: {
     validate: validateIngressCreate,
     validateUpdate: validateIngress,
-    warnings: ({ metadata }) => (metadata.annotations?.[CLASS_ANNOTATION] === undefined ? [] : [CLASS_WARNING]),
+    warnings: ({ metadata, spec }, old) =>
+      old !== undefined ||
+      metadata.annotations?.[CLASS_ANNOTATION] === undefined ||
+      spec?.ingressClassName !== undefined
+        ? []
+        : [CLASS_WARNING],
   },
   status: { validateUpdate: validateIngressStatus },
 });
@@ -50,6 +63,14 @@ export const ingressClass = defineResource<IngressClass>({
   printRow: printIngressClass,
   strategy: { generation: true, validate: validateIngressClass, validateUpdate: validateIngressClassUpdate },
 });
+function peerWarnings(peers: readonly NetworkPolicyPeer[] | undefined, path: string): string[] {
+  return (peers ?? []).flatMap(({ ipBlock }, index) => {
+    const at = `${path}[${index}].ipBlock`;
+    const except = (ipBlock?.except ?? []).flatMap((cidr, i) => cidrWarnings(cidr, `${at}.except[${i}]`));
+    return [...cidrWarnings(ipBlock?.cidr, `${at}.cidr`), ...except];
+  });
+}
+
 export const networkPolicy = defineResource<NetworkPolicy>({
   group,
   version: "v1",
@@ -62,6 +83,10 @@ export const networkPolicy = defineResource<NetworkPolicy>({
       spec.policyTypes = (spec.egress ?? []).length > 0 ? ["Ingress", "Egress"] : ["Ingress"];
     },
     validate: validateNetworkPolicy,
+    warnings: ({ spec }) => [
+      ...(spec?.ingress ?? []).flatMap(({ from }, index) => peerWarnings(from, `spec.ingress[${index}].from`)),
+      ...(spec?.egress ?? []).flatMap(({ to }, index) => peerWarnings(to, `spec.egress[${index}].to`)),
+    ],
   },
 });
 export const serviceCIDR = defineResource<ServiceCIDR>({

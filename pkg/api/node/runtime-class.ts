@@ -1,5 +1,6 @@
 import { defineResource } from "../define.ts";
 import { validateRuntimeClass, validateRuntimeClassUpdate } from "../policy/validation.ts";
+import { nodeLabelWarning } from "../validation/node-labels.ts";
 import { printRuntimeClass } from "../printers/small.ts";
 import type { RuntimeClass } from "../types/node-v1.ts";
 
@@ -12,5 +13,9 @@ export const runtimeClass = defineResource<RuntimeClass>({
     allowUnconditionalUpdate: false,
     validate: validateRuntimeClass,
     validateUpdate: validateRuntimeClassUpdate,
+    warnings: ({ scheduling }) =>
+      Object.keys(scheduling?.nodeSelector ?? {}).flatMap((label) =>
+        nodeLabelWarning(label, "scheduling.nodeSelector"),
+      ),
   },
 });

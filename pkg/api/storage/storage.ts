@@ -1,5 +1,6 @@
 import { defineResource } from "../define.ts";
 import { ALL_METADATA } from "../resource.ts";
+import { nodeLabelWarning, nodeSelectorWarnings } from "../validation/node-labels.ts";
 import type {
   CSIDriver,
   CSINode,
@@ -38,7 +39,16 @@ export const storageClass = defineResource<StorageClass>({
   version: "v1",
   kind: "StorageClass",
   printRow: printStorageClass,
-  strategy: { validate: validateStorageClass, validateUpdate: validateStorageClassUpdate },
+  strategy: {
+    validate: validateStorageClass,
+    validateUpdate: validateStorageClassUpdate,
+    warnings: ({ allowedTopologies = [] }) =>
+      allowedTopologies.flatMap(({ matchLabelExpressions = [] }, term) =>
+        matchLabelExpressions.flatMap(({ key }, index) =>
+          nodeLabelWarning(key, `allowedTopologies[${term}].matchLabelExpressions[${index}]`),
+        ),
+      ),
+  },
 });
 export const volumeAttachment = defineResource<VolumeAttachment>({
   group,
@@ -86,6 +96,7 @@ export const csiStorageCapacity = defineResource<CSIStorageCapacity>({
     allowUnconditionalUpdate: false,
     validate: validateCSIStorageCapacity,
     validateUpdate: validateCSIStorageCapacityUpdate,
+    warnings: ({ nodeTopology }) => nodeSelectorWarnings(nodeTopology, "nodeTopology"),
   },
 });
 export const volumeAttributesClass = defineResource<VolumeAttributesClass>({

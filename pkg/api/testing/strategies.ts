@@ -67,7 +67,7 @@ export function updated(
   draft: Draft,
   change: (object: KubeObject) => void,
   subresource?: string,
-): { readonly object: KubeObject; readonly errors: string[] } {
+): { readonly object: KubeObject; readonly errors: string[]; readonly warnings: string[] } {
   const definition = definitionOf(name);
   const old = created(name, draft);
   const object = deepCopy(old);
@@ -77,5 +77,5 @@ export function updated(
   strategy.prepareForAllocation?.(object, old);
   strategy.prepareForUpdate?.(object, old, requestInfo);
   const errors = strategy.validateUpdate?.(object, old) ?? strategy.validate?.(object) ?? [];
-  return { object, errors: lines(errors) };
+  return { object, errors: lines(errors), warnings: strategy.warnings?.(object, old) ?? [] };
 }

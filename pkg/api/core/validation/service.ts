@@ -29,7 +29,7 @@ const SERVICE_TYPES = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
 const MAX_AFFINITY_SECONDS = 86400;
 const HEADLESS = "None";
 
-function isHeadless(spec: ServiceSpec): boolean {
+export function isHeadless(spec: ServiceSpec): boolean {
   return spec.clusterIPs?.length === 1 && spec.clusterIPs[0] === HEADLESS;
 }
 
@@ -241,8 +241,8 @@ function validateTraffic(spec: ServiceSpec): FieldError[] {
   ];
 }
 
-const HINTS_ANNOTATION = "service.kubernetes.io/topology-aware-hints";
-const MODE_ANNOTATION = "service.kubernetes.io/topology-mode";
+export const HINTS_ANNOTATION = "service.kubernetes.io/topology-aware-hints";
+export const MODE_ANNOTATION = "service.kubernetes.io/topology-mode";
 
 /** The old and the new name of one annotation say the same, where both are there. */
 function validateTopologyAnnotations({ metadata: { annotations = {} } }: Service): FieldError[] {
