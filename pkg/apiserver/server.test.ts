@@ -253,22 +253,23 @@ test("says what is wrong with a patch only of what there is, and with a version 
 });
 
 test("closes connections that take too long over a request's head, and answers nonsense in plain text", async () => {
-  const listener = await server.api.listen({ host: "127.0.0.1", port: 0, headersTimeoutMs: 100 });
-  const answerTo = (text: string): Promise<string> =>
+  const impatient = await server.api.listen({ host: "127.0.0.1", port: 0, headersTimeoutMs: 100 });
+  const patient = await server.api.listen({ host: "127.0.0.1", port: 0 });
+  const answerTo = (text: string, { port } = patient): Promise<string> =>
     new Promise((resolve, reject) => {
       let answer = "";
-      const socket = connectTcp(listener.port, "127.0.0.1", () => socket.write(text));
+      const socket = connectTcp(port, "127.0.0.1", () => socket.write(text));
       socket.setEncoding("utf8").on("data", (chunk: string) => (answer += chunk));
       socket.on("error", reject).on("close", () => resolve(answer));
     });
   try {
-    assert.equal(await answerTo("GET /livez HTTP/1.1\r\nHost: a\r\n"), "");
-    assert.equal(await answerTo(""), "");
+    assert.equal(await answerTo("GET /livez HTTP/1.1\r\nHost: a\r\n", impatient), "");
+    assert.equal(await answerTo("", impatient), "");
     assert.match(await answerTo("nonsense\r\n\r\n"), /^HTTP\/1\.1 400 Bad Request\r\n[^]*\r\n\r\n400 Bad Request$/);
     const long = `GET / HTTP/1.1\r\nx: ${"y".repeat(1024 * 1024 + 1)}\r\n\r\n`;
     assert.match(await answerTo(long), /^HTTP\/1\.1 431 Request Header Fields Too Large\r\n/);
   } finally {
-    await listener.close();
+    await Promise.all([impatient.close(), patient.close()]);
   }
 });
 
