@@ -3,9 +3,9 @@ import { availableParallelism } from "node:os";
 import { test } from "node:test";
 import { runSeeds, seedsFrom } from "./seeds.ts";
 
-const SEEDS = 1200;
+const SEEDS = 600;
 /** So many to a test: a slow machine gets the time of many tests. */
-const SEEDS_PER_TEST = 200;
+const SEEDS_PER_TEST = 100;
 const threads = availableParallelism();
 
 // In threads, which also keeps the histories clear of the test runner's hooks: those cost a third.
