@@ -3,7 +3,7 @@ import { request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { connect } from "node:net";
 import { goQuote } from "#pkg/apimachinery/index.ts";
-import { errorMessage } from "#pkg/util/index.ts";
+import { errorMessage, networkErrorText } from "#pkg/util/index.ts";
 import { limited } from "./limited.ts";
 
 const BODY_LIMIT_BYTES = 10_240;
@@ -116,16 +116,8 @@ async function checkHttpWithin(bounded: AbortSignal, check: HttpCheck, signal: A
   } catch (error) {
     return bounded.aborted && !signal.aborted
       ? failure("context deadline exceeded (Client.Timeout exceeded while awaiting headers)")
-      : failure(describe(error));
+      : failure(networkErrorText(error as Error));
   }
-}
-
-function describe(error: unknown): string {
-  const { code, message, address, port } = error as NodeJS.ErrnoException & { address?: string; port?: number };
-  if (code === "ECONNREFUSED") return `dial tcp ${address ?? ""}:${port ?? ""}: connect: connection refused`;
-  // Closed without an answer.
-  if (code === "ECONNRESET" && message === "socket hang up") return "EOF";
-  return message;
 }
 
 /** Succeeds when the port lets itself be connected to in time. */
@@ -139,7 +131,8 @@ export function checkTcp(host: string, port: number, timeoutMs: number, signal: 
       });
       socket.on("error", (error) => {
         socket.destroy();
-        const output = bounded.aborted && !signal.aborted ? `dial tcp ${host}:${port}: i/o timeout` : describe(error);
+        const output =
+          bounded.aborted && !signal.aborted ? `dial tcp ${host}:${port}: i/o timeout` : networkErrorText(error);
         resolve({ result: "Failure", output });
       });
     });

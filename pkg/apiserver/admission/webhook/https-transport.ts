@@ -2,7 +2,7 @@ import { request as httpRequest } from "node:http";
 import { Agent, request as httpsRequest } from "node:https";
 import { isIP } from "node:net";
 import { LRUCache } from "lru-cache";
-import { type Clock, sleep } from "#pkg/util/index.ts";
+import { type Clock, networkErrorText, sleep } from "#pkg/util/index.ts";
 import { BrokenAnswerError, type WebhookRequest, type WebhookResponse, type WebhookTransport } from "./client.ts";
 
 /** Longest answer read; AdmissionReviews carry at most one object's patch. */
@@ -24,16 +24,12 @@ const TLS_ERRORS: Readonly<Record<string, string>> = {
   CERT_HAS_EXPIRED: "tls: failed to verify certificate: x509: certificate has expired or is not yet valid",
 };
 
-function describe(error: NodeJS.ErrnoException & { address?: string; port?: number; reason?: string }): string {
-  const { code, address, port } = error;
-  if (code === "ECONNREFUSED") return `dial tcp ${address}:${port}: connect: connection refused`;
-  if (code === "EHOSTUNREACH" || code === "ENETUNREACH")
-    return `dial tcp ${address}:${port}: connect: no route to host`;
-  if (code === "ENOTFOUND") return `dial tcp: lookup ${(error as { hostname?: string }).hostname}: no such host`;
+function describe(error: NodeJS.ErrnoException & { reason?: string }): string {
+  const { code } = error;
   if (code === "ERR_TLS_CERT_ALTNAME_INVALID")
     return `tls: failed to verify certificate: x509: ${error.reason ?? error.message}`;
   if (code === "ECONNRESET") return "EOF";
-  return TLS_ERRORS[code ?? ""] ?? error.message;
+  return TLS_ERRORS[code ?? ""] ?? networkErrorText(error);
 }
 
 interface Answer {

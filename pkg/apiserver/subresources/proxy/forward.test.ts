@@ -46,7 +46,9 @@ before(async () => {
       services: { log: silentLogger },
     };
     const options = { links: linksThrough(PREFIX, []), forwardedUri: `${PREFIX}${req.url}` };
-    void forward(call, { tls: undefined, host: "127.0.0.1", port: backend, path: req.url! }, options);
+    // Nobody listens on port 1.
+    const target = { tls: undefined, host: "127.0.0.1", port: req.url === "/refused" ? 1 : backend, path: req.url! };
+    forward(call, target, options).catch((error: Error) => res.writeHead(503).end(error.message));
   });
 });
 after(() => {
@@ -85,4 +87,9 @@ test("a backend learns what was asked for, and does not say who else may show it
   assert.equal((await ask("/asked")).body, `${PREFIX}/asked`);
   const { headers } = await ask("/open");
   assert.deepEqual([headers["x-own"], headers["access-control-allow-origin"]], ["1", undefined]);
+});
+
+test("who cannot be reached is told of in Go's words", async () => {
+  const { body } = await ask("/refused");
+  assert.equal(body, "error trying to reach service: dial tcp 127.0.0.1:1: connect: connection refused");
 });

@@ -3,9 +3,10 @@ import { request as httpsRequest } from "node:https";
 import { pipeline } from "node:stream";
 import { createUnzip } from "node:zlib";
 import { badRequest, internalError, serviceUnavailable, StatusError } from "#pkg/apimachinery/index.ts";
+import { networkErrorText } from "#pkg/util/index.ts";
 import type { Call } from "../../registry/call.ts";
 import { asksForMessages, relayAsMessages } from "./messages.ts";
-import { type Backend, authority, endToEndHeaders, requestHeaders } from "./backend.ts";
+import { type Backend, endToEndHeaders, requestHeaders } from "./backend.ts";
 import { PageLinks, type RewriteLink } from "./links.ts";
 
 /** What forwarding needs to know of a request. */
@@ -61,8 +62,8 @@ function open(call: ForwardCall, backend: Backend, headers: Record<string, strin
   return httpsRequest({ ...common, ...named, cert, key, ca, rejectUnauthorized: ca !== undefined });
 }
 
-function unreachable(backend: Backend, error: Error): Error {
-  return serviceUnavailable(`error trying to reach service: dial tcp ${authority(backend)}: ${error.message}`);
+function unreachable(error: Error): Error {
+  return serviceUnavailable(`error trying to reach service: ${networkErrorText(error)}`);
 }
 
 function outgoingHeaders(
@@ -85,7 +86,7 @@ export async function forward(call: ForwardCall, backend: Backend, options: Forw
   const outgoing = open(call, backend, headers);
   const answered = new Promise<IncomingMessage>((resolve, reject) => {
     outgoing.once("response", resolve);
-    outgoing.once("error", (error) => reject(unreachable(backend, error)));
+    outgoing.once("error", (error) => reject(unreachable(error)));
   });
   // The answer may come, or the connection break, while the body is still on its way: both are awaited below.
   answered.catch(() => undefined);
@@ -164,7 +165,7 @@ async function forwardUpgrade(call: ForwardCall, backend: Backend, options: Forw
   const headers = outgoingHeaders(call, backend, options);
   const outgoing = open(call, backend, { ...headers, connection: "Upgrade", upgrade: upgrade.protocol });
   await new Promise<void>((resolve, reject) => {
-    outgoing.once("error", (error) => reject(unreachable(backend, error)));
+    outgoing.once("error", (error) => reject(unreachable(error)));
     // The backend refused: its answer is an ordinary one.
     outgoing.once("response", (incoming: IncomingMessage) => void relay(call, incoming, options).then(resolve, reject));
     outgoing.once("upgrade", (incoming: IncomingMessage, far, head: Buffer) => {
