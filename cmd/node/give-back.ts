@@ -42,6 +42,16 @@ export function unchangedMappings(smaps: string): Mapping[] {
   return found;
 }
 
+/** The kernel may have been built without this file, or the process have no descriptor left for it: then nothing is let go. */
+function ownMappings(log: Logger): Mapping[] {
+  try {
+    return unchangedMappings(readFileSync("/proc/self/smaps", "latin1"));
+  } catch (err) {
+    log.debug({ err }, "The program's mappings cannot be read");
+    return [];
+  }
+}
+
 /** By calls of the machine's C library; undefined where it, or this Node.js, has no such calls. */
 export function giveBackByLibrary(log: Logger): GiveBack | undefined {
   try {
@@ -52,8 +62,7 @@ export function giveBackByLibrary(log: Logger): GiveBack | undefined {
     return {
       freed: () => void malloc_trim(0n),
       code() {
-        for (const { start, length } of unchangedMappings(readFileSync("/proc/self/smaps", "latin1")))
-          madvise(start, length, MADV_DONTNEED);
+        for (const { start, length } of ownMappings(log)) madvise(start, length, MADV_DONTNEED);
       },
     };
   } catch (err) {
