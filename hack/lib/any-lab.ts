@@ -40,7 +40,7 @@ export interface AnyLab {
 }
 
 /** Labs of both kinds, told apart by what is in their directory. */
-const isVmLab = (dir: string): boolean => existsSync(join(dir, "vm-lab.json"));
+export const isVmLab = (dir: string): boolean => existsSync(join(dir, "vm-lab.json"));
 export const isLab = (dir: string): boolean => existsSync(join(dir, "nodes")) || isVmLab(dir);
 
 /** A lab that another process has started. */

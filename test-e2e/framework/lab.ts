@@ -5,14 +5,19 @@ import { after, before } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { SpawnRunner } from "#pkg/util/index.ts";
 import { buildPrograms } from "../../hack/lib/cluster.ts";
-import { type AnyLab, type LabMachine, type RunOptions, attachLab } from "../../hack/lib/any-lab.ts";
+import { type AnyLab, type LabMachine, type RunOptions, attachLab, isVmLab } from "../../hack/lib/any-lab.ts";
 import { Lab } from "../../hack/lib/lab.ts";
 
 const runner = new SpawnRunner();
 /** Without help of the processor a virtual machine is slower than this one by about as much. */
 const EMULATION = 8;
+/** The lab that the whole run shares, if any. */
+const shared = process.env["KUBITS_LAB"];
 /** By how much longer than usual everything may take in the cluster of this test file. */
-let patience = 1;
+const patience = shared !== undefined && isVmLab(shared) ? EMULATION : 1;
+
+/** Options of a test that must be through within this time on a machine that is not emulated. */
+export const within = (timeoutMs: number) => ({ timeout: timeoutMs * patience });
 
 /** A cluster and a namespace of its own for one test file. */
 export class TestCluster {
@@ -146,11 +151,9 @@ export function useCluster(name: string): { readonly cluster: TestCluster } {
   const holder: { cluster?: TestCluster } = {};
   let own: Lab | undefined;
   before(async () => {
-    const shared = process.env["KUBITS_LAB"];
     if (shared === undefined) await buildPrograms();
     if (shared === undefined) own = await Lab.start({ nodes: 2, progress: (line) => console.log(`lab: ${line}`) });
     const lab = own ?? attachLab(shared!);
-    patience = lab instanceof Lab ? 1 : EMULATION;
     const namespace = `e2e-${name}-${Math.random().toString(36).slice(2, 7)}`;
     await lab.kubectl("create", "namespace", namespace);
     holder.cluster = new TestCluster(lab, namespace);
@@ -160,7 +163,13 @@ export function useCluster(name: string): { readonly cluster: TestCluster } {
   after(async () => {
     const { cluster } = holder;
     try {
-      await cluster?.lab.kubectl("delete", "namespace", cluster.namespace, "--wait=true", "--timeout=120s");
+      await cluster?.lab.kubectl(
+        "delete",
+        "namespace",
+        cluster.namespace,
+        "--wait=true",
+        `--timeout=${120 * patience}s`,
+      );
     } finally {
       await own?.destroy();
     }

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { eventually, useCluster } from "../framework/lab.ts";
+import { eventually, useCluster, within } from "../framework/lab.ts";
 import { BUSYBOX, pod } from "../framework/manifests.ts";
 
 const context = useCluster("environment");
-const limit = { timeout: 150_000 };
+const limit = within(150_000);
 
 /** What a pod that runs the script once has printed. */
 async function output(

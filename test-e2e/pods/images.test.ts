@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { eventually, useCluster } from "../framework/lab.ts";
+import { eventually, useCluster, within } from "../framework/lab.ts";
 import { BUSYBOX, pod } from "../framework/manifests.ts";
 
 const context = useCluster("images");
-const limit = { timeout: 90_000 };
+const limit = within(90_000);
 
 interface Shown {
   readonly phase: string;

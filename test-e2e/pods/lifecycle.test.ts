@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { eventually, useCluster } from "../framework/lab.ts";
+import { eventually, useCluster, within } from "../framework/lab.ts";
 import { BUSYBOX, pod } from "../framework/manifests.ts";
 
 const context = useCluster("lifecycle");
-const limit = { timeout: 180_000 };
+const limit = within(180_000);
 const SLEEP = "trap 'exit 0' TERM; while :; do sleep 1 & wait; done";
 
 const sh = (script: string) => ["sh", "-c", script];

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { eventually, useCluster } from "../framework/lab.ts";
+import { eventually, useCluster, within } from "../framework/lab.ts";
 import { BUSYBOX, NGINX, pod } from "../framework/manifests.ts";
 
 const context = useCluster("pods");
 
-test("logs come whole, by the tail and followed", { timeout: 120_000 }, async () => {
+test("logs come whole, by the tail and followed", within(120_000), async () => {
   const { cluster } = context;
   const script = "for i in 1 2 3 4 5; do echo line $i; done; sleep 2; echo late; sleep 600";
   await cluster.apply(pod("logger", { command: ["sh", "-c", script] }));
@@ -26,7 +26,7 @@ test("logs come whole, by the tail and followed", { timeout: 120_000 }, async ()
   assert.match(stamped, /^\d{4}-\d\d-\d\dT[\d:.]+Z late\n$/);
 });
 
-test("exec runs a command, passes standard input and the exit code on", { timeout: 120_000 }, async () => {
+test("exec runs a command, passes standard input and the exit code on", within(120_000), async () => {
   const { cluster } = context;
   const before = { name: "before", image: BUSYBOX, command: ["true"] };
   await cluster.apply(pod("worker", { spec: { initContainers: [before] } }));
@@ -42,7 +42,7 @@ test("exec runs a command, passes standard input and the exit code on", { timeou
   assert.match((await cluster.try(["get", "--raw", plain])).stderr, /\(BadRequest\): Upgrade request required/);
 });
 
-test("exec -it gives a terminal", { timeout: 120_000 }, async () => {
+test("exec -it gives a terminal", within(120_000), async () => {
   const { cluster } = context;
   await cluster.apply(pod("terminal"));
   await cluster.ready("pod/terminal");
@@ -69,7 +69,7 @@ test("exec -it gives a terminal", { timeout: 120_000 }, async () => {
   assert.match(stdout, /\/dev\/pts\/\d+/);
 });
 
-test("port-forward reaches the pod", { timeout: 120_000 }, async () => {
+test("port-forward reaches the pod", within(120_000), async () => {
   const { cluster } = context;
   await cluster.apply(pod("forwarded", { image: NGINX }));
   await cluster.ready("pod/forwarded");
@@ -94,7 +94,7 @@ test("port-forward reaches the pod", { timeout: 120_000 }, async () => {
 
 test(
   "restart policies: Always restarts and counts, OnFailure stops at success, Never fails the pod",
-  { timeout: 180_000 },
+  within(180_000),
   async () => {
     const { cluster } = context;
     await cluster.apply([
@@ -125,7 +125,7 @@ test(
   },
 );
 
-test("a pod is given its grace period, then killed", { timeout: 120_000 }, async () => {
+test("a pod is given its grace period, then killed", within(120_000), async () => {
   const { cluster } = context;
   const stubborn = {
     command: ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"],
@@ -141,7 +141,7 @@ test("a pod is given its grace period, then killed", { timeout: 120_000 }, async
   await cluster.kubectl(["delete", "pod", "polite", "--wait=true"]);
 });
 
-test("an image that does not exist is reported and retried", { timeout: 90_000 }, async () => {
+test("an image that does not exist is reported and retried", within(90_000), async () => {
   const { cluster } = context;
   await cluster.apply(pod("no-image", { image: "busybox:no-such-tag" }));
   await eventually("the reason is shown", async () => {

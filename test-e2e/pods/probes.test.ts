@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { eventually, useCluster } from "../framework/lab.ts";
+import { eventually, useCluster, within } from "../framework/lab.ts";
 import { BUSYBOX, NGINX, pod } from "../framework/manifests.ts";
 
 const context = useCluster("probes");
-const limit = { timeout: 150_000 };
+const limit = within(150_000);
 const field = (name: string, path: string) => context.cluster.jsonpath(`pod/${name}`, path);
 const SLEEP = "trap 'exit 0' TERM; while :; do sleep 1 & wait; done";
 

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { Api } from "../framework/api.ts";
-import { useCluster } from "../framework/lab.ts";
+import { useCluster, within } from "../framework/lab.ts";
 import { NGINX, pod } from "../framework/manifests.ts";
 
 const context = useCluster("streams");
-const limit = { timeout: 90_000 };
+const limit = within(90_000);
 let opened: Api | undefined;
 const server = async (): Promise<Api> => (opened ??= await new Api(context.cluster).ready());
 after(() => opened?.close());
