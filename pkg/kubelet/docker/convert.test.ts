@@ -42,7 +42,10 @@ test("a container joins its sandbox", () => {
     image: { image: "i" },
     imageUser: { username: "" },
     env: new Map([["A", "1"]]),
-    mounts: [],
+    mounts: [
+      { hostPath: "/pods/u/v", containerPath: "/v", readonly: true, selinuxRelabel: true },
+      { hostPath: "/odd:path", containerPath: "/h", readonly: false, propagation: "HostToContainer" },
+    ],
     resources: { memoryLimitInBytes: 5 },
     ...common,
   });
@@ -54,6 +57,9 @@ test("a container joins its sandbox", () => {
     ["container:sid", "container:sid", "host", "/kubepods", 5],
   );
   assert.deepEqual(host?.SecurityOpt, ["seccomp=unconfined", "no-new-privileges"]);
+  assert.deepEqual(host?.Binds, ["/pods/u/v:/v:ro,Z,rprivate"], "relabelled for SELinux");
+  const BindOptions = { Propagation: "rslave" };
+  assert.deepEqual(host?.Mounts, [{ Type: "bind", Source: "/odd:path", Target: "/h", ReadOnly: false, BindOptions }]);
   assert.deepEqual(
     [sandboxIdOf(options.Labels ?? {}), logPathOf(options.Labels ?? {})],
     ["sid", "/logs/ns_p_u/c/1.log"],

@@ -11,6 +11,7 @@ import type {
   ContainerRuntimeState,
   Labels,
   LinuxResources,
+  Mount,
   NamespaceOptions,
   RuntimeContainerStatus,
   Sandbox,
@@ -152,6 +153,27 @@ const PROPAGATION: Record<string, MountPropagation> = {
   Bidirectional: "rshared",
 };
 
+/** Of the two ways to ask for a mount only the older one, a text without colons in its paths, relabels files for SELinux. */
+function toMounts(mounts: ContainerConfig["mounts"]): Pick<HostConfig, "Binds" | "Mounts"> {
+  const propagationOf = ({ propagation = "Private" }: Mount) => PROPAGATION[propagation] ?? "rprivate";
+  const { texts = [], others = [] } = Object.groupBy(mounts, ({ selinuxRelabel }) =>
+    selinuxRelabel === true ? "texts" : "others",
+  );
+  return {
+    Binds: texts.map((mount) => {
+      const { hostPath, containerPath, readonly } = mount;
+      return [hostPath, containerPath, [readonly ? "ro" : "rw", "Z", propagationOf(mount)].join(",")].join(":");
+    }),
+    Mounts: others.map((mount) => ({
+      Type: "bind",
+      Source: mount.hostPath,
+      Target: mount.containerPath,
+      ReadOnly: mount.readonly,
+      BindOptions: { Propagation: propagationOf(mount) },
+    })),
+  };
+}
+
 /** A container in the namespaces of its pause container. */
 export function toContainer(
   config: ContainerConfig,
@@ -190,13 +212,7 @@ export function toContainer(
       ...(pid === undefined ? {} : { PidMode: pid }),
       ...(sandbox.cgroupParent === "" ? {} : { CgroupParent: sandbox.cgroupParent }),
       LogConfig: { Type: "json-file", Config: { ...logs } },
-      Mounts: config.mounts.map(({ hostPath, containerPath, readonly, propagation = "Private" }) => ({
-        Type: "bind",
-        Source: hostPath,
-        Target: containerPath,
-        ReadOnly: readonly,
-        BindOptions: { Propagation: PROPAGATION[propagation] ?? "rprivate" },
-      })),
+      ...toMounts(config.mounts),
       Privileged: context.privileged,
       CapAdd: [...context.capabilities.add],
       CapDrop: [...context.capabilities.drop],

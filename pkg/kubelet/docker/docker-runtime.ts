@@ -17,6 +17,7 @@ import type {
   SandboxStatus,
 } from "../cri/runtime.ts";
 import { minimumOomScoreAdj } from "../node/machine.ts";
+import { requireLoaded } from "./app-armor.ts";
 import { call, must } from "./calls.ts";
 import { Cni } from "./cni.ts";
 import { DockerConnections } from "./connections.ts";
@@ -215,7 +216,8 @@ export class DockerRuntime implements Runtime {
   }
 
   async createContainer(...[sandboxId, config, sandbox]: Parameters<Runtime["createContainer"]>) {
-    const { seccomp } = config.securityContext;
+    const { seccomp, apparmor } = config.securityContext;
+    await requireLoaded(apparmor);
     const profile = seccomp?.type === "Localhost" ? await readFile(seccomp.localhostRef ?? "", "utf8") : undefined;
     const options = toContainer(config, sandboxId, sandbox, await this.#minOomScoreAdj(), profile, this.#logOptions());
     return (await must(() => this.#docker.createContainer(options))).id;

@@ -48,8 +48,11 @@ export interface TestDockerd extends TestDaemon {
   restart(): Promise<void>;
 }
 
-/** `liveRestore`: containers go on without the daemon. Docker's own default is that they end with it. */
-export async function startDockerd(subnet: string, { liveRestore = true } = {}): Promise<TestDockerd> {
+/**
+ * `liveRestore`: containers go on without the daemon. Docker's own default is that they end with it. `selinux`: labels them, where
+ * the kernel can.
+ */
+export async function startDockerd(subnet: string, { liveRestore = true, selinux = false } = {}): Promise<TestDockerd> {
   const traces = await claimTraces("kd", subnet);
   const { directory, bridge, cgroupRoot } = traces;
   const binaries = dockerBinaries();
@@ -75,6 +78,7 @@ export async function startDockerd(subnet: string, { liveRestore = true } = {}):
       `--pidfile=${directory}/docker.pid`,
       `--host=unix://${socketPath}`,
       ...(liveRestore ? ["--live-restore"] : []),
+      ...(selinux ? ["--selinux-enabled"] : []),
       "--bridge=none",
       "--iptables=false",
       "--ip6tables=false",
