@@ -86,6 +86,17 @@ test("halves of surrogate pairs become the replacement character, as in Go", () 
   assert.deepEqual(value, { "\ufffd": "\ufffdx\u{1f600}", a: "\\ud800" });
 });
 
+test("each byte that belongs to no character becomes the replacement character, as in Go", () => {
+  const cases: [string, string][] = [
+    ["61ff62", "a\uFFFDb"],
+    ["61e282", "a\uFFFD\uFFFD"],
+    ["f09f9862c3a9", "\uFFFD\uFFFD\uFFFDb\u00e9"],
+    ["eda080", "\uFFFD\uFFFD\uFFFD"],
+    ["efbfbd", "\uFFFD"],
+  ];
+  for (const [hex, text] of cases) assert.equal(decodeJson(Buffer.from(`22${hex}22`, "hex")).value, text, hex);
+});
+
 test("numbers that are not written like integers are told by how they are written", () => {
   const text = '{"a":[1,1.0,{"b":1e3}],"c":9223372036854775808,"d":"1.5","e":9007199254740993,"f":1e400}';
   assert.equal(decodeJson(text, { judgesNumbers: true }).fractions, true);

@@ -1,3 +1,4 @@
+import { decodeUtf8 } from "./utf8.ts";
 import { errorMessage } from "#pkg/util/index.ts";
 import { goQuote } from "./field-errors.ts";
 
@@ -83,7 +84,7 @@ export interface DecodeOptions {
 export function decodeJson(bytes: Uint8Array | string, options: DecodeOptions = {}): Decoded {
   const buffer =
     typeof bytes === "string" ? Buffer.from(bytes) : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  let text = typeof bytes === "string" ? bytes : buffer.toString("utf8");
+  let text = typeof bytes === "string" ? bytes : decodeUtf8(buffer);
   const { keys, longIntegers, fractions, surrogates } = survey(buffer);
   if (surrogates) text = withoutLoneSurrogates(text);
   let value: unknown;

@@ -174,6 +174,11 @@ const updates: readonly [what: string, change: (spec: PodSpec) => void, errors: 
   ["the deadline", (spec) => (spec.activeDeadlineSeconds = 30), []],
   ["the node", (spec) => (spec.nodeName = "a"), [`${FORBIDDEN}\n-spec.nodeName: (absent)\n+spec.nodeName: "a"`]],
   [
+    "nothing but an object that says nothing",
+    (spec) => (spec.affinity = {}),
+    [`${FORBIDDEN}\n-spec.affinity: (absent)\n+spec.affinity: {}`],
+  ],
+  [
     "the number of containers",
     (spec) => spec.containers.push({ name: "d", image: "x" }),
     ["spec.containers: Forbidden: pod updates may not add or remove containers"],

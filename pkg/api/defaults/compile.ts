@@ -14,22 +14,6 @@ const ZERO_IS_ABSENT: ReadonlySet<string> = new Set([
   "queueLengthLimit",
 ]);
 
-/** Pointers in the wire types (where their names are not others', too): an explicit "" stays, for validation to refuse. */
-const EMPTY_IS_SAID: ReadonlySet<string> = new Set([
-  "cachingMode",
-  "completionMode",
-  "failurePolicy",
-  "fsGroupPolicy",
-  "kind",
-  "matchPolicy",
-  "preemptionPolicy",
-  "reclaimPolicy",
-  "reinvocationPolicy",
-  "scope",
-  "volumeBindingMode",
-  "volumeMode",
-]);
-
 interface Node {
   /** Rows of this very field; the first one in table order is applied before its members. */
   value?: { readonly fallback: unknown };
@@ -54,9 +38,15 @@ function buildTree(rows: DefaultRows): Node {
   return root;
 }
 
-function isAbsent(name: string, value: unknown, fallback: unknown, zeroIsAbsent: boolean): boolean {
+/**
+ * Plain texts that are kept when they are empty, which is the same as absent. Other empty texts that are still there
+ * stand behind pointers in the wire types: they were said, for validation to refuse.
+ */
+const EMPTY_IS_ABSENT: ReadonlySet<string> = new Set(["apiGroup", "status"]);
+
+function isAbsent(name: string, value: unknown, zeroIsAbsent: boolean): boolean {
   if (value === undefined || value === null) return true;
-  if (value === "") return typeof fallback === "string" && fallback !== "" && !EMPTY_IS_SAID.has(name);
+  if (value === "") return EMPTY_IS_ABSENT.has(name);
   return value === 0 && zeroIsAbsent && name !== "";
 }
 
@@ -69,7 +59,7 @@ function compileNode(node: Node, probe: boolean): Defaulter {
       const copies = typeof fallback === "object" && fallback !== null;
       const zero = ZERO_IS_ABSENT.has(name) || (probe && name === "timeoutSeconds");
       steps.push((object) => {
-        if (isAbsent(name, object[name], fallback, zero)) object[name] = copies ? deepCopy(fallback) : fallback;
+        if (isAbsent(name, object[name], zero)) object[name] = copies ? deepCopy(fallback) : fallback;
       });
     }
     if (child.members.size > 0) {

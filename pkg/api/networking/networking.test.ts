@@ -35,6 +35,11 @@ const refused: readonly [kind: string, draft: Record<string, unknown>, errors: s
     { spec: { egress: [{ to: [{ ipBlock: { cidr: "10.0.0.0/8", except: ["11.0.0.0/16"] } }] }] } },
     ['spec.egress[0].to[0].ipBlock.except[0]: Invalid value: "11.0.0.0/16": must be a strict subset of `cidr`'],
   ],
+  [
+    "NetworkPolicy",
+    { spec: { podSelector: {}, ingress: [{ ports: [{ protocol: "", port: 80 }] }] } },
+    ['spec.ingress[0].ports[0].protocol: Unsupported value: "": supported values: "TCP", "UDP", "SCTP"'],
+  ],
   ["ServiceCIDR", { spec: { cidrs: [] } }, ["spec.cidrs: Required value: at least one CIDR required"]],
   [
     "Ingress",

@@ -105,14 +105,16 @@ export function immutable(value: unknown, old: unknown, path: string): FieldErro
   return deepEqual(orEmpty(value), orEmpty(old)) ? [] : [fieldInvalid(path, value ?? null, IMMUTABLE_DETAIL)];
 }
 
-/** Upstream cannot tell an empty list, map or text from an absent one. */
+/** Upstream cannot tell an empty list or text from an absent one. */
 function orEmpty(value: unknown): unknown {
   if (value === undefined || value === null || value === "") return null;
-  if (Array.isArray(value)) return value.length === 0 ? null : value;
-  return typeof value === "object" && Object.keys(value).length === 0 ? null : value;
+  return Array.isArray(value) && value.length === 0 ? null : value;
 }
 
-/** Equal as upstream's semantic comparison sees it: quantities aside, absent and empty are the same. */
+/**
+ * Equal as upstream's semantic comparison sees it. Deeper down, what is empty and stands for nothing was left out when the
+ * object was read, and quantities were written in one way; an empty object that is left is one that somebody wrote.
+ */
 export function sameValue(a: unknown, b: unknown): boolean {
   return deepEqual(orEmpty(a), orEmpty(b));
 }

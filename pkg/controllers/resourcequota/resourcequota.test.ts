@@ -26,12 +26,16 @@ const sets: Counted = {
 const used = (of: ResourceQuota, ...counted: Counted[]) => planStatus(of, counted, clock)?.used;
 
 test("what is limited is summed over everything there, and nothing else", () => {
-  const hard = { pods: "5", "requests.cpu": "2", "count/replicasets.apps": "3", secrets: "1" };
-  assert.deepEqual(used(quota(hard), pods(pod("a", "250m"), pod("b", "1")), sets), {
+  const amounts = { pods: "5", "requests.cpu": "2", "count/replicasets.apps": "3", secrets: "1" };
+  const hard = { ...amounts, "count/nosuch.group": "1", "count/gone.group": "1" };
+  const of = quota(hard, { status: { used: { "count/gone.group": "3" } } });
+  const secrets: Counted = { group: "", plural: "secrets", objects: [] };
+  assert.deepEqual(used(of, pods(pod("a", "250m"), pod("b", "1")), sets, secrets), {
     pods: "2",
     "requests.cpu": "1250m",
     "count/replicasets.apps": "2",
     secrets: "0",
+    "count/gone.group": "3",
   });
 });
 

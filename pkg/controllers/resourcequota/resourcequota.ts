@@ -211,7 +211,13 @@ export interface Counted {
 /** The status that a quota should have for what there is; undefined when it has it. Pure. */
 export function planStatus(quota: ResourceQuota, counted: readonly Counted[], clock: Clock): Status | undefined {
   const hard = quota.spec?.hard ?? {};
-  const sums = new Map<string, Quantity>(Object.keys(hard).map((name) => [name, parseQuantity("0")]));
+  const sums = new Map<string, Quantity>();
+  for (const name of Object.keys(hard)) {
+    // Of what nobody counts (the kind may come later) nothing is said but what has been said before.
+    const isCounted = counted.some(({ group, plural }) => consumes(group, plural, name));
+    const before = isCounted ? "0" : quota.status?.used?.[name];
+    if (before !== undefined) sums.set(name, parseQuantity(before));
+  }
   for (const { group, plural, objects } of counted)
     for (const object of objects) {
       if (!inScope(quota, group, plural, object)) continue;

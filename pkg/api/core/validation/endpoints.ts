@@ -11,6 +11,7 @@ import {
   allInvalid,
   duplicate,
   each,
+  given,
   type FieldError,
   immutable,
   invalid,
@@ -123,7 +124,8 @@ function validateSlicePorts(slice: EndpointSlice): FieldError[] {
       if (name !== "") found.push(...allInvalid(`${at}.name`, name, isDns1123Label(name)));
       if (names.has(name)) found.push(duplicate(`${at}.name`, name));
       names.add(name);
-      found.push(...oneOf(protocol, PROTOCOLS, `${at}.protocol`));
+      if (protocol === undefined) found.push(required(`${at}.protocol`));
+      found.push(...given(protocol, PROTOCOLS, `${at}.protocol`));
       if (port !== undefined) found.push(...allInvalid(`${at}.port`, port, isValidPortNumber(port)));
       if (!isEmpty(appProtocol))
         found.push(...allInvalid(`${at}.appProtocol`, appProtocol, isQualifiedName(appProtocol!)));

@@ -131,20 +131,11 @@ export function validatePodUpdate(pod: Pod, oldPod: Readonly<Pod>): FieldError[]
   errors.push(...validateGatesOnlyRemoved(spec, old), ...validateTolerationsOnlyAdded(spec, old));
   if ((old.schedulingGates ?? []).length > 0) errors.push(...validateGatedSelector(spec, old));
   const munged = munge(spec, old);
-  if (!sameSpec(munged, old)) {
+  if (!deepEqual(munged, old)) {
     const why = `pod updates may not change fields other than ${UPDATABLE}`;
     errors.push(forbidden("spec", `${why}\n${describeDifference(old, munged, "spec")}`));
   }
   return errors;
-}
-
-function sameSpec(a: PodSpec, b: PodSpec): boolean {
-  if (deepEqual(a, b)) return true;
-  const fields = new Set([...Object.keys(a), ...Object.keys(b)]) as Set<keyof PodSpec>;
-  for (const field of fields) {
-    if (!sameValue(a[field], b[field])) return false;
-  }
-  return true;
 }
 
 export function validateEphemeralContainersUpdate(pod: Pod, old: Readonly<Pod>): FieldError[] {
