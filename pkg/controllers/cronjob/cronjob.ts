@@ -31,10 +31,9 @@ import { again, createLoop, createQueue, enqueueSelf, type KeyQueue, watching } 
 import { controllerRef } from "../common/pod-template.ts";
 import { OWNER_INDEX } from "../common/shared-informers.ts";
 import { WriteBarrier } from "../common/write-barrier.ts";
-import { jobName, planCronJob, scheduledTimestamp } from "./plan.ts";
+import { jobName, planCronJob, SCHEDULED_ANNOTATION, scheduledTimestamp } from "./plan.ts";
 
 const KIND = { apiVersion: "batch/v1", kind: "CronJob" };
-const SCHEDULED_ANNOTATION = "batch.kubernetes.io/cronjob-scheduled-timestamp";
 
 /** cronjob-controller. */
 export function createCronJobController(env: ControllerEnv): Controller {

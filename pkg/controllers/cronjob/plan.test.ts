@@ -42,6 +42,18 @@ test("the concurrency policy decides beside a running job", () => {
   assert.ok(replaced.start !== undefined);
 });
 
+test("a job that was made by hand is none of the schedule's", () => {
+  for (const concurrencyPolicy of ["Forbid", "Replace"] as const) {
+    const plan = planCronJob(cron({ concurrencyPolicy }), [jobOf("by-hand")], NOW);
+    assert.deepEqual([plan.active, plan.replace, reasons(plan)], [[], [], ["UnexpectedJob"]]);
+    assert.ok(plan.start !== undefined);
+  }
+  const forgotten = jobOf("tick-1");
+  forgotten.metadata.annotations = { "batch.kubernetes.io/cronjob-scheduled-timestamp": "2026-01-01T11:00:00Z" };
+  const plan = planCronJob(cron({}), [forgotten], NOW);
+  assert.deepEqual([plan.active, reasons(plan)], [[forgotten], []]);
+});
+
 test("a start that is too late is missed, and many missed ones are reported", () => {
   const late = planCronJob(
     cron({ startingDeadlineSeconds: 10 }, { lastScheduleTime: "2026-01-01T11:00:00Z" }),

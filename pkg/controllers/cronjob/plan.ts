@@ -10,6 +10,8 @@ import { formatTime, parseTime } from "#pkg/util/index.ts";
 /** Start times of a schedule are not counted beyond this. */
 const MANY_MISSED = 100;
 const NAME_LIMIT = 52;
+/** On Jobs that a schedule has started: when it said so. */
+export const SCHEDULED_ANNOTATION = "batch.kubernetes.io/cronjob-scheduled-timestamp";
 
 /** An event to be recorded on the CronJob. */
 export interface PlannedEvent {
@@ -41,8 +43,8 @@ export function jobName(cronJob: CronJob, start: number): string {
 /** What to do about a CronJob and the Jobs it owns. Pure. */
 export function planCronJob(cronJob: CronJob, jobs: readonly Job[], now: number): CronJobPlan {
   const events: PlannedEvent[] = [];
-  const running = jobs.filter((job) => endOfJob(job)?.type === undefined);
-  reportFinished(cronJob, jobs, running, events);
+  const running = jobs.filter((job) => isOfSchedule(cronJob, job) && endOfJob(job)?.type === undefined);
+  reportFinished(cronJob, jobs, events);
   const base = {
     events,
     lastSuccessfulTime: lastSuccess(cronJob, jobs),
@@ -84,9 +86,18 @@ function badSchedule({ spec }: CronJob, error: unknown): PlannedEvent {
   return { type: "Warning", reason, message: `unparseable schedule: ${JSON.stringify(spec.schedule)} : ${why}` };
 }
 
-function reportFinished(cronJob: CronJob, jobs: readonly Job[], running: readonly Job[], events: PlannedEvent[]): void {
+/**
+ * Whether it was the schedule that started a Job. Those that somebody made by hand (`kubectl create job --from`) run beside it:
+ * they are not active, and concurrency policies do not ask about them.
+ */
+function isOfSchedule({ status }: CronJob, { metadata }: Job): boolean {
+  // The status may not know yet of one that was started just before the controller was restarted.
+  if (metadata.annotations?.[SCHEDULED_ANNOTATION] !== undefined) return true;
+  return status?.active?.some(({ uid }) => uid === metadata.uid) === true;
+}
+
+function reportFinished(cronJob: CronJob, jobs: readonly Job[], events: PlannedEvent[]): void {
   const byUid = new Map(jobs.map((job) => [job.metadata.uid, job]));
-  const known = new Set((cronJob.status?.active ?? []).map(({ uid }) => uid));
   for (const { uid, name } of cronJob.status?.active ?? []) {
     const job = byUid.get(uid ?? "");
     if (job === undefined)
@@ -98,8 +109,8 @@ function reportFinished(cronJob: CronJob, jobs: readonly Job[], running: readonl
       events.push({ type: "Normal", reason: "SawCompletedJob", message });
     }
   }
-  for (const job of running)
-    if (!known.has(job.metadata.uid) && Date.parse(job.metadata.creationTimestamp) < lastScheduled(cronJob))
+  for (const job of jobs)
+    if (!isOfSchedule(cronJob, job) && endOfJob(job)?.type === undefined)
       events.push({
         type: "Warning",
         reason: "UnexpectedJob",
