@@ -38,3 +38,4 @@ export {
   validateFinalizerName,
   validateFinalizerOwner,
 } from "./validation/finalizers.ts";
+export { validateReviewVersions, validateWebhookService, validateWebhookUrl } from "./validation/webhook-client.ts";

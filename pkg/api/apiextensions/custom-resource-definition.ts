@@ -1,13 +1,8 @@
 import { defineResource } from "../define.ts";
 import type { CustomResourceDefinition } from "../types/apiextensions-v1.ts";
-import {
-  validateCustomResourceDefinition,
-  validateCustomResourceDefinitionUpdate,
-  validateStoredVersions,
-} from "./validation.ts";
-
 const DEFAULT_WEBHOOK_PORT = 443;
 
+/** What needs schemas, patterns and CEL to be compiled, validation above all, is in the API server's extensions. */
 export const customResourceDefinition = defineResource<CustomResourceDefinition>({
   group: "apiextensions.k8s.io",
   version: "v1",
@@ -35,9 +30,6 @@ export const customResourceDefinition = defineResource<CustomResourceDefinition>
       if (stored === undefined || known.includes(stored)) return;
       definition.status = { ...old.status!, storedVersions: [...known, stored] };
     },
-    validate: validateCustomResourceDefinition,
-    validateUpdate: validateCustomResourceDefinitionUpdate,
     allowUnconditionalUpdate: false,
   },
-  status: { validateUpdate: validateStoredVersions },
 });

@@ -20,6 +20,8 @@ const AGE: CustomResourceColumnDefinition = {
     "CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be set in happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in UTC.",
 };
 
+const RFC_3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:[.,]\d+)?(?:Z|[+-]\d{2}:\d{2})$/;
+
 /** Definitions are not refused for a path that cannot be read: its column is empty. */
 function finderOf(jsonPath: string): (object: unknown) => unknown[] {
   try {
@@ -61,8 +63,8 @@ function cell(found: readonly unknown[], type: string, now: number): unknown {
     case "boolean":
       return typeof first === "boolean" ? first : null;
     case "date":
-      return typeof first === "string" ? (Number.isNaN(Date.parse(first)) ? "<invalid>" : age(first, now)) : null;
+      return typeof first === "string" ? (RFC_3339.test(first) ? age(first, now) : "<invalid>") : null;
     default:
-      return found.map((value) => (typeof value === "string" ? value : JSON.stringify(value))).join(" ");
+      return typeof first === "string" ? first : JSON.stringify(first);
   }
 }

@@ -22,7 +22,7 @@ import { compileRules } from "./rules.ts";
 import { validateProperties } from "./schema-properties.ts";
 import { canBeStructural, validateStructure } from "./schema-structure.ts";
 import { validateDefaults } from "./schema-defaults.ts";
-import { rootSchema } from "#pkg/api/index.ts";
+import { rootSchema, validateReviewVersions, validateWebhookService, validateWebhookUrl } from "#pkg/api/index.ts";
 
 type Raw = Record<string, unknown>;
 
@@ -70,26 +70,34 @@ export function validateDefinitionUpdate(crd: CustomResourceDefinition, old: Cus
     immutable("spec.scope", crd.spec.scope, old.spec.scope);
     immutable("spec.names.kind", crd.spec.names.kind, old.spec.names.kind);
   }
-  const versions = new Set(crd.spec.versions.map(({ name }) => name));
-  for (const [index, version] of (crd.status?.storedVersions ?? []).entries()) {
-    if (versions.has(version)) continue;
-    errors.push(
-      fieldInvalid(
-        `status.storedVersions[${index}]`,
-        version,
-        `missing from spec.versions; ${version} was previously a storage version, and must remain in spec.versions until a storage migration ensures no data remains persisted in ${version} and removes ${version} from status.storedVersions`,
-      ),
-    );
-  }
+  errors.push(...storedVersionErrors(crd));
   return errors;
+}
+
+/** What may still lie in the store in some version needs that version to be read. */
+function storedVersionErrors({ spec, status }: CustomResourceDefinition): FieldError[] {
+  const stored = status?.storedVersions ?? [];
+  const path = "status.storedVersions";
+  if (stored.length === 0) return [fieldInvalid(path, stored, "must have at least one stored version")];
+  const versions = new Set((spec.versions ?? []).map(({ name }) => name));
+  return [
+    ...(spec.versions ?? [])
+      .filter(({ name, storage }) => storage && !stored.includes(name))
+      .map(({ name }) => fieldInvalid(path, stored, `must have the storage version ${name}`)),
+    ...stored.flatMap((version, index) => {
+      const why = `missing from spec.versions; ${version} was previously a storage version, and must remain in spec.versions until a storage migration ensures no data remains persisted in ${version} and removes ${version} from status.storedVersions`;
+      return versions.has(version) ? [] : [fieldInvalid(`${path}[${index}]`, version, why)];
+    }),
+  ];
 }
 
 function validateNames({ group, names }: CustomResourceDefinitionSpec): FieldError[] {
   const errors: FieldError[] = [];
   if (!group) errors.push(fieldRequired("spec.group"));
   else {
-    for (const message of isDns1123Subdomain(group)) errors.push(fieldInvalid("spec.group", group, message));
-    if (!group.includes("."))
+    const problems = isDns1123Subdomain(group);
+    if (problems.length > 0) errors.push(fieldInvalid("spec.group", group, problems.join(",")));
+    else if (!group.includes("."))
       errors.push(fieldInvalid("spec.group", group, "should be a domain with at least one dot"));
   }
   const label = (field: string, value: string | undefined, lower: boolean): void => {
@@ -160,7 +168,7 @@ function validateVersions(
     if (problems !== "") {
       errors.push(fieldInvalid(`${path}.name`, version.name ?? "", problems));
       // The first one is known by the older field, too.
-      if (index === 0) errors.push(fieldInvalid("spec.version", version.name ?? "", problems));
+      if (index === 0 && version.name) errors.push(fieldInvalid("spec.version", version.name ?? "", problems));
     }
     if (seen.has(version.name)) repeated = true;
     seen.add(version.name);
@@ -173,7 +181,8 @@ function validateVersions(
   }
   if (changed !== undefined)
     for (const [field, validate] of PARTS) if (shared.has(field)) errors.push(...validate(changed, "spec"));
-  const refuse = (why: string): void => void errors.push(fieldInvalid("spec.versions", shownVersions(versions), why));
+  const refuse = (why: string): void =>
+    void errors.push(fieldInvalid("spec.versions", shownVersions(spec.versions), why));
   if (repeated) refuse("must contain unique version names");
   if (versions.filter((version) => version.storage).length !== 1)
     refuse("must have exactly one version marked as storage version");
@@ -198,7 +207,8 @@ const PARTS: ReadonlyMap<Part, (version: CustomResourceDefinitionVersion, path: 
 ]);
 
 /** Under the names that the fields have within upstream's server; what all versions share has gone from them there. */
-function shownVersions(versions: readonly CustomResourceDefinitionVersion[]): unknown {
+function shownVersions(versions: readonly CustomResourceDefinitionVersion[] | undefined): unknown {
+  if (versions === undefined) return null;
   return versions.map(({ name, served, storage, deprecated, deprecationWarning }) => ({
     Name: name,
     Served: served,
@@ -351,7 +361,7 @@ function validateConversion({ conversion }: CustomResourceDefinitionSpec): Field
   if (strategy !== "Webhook") {
     const alone = "should not be set when strategy is not set to Webhook";
     return [
-      ...(strategy === "None" ? [] : [fieldNotSupported("spec.conversion.strategy", strategy, ["None", "Webhook"])]),
+      ...strategyErrors(strategy),
       ...(config === undefined ? [] : [fieldForbidden(at.config, alone)]),
       ...(review.length === 0 ? [] : [fieldForbidden(at.versions, alone)]),
     ];
@@ -360,37 +370,13 @@ function validateConversion({ conversion }: CustomResourceDefinitionSpec): Field
   if (config === undefined) errors.push(fieldRequired(at.config, "required when strategy is set to Webhook"));
   else if ((config.url === undefined) === (config.service === undefined)) {
     errors.push(fieldRequired(at.config, "exactly one of url or service is required"));
-  } else if (config.url !== undefined) errors.push(...webhookUrlErrors(config.url, `${at.config}.url`));
-  return [...errors, ...reviewVersionErrors(review, at.versions)];
+  } else if (config.url !== undefined) errors.push(...validateWebhookUrl(config.url, `${at.config}.url`));
+  else errors.push(...validateWebhookService(config.service!, `${at.config}.service`));
+  return [...errors, ...validateReviewVersions(review, at.versions)];
 }
 
-function webhookUrlErrors(text: string, path: string): FieldError[] {
-  const form = "; desired format: https://host[/path]";
-  if (!URL.canParse(text)) return [fieldRequired(path, `url must be a valid URL${form}`)];
-  const url = new URL(text);
-  const errors: FieldError[] = [];
-  const scheme = url.protocol.slice(0, -1);
-  if (scheme !== "https") errors.push(fieldInvalid(path, scheme, `'https' is the only allowed URL scheme${form}`));
-  if (url.host === "") errors.push(fieldInvalid(path, url.host, `host must be specified${form}`));
-  if (url.username !== "" || url.password !== "")
-    errors.push(fieldInvalid(path, url.username, "user information is not permitted in the URL"));
-  if (url.hash !== "") errors.push(fieldInvalid(path, url.hash.slice(1), "fragments are not permitted in the URL"));
-  if (url.search !== "")
-    errors.push(fieldInvalid(path, url.search.slice(1), "query parameters are not permitted in the URL"));
-  return errors;
-}
-
-function reviewVersionErrors(versions: readonly string[], path: string): FieldError[] {
-  if (versions.length === 0) return [fieldRequired(path)];
-  const errors: FieldError[] = [];
-  const seen = new Set<string>();
-  for (const [index, version] of versions.entries()) {
-    if (seen.has(version)) errors.push(fieldInvalid(`${path}[${index}]`, version, "duplicate version"));
-    else
-      for (const message of isDns1035Label(version)) errors.push(fieldInvalid(`${path}[${index}]`, version, message));
-    seen.add(version);
-  }
-  if (!seen.has("v1") && !seen.has("v1beta1"))
-    errors.push(fieldInvalid(path, versions, "must include at least one of v1, v1beta1"));
-  return errors;
+function strategyErrors(strategy: string | undefined): FieldError[] {
+  const path = "spec.conversion.strategy";
+  if (!strategy) return [fieldRequired(path)];
+  return strategy === "None" ? [] : [fieldNotSupported(path, strategy, ["None", "Webhook"])];
 }

@@ -384,12 +384,45 @@ test("judges definitions themselves", async () => {
       },
       /spec\.validation\.openAPIV3Schema\.x-kubernetes-validations\[0\]\.rule: Invalid value: \{"Rule":"self\.nope","Message":"","MessageExpression":"","Reason":null,"FieldPath":"","OptionalOldSelf":null\}: compilation failed: ERROR: <input>:1:5: undefined field 'nope'/,
     ],
+    [
+      {
+        conversion: {
+          strategy: "Webhook",
+          webhook: { conversionReviewVersions: ["v1"], clientConfig: { service: {} } },
+        },
+      },
+      /\[spec\.conversion\.webhookClientConfig\.service\.name: Required value, spec\.conversion\.webhookClientConfig\.service\.namespace: Required value\]/,
+    ],
+    [
+      { conversion: { webhook: { clientConfig: { url: "https://x" } } } },
+      /\[spec\.conversion\.strategy: Required value, spec\.conversion\.webhookClientConfig: Forbidden: should not be set/,
+    ],
+    [
+      { versions: [{ ...version("v1"), name: "" }] },
+      /is invalid: spec\.versions\[0\]\.name: Invalid value: "": a DNS-1035 label must consist of (?!.*spec\.version:)/,
+    ],
+    [
+      { versions: [version("v1", { schema: { openAPIV3Schema: { type: "object", $schema: "x" } } })] },
+      /is invalid: spec\.validation\.openAPIV3Schema: Invalid value: "": OpenAPIV3Schema 'schema' is not supported$/,
+    ],
   ];
   for (const [mutate, expected] of refused) {
     const response = await server.request(CRDS, { body: bad(mutate) });
     assert.equal(response.status, 422, response.text);
     assert.match(String(response.json["message"]), expected);
   }
+  const properties = { a: { type: "string", format: "mac-and-cheese" }, b: { type: "integer", format: "int32" } };
+  const strange = bad({
+    versions: [
+      version("v1", {
+        schema: { openAPIV3Schema: { type: "object", properties } },
+        subresources: {},
+        selectableFields: [],
+      }),
+    ],
+  });
+  const { status, headers } = await server.request(`${CRDS}?dryRun=All`, { body: strange });
+  assert.deepEqual([status, headers["warning"]], [201, '299 - "unrecognized format \\"mac-and-cheese\\""']);
 });
 
 test("reads JSON paths", () => {

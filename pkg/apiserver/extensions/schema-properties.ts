@@ -81,6 +81,11 @@ function supported(raw: Raw, path: string, place: Place, errors: FieldError[]): 
     errors.push(fieldForbidden(`${path}.default`, `must not be set ${place.noDefaults}`));
   for (const name of UNSUPPORTED)
     if (raw[name] !== undefined) errors.push(fieldForbidden(`${path}.${name}`, `${name} is not supported`));
+  // Found at the top, wherever it is.
+  if (raw["$schema"])
+    errors.push(
+      fieldInvalid(path.replace(/(?<=openAPIV3Schema).*/, ""), "", "OpenAPIV3Schema 'schema' is not supported"),
+    );
   if (type === "null")
     errors.push(fieldForbidden(`${path}.type`, "type cannot be set to null, use nullable as an alternative"));
   if (Array.isArray(raw["items"]))

@@ -175,4 +175,19 @@ test("numbers that are no integers, and schemas of which none fits, are wrong as
     "n: Invalid value: 5: n in body should be greater than or equal to 10",
   ]);
   assert.deepEqual(check({ type: "string", format: "duration" }, "3 days"), []);
+  assert.deepEqual(check({ type: "integer", format: "int64" }, 1e19), [
+    'n: Invalid value: "float64": n in body must be of type int64: "float64"',
+    '<nil>: Invalid value: "": Checked value must be of type integer with format int64 in n',
+  ]);
+  assert.deepEqual(check({ type: "number", format: "float" }, 1e39), [
+    '<nil>: Invalid value: "": Checked value must be of type number with format float in n',
+  ]);
+  assert.deepEqual(check({ type: "string", enum: ["a"] }, 1), [
+    'n: Invalid value: "integer": n in body must be of type string: "integer"',
+    'n: Unsupported value: 1: supported values: "a"',
+  ]);
+  assert.deepEqual(check({ type: "object", required: ["b"], properties: { a: { type: "string" } } }, { a: 1 }), [
+    'n.a: Invalid value: "integer": n.a in body must be of type string: "integer"',
+    "n.b: Required value",
+  ]);
 });

@@ -10,7 +10,7 @@ import {
   goQuote,
   isRecord,
 } from "#pkg/apimachinery/index.ts";
-import { compilePattern, formatCheck } from "./formats.ts";
+import { compilePattern, formatCheck, isKnownFormat } from "./formats.ts";
 
 type Raw = Record<string, unknown>;
 /** `old` is the value that was stored before: what an update leaves alone is not judged again (ratcheting). */
@@ -32,18 +32,25 @@ export function compileValues(raw: Raw): (value: unknown, path: string, old: unk
 function compile(raw: Raw): Check {
   const checks: Check[] = [];
   const typeCheck = checkType(raw);
-  for (const make of [checkEnum, checkStrings, checkNumbers, checkArray, checkObject, checkJunctors]) {
-    const made = make(raw);
+  const junctors = checkJunctors(raw);
+  const words = checkEnum(raw);
+  for (const made of [junctors, checkStrings(raw), checkNumbers(raw), checkArray(raw), words, checkObject(raw)]) {
     if (made !== undefined) checks.push(made);
   }
   const nullable = raw["nullable"] === true;
   const range = checkRange(raw);
   return (value, path, old, errors) => {
-    if (value === null && nullable) return;
     if (old !== undefined && deepEqual(value, old)) return;
+    if (value === null && nullable) {
+      words?.(value, path, old, errors);
+      return;
+    }
     if (typeCheck !== undefined && !typeCheck(value, path, errors)) {
+      // What does not depend on the type is judged all the same.
+      if (value !== null) junctors?.(value, path, old, errors);
       const misfit = typeof value === "number" ? range?.(value, path) : undefined;
       if (misfit !== undefined) errors.push(misfit);
+      words?.(value, path, old, errors);
       return;
     }
     for (const check of checks) check(value, path, old, errors);
@@ -59,11 +66,20 @@ function jsonType(value: unknown): string {
   if (value === null) return "null";
   if (Array.isArray(value)) return "array";
   if (typeof value === "bigint") return "integer";
-  if (typeof value === "number") return Number.isInteger(value) ? "integer" : "number";
+  if (typeof value === "number") return Number.isSafeInteger(value) ? "integer" : "number";
   return typeof value;
 }
 
-/** Returns false when the value is of another type, which makes all other checks moot. */
+/** Types whose values are never told by the format that is wanted. */
+const FORMATTED = new Set(["string", "array", "null"]);
+
+function numberFormat({ type, format }: Raw): string | undefined {
+  return (type === "integer" || type === "number") && typeof format === "string" && isKnownFormat(format, type)
+    ? format
+    : undefined;
+}
+
+/** Returns false when the value is of another type, which makes most other checks moot. */
 function checkType(raw: Raw): ((value: unknown, path: string, errors: FieldError[]) => boolean) | undefined {
   const intOrString = raw["x-kubernetes-int-or-string"] === true;
   const type = raw["type"];
@@ -74,6 +90,13 @@ function checkType(raw: Raw): ((value: unknown, path: string, errors: FieldError
       ? has === "integer" || has === "string"
       : has === type || (type === "number" && has === "integer");
     if (fits) return true;
+    const format = FORMATTED.has(has) ? undefined : numberFormat(raw);
+    if (format !== undefined) {
+      // Both are told by their formats then; other values than numbers have none.
+      const found = has === "number" ? "float64" : has === "integer" ? "int64" : "";
+      errors.push(fieldTypeInvalid(path, found, `${inBody(path)} must be of type ${format}: ${goQuote(found)}`));
+      return false;
+    }
     const wanted = intOrString ? "integer,string" : String(type);
     errors.push(fieldTypeInvalid(path, has, `${inBody(path)} must be of type ${wanted}: ${goQuote(has)}`));
     return false;
@@ -85,7 +108,9 @@ function checkEnum(raw: Raw): Check | undefined {
   if (!Array.isArray(allowed)) return undefined;
   const shown = allowed.map((value) => (typeof value === "string" ? value : JSON.stringify(value)));
   return (value, path, _old, errors) => {
-    if (!allowed.some((each) => deepEqual(each, value))) errors.push(fieldNotSupported(path, value, shown));
+    // Upstream never finds null among the words.
+    if (!allowed.some((each) => each !== null && deepEqual(each, value)))
+      errors.push(fieldNotSupported(path, value, shown));
   };
 }
 
@@ -120,17 +145,22 @@ function checkStrings(raw: Raw): Check | undefined {
 }
 
 const INT32_LIMIT = 2 ** 31;
+const FLOAT_LIMIT = (2 - 2 ** -23) * 2 ** 127;
 
 /** What is wrong as a whole, and not at a place of its own. */
 const overall = (message: string): FieldError => fieldInvalid("<nil>", "", message);
 
 /** Numbers where integers are wanted are named a second time. */
 function checkRange(raw: Raw): ((value: number | bigint, path: string) => FieldError | undefined) | undefined {
-  if (raw["type"] !== "integer") return undefined;
   const format = typeof raw["format"] === "string" ? raw["format"] : "";
+  if (raw["type"] === "number" && format === "float") {
+    const message = (path: string): string => `Checked value must be of type number with format float in ${path}`;
+    return (value, path) => (Math.abs(Number(value)) > FLOAT_LIMIT ? overall(message(path)) : undefined);
+  }
+  if (raw["type"] !== "integer") return undefined;
   return (value, path) => {
     const fits =
-      (typeof value === "bigint" || Number.isInteger(value)) &&
+      (typeof value === "bigint" || Number.isSafeInteger(value)) &&
       (format !== "int32" || (value >= -INT32_LIMIT && value < INT32_LIMIT));
     if (fits) return undefined;
     const what = format === "" ? "(default format)" : `with format ${format}`;
@@ -152,6 +182,12 @@ function checkNumbers(raw: Raw): Check | undefined {
       errors.push(misfit);
       return;
     }
+    if (typeof multipleOf === "number") {
+      const quotient = Number(value) / multipleOf;
+      if (Math.abs(quotient - Math.round(quotient)) > 1e-9) {
+        errors.push(fieldInvalid(path, value, `${inBody(path)} should be a multiple of ${multipleOf}`));
+      }
+    }
     if (typeof maximum === "number" && (belowOnly ? value >= maximum : value > maximum)) {
       const bound = belowOnly ? "less than" : "less than or equal to";
       errors.push(fieldInvalid(path, value, `${inBody(path)} should be ${bound} ${maximum}`));
@@ -159,12 +195,6 @@ function checkNumbers(raw: Raw): Check | undefined {
     if (typeof minimum === "number" && (aboveOnly ? value <= minimum : value < minimum)) {
       const bound = aboveOnly ? "greater than" : "greater than or equal to";
       errors.push(fieldInvalid(path, value, `${inBody(path)} should be ${bound} ${minimum}`));
-    }
-    if (typeof multipleOf === "number") {
-      const quotient = Number(value) / multipleOf;
-      if (Math.abs(quotient - Math.round(quotient)) > 1e-9) {
-        errors.push(fieldInvalid(path, value, `${inBody(path)} should be a multiple of ${multipleOf}`));
-      }
     }
   };
 }
@@ -221,7 +251,9 @@ function reportDuplicates(
   const reported = new Set<string>();
   for (const [index, value] of values.entries()) {
     const identity =
-      type === "set" ? value : Object.fromEntries(keys.map((key) => [key, isRecord(value) ? value[key] : undefined]));
+      type === "set"
+        ? value
+        : Object.fromEntries(keys.toSorted().map((key) => [key, isRecord(value) ? value[key] : undefined]));
     const text = canonical(identity);
     // Once is enough for each value.
     if (seen.has(text) && !reported.has(text)) {
@@ -249,19 +281,19 @@ function checkObject(raw: Raw): Check | undefined {
   return (value, path, old, errors) => {
     if (!isRecord(value)) return;
     const before = isRecord(old) ? old : {};
-    for (const name of required) {
-      if (value[name] === undefined) errors.push(fieldRequired(child(path, name)));
-    }
     const count = Object.keys(value).length;
-    if (typeof maxProperties === "number" && count > maxProperties) {
-      errors.push(fieldTooMany(path, count, maxProperties));
-    }
     if (typeof minProperties === "number" && count < minProperties) {
       errors.push(fieldInvalid(path, count, `${inBody(path)} should have at least ${minProperties} properties`));
+    }
+    if (typeof maxProperties === "number" && count > maxProperties) {
+      errors.push(fieldTooMany(path, count, maxProperties));
     }
     // Work grows with the object, not with what the schema would allow.
     for (const [name, member] of Object.entries(value)) {
       if (member !== undefined) (members.get(name) ?? additional)?.(member, child(path, name), before[name], errors);
+    }
+    for (const name of required) {
+      if (value[name] === undefined) errors.push(fieldRequired(child(path, name)));
     }
   };
 }

@@ -157,7 +157,7 @@ function completeKind(value: Record<string, unknown>, expected: ExpectedKind, by
     value["kind"] ||= expected.kind;
   }
   if (value["kind"] !== expected.kind || value["apiVersion"] !== apiVersion) {
-    throw ofAnotherKind(String(value["apiVersion"]), String(value["kind"]), expected, bytes);
+    throw ofAnotherKind(String(value["apiVersion"] ?? ""), String(value["kind"]), expected, bytes);
   }
   const { metadata = null } = value;
   if (metadata !== null && !isRecord(metadata)) {
