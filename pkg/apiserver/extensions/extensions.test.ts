@@ -402,7 +402,11 @@ test("judges definitions themselves", async () => {
       /is invalid: spec\.versions\[0\]\.name: Invalid value: "": a DNS-1035 label must consist of (?!.*spec\.version:)/,
     ],
     [
-      { versions: [version("v1", { schema: { openAPIV3Schema: { type: "object", $schema: "x" } } })] },
+      {
+        versions: [
+          version("v1", { schema: { openAPIV3Schema: { type: "object", $schema: "x" } }, selectableFields: [] }),
+        ],
+      },
       /is invalid: spec\.validation\.openAPIV3Schema: Invalid value: "": OpenAPIV3Schema 'schema' is not supported$/,
     ],
   ];

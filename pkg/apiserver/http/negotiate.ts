@@ -88,7 +88,7 @@ const PLAIN_JSON: Negotiated = Object.freeze({
 
 /** Why nothing suits: what has protobuf is behind upstream's router, which looks at the types alone, and refuses in its own words. */
 function refusal(asked: readonly MediaType[], offers: Offers): StatusError {
-  const types = ["application/json", "application/yaml", ...(offers.protobuf ? [CONTENT_TYPES.protobuf] : [])];
+  const types = [CONTENT_TYPES.json, CONTENT_TYPES.yaml, CONTENT_TYPES.protobuf];
   if (!offers.protobuf || asked.some(({ type }) => types.includes(type))) {
     return notAcceptable(`only the following media types are accepted: ${types.join(", ")}`);
   }
