@@ -3,6 +3,8 @@ import { test } from "node:test";
 import fc from "fast-check";
 import protobuf from "protobufjs";
 import { SeededRandom } from "#pkg/util/index.ts";
+import { isRecord } from "../deep.ts";
+import { share } from "../shared.ts";
 import { decodeEnvelope, decodeProtobuf, encodeProtobuf, messageNames, wrapUnknown } from "./index.ts";
 import { randomObject } from "./random-object.ts";
 import { messageFields } from "./tables.ts";
@@ -53,6 +55,27 @@ test("the bytes are those of an independent implementation", () => {
     }),
     { numRuns: 300 },
   );
+});
+
+test("what many objects share is written as if each had its own", () => {
+  const pod = "k8s.io.api.core.v1.Pod";
+  const encodesAlike = (seed: number) => {
+    const object: Record<string, unknown> = {
+      spec: {},
+      ...(randomObject(new SeededRandom(seed), pod, 5) as Record<string, unknown>),
+    };
+    const expected = encodeProtobuf(pod, object);
+    const members = Object.entries(structuredClone(object)).map(([name, value]) => [
+      name,
+      isRecord(value) ? share(value) : value,
+    ]);
+    const sharing = Object.fromEntries(members) as Record<string, object>;
+    for (let n = 0; n < 2; n++) assert.deepEqual(encodeProtobuf(pod, sharing), expected);
+    // A pod that has just been bound: its spec is its own, what is in it is not.
+    const bound = { ...sharing, spec: { ...sharing["spec"] } };
+    for (let n = 0; n < 2; n++) assert.deepEqual(encodeProtobuf(pod, bound), expected);
+  };
+  fc.assert(fc.property(fc.nat(), encodesAlike), { numRuns: 100 });
 });
 
 test("known bytes", () => {

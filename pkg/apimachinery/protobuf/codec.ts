@@ -1,5 +1,6 @@
 /** Compiles message tables into pairs of functions. A message is compiled when it is first used, once per codec set. */
 import { setMember } from "../deep.ts";
+import { findOnce, isShared } from "../shared.ts";
 import {
   assertTag,
   BYTES,
@@ -199,16 +200,20 @@ export class CodecSet {
           nested(value, writer);
           writeTag(writer);
         };
-      case "repeated":
-        return (object, writer) => {
-          const items = object[name];
-          if (items === undefined || items === null) return;
+      case "repeated": {
+        const writeItems = (items: unknown, writer: ReverseWriter) => {
           if (!Array.isArray(items)) wrongType(name, "an array", items);
           for (let i = items.length - 1; i >= 0; i--) {
             nested(items[i], writer);
             writeTag(writer);
           }
         };
+        const write = field.isMessage ? sparingShared(writeItems) : writeItems;
+        return (object, writer) => {
+          const items = object[name];
+          if (items !== undefined && items !== null) write(items, writer);
+        };
+      }
       case "map":
         return mapWriter(field, nested, writeTag);
     }
@@ -216,9 +221,14 @@ export class CodecSet {
 
   #nestedWriter(message: string): (value: unknown, writer: ReverseWriter) => void {
     const codec = this.codec(message);
+    const encode = sparingShared((value, writer) => {
+      writer.depth++;
+      codec.encode(value, writer);
+      writer.depth--;
+    });
     return (value, writer) => {
       const mark = writer.written;
-      codec.encode(value, writer);
+      encode(value, writer);
       writer.varint(writer.written - mark);
     };
   }
@@ -268,6 +278,28 @@ export class CodecSet {
       return value;
     };
   }
+}
+
+/** Objects share their members, such as the spec of a pod, and members of these; nothing that lies deeper is known to be shared. */
+const SHARED_DEPTH = 2;
+
+/** The same, but for what is shared by many objects: that is written once, and copied from then on. */
+function sparingShared(
+  write: (value: unknown, writer: ReverseWriter) => void,
+): (value: unknown, writer: ReverseWriter) => void {
+  const sparing = (value: unknown, writer: ReverseWriter): void => {
+    if (writer.depth >= SHARED_DEPTH || !isShared(value)) {
+      write(value, writer);
+      return;
+    }
+    const bytes = findOnce(value as object, sparing, () => {
+      const mark = writer.written;
+      write(value, writer);
+      return writer.cut(mark);
+    });
+    writer.raw(bytes);
+  };
+  return sparing;
 }
 
 function hasMembers(object: object, names: readonly string[]): boolean {

@@ -10,6 +10,8 @@ export class ReverseWriter {
   #buffer: Buffer;
   /** Index of the first byte written so far. */
   position: number;
+  /** Messages around the one that is being written. */
+  depth = 0;
 
   constructor(size = 4096) {
     this.#initialSize = size;
@@ -36,6 +38,15 @@ export class ReverseWriter {
   }
   reset(): void {
     this.position = this.#buffer.length;
+    this.depth = 0;
+  }
+  /** Takes back everything written since `written` was `mark`, as bytes of their own. */
+  cut(mark: number): Buffer {
+    const end = this.#buffer.length - mark;
+    const bytes = Buffer.allocUnsafeSlow(end - this.position);
+    this.#buffer.copy(bytes, 0, this.position, end);
+    this.position = end;
+    return bytes;
   }
 
   #reserve(bytes: number): void {
@@ -110,10 +121,15 @@ export class ReverseWriter {
     this.#buffer.write(text, this.position, bytes, "utf8");
     this.varint(bytes);
   }
-  bytes(data: Uint8Array): void {
+  /** What has been encoded before. */
+  raw(data: Uint8Array): void {
     this.#reserve(data.length + 5);
     this.position -= data.length;
     this.#buffer.set(data, this.position);
+  }
+  /** The data and, before it, its length. */
+  bytes(data: Uint8Array): void {
+    this.raw(data);
     this.varint(data.length);
   }
 }
