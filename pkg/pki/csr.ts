@@ -1,7 +1,6 @@
-import "reflect-metadata";
 import { createPrivateKey, createPublicKey } from "node:crypto";
-import * as x509 from "@peculiar/x509";
-import { type KeyPair, signLeaf } from "./issue.ts";
+import type * as x509 from "@peculiar/x509";
+import { CLIENT_AUTH, type KeyPair, SERVER_AUTH, signLeaf } from "./issue.ts";
 
 /** A parsed certificate request, its self-signature verified. */
 export interface CertificateRequest {
@@ -16,8 +15,8 @@ export interface CertificateRequest {
 /** Extended key usages of certificates.k8s.io KeyUsage names. */
 const EXTENDED_USAGES: Readonly<Record<string, string>> = {
   any: "2.5.29.37.0",
-  "server auth": "1.3.6.1.5.5.7.3.1",
-  "client auth": "1.3.6.1.5.5.7.3.2",
+  "server auth": SERVER_AUTH,
+  "client auth": CLIENT_AUTH,
   "code signing": "1.3.6.1.5.5.7.3.3",
   "email protection": "1.3.6.1.5.5.7.3.4",
   "s/mime": "1.3.6.1.5.5.7.3.4",
@@ -29,39 +28,44 @@ const EXTENDED_USAGES: Readonly<Record<string, string>> = {
   "microsoft sgc": "1.3.6.1.4.1.311.10.3.3",
   "netscape sgc": "2.16.840.1.113730.4.1",
 };
-const KEY_USAGES: Readonly<Record<string, number>> = {
-  signing: x509.KeyUsageFlags.digitalSignature,
-  "digital signature": x509.KeyUsageFlags.digitalSignature,
-  "content commitment": x509.KeyUsageFlags.nonRepudiation,
-  "key encipherment": x509.KeyUsageFlags.keyEncipherment,
-  "key agreement": x509.KeyUsageFlags.keyAgreement,
-  "data encipherment": x509.KeyUsageFlags.dataEncipherment,
-  "cert sign": x509.KeyUsageFlags.keyCertSign,
-  "crl sign": x509.KeyUsageFlags.cRLSign,
-  "encipher only": x509.KeyUsageFlags.encipherOnly,
-  "decipher only": x509.KeyUsageFlags.decipherOnly,
+const KEY_USAGES: Readonly<Record<string, keyof typeof x509.KeyUsageFlags>> = {
+  signing: "digitalSignature",
+  "digital signature": "digitalSignature",
+  "content commitment": "nonRepudiation",
+  "key encipherment": "keyEncipherment",
+  "key agreement": "keyAgreement",
+  "data encipherment": "dataEncipherment",
+  "cert sign": "keyCertSign",
+  "crl sign": "cRLSign",
+  "encipher only": "encipherOnly",
+  "decipher only": "decipherOnly",
 };
 
 const OID_SUBJECT_ALTERNATIVE_NAME = "2.5.29.17";
 
-function decode(pem: string): x509.Pkcs10CertificateRequest {
+async function decode(pem: string): Promise<x509.Pkcs10CertificateRequest> {
   const match = /-----BEGIN (?:NEW )?CERTIFICATE REQUEST-----([\s\S]+?)-----END (?:NEW )?CERTIFICATE REQUEST-----/.exec(
     pem,
   );
   if (match === null) throw new TypeError("PEM block type must be CERTIFICATE REQUEST");
-  return new x509.Pkcs10CertificateRequest(Uint8Array.from(Buffer.from(match[1]!, "base64")));
+  const { Pkcs10CertificateRequest } = await import("./x509.ts");
+  return new Pkcs10CertificateRequest(Uint8Array.from(Buffer.from(match[1]!, "base64")));
 }
 
 /** The SAN extension by OID: the typed look-up of the library misses it on requests. */
-function alternativeNamesOf(request: x509.Pkcs10CertificateRequest): x509.SubjectAlternativeNameExtension | undefined {
+async function alternativeNamesOf(
+  request: x509.Pkcs10CertificateRequest,
+): Promise<x509.SubjectAlternativeNameExtension | undefined> {
   const raw = request.extensions.find((extension) => extension.type === OID_SUBJECT_ALTERNATIVE_NAME);
-  return raw === undefined ? undefined : new x509.SubjectAlternativeNameExtension(raw.rawData);
+  if (raw === undefined) return undefined;
+  const { SubjectAlternativeNameExtension } = await import("./x509.ts");
+  return new SubjectAlternativeNameExtension(raw.rawData);
 }
 
-/** Parses a PEM request. @throws TypeError when it is malformed. The signature is checked by {@link signRequest}. */
-export function parseCertificateRequest(pem: string): CertificateRequest {
-  const request = decode(pem);
-  const names = alternativeNamesOf(request)?.names.toJSON() ?? [];
+/** Parses a PEM request. Rejects with a TypeError when it is malformed. The signature is checked by {@link signRequest}. */
+export async function parseCertificateRequest(pem: string): Promise<CertificateRequest> {
+  const request = await decode(pem);
+  const names = (await alternativeNamesOf(request))?.names.toJSON() ?? [];
   const named = (type: string): string[] =>
     names.filter((name) => name.type === type).map((name) => String(name.value));
   return {
@@ -90,14 +94,15 @@ const BACKDATE_MS = 5 * 60_000;
  * @throws Error for a request whose signature does not verify, or an unknown usage.
  */
 export async function signRequest(ca: KeyPair, pem: string, options: SignRequestOptions): Promise<string> {
-  const request = decode(pem);
+  const request = await decode(pem);
   if (!(await request.verify())) throw new Error("the signature of the certificate request does not verify");
+  const { KeyUsageFlags } = await import("./x509.ts");
   let keyUsage = 0;
   const extended: string[] = [];
   for (const usage of options.usages) {
     const flag = KEY_USAGES[usage];
     const oid = EXTENDED_USAGES[usage];
-    if (flag !== undefined) keyUsage |= flag;
+    if (flag !== undefined) keyUsage |= KeyUsageFlags[flag];
     else if (oid !== undefined) extended.push(oid);
     else throw new Error(`unrecognized usage value: "${usage}"`);
   }
@@ -108,7 +113,7 @@ export async function signRequest(ca: KeyPair, pem: string, options: SignRequest
     notAfter: options.now - BACKDATE_MS + options.durationSeconds * 1000,
     usages: extended,
     keyUsage,
-    alternativeNames: alternativeNamesOf(request),
+    alternativeNames: await alternativeNamesOf(request),
   });
 }
 
@@ -122,6 +127,7 @@ export async function createCertificateRequest(
     ips?: readonly string[];
   },
 ): Promise<string> {
+  const { Pkcs10CertificateRequestGenerator, SubjectAlternativeNameExtension } = await import("./x509.ts");
   const ec = { name: "ECDSA", namedCurve: "P-256" };
   const privateKey = await crypto.subtle.importKey(
     "pkcs8",
@@ -141,11 +147,11 @@ export async function createCertificateRequest(
     ...(subject.dnsNames ?? []).map((value) => ({ type: "dns" as const, value })),
     ...(subject.ips ?? []).map((value) => ({ type: "ip" as const, value })),
   ];
-  const request = await x509.Pkcs10CertificateRequestGenerator.create({
+  const request = await Pkcs10CertificateRequestGenerator.create({
     name: [...(subject.organizations ?? []).map((value) => ({ O: [value] })), { CN: [subject.commonName] }],
     keys: { privateKey, publicKey },
     signingAlgorithm: { name: "ECDSA", hash: "SHA-256" },
-    extensions: names.length === 0 ? [] : [new x509.SubjectAlternativeNameExtension(names)],
+    extensions: names.length === 0 ? [] : [new SubjectAlternativeNameExtension(names)],
   });
   return `${request.toString("pem").trim()}\n`;
 }

@@ -1,4 +1,3 @@
-import "reflect-metadata";
 import {
   createPrivateKey,
   createPublicKey,
@@ -8,7 +7,7 @@ import {
   X509Certificate as NodeCertificate,
 } from "node:crypto";
 import { isIP } from "node:net";
-import * as x509 from "@peculiar/x509";
+import type * as x509 from "@peculiar/x509";
 
 /** A certificate and its private key, both PEM. */
 export interface KeyPair {
@@ -43,10 +42,10 @@ const CLOCK_SKEW_MS = 5 * 60_000;
 const EC = { name: "ECDSA", namedCurve: "P-256" } as const;
 const EC_SIGN = { name: "ECDSA", hash: "SHA-256" } as const;
 const RSA_SIGN = { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" } as const;
-const USAGES = {
-  server: x509.ExtendedKeyUsage.serverAuth,
-  client: x509.ExtendedKeyUsage.clientAuth,
-} as const;
+/** Extended key usages. Source: RFC 5280, section 4.2.1.12. */
+export const SERVER_AUTH = "1.3.6.1.5.5.7.3.1";
+export const CLIENT_AUTH = "1.3.6.1.5.5.7.3.2";
+const USAGES = { server: SERVER_AUTH, client: CLIENT_AUTH } as const;
 
 /** An EC P-256 key as PKCS#8 PEM: small certificates and fast handshakes. */
 export function generateEcKey(): string {
@@ -102,16 +101,18 @@ async function signingKeyOf(pem: string): Promise<{ key: CryptoKey; sign: typeof
   return importPrivateKey(createPrivateKey(pem));
 }
 
-function publicKeyOf(privatePem: string): x509.PublicKey {
-  return new x509.PublicKey(Uint8Array.from(createPublicKey(privatePem).export({ type: "spki", format: "der" })));
+async function publicKeyOf(privatePem: string): Promise<x509.PublicKey> {
+  const { PublicKey } = await import("./x509.ts");
+  return new PublicKey(Uint8Array.from(createPublicKey(privatePem).export({ type: "spki", format: "der" })));
 }
 
 /** A new self-signed certificate authority with an EC key. */
 export async function createCa(options: CaOptions): Promise<KeyPair> {
+  const x509 = await import("./x509.ts");
   const key = generateEcKey();
   const { key: signingKey, sign } = await signingKeyOf(key);
   const name = nameOf(options);
-  const publicKey = publicKeyOf(key);
+  const publicKey = await publicKeyOf(key);
   const certificate = await x509.X509CertificateGenerator.create({
     serialNumber: serialNumber(),
     subject: name,
@@ -140,6 +141,7 @@ function pemOf(certificate: x509.X509Certificate): string {
 
 /** Issues a leaf certificate with a new EC key. */
 export async function issueCertificate(ca: KeyPair, options: IssueOptions): Promise<KeyPair> {
+  const x509 = await import("./x509.ts");
   const key = generateEcKey();
   const names: x509.JsonGeneralNames = [
     ...(options.dnsNames ?? []).map((value) => ({ type: "dns" as const, value })),
@@ -150,7 +152,7 @@ export async function issueCertificate(ca: KeyPair, options: IssueOptions): Prom
   ];
   const cert = await signLeaf(ca, {
     subject: nameOf(options),
-    publicKey: publicKeyOf(key),
+    publicKey: await publicKeyOf(key),
     notBefore: options.now - CLOCK_SKEW_MS,
     notAfter: options.now + options.validityDays * DAY_MS,
     usages: options.usages.map((usage) => USAGES[usage]),
@@ -172,6 +174,7 @@ export interface LeafTemplate {
 
 /** Signs a leaf as the template says; PEM. The leaf never outlives its CA. */
 export async function signLeaf(ca: KeyPair, template: LeafTemplate): Promise<string> {
+  const x509 = await import("./x509.ts");
   const issuer = new x509.X509Certificate(ca.cert);
   const { key: signingKey, sign } = await signingKeyOf(ca.key);
   const subject = template.subject instanceof x509.Name ? template.subject.toJSON() : template.subject;

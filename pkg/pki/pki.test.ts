@@ -125,7 +125,7 @@ describe("certificate requests", () => {
       dnsNames: ["n1"],
       ips: ["10.1.2.3"],
     });
-    const parsed = parseCertificateRequest(csr);
+    const parsed = await parseCertificateRequest(csr);
     assert.equal(parsed.commonName, "system:node:n1");
     assert.deepEqual(parsed.organizations, ["system:nodes"]);
     assert.deepEqual(parsed.dnsNames, ["n1"]);
@@ -156,7 +156,7 @@ describe("certificate requests", () => {
       signRequest(ca, csr, { usages: ["world domination"], durationSeconds: 600, now }),
       /unrecognized usage/,
     );
-    assert.throws(() => parseCertificateRequest("hello"), /CERTIFICATE REQUEST/);
+    await assert.rejects(parseCertificateRequest("hello"), /CERTIFICATE REQUEST/);
   });
 });
 

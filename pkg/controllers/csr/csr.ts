@@ -50,7 +50,7 @@ function hasCondition(csr: CertificateSigningRequest, ...types: string[]): boole
   return (csr.status?.conditions ?? []).some(({ type }) => types.includes(type));
 }
 
-function decode(csr: CertificateSigningRequest): CertificateRequest {
+function decode(csr: CertificateSigningRequest): Promise<CertificateRequest> {
   return parseCertificateRequest(Buffer.from(csr.spec.request, "base64").toString("utf8"));
 }
 
@@ -58,7 +58,7 @@ async function approve(env: ControllerEnv, csr: CertificateSigningRequest, signa
   const { client, clock } = env;
   if (csr.spec.signerName !== KUBE_APISERVER_CLIENT_KUBELET) return;
   if ((csr.status?.certificate ?? "") !== "" || hasCondition(csr, "Approved", "Denied")) return;
-  const request = decode(csr);
+  const request = await decode(csr);
   if (kubeletClientFault(request, csr.spec.usages ?? []) !== undefined) return; // somebody else's to judge
   const self = request.commonName === csr.spec.username;
   const attempts: (readonly [string, string])[] = [
@@ -131,7 +131,7 @@ async function sign(env: ControllerEnv, csr: CertificateSigningRequest, signal: 
     return;
   let status: CertificateSigningRequest["status"];
   try {
-    const fault = signerFault(signerName, decode(csr), usages);
+    const fault = signerFault(signerName, await decode(csr), usages);
     if (fault !== undefined) throw new Error(fault);
     const maxSeconds = Math.floor(options.clusterSigningDurationMs / 1000);
     const wanted = Math.max(MIN_EXPIRATION_SECONDS, expirationSeconds ?? maxSeconds);

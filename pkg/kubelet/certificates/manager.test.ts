@@ -41,7 +41,7 @@ test("a request becomes a certificate on disk once it is approved and signed", a
     await new Promise((resolve) => setImmediate(resolve));
   assert.equal(request.spec.signerName, "kubernetes.io/kube-apiserver-client-kubelet");
   const pem = Buffer.from(request.spec.request, "base64").toString();
-  assert.equal(parseCertificateRequest(pem).commonName, "system:node:n1");
+  assert.equal((await parseCertificateRequest(pem)).commonName, "system:node:n1");
   const certificate = await signRequest(ca, pem, {
     usages: request.spec.usages!,
     durationSeconds: 3600,

@@ -85,13 +85,13 @@ export class CertificateSubjectRestriction implements AdmissionPlugin {
   handles(attributes: AdmissionAttributes): boolean {
     return isOn(attributes, GROUP, "certificatesigningrequests", "CREATE");
   }
-  validate(attributes: AdmissionAttributes): void {
+  async validate(attributes: AdmissionAttributes): Promise<void> {
     const { spec } = objectAs<CertificateSigningRequest>(attributes);
     const signer = "kubernetes.io/kube-apiserver-client";
     if (spec.signerName !== signer) return;
     let organizations: readonly string[];
     try {
-      ({ organizations } = parseCertificateRequest(Buffer.from(spec.request, "base64").toString("utf8")));
+      ({ organizations } = await parseCertificateRequest(Buffer.from(spec.request, "base64").toString("utf8")));
     } catch (cause) {
       throw refusal(attributes, `failed to parse CSR: ${errorMessage(cause)}`);
     }
