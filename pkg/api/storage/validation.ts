@@ -105,7 +105,7 @@ const LIFECYCLE_MODES = ["Persistent", "Ephemeral"];
 const MIN_TOKEN_SECONDS = 600;
 
 export function validateCSIDriver({ metadata, spec }: CSIDriver): FieldError[] {
-  const errors = validateDriverName(metadata.name, "metadata.name");
+  const errors = validateDriverName(metadata.name, "name");
   for (const field of ["attachRequired", "podInfoOnMount", "storageCapacity"] as const) {
     if (spec[field] === undefined) errors.push(required(`spec.${field}`));
   }

@@ -12,6 +12,7 @@ import { customColumns } from "./columns.ts";
 import { compileSchemaDefaults } from "./defaulting.ts";
 import { validateEmbedded } from "./embedded.ts";
 import { compileJsonPath } from "./json-path.ts";
+import type { Judgement } from "./rule-evaluation.ts";
 import { compileRules } from "./rules.ts";
 import { compileValues } from "./value-validation.ts";
 
@@ -125,13 +126,27 @@ function selectable(jsonPath: string): (object: Readonly<KubeObject>) => string 
 }
 
 function strategyOf(validate: Validator): Strategy {
+  const update = ratchetedUpdate(validate);
   return {
-    validate: (object) => validate(object, undefined),
-    validateUpdate: (object, old) => validate(object, old),
-    warnings: (object, old) => unqualifiedFinalizers(object, old),
+    validate: (object) => validate(object, undefined).errors,
+    validateUpdate: update.validateUpdate,
+    warnings: (object, old) => [...update.warnings(object), ...unqualifiedFinalizers(object, old)],
     allowUnconditionalUpdate: false,
     // Custom resources have always been left to the owner's garbage collection.
     defaultGarbageCollection: "background",
+  };
+}
+
+/** What has been wrong before is told beside the answer, once the update is found to be valid. */
+function ratchetedUpdate(validate: Validator) {
+  const found = new WeakMap<KubeObject, readonly string[]>();
+  return {
+    validateUpdate(object: KubeObject, old: Readonly<KubeObject>): FieldError[] {
+      const { errors, warnings } = validate(object, old);
+      if (warnings.length > 0) found.set(object, warnings);
+      return errors;
+    },
+    warnings: (object: KubeObject): string[] => [...(found.get(object) ?? [])],
   };
 }
 
@@ -144,7 +159,7 @@ function unqualifiedFinalizers({ metadata }: KubeObject, old: Readonly<KubeObjec
     .map((finalizer) => `metadata.finalizers: ${JSON.stringify(finalizer)}: ${advice}`);
 }
 
-type Validator = (object: KubeObject, old: Readonly<KubeObject> | undefined) => FieldError[];
+type Validator = (object: KubeObject, old: Readonly<KubeObject> | undefined) => Judgement;
 
 /**
  * Everything a schema says about values: types, bounds, CEL rules. Compiled when the first object comes: most of a
@@ -153,8 +168,8 @@ type Validator = (object: KubeObject, old: Readonly<KubeObject> | undefined) => 
 function validatorOf(schema: FieldSchema, raw: Record<string, unknown>, scale: Scale | undefined): Validator {
   let compiled: Validator | undefined;
   return (object, old) => {
-    const errors = (compiled ??= compileValidator(schema, raw))(object, old);
-    return scale === undefined ? errors : [...errors, ...scaleErrors(object, scale)];
+    const judged = (compiled ??= compileValidator(schema, raw))(object, old);
+    return scale === undefined ? judged : { ...judged, errors: [...judged.errors, ...scaleErrors(object, scale)] };
   };
 }
 
@@ -178,8 +193,10 @@ function compileValidator(schema: FieldSchema, raw: Record<string, unknown>): Va
   return (object, old) => {
     const errors = [...values(object, "", old), ...validateEmbedded(schema, object)];
     // Rules are written for values of the right shape.
-    if (errors.some(({ type }) => BLOCKING.has(type))) return rules.any ? [...errors, UNCHECKED] : errors;
-    return [...errors, ...rules.validate(object, old)];
+    if (errors.some(({ type }) => BLOCKING.has(type)))
+      return { errors: rules.any ? [...errors, UNCHECKED] : errors, warnings: [] };
+    const judged = rules.validate(object, old);
+    return { ...judged, errors: [...errors, ...judged.errors] };
   };
 }
 
@@ -218,7 +235,7 @@ function subresourcesOf(
       name: "status",
       kind,
       verbs: VIEW_VERBS,
-      implementation: { type: "status", strategy: { validateUpdate: (object, old) => validate(object, old) } },
+      implementation: { type: "status", strategy: ratchetedUpdate(validate) },
     });
   }
   if (subresources?.scale !== undefined) {

@@ -19,40 +19,55 @@ interface Progress {
   /** Spent: no rule is judged any more. */
   budget: number;
   readonly errors: FieldError[];
+  readonly warnings: string[];
+}
+
+/** What rules say of an object: what is wrong, and what has been wrong before (ratcheting, KEP-4008). */
+export interface Judgement {
+  readonly errors: FieldError[];
+  readonly warnings: string[];
 }
 
 const NO_MORE = "no further validation rules will be run";
 const MAX_MESSAGE_BYTES = 5 * 1024;
 
-export function evaluateRules(root: RuleNode, value: unknown, old: unknown): FieldError[] {
-  const progress: Progress = { budget: REQUEST_COST_BUDGET, errors: [] };
-  run(root, value, old, "", progress);
-  return progress.errors;
+export function evaluateRules(root: RuleNode, value: unknown, old: unknown): Judgement {
+  const progress: Progress = { budget: REQUEST_COST_BUDGET, errors: [], warnings: [] };
+  run(root, value, old, "", progress, () => false);
+  return { errors: progress.errors, warnings: progress.warnings };
 }
 
-function run(node: RuleNode, value: unknown, old: unknown, path: string, progress: Progress): void {
+/** `around` tells whether an update leaves alone what the value is part of, of values that have no old one of their own. */
+function run(
+  node: RuleNode,
+  value: unknown,
+  old: unknown,
+  path: string,
+  progress: Progress,
+  around: () => boolean,
+): void {
   if (value === undefined || value === null) return;
-  if (node.rules.length > 0) {
-    // What an update leaves alone is not judged again, except by rules that compare.
-    const unchanged = old !== undefined && deepEqual(value, old);
-    for (const rule of node.rules) if (!unchanged || rule.usesOld) runRule(rule, value, old, path, progress);
-  }
+  let same: boolean | undefined;
+  const unchanged = (): boolean => (same ??= old === undefined ? around() : deepEqual(value, old));
+  for (const rule of node.rules) runRule(rule, value, old, path, progress, unchanged);
   if (node.properties.size > 0 && isRecord(value)) {
     const before = isRecord(old) ? old : {};
     for (const [name, member] of Object.entries(value)) {
       const below = node.properties.get(name);
-      if (below !== undefined) run(below, member, before[name], path === "" ? name : `${path}.${name}`, progress);
+      if (below !== undefined) {
+        run(below, member, before[name], path === "" ? name : `${path}.${name}`, progress, unchanged);
+      }
     }
   }
   if (node.items === undefined) return;
   if (Array.isArray(value)) {
     for (const [index, element] of value.entries()) {
-      run(node.items, element, correlated(node.schema, element, old), `${path}[${index}]`, progress);
+      run(node.items, element, correlated(node.schema, element, old), `${path}[${index}]`, progress, unchanged);
     }
   } else if (isRecord(value)) {
     const before = isRecord(old) ? old : {};
     for (const [key, element] of Object.entries(value))
-      run(node.items, element, before[key], `${path}[${key}]`, progress);
+      run(node.items, element, before[key], `${path}[${key}]`, progress, unchanged);
   }
 }
 
@@ -64,7 +79,14 @@ function correlated({ listType, listMapKeys = [] }: FieldSchema, element: unknow
 
 const pathOf = (path: string): string => (path === "" ? "<nil>" : path);
 
-function runRule(compiled: CompiledRule, value: unknown, old: unknown, path: string, progress: Progress): void {
+function runRule(
+  compiled: CompiledRule,
+  value: unknown,
+  old: unknown,
+  path: string,
+  progress: Progress,
+  unchanged: () => boolean,
+): void {
   const { rule, program, message, usesOld, schema } = compiled;
   // Transition rules have nothing to say about what is new.
   if (usesOld && old === undefined && rule.optionalOldSelf !== true) return;
@@ -94,7 +116,10 @@ function runRule(compiled: CompiledRule, value: unknown, old: unknown, path: str
   }
   if (result.value === true) return;
   const field = fieldPath(path, rule, schema);
-  progress.errors.push(failure(rule, field, value, messageOf(rule, message, bindings, progress)));
+  const error = failure(rule, field, value, messageOf(rule, message, bindings, progress));
+  // What an update leaves alone is not refused for what it was before, except by rules that compare.
+  if (!usesOld && unchanged()) progress.warnings.push(`${error.field}: ${error.message}`);
+  else progress.errors.push(error);
 }
 
 /** Rules that say so get the old value as an optional one, which is empty where there is none. */

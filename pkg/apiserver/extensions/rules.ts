@@ -13,7 +13,7 @@ import {
 } from "#pkg/apimachinery/cel/index.ts";
 import type { FieldSchema } from "#pkg/apimachinery/index.ts";
 import type { ValidationRule } from "#pkg/api/types/apiextensions-v1.ts";
-import { evaluateRules } from "./rule-evaluation.ts";
+import { evaluateRules, type Judgement } from "./rule-evaluation.ts";
 
 export interface CompiledRule {
   readonly rule: ValidationRule;
@@ -34,7 +34,7 @@ export interface RuleNode {
 export function compileRules(
   schema: FieldSchema,
   path: string,
-): { errors: FieldError[]; any: boolean; validate(value: unknown, old: unknown): FieldError[] } {
+): { errors: FieldError[]; any: boolean; validate(value: unknown, old: unknown): Judgement } {
   const errors: FieldError[] = [];
   const costs: RuleCost[] = [];
   const root = compileNode(schema, path, errors, costs);
@@ -42,7 +42,7 @@ export function compileRules(
   return {
     errors,
     any: root !== undefined,
-    validate: (value, old) => (root === undefined ? [] : evaluateRules(root, value, old)),
+    validate: (value, old) => (root === undefined ? { errors: [], warnings: [] } : evaluateRules(root, value, old)),
   };
 }
 

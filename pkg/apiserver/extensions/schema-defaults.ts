@@ -43,8 +43,9 @@ function defaultErrors(raw: Raw, path: string): FieldError[] {
   const wrong = compileValues(raw)(value, "", undefined);
   if (wrong.length > 0) return [...errors, ...wrong.map((error) => below(path, error))];
   const { validate } = compileRules(schema, "");
-  const refused = validate(value, value);
-  return [...errors, ...(refused.length > 0 ? refused : validate(value, undefined)).map((error) => below(path, error))];
+  const transition = validate(value, value).errors;
+  const refused = transition.length > 0 ? transition : validate(value, undefined).errors;
+  return [...errors, ...refused.map((error) => below(path, error))];
 }
 
 function below(path: string, error: FieldError): FieldError {

@@ -144,8 +144,8 @@ test("rules see the old value as they ask for it, and what they cost is counted"
     "s",
   );
   assert.deepEqual(optional.errors, []);
-  assert.deepEqual(optional.validate("a", undefined), []);
-  assert.equal(optional.validate("a", "b").length, 1);
+  assert.deepEqual(optional.validate("a", undefined), { errors: [], warnings: [] });
+  assert.equal(optional.validate("a", "b").errors.length, 1);
   const needless = compileRules(structuralSchema(rules([{ rule: "self != ''", optionalOldSelf: true }])), "s");
   assert.deepEqual(lines(needless.errors), [
     "s.x-kubernetes-validations[0].optionalOldSelf: Invalid value: true: may not be set if oldSelf is not used in rule",
@@ -159,6 +159,33 @@ test("rules see the old value as they ask for it, and what they cost is counted"
     lines(compileRules(structuralSchema(dear), "s").errors).join("\n"),
     /estimated rule cost exceeds budget by factor of more than 100x/,
   );
+});
+
+test("rules warn of what an update leaves as it was, and refuse it where they cannot be asked or compare", () => {
+  const failing = (rule: string, more: Raw = {}) => ({
+    ...text,
+    "x-kubernetes-validations": [{ rule, message: "no", ...more }],
+  });
+  const judged = (schema: Raw, value: unknown, old: unknown) => {
+    const { errors, warnings } = compileRules(structuralSchema(schema), "").validate(value, old);
+    return [lines(errors), warnings];
+  };
+  const [why, compared] = ['Invalid value: "bad": no', 'a: Invalid value: "bad": no'];
+  const properties = (rule: string, more?: Raw): Raw => ({
+    type: "object",
+    properties: { a: failing(rule, more), b: text },
+  });
+  const [bad, more] = [{ a: "bad" }, { a: "bad", b: "more" }];
+  assert.deepEqual(judged(properties("self != 'bad'"), more, bad), [[], [compared]]);
+  assert.deepEqual(judged(properties("self != 'bad'"), bad, { a: "good" }), [[compared], []]);
+  assert.deepEqual(judged(properties("oldSelf != 'bad'"), more, bad), [[compared], []]);
+  assert.match(
+    String(judged(properties("int(self) > 0"), more, bad)[0]),
+    /^a: Invalid value: "string": .*evaluating rule: no$/,
+  );
+  const list = { type: "array", items: failing("self != 'bad'") };
+  assert.deepEqual(judged(list, ["bad"], ["bad"]), [[], [`[0]: ${why}`]]);
+  assert.deepEqual(judged(list, ["bad", "new"], ["bad"]), [[`[0]: ${why}`], []]);
 });
 
 test("numbers that are no integers, and schemas of which none fits, are wrong as a whole", () => {

@@ -12,6 +12,7 @@ import {
   StatusError,
   forbidden,
 } from "#pkg/apimachinery/index.ts";
+import type { Strategy } from "#pkg/api/index.ts";
 import type { CacheEntry } from "#pkg/storage/cacher/index.ts";
 import { KeyExistsError } from "#pkg/storage/cacher/index.ts";
 import { formatTime } from "#pkg/util/index.ts";
@@ -129,7 +130,7 @@ async function createNamed(
   try {
     prepareNew(call, object, options.dryRun);
     assertValid(call, object, definition.strategy.validate?.(object) ?? []);
-    collectWarnings(call, object, undefined);
+    collectWarnings(call, definition.strategy, object, undefined);
     const valid = services.admission.validate(attributes);
     if (valid !== undefined) await valid;
     validated = true;
@@ -267,8 +268,13 @@ function dedupe(errors: readonly FieldError[]): FieldError[] {
   });
 }
 
-export function collectWarnings(call: Call, object: KubeObject, old: Readonly<KubeObject> | undefined): void {
-  const warnings = call.installed.definition.strategy.warnings?.(object, old);
+export function collectWarnings(
+  call: Call,
+  { warnings: find }: Strategy,
+  object: KubeObject,
+  old: Readonly<KubeObject> | undefined,
+): void {
+  const warnings = find?.(object, old);
   if (warnings !== undefined && warnings.length > 0) call.warnings.push(...warnings);
 }
 

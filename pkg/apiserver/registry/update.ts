@@ -330,5 +330,5 @@ function validateUpdate(call: Call, view: WriteView, object: KubeObject, old: Re
   const { strategy } = view;
   const kindErrors = strategy.validateUpdate?.(object, old) ?? strategy.validate?.(object) ?? [];
   assertValid(call, object, kindErrors, validateMetaUpdate(object.metadata, old.metadata));
-  if (view.type === "main") collectWarnings(call, object, old);
+  collectWarnings(call, strategy, object, old);
 }
