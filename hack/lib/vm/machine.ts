@@ -1,5 +1,9 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { SpawnRunner } from "#pkg/util/index.ts";
 import type { Daemons } from "../daemons.ts";
@@ -55,11 +59,12 @@ export class Machine {
     return join(this.#options.dir, `${this.name}.console`);
   }
 
-  /** Starts QEMU. Emulation works everywhere; a nested /dev/kvm may be there and not work, so it is asked for by name. */
+  /** Starts QEMU, also after the machine has gone down. Emulation works everywhere; a nested /dev/kvm may be there and not work, so it is asked for by name. */
   async start(): Promise<void> {
     const { number, dir, daemons, image, namespace, memoryMiB, kernelArgs } = this.#options;
     const tap = `tap${number}`;
-    await runner.run("ip", ["-n", namespace, "tuntap", "add", tap, "mode", "tap"]);
+    const { exitCode } = await runner.run("ip", ["-n", namespace, "link", "show", tap], { allowFailure: true });
+    if (exitCode !== 0) await runner.run("ip", ["-n", namespace, "tuntap", "add", tap, "mode", "tap"]);
     await runner.run("ip", ["-n", namespace, "link", "set", tap, "master", "br0", "up"]);
     const disk = join(dir, `${this.name}.qcow2`);
     if (!existsSync(disk))
@@ -88,6 +93,21 @@ export class Machine {
   run(command: string, options: { timeoutMs?: number; allowFailure?: boolean; stdin?: string } = {}) {
     const [file, ...args] = this.commandFor(command);
     return runner.run(file!, args, options);
+  }
+
+  /** Like `run`, for what takes minutes: hands on line by line what is said. */
+  async follow(command: string, onLine: (line: string) => void, timeoutMs: number): Promise<void> {
+    const [file, ...args] = this.commandFor(command);
+    const child = spawn(file!, args, { stdio: ["ignore", "pipe", "pipe"], timeout: timeoutMs, killSignal: "SIGKILL" });
+    const said: string[] = [];
+    const read = async (input: Readable) => {
+      for await (const line of createInterface({ input })) {
+        said.push(line);
+        onLine(line);
+      }
+    };
+    const [[code]] = await Promise.all([once(child, "close"), read(child.stdout), read(child.stderr)]);
+    if (code !== 0) throw new Error(`on ${this.name}: ${command} exited with ${code}:\n${said.slice(-20).join("\n")}`);
   }
 
   /** The command line here that runs a command as root on the machine, each of its words as it is. */

@@ -151,7 +151,10 @@ export class VmLab {
     const provision = async (machine: Machine, role: string) => {
       progress(`provisioning ${machine.name}`);
       const common = `--package /mnt/kubits.deb --images /mnt/images --address ${machine.address} ${set}`;
-      await machine.run(`sh /mnt/provision ${common} ${role}`, { timeoutMs: STEP_TIMEOUT_MS });
+      const tell = (line: string) => {
+        if (line.startsWith("== ")) progress(`${machine.name}: ${line.slice(3)}`);
+      };
+      await machine.follow(`sh /mnt/provision ${common} ${role}`, tell, STEP_TIMEOUT_MS);
     };
     const [master, ...others] = this.machines;
     await provision(master!, "--master");
