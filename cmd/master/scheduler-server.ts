@@ -7,7 +7,7 @@ import { isStatusError, StatusError, unauthorized } from "#pkg/apimachinery/inde
 import { forbiddenError } from "#pkg/apiserver/authz/index.ts";
 import { type Client, DelegatedAuth } from "#pkg/client/index.ts";
 import { createCa, issueCertificate } from "#pkg/pki/index.ts";
-import { type Clock, type Logger, sleep } from "#pkg/util/index.ts";
+import { type Clock, type Logger, refusePlainHttp, sleep } from "#pkg/util/index.ts";
 import { type Explained, type ServedAt, serveExplanations } from "./explain.ts";
 import type { RunningScheduler } from "./loops.ts";
 
@@ -49,6 +49,7 @@ export async function serveScheduler(deps: SchedulerServerDeps, signal: AbortSig
     minVersion: "TLSv1.2",
   });
   server.on("request", (request, response) => void answer(request, response));
+  refusePlainHttp(server);
   server.on("tlsClientError", (err) => log.debug({ err }, "A TLS client could not connect"));
   const answer = async (request: Http2ServerRequest, response: Http2ServerResponse): Promise<void> => {
     const send: Explained["response"]["send"] = (status, headers, body) => {

@@ -97,3 +97,15 @@ test("a client of HTTP/1.1 that takes nothing of a large answer is cut off", asy
   lazy.destroy();
   assert.equal(await ask(listener), "ok");
 });
+
+test("those who speak plain HTTP are told that they have to speak HTTPS", async (t) => {
+  const socket = await silent(await listen(t, {}));
+  const texts: string[] = [];
+  socket.on("data", (chunk) => texts.push(String(chunk)));
+  socket.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  await once(socket, "close");
+  assert.match(
+    texts.join(""),
+    /^HTTP\/1\.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server\.\n$/,
+  );
+});

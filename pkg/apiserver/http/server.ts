@@ -5,7 +5,7 @@ import { constants } from "node:crypto";
 import type { AddressInfo, Socket } from "node:net";
 import { DEFAULT_CIPHERS, type TLSSocket } from "node:tls";
 import fastify, { type FastifyReply, type FastifyRequest } from "fastify";
-import type { Clock, Logger, Random } from "#pkg/util/index.ts";
+import { type Clock, type Logger, type Random, refusePlainHttp } from "#pkg/util/index.ts";
 import type { ApiHandler, ApiRequest } from "../contract.ts";
 import { boundHandshakes } from "./crowd.ts";
 import { Http1Request, Http1Response, UpgradeRequest, UpgradeResponse } from "./http1.ts";
@@ -89,6 +89,7 @@ export async function listenHttp(
     serveUpgrade(front, request as IncomingMessage, socket, head),
   );
   if (options.tls !== undefined) {
+    refusePlainHttp(server as HttpsServer);
     boundHandshakes(server as HttpsServer, options.maxHandshakes ?? MAX_HANDSHAKES);
     acceptHttp2(server as HttpsServer, (socket) => {
       const connection = new Http2Connection({

@@ -6,7 +6,7 @@ import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { goQuote } from "#pkg/apimachinery/index.ts";
-import { errorMessage, hasCode } from "#pkg/util/index.ts";
+import { errorMessage, hasCode, refusePlainHttp } from "#pkg/util/index.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { Clock, Logger } from "#pkg/util/index.ts";
 import type { KubeletConfig } from "../config.ts";
@@ -93,6 +93,7 @@ export class KubeletServer {
     this.#server = server;
     server.on("request", (request, response) => void this.#onRequest(request, response, signal));
     server.on("upgrade", (request, socket, head) => void this.#onUpgrade(request, socket, head, signal));
+    refusePlainHttp(server);
     server.on("tlsClientError", (err) => log.debug({ err }, "A TLS client could not connect"));
     // Logs are followed and commands run for hours.
     server.requestTimeout = 0;
