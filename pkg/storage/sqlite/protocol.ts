@@ -1,6 +1,7 @@
 /**
  * What the SQLite thread and its owner tell each other: whole batches, with all values of a message in one buffer that
- * changes hands without being copied.
+ * changes hands without being copied. A second buffer would cost more than copying the few numbers in it, and most commits
+ * are of one write.
  */
 
 /** One version of a key; without a value it is a deletion. */
@@ -14,7 +15,7 @@ export interface Row {
 /** Rows side by side: per row createRevision, modRevision and length of the value (-1: none). */
 export interface PackedRows {
   readonly keys: readonly string[];
-  readonly numbers: Float64Array<ArrayBuffer>;
+  readonly numbers: readonly number[];
   readonly values: Uint8Array<ArrayBuffer>;
 }
 const ROW_NUMBERS = 3;
@@ -71,8 +72,9 @@ export type Reply =
       readonly kind: "committed";
       readonly id: number;
       readonly revision: number;
-      readonly outcomes: Float64Array<ArrayBuffer>;
-      readonly current: PackedRows;
+      readonly outcomes: readonly number[];
+      /** Undefined: none. */
+      readonly current: PackedRows | undefined;
     }
   | {
       readonly kind: "rows";
@@ -119,14 +121,8 @@ function pack<F extends string, S extends string>(
   first: F,
   second: S,
 ): PackedRows {
-  const numbers = new Float64Array(rows.length * ROW_NUMBERS);
-  let at = 0;
-  for (const row of rows) {
-    numbers[at] = row[first];
-    numbers[at + 1] = row[second];
-    numbers[at + 2] = row.value?.length ?? -1;
-    at += ROW_NUMBERS;
-  }
+  const numbers: number[] = [];
+  for (const row of rows) numbers.push(row[first], row[second], row.value?.length ?? -1);
   return { keys: rows.map((row) => row.key), numbers, values: joinValues(rows) };
 }
 
@@ -154,7 +150,7 @@ export function unpackOperations(packed: PackedOperations): Operation[] {
   }));
 }
 
-/** The buffers of packed rows, to hand over. */
-export function buffersOf(rows: PackedRows): ArrayBuffer[] {
-  return [rows.numbers.buffer, rows.values.buffer];
+/** The buffer of packed rows, to hand over. */
+export function buffersOf({ values }: PackedRows): ArrayBuffer[] {
+  return values.length === 0 ? [] : [values.buffer];
 }

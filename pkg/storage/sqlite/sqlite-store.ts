@@ -200,7 +200,7 @@ class SqliteStore implements Store {
     this.#committing = false;
     this.#next(); // The disk need not wait for us.
     const { revision, outcomes } = reply;
-    const current = unpackRows(reply.current).values();
+    const current = (reply.current === undefined ? [] : unpackRows(reply.current)).values();
     const events: StoreEvent[] = [];
     const results = writes.map(({ key, value, expiresAt }, index): WriteResult => {
       const at = index * OUTCOME_NUMBERS;

@@ -2,15 +2,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { errorMessage } from "#pkg/util/index.ts";
 import { CompactedError, FutureRevisionError } from "../store.ts";
 import { SqliteDatabase } from "./database.ts";
-import {
-  buffersOf,
-  OUTCOME_NUMBERS,
-  packRows,
-  type Reply,
-  type Request,
-  type Row,
-  unpackOperations,
-} from "./protocol.ts";
+import { buffersOf, packRows, type Reply, type Request, type Row, unpackOperations } from "./protocol.ts";
 
 /** The SQLite thread: serves requests in the order they arrive, tidying up in between. */
 if (parentPort === null) throw new Error("this file is the entry of a worker thread");
@@ -30,18 +22,15 @@ function sendRows(id: number, rows: readonly Row[], count: number, revision: num
 
 function commit(id: number, request: Extract<Request, { kind: "commit" }>): void {
   const results = database.commit(unpackOperations(request.operations));
-  const outcomes = new Float64Array(results.length * OUTCOME_NUMBERS);
-  const current: Row[] = [];
-  for (const [index, outcome] of results.entries()) {
-    outcomes[index * OUTCOME_NUMBERS] = outcome.status;
-    outcomes[index * OUTCOME_NUMBERS + 1] = outcome.createRevision;
-    outcomes[index * OUTCOME_NUMBERS + 2] = outcome.modRevision;
-    outcomes[index * OUTCOME_NUMBERS + 3] = outcome.current === undefined ? 0 : 1;
-    if (outcome.current !== undefined) current.push(outcome.current);
+  const outcomes: number[] = [];
+  const rows: Row[] = [];
+  for (const { status, createRevision, modRevision, current } of results) {
+    outcomes.push(status, createRevision, modRevision, current === undefined ? 0 : 1);
+    if (current !== undefined) rows.push(current);
   }
-  const packed = packRows(current);
-  const reply: Reply = { kind: "committed", id, revision: database.revision, outcomes, current: packed };
-  send(reply, [outcomes.buffer, ...buffersOf(packed)]);
+  const current = rows.length === 0 ? undefined : packRows(rows);
+  const reply: Reply = { kind: "committed", id, revision: database.revision, outcomes, current };
+  send(reply, current === undefined ? [] : buffersOf(current));
 }
 
 function serve(request: Request): void {
