@@ -18,8 +18,12 @@ export const IMAGES = { pause: "registry.k8s.io/pause:3.10", busybox: "docker.io
 /** The archive of an image of the catalogue, built first when this machine does not have it yet. */
 export function archiveOf(reference: string): string {
   const archive = join(ARCHIVES, `${reference.replaceAll(/[/:]/g, "_")}.tar`);
-  if (!existsSync(archive))
-    execFileSync(join(ROOT, "hack/images"), ["--out", ARCHIVES, "--only", reference], { stdio: "inherit" });
+  if (!existsSync(archive)) {
+    mkdirSync(ARCHIVES, { recursive: true });
+    // One at a time: several test files may find it missing.
+    const build = [join(ROOT, "hack/images"), "--out", ARCHIVES, "--only", reference];
+    execFileSync("flock", [ARCHIVES, ...build], { stdio: "inherit" });
+  }
   return archive;
 }
 
