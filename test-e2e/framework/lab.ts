@@ -23,11 +23,14 @@ export const within = (timeoutMs: number) => ({ timeout: timeoutMs * patience })
 export class TestCluster {
   readonly lab: AnyLab;
   readonly namespace: string;
+  /** What kubectl keeps of the API's resources, by address: every lab has the same, and each file defines others. */
+  readonly #cacheDir: string;
   #kubectl = "kubectl";
 
   constructor(lab: AnyLab, namespace: string) {
     this.lab = lab;
     this.namespace = namespace;
+    this.#cacheDir = join(lab.dir, "kubectl-cache", namespace);
   }
 
   /** The lab as programs of this machine, for tests that stop and start them. */
@@ -58,7 +61,7 @@ export class TestCluster {
 
   /** Like `kubectl`, but answers failures too. */
   try(args: readonly string[], options: { stdin?: string; timeoutMs?: number } = {}) {
-    const base = ["--kubeconfig", this.lab.adminConf, "--namespace", this.namespace];
+    const base = ["--kubeconfig", this.lab.adminConf, "--namespace", this.namespace, "--cache-dir", this.#cacheDir];
     const { timeoutMs = 180_000 } = options;
     const patient = { ...options, timeoutMs: timeoutMs * patience };
     return this.here(this.#kubectl, [...base, ...args], { allowFailure: true, ...patient });
