@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { test } from "node:test";
 import { eventually, useCluster, within } from "../framework/lab.ts";
 import { BUSYBOX, pod } from "../framework/manifests.ts";
@@ -85,13 +86,23 @@ test("postStart runs before the container counts as running, preStop before it i
     preStop: { exec: { command: sh("echo stopping >/proc/1/fd/1") } },
   };
   await cluster.apply(
-    pod("hooked", { container: { lifecycle }, spec: { terminationGracePeriodSeconds: 5, restartPolicy: "Never" } }),
+    pod("hooked", {
+      command: sh(`echo up; ${SLEEP}`),
+      container: { lifecycle },
+      spec: { terminationGracePeriodSeconds: 5, restartPolicy: "Never" },
+    }),
   );
   await cluster.ready("pod/hooked");
   assert.equal(await cluster.exec("hooked", "cat", "/tmp/hook"), "started\n");
-  const followed = cluster.kubectl(["logs", "--follow", "hooked"]);
+  const where = ["--kubeconfig", cluster.lab.adminConf, "--namespace", cluster.namespace];
+  const following = cluster.spawn("kubectl", [...where, "logs", "--follow", "hooked"]);
+  const ended = once(following, "close");
+  let followed = "";
+  following.stdout!.on("data", (chunk: Buffer) => (followed += chunk.toString()));
+  await eventually("the log is followed", async () => (followed === "up\n" ? true : undefined));
   await cluster.kubectl(["delete", "pod", "hooked", "--wait=true"]);
-  assert.equal(await followed, "stopping\n");
+  await ended;
+  assert.equal(followed, "up\nstopping\n");
 });
 
 test("a failing postStart hook kills the container and says so", limit, async () => {
