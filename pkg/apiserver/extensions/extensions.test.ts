@@ -204,6 +204,32 @@ test("objects inside a custom resource are checked like every object, and strict
   assert.equal(fine.status, 201, fine.text);
 });
 
+test("refuses what is not served in the words of upstream's handler of custom resources", async () => {
+  await define("refusals", "Refusal");
+  const path = "/apis/example.com/v1/namespaces/default/refusals";
+  const table: [method: string, path: string, status: number, message: string | undefined][] = [
+    ["GET", `${path}/a/nope`, 404, 'refusals.example.com "a" not found'],
+    ["POST", `${path}/a/status`, 405, 'create is not supported on resources of kind "refusals.example.com"'],
+    ["DELETE", `${path}/a/scale`, 405, 'delete is not supported on resources of kind "refusals.example.com"'],
+    ["PUT", path, 400, "name must be provided"],
+    ["POST", "/apis/example.com/v1/refusals", 404, undefined],
+    [
+      "GET",
+      `${path}?resourceVersion=x`,
+      400,
+      'invalid resource version: resourceVersion: Invalid value: "x": strconv.ParseUint: parsing "x": invalid syntax',
+    ],
+  ];
+  for (const [method, asked, status, message] of table) {
+    const response = await server.request(asked, { method });
+    assert.deepEqual(
+      [response.status, status === 404 && message === undefined ? undefined : response.json["message"]],
+      [status, message],
+      asked,
+    );
+  }
+});
+
 test("says how old a revision is that a watch cannot begin at", async () => {
   // Its cache begins with the definition, so everything before that is up to the store.
   await define("olds", "Old");

@@ -1,5 +1,5 @@
 import { CompactedError, FutureRevisionError, StoreFailedError } from "#pkg/storage/index.ts";
-import { isStatusError, SelectorError, StatusError, type Subject } from "#pkg/apimachinery/index.ts";
+import { isStatusError, qualifiedResource, SelectorError, StatusError, type Subject } from "#pkg/apimachinery/index.ts";
 import { alreadyExists, conflict, expired, internalError, notFound } from "#pkg/apimachinery/index.ts";
 import { KeyExistsError, KeyNotFoundError, RevisionConflictError } from "#pkg/storage/cacher/index.ts";
 import { errorMessage } from "#pkg/util/index.ts";
@@ -45,6 +45,16 @@ export const methodNotAllowed = (): StatusError =>
     code: 405,
     message: "the server does not allow this method on the requested resource",
     details: {},
+  });
+
+/** 405 of what knows the resource and its verbs itself. */
+export const verbNotSupported = (subject: Subject, verb: string): StatusError =>
+  new StatusError({
+    status: "Failure",
+    reason: "MethodNotAllowed",
+    code: 405,
+    message: `${verb} is not supported on resources of kind "${qualifiedResource(subject)}"`,
+    details: { ...(subject.group === "" ? {} : { group: subject.group }), kind: subject.resource },
   });
 
 /** Any exception as the error a client gets; what is not an API error becomes a 500 that names it. */

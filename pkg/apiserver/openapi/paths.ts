@@ -185,7 +185,9 @@ class PathBuilder {
         ...this.#path(named, allNamespaces, definition.custom ? definition.kind : kind.kind),
         ...(this.#dialect === "v2" && body !== undefined ? [bodyParameter(verb, body)] : []),
       ],
-      ...(this.#dialect === "v3" && body !== undefined ? { requestBody: this.#content(body, consumes) } : {}),
+      ...(this.#dialect === "v3" && body !== undefined
+        ? { requestBody: { ...this.#content(body, consumes), ...needed(verb) } }
+        : {}),
       responses: this.#responses(this.#answerOf(verb, subresource), produces, codesOf(verb, definition.custom)),
       ...this.#extensions(action, definition.custom ? definition : kind),
     };
@@ -325,11 +327,14 @@ function descriptionOf(
   }
 }
 
+/** Deletions do without a body. */
+const needed = (verb: Verb): Json => (verb.startsWith("delete") ? {} : { required: true });
+
 function bodyParameter(verb: Verb, name: string): Json {
   return {
     in: "body",
     name: "body",
-    ...(verb.startsWith("delete") ? {} : { required: true }),
+    ...needed(verb),
     schema: ref("v2", name),
   };
 }

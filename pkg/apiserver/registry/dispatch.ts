@@ -2,9 +2,9 @@
  * Which function serves an authorized request for a resource: by verb and subresource, as the kind's declaration
  * allows.
  */
-import { notFound, pathNotFound } from "#pkg/apimachinery/index.ts";
+import { badRequest, notFound, pathNotFound } from "#pkg/apimachinery/index.ts";
 import type { SubresourceDefinition } from "#pkg/api/index.ts";
-import { methodNotAllowed } from "../http/status.ts";
+import { methodNotAllowed, verbNotSupported } from "../http/status.ts";
 import type { ReviewHandler } from "../review.ts";
 import type { Call } from "./call.ts";
 import { createObject } from "./create.ts";
@@ -34,6 +34,7 @@ const NAMED_VERBS: ReadonlySet<string> = new Set(["update", "patch"]);
 export function dispatch(call: Call, handlers: Handlers): Promise<void> {
   const { target, installed } = call;
   const { definition } = installed;
+  if (definition.custom) assertServedCustom(call);
   if (definition.namespaced && target.namespace === "") {
     // Across namespaces there are lists, where there are lists, and nothing else.
     if (target.name !== "" || !(definition.verbs as readonly string[]).includes("list")) throw pathNotFound();
@@ -55,6 +56,20 @@ export function dispatch(call: Call, handlers: Handlers): Promise<void> {
     throw pathNotFound();
   }
   return serveVerb(call);
+}
+
+/** Custom resources have a handler of their own upstream, which refuses in other words than the router of built-in kinds. */
+function assertServedCustom({ target, installed }: Call): void {
+  const { namespaced } = installed.definition;
+  if (namespaced && target.namespace === "" && target.verb !== "list" && target.verb !== "watch") throw pathNotFound();
+  if (target.subresource === "") {
+    if (target.name === "" && NAMED_VERBS.has(target.verb)) throw badRequest("name must be provided");
+    return;
+  }
+  const subresource = installed.subresource(target.subresource);
+  if (subresource === undefined) throw notFound(installed.subject, target.name);
+  if (!(subresource.verbs as readonly string[]).includes(target.verb))
+    throw verbNotSupported(installed.subject, target.verb);
 }
 
 function serveVerb(call: Call): Promise<void> {

@@ -170,7 +170,7 @@ function consistencyOf(options: ListOptions, token: ContinueToken | undefined): 
   const { resourceVersion, resourceVersionMatch, limit } = options;
   if (resourceVersion === "") return "consistent";
   if (resourceVersion === "0") return "any";
-  const revision = parseRevision(resourceVersion);
+  const revision = parseRevision(resourceVersion, "invalid resource version: ");
   // A limit without a match has always meant exactly that version.
   const exact = resourceVersionMatch === "Exact" || (resourceVersionMatch === "" && limit > 0);
   return exact ? { exact: revision } : { atLeast: revision };

@@ -197,14 +197,14 @@ function listOptionErrors(options: ListOptions): FieldError[] {
 }
 
 /**
- * A resourceVersion of a request as a revision.
+ * A resourceVersion of a request as a revision; `what` begins the refusal of one that is none.
  * @throws StatusError 400
  */
-export function parseRevision(resourceVersion: string): number {
+export function parseRevision(resourceVersion: string, what = ""): number {
   const problem = whyNoRevision(resourceVersion);
   if (problem === undefined) return Number(resourceVersion);
   const error = fieldInvalid("resourceVersion", resourceVersion, problem);
-  throw badRequest(`${error.field}: ${error.message}`);
+  throw badRequest(`${what}${error.field}: ${error.message}`);
 }
 
 /** Why a resourceVersion is none, in upstream's words (which come with a 500 there). */
