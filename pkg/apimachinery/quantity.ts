@@ -12,7 +12,9 @@ export class QuantityError extends Error {
     this.name = "QuantityError";
   }
 }
-const FORMAT_WRONG = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+/** Refuses what does not look like a quantity. */
+export const FORMAT_WRONG =
+  "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
 const SUFFIX_WRONG = "unable to parse quantity's suffix";
 
 const DECIMAL_SUFFIXES = new Map([

@@ -93,6 +93,11 @@ test("quantities", () => {
     ["quantity('50k').add(20) == quantity('50020')", true],
     ["quantity('50k').sub(quantity('20')).asInteger()", 49980],
     ["quantity('1.5').isInteger()", false],
+    ["quantity('1.5k').asInteger()", 1500],
+    ["quantity('1.5Ki').isInteger()", false],
+    ["quantity('1Ki').add(quantity('1')).asInteger()", 1025],
+    ["isQuantity(' 1')", false],
+    ["bool('T') && !bool('F')", true],
     ["sign(quantity('-3'))", -1],
     ["quantity('0.5').asApproximateFloat()", 0.5],
     ["quantity('50000000Gi').isInteger()", true],
@@ -237,5 +242,6 @@ test("literals that can never work are refused when compiled", () => {
   assert.throws(compile("self.matches('a(?=b)')"), /invalid matches argument/);
   assert.throws(compile("duration('soon') > duration('1s')"), /ERROR: <input>:1:10: invalid duration argument/);
   assert.throws(compile("timestamp('yesterday') < timestamp(self)"), /invalid timestamp argument/);
+  assert.throws(compile("timestamp('2023-02-30T00:00:00Z') < timestamp(self)"), /invalid timestamp argument/);
   compile("self.matches('^a+$') && duration('1m') > duration('1s')")();
 });

@@ -182,8 +182,8 @@ function parseDouble(text: string): number {
   if (!/^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/.test(text)) throw notConvertible("double");
   return Number(text);
 }
-const TRUE = new Set(["1", "t", "true", "TRUE", "True"]);
-const FALSE = new Set(["0", "f", "false", "FALSE", "False"]);
+const TRUE = new Set(["1", "t", "T", "true", "TRUE", "True"]);
+const FALSE = new Set(["0", "f", "F", "false", "FALSE", "False"]);
 function parseBool(text: string): boolean {
   if (TRUE.has(text)) return true;
   if (FALSE.has(text)) return false;

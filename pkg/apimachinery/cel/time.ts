@@ -31,11 +31,14 @@ export function duration(nanos: bigint): Duration {
 
 const RFC3339 = /^(\d{4})-(\d{2})-(\d{2})[Tt](\d{2}):(\d{2}):(\d{2})(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d{2}:\d{2})$/;
 
+/** `month` counts from 1. */
+const daysIn = (year: number, month: number): number => new Date(Date.UTC(year, month, 0)).getUTCDate();
+
 /** @param strict its letters are upper case, as expressions write it @throws CelError for what is no RFC 3339 time. */
 export function parseTimestamp(text: string, strict = false): Timestamp {
   const match = strict && /[tz]/.test(text) ? null : RFC3339.exec(text);
   const epochMs =
-    match === null
+    match === null || Number(match[3]) > daysIn(Number(match[1]), Number(match[2]))
       ? Number.NaN
       : Date.parse(`${match[1]}-${match[2]}-${match[3]}T${match[4]}:${match[5]}:${match[6]}${match[8]!.toUpperCase()}`);
   if (Number.isNaN(epochMs)) throw new CelError("type conversion error from 'string' to 'google.protobuf.Timestamp'");
