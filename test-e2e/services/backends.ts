@@ -43,6 +43,16 @@ export async function ask(
   return (await cluster.exec(from, "sh", "-c", loop)).trim().split("\n");
 }
 
+/** Asks each of these once from a pod, in one command. Answers what came back, in order. */
+export async function askEach(
+  cluster: TestCluster,
+  from: string,
+  whom: ReadonlyArray<readonly [protocol: "tcp" | "udp", host: string, port: number]>,
+): Promise<string[]> {
+  const script = whom.map(([protocol, host, port]) => REQUEST[protocol](host, port)).join("\n");
+  return (await cluster.exec(from, "sh", "-c", script)).trim().split("\n");
+}
+
 /** Asks `count` times from a node itself. */
 export async function askFromNode(
   cluster: TestCluster,

@@ -4,7 +4,7 @@ import { buildPrograms } from "../../hack/lib/cluster.ts";
 import { Lab } from "../../hack/lib/lab.ts";
 import { TestCluster, eventually } from "../framework/lab.ts";
 import { service } from "../framework/manifests.ts";
-import { HTTP, UDP, ask, askFromNode, backend, client, distinct } from "./backends.ts";
+import { HTTP, UDP, ask, askEach, askFromNode, backend, client, distinct } from "./backends.ts";
 
 let lab: Lab;
 let cluster: TestCluster;
@@ -78,15 +78,23 @@ for (const [mode, tunnel] of [
       const literal = (ip: string) => (ip.includes(":") ? `[${ip}]` : ip);
       const nodeAddresses = lab.nodes.flatMap(({ address, address6 }) => [address, address6!]);
       const ways = [...clusterIPs.map((ip) => [ip, 80] as const), ...nodeAddresses.map((ip) => [ip, 30_777] as const)];
-      for (const [ip, port] of ways) {
-        await eventually(`${ip} answers TCP of a pod`, async () =>
-          (await ask(cluster, "client", "tcp", literal(ip), port))[0] === "web" ? true : undefined,
+      await eventually("the first address answers TCP of a pod", async () =>
+        (await ask(cluster, "client", "tcp", literal(clusterIPs[0]!), 80))[0] === "web" ? true : undefined,
+      );
+      const asked = ways.flatMap(([ip, port]) => [
+        ["tcp", literal(ip), port] as const,
+        ["udp", literal(ip), port] as const,
+      ]);
+      await eventually("every address answers TCP and UDP of a pod", async () => {
+        const answers = await askEach(cluster, "client", asked);
+        assert.deepEqual(
+          asked.map(([protocol, ip], index) => `${answers[index]} on ${ip} by ${protocol}`),
+          asked.map(([protocol, ip]) => `web on ${ip} by ${protocol}`),
         );
-        await eventually(`${ip} answers UDP of a pod`, async () =>
-          (await ask(cluster, "client", "udp", literal(ip), port))[0] === "web" ? true : undefined,
-        );
+        return true;
+      });
+      for (const [ip, port] of ways)
         assert.equal((await askFromNode(cluster, lab.master, literal(ip), port))[0], "web", `${ip} from the node`);
-      }
       const dns = await cluster.get<{ spec: { clusterIPs: string[] } }>("-n", "kube-system", "service", "kube-dns");
       for (const server of dns.spec.clusterIPs) {
         const asked = ["drill", "AAAA", "web.default.svc.cluster.local", `@${server}`];
