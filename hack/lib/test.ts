@@ -138,7 +138,7 @@ async function runOnNewestContainerd(output: Output): Promise<void> {
 async function runInLab(output: Output): Promise<void> {
   await withLab("a lab of two nodes", { nodes: 2 }, output, async (env) => {
     const options = { env, output };
-    await runTests("end-to-end tests", ["test-e2e/!(commands|disruptive)/**/*.test.ts"], 3, options);
+    await runTests("end-to-end tests", ["test-e2e/!(commands|disruptive)/**/*.test.ts"], 4, options);
     // These kill what the others stand on, so they run alone and last.
     await runTests("end-to-end tests that break things", ["test-e2e/disruptive/**/*.test.ts"], 1, options);
   });
