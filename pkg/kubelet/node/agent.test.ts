@@ -1,12 +1,32 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Node } from "#pkg/api/types/core-v1.ts";
+import { alreadyExists } from "#pkg/apimachinery/index.ts";
 import type { Client } from "#pkg/client/index.ts";
 import { FakeClock, silentLogger } from "#pkg/util/index.ts";
 import { DEFAULT_CONFIG } from "../config.ts";
-import { NodeAgent } from "./agent.ts";
+import { NodeAgent, type NodeAgentDeps } from "./agent.ts";
 
 type Status = NonNullable<Node["status"]>;
+
+function agentOf(client: Client, node: Node, deps: Partial<NodeAgentDeps>): NodeAgent {
+  return new NodeAgent({
+    client,
+    clock: new FakeClock(),
+    log: silentLogger,
+    config: { ...DEFAULT_CONFIG, registerNode: false },
+    nodeName: "n",
+    hostname: "n",
+    architecture: "amd64",
+    node: () => node,
+    computeStatus: () => Promise.resolve({}),
+    onRegistered: () => undefined,
+    onStart: () => undefined,
+    onCondition: () => undefined,
+    onReboot: () => undefined,
+    ...deps,
+  });
+}
 
 /** What is told of a node that was last seen with the status `before` and computes `now`. */
 async function told(before: Status, now: Status): Promise<string[]> {
@@ -18,18 +38,9 @@ async function told(before: Status, now: Status): Promise<string[]> {
     update: () => Promise.resolve({}),
     updateStatus: () => Promise.resolve(node),
   } as unknown as Client;
-  const agent = new NodeAgent({
-    client,
-    clock: new FakeClock(),
-    log: silentLogger,
-    config: { ...DEFAULT_CONFIG, registerNode: false },
-    nodeName: "n",
-    hostname: "n",
-    architecture: "amd64",
-    node: () => node,
+  const agent = agentOf(client, node, {
     // One more condition ends the round.
     computeStatus: () => Promise.resolve({ ...now, conditions: [...(now.conditions ?? []), LAST] }),
-    onRegistered: () => undefined,
     onStart: () => events.push("start"),
     onCondition: (type, status) => {
       if (type === LAST.type) stop.abort();
@@ -57,4 +68,27 @@ test("readiness is told of when it is another than before, pressure at first, to
   assert.deepEqual(await told(ready("Unknown"), ready("True")), ["start", "Ready=True"]);
   const calm: Status = { conditions: [{ type: "MemoryPressure", status: "False" }] };
   assert.deepEqual(await told(calm, calm), ["start", "MemoryPressure=False"]);
+});
+
+test("a node brings its CSINode, and takes over the one that an earlier node of its name has left", async () => {
+  const node = { apiVersion: "v1", kind: "Node", metadata: { name: "n", uid: "u" } } as Node;
+  for (const left of [false, true]) {
+    const stop = new AbortController();
+    const written: unknown[] = [];
+    const client = {
+      create: ({ kind }: { kind: string }, { metadata }: { metadata: object }) => {
+        if (kind === "Node") return Promise.resolve(node);
+        written.push(metadata);
+        return left ? Promise.reject(alreadyExists({ group: "storage.k8s.io", resource: "csinodes" }, "n")) : metadata;
+      },
+      patch: (_kind: unknown, _key: unknown, _type: unknown, { metadata }: { metadata: object }) => {
+        written.push(metadata);
+        return Promise.resolve({});
+      },
+    } as unknown as Client;
+    const ended = () => stop.abort();
+    await agentOf(client, node, { config: DEFAULT_CONFIG, onStart: ended }).run(stop.signal);
+    const ownerReferences = [{ apiVersion: "v1", kind: "Node", name: "n", uid: "u" }];
+    assert.deepEqual(written, [{ name: "n", ownerReferences }, ...(left ? [{ ownerReferences }] : [])]);
+  }
 });

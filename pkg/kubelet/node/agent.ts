@@ -1,7 +1,7 @@
 /** Registers the node, keeps its Lease fresh and its status true. */
 import type { Node, NodeStatus } from "#pkg/api/types/core-v1.ts";
 import type { Lease } from "#pkg/api/types/coordination-v1.ts";
-import { leases, nodes } from "#pkg/api/refs.ts";
+import { cSINodes, leases, nodes } from "#pkg/api/refs.ts";
 import { ignoreNotFound, deepEqual, isAlreadyExists, isConflict, isNotFound } from "#pkg/apimachinery/index.ts";
 import type { Client, Draft } from "#pkg/client/index.ts";
 import { formatMicroTime, pause } from "#pkg/util/index.ts";
@@ -44,6 +44,10 @@ function withoutHeartbeats(status: NodeStatus | undefined): unknown {
   );
 }
 
+function ownerOf({ metadata: { name, uid } }: Node) {
+  return { apiVersion: "v1", kind: "Node", name, uid };
+}
+
 export class NodeAgent {
   readonly #deps: NodeAgentDeps;
   #lease: Lease | undefined;
@@ -82,6 +86,31 @@ export class NodeAgent {
   }
 
   async #register(signal: AbortSignal): Promise<void> {
+    const node = await this.#registered(signal);
+    this.#deps.onRegistered(node);
+    await this.#showDrivers(node, signal);
+  }
+
+  /** Every node has a CSINode, where registrars of CSI drivers, and whoever looks for volume limits, expect it. */
+  async #showDrivers(node: Node, signal: AbortSignal): Promise<void> {
+    const { client } = this.#deps;
+    const key = { namespace: "", name: node.metadata.name };
+    const metadata = { name: key.name, ownerReferences: [ownerOf(node)] };
+    try {
+      await client.create(
+        cSINodes,
+        { apiVersion: "storage.k8s.io/v1", kind: "CSINode", metadata, spec: { drivers: [] } },
+        { signal },
+      );
+    } catch (error) {
+      if (!isAlreadyExists(error)) throw error;
+      // One that an earlier node of this name has left would go after it.
+      const { ownerReferences } = metadata;
+      await client.patch(cSINodes, key, "merge", { metadata: { ownerReferences } }, { signal });
+    }
+  }
+
+  async #registered(signal: AbortSignal): Promise<Node> {
     const { client, nodeName, config, hostname, architecture, log } = this.#deps;
     const labels = nodeLabels(config, hostname, architecture);
     const status = await this.#deps.computeStatus(undefined, signal);
@@ -102,26 +131,23 @@ export class NodeAgent {
       status,
     };
     try {
-      this.#deps.onRegistered(await client.create(nodes, draft, { signal }));
+      const created = await client.create(nodes, draft, { signal });
       log.info({ node: nodeName }, "Registered the node");
-      return;
+      return created;
     } catch (error) {
       if (!isAlreadyExists(error)) throw error;
     }
     const existing = await client.get(nodes, { namespace: "", name: nodeName }, { signal });
     const missing = Object.entries(labels).filter(([key, value]) => existing.metadata.labels?.[key] !== value);
-    const updated =
-      missing.length === 0
-        ? existing
-        : await client.patch(
-            nodes,
-            { namespace: "", name: nodeName },
-            "merge",
-            { metadata: { labels: Object.fromEntries(missing) } },
-            { signal },
-          );
-    this.#deps.onRegistered(updated);
     log.info({ node: nodeName }, "The node was already registered");
+    if (missing.length === 0) return existing;
+    return client.patch(
+      nodes,
+      { namespace: "", name: nodeName },
+      "merge",
+      { metadata: { labels: Object.fromEntries(missing) } },
+      { signal },
+    );
   }
 
   async #statusLoop(signal: AbortSignal): Promise<void> {
@@ -215,10 +241,7 @@ export class NodeAgent {
       renewTime: formatMicroTime(clock.now()),
     };
     const node = this.#deps.node();
-    const owner =
-      node === undefined
-        ? {}
-        : { ownerReferences: [{ apiVersion: "v1", kind: "Node", name: nodeName, uid: node.metadata.uid }] };
+    const owner = node === undefined ? {} : { ownerReferences: [ownerOf(node)] };
     const held = this.#lease ?? (await ignoreNotFound(client.get(leases, key, { signal })));
     if (held === undefined) {
       const metadata = { ...key, ...owner };
