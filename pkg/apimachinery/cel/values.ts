@@ -317,11 +317,19 @@ export const isMap = (value: Value): value is CelMap =>
 export const isStruct = (value: Value): value is CelStruct =>
   typeof value === "object" && value !== null && "celKind" in value && value.celKind === "object";
 
-/** The value as JSON data: timestamps and durations as text, bytes as base64, whole numbers as numbers. */
+const wholeNumber = (value: bigint): number | bigint => {
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : value;
+};
+
+/**
+ * The value as JSON data: timestamps and durations as text, bytes as base64, whole numbers as numbers or, where these could
+ * not hold them, as bigints.
+ */
 export function toJson(value: Value): unknown {
-  if (typeof value === "bigint") return Number(value);
+  if (typeof value === "bigint") return wholeNumber(value);
   if (typeof value !== "object" || value === null) return value;
-  if (value instanceof Uint) return Number(value.value);
+  if (value instanceof Uint) return wholeNumber(value.value);
   if (value instanceof Uint8Array) return Buffer.from(value).toString("base64");
   if (value instanceof Timestamp) return formatTimestamp(value);
   if (value instanceof Duration) return formatDuration(value);

@@ -218,10 +218,18 @@ function denial(attributes: AdmissionAttributes, failures: readonly Failure[]): 
   return new StatusError({ ...status, message: first!.message, ...(first!.reason && { reason: first!.reason }) });
 }
 
+/** Operations go through protobuf's form of JSON upstream, which writes integers that a double cannot hold as text. */
+function longAsText(value: unknown): unknown {
+  if (typeof value === "bigint") return String(value);
+  if (Array.isArray(value)) return value.map(longAsText);
+  if (!isRecord(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, child]) => [key, longAsText(child)]));
+}
+
 function patched({ object }: Versioned, operations: unknown): KubeObject {
   let result: unknown;
   try {
-    result = applyJsonPatch(object!, operations);
+    result = applyJsonPatch(object!, longAsText(operations));
   } catch (error) {
     if (error instanceof TestFailedError) return object as KubeObject; // the patch is not meant for this object
     throw new Error(`JSON Patch: ${errorMessage(error)}`, { cause: error });

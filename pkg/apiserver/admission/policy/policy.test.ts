@@ -361,6 +361,18 @@ describe("MutatingAdmissionPolicy", () => {
     ]);
   });
 
+  test("integers that a double cannot hold stay whole where they are merged, and are text where they are patched", async () => {
+    policy("a", {
+      mutations: [
+        apply("Object{spec: Object.spec{replicas: 9223372036854775807}}"),
+        jsonPatch('[JSONPatch{op: "add", path: "/metadata/annotations", value: {"n": 9223372036854775807}}]'),
+      ],
+    });
+    const result = await run();
+    assert.equal(spec(result).replicas as unknown, 9223372036854775807n);
+    assert.deepEqual(result.metadata.annotations, { n: "9223372036854775807" });
+  });
+
   test("JSON patches", async () => {
     policy("a", {
       mutations: [
