@@ -84,8 +84,6 @@ export const csiDriver = defineResource<CSIDriver>({
         spec.volumeLifecycleModes = ["Persistent"];
     },
     validate: validateCSIDriver,
-    // Drivers' names have a rule of their own, which minds neither case nor what else objects may be called.
-    validateName: () => [],
     validateUpdate: validateCSIDriverUpdate,
   },
 });

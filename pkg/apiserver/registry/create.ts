@@ -108,6 +108,14 @@ export async function createNew(
   }
 }
 
+const REVISION = /^0*[1-9][0-9]*$/;
+/** What upstream's store says of an object that was copied from another cluster, or from a backup. */
+const REVISION_OF_NEW = {
+  status: "Failure",
+  message: "resourceVersion should not be set on objects to be created",
+  code: 500,
+} as const;
+
 /**
  * Reserves what the kind takes from pools, prepares, validates, runs validating admission, writes, and settles either
  * way. Nothing was written, and undefined is the answer, when the name is taken.
@@ -120,6 +128,7 @@ async function createNamed(
 ): Promise<Written | undefined> {
   const { services, installed } = call;
   const { definition } = installed;
+  const { resourceVersion = "" } = object.metadata;
   prepareMetadata(call, object);
   attributes.object = object;
   attributes.name = object.metadata.name ?? "";
@@ -134,6 +143,7 @@ async function createNamed(
     const valid = services.admission.validate(attributes);
     if (valid !== undefined) await valid;
     validated = true;
+    if (!options.dryRun && REVISION.test(resourceVersion)) throw new StatusError(REVISION_OF_NEW);
     const written = options.dryRun ? await pretend(call, object) : await insert(call, object);
     stored = written !== undefined && !options.dryRun;
     return written;

@@ -189,6 +189,19 @@ test("generates names, tries nothing for a dry run", async () => {
   assert.match(String(bad.json["message"]), /dryRun: Unsupported value: \["Some"\]: supported values: "All"/);
 });
 
+test("refuses a revision of what is new, and who means another object than the one of the name", async () => {
+  const copied = await server.request(maps, { body: map({ name: "copied", resourceVersion: "5" }) });
+  const why = "resourceVersion should not be set on objects to be created";
+  assert.deepEqual([copied.status, copied.json["message"], copied.json["reason"]], [500, why, undefined]);
+  assert.equal((await server.request(maps, { body: map({ name: "copied", resourceVersion: "0" }) })).status, 201);
+  const put = await server.request(`${maps}/copied`, { method: "PUT", body: map({ name: "copied", uid: "u" }) });
+  const precondition = "Precondition failed: UID in precondition: u, UID in object meta: [0-9a-f-]{36}";
+  const stored =
+    "StorageError: invalid object, Code: 4, Key: /registry/configmaps/[a-z-]+/copied, ResourceVersion: 0, AdditionalErrorMsg";
+  assert.equal(put.status, 409);
+  assert.match(String(put.json["message"]), new RegExp(`": ${stored}: ${precondition}$`));
+});
+
 test("a patch leaves an object its name, namespace and uid", async () => {
   await server.request(maps, { body: map({ name: "stays" }) });
   const table: [object, number, string][] = [

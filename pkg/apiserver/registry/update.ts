@@ -18,6 +18,7 @@ import type { CacheEntry } from "#pkg/storage/cacher/index.ts";
 import { RevisionConflictError } from "#pkg/storage/cacher/index.ts";
 import { MODIFIED, storageError } from "../http/status.ts";
 import { readObject } from "./body.ts";
+import type { RequestTarget } from "../http/target.ts";
 import { admissionAttributes, allocatorOf, type Call } from "./call.ts";
 import {
   AFTER_ADMISSION,
@@ -30,6 +31,7 @@ import {
   warnOfRepeatedOwners,
   type Written,
 } from "./create.ts";
+import type { InstalledResource } from "./installed.ts";
 import { trackUpdate } from "./managed.ts";
 import { carryMetadata, resetMetadata, tidyMetadata, validateMetaUpdate } from "./object-meta.ts";
 import { parseWriteOptions, whyNoRevision, type WriteOptions } from "./options.ts";
@@ -241,6 +243,22 @@ function isGone(object: KubeObject, group: string, plural: string): boolean {
   return true;
 }
 
+/** The object that a client means by its uid is not the one that has the name. */
+function wrongUid({ installed, target }: Call, uid: string, has: string | undefined): StatusError {
+  const why = `UID in precondition: ${uid}, UID in object meta: ${has}`;
+  return conflict(installed.subject, target.name, failedPrecondition(installed, target, why));
+}
+
+/** In the words of upstream's store, which clients look for. */
+export function failedPrecondition(
+  { cache }: InstalledResource,
+  { namespace, name }: Pick<RequestTarget, "namespace" | "name">,
+  why: string,
+): string {
+  const key = `${cache!.prefix}${namespace === "" ? "" : `${namespace}/`}${name}`;
+  return `StorageError: invalid object, Code: 4, Key: ${key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: ${why}`;
+}
+
 /** A version the client named must be the present one. Returns a conflict when our view may be the old one. */
 async function checkPreconditions(
   call: Call,
@@ -253,8 +271,7 @@ async function checkPreconditions(
   // A patch may not change it; an update says by it which object it means.
   const isUpdate = call.request.method === "PUT";
   if (isUpdate && metadata.uid !== undefined && metadata.uid !== "" && metadata.uid !== before.uid) {
-    const why = `Precondition failed: UID in precondition: ${metadata.uid}, UID in object meta: ${before.uid}`;
-    throw conflict(installed.subject, entry.name, why);
+    throw wrongUid(call, metadata.uid, before.uid);
   }
   if (resourceVersion === undefined || resourceVersion === "" || resourceVersion === "0") {
     if (installed.definition.strategy.allowUnconditionalUpdate !== false) return undefined;

@@ -14,6 +14,7 @@ import type { Call } from "../registry/call.ts";
 import { fillNamespace } from "../registry/create.ts";
 import type { InstalledResource } from "../registry/installed.ts";
 import { updateStored } from "../registry/stored-update.ts";
+import { failedPrecondition } from "../registry/update.ts";
 import { readPosted, sendStatus } from "./respond.ts";
 
 const KIND = { group: "", version: "v1", kind: "Binding" };
@@ -58,12 +59,12 @@ async function assign(call: Call, pods: InstalledResource, binding: Binding, dry
     const pod = object as unknown as Pod;
     const { uid, resourceVersion } = binding.metadata ?? {};
     if (uid !== undefined && uid !== "" && uid !== pod.metadata?.uid) {
-      const why = `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${pod.metadata?.uid}`;
-      throw conflict(subject, name, why);
+      const why = `UID in precondition: ${uid}, UID in object meta: ${pod.metadata?.uid}`;
+      throw conflict(subject, name, failedPrecondition(pods, { namespace, name }, why));
     }
     if (resourceVersion !== undefined && resourceVersion !== "" && resourceVersion !== pod.metadata?.resourceVersion) {
-      const why = `Precondition failed: ResourceVersion in precondition: ${resourceVersion}, ResourceVersion in object meta: ${pod.metadata?.resourceVersion}`;
-      throw conflict(subject, name, why);
+      const why = `ResourceVersion in precondition: ${resourceVersion}, ResourceVersion in object meta: ${pod.metadata?.resourceVersion}`;
+      throw conflict(subject, name, failedPrecondition(pods, { namespace, name }, why));
     }
     if (pod.metadata?.deletionTimestamp !== undefined) {
       throw conflict(subject, name, `pod ${name} is being deleted, cannot be assigned to a host`);
