@@ -194,12 +194,14 @@ test("refuses a revision of what is new, and who means another object than the o
   const why = "resourceVersion should not be set on objects to be created";
   assert.deepEqual([copied.status, copied.json["message"], copied.json["reason"]], [500, why, undefined]);
   assert.equal((await server.request(maps, { body: map({ name: "copied", resourceVersion: "0" }) })).status, 201);
-  const put = await server.request(`${maps}/copied`, { method: "PUT", body: map({ name: "copied", uid: "u" }) });
-  const precondition = "Precondition failed: UID in precondition: u, UID in object meta: [0-9a-f-]{36}";
-  const stored =
-    "StorageError: invalid object, Code: 4, Key: /registry/configmaps/[a-z-]+/copied, ResourceVersion: 0, AdditionalErrorMsg";
-  assert.equal(put.status, 409);
-  assert.match(String(put.json["message"]), new RegExp(`": ${stored}: ${precondition}$`));
+  const cases = { copied: "[0-9a-f-]{36}", gone: "" };
+  for (const [name, has] of Object.entries(cases)) {
+    const put = await server.request(`${maps}/${name}`, { method: "PUT", body: map({ name, uid: "u" }) });
+    const stored = `StorageError: invalid object, Code: 4, Key: /registry/configmaps/[a-z-]+/${name}, ResourceVersion: 0`;
+    const why = `AdditionalErrorMsg: Precondition failed: UID in precondition: u, UID in object meta: ${has}`;
+    assert.equal(put.status, 409);
+    assert.match(String(put.json["message"]), new RegExp(`": ${stored}, ${why}$`));
+  }
 });
 
 test("a patch leaves an object its name, namespace and uid", async () => {

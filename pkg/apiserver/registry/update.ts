@@ -60,6 +60,8 @@ export interface UpdateRequest {
   readonly options: WriteOptions;
   /** Makes the new object from the present one; called again after a lost race. Owns what it returns. */
   readonly change: (old: Readonly<KubeObject>) => KubeObject | Promise<KubeObject>;
+  /** Which object is meant, where the client says so. */
+  readonly uid?: string | undefined;
   /** Creates the object when it is absent; without it that is a 404. */
   readonly createAbsent?: () => Promise<Written>;
   /** metadata.managedFields is final already (server-side apply). */
@@ -99,6 +101,7 @@ export async function updateThrough(call: Call, view: WriteView): Promise<void> 
       if (sharing) shareUnchanged(object, old, view.type === "status" ? "status" : undefined);
       return object;
     },
+    uid: body.metadata.uid,
     attempts: conditional ? 2 : ATTEMPTS,
     ...(view.type === "main" && view.strategy.allowCreateOnUpdate === true && !conditional
       ? { createAbsent: () => ((created = true), createNew(call, body, options)) }
@@ -150,6 +153,8 @@ export async function guaranteedUpdate(call: Call, request: UpdateRequest): Prom
   let entry = cache.peek(target.namespace, target.name) ?? (await cache.get(target.namespace, target.name));
   for (let attempt = 1; ; attempt++) {
     if (entry === undefined) {
+      // Who knows its uid means one that is gone.
+      if (request.uid) throw wrongUid(call, request.uid, "");
       if (request.createAbsent !== undefined) return request.createAbsent();
       throw notFound(installed.subject, target.name);
     }

@@ -221,7 +221,8 @@ test("a request nobody answers is cleaned away after a day", async () => {
   await cluster.advance(600_000);
   assert.ok(request() !== undefined);
   cluster.clock.set(cluster.clock.now() + 24 * HOUR_MS);
-  await cluster.until("cleaned", () => request() === undefined, 1.1 * HOUR_MS);
+  // The cleaner comes once an hour, and a fault may meet it.
+  await cluster.until("cleaned", () => request() === undefined, 3.1 * HOUR_MS);
 });
 
 test("then nothing more is written", async () => {
