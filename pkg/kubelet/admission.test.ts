@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Node } from "#pkg/api/types/core-v1.ts";
+import type { Node, PodSpec } from "#pkg/api/types/core-v1.ts";
 import { admitPod } from "./admission.ts";
-import type { AdmissionInput } from "./admission.ts";
+import type { Admission, AdmissionInput } from "./admission.ts";
 import { DEFAULT_CONFIG } from "./config.ts";
 import { container, pod } from "./testing/observed.ts";
 
@@ -14,7 +14,7 @@ const hostPort = (port: number, hostIP?: string) =>
   container("c", { ports: [{ containerPort: 80, hostPort: port, hostIP }] });
 const cpu = (amount: string) => container("c", { resources: { requests: { cpu: amount } } });
 
-function reason(input: Partial<AdmissionInput> & Pick<AdmissionInput, "pod">): string | undefined {
+function judge(input: Partial<AdmissionInput> & Pick<AdmissionInput, "pod">): Admission {
   return admitPod({
     others: [],
     node,
@@ -24,7 +24,11 @@ function reason(input: Partial<AdmissionInput> & Pick<AdmissionInput, "pod">): s
     supplementalGroupsPolicy: false,
     allocated: (p) => p,
     ...input,
-  })?.reason;
+  });
+}
+function reason(input: Parameters<typeof judge>[0]): string | undefined {
+  const admission = judge(input);
+  return admission !== undefined && "refused" in admission ? admission.refused.reason : undefined;
 }
 const none = { memory: false, disk: false, pid: false };
 
@@ -146,3 +150,45 @@ const cases: [name: string, input: Parameters<typeof reason>[0], expected: strin
   ],
 ];
 for (const [name, input, expected] of cases) test(name, () => assert.equal(reason(input), expected));
+
+const gone = (input: Partial<AdmissionInput> & Pick<AdmissionInput, "pod">) => {
+  const admission = judge(input);
+  return admission !== undefined && "preempt" in admission
+    ? admission.preempt.map(({ metadata }) => metadata.name)
+    : admission;
+};
+const named = (name: string, requests: Record<string, string>, more: Partial<PodSpec> = {}) =>
+  pod({ containers: [container("c", { resources: { requests } })], ...more }, {}, { name, uid: name });
+const critical = (requests: Record<string, string>) => named("critical", requests, { priority: 2_000_001_000 });
+
+test("a critical pod has others make room: as few as will do, those that were promised least first", () => {
+  const small = named("small", { cpu: "500m" });
+  const large = named("large", { cpu: "1" });
+  const modest = named("modest", {});
+  const strict = pod(
+    {
+      containers: [
+        container("c", { resources: { requests: { cpu: "500m" }, limits: { cpu: "500m", memory: "1Mi" } } }),
+      ],
+    },
+    { qosClass: "Guaranteed" },
+    { name: "strict", uid: "strict" },
+  );
+  const others = [small, large, strict];
+  const roomy = { cpu: "2", memory: "1Gi", pods: "9" };
+  assert.deepEqual(gone({ pod: critical({ cpu: "400m" }), others, allocatable: roomy }), ["small"]);
+  assert.deepEqual(gone({ pod: critical({ cpu: "900m" }), others, allocatable: roomy }), ["large"]);
+  assert.deepEqual(gone({ pod: critical({ cpu: "1800m" }), others, allocatable: roomy }), ["large", "small", "strict"]);
+  assert.deepEqual(gone({ pod: critical({}), others: [large, strict, modest] }), ["modest"]);
+});
+
+test("a critical pod is refused where all that may go would not be enough", () => {
+  const others = [critical({ cpu: "1500m" }), named("small", { cpu: "100m" })];
+  assert.equal(reason({ pod: critical({ cpu: "1" }), others }), "UnexpectedAdmissionError");
+});
+
+test("a critical pod goes for a more critical one", () => {
+  const others = [critical({ cpu: "1500m" })];
+  const node = named("node", { cpu: "1" }, { priority: 2_000_001_001 });
+  assert.deepEqual(gone({ pod: node, others }), ["critical"]);
+});

@@ -1,11 +1,10 @@
 /** Judges a pod before the node takes it: what the scheduler may not have known, or was never asked. Pure. */
 import { fitsNode } from "#pkg/api/rules/index.ts";
 import type { Node, Pod } from "#pkg/api/types/core-v1.ts";
-import { parseQuantity } from "#pkg/apimachinery/index.ts";
-import { podSums } from "./cgroups/resources.ts";
 import type { KubeletConfig } from "./config.ts";
 import { containersOf, isCriticalPod, qosClass } from "./pod/spec.ts";
 import type { Verdict } from "./pod/worker-deps.ts";
+import { podsToPreempt, shortages } from "./room.ts";
 
 /** Sysctls that concern nothing outside the pod. Source: the sysctl documentation. */
 const SAFE_SYSCTLS = new Set([
@@ -39,17 +38,22 @@ export interface AdmissionInput {
   readonly allocated: (pod: Pod) => Pod;
 }
 
-/** Why the node does not take the pod; undefined when it does. The first reason counts. */
-export function admitPod(input: AdmissionInput): Verdict | undefined {
-  return (
+/** What becomes of a pod that is new: undefined lets it in, and so does room that others are ended for. */
+export type Admission =
+  | { readonly refused: Verdict }
+  | { readonly preempt: readonly Pod[]; readonly lacking: string }
+  | undefined;
+
+/** Whether the node takes the pod. The first reason not to counts. */
+export function admitPod(input: AdmissionInput): Admission {
+  const refused =
     admitPressure(input) ??
     admitSysctls(input) ??
     admitAppArmor(input) ??
     admitSupplementalGroups(input) ??
     admitNodeAffinity(input) ??
-    admitPorts(input) ??
-    admitResources(input)
-  );
+    admitPorts(input);
+  return refused === undefined ? admitResources(input) : { refused };
 }
 
 /** Under pressure only critical pods come in; under mere memory pressure also those that said what they need. */
@@ -146,56 +150,25 @@ function admitPorts({ pod, others }: AdmissionInput): Verdict | undefined {
     : undefined;
 }
 
-interface Demand {
-  readonly name: string;
-  readonly of: (pod: Pod) => number;
-}
-
-function extendedRequest(pod: Pod, name: string): number {
-  const of = (list: Readonly<Record<string, string | number>> | undefined) =>
-    list?.[name] === undefined ? 0 : parseQuantity(list[name]).toNumber();
-  const init = Math.max(0, ...(pod.spec.initContainers ?? []).map(({ resources }) => of(resources?.requests)));
-  return Math.max(
-    init,
-    pod.spec.containers.reduce((sum, { resources }) => sum + of(resources?.requests), 0),
-  );
-}
-
-function admitResources({ pod, others, allocatable, allocated }: AdmissionInput): Verdict | undefined {
-  // Before the node has registered nothing is known that could be judged.
-  if (Object.keys(allocatable).length === 0) return undefined;
-  const limit = (name: string) => (allocatable[name] === undefined ? 0 : parseQuantity(allocatable[name]).toNumber());
+/** What the node has too little of; for a critical pod others make room, if they can. */
+function admitResources({ pod, others, allocatable, allocated }: AdmissionInput): Admission {
   const granted = others.map(allocated);
-  if (granted.length + 1 > limit("pods")) {
+  const short = shortages(pod, granted, allocatable);
+  const [first] = short;
+  if (first === undefined) return undefined;
+  if (isCriticalPod(pod)) {
+    const preempt = podsToPreempt(pod, granted, short);
+    if (preempt !== undefined) return { preempt, lacking: first.name };
+    const names = short.map(({ name }) => name).join(", ");
+    const why = `preemption: error finding a set of pods to preempt: no set of running pods found to reclaim resources: ${names}`;
     return {
-      reason: "OutOfpods",
-      message: `Node didn't have enough resource: pods, requested: 1, used: ${granted.length}, capacity: ${limit("pods")}`,
+      refused: {
+        reason: "UnexpectedAdmissionError",
+        message: `Unexpected error while attempting to recover from admission failure: ${why}`,
+      },
     };
   }
-  if (isCriticalPod(pod)) return undefined;
-  // Resources that the node knows nothing of are the cluster's own: the scheduler has judged them.
-  const extended = new Set(
-    pod.spec.containers
-      .flatMap(({ resources }) => Object.keys(resources?.requests ?? {}))
-      .filter((name) => name.includes("/") && allocatable[name] !== undefined),
-  );
-  const demands: Demand[] = [
-    { name: "cpu", of: (p) => podSums(p).milliCpuRequest },
-    { name: "memory", of: (p) => podSums(p).memoryRequest },
-    { name: "ephemeral-storage", of: (p) => extendedRequest(p, "ephemeral-storage") },
-    ...[...extended].map((name) => ({ name, of: (p: Pod) => extendedRequest(p, name) })),
-  ];
-  for (const { name, of } of demands) {
-    const requested = of(pod);
-    if (requested === 0) continue;
-    const used = granted.reduce((sum, other) => sum + of(other), 0);
-    const capacity = name === "cpu" ? limit(name) * 1000 : limit(name);
-    if (used + requested > capacity) {
-      return {
-        reason: `OutOf${name}`,
-        message: `Node didn't have enough resource: ${name}, requested: ${requested}, used: ${used}, capacity: ${capacity}`,
-      };
-    }
-  }
-  return undefined;
+  const { name, requested, used, capacity } = first;
+  const message = `Node didn't have enough resource: ${name}, requested: ${requested}, used: ${used}, capacity: ${capacity}`;
+  return { refused: { reason: `OutOf${name}`, message } };
 }

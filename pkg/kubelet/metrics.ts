@@ -227,6 +227,11 @@ export class KubeletMetrics {
   readonly evictions = this.#counter("kubelet_evictions", "Cumulative number of pod evictions by eviction signal", [
     "eviction_signal",
   ]);
+  readonly preemptions = this.#counter(
+    "kubelet_preemptions",
+    "Cumulative number of pod preemptions by preemption resource",
+    ["preemption_signal"],
+  );
   readonly #requests = this.#counter(
     "kubelet_http_requests_total",
     "Number of the http requests received since the server started",

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { cpus } from "node:os";
 import { after, before, describe, test } from "node:test";
 import { configMaps, pods } from "#pkg/api/refs.ts";
 import type { Container, Pod } from "#pkg/api/types/core-v1.ts";
@@ -266,6 +267,20 @@ describe("what pods can count on", { concurrency: 8 }, () => {
     await node.eventually("an event says so", async () =>
       (await node.events("toobig")).some((text) => text.startsWith("OutOfcpu: ")),
     );
+  });
+
+  test("a critical pod has room made for it, and the pod that made it says why it ended", async () => {
+    // More than half of the machine.
+    const asking = { resources: { requests: { cpu: `${cpus().length * 600}m` } } };
+    await node.create("fills", says("exec sleep 1000", asking), { terminationGracePeriodSeconds: 0 });
+    await node.wait("fills", isReady);
+    await node.create("critical", says("exec sleep 1000", asking), { priority: 2_000_001_000 });
+    const pod = await node.wait("fills", hasEnded);
+    assert.deepEqual([pod.status?.phase, pod.status?.reason], ["Failed", "Preempting"]);
+    const disruption = pod.status?.conditions?.find(({ type }) => type === "DisruptionTarget");
+    assert.equal(disruption?.message, "Preempted in order to admit critical pod");
+    await node.wait("critical", isReady);
+    await bed.client.delete(pods, { namespace: "default", name: "critical" }, { gracePeriodSeconds: 0 });
   });
 
   test("images: names that are none, policies that forbid pulling, registries that are away", async () => {

@@ -1,9 +1,9 @@
 /** Watches what the node has left, reports pressure, frees what it can, and evicts pods when that is not enough. */
-import type { Pod, PodCondition } from "#pkg/api/types/core-v1.ts";
+import type { Pod } from "#pkg/api/types/core-v1.ts";
 import { sleep, pause } from "#pkg/util/index.ts";
 import type { Clock, Logger } from "#pkg/util/index.ts";
 import { isCriticalPod } from "../pod/spec.ts";
-import type { Verdict } from "../pod/worker-deps.ts";
+import { endedByKubelet, type Verdict } from "../pod/worker-deps.ts";
 import type { BrokenLimit } from "./limits.ts";
 import { evictionMessage } from "./message.ts";
 import { rankForEviction } from "./rank.ts";
@@ -55,10 +55,6 @@ export interface EvictionDeps {
   /** Has the node got back everything that the pod used of it? */
   readonly cleanedUp: (uid: string) => boolean;
   readonly onPressureChange: () => void;
-}
-
-function disruption(message: string): PodCondition {
-  return { type: "DisruptionTarget", status: "True", reason: "TerminationByKubelet", message };
 }
 
 export class EvictionManager {
@@ -137,7 +133,7 @@ export class EvictionManager {
 
   #evict(pod: Pod, why: Pick<Verdict, "message" | "graceSeconds">, by: string): void {
     this.#leaving.add(pod.metadata.uid);
-    this.#deps.evict(pod, { reason: "Evicted", ...why, condition: disruption(why.message) }, by);
+    this.#deps.evict(pod, { reason: "Evicted", ...why, condition: endedByKubelet(why.message) }, by);
   }
 
   /** One round; evicts at most one pod for pressure. */

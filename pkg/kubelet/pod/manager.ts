@@ -5,22 +5,24 @@ import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { SharedInformer } from "#pkg/client/index.ts";
 import { ifExists } from "#pkg/util/index.ts";
 import type { Logger } from "#pkg/util/index.ts";
+import type { Admission } from "../admission.ts";
 import { mirrors } from "../static/mirror.ts";
 import type { VolumeManager } from "../volumes/manager.ts";
 import { removeRuntimePod } from "./retirement.ts";
 import { isMirrorPod } from "./spec.ts";
-import type { Verdict, WorkerDeps } from "./worker-deps.ts";
+import { endedByKubelet, type WorkerDeps } from "./worker-deps.ts";
 import { PodWorker } from "./worker.ts";
 
 /** What an orphan gets before it is killed: nobody knows its real grace period any more. */
 const ORPHAN_GRACE_SECONDS = 1;
+const PREEMPTING = "Preempting";
 
 /** What the manager gives its workers, and who judges new pods. */
 export interface PodManagerDeps {
   readonly worker: WorkerDeps;
   readonly log: Logger;
-  /** Judges a pod that is new to this node against those already here; undefined admits it. */
-  readonly admit: (pod: Pod, others: readonly Pod[]) => Verdict | undefined;
+  /** Judges a pod that is new to this node against those already here. */
+  readonly admit: (pod: Pod, others: readonly Pod[]) => Admission;
 }
 
 export class PodManager {
@@ -89,11 +91,12 @@ export class PodManager {
   }
   /**
    * Pods whose claims stand against a new one's. What was deleted without grace claims nothing: for the scheduler its
-   * place is free at once, and a pod that failed here in its stead would not come back.
+   * place is free at once, and a pod that failed here in its stead would not come back. And the place of a preempted pod
+   * is another's already.
    */
   #claimants(): Pod[] {
     return this.workers()
-      .filter(({ active, removed }) => active && !removed)
+      .filter(({ active, removed, endsFor }) => active && !removed && endsFor !== PREEMPTING)
       .map(({ pod }) => pod);
   }
   wakeAll(): void {
@@ -162,18 +165,29 @@ export class PodManager {
       for (const waiting of this.#deps.worker.resources.deferred()) this.#workers.get(waiting)?.wake();
       if (this.#static.delete(uid)) this.setStatic(this.#foundStatic);
     });
-    const verdict = this.#isNew(pod) ? this.#deps.admit(pod, this.#claimants()) : undefined;
+    const admission = this.#isNew(pod) ? this.#deps.admit(pod, this.#claimants()) : undefined;
     this.#workers.set(worker.uid, worker);
-    if (verdict !== undefined) {
-      this.#deps.worker.metrics.rejections.inc({ reason: verdict.reason });
-      this.#deps.worker.event(pod, undefined, "Warning", verdict.reason, verdict.message);
-      worker.reject(verdict);
+    if (admission !== undefined && "refused" in admission) {
+      const { refused } = admission;
+      this.#deps.worker.metrics.rejections.inc({ reason: refused.reason });
+      this.#deps.worker.event(pod, undefined, "Warning", refused.reason, refused.message);
+      worker.reject(refused);
     }
+    if (admission !== undefined && "preempt" in admission)
+      for (const other of admission.preempt) this.#preempt(other, admission.lacking);
     const run = worker
       .run(signal)
       .catch((err: unknown) => this.#deps.log.error({ err, podUid: worker.uid }, "A pod worker stopped unexpectedly"))
       .finally(() => this.#runs.delete(run));
     this.#runs.add(run);
+  }
+
+  /** Ends a pod for a critical one that has no room beside it. */
+  #preempt(pod: Pod, lacking: string): void {
+    this.#deps.worker.metrics.preemptions.inc({ preemption_signal: lacking });
+    const message = "Preempted in order to admit critical pod";
+    this.#deps.worker.event(pod, undefined, "Warning", PREEMPTING, message);
+    this.#workers.get(pod.metadata.uid)?.fail({ reason: PREEMPTING, message, condition: endedByKubelet(message) });
   }
 
   /** Pods that were here before the kubelet restarted are not judged again. */

@@ -28,6 +28,11 @@ export interface Verdict {
   readonly condition?: PodCondition;
 }
 
+/** The condition of a pod that is ended for the node's sake, not for what it did itself (KEP-3329). */
+export function endedByKubelet(message: string): PodCondition {
+  return { type: "DisruptionTarget", status: "True", reason: "TerminationByKubelet", message };
+}
+
 /** How resources of a pod are kept in step with its spec; see resize. */
 export interface ResourceKeeper {
   /** The pod as admitted: its spec with the resources that were granted. */

@@ -88,6 +88,10 @@ export class PodWorker {
   get cleanedUp(): boolean {
     return this.#state.name === "finished" || (this.#state.name === "terminated" && this.#state.retirement.cleaned);
   }
+  /** Why the kubelet ends the pod of its own accord; undefined while it does not. */
+  get endsFor(): string | undefined {
+    return this.#verdict?.reason;
+  }
   /** True once no source wants the pod any more, however much of it still runs. */
   get removed(): boolean {
     return this.#subject.removed;
