@@ -36,5 +36,5 @@ export type { Descriptions } from "./openapi/schemas.ts";
 export type { ReviewContext, ReviewHandler } from "./review.ts";
 export type { ServicesConfig } from "./startup/services.ts";
 export type { ComponentProbe } from "./subresources/component-status.ts";
-export type { VersionInfo } from "./version.ts";
+export { type VersionInfo, versionInfo } from "./version.ts";
 export { loopbackClient } from "./startup/loopback.ts";

@@ -43,10 +43,13 @@ function sendPageNotFound(response: ApiResponse): void {
   response.send(404, headers, Buffer.from("404 page not found\n"));
 }
 
+/** `queuedMs` is how long flow control let it wait; `turnedAway` says that its turn never came. */
+export type RequestEnd = (code: number, queuedMs: number, turnedAway: boolean) => void;
+
 /** What is told about every request once its answer has begun or ended. */
 export interface RequestObserver {
   /** Returns what to call at the end of the request with the status code. */
-  began(target: RequestTarget): (code: number) => void;
+  began(target: RequestTarget): RequestEnd;
 }
 
 export interface PipelineDeps {
@@ -115,7 +118,9 @@ export class Pipeline implements ApiHandler {
   async handle(request: ApiRequest, response: ApiResponse): Promise<void> {
     const { services, observer } = this.#deps;
     const tracked = new TrackedResponse(response);
-    let ended: ((code: number) => void) | undefined;
+    let ended: RequestEnd | undefined;
+    let queuedMs = 0;
+    let admitted = false;
     let audited: AuditedRequest | undefined;
     let turn: Turn | undefined;
     const remarks = new CollectedRemarks();
@@ -133,7 +138,12 @@ export class Pipeline implements ApiHandler {
       if (user !== authenticated) audited?.impersonates(user);
       turn = this.#deps.flowControl?.(user, target, request);
       tracked.more = turn?.headers;
-      if (turn?.waiting !== undefined) await turn.waiting;
+      if (turn?.waiting !== undefined) {
+        const since = services.clock.monotonic();
+        await turn.waiting;
+        queuedMs = services.clock.monotonic() - since;
+      }
+      admitted = true;
       const allowed = this.#authorize(user, target, audited);
       if (allowed !== undefined) await allowed;
       await this.#serve(request, tracked, target, user, turn, warnings, auditAnnotations);
@@ -151,7 +161,7 @@ export class Pipeline implements ApiHandler {
         );
     } finally {
       turn?.release();
-      ended?.(tracked.code);
+      ended?.(tracked.code, queuedMs, tracked.code === 429 && !admitted);
       audited?.ended(tracked.code, auditAnnotations, tracked.sent);
     }
   }

@@ -149,7 +149,8 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
       ...(deps.nonResource ?? []),
       (context) => health.serve(context),
       (context) => serveVersion(context, version),
-      (context) => serveMetrics(context, () => metrics.render(), deps.metrics),
+      (context) =>
+        serveMetrics(context, () => metrics.render() + health.metrics() + aggregator.metrics(), deps.metrics),
       (context) => discovery.serve(context),
       (context) => openApi.serve(context),
       (context) => servePathIndex(context, () => [...health.paths(), ...discovery.paths()]),

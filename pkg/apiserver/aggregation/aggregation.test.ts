@@ -115,6 +115,8 @@ async function available(): Promise<{ status: string; message: string }> {
 test("passes requests on with the user's identity once the server answers", async () => {
   const condition = await available();
   assert.equal(condition.status, "True", condition.message);
+  const { text } = await server.request("/metrics");
+  assert.match(text, /^aggregator_unavailable_apiservice\{name="v1.sample.example.com"\} 0$/m);
   const list = await server.request("/apis/sample.example.com/v1/namespaces/default/fischers?limit=5");
   assert.equal(list.json.kind, "FischerList", list.text);
   assert.deepEqual(seen, {

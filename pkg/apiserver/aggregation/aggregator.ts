@@ -9,6 +9,7 @@ import { compareVersions, type GroupDiscovery } from "../discovery/documents.ts"
 import type { ExternalOpenApi } from "../openapi/openapi.ts";
 import { asVersion3 } from "../openapi/convert.ts";
 import { type OpenApiPart, partOf } from "../openapi/merge.ts";
+import { family } from "../metrics/family.ts";
 import type { FallbackHandler, NonResourceContext } from "../pipeline.ts";
 import type { ResourceRegistry } from "../registry/resource-registry.ts";
 import { updateStored } from "../registry/stored-update.ts";
@@ -57,6 +58,8 @@ export class Aggregator implements ExternalGroups, ExternalOpenApi {
   /** By "group/version". */
   readonly #remotes = new Map<string, Remote>();
   readonly #names = new Map<string, string>();
+  /** How often an API became unavailable, by the labels of why. */
+  readonly #losses = new Map<string, number>();
   #signal: AbortSignal | undefined;
   #generation = 0;
 
@@ -85,6 +88,27 @@ export class Aggregator implements ExternalGroups, ExternalOpenApi {
         if (!signal.aborted) clock.schedule(RETRY_MS, () => this.start(signal));
       },
     });
+  }
+  /** Prometheus text. */
+  metrics(): string {
+    const [now, total] = ["aggregator_unavailable_apiservice", "aggregator_unavailable_apiservice_total"];
+    return [
+      family(
+        now,
+        "gauge",
+        "Gauge of APIServices which are marked as unavailable broken down by APIService name.",
+        Array.from(this.#names, ([name, key]) => {
+          const value = this.#remotes.get(key)?.available === false ? 1 : 0;
+          return `${now}{name=${JSON.stringify(name)}} ${value}`;
+        }),
+      ),
+      family(
+        total,
+        "counter",
+        "Counter of APIServices which are marked as unavailable broken down by APIService name and reason.",
+        Array.from(this.#losses, ([labels, count]) => `${total}{${labels}} ${count}`),
+      ),
+    ].join("");
   }
   /** Passes on what belongs to another server; false for everything else. */
   readonly serve: FallbackHandler = async (context) => {
@@ -213,6 +237,11 @@ export class Aggregator implements ExternalGroups, ExternalOpenApi {
     if (signal.aborted || this.#remotes.get(key) !== remote || remote.probes !== number) return;
     const available = condition.status === "True";
     if (available !== remote.available) this.#generation++;
+    // As upstream counts: not each failed probe, but each time that it became so.
+    if (!available && remote.available) {
+      const labels = `name=${JSON.stringify(name)},reason=${JSON.stringify(condition.reason)}`;
+      this.#losses.set(labels, (this.#losses.get(labels) ?? 0) + 1);
+    }
     remote.available = available;
     await this.#report(name, condition).catch((err: unknown) => {
       if (!isNotFound(err)) this.#deps.log.warn({ err, apiService: name }, "Could not update an APIService");

@@ -117,7 +117,7 @@ export class RequestAuthenticator implements Authenticator {
 
   /** Prometheus text. */
   metrics(): string {
-    return this.#serviceAccounts?.uses.metrics() ?? "";
+    return (this.#certificates?.metrics() ?? "") + (this.#serviceAccounts?.uses.metrics() ?? "");
   }
 
   async #byToken(token: string, remarks: Remarks | undefined): Promise<UserInfo> {

@@ -57,6 +57,8 @@ describe("client certificates and front proxies", () => {
     await authenticator.authenticate(request({}, short));
     await clock.advance(86_400_000 + 1000);
     await assert.rejects(authenticator.authenticate(request({}, short)), unauthorized);
+    const name = "apiserver_client_certificate_expiration_seconds";
+    assert.match(authenticator.metrics(), new RegExp(`^${name}_bucket\\{le="0"\\} 1$`, "m"));
   });
 
   test("a front proxy speaks for others; nobody else's headers count", async () => {

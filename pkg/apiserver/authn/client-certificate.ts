@@ -4,6 +4,8 @@ import { unauthorized, type UserInfo } from "#pkg/apimachinery/index.ts";
 import { issuedBy, parseBundle, type PeerCertificate, parsePeerCertificate } from "#pkg/pki/index.ts";
 import type { Clock } from "#pkg/util/index.ts";
 import type { ApiRequest, Authenticator } from "../contract.ts";
+import { family } from "../metrics/family.ts";
+import { Histogram } from "../metrics/histogram.ts";
 import { withAuthenticated } from "./token.ts";
 
 export interface RequestHeaderOptions {
@@ -25,6 +27,11 @@ interface Known {
 }
 
 const CACHED_CERTIFICATES = 4096;
+const DAY = 86_400;
+/** Upper bounds in seconds (upstream's), up to what it takes for a year. */
+const LIFETIME_BUCKETS = [0, 1 / 48, 1 / 24, 1 / 12, 1 / 4, 1 / 2, 1, 2, 4, 7, 30, 90, 180, 360].map(
+  (days) => days * DAY,
+);
 
 /**
  * Client certificates (CN → user, O → groups) and, when the certificate is a front proxy's, the user named in its
@@ -38,6 +45,8 @@ export class ClientCertificateAuthenticator implements Authenticator {
   /** By buffer: one connection hands over the same one with every request. */
   readonly #byBuffer = new WeakMap<Uint8Array, Known>();
   readonly #byFingerprint = new LRUCache<string, Known>({ max: CACHED_CERTIFICATES });
+  /** What the certificates of requests had left to live, in seconds. */
+  readonly #lifetimes = new Histogram(LIFETIME_BUCKETS);
   readonly #proxied = new LRUCache<string, UserInfo>({ max: CACHED_CERTIFICATES });
 
   constructor(clientCa: string | undefined, requestHeader: RequestHeaderOptions | undefined, clock: Clock) {
@@ -61,6 +70,7 @@ export class ClientCertificateAuthenticator implements Authenticator {
       this.#byBuffer.set(der, known);
     }
     const now = this.#clock.now();
+    this.#lifetimes.add((known.peer.notAfter - now) / 1000);
     if (now < known.peer.notBefore || now > known.peer.notAfter) throw unauthorized();
     if (known.frontProxy) {
       const proxied = this.#fromHeaders(request);
@@ -68,6 +78,13 @@ export class ClientCertificateAuthenticator implements Authenticator {
     }
     if (known.user === undefined && !known.frontProxy) throw unauthorized();
     return known.user;
+  }
+
+  /** Prometheus text. */
+  metrics(): string {
+    const name = "apiserver_client_certificate_expiration_seconds";
+    const help = "Distribution of the remaining lifetime on the certificate used to authenticate a request.";
+    return family(name, "histogram", help, this.#lifetimes.lines(name, ""));
   }
 
   #examine(der: Uint8Array, verified: boolean): Known {

@@ -39,4 +39,12 @@ test("a check that fails, throws or never answers fails its endpoints by name", 
   const hanging = ask(health, "/readyz/etcd");
   await clock.advance(2000);
   assert.deepEqual(await hanging, [500, "internal server error: no answer within 2000 ms\n"]);
+  const lines = health.metrics().split("\n");
+  for (const line of [
+    'kubernetes_healthcheck{name="etcd",type="readyz"} 0',
+    'kubernetes_healthcheck{name="ping",type="livez"} 1',
+    'kubernetes_healthchecks_total{name="etcd",type="readyz",status="success"} 1',
+    'kubernetes_healthchecks_total{name="etcd",type="readyz",status="error"} 4',
+  ])
+    assert.ok(lines.includes(line), `${line} is not in\n${lines.join("\n")}`);
 });

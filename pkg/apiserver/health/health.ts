@@ -1,4 +1,5 @@
 import { errorMessage, type Clock, sleep } from "#pkg/util/index.ts";
+import { family } from "../metrics/family.ts";
 import type { NonResourceContext } from "../pipeline.ts";
 
 export type HealthEndpoint = "healthz" | "livez" | "readyz";
@@ -15,6 +16,8 @@ export class HealthChecks {
     ENDPOINTS.map((endpoint) => [endpoint, new Map<string, HealthCheck>()]),
   );
 
+  /** By the labels of a check: whether it was well the last time, and how often it was and was not. */
+  readonly #results = new Map<string, { well: boolean; success: number; error: number }>();
   readonly #clock: Clock;
 
   constructor(clock: Clock) {
@@ -45,7 +48,7 @@ export class HealthChecks {
     if (name !== undefined && name !== "") {
       const check = rest.length === 0 ? checks.get(name) : undefined;
       if (check === undefined) return false;
-      const problem = await this.#run(check);
+      const problem = await this.#run(endpoint, name, check);
       const text = problem === undefined ? "ok" : `internal server error: ${problem}\n`;
       response.send(problem === undefined ? 200 : 500, headers, Buffer.from(text));
       return true;
@@ -58,7 +61,7 @@ export class HealthChecks {
         lines.push(`[+]${check} excluded: ok`);
         continue;
       }
-      const problem = await this.#run(run_);
+      const problem = await this.#run(endpoint, check, run_);
       failed ||= problem !== undefined;
       lines.push(problem === undefined ? `[+]${check} ok` : `[-]${check} failed: reason withheld`);
     }
@@ -77,7 +80,40 @@ export class HealthChecks {
     return true;
   }
 
-  async #run(check: HealthCheck): Promise<string | undefined> {
+  /** Prometheus text of what whoever asked was told. */
+  metrics(): string {
+    const [last, total] = ["kubernetes_healthcheck", "kubernetes_healthchecks_total"];
+    const results = [...this.#results];
+    return [
+      family(
+        last,
+        "gauge",
+        "This metric records the result of a single healthcheck.",
+        results.map(([labels, { well }]) => `${last}{${labels}} ${well ? 1 : 0}`),
+      ),
+      family(
+        total,
+        "counter",
+        "This metric records the results of all healthcheck.",
+        results.flatMap(([labels, { success, error }]) =>
+          Object.entries({ success, error }).flatMap(([status, count]) =>
+            count === 0 ? [] : [`${total}{${labels},status="${status}"} ${count}`],
+          ),
+        ),
+      ),
+    ].join("");
+  }
+
+  async #run(endpoint: string, name: string, check: HealthCheck): Promise<string | undefined> {
+    const problem = await this.#ask(check);
+    const labels = `name=${JSON.stringify(name)},type="${endpoint}"`;
+    const result = this.#results.get(labels) ?? { well: true, success: 0, error: 0 };
+    this.#results.set(labels, result);
+    result.well = problem === undefined;
+    result[result.well ? "success" : "error"]++;
+    return problem;
+  }
+  async #ask(check: HealthCheck): Promise<string | undefined> {
     const answered = new AbortController();
     const late = sleep(this.#clock, CHECK_TIMEOUT_MS, answered.signal).then(
       () => `no answer within ${CHECK_TIMEOUT_MS} ms`,

@@ -10,6 +10,9 @@ export class Histogram {
     this.#bounds = bounds;
     this.#counts = new Float64Array(bounds.length);
   }
+  get empty(): boolean {
+    return this.#count === 0;
+  }
   add(value: number): void {
     this.#sum += value;
     this.#count++;
@@ -17,17 +20,19 @@ export class Histogram {
     while (index < this.#bounds.length && value > this.#bounds[index]!) index++;
     if (index < this.#bounds.length) this.#counts[index]!++;
   }
-  /** No line for what never had a value. */
+  /** No line for what never had a value. `labels` is text without braces. */
   lines(name: string, labels: string): string[] {
     if (this.#count === 0) return [];
     let below = 0;
+    const before = labels === "" ? "" : `${labels},`;
+    const all = labels === "" ? "" : `{${labels}}`;
     return [
       ...this.#bounds.map(
-        (bound, index) => `${name}_bucket{${labels},le="${bound}"} ${(below += this.#counts[index]!)}`,
+        (bound, index) => `${name}_bucket{${before}le="${bound}"} ${(below += this.#counts[index]!)}`,
       ),
-      `${name}_bucket{${labels},le="+Inf"} ${this.#count}`,
-      `${name}_sum{${labels}} ${this.#sum}`,
-      `${name}_count{${labels}} ${this.#count}`,
+      `${name}_bucket{${before}le="+Inf"} ${this.#count}`,
+      `${name}_sum${all} ${this.#sum}`,
+      `${name}_count${all} ${this.#count}`,
     ];
   }
 }

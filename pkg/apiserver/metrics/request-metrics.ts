@@ -1,11 +1,15 @@
 import type { RequestTarget } from "../http/target.ts";
 import type { ResourceRegistry } from "../registry/resource-registry.ts";
+import type { RequestEnd, RequestObserver } from "../pipeline.ts";
+import { family } from "./family.ts";
 import { Histogram } from "./histogram.ts";
 
 /** Upper bounds of the duration histogram in seconds (upstream's). */
 const DURATION_BUCKETS = [
   0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45, 60,
 ];
+/** Of the time that a request's service took. */
+const SERVED_BUCKETS = DURATION_BUCKETS.slice(DURATION_BUCKETS.indexOf(0.05));
 const VERBS: Readonly<Record<string, string>> = {
   create: "POST",
   update: "PUT",
@@ -21,72 +25,106 @@ const LONG_RUNNING = new Set(["exec", "attach", "portforward", "log", "proxy"]);
 
 /** What requests of one shape have cost so far. */
 interface Series {
-  /** Labels that durations and counts share, as text. */
+  /** Labels that all families share, as text. */
   readonly labels: string;
   readonly codes: Map<number, number>;
+  /** Those of `codes` that were turned away before they were looked at. */
+  readonly terminations: Map<number, number>;
   /** In seconds. */
   readonly durations: Histogram;
+  /** The same without the time in queues. */
+  readonly served: Histogram;
+  longRunning: number;
 }
 
+const count = (counts: Map<number, number>, code: number): void => void counts.set(code, (counts.get(code) ?? 0) + 1);
+
 /** Counts and durations of requests under upstream's names. One look-up per request; text is made on demand. */
-export class RequestMetrics {
+export class RequestMetrics implements RequestObserver {
   readonly #registry: ResourceRegistry;
   readonly #monotonic: () => number;
   readonly #series = new Map<string, Series>();
   readonly #inFlight = { mutating: 0, readOnly: 0 };
-  #longRunning = 0;
 
   constructor(registry: ResourceRegistry, monotonic: () => number) {
     this.#registry = registry;
     this.#monotonic = monotonic;
   }
-  /** Returns what to call at the end of the request with its status code. */
-  began(target: RequestTarget): (code: number) => void {
+  began(target: RequestTarget): RequestEnd {
     const start = this.#monotonic();
     if (target.verb === "watch" || LONG_RUNNING.has(target.subresource)) {
-      this.#longRunning++;
+      const series = this.#seriesOf(target);
+      series.longRunning++;
       return (code) => {
-        this.#longRunning--;
-        this.#record(target, code, undefined);
+        series.longRunning--;
+        count(series.codes, code);
       };
     }
     const kind = MUTATING.has(target.verb) ? "mutating" : "readOnly";
     this.#inFlight[kind]++;
-    return (code) => {
+    return (code, queuedMs, turnedAway) => {
       this.#inFlight[kind]--;
-      this.#record(target, code, (this.#monotonic() - start) / 1000);
+      const series = this.#seriesOf(target);
+      const ms = this.#monotonic() - start;
+      count(series.codes, code);
+      if (turnedAway) count(series.terminations, code);
+      series.durations.add(ms / 1000);
+      series.served.add((ms - queuedMs) / 1000);
     };
   }
   /** Prometheus text. */
   render(): string {
-    const lines = [
-      "# HELP apiserver_request_total Counter of apiserver requests broken out for each verb, dry run value, group, version, resource, scope, component, and HTTP response code.",
-      "# TYPE apiserver_request_total counter",
-    ];
-    for (const { labels, codes } of this.#series.values()) {
-      for (const [code, count] of codes) lines.push(`apiserver_request_total{code="${code}",${labels}} ${count}`);
-    }
-    const name = "apiserver_request_duration_seconds";
-    lines.push(`# HELP ${name} Response latency distribution in seconds.`, `# TYPE ${name} histogram`);
-    for (const { labels, durations } of this.#series.values()) lines.push(...durations.lines(name, labels));
-    lines.push(
-      "# HELP apiserver_current_inflight_requests Number of requests being served at the moment.",
-      "# TYPE apiserver_current_inflight_requests gauge",
-      `apiserver_current_inflight_requests{request_kind="mutating"} ${this.#inFlight.mutating}`,
-      `apiserver_current_inflight_requests{request_kind="readOnly"} ${this.#inFlight.readOnly}`,
-      "# HELP apiserver_longrunning_requests Gauge of all active long-running requests.",
-      "# TYPE apiserver_longrunning_requests gauge",
-      `apiserver_longrunning_requests ${this.#longRunning}`,
-      ...this.#storedObjects(),
-    );
-    return `${lines.join("\n")}\n`;
+    const all = [...this.#series.values()];
+    const total = "apiserver_request_total";
+    const duration = "apiserver_request_duration_seconds";
+    const served = "apiserver_request_sli_duration_seconds";
+    const inFlight = "apiserver_current_inflight_requests";
+    const longRunning = "apiserver_longrunning_requests";
+    const terminations = "apiserver_request_terminations_total";
+    const byCode = (name: string, more: string, counts: ReadonlyMap<number, number>): string[] =>
+      Array.from(counts, ([code, value]) => `${name}{code="${code}",${more}} ${value}`);
+    return [
+      family(
+        total,
+        "counter",
+        "Counter of apiserver requests broken out for each verb, dry run value, group, version, resource, scope, component, and HTTP response code.",
+        all.flatMap(({ labels, codes }) => byCode(total, `dry_run="",${labels}`, codes)),
+      ),
+      family(
+        duration,
+        "histogram",
+        "Response latency distribution in seconds.",
+        all.flatMap(({ labels, durations }) => durations.lines(duration, `dry_run="",${labels}`)),
+      ),
+      family(
+        served,
+        "histogram",
+        "Response latency distribution (not counting priority & fairness queue wait times) in seconds.",
+        all.flatMap((own) => own.served.lines(served, own.labels)),
+      ),
+      family(
+        terminations,
+        "counter",
+        "Number of requests which apiserver terminated in self-defense.",
+        all.flatMap((own) => byCode(terminations, own.labels, own.terminations)),
+      ),
+      family(inFlight, "gauge", "Number of requests being served at the moment.", [
+        `${inFlight}{request_kind="mutating"} ${this.#inFlight.mutating}`,
+        `${inFlight}{request_kind="readOnly"} ${this.#inFlight.readOnly}`,
+      ]),
+      family(
+        longRunning,
+        "gauge",
+        "Gauge of all active long-running requests.",
+        // One that was is shown with 0: graphs would go on with the last value of a gauge that has gone.
+        all.flatMap((own) =>
+          own.longRunning > 0 || own.durations.empty ? [`${longRunning}{${own.labels}} ${own.longRunning}`] : [],
+        ),
+      ),
+      this.#storedObjects(),
+    ].join("");
   }
 
-  #record(target: RequestTarget, code: number, seconds: number | undefined): void {
-    const series = this.#seriesOf(target);
-    series.codes.set(code, (series.codes.get(code) ?? 0) + 1);
-    if (seconds !== undefined) series.durations.add(seconds);
-  }
   #seriesOf(target: RequestTarget): Series {
     const { verb, group, version, resource, subresource, name, namespace } = target;
     // Names that clients make up must not make series.
@@ -99,23 +137,44 @@ export class RequestMetrics {
       const values = known
         ? { group, version, resource, subresource, scope }
         : { group: "", version: "", resource: "", subresource: "", scope: "" };
-      const labels = Object.entries({ component: "apiserver", dry_run: "", ...values, verb: shownVerb })
+      const labels = Object.entries({ component: "apiserver", ...values, verb: shownVerb })
         .map(([label, value]) => `${label}=${JSON.stringify(value)}`)
         .join(",");
-      series = { labels, codes: new Map(), durations: new Histogram(DURATION_BUCKETS) };
+      series = {
+        labels,
+        codes: new Map(),
+        terminations: new Map(),
+        durations: new Histogram(DURATION_BUCKETS),
+        served: new Histogram(SERVED_BUCKETS),
+        longRunning: 0,
+      };
       this.#series.set(key, series);
     }
     return series;
   }
-  #storedObjects(): string[] {
-    const counts = new Map<string, number>();
-    for (const { qualifiedName, cache } of this.#registry.all()) {
-      if (cache !== undefined) counts.set(qualifiedName, cache.count());
-    }
+  #storedObjects(): string {
+    const older = "apiserver_storage_objects";
+    const newer = "apiserver_resource_objects";
+    const stored = [...this.#registry.all()].flatMap(({ qualifiedName, definition, cache }) =>
+      cache === undefined
+        ? []
+        : [{ qualifiedName, group: definition.group, resource: definition.plural, count: cache.count() }],
+    );
+    // All versions of a kind share what is stored.
+    const unique = [...new Map(stored.map((one) => [one.qualifiedName, one])).values()];
     return [
-      "# HELP apiserver_storage_objects Number of stored objects at the time of last check split by kind.",
-      "# TYPE apiserver_storage_objects gauge",
-      ...Array.from(counts, ([resource, count]) => `apiserver_storage_objects{resource="${resource}"} ${count}`),
-    ];
+      family(
+        older,
+        "gauge",
+        "Number of stored objects at the time of last check split by kind.",
+        unique.map((one) => `${older}{resource="${one.qualifiedName}"} ${one.count}`),
+      ),
+      family(
+        newer,
+        "gauge",
+        "Number of stored objects at the time of last check split by kind.",
+        unique.map((one) => `${newer}{group="${one.group}",resource="${one.resource}"} ${one.count}`),
+      ),
+    ].join("");
   }
 }

@@ -1,0 +1,39 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseTarget } from "../http/target.ts";
+import type { ResourceRegistry } from "../registry/resource-registry.ts";
+import { RequestMetrics } from "./request-metrics.ts";
+
+test("a request counts once in each family that it belongs to", () => {
+  let now = 0;
+  const pods = { qualifiedName: "pods", definition: { group: "", plural: "pods" }, cache: { count: () => 3 } };
+  const registry = { lookup: () => pods, all: () => [pods, pods].values() } as unknown as ResourceRegistry;
+  const metrics = new RequestMetrics(registry, () => now);
+  const begin = (method: string, url: string) => metrics.began(parseTarget(method, url));
+  const created = begin("POST", "/api/v1/namespaces/a/pods");
+  now = 300;
+  created(201, 200, false);
+  begin("POST", "/api/v1/namespaces/a/pods")(429, 0, true);
+  // A budget that forbids an eviction is no self-defense.
+  begin("POST", "/api/v1/namespaces/a/pods/b/eviction")(429, 0, false);
+  const watched = begin("GET", "/api/v1/namespaces/a/pods?watch=1");
+  const shape = 'group="",version="v1",resource="pods",subresource="",scope="namespace"';
+  const create = `component="apiserver",${shape},verb="POST"`;
+  const lines = metrics.render().split("\n");
+  for (const line of [
+    `apiserver_request_total{code="201",dry_run="",${create}} 1`,
+    `apiserver_request_duration_seconds_bucket{dry_run="",${create},le="0.2"} 1`,
+    `apiserver_request_duration_seconds_bucket{dry_run="",${create},le="0.4"} 2`,
+    `apiserver_request_sli_duration_seconds_bucket{${create},le="0.05"} 1`,
+    `apiserver_request_sli_duration_seconds_bucket{${create},le="0.1"} 2`,
+    `apiserver_longrunning_requests{component="apiserver",${shape},verb="WATCH"} 1`,
+    'apiserver_current_inflight_requests{request_kind="mutating"} 0',
+    'apiserver_storage_objects{resource="pods"} 3',
+    'apiserver_resource_objects{group="",resource="pods"} 3',
+  ])
+    assert.ok(lines.includes(line), `${line} is not in\n${lines.join("\n")}`);
+  const terminated = lines.filter((line) => line.startsWith("apiserver_request_terminations_total{"));
+  assert.deepEqual(terminated, [`apiserver_request_terminations_total{code="429",${create}} 1`]);
+  watched(200, 0, false);
+  assert.match(metrics.render(), /apiserver_longrunning_requests\{.*verb="WATCH"\} 0\n/);
+});
