@@ -68,7 +68,10 @@ export class RequestHeads {
     return this.#decoder.decode(block, this.#visit) ? headers : undefined;
   }
   #field(name: string, value: string, field: Field): void {
-    if (!(field.fit ??= isFit(name, value))) this.#malformed = true;
+    if (!(field.fit ??= isFit(name, value))) {
+      if (!name.startsWith(":")) value = bare(value);
+      this.#malformed ||= !isFit(name, value);
+    }
     if (name.charCodeAt(0) === 0x3a) {
       this.#pseudo(name, value);
       return;
@@ -92,6 +95,23 @@ export class RequestHeads {
     else if (name === ":authority" && this.#authority === "") this.#authority = value;
     else this.#malformed = true;
   }
+}
+
+/**
+ * A value without the spaces around it, which are no part of it (RFC 9110, section 5.5). HTTP/2 calls them malformed, but
+ * Go's clients send what they were given, such as a user agent made of names of which the last is empty, and upstream's
+ * server takes it.
+ */
+function bare(value: string): string {
+  let start = 0;
+  let end = value.length;
+  while (start < end && isSpace(value.charCodeAt(start))) start++;
+  while (end > start && isSpace(value.charCodeAt(end - 1))) end--;
+  return value.slice(start, end);
+}
+
+function isSpace(code: number): boolean {
+  return code === 0x20 || code === 0x09;
 }
 
 /** What can be said of a field alone. */
