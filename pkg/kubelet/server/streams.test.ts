@@ -7,7 +7,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
 import { WebSocket } from "ws";
 import { RealClock, silentLogger } from "#pkg/util/index.ts";
-import type { Runtime } from "../cri/runtime.ts";
+import type { Runtime, RuntimeContainerStatus } from "../cri/runtime.ts";
 import { type CommandHandler, StreamingServer } from "../docker/streaming-server.ts";
 import { Streams } from "./streams.ts";
 
@@ -20,22 +20,38 @@ const answer: CommandHandler = async ({ stdin, stdout }) => {
 };
 let command = answer;
 const runtime = new StreamingServer({ clock: new RealClock(), log: silentLogger });
-const exec = () => runtime.command(["stdin", "stdout"], command);
-const streams = new Streams({ exec } as Partial<Runtime> as Runtime, new RealClock(), silentLogger);
+/** Goes without a word as soon as it is connected to. */
+const mute = createServer().on("upgrade", (_request, socket) =>
+  socket.end("HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: SPDY/3.1\r\n\r\n"),
+);
+let silent = false;
+const exec = async () =>
+  silent
+    ? `http://127.0.0.1:${(mute.address() as AddressInfo).port}/`
+    : runtime.command(["stdin", "stdout"], command);
+let state: "Running" | "Exited" = "Running";
+const containerStatus = async () => ({ state }) as RuntimeContainerStatus;
+const streams = new Streams(
+  { exec, attach: exec, containerStatus } as Partial<Runtime> as Runtime,
+  new RealClock(),
+  silentLogger,
+);
 const server = createServer();
+let verb: "exec" | "attach" = "exec";
 server.on("upgrade", (request, socket, head) => {
   const query = new URLSearchParams("stdin=1&stdout=1&command=x");
   socket.on("error", () => undefined);
   const signal = AbortSignal.timeout(60_000);
-  streams.remoteCommand("exec", "c", { request, query, socket, head, signal }).catch(() => socket.destroy());
+  streams.remoteCommand(verb, "c", { request, query, socket, head, signal }).catch(() => socket.destroy());
 });
 const port = () => (server.address() as AddressInfo).port;
 
 before(async () => {
-  await once(server.listen(0, "127.0.0.1"), "listening");
+  await Promise.all([server, mute].map((each) => once(each.listen(0, "127.0.0.1"), "listening")));
 });
 after(() => {
   server.close();
+  mute.close();
   runtime.close();
 });
 
@@ -135,4 +151,17 @@ test("what a command does not read stays with the client", async () => {
   });
   command = answer;
   assert.equal(out, String(MANY));
+});
+
+test("silence of the runtime is success for who was attached to a container that has ended, and for nobody else", async () => {
+  silent = true;
+  const said: string[] = [];
+  for ([verb, state] of [
+    ["attach", "Exited"],
+    ["attach", "Running"],
+    ["exec", "Exited"],
+  ] as const)
+    said.push((await speak(() => undefined)).status);
+  [verb, silent] = ["exec", false];
+  assert.deepEqual(said, ["Success", "Failure", "Failure"]);
 });

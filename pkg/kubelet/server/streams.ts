@@ -3,8 +3,8 @@ import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer, createWebSocketStream } from "ws";
-import { type Clock, type Logger, errorMessage } from "#pkg/util/index.ts";
-import type { Runtime } from "../cri/runtime.ts";
+import { type Clock, type Logger, errorMessage, sleep } from "#pkg/util/index.ts";
+import { isRuntimeError, type Runtime } from "../cri/runtime.ts";
 import { dialUpgrade, SPDY_HEADERS } from "../streaming/dial.ts";
 import { bridgePorts, PORT_FORWARD_PROTOCOLS } from "../streaming/port-forward.ts";
 import { bridgeRemoteCommand, REMOTE_COMMAND_PROTOCOLS } from "../streaming/remote-command.ts";
@@ -67,8 +67,10 @@ export class Streams {
         ? await this.#runtime.exec(containerId, { ...streams, command }, { signal })
         : await this.#runtime.attach(containerId, streams, { signal });
     if (!isWebSocket(upgrade)) return this.#tunnel(runtimeUrl, upgrade);
+    // A runtime may close attached streams without a word when their container ends just then.
+    const silenceIsEnd = async () => verb === "attach" && (await this.#hasEnded(containerId, signal));
     this.#accept(this.#commands, upgrade, (ws) =>
-      bridgeRemoteCommand(ws, runtimeUrl, streams, this.#clock, signal).catch((err: unknown) => {
+      bridgeRemoteCommand(ws, runtimeUrl, streams, this.#clock, signal, silenceIsEnd).catch((err: unknown) => {
         if (!signal.aborted) this.#log.warn({ err }, "A command over WebSocket failed");
         const message = errorMessage(err);
         const status = { metadata: {}, status: "Failure", message, reason: "InternalError", code: 500 };
@@ -76,6 +78,19 @@ export class Streams {
         ws.close(1011);
       }),
     );
+  }
+
+  /** Also true of a container that is gone. Waits a moment, as streams close before the runtime notes the end. */
+  async #hasEnded(containerId: string, signal: AbortSignal): Promise<boolean> {
+    for (let looks = 0; looks < 10; looks++) {
+      if (looks > 0) await sleep(this.#clock, 100, signal);
+      try {
+        if ((await this.#runtime.containerStatus(containerId, { signal })).state === "Exited") return true;
+      } catch (err) {
+        return isRuntimeError(err, "NotFound");
+      }
+    }
+    return false;
   }
 
   async portForward(sandboxId: string, upgrade: UpgradeRequest): Promise<void> {

@@ -33,7 +33,7 @@ export interface RemoteCommandOptions {
   readonly tty: boolean;
 }
 
-/** What the client is told when the runtime went without a word: silence would read as success. */
+/** What the client is told when the runtime went without a word: silence would read as success, which it is not always. */
 const NO_REPORT = Buffer.from(
   JSON.stringify({
     metadata: {},
@@ -43,6 +43,8 @@ const NO_REPORT = Buffer.from(
     code: 500,
   }),
 );
+
+const SUCCESS = Buffer.from(JSON.stringify({ metadata: {}, status: "Success" }));
 
 /** The old protocols report failure as text, and success not at all. */
 function legacyError(status: Buffer): Buffer | undefined {
@@ -54,13 +56,17 @@ function legacyError(status: Buffer): Buffer | undefined {
   }
 }
 
-/** Bridges until the command has ended or either side has gone. */
+/**
+ * Bridges until the command has ended or either side has gone. `silenceIsEnd` is asked when the runtime went without a
+ * word: whether that is how the command ended.
+ */
 export async function bridgeRemoteCommand(
   socket: WebSocket,
   runtimeUrl: string,
   options: RemoteCommandOptions,
   clock: Clock,
   signal: AbortSignal,
+  silenceIsEnd: () => Promise<boolean>,
 ): Promise<void> {
   const protocol = socket.protocol;
   const modern = protocol.startsWith("v4") || protocol.startsWith("v5");
@@ -105,7 +111,7 @@ export async function bridgeRemoteCommand(
   const status = collectStream(error);
   await Promise.all([...outputs, status, Promise.race([session.closed, status])]);
   const said = await status;
-  const report = said.length === 0 ? NO_REPORT : said;
+  const report = said.length > 0 ? said : (await silenceIsEnd()) ? SUCCESS : NO_REPORT;
   const shown = modern ? report : legacyError(report);
   if (shown !== undefined && shown.length > 0 && socket.readyState === socket.OPEN)
     socket.send(codec.encode(ERROR, shown));
