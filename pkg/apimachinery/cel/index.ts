@@ -29,7 +29,7 @@ export {
   typeOfSchema,
 } from "./types.ts";
 export { type CelStruct, optionalValue, type Value } from "./values.ts";
-export { applyConfigurationType, misplacedLiterals } from "./apply-types.ts";
+export { applyConfigurationType, misplacedLiterals, unmergeable, unwritable } from "./apply-types.ts";
 export {
   type AuthorizationAnswer,
   type AuthorizationCheck,
@@ -39,4 +39,5 @@ export {
   requestResourceValue,
   RESOURCE_CHECK_TYPE,
 } from "./lib/authorizer.ts";
+export { mutationFunctions } from "./lib/index.ts";
 export type { FunctionTable } from "./functions.ts";

@@ -5,6 +5,7 @@ import {
   AUTHORIZER_TYPE,
   type AuthorizationCheck,
   compileCel,
+  mutationFunctions,
   requestResourceValue,
   RESOURCE_CHECK_TYPE,
   STRING,
@@ -12,7 +13,7 @@ import {
 
 /** JSON value of an expression, or the error's message after "!". */
 function evaluate(expression: string): unknown {
-  const result = compileCel(expression, { variables: {} }).evaluate({});
+  const result = compileCel(expression, { variables: {}, functions: mutationFunctions }).evaluate({});
   return result.error === undefined ? result.value : `!${result.error.message}`;
 }
 function check(table: readonly (readonly [string, unknown])[]): void {
@@ -190,8 +191,14 @@ test("sets, math, strings, optionals, two-variable comprehensions", () => {
     ["{'a': 'x'}.transformMapEntry(k, v, {v: k})", { x: "a" }],
     ["[1, 2].all(i, v, v == i + 1)", true],
     ["{'a': 1}.existsOne(k, v, v == 1)", true],
+    ["string(timestamp('2024-05-06T01:08:09.5+02:00'))", "2024-05-06T01:08:09.5+02:00"],
+    ["timestamp('2024-05-06T01:08:09-05:30') - duration('10m')", "2024-05-06T00:58:09-05:30"],
+    ["timestamp('2024-05-06T01:08:09+00:00')", "2024-05-06T01:08:09Z"],
+    ["timestamp('2024-05-06T01:08:09+02:00') == timestamp('2024-05-05T23:08:09Z')", true],
     ["jsonpatch.escapeKey('k8s.io/a~b')", "k8s.io~1a~0b"],
   ]);
+  // Mutations alone have it.
+  assert.throws(() => compileCel("jsonpatch.escapeKey('a')", { variables: {} }), /undeclared reference to/);
 });
 
 test("authorizer", () => {

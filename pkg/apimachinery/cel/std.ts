@@ -50,6 +50,7 @@ function fromDouble(value: number, unsigned: boolean): bigint {
   }
   return BigInt(Math.trunc(value));
 }
+const later = (time: Timestamp, nanos: bigint): Timestamp => timestamp(time.nanos + nanos, time.offsetMinutes);
 const bothSizes = (sizes: SizeEstimates): Range => add(sizes.of(0), sizes.of(1));
 const joining: LinearCost = { rule: (sizes) => reading(sizes.of(0) + sizes.of(1)), resultSize: bothSizes };
 /** One unit at least, unless one side is known to be empty. */
@@ -75,14 +76,14 @@ const arithmetic: readonly Overload[] = [
   declare("_+_", "(list<A>, list<A>) -> list<A>", (a: CelList, b: CelList) => new ArrayList(concatLists(a, b).items), {
     resultSize: bothSizes,
   }),
-  declare("_+_", "(timestamp, duration) -> timestamp", (a: Timestamp, b: Duration) => timestamp(a.nanos + b.nanos)),
-  declare("_+_", "(duration, timestamp) -> timestamp", (a: Duration, b: Timestamp) => timestamp(a.nanos + b.nanos)),
+  declare("_+_", "(timestamp, duration) -> timestamp", (a: Timestamp, b: Duration) => later(a, b.nanos)),
+  declare("_+_", "(duration, timestamp) -> timestamp", (a: Duration, b: Timestamp) => later(b, a.nanos)),
   declare("_+_", "(duration, duration) -> duration", (a: Duration, b: Duration) => duration(a.nanos + b.nanos)),
   declare("_-_", "(int, int) -> int", (a: bigint, b: bigint) => int(a - b)),
   declare("_-_", "(uint, uint) -> uint", (a: Uint, b: Uint) => uint(a.value - b.value)),
   declare("_-_", "(double, double) -> double", (a: number, b: number) => a - b),
   declare("_-_", "(timestamp, timestamp) -> duration", (a: Timestamp, b: Timestamp) => duration(a.nanos - b.nanos)),
-  declare("_-_", "(timestamp, duration) -> timestamp", (a: Timestamp, b: Duration) => timestamp(a.nanos - b.nanos)),
+  declare("_-_", "(timestamp, duration) -> timestamp", (a: Timestamp, b: Duration) => later(a, -b.nanos)),
   declare("_-_", "(duration, duration) -> duration", (a: Duration, b: Duration) => duration(a.nanos - b.nanos)),
   declare("_*_", "(int, int) -> int", (a: bigint, b: bigint) => int(a * b)),
   declare("_*_", "(uint, uint) -> uint", (a: Uint, b: Uint) => uint(a.value * b.value)),

@@ -4,8 +4,11 @@ import { CelError } from "./errors.ts";
 /** Nanoseconds since the Unix epoch, between the years 1 and 9999. */
 export class Timestamp {
   readonly nanos: bigint;
-  constructor(nanos: bigint) {
+  /** East of UTC, as the time was written; it only shows in the time's text. */
+  readonly offsetMinutes: number;
+  constructor(nanos: bigint, offsetMinutes: number) {
     this.nanos = nanos;
+    this.offsetMinutes = offsetMinutes;
   }
 }
 export class Duration {
@@ -20,9 +23,9 @@ const MIN_TIMESTAMP = -62_135_596_800n * SECOND;
 const MAX_TIMESTAMP = 253_402_300_799n * SECOND + 999_999_999n;
 const MAX_DURATION = 2n ** 63n - 1n;
 
-export function timestamp(nanos: bigint): Timestamp {
+export function timestamp(nanos: bigint, offsetMinutes = 0): Timestamp {
   if (nanos < MIN_TIMESTAMP || nanos > MAX_TIMESTAMP) throw new CelError("timestamp overflow");
-  return new Timestamp(nanos);
+  return new Timestamp(nanos, offsetMinutes);
 }
 export function duration(nanos: bigint): Duration {
   if (nanos < -MAX_DURATION - 1n || nanos > MAX_DURATION) throw new CelError("duration overflow");
@@ -42,16 +45,34 @@ export function parseTimestamp(text: string, strict = false): Timestamp {
       ? Number.NaN
       : Date.parse(`${match[1]}-${match[2]}-${match[3]}T${match[4]}:${match[5]}:${match[6]}${match[8]!.toUpperCase()}`);
   if (Number.isNaN(epochMs)) throw new CelError("type conversion error from 'string' to 'google.protobuf.Timestamp'");
-  return timestamp(BigInt(epochMs) * 1_000_000n + BigInt((match![7] ?? "").padEnd(9, "0")));
+  const nanos = BigInt(epochMs) * 1_000_000n + BigInt((match![7] ?? "").padEnd(9, "0"));
+  return timestamp(nanos, offsetOf(match![8]!) ?? 0);
 }
 
 const floorDiv = (value: bigint, by: bigint): bigint => (value >= 0n ? value / by : -((-value + by - 1n) / by));
 
-export function formatTimestamp({ nanos }: Timestamp): string {
+export function formatTimestamp({ nanos, offsetMinutes }: Timestamp): string {
   const seconds = floorDiv(nanos, SECOND);
   const rest = nanos - seconds * SECOND;
-  const text = new Date(Number(seconds) * 1000).toISOString().slice(0, 19);
-  return rest === 0n ? `${text}Z` : `${text}.${String(rest).padStart(9, "0").replace(/0+$/, "")}Z`;
+  const text = new Date((Number(seconds) + offsetMinutes * 60) * 1000).toISOString().slice(0, 19);
+  const fraction = rest === 0n ? "" : `.${String(rest).padStart(9, "0").replace(/0+$/, "")}`;
+  return `${text}${fraction}${formatOffset(offsetMinutes)}`;
+}
+
+function formatOffset(minutes: number): string {
+  if (minutes === 0) return "Z";
+  const [hours, rest] = [Math.floor(Math.abs(minutes) / 60), Math.abs(minutes) % 60].map((part) =>
+    String(part).padStart(2, "0"),
+  );
+  return `${minutes < 0 ? "-" : "+"}${hours}:${rest}`;
+}
+
+/** Minutes east of UTC that "+01:00" or "01:00" stands for; undefined for what is no offset. */
+function offsetOf(text: string): number | undefined {
+  const match = /^([+-]?)(\d{2}):(\d{2})$/.exec(text);
+  if (match === null) return undefined;
+  const minutes = Number(match[2]) * 60 + Number(match[3]);
+  return match[1] === "-" ? -minutes : minutes;
 }
 
 const UNITS: Readonly<Record<string, bigint>> = {
@@ -123,11 +144,8 @@ export function calendarTime({ nanos }: Timestamp, zone: string | undefined): Ca
 
 function zoneOffsetMs(epochMs: number, zone: string | undefined): number {
   if (zone === undefined || zone === "" || zone === "UTC") return 0;
-  const offset = /^([+-]?)(\d{2}):(\d{2})$/.exec(zone);
-  if (offset !== null) {
-    const minutes = Number(offset[2]) * 60 + Number(offset[3]);
-    return (offset[1] === "-" ? -minutes : minutes) * 60_000;
-  }
+  const offset = offsetOf(zone);
+  if (offset !== undefined) return offset * 60_000;
   let parts: Intl.DateTimeFormatPart[];
   try {
     const format = new Intl.DateTimeFormat("en-US", {

@@ -13,14 +13,14 @@ import type { Equivalents } from "./equivalents.ts";
 
 const METADATA = schemaOf("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta");
 
-export function namesKind(value: unknown): value is Record<string, unknown> & { kind: string } {
+function namesKind(value: unknown): value is Record<string, unknown> & { kind: string } {
   return isRecord(value) && typeof value["kind"] === "string" && value["kind"] !== "";
 }
-export function kindMissing(value: unknown): StatusError {
+function kindMissing(value: unknown): StatusError {
   return internalError(`Object 'Kind' is missing in '${JSON.stringify(value)}'`);
 }
 
-/** What a webhook's patch has made of an object, as the decoder of its kind reads it. @throws StatusError 500 or 422 */
+/** What a webhook's or policy's patch has made of an object, as the decoder of its kind reads it. @throws StatusError 500 or 422 */
 export function decodePatched(
   before: Readonly<KubeObject>,
   result: unknown,

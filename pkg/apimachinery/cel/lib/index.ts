@@ -1,4 +1,4 @@
-/** All functions that Kubernetes' expressions may call. */
+/** The functions that Kubernetes' expressions may call. */
 import { declare, functionTable, type FunctionTable } from "../functions.ts";
 import { standardLibrary } from "../std.ts";
 import { authorizerLibrary } from "./authorizer.ts";
@@ -24,7 +24,7 @@ const jsonPatchLibrary = [
   ),
 ];
 
-export const kubernetesFunctions: FunctionTable = functionTable(
+const libraries = [
   standardLibrary,
   optionalLibrary,
   stringsLibrary,
@@ -38,5 +38,8 @@ export const kubernetesFunctions: FunctionTable = functionTable(
   formatLibrary,
   semverLibrary,
   authorizerLibrary,
-  jsonPatchLibrary,
-);
+];
+
+export const kubernetesFunctions: FunctionTable = functionTable(...libraries);
+/** What the mutations of admission policies may call. */
+export const mutationFunctions: FunctionTable = functionTable(...libraries, jsonPatchLibrary);

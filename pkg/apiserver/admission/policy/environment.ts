@@ -12,6 +12,7 @@ import {
   INT,
   listOf,
   mapOf,
+  mutationFunctions,
   type Program,
   REQUEST_COST_BUDGET,
   requestResourceValue,
@@ -121,7 +122,8 @@ function optionsFor(scope: Scope): CompileOptions {
     variables["authorizer.requestResource"] = RESOURCE_CHECK_TYPE;
   }
   for (const [name, type] of scope.variables ?? []) variables[`variables.${name}`] = type;
-  return { variables, ...(scope.objectType === undefined ? {} : { objectType: scope.objectType }) };
+  const { objectType } = scope;
+  return { variables, ...(objectType !== undefined && { objectType, functions: mutationFunctions }) };
 }
 
 /** An expression, compiled once; one that does not compile fails whenever it is evaluated. */

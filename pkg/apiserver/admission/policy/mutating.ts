@@ -5,15 +5,22 @@ import type {
   Mutation,
 } from "#pkg/api/types/admissionregistration-v1.ts";
 import type { FieldSchema } from "#pkg/api/index.ts";
-import { applyConfigurationType, misplacedLiterals } from "#pkg/apimachinery/cel/index.ts";
+import {
+  applyConfigurationType,
+  misplacedLiterals,
+  unmergeable,
+  unwritable,
+  type Value,
+} from "#pkg/apimachinery/cel/index.ts";
 import { applyJsonPatch, isRecord, type KubeObject, StatusError, TestFailedError } from "#pkg/apimachinery/index.ts";
 import { errorMessage } from "#pkg/util/index.ts";
 import type { AdmissionAttributes, AdmissionPlugin } from "../../contract.ts";
 import type { ObjectSource } from "../../source/index.ts";
 import { refusal } from "../attributes.ts";
 import type { ReinvokingPlugin } from "../chain.ts";
+import type { Equivalents } from "../equivalents.ts";
 import { normalize } from "../normalize.ts";
-import { kindMissing, namesKind } from "../patched.ts";
+import { decodePatched } from "../patched.ts";
 import { isExempt, type MatchedResource } from "../rules.ts";
 import type { Versioned } from "../webhook/review.ts";
 import { CompiledConditions } from "./conditions.ts";
@@ -196,11 +203,13 @@ export class MutatingAdmissionPolicy implements AdmissionPlugin, ReinvokingPlugi
     const { equivalents } = this.#deps;
     const versioned = await versionedFor(matched, attributes, equivalents);
     const scope = variables.scope(activation(this.#deps, attributes, versioned, params));
-    const { schema } = matched.definition;
-    const { raw, value } = scope.result(mutation.expression);
-    const misplaced = misplacedLiterals(raw, mutation.patchType === "JSONPatch" ? undefined : "Object");
+    const result = scope.result(mutation.expression);
+    const asPatch = mutation.patchType === "JSONPatch";
+    const misplaced = misplacedLiterals(result.raw, asPatch ? undefined : "Object");
     if (misplaced.length > 0) throw new Error(`type mismatch: ${misplaced.join("\n")}`);
-    const mutated = mutation.patchType === "JSONPatch" ? patched(versioned, value) : merged(versioned, schema, value);
+    const mutated = asPatch
+      ? patched(versioned, result, matched, equivalents)
+      : merged(versioned, matched.definition.schema, result);
     const own =
       matched.definition === attributes.resource
         ? mutated
@@ -226,22 +235,37 @@ function longAsText(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, child]) => [key, longAsText(child)]));
 }
 
-function patched({ object }: Versioned, operations: unknown): KubeObject {
+/** What an expression came to: as the engine has it, and as JSON. */
+interface Result {
+  readonly raw: Value;
+  readonly value: unknown;
+}
+
+function patched(
+  { object }: Versioned,
+  { raw, value }: Result,
+  { definition }: MatchedResource,
+  equivalents: Equivalents,
+): KubeObject {
+  const why = unwritable(raw);
+  if (why !== undefined)
+    throw new Error(`JSONPath valueExpression evaluated to a type that could not marshal to JSON: ${why}`);
   let result: unknown;
   try {
-    result = applyJsonPatch(object!, longAsText(operations));
+    result = applyJsonPatch(object!, longAsText(value));
   } catch (error) {
     if (error instanceof TestFailedError) return object as KubeObject; // the patch is not meant for this object
     throw new Error(`JSON Patch: ${errorMessage(error)}`, { cause: error });
   }
-  if (!namesKind(result)) throw kindMissing(result);
-  return { ...result, metadata: isRecord(result["metadata"]) ? result["metadata"] : {} } as KubeObject;
+  return decodePatched(object!, result, definition, equivalents);
 }
 
-function merged({ object }: Versioned, schema: FieldSchema, applied: unknown): KubeObject {
+function merged({ object }: Versioned, schema: FieldSchema, { raw, value }: Result): KubeObject {
   const { apiVersion, kind } = object!;
   try {
-    return mergeApplied(schema, structuredClone(object!), { ...(applied as object), apiVersion, kind }) as KubeObject;
+    const why = unmergeable(raw);
+    if (why !== undefined) throw new Error(`failed to convert patch object to typed object: ${why}`);
+    return mergeApplied(schema, structuredClone(object!), { ...(value as object), apiVersion, kind }) as KubeObject;
   } catch (error) {
     throw new Error(`error applying patch: ${errorMessage(error)}`, { cause: error });
   }

@@ -331,6 +331,8 @@ describe("MutatingAdmissionPolicy", () => {
     applyConfiguration: { expression },
   });
   const jsonPatch = (expression: string): object => ({ patchType: "JSONPatch", jsonPatch: { expression } });
+  const added = (value: string): object =>
+    jsonPatch(`[JSONPatch{op: "add", path: "/metadata/labels", value: ${value}}]`);
   const run = async (object = deployment()): Promise<KubeObject> => {
     const attributes = request(object);
     await new PluginChain([plugin]).admit(attributes);
@@ -364,8 +366,8 @@ describe("MutatingAdmissionPolicy", () => {
   test("integers that a double cannot hold stay whole where they are merged, and are text where they are patched", async () => {
     policy("a", {
       mutations: [
-        apply("Object{spec: Object.spec{replicas: 9223372036854775807}}"),
         jsonPatch('[JSONPatch{op: "add", path: "/metadata/annotations", value: {"n": 9223372036854775807}}]'),
+        apply("Object{spec: Object.spec{replicas: 9223372036854775807}}"),
       ],
     });
     const result = await run();
@@ -419,6 +421,21 @@ describe("MutatingAdmissionPolicy", () => {
       code: 500,
       message: `Internal error occurred: Object 'Kind' is missing in '{"a":"b"}'`,
     });
+    for (const [mutation, why] of [
+      [apply("Object{metadata: null}"), ".metadata: expected a value of JSON, got null_type"],
+      [apply("Object{metadata: Object.metadata{labels: {'a': timestamp(0)}}}"), ".metadata.labels.a: expected a value"],
+      [apply("Object{metadata: Object.metadata{labels: {1: 'a'}}}"), ".metadata.labels: map key '1' is of type int"],
+      [apply("Object{metadata: Object.metadata{finalizers: [b'a']}}"), ".metadata.finalizers[0]: expected a value"],
+      [apply("Object{spec: Object.spec{replicas: 1u}}"), ".spec.replicas: expected a value of JSON, got uint"],
+      [apply("Object{spec: Object.spec{replicas: double('NaN')}}"), ".spec.replicas: json: unsupported value: NaN"],
+      [added("{1: 'a'}"), "unsupported type conversion from 'int' to string"],
+      [added("[double('-Infinity')]"), "google.protobuf.Value.number_value: invalid -Inf value"],
+      [added("quantity('1')"), "type conversion error from 'kubernetes.Quantity' to '*structpb.Value'"],
+      [jsonPatch('[JSONPatch{op: "replace", path: "/kind", value: "Other"}]'), 'no kind "Other" is registered'],
+    ] as const) {
+      policy("a", { mutations: [mutation] });
+      await assert.rejects(run(), (error: Error) => error.message.includes(why), why);
+    }
     const forOthers = 'JSONPatch{op: "test", path: "/spec/replicas", value: 4}';
     policy("a", { mutations: [jsonPatch(`[${forOthers}, JSONPatch{op: "remove", path: "/spec"}]`)] });
     assert.equal(spec(await run()).replicas, 3, "a patch whose test fails is for another object");
