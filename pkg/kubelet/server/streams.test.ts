@@ -26,9 +26,7 @@ const mute = createServer().on("upgrade", (_request, socket) =>
 );
 let silent = false;
 const exec = async () =>
-  silent
-    ? `http://127.0.0.1:${(mute.address() as AddressInfo).port}/`
-    : runtime.command(["stdin", "stdout"], command);
+  silent ? `http://127.0.0.1:${(mute.address() as AddressInfo).port}/` : runtime.command(["stdin", "stdout"], command);
 let state: "Running" | "Exited" = "Running";
 const containerStatus = async () => ({ state }) as RuntimeContainerStatus;
 const streams = new Streams(
@@ -56,7 +54,7 @@ after(() => {
 });
 
 /** Speaks until the command has ended; resolves to what came on the channels of output and of errors. */
-async function speak(more: (client: WebSocket) => unknown): Promise<{ out: string; status: string }> {
+async function speak(more: (client: WebSocket) => unknown): Promise<{ out: string; status: string; message?: string }> {
   const client = new WebSocket(`ws://127.0.0.1:${port()}/`, [PROTOCOL]);
   const messages: Buffer[] = [];
   client.on("message", (data: Buffer) => messages.push(data));
@@ -66,7 +64,7 @@ async function speak(more: (client: WebSocket) => unknown): Promise<{ out: strin
   await closed;
   const on = (channel: number) =>
     messages.flatMap((data) => (data[0] === channel ? [data.toString("utf8", 1)] : [])).join("");
-  return { out: on(1), status: (JSON.parse(on(3)) as { status: string }).status };
+  return { out: on(1), ...(JSON.parse(on(3)) as { status: string; message?: string }) };
 }
 
 /** Until nothing of what the client has sent is taken any more: either all has been, or the rest waits. */
@@ -164,4 +162,15 @@ test("silence of the runtime is success for who was attached to a container that
     said.push((await speak(() => undefined)).status);
   [verb, silent] = ["exec", false];
   assert.deepEqual(said, ["Success", "Failure", "Failure"]);
+});
+
+test("what kept a command from running is told as a failure of who ran it, and its exit code as it is", async () => {
+  const said: (string | undefined)[] = [];
+  for (command of [() => Promise.reject(new Error("no such command")), async () => 3])
+    said.push((await speak(() => undefined)).message);
+  command = answer;
+  assert.deepEqual(said, [
+    "Internal error occurred: no such command",
+    "command terminated with non-zero exit code: exit status 3",
+  ]);
 });

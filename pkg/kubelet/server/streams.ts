@@ -7,7 +7,7 @@ import { type Clock, type Logger, errorMessage, sleep } from "#pkg/util/index.ts
 import { isRuntimeError, type Runtime } from "../cri/runtime.ts";
 import { dialUpgrade, SPDY_HEADERS } from "../streaming/dial.ts";
 import { bridgePorts, PORT_FORWARD_PROTOCOLS } from "../streaming/port-forward.ts";
-import { bridgeRemoteCommand, REMOTE_COMMAND_PROTOCOLS } from "../streaming/remote-command.ts";
+import { bridgeRemoteCommand, failureReport, REMOTE_COMMAND_PROTOCOLS } from "../streaming/remote-command.ts";
 import { HttpError } from "./http-error.ts";
 import { flag } from "./log-options.ts";
 
@@ -72,9 +72,7 @@ export class Streams {
     this.#accept(this.#commands, upgrade, (ws) =>
       bridgeRemoteCommand(ws, runtimeUrl, streams, this.#clock, signal, silenceIsEnd).catch((err: unknown) => {
         if (!signal.aborted) this.#log.warn({ err }, "A command over WebSocket failed");
-        const message = errorMessage(err);
-        const status = { metadata: {}, status: "Failure", message, reason: "InternalError", code: 500 };
-        if (ws.readyState === ws.OPEN) ws.send(Buffer.concat([Buffer.from([3]), Buffer.from(JSON.stringify(status))]));
+        if (ws.readyState === ws.OPEN) ws.send(Buffer.concat([Buffer.from([3]), failureReport(errorMessage(err))]));
         ws.close(1011);
       }),
     );

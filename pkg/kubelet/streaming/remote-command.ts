@@ -3,6 +3,7 @@
  * stdin end while output goes on.
  */
 import type { RawData, WebSocket } from "ws";
+import { goQuote, internalError } from "#pkg/apimachinery/index.ts";
 import type { Clock } from "#pkg/util/index.ts";
 import { channelCodec, feeding, pump } from "./channels.ts";
 import { dialUpgrade, SPDY_HEADERS } from "./dial.ts";
@@ -33,17 +34,11 @@ export interface RemoteCommandOptions {
   readonly tty: boolean;
 }
 
-/** What the client is told when the runtime went without a word: silence would read as success, which it is not always. */
-const NO_REPORT = Buffer.from(
-  JSON.stringify({
-    metadata: {},
-    status: "Failure",
-    message: "the runtime closed the connection before it said how the command ended",
-    reason: "InternalError",
-    code: 500,
-  }),
-);
+/** What a client is told when its command could not be run, or nobody knows how it ended. */
+export const failureReport = (why: string): Buffer => Buffer.from(JSON.stringify(internalError(why).status));
 
+/** Said when the runtime went without a word: silence would read as success, which it is not always. */
+const NO_REPORT = "the runtime closed the connection before it said how the command ended";
 const SUCCESS = Buffer.from(JSON.stringify({ metadata: {}, status: "Success" }));
 
 /** The old protocols report failure as text, and success not at all. */
@@ -54,6 +49,21 @@ function legacyError(status: Buffer): Buffer | undefined {
   } catch {
     return status; // already text
   }
+}
+
+/**
+ * The runtime's report as upstream tells clients of v5 (KEP-4006), who speak with an intermediary that is itself a client of
+ * the runtime: exit codes pass as they are, all else is a failure within it.
+ */
+function retold(status: Buffer): Buffer {
+  let report: { status?: string; message?: string; reason?: string };
+  try {
+    report = JSON.parse(status.toString("utf8")) as typeof report;
+  } catch {
+    return failureReport(`error stream protocol error: ${goQuote(status.toString("utf8"))}`);
+  }
+  if (report.status !== "Failure" || report.reason === "NonZeroExitCode") return status;
+  return failureReport(report.message ?? "");
 }
 
 /**
@@ -70,6 +80,7 @@ export async function bridgeRemoteCommand(
 ): Promise<void> {
   const protocol = socket.protocol;
   const modern = protocol.startsWith("v4") || protocol.startsWith("v5");
+  const retelling = (said: Buffer): Buffer => (protocol.startsWith("v5") ? retold(said) : said);
   const codec = channelCodec(protocol);
   const early: RawData[] = [];
   const collect = (data: RawData) => early.push(data);
@@ -111,7 +122,7 @@ export async function bridgeRemoteCommand(
   const status = collectStream(error);
   await Promise.all([...outputs, status, Promise.race([session.closed, status])]);
   const said = await status;
-  const report = said.length > 0 ? said : (await silenceIsEnd()) ? SUCCESS : NO_REPORT;
+  const report = said.length > 0 ? retelling(said) : (await silenceIsEnd()) ? SUCCESS : failureReport(NO_REPORT);
   const shown = modern ? report : legacyError(report);
   if (shown !== undefined && shown.length > 0 && socket.readyState === socket.OPEN)
     socket.send(codec.encode(ERROR, shown));
