@@ -24,7 +24,7 @@ export interface BuildDeps {
   readonly componentProbes: ReadonlyMap<string, () => string | undefined>;
   /** Paths of this program's own. */
   readonly ownPaths: readonly NonResourceHandler[];
-  /** The scheduler's part of /metrics. */
+  /** The part of /metrics that scheduler and controllers have. */
   readonly loopsMetrics: () => Promise<string>;
 }
 

@@ -22,7 +22,7 @@ export interface LoopsThread {
   readonly ended: Promise<void>;
   /** What the scheduler says of a pod ("namespace/name"); "elsewhere" when no scheduler runs or leads here. */
   explain(pod: string): Promise<Explanation | "elsewhere" | undefined>;
-  /** The scheduler's metrics as Prometheus text; "" when it does not run here. */
+  /** Metrics of the loops that run here as Prometheus text. */
   metrics(): Promise<string>;
   /** Asks it to end in order. */
   stop(): void;

@@ -15,6 +15,7 @@ import { createScheduler, parseSchedulerConfiguration } from "#pkg/scheduler/ind
 import type { Explanation } from "#pkg/scheduler/index.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
 import { userAgentOf } from "../common/program.ts";
+import type { LoopsMetrics } from "./loops-metrics.ts";
 import { SCHEDULER_LEASE, SERVED_CA, SERVED_URL, type ServedAt } from "./explain.ts";
 import { type SchedulerSettings, loadPlugins } from "./scheduler-config.ts";
 
@@ -46,6 +47,7 @@ export interface LoopsDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  readonly metrics: LoopsMetrics;
   /** Told of the scheduler while it runs here, undefined when it has stopped. */
   readonly onScheduler?: (scheduler: RunningScheduler | undefined) => void;
   /** Where the scheduler of this process can be asked, when it has a server of its own. */
@@ -77,7 +79,8 @@ async function elected(
 ): Promise<void> {
   if (!deps.config.leaderElect) return lead(signal);
   const identity = `${hostname()}_${randomUUID()}`;
-  const { clock, random, log } = deps;
+  const { clock, random, log, metrics } = deps;
+  metrics.leads(name, false);
   while (!signal.aborted) {
     const elector = new LeaderElector({
       client,
@@ -89,7 +92,10 @@ async function elected(
       ...(annotations === undefined ? {} : { annotations }),
       ...LEADER_TIMES,
     });
-    await elector.run(signal, lead);
+    await elector.run(signal, async (leading) => {
+      metrics.leads(name, true);
+      await lead(leading).finally(() => metrics.leads(name, false));
+    });
   }
 }
 
@@ -119,6 +125,7 @@ async function runControllers(deps: LoopsDeps, pool: InformerPool, signal: Abort
       log,
       controllers: config.selection,
       options: config.controllerOptions,
+      queues: deps.metrics.queues,
     });
     if (config.clusterDnsAddress !== "") {
       const dnsClient = deps.clientAs(`${SERVICE_ACCOUNT_PREFIX}cluster-dns`);

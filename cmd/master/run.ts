@@ -12,6 +12,7 @@ import { type ServedAt, explainScheduling, serveExplanations } from "./explain.t
 import { masterFlags } from "./flags.ts";
 import { makeJoinCommand } from "./join-command.ts";
 import type { LoopsConfig, RunningScheduler } from "./loops.ts";
+import { LoopsMetrics } from "./loops-metrics.ts";
 import { createProcessMetrics } from "./metrics.ts";
 import { type LoopsThread, startLoopsThread } from "./loops-thread.ts";
 import { ensurePki, firstServiceAddress, writeUserKubeconfig } from "./pki.ts";
@@ -140,7 +141,7 @@ async function runWithApiServer(flags: Flags, clock: Clock, log: Logger, signal:
   if (!config.scheduler && !config.controllers) {
     await Promise.race([aborted(signal), storeFailed.promise]);
   } else {
-    const input = { config, verbosity: flags.v, format: flags["logging-format"] };
+    const input = { config, host: new URL(server).host, verbosity: flags.v, format: flags["logging-format"] };
     loops = startLoopsThread(apiServer.handler, input, log);
     try {
       await Promise.race([aborted(signal), loops.ended, storeFailed.promise]);
@@ -183,9 +184,12 @@ async function runLoopsAlone(flags: Flags, clock: Clock, log: Logger, signal: Ab
     throw new UsageError("without the apiserver component --kubeconfig must name an API server");
   // Loaded only here: next to an API server the loops live in a thread of their own.
   const { loopsUserAgent, runLoops } = await import("./loops.ts");
-  const transport = http2Transport({ ...(await loadKubeconfig(flags.kubeconfig)), clock });
+  const connection = await loadKubeconfig(flags.kubeconfig);
+  const transport = http2Transport({ ...connection, clock });
+  const metrics = new LoopsMetrics(new URL(connection.server).host);
+  const observed = metrics.observed(transport, clock);
   try {
-    const clientAs = (user: string) => createClient(transport, { userAgent: loopsUserAgent(user), clock });
+    const clientAs = (user: string) => createClient(observed, { userAgent: loopsUserAgent(user), clock });
     const config = await loopsConfig(flags, undefined);
     let scheduler: RunningScheduler | undefined;
     const schedulerServedAt =
@@ -193,11 +197,12 @@ async function runLoopsAlone(flags: Flags, clock: Clock, log: Logger, signal: Ab
         ? await serveSchedulerAlone(flags, clientAs("system:kube-scheduler"), config, () => scheduler, {
             clock,
             log,
+            metrics,
             signal,
           })
         : undefined;
     const onScheduler = (running: RunningScheduler | undefined) => (scheduler = running);
-    const deps = { config, clientAs, clock, random: new SecureRandom(), log, onScheduler };
+    const deps = { config, clientAs, clock, random: new SecureRandom(), log, metrics, onScheduler };
     await runLoops(schedulerServedAt === undefined ? deps : { ...deps, schedulerServedAt }, signal);
   } finally {
     transport.close();
@@ -209,13 +214,14 @@ async function serveSchedulerAlone(
   client: Client,
   { schedulerSettings: { configuration } }: LoopsConfig,
   scheduler: () => RunningScheduler | undefined,
-  { clock, log, signal }: { clock: Clock; log: Logger; signal: AbortSignal },
+  { clock, log, metrics, signal }: { clock: Clock; log: Logger; metrics: LoopsMetrics; signal: AbortSignal },
 ): Promise<ServedAt> {
   const { serveScheduler } = await import("./scheduler-server.ts");
   const { DEFAULT_CONFIGURATION, describeConfiguration, parseSchedulerConfiguration } =
     await import("#pkg/scheduler/index.ts");
   const parsed = configuration === undefined ? DEFAULT_CONFIGURATION : parseSchedulerConfiguration(configuration);
   const own = flags["advertise-address"] === "" ? await defaultAddress(new SpawnRunner()) : flags["advertise-address"];
+  const processMetrics = createProcessMetrics();
   const served = await serveScheduler(
     {
       client,
@@ -225,7 +231,10 @@ async function serveSchedulerAlone(
       port: flags["scheduler-secure-port"],
       address: own === "" ? "127.0.0.1" : own,
       scheduler,
-      processMetrics: createProcessMetrics(),
+      metrics: async () => {
+        const texts = [scheduler()?.metrics() ?? "", metrics.text(), processMetrics()];
+        return (await Promise.all(texts)).join("");
+      },
       configuration: describeConfiguration(parsed),
     },
     signal,

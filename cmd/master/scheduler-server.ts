@@ -26,8 +26,8 @@ export interface SchedulerServerDeps {
   readonly address: string;
   /** The scheduler while it leads here. */
   readonly scheduler: () => RunningScheduler | undefined;
-  /** More of /metrics. */
-  readonly processMetrics: () => Promise<string>;
+  /** /metrics in Prometheus' text. */
+  readonly metrics: () => Promise<string>;
   /** What /configz shows. */
   readonly configuration: unknown;
 }
@@ -101,10 +101,7 @@ async function serve(deps: SchedulerServerDeps, context: Explained): Promise<boo
   if (HEALTH.test(target.path)) return text("text/plain", "ok");
   switch (target.path) {
     case "/metrics":
-      return text(
-        "text/plain; version=0.0.4",
-        ((await deps.scheduler()?.metrics()) ?? "") + (await deps.processMetrics()),
-      );
+      return text("text/plain; version=0.0.4", await deps.metrics());
     case "/configz":
       return text("application/json", JSON.stringify({ componentconfig: deps.configuration }));
     default:

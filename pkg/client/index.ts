@@ -38,6 +38,7 @@ export { EventInterner } from "./event-interner.ts";
 export type { StreamedResponse, Transport, TransportRequest, TransportResponse } from "./transport/transport.ts";
 export { directTransport } from "./transport/direct.ts";
 export { observedTransport, type RequestObserver } from "./transport/observed.ts";
+export { RequestCounts } from "./transport/request-counts.ts";
 export type { RequestHandler } from "./transport/handler.ts";
 export { http2Transport, type Http2TransportOptions } from "./transport/http2.ts";
 export type { ConnectionConfig } from "./transport/credentials.ts";
@@ -53,6 +54,7 @@ export {
 } from "./informer/factory.ts";
 export type { BackoffOptions } from "./queue/backoff.ts";
 export { DelayedSet } from "./queue/delayed-set.ts";
+export { type MeasuredQueue, QueueMetrics } from "./queue/queue-metrics.ts";
 export { RateLimitingQueue, type RateLimitingQueueOptions } from "./queue/rate-limiting-queue.ts";
 export { type ReconcileLoopOptions, startReconciler } from "./queue/reconcile-loop.ts";
 export { Expectations } from "./expectations.ts";

@@ -1,4 +1,10 @@
-import { type Client, type Controller, createEventRecorder, type InformerFactory } from "#pkg/client/index.ts";
+import {
+  type Client,
+  type Controller,
+  createEventRecorder,
+  type InformerFactory,
+  type QueueMetrics,
+} from "#pkg/client/index.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
 import { DiscoveryCache } from "./common/discovery.ts";
 import { type ControllerOptions, DEFAULT_OPTIONS } from "./common/options.ts";
@@ -16,6 +22,7 @@ export interface ControllersDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  readonly queues?: QueueMetrics;
   /** Upstream's --controllers: "*" is all that are on by default, "name" adds, "-name" takes away. Default ["*"]. */
   readonly controllers?: readonly string[];
   readonly options?: Partial<ControllerOptions>;
@@ -54,7 +61,7 @@ const ROUTINE: ReadonlySet<string> = new Set(["SuccessfulCreate", "SuccessfulDel
 
 /** Makes the selected controllers; their informers are registered with the factory, none is started. */
 export function createControllers(deps: ControllersDeps): Controller[] {
-  const { informers: factory, clock, random, log } = deps;
+  const { informers: factory, clock, random, log, queues } = deps;
   const options = { ...DEFAULT_OPTIONS, ...deps.options };
   const informers = new SharedInformers(factory);
   const discovery = new DiscoveryCache(deps.clientFor(""), () => clock.monotonic());
@@ -64,7 +71,7 @@ export function createControllers(deps: ControllersDeps): Controller[] {
     const component = eventSourceOf(name);
     const recorder = createEventRecorder({ client, component, clock, log: childLog, routine: ROUTINE });
     const reads = { informers, factory, discovery };
-    const controller = create({ name, client, recorder, ...reads, clock, random, log: childLog, options });
+    const controller = create({ name, client, recorder, ...reads, clock, random, log: childLog, queues, options });
     return controller === undefined ? [] : [controller];
   });
 }

@@ -1,24 +1,11 @@
 /** What a node counts about its connection to the API server, under client-go's names. */
-import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import { Counter, Gauge, Registry } from "prom-client";
+import { RequestCounts } from "#pkg/client/index.ts";
 
 /** Made by whoever makes the connection; the kubelet shows it with its own. */
 export class ConnectionMetrics {
   readonly #registry = new Registry();
-  /** Of the API server: name and port. */
-  readonly #host: string;
-  readonly #requests = new Counter({
-    name: "rest_client_requests_total",
-    help: "Number of HTTP requests, partitioned by status code, method, and host.",
-    labelNames: ["code", "host", "method"],
-    registers: [this.#registry],
-  });
-  readonly #seconds = new Histogram({
-    name: "rest_client_request_duration_seconds",
-    help: "Request latency in seconds. Broken down by verb, and host.",
-    labelNames: ["verb", "host"],
-    buckets: [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60],
-    registers: [this.#registry],
-  });
+  readonly #requests: RequestCounts;
   readonly renewalErrors = new Counter({
     name: "kubelet_certificate_manager_client_expiration_renew_errors",
     help: "Counter of certificate renewal errors.",
@@ -33,13 +20,12 @@ export class ConnectionMetrics {
 
   /** `certificateEnds` answers in epoch milliseconds; undefined where there is no certificate that the node keeps. */
   constructor(server: string, certificateEnds: () => number | undefined) {
-    this.#host = new URL(server).host;
+    this.#requests = new RequestCounts(this.#registry, new URL(server).host);
     this.#certificateEnds = certificateEnds;
   }
 
   requested(method: string, code: string, seconds: number): void {
-    this.#requests.inc({ code, host: this.#host, method });
-    this.#seconds.observe({ verb: method, host: this.#host }, seconds);
+    this.#requests.requested(method, code, seconds);
   }
 
   /** `now` in epoch milliseconds. */

@@ -10,6 +10,8 @@ export { type Random, SecureRandom, SeededRandom } from "./random.ts";
 export { ExpiringMap } from "./expiring-map.ts";
 export { growingLru } from "./lru.ts";
 export { type ProcessStat, processStat } from "./process-stat.ts";
+export { family } from "./metrics/family.ts";
+export { Histogram } from "./metrics/histogram.ts";
 export { type Logger, silentLogger } from "./logger.ts";
 export { type CommandRunner, type CommandResult, CommandError, SpawnRunner } from "./command.ts";
 export { parseCommandLine } from "./command-line.ts";

@@ -116,6 +116,9 @@ test("its server answers who may ask", { timeout: 60_000 }, async () => {
     'scheduler_queue_incoming_pods_total{queue="active",event="PodAdd"} 2',
     'scheduler_cache_size{type="nodes"} 1',
     "process_cpu_seconds_total",
+    'leader_election_master_status{name="kube-scheduler"} 1',
+    `rest_client_requests_total{code="200",host="127.0.0.1:${master.port}",method="GET"} `,
+    "kubernetes_build_info{",
   ])
     assert.ok(metrics.includes(line), `${line} in\n${metrics}`);
   const { componentconfig } = await scheduler.raw<{ componentconfig: { kind: string } }>("GET", "/configz");

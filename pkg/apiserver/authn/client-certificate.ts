@@ -2,10 +2,8 @@ import type { X509Certificate } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import { unauthorized, type UserInfo } from "#pkg/apimachinery/index.ts";
 import { issuedBy, parseBundle, type PeerCertificate, parsePeerCertificate } from "#pkg/pki/index.ts";
-import type { Clock } from "#pkg/util/index.ts";
+import { family, Histogram, type Clock } from "#pkg/util/index.ts";
 import type { ApiRequest, Authenticator } from "../contract.ts";
-import { family } from "../metrics/family.ts";
-import { Histogram } from "../metrics/histogram.ts";
 import { withAuthenticated } from "./token.ts";
 
 export interface RequestHeaderOptions {

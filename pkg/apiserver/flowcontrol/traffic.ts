@@ -1,4 +1,4 @@
-import { Histogram } from "../metrics/histogram.ts";
+import { Histogram } from "#pkg/util/index.ts";
 import type { Refusal } from "./queue-set.ts";
 
 /** Upper bounds of the histogram of waiting times in seconds (upstream's). */

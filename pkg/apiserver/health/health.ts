@@ -1,5 +1,4 @@
-import { errorMessage, type Clock, sleep } from "#pkg/util/index.ts";
-import { family } from "../metrics/family.ts";
+import { family, errorMessage, type Clock, sleep } from "#pkg/util/index.ts";
 import type { NonResourceContext } from "../pipeline.ts";
 
 export type HealthEndpoint = "healthz" | "livez" | "readyz";

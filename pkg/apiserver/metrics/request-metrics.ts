@@ -1,8 +1,7 @@
+import { family, Histogram } from "#pkg/util/index.ts";
 import type { RequestTarget } from "../http/target.ts";
 import type { ResourceRegistry } from "../registry/resource-registry.ts";
 import type { RequestEnd, RequestObserver } from "../pipeline.ts";
-import { family } from "./family.ts";
-import { Histogram } from "./histogram.ts";
 
 /** Upper bounds of the duration histogram in seconds (upstream's). */
 const DURATION_BUCKETS = [

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { FakeClock, SeededRandom, silentLogger } from "#pkg/util/index.ts";
 import { DONE, TerminalError } from "../contract.ts";
 import { DelayedSet } from "./delayed-set.ts";
+import { QueueMetrics } from "./queue-metrics.ts";
 import { RateLimitingQueue } from "./rate-limiting-queue.ts";
 import { startReconciler } from "./reconcile-loop.ts";
 
@@ -35,6 +36,45 @@ describe("RateLimitingQueue", () => {
     assert.deepEqual(delays, [5, 10, 20, 40]);
     queue.forget("a");
     assert.equal(queue.failures("a"), 0);
+  });
+
+  it("shows what it has done and who works how long", async () => {
+    const clock = new FakeClock();
+    const queue = new RateLimitingQueue<string>({ clock });
+    const metrics = new QueueMetrics();
+    metrics.add("deployment", queue);
+    queue.add("a");
+    queue.add("a");
+    queue.add("b");
+    await clock.advance(50);
+    const key = await queue.take(never);
+    await clock.advance(5000);
+    queue.add(key);
+    queue.add(key);
+    const shown = (lines: readonly string[]) => {
+      const text = metrics.text().split("\n");
+      for (const line of lines) assert.ok(text.includes(line.replace(" ", '{name="deployment"} ')), `${line}: ${text}`);
+    };
+    shown([
+      "workqueue_adds_total 3",
+      "workqueue_depth 1",
+      "workqueue_queue_duration_seconds_sum 0.05",
+      "workqueue_unfinished_work_seconds 5",
+      "workqueue_longest_running_processor_seconds 5",
+    ]);
+    queue.done(key);
+    queue.addRateLimited("c");
+    await clock.advance(1000);
+    await queue.take(never);
+    await queue.take(never);
+    shown([
+      "workqueue_adds_total 4",
+      "workqueue_depth 1",
+      "workqueue_retries_total 1",
+      "workqueue_queue_duration_seconds_sum 7.1",
+      "workqueue_work_duration_seconds_sum 5",
+      "workqueue_work_duration_seconds_count 1",
+    ]);
   });
 
   it("leaves no waiting taker behind when aborted", async () => {

@@ -1,4 +1,4 @@
-import type { Client, EventRecorder, InformerFactory } from "#pkg/client/index.ts";
+import type { Client, EventRecorder, InformerFactory, QueueMetrics } from "#pkg/client/index.ts";
 import type { Clock, Logger, Random } from "#pkg/util/index.ts";
 import type { DiscoveryCache } from "./discovery.ts";
 import type { ControllerOptions } from "./options.ts";
@@ -16,5 +16,7 @@ export interface ControllerEnv {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  /** Told of the queues that are worked through. */
+  readonly queues?: QueueMetrics | undefined;
   readonly options: ControllerOptions;
 }

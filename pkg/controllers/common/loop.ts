@@ -13,6 +13,7 @@ import {
 } from "#pkg/client/index.ts";
 import type { Clock } from "#pkg/util/index.ts";
 import type { ControllerEnv } from "./env.ts";
+import { queueNameOf } from "./queue-names.ts";
 
 /** An informer with what this controller does on its events. */
 export interface Source {
@@ -38,12 +39,14 @@ export function enqueueSelf<T extends AnyObject>(queue: Pick<KeyQueue, "add">): 
 export type KeyQueue = WorkQueue<string>;
 
 /** Of the controller's environment. */
-type LoopEnv = Pick<ControllerEnv, "name" | "clock" | "log">;
+type LoopEnv = Pick<ControllerEnv, "name" | "clock" | "log" | "queues">;
 
 /** What makes a control loop: what it hears, and what it does for one key. */
 export interface LoopOptions {
   readonly workers: number;
   readonly queue: RateLimitingQueue<string>;
+  /** In metrics; by default its controller's. */
+  readonly queueName?: string;
   readonly sources: readonly Source[];
   reconcile(key: ObjectKey, context: ReconcileContext): Promise<Result>;
   /** Runs beside the workers from when the caches are full until the signal aborts. */
@@ -63,7 +66,7 @@ export function again(...delaysMs: readonly (number | undefined)[]): Result {
 
 /** A controller that works through one queue of object keys. */
 export function createLoop(env: LoopEnv, options: LoopOptions): Controller {
-  const { queue, workers, sources } = options;
+  const { sources } = options;
   const reconcile = (key: string, context: ReconcileContext) => options.reconcile(parseKey(key), context);
   return {
     name: env.name,
@@ -71,7 +74,7 @@ export function createLoop(env: LoopEnv, options: LoopOptions): Controller {
       const detach = sources.map((source) => source.attach());
       try {
         if (!(await untilSynced(sources, signal))) return;
-        await Promise.all([workThrough(env, { queue, workers, reconcile }, signal), options.background?.(signal)]);
+        await Promise.all([workThrough(env, { ...options, reconcile }, signal), options.background?.(signal)]);
       } finally {
         for (const stop of detach) stop();
       }
@@ -81,15 +84,14 @@ export function createLoop(env: LoopEnv, options: LoopOptions): Controller {
 
 /** Works through a queue with some workers until the signal aborts. */
 export function workThrough(
-  { name, clock, log }: LoopEnv,
-  work: {
-    readonly queue: RateLimitingQueue<string>;
-    readonly workers: number;
+  { name, clock, log, queues }: LoopEnv,
+  work: Pick<LoopOptions, "workers" | "queue" | "queueName"> & {
     reconcile(key: string, context: ReconcileContext): Promise<Result>;
   },
   signal: AbortSignal,
 ): Promise<void> {
-  const { queue, workers } = work;
+  const { queue, workers, queueName = queueNameOf(name) } = work;
+  queues?.add(queueName, queue);
   return startReconciler<string>({ name, queue, reconciler: work, workers, clock, log, signal });
 }
 

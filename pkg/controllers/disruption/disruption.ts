@@ -66,7 +66,12 @@ export function createDisruptionController(env: ControllerEnv): Controller {
     background: (signal) =>
       workThrough(
         env,
-        { queue: stale, workers: 1, reconcile: (key, context) => resetDisruption(env, parseKey(key), context) },
+        {
+          queue: stale,
+          queueName: "stale_pod_disruption",
+          workers: 1,
+          reconcile: (key, context) => resetDisruption(env, parseKey(key), context),
+        },
         signal,
       ),
   });

@@ -85,7 +85,12 @@ export function createJobController(env: ControllerEnv): Controller {
     background: (signal) =>
       workThrough(
         env,
-        { queue: orphans, workers: 4, reconcile: (key, context) => releaseOrphan(env, key, context) },
+        {
+          queue: orphans,
+          queueName: "job_orphan_pod",
+          workers: 4,
+          reconcile: (key, context) => releaseOrphan(env, key, context),
+        },
         signal,
       ),
   });

@@ -43,7 +43,16 @@ export function createLocalPathProvisioner(env: ControllerEnv): Controller {
     ],
     reconcile: (key, context) => provision(env, key, context),
     background: (signal) =>
-      workThrough(env, { queue: volumes, workers: 2, reconcile: (key, context) => remove(env, key, context) }, signal),
+      workThrough(
+        env,
+        {
+          queue: volumes,
+          queueName: `${env.name}-volumes`,
+          workers: 2,
+          reconcile: (key, context) => remove(env, key, context),
+        },
+        signal,
+      ),
   });
 }
 

@@ -54,7 +54,12 @@ export function createPersistentVolumeBinder(env: ControllerEnv): Controller {
     background: (signal) =>
       workThrough(
         env,
-        { queue: volumes, workers: 1, reconcile: (key, context) => binder.syncVolume(key, context) },
+        {
+          queue: volumes,
+          queueName: "volumes",
+          workers: 1,
+          reconcile: (key, context) => binder.syncVolume(key, context),
+        },
         signal,
       ),
   });

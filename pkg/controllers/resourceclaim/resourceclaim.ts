@@ -63,6 +63,7 @@ export function createResourceClaimController(env: ControllerEnv): Controller {
   const podLoop = createLoop(env, {
     ...common,
     queue: podQueue,
+    queueName: "resource_claim_pods",
     sources: [
       watching(podInformer, { onAdd: see, onUpdate: see, onDelete: addClaims }),
       watching(informers.of(resourceClaimTemplates)),
