@@ -14,6 +14,7 @@ import { joinHeaders } from "./http/header-sets.ts";
 import type { Negotiator } from "./http/negotiate.ts";
 import { sendError } from "./http/reply.ts";
 import { asStatusError } from "./http/status.ts";
+import type { AccessMetrics } from "./metrics/access-metrics.ts";
 import { isTrue, parseTarget, type RequestTarget } from "./http/target.ts";
 import type { Call, RestServices } from "./registry/call.ts";
 import { dispatch, type Handlers } from "./registry/dispatch.ts";
@@ -66,6 +67,7 @@ export interface PipelineDeps {
   /** Is there an API at the path, so that what it has not is refused in its words? */
   readonly claims: (path: string) => boolean;
   readonly observer?: RequestObserver;
+  readonly access?: AccessMetrics;
   /** Asks for a turn of the request's priority level. */
   readonly flowControl?: (user: UserInfo, target: RequestTarget, request: Pick<ApiRequest, "signal">) => Turn;
   readonly audit?: AuditSink;
@@ -171,21 +173,35 @@ export class Pipeline implements ApiHandler {
     target: RequestTarget,
     remarks: CollectedRemarks,
   ): Promise<UserInfo | undefined> {
+    const { authenticator, access, audit, services } = this.#deps;
+    const since = services.clock.monotonic();
     try {
-      return await this.#deps.authenticator.authenticate(request, remarks);
+      const user = await authenticator.authenticate(request, remarks);
+      access?.authenticated("success", services.clock.monotonic() - since);
+      return user;
     } catch (error) {
-      if (isStatusError(error) && error.code === 401)
-        this.#deps.audit?.refused(request, target, remarks.auditAnnotations);
+      const failed = isStatusError(error) && error.code === 401;
+      access?.authenticated(failed ? "failure" : "error", services.clock.monotonic() - since);
+      if (failed) audit?.refused(request, target, remarks.auditAnnotations);
       throw error;
     }
   }
 
   #authorize(user: UserInfo, target: RequestTarget, audited: AuditedRequest | undefined): void | Promise<void> {
     const attributes = attributesOf(user, target);
-    const decision = this.#deps.authorizer.authorize(attributes);
-    if (decision instanceof Promise) return decision.then((late) => this.#judge(attributes, late, audited));
-    this.#judge(attributes, decision, audited);
-    return undefined;
+    const { access, authorizer, services } = this.#deps;
+    const since = services.clock.monotonic();
+    const passed = (): number => services.clock.monotonic() - since;
+    const judge = (decision: Decision): void => {
+      access?.authorized(decision.decision, passed());
+      this.#judge(attributes, decision, audited);
+    };
+    const decision = authorizer.authorize(attributes);
+    if (!(decision instanceof Promise)) return judge(decision);
+    return decision.then(judge, (error: unknown) => {
+      access?.authorized("error", passed());
+      throw error;
+    });
   }
   #judge(attributes: Attributes, { decision, reason }: Decision, audited: AuditedRequest | undefined): void {
     if (audited !== undefined) {

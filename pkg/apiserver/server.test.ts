@@ -481,6 +481,10 @@ test("counts requests and shows the state of components", async () => {
   const { text } = await server.request("/metrics");
   assert.match(text, /apiserver_request_total\{code="201",.*resource="configmaps".*verb="POST"\} \d+/);
   assert.match(text, /apiserver_storage_objects\{resource="pods"\} \d+/);
+  assert.match(text, /^apiserver_storage_size_bytes\{storage_cluster_id="etcd-0"\} [1-9]/m);
+  assert.match(text, /^authentication_attempts\{result="success"\} [1-9]/m);
+  assert.match(text, /^authorization_duration_seconds_count\{result="allowed"\} [1-9]/m);
+  assert.match(text, /^apiserver_tls_handshake_errors_total \d+$/m);
   const list = await server.request("/api/v1/componentstatuses");
   const items = list.json["items"] as { conditions: { status: string }[] }[];
   assert.equal(items[0]!.conditions[0]!.status, "True");

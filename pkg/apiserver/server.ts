@@ -2,7 +2,16 @@ import { Cacher } from "#pkg/storage/cacher/index.ts";
 import { forbidden as forbiddenStatus, StatusError } from "#pkg/apimachinery/index.ts";
 import type { ResourceDefinition } from "#pkg/api/index.ts";
 import type { Store } from "#pkg/storage/index.ts";
-import { type Clock, type Logger, type Random, RealClock, SecureRandom, silentLogger } from "#pkg/util/index.ts";
+import {
+  type Clock,
+  family,
+  type Logger,
+  type Random,
+  RealClock,
+  SecureRandom,
+  silentLogger,
+  sleep,
+} from "#pkg/util/index.ts";
 import type { ApiHandler, Attributes, Authenticator, Authorizer } from "./contract.ts";
 import { Discovery } from "./discovery/discovery.ts";
 import type { Service } from "#pkg/api/types/core-v1.ts";
@@ -18,6 +27,7 @@ import { withDefinitionRules } from "./extensions/crd-strategy.ts";
 import { HealthChecks } from "./health/health.ts";
 import { Negotiator } from "./http/negotiate.ts";
 import { type Listener, listenHttp, type ListenOptions } from "./http/server.ts";
+import { AccessMetrics } from "./metrics/access-metrics.ts";
 import { RequestMetrics } from "./metrics/request-metrics.ts";
 import { OpenApi } from "./openapi/openapi.ts";
 import type { Descriptions } from "./openapi/schemas.ts";
@@ -133,10 +143,18 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
     descriptions: deps.descriptions ?? (() => ({ texts: {}, enums: {} })),
     external: aggregator,
   });
+  const access = new AccessMetrics();
   const metrics = new RequestMetrics(registry, () => clock.monotonic());
+  const listeners = new Set<Listener>();
+  const ownMetrics = async () => {
+    const storage = await storageMetrics(registry, clock);
+    const parts = [metrics.render(), access.render(), health.metrics(), aggregator.metrics()];
+    return [...parts, handshakeMetrics(listeners), storage].join("");
+  };
   const probes = new Map<string, ComponentProbe>([["etcd-0", () => registry.probe()], ...(deps.componentProbes ?? [])]);
   const handler = new Pipeline({
     observer: metrics,
+    access,
     services,
     handlers: {
       reviews: new Map(deps.reviews?.flatMap((map) => [...map])),
@@ -149,8 +167,7 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
       ...(deps.nonResource ?? []),
       (context) => health.serve(context),
       (context) => serveVersion(context, version),
-      (context) =>
-        serveMetrics(context, () => metrics.render() + health.metrics() + aggregator.metrics(), deps.metrics),
+      (context) => serveMetrics(context, ownMetrics, deps.metrics),
       (context) => discovery.serve(context),
       (context) => openApi.serve(context),
       (context) => servePathIndex(context, () => [...health.paths(), ...discovery.paths()]),
@@ -161,7 +178,6 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
     ...(deps.flowControl === undefined ? {} : { flowControl: deps.flowControl }),
     ...(deps.audit === undefined ? {} : { audit: deps.audit }),
   });
-  const listeners = new Set<Listener>();
   let isReady = false;
   health.add("ping", () => undefined);
   // Upstream's check of its log, which cannot be stuck here: it is written without waiting.
@@ -221,13 +237,33 @@ function serviceResolver(
   return new EndpointResolver(services, slices, random, serviceRouting);
 }
 
+function handshakeMetrics(listeners: Iterable<Listener>): string {
+  const name = "apiserver_tls_handshake_errors_total";
+  const help = "Number of requests dropped with 'TLS handshake error from' error";
+  const failed = Array.from(listeners, ({ failedHandshakes }) => failedHandshakes);
+  return family(name, "counter", help, [`${name} ${failed.reduce((sum, count) => sum + count, 0)}`]);
+}
+
+/** A store that does not answer must not keep the rest from whoever wants to know what is wrong. */
+const STORE_ANSWER_MS = 1000;
+
+async function storageMetrics(registry: ResourceRegistry, clock: Clock): Promise<string> {
+  const name = "apiserver_storage_size_bytes";
+  const help = "Size of the storage database file physically allocated in bytes.";
+  const answered = new AbortController();
+  const late = sleep(clock, STORE_ANSWER_MS, answered.signal).catch(() => undefined);
+  const bytes = await Promise.race([registry.storedBytes().catch(() => undefined), late]);
+  answered.abort();
+  return family(name, "gauge", help, bytes === undefined ? [] : [`${name}{storage_cluster_id="etcd-0"} ${bytes}`]);
+}
+
 async function serveMetrics(
   { target, request, response }: NonResourceContext,
-  own: () => string,
+  own: () => Promise<string>,
   more: ApiServerDeps["metrics"],
 ): Promise<boolean> {
   if (target.path !== "/metrics" || request.method !== "GET") return false;
-  const text = own() + ((await more?.()) ?? "");
+  const text = (await Promise.all([own(), more?.() ?? ""])).join("");
   response.send(200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" }, Buffer.from(text));
   return true;
 }

@@ -41,6 +41,8 @@ export interface ListenOptions {
 export interface Listener {
   readonly port: number;
   readonly address: string;
+  /** How many TLS handshakes have failed. */
+  readonly failedHandshakes: number;
   /** Presents another certificate to new connections. */
   setCertificate(tls: TlsOptions): void;
   /** Stops accepting, ends watches, waits for what is on its way for at most `graceMs`. */
@@ -109,10 +111,17 @@ export async function listenHttp(
   }
   const { port, address } = await opened(server, options);
   server.on("error", (err: Error) => log.error({ err }, "HTTP server failed"));
-  server.on("tlsClientError", (err: Error) => log.debug({ err }, "TLS handshake failed"));
+  let failedHandshakes = 0;
+  server.on("tlsClientError", (err: Error) => {
+    failedHandshakes++;
+    log.debug({ err }, "TLS handshake failed");
+  });
   return {
     port,
     address,
+    get failedHandshakes() {
+      return failedHandshakes;
+    },
     setCertificate: (tls) => {
       if ("setSecureContext" in server) server.setSecureContext(tlsContext(tls));
     },

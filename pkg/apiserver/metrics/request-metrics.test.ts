@@ -1,13 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Histogram } from "#pkg/util/index.ts";
 import { parseTarget } from "../http/target.ts";
 import type { ResourceRegistry } from "../registry/resource-registry.ts";
 import { RequestMetrics } from "./request-metrics.ts";
 
 test("a request counts once in each family that it belongs to", () => {
   let now = 0;
-  const pods = { qualifiedName: "pods", definition: { group: "", plural: "pods" }, cache: { count: () => 3 } };
-  const registry = { lookup: () => pods, all: () => [pods, pods].values() } as unknown as ResourceRegistry;
+  const sentEvents = new Histogram([1024, 2048]);
+  sentEvents.add(2000);
+  const definition = { group: "", version: "v1", plural: "pods" };
+  const pods = { qualifiedName: "pods", definition, cache: { count: () => 3 }, sentEvents };
+  const registry = { lookup: () => pods, all: () => [pods].values() } as unknown as ResourceRegistry;
   const metrics = new RequestMetrics(registry, () => now);
   const begin = (method: string, url: string) => metrics.began(parseTarget(method, url));
   const created = begin("POST", "/api/v1/namespaces/a/pods");
@@ -29,6 +33,8 @@ test("a request counts once in each family that it belongs to", () => {
     `apiserver_longrunning_requests{component="apiserver",${shape},verb="WATCH"} 1`,
     'apiserver_current_inflight_requests{request_kind="mutating"} 0',
     'apiserver_storage_objects{resource="pods"} 3',
+    'apiserver_watch_events_total{group="",version="v1",resource="pods"} 1',
+    'apiserver_watch_events_sizes_bucket{group="",version="v1",resource="pods",le="2048"} 1',
     'apiserver_resource_objects{group="",resource="pods"} 3',
   ])
     assert.ok(lines.includes(line), `${line} is not in\n${lines.join("\n")}`);

@@ -117,10 +117,11 @@ export class RequestMetrics implements RequestObserver {
         "Gauge of all active long-running requests.",
         // One that was is shown with 0: graphs would go on with the last value of a gauge that has gone.
         all.flatMap((own) =>
-          own.longRunning > 0 || own.durations.empty ? [`${longRunning}{${own.labels}} ${own.longRunning}`] : [],
+          own.longRunning > 0 || own.durations.count === 0 ? [`${longRunning}{${own.labels}} ${own.longRunning}`] : [],
         ),
       ),
       this.#storedObjects(),
+      this.#watchEvents(),
     ].join("");
   }
 
@@ -150,6 +151,27 @@ export class RequestMetrics implements RequestObserver {
       this.#series.set(key, series);
     }
     return series;
+  }
+  #watchEvents(): string {
+    const [events, sizes] = ["apiserver_watch_events_total", "apiserver_watch_events_sizes"];
+    const sent = Array.from(this.#registry.all(), ({ definition: { group, version, plural }, sentEvents }) => ({
+      labels: `group="${group}",version="${version}",resource="${plural}"`,
+      sentEvents,
+    })).filter(({ sentEvents }) => sentEvents.count > 0);
+    return [
+      family(
+        events,
+        "counter",
+        "Number of events sent in watch clients",
+        sent.map(({ labels, sentEvents }) => `${events}{${labels}} ${sentEvents.count}`),
+      ),
+      family(
+        sizes,
+        "histogram",
+        "Watch event size distribution in bytes",
+        sent.flatMap(({ labels, sentEvents }) => sentEvents.lines(sizes, labels)),
+      ),
+    ].join("");
   }
   #storedObjects(): string {
     const older = "apiserver_storage_objects";

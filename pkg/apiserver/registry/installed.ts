@@ -2,6 +2,7 @@ import type { ResourceDefinition, SubresourceDefinition } from "#pkg/api/index.t
 import { apiVersionOf, type KubeObject } from "#pkg/apimachinery/index.ts";
 import { qualifiedResource, type Subject } from "#pkg/apimachinery/index.ts";
 import type { CacheEntry, ResourceCache } from "#pkg/storage/cacher/index.ts";
+import { Histogram } from "#pkg/util/index.ts";
 import { KnownSpecs } from "./known-specs.ts";
 import { RecentFrames } from "./recent-frames.ts";
 
@@ -11,6 +12,8 @@ export interface ObjectConverter {
   convert(objects: readonly Readonly<KubeObject>[], apiVersion: string): Promise<KubeObject[]>;
 }
 
+/** Upper bounds in bytes (upstream's). */
+const EVENT_SIZE_BUCKETS = Array.from({ length: 8 }, (_, index) => 1024 * 2 ** index);
 const TYPE_FIELDS: ReadonlySet<string> = new Set(["metadata", "apiVersion", "kind"]);
 
 /** One resource in one version as it is being served: its definition, its storage, and how its bytes are written. */
@@ -32,6 +35,8 @@ export class InstalledResource {
   readonly variant: string;
   /** Of the latest events: all watchers are told of one after the other, those a little behind soon afterwards. */
   readonly frames = new RecentFrames();
+  /** How large events were that watchers were sent, in bytes. */
+  readonly sentEvents = new Histogram(EVENT_SIZE_BUCKETS);
   /** Specs that clients have sent before, where that is worth knowing. */
   readonly knownSpecs: KnownSpecs | undefined;
   readonly #converter: ObjectConverter | undefined;

@@ -102,6 +102,10 @@ export class ResourceRegistry {
   async assertNotCompacted(revision: number): Promise<void> {
     await this.#cacher.store.get(`${this.#cacher.rootPrefix}compacted`, { revision });
   }
+  /** How many bytes the store takes. @throws Error when it does not answer */
+  storedBytes(): Promise<number> {
+    return this.#cacher.store.size();
+  }
   /** undefined when the store answers, otherwise what is wrong. */
   async probe(): Promise<string | undefined> {
     try {

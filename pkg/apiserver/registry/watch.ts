@@ -74,7 +74,9 @@ export async function watchObjects(call: Call): Promise<void> {
       signal: abort.signal,
       onEvent: inOrder.events((event) => {
         const frame = matches === undefined ? framer.plain(event) : framer.selected(event, matches);
-        return frame === undefined || stream.write(frame) ? undefined : stream.drained();
+        if (frame === undefined) return undefined;
+        installed.sentEvents.add(frame.length);
+        return stream.write(frame) ? undefined : stream.drained();
       }),
       onProgress: inOrder.after((revision: number) => {
         // The first progress only says that the initial state is complete.

@@ -10,8 +10,9 @@ export class Histogram {
     this.#bounds = bounds;
     this.#counts = new Float64Array(bounds.length);
   }
-  get empty(): boolean {
-    return this.#count === 0;
+  /** How many values were added. */
+  get count(): number {
+    return this.#count;
   }
   add(value: number): void {
     this.#sum += value;
