@@ -26,7 +26,13 @@ export type {
 export type { ResourceRef } from "./resource-ref.ts";
 export { embeddedObjects } from "./schema/embedded.ts";
 export { cannotBeHandled, checkFields, type FieldCheck } from "./schema/check-fields.ts";
-export { type Definition, definitionNameOf, definitions, type FieldMarkers } from "./schema/definitions.ts";
+export {
+  type Definition,
+  definitionNameOf,
+  definitions,
+  type FieldMarkers,
+  protobufMessageOf,
+} from "./schema/definitions.ts";
 export { doubtfulMembers } from "./schema/compile-fine.ts";
 export { prune } from "./schema/prune.ts";
 export { schemaOf } from "./schema/schema-of.ts";

@@ -23,12 +23,13 @@ const orReference =
       ? one(1, encode(object))
       : one(2, new Message().text(1, object["$ref"]).text(3, object["description"]).finish());
 
-/** DefaultType: scalars only. */
+/** DefaultType: its value where it is a scalar; that there is one, where not. */
 function defaultType(value: unknown): Buffer | undefined {
+  if (value === undefined) return undefined;
   const message = new Message();
   if (typeof value === "number") return message.present(1, value).finish();
   if (typeof value === "boolean") return message.present(2, value).finish();
-  return typeof value === "string" ? message.bytes(3, Buffer.from(value)).finish() : undefined;
+  return (typeof value === "string" ? message.bytes(3, Buffer.from(value)) : message).finish();
 }
 
 function schema(object: Json): Buffer {

@@ -29,8 +29,26 @@ test("publishes version 3 per group version, each complete in itself", async () 
   assert.equal(pod.description, "About pods.");
   assert.deepEqual(pod.properties["spec"], {
     description: "About specs.",
+    default: {},
     allOf: [{ $ref: "#/components/schemas/io.k8s.api.core.v1.PodSpec" }],
   });
+  const containerRef = { allOf: [{ $ref: "#/components/schemas/io.k8s.api.core.v1.Container" }], default: {} };
+  for (const [definition, field, shape] of [
+    ["core.v1.ContainerPort", "protocol", { default: "TCP" }],
+    ["core.v1.ContainerPort", "containerPort", { default: 0 }],
+    ["core.v1.ContainerPort", "hostPort", { default: undefined }],
+    ["core.v1.ContainerStatus", "ready", { default: false }],
+    ["core.v1.Event", "reportingComponent", { default: "" }],
+    ["core.v1.ContainerStateRunning", "startedAt", { default: undefined }],
+    ["core.v1.HTTPGetAction", "port", { default: undefined }],
+    ["core.v1.PodSpec", "containers", { items: containerRef, default: undefined }],
+    ["core.v1.PodSpec", "nodeSelector", { additionalProperties: { type: "string", default: "" } }],
+    ["core.v1.Secret", "data", { additionalProperties: { type: "string", format: "byte" } }],
+  ] as const) {
+    const published = schemas[`io.k8s.api.${definition}`]!.properties[field]!;
+    for (const [word, value] of Object.entries(shape))
+      assert.deepEqual(published[word], value, `${definition} ${field}`);
+  }
   const referenced = new Set(
     Array.from(document.text.matchAll(/"#\/components\/schemas\/([^"]+)"/g), ([, name]) => name!),
   );

@@ -1,4 +1,5 @@
-import { type Definition, definitions, type FieldMarkers } from "#pkg/api/index.ts";
+import { type Definition, definitions, type FieldMarkers, protobufMessageOf } from "#pkg/api/index.ts";
+import { hasMessage, jsonFields } from "#pkg/apimachinery/protobuf/index.ts";
 
 /** A JSON document in the making. */
 export type Json = Record<string, unknown>;
@@ -36,10 +37,13 @@ export function definitionSchema(
   const about = texts[""] === undefined ? {} : { description: texts[""] };
   if (definition.types === undefined) return { ...about, ...scalarSchema(dialect, name, definition.scalar) };
   const properties: Json = {};
+  const always = alwaysThere(name, definition);
   for (const [field, type] of Object.entries(definition.types)) {
     const text = texts[field] ?? aboutReferenced(type, descriptions);
     const description = text === undefined ? {} : { description: text };
-    const defaults = dialect === "v3" ? defaultOf(definition, field) : {};
+    const own = definition.defaults?.[field];
+    const defaults =
+      dialect === "v2" ? {} : own !== undefined ? { default: own } : always.has(field) ? zeroOf(type) : {};
     const shape = property(dialect, type, { ...description, ...defaults, ...markers(definition.fields?.[field]) });
     properties[field] = withEnum(shape, enums[field]);
   }
@@ -66,9 +70,18 @@ function withEnum(shape: Json, words: readonly string[] | undefined): Json {
   return items === undefined ? { ...shape, enum: words } : { ...shape, items: { ...items, enum: words } };
 }
 
-function defaultOf(definition: Definition, field: string): Json {
-  const value = definition.defaults?.[field];
-  return value === undefined ? {} : { default: value };
+/** Fields that upstream's structs cannot be without. */
+function alwaysThere(name: string, { required = [] }: Definition): ReadonlySet<string> {
+  const message = protobufMessageOf(name);
+  if (!hasMessage(message)) return new Set(required);
+  return new Set(jsonFields(message).flatMap((field) => (field.absent === "zero" ? [field.name] : [])));
+}
+
+/** What upstream publishes as the default of a value that is always there: nothing for lists, maps and types of one value. */
+function zeroOf(type: string): Json {
+  if (type.startsWith("~")) return definitions[`io.k8s.${type.slice(1)}`]?.types === undefined ? {} : { default: {} };
+  const zero = { string: "", "integer(int32)": 0, "integer(int64)": 0, boolean: false }[type];
+  return zero === undefined ? {} : { default: zero };
 }
 
 function markers(marker: FieldMarkers | undefined): Json {
@@ -102,10 +115,15 @@ function property(dialect: Dialect, type: string, extras: Json): Json {
 
 /** Reads the type notation of the tables: `[]T`, `map<T>`, `~name`, `integer(int32)`. */
 function typeSchema(dialect: Dialect, type: string): Json {
-  if (type.startsWith("[]")) return { type: "array", items: typeSchema(dialect, type.slice(2)) };
-  if (type.startsWith("map<")) return { type: "object", additionalProperties: typeSchema(dialect, type.slice(4, -1)) };
+  if (type.startsWith("[]")) return { type: "array", items: elementSchema(dialect, type.slice(2)) };
+  if (type.startsWith("map<"))
+    return { type: "object", additionalProperties: elementSchema(dialect, type.slice(4, -1)) };
   if (type.startsWith("~")) return ref(dialect, `io.k8s.${type.slice(1)}`);
   return primitive(type);
+}
+
+function elementSchema(dialect: Dialect, type: string): Json {
+  return property(dialect, type, dialect === "v3" ? zeroOf(type) : {});
 }
 
 function kindExtension(
