@@ -482,6 +482,7 @@ test("counts requests and shows the state of components", async () => {
   assert.match(text, /apiserver_request_total\{code="201",.*resource="configmaps".*verb="POST"\} \d+/);
   assert.match(text, /apiserver_storage_objects\{resource="pods"\} \d+/);
   assert.match(text, /^apiserver_storage_size_bytes\{storage_cluster_id="etcd-0"\} [1-9]/m);
+  assert.match(text, /^etcd_requests_total\{operation="create",group="",resource="configmaps"\} [1-9]/m);
   assert.match(text, /^authentication_attempts\{result="success"\} [1-9]/m);
   assert.match(text, /^authorization_duration_seconds_count\{result="allowed"\} [1-9]/m);
   assert.match(text, /^apiserver_tls_handshake_errors_total \d+$/m);

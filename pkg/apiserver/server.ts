@@ -10,7 +10,6 @@ import {
   RealClock,
   SecureRandom,
   silentLogger,
-  sleep,
 } from "#pkg/util/index.ts";
 import type { ApiHandler, Attributes, Authenticator, Authorizer } from "./contract.ts";
 import { Discovery } from "./discovery/discovery.ts";
@@ -28,6 +27,7 @@ import { HealthChecks } from "./health/health.ts";
 import { Negotiator } from "./http/negotiate.ts";
 import { type Listener, listenHttp, type ListenOptions } from "./http/server.ts";
 import { AccessMetrics } from "./metrics/access-metrics.ts";
+import { renderResources } from "./metrics/resource-metrics.ts";
 import { RequestMetrics } from "./metrics/request-metrics.ts";
 import { OpenApi } from "./openapi/openapi.ts";
 import type { Descriptions } from "./openapi/schemas.ts";
@@ -147,9 +147,9 @@ export function createApiServer(deps: ApiServerDeps): ApiServer {
   const metrics = new RequestMetrics(registry, () => clock.monotonic());
   const listeners = new Set<Listener>();
   const ownMetrics = async () => {
-    const storage = await storageMetrics(registry, clock);
+    const resources = await renderResources(registry, clock);
     const parts = [metrics.render(), access.render(), health.metrics(), aggregator.metrics()];
-    return [...parts, handshakeMetrics(listeners), storage].join("");
+    return [...parts, handshakeMetrics(listeners), resources].join("");
   };
   const probes = new Map<string, ComponentProbe>([["etcd-0", () => registry.probe()], ...(deps.componentProbes ?? [])]);
   const handler = new Pipeline({
@@ -242,19 +242,6 @@ function handshakeMetrics(listeners: Iterable<Listener>): string {
   const help = "Number of requests dropped with 'TLS handshake error from' error";
   const failed = Array.from(listeners, ({ failedHandshakes }) => failedHandshakes);
   return family(name, "counter", help, [`${name} ${failed.reduce((sum, count) => sum + count, 0)}`]);
-}
-
-/** A store that does not answer must not keep the rest from whoever wants to know what is wrong. */
-const STORE_ANSWER_MS = 1000;
-
-async function storageMetrics(registry: ResourceRegistry, clock: Clock): Promise<string> {
-  const name = "apiserver_storage_size_bytes";
-  const help = "Size of the storage database file physically allocated in bytes.";
-  const answered = new AbortController();
-  const late = sleep(clock, STORE_ANSWER_MS, answered.signal).catch(() => undefined);
-  const bytes = await Promise.race([registry.storedBytes().catch(() => undefined), late]);
-  answered.abort();
-  return family(name, "gauge", help, bytes === undefined ? [] : [`${name}{storage_cluster_id="etcd-0"} ${bytes}`]);
 }
 
 async function serveMetrics(

@@ -120,8 +120,6 @@ export class RequestMetrics implements RequestObserver {
           own.longRunning > 0 || own.durations.count === 0 ? [`${longRunning}{${own.labels}} ${own.longRunning}`] : [],
         ),
       ),
-      this.#storedObjects(),
-      this.#watchEvents(),
     ].join("");
   }
 
@@ -151,51 +149,5 @@ export class RequestMetrics implements RequestObserver {
       this.#series.set(key, series);
     }
     return series;
-  }
-  #watchEvents(): string {
-    const [events, sizes] = ["apiserver_watch_events_total", "apiserver_watch_events_sizes"];
-    const sent = Array.from(this.#registry.all(), ({ definition: { group, version, plural }, sentEvents }) => ({
-      labels: `group="${group}",version="${version}",resource="${plural}"`,
-      sentEvents,
-    })).filter(({ sentEvents }) => sentEvents.count > 0);
-    return [
-      family(
-        events,
-        "counter",
-        "Number of events sent in watch clients",
-        sent.map(({ labels, sentEvents }) => `${events}{${labels}} ${sentEvents.count}`),
-      ),
-      family(
-        sizes,
-        "histogram",
-        "Watch event size distribution in bytes",
-        sent.flatMap(({ labels, sentEvents }) => sentEvents.lines(sizes, labels)),
-      ),
-    ].join("");
-  }
-  #storedObjects(): string {
-    const older = "apiserver_storage_objects";
-    const newer = "apiserver_resource_objects";
-    const stored = [...this.#registry.all()].flatMap(({ qualifiedName, definition, cache }) =>
-      cache === undefined
-        ? []
-        : [{ qualifiedName, group: definition.group, resource: definition.plural, count: cache.count() }],
-    );
-    // All versions of a kind share what is stored.
-    const unique = [...new Map(stored.map((one) => [one.qualifiedName, one])).values()];
-    return [
-      family(
-        older,
-        "gauge",
-        "Number of stored objects at the time of last check split by kind.",
-        unique.map((one) => `${older}{resource="${one.qualifiedName}"} ${one.count}`),
-      ),
-      family(
-        newer,
-        "gauge",
-        "Number of stored objects at the time of last check split by kind.",
-        unique.map((one) => `${newer}{group="${one.group}",resource="${one.resource}"} ${one.count}`),
-      ),
-    ].join("");
   }
 }

@@ -1,3 +1,4 @@
+import type { StoreRequests } from "./store-requests.ts";
 import type { KubeObject } from "#pkg/apimachinery/index.ts";
 
 /**
@@ -110,6 +111,8 @@ export interface ResourceCache {
   count(): number;
   /** Number of open watches. */
   watching(): number;
+  /** For metrics: what it asked of the store so far. */
+  readonly requests: Pick<StoreRequests, "times">;
   close(): Promise<void>;
 }
 

@@ -18,6 +18,7 @@ import { type EncodedValue, encodeValue, Slab } from "./encode.ts";
 import { Entry, type ValueSource } from "./entry.ts";
 import { replayHistory } from "./history-replay.ts";
 import { type IndexFunction, ResourceState } from "./resource-state.ts";
+import { StoreRequests } from "./store-requests.ts";
 import { Watcher } from "./watcher-set.ts";
 
 export interface ResourceOptions {
@@ -53,6 +54,7 @@ const LOAD_RETRY_MS = 500;
 
 /** See {@link ResourceCache}. */
 export class CachedResource implements ResourceCache {
+  readonly requests: StoreRequests;
   readonly #cacher: Cacher;
   readonly #options: ResourceOptions;
   readonly #state: ResourceState;
@@ -66,6 +68,7 @@ export class CachedResource implements ResourceCache {
   #generation = 0;
 
   constructor(cacher: Cacher, options: ResourceOptions, onClose: () => void) {
+    this.requests = new StoreRequests(cacher.clock);
     this.#cacher = cacher;
     this.#options = options;
     this.#onClose = onClose;
@@ -107,7 +110,7 @@ export class CachedResource implements ResourceCache {
     const revision = consistency.exact;
     const key = this.#state.keyOf(namespace, name);
     if (revision >= this.#state.ring.start) return this.#state.entryAt(key, revision);
-    const { kv } = await this.#cacher.store.get(key, { revision });
+    const { kv } = await this.requests.timed("get", this.#cacher.store.get(key, { revision }));
     return kv === undefined ? undefined : this.#entryOf(key, kv.value, kv.modRevision);
   }
   async list(options: CacheListOptions): Promise<CacheListResult> {
@@ -266,12 +269,14 @@ export class CachedResource implements ResourceCache {
     if (writes === undefined) this.#pending.set(key, (writes = new Set()));
     writes.add(pending);
     try {
-      const result = await this.#cacher.store.write({
+      const operation = value === undefined ? "delete" : expectedModRevision === 0 ? "create" : "update";
+      const written = this.#cacher.store.write({
         key,
         value,
         expectedModRevision,
         ...(value === undefined || ttlSeconds === undefined ? {} : { ttlSeconds }),
       });
+      const result = await this.requests.timed(operation, written);
       await this.#cacher.progress.reached(
         result.ok ? result.revision : (result.current?.modRevision ?? result.revision),
       );
@@ -316,11 +321,12 @@ export class CachedResource implements ResourceCache {
     let rest = 0;
     for (let more = true; more;) {
       const limit = Math.min(options.limit ?? LOAD_PAGE, LOAD_PAGE) + 1;
-      const range = await this.#cacher.store.range(prefix, {
+      const read = this.#cacher.store.range(prefix, {
         revision,
         limit,
         ...(startAfter === undefined ? {} : { startAfter }),
       });
+      const range = await this.requests.timed("list", read);
       more = range.kvs.length < range.count;
       rest = range.count;
       for (const { key, value, modRevision } of range.kvs) {
@@ -407,7 +413,8 @@ export class CachedResource implements ResourceCache {
     let revision: number | undefined;
     let startAfter: string | undefined;
     for (let more = true; more;) {
-      const page = await this.#cacher.store.range(this.prefix, { limit: LOAD_PAGE, revision, startAfter });
+      const read = this.#cacher.store.range(this.prefix, { limit: LOAD_PAGE, revision, startAfter });
+      const page = await this.requests.timed("list", read);
       if (abandoned()) return;
       revision ??= page.revision;
       for (const { key, value, modRevision } of page.kvs) {
