@@ -39,6 +39,7 @@ test("publishes version 3 per group version, each complete in itself", async () 
     ["core.v1.ContainerPort", "hostPort", { default: undefined }],
     ["core.v1.ContainerStatus", "ready", { default: false }],
     ["core.v1.Event", "reportingComponent", { default: "" }],
+    ["core.v1.LocalObjectReference", "name", { default: "" }],
     ["core.v1.ContainerStateRunning", "startedAt", { default: undefined }],
     ["core.v1.HTTPGetAction", "port", { default: undefined }],
     ["core.v1.PodSpec", "containers", { items: containerRef, default: undefined }],

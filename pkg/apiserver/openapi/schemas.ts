@@ -37,13 +37,12 @@ export function definitionSchema(
   const about = texts[""] === undefined ? {} : { description: texts[""] };
   if (definition.types === undefined) return { ...about, ...scalarSchema(dialect, name, definition.scalar) };
   const properties: Json = {};
-  const always = alwaysThere(name, definition);
+  const zero = zeroByDefault(name, definition);
   for (const [field, type] of Object.entries(definition.types)) {
     const text = texts[field] ?? aboutReferenced(type, descriptions);
     const description = text === undefined ? {} : { description: text };
     const own = definition.defaults?.[field];
-    const defaults =
-      dialect === "v2" ? {} : own !== undefined ? { default: own } : always.has(field) ? zeroOf(type) : {};
+    const defaults = dialect === "v2" ? {} : own !== undefined ? { default: own } : zero.has(field) ? zeroOf(type) : {};
     const shape = property(dialect, type, { ...description, ...defaults, ...markers(definition.fields?.[field]) });
     properties[field] = withEnum(shape, enums[field]);
   }
@@ -70,11 +69,30 @@ function withEnum(shape: Json, words: readonly string[] | undefined): Json {
   return items === undefined ? { ...shape, enum: words } : { ...shape, items: { ...items, enum: words } };
 }
 
-/** Fields that upstream's structs cannot be without. */
-function alwaysThere(name: string, { required = [] }: Definition): ReadonlySet<string> {
+/** Optional members of core/v1 whose zero value upstream's types declare as their default; in objects it says nothing. */
+const DECLARED_ZERO: ReadonlySet<string> = new Set([
+  "AzureDiskVolumeSource.readOnly",
+  "ConfigMapEnvSource.name",
+  "ConfigMapKeySelector.name",
+  "ConfigMapProjection.name",
+  "ConfigMapVolumeSource.name",
+  "FileKeySelector.optional",
+  "GRPCAction.service",
+  "LocalObjectReference.name",
+  "ReplicationControllerSpec.minReadySeconds",
+  "SecretEnvSource.name",
+  "SecretKeySelector.name",
+  "SecretProjection.name",
+]);
+
+/** Fields whose zero value is their default, most of them because upstream's structs cannot be without them. */
+function zeroByDefault(name: string, { required = [], types = {} }: Definition): ReadonlySet<string> {
   const message = protobufMessageOf(name);
-  if (!hasMessage(message)) return new Set(required);
-  return new Set(jsonFields(message).flatMap((field) => (field.absent === "zero" ? [field.name] : [])));
+  const always = hasMessage(message)
+    ? jsonFields(message).flatMap((field) => (field.absent === "zero" ? [field.name] : []))
+    : required;
+  const core = name.startsWith("io.k8s.api.core.v1.") ? name.slice("io.k8s.api.core.v1.".length) : undefined;
+  return new Set([...always, ...Object.keys(types).filter((field) => DECLARED_ZERO.has(`${core}.${field}`))]);
 }
 
 /** What upstream publishes as the default of a value that is always there: nothing for lists, maps and types of one value. */
