@@ -197,6 +197,15 @@ test("numbers that are no integers, and schemas of which none fits, are wrong as
   assert.deepEqual(check({ type: "integer", format: "int32" }, 2 ** 40), [
     '<nil>: Invalid value: "": Checked value must be of type integer with format int32 in n',
   ]);
+  for (const [type, multipleOf, value, ...wrong] of [
+    ["number", 0.5, 1.5],
+    ["number", 0.5, 0.7, "n: Invalid value: 0.7: n in body should be a multiple of 0.5"],
+    ["number", 0.5, 2, "n: Invalid value: 0: factor MultipleOf declared for n must be positive: 0"],
+    ["number", 1.5, 2],
+    ["integer", 2, 3, "n: Invalid value: 3: n in body should be a multiple of 2"],
+    ["integer", 0.5, 2, '<nil>: Invalid value: "": MultipleOf value must be of type integer (default format) in n'],
+  ] as const)
+    assert.deepEqual(check({ type, multipleOf }, value), wrong, `${value} of ${multipleOf}`);
   assert.deepEqual(check({ type: "integer", anyOf: [{ minimum: 10 }, { maximum: 2 }] }, 5), [
     '<nil>: Invalid value: "": "n" must validate at least one schema (anyOf)',
     "n: Invalid value: 5: n in body should be greater than or equal to 10",

@@ -163,31 +163,45 @@ function checkRange(raw: Raw): ((value: number | bigint, path: string) => FieldE
       (typeof value === "bigint" || Number.isSafeInteger(value)) &&
       (format !== "int32" || (value >= -INT32_LIMIT && value < INT32_LIMIT));
     if (fits) return undefined;
-    const what = format === "" ? "(default format)" : `with format ${format}`;
-    return overall(`Checked value must be of type integer ${what} in ${path}`);
+    return overall(notInteger("Checked", format, path));
+  };
+}
+
+const notInteger = (what: string, format: string, path: string): string =>
+  `${what} value must be of type integer ${format === "" ? "(default format)" : `with format ${format}`} in ${path}`;
+
+/** Upstream divides integers by the integer part of the factor, unless the schema wants integers and the factor is none. */
+function checkMultiple(raw: Raw): Check | undefined {
+  const { multipleOf, type, format = "" } = raw;
+  if (typeof multipleOf !== "number") return undefined;
+  const misfit = type === "integer" && !Number.isInteger(multipleOf);
+  return (value, path, _old, errors) => {
+    const number = Number(value);
+    if (misfit) errors.push(overall(notInteger("MultipleOf", String(format), path)));
+    const factor = !misfit && Number.isInteger(number) ? Math.trunc(multipleOf) : multipleOf;
+    const quotient = number / factor;
+    if (factor <= 0)
+      errors.push(fieldInvalid(path, factor, `factor MultipleOf declared for ${path} must be positive: ${factor}`));
+    else if (Math.abs(quotient - Math.round(quotient)) > 1e-9)
+      errors.push(fieldInvalid(path, value, `${inBody(path)} should be a multiple of ${factor}`));
   };
 }
 
 function checkNumbers(raw: Raw): Check | undefined {
-  const { minimum, maximum, multipleOf } = raw;
+  const { minimum, maximum } = raw;
   const range = checkRange(raw);
-  if (minimum === undefined && maximum === undefined && multipleOf === undefined && range === undefined)
-    return undefined;
+  const multiple = checkMultiple(raw);
+  if (minimum === undefined && maximum === undefined && multiple === undefined && range === undefined) return undefined;
   const aboveOnly = raw["exclusiveMinimum"] === true;
   const belowOnly = raw["exclusiveMaximum"] === true;
-  return (value, path, _old, errors) => {
+  return (value, path, old, errors) => {
     if (typeof value !== "number" && typeof value !== "bigint") return;
     const misfit = range?.(value, path);
     if (misfit !== undefined) {
       errors.push(misfit);
       return;
     }
-    if (typeof multipleOf === "number") {
-      const quotient = Number(value) / multipleOf;
-      if (Math.abs(quotient - Math.round(quotient)) > 1e-9) {
-        errors.push(fieldInvalid(path, value, `${inBody(path)} should be a multiple of ${multipleOf}`));
-      }
-    }
+    multiple?.(value, path, old, errors);
     if (typeof maximum === "number" && (belowOnly ? value >= maximum : value > maximum)) {
       const bound = belowOnly ? "less than" : "less than or equal to";
       errors.push(fieldInvalid(path, value, `${inBody(path)} should be ${bound} ${maximum}`));
