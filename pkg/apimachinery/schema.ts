@@ -22,6 +22,11 @@ export interface FieldSchema {
   readonly definition?: string;
   readonly properties?: ReadonlyMap<string, FieldSchema>;
   readonly required?: readonly string[];
+  /**
+   * Built-in kinds: members that the Go type holds even when it is empty, with their value then, such as {}, "" or null.
+   * They are there whether or not JSON shows them.
+   */
+  readonly emptyMembers?: ReadonlyMap<string, unknown>;
   /** Element of an array or map. */
   readonly items?: FieldSchema;
   readonly nullable?: boolean;

@@ -1,4 +1,5 @@
 import type { FieldSchema } from "#pkg/apimachinery/index.ts";
+import { emptyMembersOf } from "./empty-members.ts";
 import { type Definition, definitions, type FieldMarkers } from "./definitions.ts";
 
 const SCALARS: Readonly<Record<string, Pick<FieldSchema, "type" | "format" | "preserveUnknownFields">>> = {
@@ -18,6 +19,7 @@ class DefinitionSchema implements FieldSchema {
   readonly mapType?: "atomic" | "granular";
   readonly #source: Definition;
   #properties: ReadonlyMap<string, FieldSchema> | undefined;
+  #emptyMembers: ReadonlyMap<string, unknown> | undefined;
 
   constructor(name: string, source: Definition) {
     const scalar = SCALARS[name];
@@ -45,6 +47,10 @@ class DefinitionSchema implements FieldSchema {
       ]),
     );
     return this.#properties;
+  }
+
+  get emptyMembers(): ReadonlyMap<string, unknown> {
+    return (this.#emptyMembers ??= emptyMembersOf(this.definition, this));
   }
 }
 

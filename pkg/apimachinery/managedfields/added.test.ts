@@ -8,7 +8,7 @@ import { randomObject } from "../protobuf/random-object.ts";
 import { fieldsOfNew } from "./added.ts";
 import { compareObjects } from "./compare.ts";
 import { writeEntries } from "./managers.ts";
-import { type Fields, union } from "./fields.ts";
+import { type Fields, fieldsOfPaths, union } from "./fields.ts";
 import { type Node, nodeOf } from "./nodes.ts";
 import { trackedFields } from "./strip.ts";
 import { updateManagedFields } from "./update.ts";
@@ -22,6 +22,9 @@ function goneWith(node: Node, object: object): Fields {
   const { changed, removed } = compareObjects(node, object, {});
   return union(changed, removed);
 }
+
+/** "a b.c" as a set of fields. */
+const tree = (paths: string): Fields => fieldsOfPaths(paths.split(" "));
 
 function treeOfNew(node: Node, object: Record<string, unknown>, resetFields: readonly string[]): Fields {
   return fieldsOfNew(node, object, resetFields)?.tree ?? {};
@@ -64,6 +67,50 @@ test("what is empty, null, repeated or unknown is owned as by comparison", () =>
   for (const object of objects) {
     const expected = trackedFields(goneWith(pod, object), []);
     assert.deepEqual(treeOfNew(pod, object, []), expected, JSON.stringify(object));
+  }
+});
+
+test("what an empty Go object holds anyway is nobody's, as upstream's typed comparison has it", () => {
+  const event = { eventTime: null, firstTimestamp: null, reportingComponent: "", source: {}, reason: "x" };
+  const expectations: [schema: string, object: Record<string, unknown>, fields: object][] = [
+    ["v1 Event", event, { "f:reason": {} }],
+    [
+      "v1 Event",
+      { ...event, reportingComponent: "c", source: { host: "h" } },
+      tree("reason reportingComponent source.host"),
+    ],
+    ["events.k8s.io/v1 Event", { eventTime: null, deprecatedLastTimestamp: null, type: "Normal" }, { "f:type": {} }],
+    ["discovery.k8s.io/v1 EndpointSlice", { addressType: "IPv4", endpoints: null, ports: null }, tree("addressType")],
+    ["discovery.k8s.io/v1 EndpointSlice", { endpoints: [], ports: [] }, tree("endpoints ports")],
+    ["rbac.authorization.k8s.io/v1 Role", { rules: null }, {}],
+    ["rbac.authorization.k8s.io/v1 Role", { rules: [] }, tree("rules")],
+    ["storage.k8s.io/v1 CSINode", { spec: { drivers: [] } }, tree("spec.drivers")],
+    ["scheduling.k8s.io/v1 PriorityClass", { value: 0 }, {}],
+    [
+      "resource.k8s.io/v1 ResourceSlice",
+      { spec: { driver: "", pool: { name: "p", generation: 0 } } },
+      tree("spec.pool.name"),
+    ],
+    ["v1 Node", { status: { daemonEndpoints: { kubeletEndpoint: { Port: 0 } } } }, {}],
+    // A pointer to a zero was set by somebody, and what is in a new item was not there before.
+    ["v1 ConfigMap", { immutable: false }, tree("immutable")],
+    [
+      "storage.k8s.io/v1 CSINode",
+      { spec: { drivers: [{ name: "d", nodeID: "", topologyKeys: null }] } },
+      { "f:spec": { "f:drivers": { 'k:{"name":"d"}': { ".": {}, ...tree("name nodeID topologyKeys") } } } },
+    ],
+  ];
+  for (const [name, object, fields] of expectations) {
+    const node = nodeOf(
+      kinds.find(({ group, version, kind }) => `${group}/${version} ${kind}`.replace(/^\//, "") === name)!.schema,
+    );
+    assert.deepEqual(treeOfNew(node, object, []), fields, JSON.stringify([name, object]));
+    assert.deepEqual(
+      trackedFields(compareObjects(node, {}, object).changed, []),
+      fields,
+      JSON.stringify([name, object]),
+    );
+    assert.deepEqual(trackedFields(goneWith(node, object), []), fields, JSON.stringify([name, object]));
   }
 });
 

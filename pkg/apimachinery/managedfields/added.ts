@@ -57,19 +57,19 @@ const MAX_SETS = 8;
 function sharedMember(field: StructField | undefined, value: unknown): SharedMember | undefined {
   if (field === undefined || !isShared(value)) return undefined;
   return findOnce(value as object, field, () => ({
-    text: added(field.node, value, field.alwaysThere),
+    text: added(field.node, value, field.empty),
     sets: new Map(),
   }));
 }
 
 /** Nobody owns metadata itself. */
-function withoutUntracked({ node, alwaysThere }: StructField, metadata: unknown): string {
+function withoutUntracked({ node, empty }: StructField, metadata: unknown): string {
   if (!isRecord(metadata)) return "";
   let text = "";
   for (const key in metadata) {
     if (UNTRACKED_METADATA.has(key)) continue;
     const field = node.kind === "struct" ? node.field(key) : undefined;
-    const member = memberOf(node, field, metadata[key], alwaysThere);
+    const member = memberOf(node, field, metadata[key], empty !== undefined);
     if (member !== "") text += (text === "" ? "" : ",") + elementText(field, key) + member;
   }
   return text === "" ? "" : `{${text}}`;
@@ -88,34 +88,35 @@ function elementText(field: StructField | undefined, key: string): string {
  * found by its text, and building it would cost several times what writing that does.
  */
 export function treeOfAdded(node: Node, value: unknown): Fields {
-  const text = added(node, value, false);
+  const text = added(node, value, undefined);
   return text === LEAF_TEXT ? LEAF : knownFields(text).tree;
 }
 
 /** "" when the member is not there, or adds nothing to what a Go struct holds anyway (`parentThere`). */
 function memberOf(node: Node, field: StructField | undefined, value: unknown, parentThere: boolean): string {
   if (value === undefined) return "";
-  if (node.kind === "map") return added(node.items, value, false);
+  if (node.kind === "map") return added(node.items, value, undefined);
   return field === undefined
-    ? added(DEDUCED, value, false)
-    : added(field.node, value, parentThere && field.alwaysThere);
+    ? added(DEDUCED, value, undefined)
+    : added(field.node, value, parentThere ? field.empty : undefined);
 }
 
 const isNothing = (value: unknown): boolean => value === null || (Array.isArray(value) && value.length === 0);
 
-/** `there`: the value stands where an empty one of its kind has been before. */
-function added(node: Node, value: unknown, there: boolean): string {
-  if (there && value === null) return "";
+/** `empty`: what has stood there before, if anything has. */
+function added(node: Node, value: unknown, empty: unknown): string {
+  const there = empty !== undefined;
+  if (there && (value === null || value === empty)) return "";
   switch (node.kind) {
     case "leaf":
-      return there && deepEqual({}, value) ? "" : LEAF_TEXT;
+      return there && deepEqual(empty, value) ? "" : LEAF_TEXT;
     case "struct":
     case "map":
     case "deduced":
       return isRecord(value) ? addedMembers(node, value, there) : LEAF_TEXT;
     case "set":
     case "list":
-      if (isNothing(value)) return there && Array.isArray(value) ? "" : LEAF_TEXT;
+      if (isNothing(value)) return LEAF_TEXT;
       return Array.isArray(value) ? addedItems(node, value, there) : LEAF_TEXT;
   }
 }
@@ -134,7 +135,7 @@ function addedMembers(
     const member = memberOf(node, field, object[key], there);
     if (member !== "") text += (text === "" ? "" : ",") + elementText(field, key) + member;
   }
-  if (empty) return there ? "" : LEAF_TEXT;
+  if (empty) return there && node.kind === "struct" ? "" : LEAF_TEXT;
   return text === "" ? "" : `{${text}}`;
 }
 
@@ -150,10 +151,10 @@ function addedItems(node: Node & { kind: "set" | "list" }, list: readonly unknow
   for (const key of distinct) {
     if (text !== "") text += ",";
     if (node.kind === "set") text += key + LEAF_TEXT;
-    else if (!repeated) text += key + added(node.items, list[index], false);
+    else if (!repeated) text += key + added(node.items, list[index], undefined);
     else {
       const first = keys.indexOf(key);
-      text += key + (keys.includes(key, first + 1) ? LEAF_TEXT : added(node.items, list[first], false));
+      text += key + (keys.includes(key, first + 1) ? LEAF_TEXT : added(node.items, list[first], undefined));
     }
     index++;
   }

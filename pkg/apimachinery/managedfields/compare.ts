@@ -3,8 +3,6 @@ import { treeOfAdded } from "./added.ts";
 import { type Fields, isEmpty, LEAF, type MutableFields } from "./fields.ts";
 import { DEDUCED, type Node } from "./nodes.ts";
 
-type Json = Record<string, unknown>;
-
 /** What happened between two versions of an object, as sets of fields. */
 export interface Comparison {
   /** Fields that are new or have another value. */
@@ -122,12 +120,9 @@ class Walker {
       this.walk(DEDUCED, before, after);
       return `f:${key}`;
     }
-    const stays = field.alwaysThere;
-    this.walk(
-      field.node,
-      stays && inBefore ? (before ?? emptyOf(field.node)) : before,
-      stays && inAfter ? (after ?? emptyOf(field.node)) : after,
-    );
+    const { empty } = field;
+    if (empty === undefined) this.walk(field.node, before, after);
+    else this.walk(field.node, inBefore ? (before ?? empty) : before, inAfter ? (after ?? empty) : after);
     return field.element;
   }
 
@@ -171,10 +166,6 @@ class Walker {
     const plain = (value: unknown) => (value instanceof Duplicates ? value.items : value);
     this.#leaf(plain(before), plain(after));
   }
-}
-
-function emptyOf(node: Node): Json | unknown[] {
-  return node.kind === "set" || node.kind === "list" ? [] : {};
 }
 
 const areLists = (before: unknown, after: unknown): boolean =>

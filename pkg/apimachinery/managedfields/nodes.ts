@@ -2,7 +2,6 @@
  * What field management needs of a schema, compiled once per schema object: how each value is divided into owned parts.
  */
 import type { FieldSchema } from "../schema.ts";
-import { isValueStruct } from "./value-structs.ts";
 
 /** A named member of a struct. */
 export interface StructField {
@@ -10,8 +9,8 @@ export interface StructField {
   /** The element as the key of a JSON object, colon included. */
   readonly elementText: string;
   readonly node: Node;
-  /** A non-pointer member of a Go struct: it is there even where JSON omits it, so nobody adds or removes it. */
-  readonly alwaysThere: boolean;
+  /** What it is in an empty struct, where it always is: so nobody adds or removes it. undefined: it can be missing. */
+  readonly empty: unknown;
   /** Not of the schema, which lets anything else in: a key like those of maps. */
   readonly undeclared?: boolean;
 }
@@ -65,9 +64,9 @@ function compile(schema: FieldSchema): Node {
   }
 }
 
-function fieldOf(name: string, node: Node, alwaysThere: boolean): StructField {
+function fieldOf(name: string, node: Node, empty: unknown): StructField {
   const element = `f:${name}`;
-  return { element, elementText: `${JSON.stringify(element)}:`, node, alwaysThere };
+  return { element, elementText: `${JSON.stringify(element)}:`, node, empty };
 }
 
 function compileObject(schema: FieldSchema): Node {
@@ -82,8 +81,8 @@ function compileObject(schema: FieldSchema): Node {
     let known = fields.get(name);
     if (known === undefined) {
       const property = properties.get(name);
-      if (property === undefined) return open ? { ...fieldOf(name, DEDUCED, false), undeclared: true } : undefined;
-      known = fieldOf(name, nodeOf(property), isValueStruct(schema, name, property));
+      if (property === undefined) return open ? { ...fieldOf(name, DEDUCED, undefined), undeclared: true } : undefined;
+      known = fieldOf(name, nodeOf(property), schema.emptyMembers?.get(name));
       fields.set(name, known);
     }
     return known;
