@@ -1,6 +1,6 @@
 /** Small things every module may use: time, randomness, logging, running commands. Depends on nothing else here. */
 export { errorMessage, hasCode, ifExists } from "./errors.ts";
-export { networkErrorText } from "./network-errors.ts";
+export { backendErrorText, networkErrorText } from "./network-errors.ts";
 export { refusePlainHttp } from "./plain-http.ts";
 export { type Clock, RealClock, pause, scheduleLimit, sleep, formatTime, formatMicroTime, parseTime } from "./clock.ts";
 export { children, type DerElement, readElement } from "./der.ts";

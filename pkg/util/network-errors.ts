@@ -21,3 +21,10 @@ export function networkErrorText(error: Error): string {
   if (code === "ECONNRESET" && message === "socket hang up") return "EOF";
   return message;
 }
+
+/** Why a backend that was to upgrade a connection gave no answer, in the words of upstream's proxies. */
+export function backendErrorText(error: Error): string {
+  const { code, syscall } = error as NetworkError;
+  const text = networkErrorText(error);
+  return syscall === "connect" || code === "ENOTFOUND" ? `error dialing backend: ${text}` : text;
+}

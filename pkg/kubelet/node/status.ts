@@ -159,6 +159,7 @@ function imagesOf(images: readonly Image[], max: number): ContainerImage[] {
 
 /** Features of version skew that this kubelet has, sorted: resizes and restarts of all containers need them (KEP-5328). */
 const DECLARED_FEATURES = [
+  "ExtendWebSocketsToKubelet",
   "GuaranteedQoSPodCPUResize",
   "InPlacePodLevelResourcesVerticalScaling",
   "RestartAllContainersOnContainerExits",

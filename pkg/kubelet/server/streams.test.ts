@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { createServer } from "node:http";
+import { createServer, type Server } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import { after, before, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
@@ -24,9 +24,10 @@ const runtime = new StreamingServer({ clock: new RealClock(), log: silentLogger 
 const mute = createServer().on("upgrade", (_request, socket) =>
   socket.end("HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: SPDY/3.1\r\n\r\n"),
 );
-let silent = false;
-const exec = async () =>
-  silent ? `http://127.0.0.1:${(mute.address() as AddressInfo).port}/` : runtime.command(["stdin", "stdout"], command);
+/** Where the runtime says to go, when that is not the command. */
+let elsewhere: string | undefined;
+let refusal: unknown;
+const exec = async () => elsewhere ?? runtime.command(["stdin", "stdout"], command);
 let state: "Running" | "Exited" = "Running";
 const containerStatus = async () => ({ state }) as RuntimeContainerStatus;
 const streams = new Streams(
@@ -40,8 +41,12 @@ server.on("upgrade", (request, socket, head) => {
   const query = new URLSearchParams("stdin=1&stdout=1&command=x");
   socket.on("error", () => undefined);
   const signal = AbortSignal.timeout(60_000);
-  streams.remoteCommand(verb, "c", { request, query, socket, head, signal }).catch(() => socket.destroy());
+  streams.remoteCommand(verb, "c", { request, query, socket, head, signal }).catch((err: unknown) => {
+    refusal = err;
+    socket.destroy();
+  });
 });
+const urlOf = (other: Server) => `http://127.0.0.1:${(other.address() as AddressInfo).port}/`;
 const port = () => (server.address() as AddressInfo).port;
 
 before(async () => {
@@ -152,7 +157,7 @@ test("what a command does not read stays with the client", async () => {
 });
 
 test("silence of the runtime is success for who was attached to a container that has ended, and for nobody else", async () => {
-  silent = true;
+  elsewhere = urlOf(mute);
   const said: string[] = [];
   for ([verb, state] of [
     ["attach", "Exited"],
@@ -160,7 +165,7 @@ test("silence of the runtime is success for who was attached to a container that
     ["exec", "Exited"],
   ] as const)
     said.push((await speak(() => undefined)).status);
-  [verb, silent] = ["exec", false];
+  [verb, elsewhere] = ["exec", undefined];
   assert.deepEqual(said, ["Success", "Failure", "Failure"]);
 });
 
@@ -173,4 +178,51 @@ test("what kept a command from running is told as a failure of who ran it, and i
     "Internal error occurred: no such command",
     "command terminated with non-zero exit code: exit status 3",
   ]);
+});
+
+test("of a runtime that is away or refuses, v5 hears on its channel of errors and older protocols in HTTP", async () => {
+  const gone = "http://127.0.0.1:1/exec/x";
+  const refusing = createServer().on("upgrade", (_request, socket) => {
+    socket.end("HTTP/1.1 404 Not Found\r\ncontent-length: 11\r\nconnection: close\r\n\r\nno such one");
+  });
+  await once(refusing.listen(0, "127.0.0.1"), "listening");
+  const refused = urlOf(refusing);
+  const cases: [url: string, ofV5: RegExp, ofV4: { code?: number; statusCode?: number; message: RegExp }][] = [
+    [
+      gone,
+      /^Internal error occurred: error sending request: Post "http:\/\/127.0.0.1:1\/exec\/x": dial tcp 127.0.0.1:1: connect: connection refused$/,
+      { code: 500, message: /^error dialing backend: dial tcp 127.0.0.1:1: connect: connection refused$/ },
+    ],
+    [
+      refused,
+      /^Internal error occurred: unable to upgrade connection: no such one$/,
+      { statusCode: 404, message: /^no such one$/ },
+    ],
+  ];
+  for (const [url, ofV5, ofV4] of cases) {
+    elsewhere = url;
+    const client = new WebSocket(`ws://127.0.0.1:${port()}/`, [PROTOCOL]);
+    const closed = once(client, "close");
+    const [message] = (await once(client, "message")) as [Buffer];
+    const [code] = (await closed) as [number];
+    const { message: text, ...status } = JSON.parse(message.toString("utf8", 1)) as Record<string, unknown>;
+    assert.deepEqual([message[0], code], [3, 1000]);
+    assert.match(text as string, ofV5);
+    const cause = (text as string).slice("Internal error occurred: ".length);
+    assert.deepEqual(status, {
+      kind: "Status",
+      apiVersion: "v1",
+      metadata: {},
+      status: "Failure",
+      reason: "InternalError",
+      details: { causes: [{ message: cause }] },
+      code: 500,
+    });
+    await assert.rejects(once(new WebSocket(`ws://127.0.0.1:${port()}/`, ["v4.channel.k8s.io"]), "open"));
+    assert.throws(() => {
+      throw refusal;
+    }, ofV4);
+  }
+  elsewhere = undefined;
+  refusing.close();
 });

@@ -3,11 +3,16 @@ import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer, createWebSocketStream } from "ws";
-import { type Clock, type Logger, errorMessage, sleep } from "#pkg/util/index.ts";
+import { type Clock, type Logger, backendErrorText, sleep } from "#pkg/util/index.ts";
 import { isRuntimeError, type Runtime } from "../cri/runtime.ts";
-import { dialUpgrade, SPDY_HEADERS } from "../streaming/dial.ts";
-import { bridgePorts, PORT_FORWARD_PROTOCOLS } from "../streaming/port-forward.ts";
-import { bridgeRemoteCommand, failureReport, REMOTE_COMMAND_PROTOCOLS } from "../streaming/remote-command.ts";
+import { dialErrorText, dialUpgrade, type Upgraded, UpgradeRefused } from "../streaming/dial.ts";
+import { bridgePorts, PORT_FORWARD_HEADERS, PORT_FORWARD_PROTOCOLS } from "../streaming/port-forward.ts";
+import {
+  bridgeRemoteCommand,
+  REMOTE_COMMAND_HEADERS,
+  REMOTE_COMMAND_PROTOCOLS,
+  reportFailure,
+} from "../streaming/remote-command.ts";
 import { HttpError } from "./http-error.ts";
 import { flag } from "./log-options.ts";
 
@@ -55,7 +60,10 @@ export class Streams {
     this.#log = log;
   }
 
-  /** Runs a command in a container, or attaches to its main process. */
+  /**
+   * Runs a command in a container, or attaches to its main process. Clients of v5 have their handshake before the runtime
+   * is dialled and hear of a failure there on their channel of errors; all others get an answer of HTTP (KEP-4006).
+   */
   async remoteCommand(verb: "exec" | "attach", containerId: string, upgrade: UpgradeRequest): Promise<void> {
     const { query, signal } = upgrade;
     const options = requireStreams(query);
@@ -69,11 +77,15 @@ export class Streams {
     if (!isWebSocket(upgrade)) return this.#tunnel(runtimeUrl, upgrade);
     // A runtime may close attached streams without a word when their container ends just then.
     const silenceIsEnd = async () => verb === "attach" && (await this.#hasEnded(containerId, signal));
+    const [newest] = REMOTE_COMMAND_PROTOCOLS;
+    const early = offeredBy(upgrade).includes(newest)
+      ? undefined
+      : await dialFirst(runtimeUrl, REMOTE_COMMAND_HEADERS, signal);
+    const dial = async () => early ?? (await dialUpgrade(runtimeUrl, REMOTE_COMMAND_HEADERS, signal));
     this.#accept(this.#commands, upgrade, (ws) =>
-      bridgeRemoteCommand(ws, runtimeUrl, streams, this.#clock, signal, silenceIsEnd).catch((err: unknown) => {
+      bridgeRemoteCommand(ws, dial, streams, this.#clock, signal, silenceIsEnd).catch((err: unknown) => {
         if (!signal.aborted) this.#log.warn({ err }, "A command over WebSocket failed");
-        if (ws.readyState === ws.OPEN) ws.send(Buffer.concat([Buffer.from([3]), failureReport(errorMessage(err))]));
-        ws.close(1011);
+        reportFailure(ws, dialErrorText(runtimeUrl, err));
       }),
     );
   }
@@ -98,22 +110,20 @@ export class Streams {
       .flatMap((text) => text.split(","))
       .map(Number)
       .filter((port) => Number.isInteger(port) && port > 0 && port <= 65_535);
-    const offered = (request.headers["sec-websocket-protocol"] ?? "").split(",").map((text) => text.trim());
-    const inChannels = isWebSocket(upgrade) && !offered.includes(TUNNEL_PROTOCOL);
+    const inChannels = isWebSocket(upgrade) && !offeredBy(upgrade).includes(TUNNEL_PROTOCOL);
     if (inChannels && ports.length === 0) throw new HttpError(400, 'query parameter "port" is required');
     const runtimeUrl = await this.#runtime.portForward(sandboxId, ports, { signal });
     if (!isWebSocket(upgrade)) return this.#tunnel(runtimeUrl, upgrade);
+    const upgraded = await dialFirst(runtimeUrl, PORT_FORWARD_HEADERS, signal);
     if (inChannels) {
       this.#accept(this.#forwards, upgrade, (ws) =>
-        bridgePorts(ws, runtimeUrl, ports, this.#clock, signal).catch((err: unknown) => {
+        bridgePorts(ws, upgraded, ports, this.#clock, signal).catch((err: unknown) => {
           if (!signal.aborted) this.#log.warn({ err }, "Forwarding ports over WebSocket failed");
           ws.close(1011);
         }),
       );
       return;
     }
-    const headers = { ...SPDY_HEADERS, "x-stream-protocol-version": "portforward.k8s.io" };
-    const upgraded = await dialUpgrade(runtimeUrl, headers, signal);
     delete request.headers["sec-websocket-protocol"];
     this.#accept(this.#tunnels, upgrade, (ws) => {
       // The messages are nothing but SPDY's bytes.
@@ -139,7 +149,7 @@ export class Streams {
     };
     const versions = rawHeader(request, "x-stream-protocol-version");
     if (versions.length > 0) forwarded["x-stream-protocol-version"] = versions;
-    const upgraded = await dialUpgrade(runtimeUrl, forwarded, signal);
+    const upgraded = await dialFirst(runtimeUrl, forwarded, signal);
     const lines = ["HTTP/1.1 101 Switching Protocols"];
     for (const [name, value] of Object.entries(upgraded.headers))
       for (const text of Array.isArray(value) ? value : [value ?? ""]) lines.push(`${name}: ${text}`);
@@ -161,6 +171,29 @@ export function requireStreams(query: URLSearchParams) {
   };
   if (options.stdin || options.stdout || options.stderr) return options;
   throw new HttpError(400, "you must specify at least 1 of stdin, stdout, stderr");
+}
+
+/**
+ * Dials while the client still waits for its answer: what the runtime refuses, it is refused with the same words. The
+ * connection goes with the client, whose handshake may yet fail.
+ */
+async function dialFirst(
+  runtimeUrl: string,
+  headers: Readonly<Record<string, string | string[]>>,
+  signal: AbortSignal,
+): Promise<Upgraded> {
+  const upgraded = await dialUpgrade(runtimeUrl, headers, signal).catch((err: unknown) => {
+    if (err instanceof UpgradeRefused || !(err instanceof Error)) throw err;
+    throw new HttpError(500, backendErrorText(err));
+  });
+  upgraded.socket.on("error", () => undefined); // "close" follows, which those who use it wait for
+  signal.addEventListener("abort", () => upgraded.socket.destroy(), { once: true });
+  return upgraded;
+}
+
+/** The subprotocols that a client of WebSocket names. */
+function offeredBy({ request }: UpgradeRequest): string[] {
+  return (request.headers["sec-websocket-protocol"] ?? "").split(",").map((text) => text.trim());
 }
 
 function isWebSocket({ request }: UpgradeRequest): boolean {

@@ -3,6 +3,7 @@ import { request as httpRequest } from "node:http";
 import type { IncomingHttpHeaders } from "node:http";
 import { request as httpsRequest } from "node:https";
 import type { Socket } from "node:net";
+import { networkErrorText } from "#pkg/util/index.ts";
 
 /** A connection that has left HTTP; `head` came with the answer and belongs to what follows. */
 export interface Upgraded {
@@ -20,6 +21,13 @@ export class UpgradeRefused extends Error {
 }
 
 const MAX_REFUSAL_BYTES = 64 * 1024;
+
+/** What clients are told of a failed dial, in the words of upstream's SPDY client. */
+export function dialErrorText(url: string, error: unknown): string {
+  if (error instanceof UpgradeRefused) return `unable to upgrade connection: ${error.message}`;
+  const text = error instanceof Error ? networkErrorText(error) : String(error);
+  return `error sending request: Post ${JSON.stringify(url)}: ${text}`;
+}
 
 export function dialUpgrade(
   url: string,

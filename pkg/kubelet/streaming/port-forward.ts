@@ -5,26 +5,24 @@
 import type { RawData, WebSocket } from "ws";
 import type { Clock } from "#pkg/util/index.ts";
 import { channelCodec, feeding, pump } from "./channels.ts";
-import { dialUpgrade, SPDY_HEADERS } from "./dial.ts";
+import { SPDY_HEADERS, type Upgraded } from "./dial.ts";
 import { SpdySession } from "./spdy.ts";
 
 /** Best first. */
 export const PORT_FORWARD_PROTOCOLS = ["v4.channel.k8s.io", "v4.base64.channel.k8s.io"] as const;
 
+/** How the runtime is asked to forward ports. */
+export const PORT_FORWARD_HEADERS = { ...SPDY_HEADERS, "x-stream-protocol-version": "portforward.k8s.io" };
+
 /** Bridges until every port's connection has ended or either side has gone. */
 export async function bridgePorts(
   socket: WebSocket,
-  runtimeUrl: string,
+  upgraded: Upgraded,
   ports: readonly number[],
   clock: Clock,
   signal: AbortSignal,
 ): Promise<void> {
   const codec = channelCodec(socket.protocol);
-  const early: RawData[] = [];
-  const collect = (data: RawData) => early.push(data);
-  socket.on("message", collect);
-  const headers = { ...SPDY_HEADERS, "x-stream-protocol-version": "portforward.k8s.io" };
-  const upgraded = await dialUpgrade(runtimeUrl, headers, signal);
   const session = new SpdySession(upgraded.socket, { role: "client", head: upgraded.head });
   const inputs = new Map<number, (data: Buffer) => void>();
   const outputs = ports.flatMap((port, index) => {
@@ -46,8 +44,6 @@ export async function bridgePorts(
     const { channel, data } = codec.decode(message);
     inputs.get(channel)?.(data);
   };
-  socket.off("message", collect);
-  for (const message of early) receive(message);
   socket.on("message", receive);
   const stop = () => session.destroy();
   socket.on("close", stop);

@@ -6,7 +6,7 @@ import type { RawData, WebSocket } from "ws";
 import { goQuote, internalError } from "#pkg/apimachinery/index.ts";
 import type { Clock } from "#pkg/util/index.ts";
 import { channelCodec, feeding, pump } from "./channels.ts";
-import { dialUpgrade, SPDY_HEADERS } from "./dial.ts";
+import { SPDY_HEADERS, type Upgraded } from "./dial.ts";
 import { SpdySession } from "./spdy.ts";
 import type { SpdyStream } from "./spdy.ts";
 
@@ -18,6 +18,9 @@ export const REMOTE_COMMAND_PROTOCOLS = [
   "channel.k8s.io",
   "base64.channel.k8s.io",
 ] as const;
+
+/** How the runtime is asked to run a command or to attach. */
+export const REMOTE_COMMAND_HEADERS = { ...SPDY_HEADERS, "x-stream-protocol-version": ["v4.channel.k8s.io"] };
 
 const STDIN = 0;
 const STDOUT = 1;
@@ -35,7 +38,7 @@ export interface RemoteCommandOptions {
 }
 
 /** What a client is told when its command could not be run, or nobody knows how it ended. */
-export const failureReport = (why: string): Buffer => Buffer.from(JSON.stringify(internalError(why).status));
+const failureReport = (why: string): Buffer => Buffer.from(JSON.stringify(internalError(why).status));
 
 /** Said when the runtime went without a word: silence would read as success, which it is not always. */
 const NO_REPORT = "the runtime closed the connection before it said how the command ended";
@@ -67,12 +70,21 @@ function retold(status: Buffer): Buffer {
 }
 
 /**
+ * Tells a client of v5 what went wrong after its handshake, and ends as if nothing had: of a connection that ends in any
+ * other way kubectl shows only that.
+ */
+export function reportFailure(socket: WebSocket, why: string): void {
+  if (socket.readyState === socket.OPEN) socket.send(channelCodec(socket.protocol).encode(ERROR, failureReport(why)));
+  socket.close(1000);
+}
+
+/**
  * Bridges until the command has ended or either side has gone. `silenceIsEnd` is asked when the runtime went without a
- * word: whether that is how the command ended.
+ * word: whether that is how the command ended. @throws what `dial` throws
  */
 export async function bridgeRemoteCommand(
   socket: WebSocket,
-  runtimeUrl: string,
+  dial: () => Promise<Upgraded>,
   options: RemoteCommandOptions,
   clock: Clock,
   signal: AbortSignal,
@@ -85,11 +97,7 @@ export async function bridgeRemoteCommand(
   const early: RawData[] = [];
   const collect = (data: RawData) => early.push(data);
   socket.on("message", collect);
-  const upgraded = await dialUpgrade(
-    runtimeUrl,
-    { ...SPDY_HEADERS, "x-stream-protocol-version": ["v4.channel.k8s.io"] },
-    signal,
-  );
+  const upgraded = await dial();
   const session = new SpdySession(upgraded.socket, { role: "client", head: upgraded.head });
   const open = (type: string) => session.open({ streamtype: type });
   const error = open("error");

@@ -90,6 +90,13 @@ test("a backend learns what was asked for, and does not say who else may show it
 });
 
 test("who cannot be reached is told of in Go's words", async () => {
+  const signal = AbortSignal.timeout(60_000);
+  const upgrading = { upgrade: { protocol: "SPDY/3.1" }, method: "POST", headers: {}, remoteAddress: "", signal };
+  const call = { request: upgrading, services: { log: silentLogger } } as unknown as ForwardCall;
+  await assert.rejects(forward(call, { tls: undefined, host: "127.0.0.1", port: 1, path: "/" }), {
+    message: "error dialing backend: dial tcp 127.0.0.1:1: connect: connection refused",
+    code: 500,
+  });
   const { body } = await ask("/refused");
   assert.equal(body, "error trying to reach service: dial tcp 127.0.0.1:1: connect: connection refused");
 });

@@ -3,7 +3,7 @@ import { request as httpsRequest } from "node:https";
 import { pipeline } from "node:stream";
 import { createUnzip } from "node:zlib";
 import { badRequest, internalError, serviceUnavailable, StatusError } from "#pkg/apimachinery/index.ts";
-import { networkErrorText } from "#pkg/util/index.ts";
+import { backendErrorText, networkErrorText } from "#pkg/util/index.ts";
 import type { Call } from "../../registry/call.ts";
 import { asksForMessages, relayAsMessages } from "./messages.ts";
 import { type Backend, endToEndHeaders, requestHeaders } from "./backend.ts";
@@ -60,6 +60,11 @@ function open(call: ForwardCall, backend: Backend, headers: Record<string, strin
   const { cert, key, ca, servername } = tls;
   const named = servername === undefined ? {} : { servername };
   return httpsRequest({ ...common, ...named, cert, key, ca, rejectUnauthorized: ca !== undefined });
+}
+
+/** Why an upgrade failed before the backend answered, as upstream's proxy says it: an error without a reason. */
+function unanswered(error: Error): Error {
+  return new StatusError({ status: "Failure", message: backendErrorText(error), code: 500 });
 }
 
 function unreachable(error: Error): Error {
@@ -165,7 +170,7 @@ async function forwardUpgrade(call: ForwardCall, backend: Backend, options: Forw
   const headers = outgoingHeaders(call, backend, options);
   const outgoing = open(call, backend, { ...headers, connection: "Upgrade", upgrade: upgrade.protocol });
   await new Promise<void>((resolve, reject) => {
-    outgoing.once("error", (error) => reject(unreachable(error)));
+    outgoing.once("error", (error) => reject(unanswered(error)));
     // The backend refused: its answer is an ordinary one.
     outgoing.once("response", (incoming: IncomingMessage) => void relay(call, incoming, options).then(resolve, reject));
     outgoing.once("upgrade", (incoming: IncomingMessage, far, head: Buffer) => {
