@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import { text } from "node:stream/consumers";
 import { test, type TestContext } from "node:test";
 import { RealClock } from "#pkg/util/index.ts";
 import { HttpsTransport } from "./https-transport.ts";
@@ -37,4 +38,30 @@ test("ten times at most, and only after refusals that may pass", async (t) => {
 
 test("a call is over when its time is, however long the server wants to be left alone", async (t) => {
   await assert.rejects((await refusing(t, 99, 503, "3600"))(500), /^Error: context deadline exceeded$/);
+});
+
+test("redirections are followed: with the question where they say so, without it and without the token elsewhere", async (t) => {
+  const server = createServer((incoming, response) => {
+    const [, status, rest = ""] = /^\/(\d+)(.*)/.exec(incoming.url!) ?? [];
+    if (status !== undefined) response.writeHead(Number(status), { location: rest }).end();
+    else
+      void text(incoming).then((body) => response.end(`${incoming.method} ${body} ${incoming.headers.authorization}`));
+  });
+  t.after(() => server.close());
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  const ask = async (path: string) => {
+    const url = new URL(`http://127.0.0.1:${port}${path}`);
+    const credentials = { token: "t" };
+    const call = { url, body: Buffer.from("{}"), timeoutMs: AMPLE_MS, credentials };
+    const { status, body } = await new HttpsTransport(new RealClock()).post(call);
+    return `${status} ${body.toString()}`;
+  };
+  const localhost = `http://localhost:${port}`;
+  assert.equal(await ask("/307/308/end"), "200 POST {} Bearer t");
+  assert.equal(await ask("/307/302/end"), "200 GET  Bearer t");
+  assert.equal(await ask(`/307${localhost}/end`), "200 POST {} undefined");
+  assert.equal(await ask("/304/end"), "304 ");
+  assert.equal(await ask(`${"/307".repeat(9)}/end`), "200 POST {} Bearer t");
+  await assert.rejects(ask("/307".repeat(10)), /^Error: stopped after 10 redirects$/);
 });

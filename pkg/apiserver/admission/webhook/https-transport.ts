@@ -9,6 +9,8 @@ import { BrokenAnswerError, type WebhookRequest, type WebhookResponse, type Webh
 const MAX_RESPONSE_BYTES = 8 * 1024 * 1024;
 /** Further attempts at one call. */
 const MAX_RETRIES = 10;
+/** Of one call, when it is sent from one place to another. */
+const MAX_QUESTIONS = 10;
 const MAX_AGENTS = 64;
 const IDLE_SOCKETS = 8;
 /** Longer than any call may take, so that only idle connections run into it. */
@@ -32,8 +34,13 @@ function describe(error: NodeJS.ErrnoException & { reason?: string }): string {
   return TLS_ERRORS[code ?? ""] ?? networkErrorText(error);
 }
 
+/** One question of a call: where and how it is put. */
+type Question = WebhookRequest & { readonly method: "POST" | "GET" };
+
 interface Answer {
   readonly response: WebhookResponse;
+  /** Where the server sends the client instead. */
+  readonly location: string | undefined;
   /** When the server wants to be asked again. */
   readonly retryAfterMs: number | undefined;
 }
@@ -42,6 +49,21 @@ interface Answer {
 function retryAfterMs(status: number, header: string | undefined): number | undefined {
   const passing = status === 429 || status >= 500;
   return passing && header !== undefined && /^\d{1,9}$/.test(header) ? Number(header) * 1000 : undefined;
+}
+
+/**
+ * The question that a redirection makes of one, as Go's client has it: only 307 and 308 pass it on, and a token is for the
+ * host that it was meant for.
+ */
+function redirected(question: Question, { response: { status }, location }: Answer): Question | undefined {
+  const passedOn = status === 307 || status === 308;
+  if (location === undefined || (!passedOn && (status < 301 || status > 303))) return undefined;
+  const url = URL.parse(location, question.url);
+  if (url === null || !/^https?:$/.test(url.protocol)) return undefined;
+  const asked: Question = passedOn ? { ...question, url } : { ...question, url, method: "GET", body: Buffer.alloc(0) };
+  if (url.host === question.url.host) return asked;
+  const { cert, key } = question.credentials ?? {};
+  return { ...asked, address: undefined, credentials: { ...(cert !== undefined && { cert, key }) } };
 }
 
 /** Webhook calls over HTTPS with connections kept alive per authority and address. */
@@ -57,7 +79,7 @@ export class HttpsTransport implements WebhookTransport {
   async post(call: WebhookRequest): Promise<WebhookResponse> {
     const deadline = this.#clock.monotonic() + call.timeoutMs;
     for (let retries = 0; ; retries++) {
-      const { response, retryAfterMs } = await this.#attempt(call, deadline);
+      const { response, retryAfterMs } = await this.#follow({ ...call, method: "POST" }, deadline);
       if (retryAfterMs === undefined || retries === MAX_RETRIES) return response;
       const left = deadline - this.#clock.monotonic();
       await sleep(this.#clock, Math.max(0, Math.min(retryAfterMs, left)));
@@ -65,7 +87,17 @@ export class HttpsTransport implements WebhookTransport {
     }
   }
 
-  async #attempt(call: WebhookRequest, deadline: number): Promise<Answer> {
+  async #follow(question: Question, deadline: number): Promise<Answer> {
+    for (let next = question, questions = 1; ; questions++) {
+      const answer = await this.#attempt(next, deadline);
+      const other = redirected(next, answer);
+      if (other === undefined) return answer;
+      if (questions === MAX_QUESTIONS) throw new Error(`stopped after ${MAX_QUESTIONS} redirects`);
+      next = other;
+    }
+  }
+
+  async #attempt(call: Question, deadline: number): Promise<Answer> {
     const left = () => deadline - this.#clock.monotonic();
     try {
       return await this.#send(call, left(), false);
@@ -77,8 +109,8 @@ export class HttpsTransport implements WebhookTransport {
   }
 
   /** One attempt. `fresh`: on a connection of its own. */
-  #send(call: WebhookRequest, timeoutMs: number, fresh: boolean): Promise<Answer> {
-    const { url, address, body, credentials } = call;
+  #send(call: Question, timeoutMs: number, fresh: boolean): Promise<Answer> {
+    const { url, address, body, credentials, method } = call;
     return new Promise((resolve, reject) => {
       const host = address?.host ?? url.hostname.replace(/^\[|\]$/g, "");
       const port = address?.port ?? Number(url.port === "" ? (url.protocol === "http:" ? 80 : 443) : url.port);
@@ -86,7 +118,7 @@ export class HttpsTransport implements WebhookTransport {
       const outgoing = (secure ? httpsRequest : httpRequest)({
         host,
         port,
-        method: "POST",
+        method,
         path: url.pathname + url.search,
         ...(secure
           ? {
@@ -142,7 +174,8 @@ export class HttpsTransport implements WebhookTransport {
             const typed = contentType === undefined ? {} : { contentType };
             const status = incoming.statusCode ?? 0;
             const response = { status, body: Buffer.concat(chunks), ...typed };
-            resolve({ response, retryAfterMs: retryAfterMs(status, incoming.headers["retry-after"]) });
+            const { location } = incoming.headers;
+            resolve({ response, location, retryAfterMs: retryAfterMs(status, incoming.headers["retry-after"]) });
           }),
         );
       });
