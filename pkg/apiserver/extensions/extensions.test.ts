@@ -133,6 +133,8 @@ test("serves a definition: defaults, pruning, versions, tables, scale, status, s
   assert.equal(status.json.metadata.generation, 2);
   const red = await server.request(`${path("widgets")}?fieldSelector=spec.color%3Dred`);
   assert.equal((red.json["items"] as unknown[]).length, 1);
+  const { resourceVersion } = red.json.metadata;
+  assert.deepEqual(red.json.metadata, { continue: "", resourceVersion }, "a custom list says that nothing follows");
   const blue = await server.request(`${path("widgets", "v2")}?fieldSelector=spec.color%3Dblue`);
   assert.equal((blue.json["items"] as unknown[]).length, 0);
 });

@@ -210,9 +210,9 @@ export function encodeList(
   const { entries, metadata } = page;
   if (encoding === "yaml") {
     const items = entries.map((entry) => itemOf(installed, entry));
-    return Buffer.from(
-      encodeYaml({ apiVersion: installed.apiVersion, items, kind: installed.definition.listKind, metadata }),
-    );
+    const { apiVersion, definition } = installed;
+    const shown = shownMeta(installed, metadata);
+    return Buffer.from(encodeYaml({ apiVersion, items, kind: definition.listKind, metadata: shown }));
   }
   const form = formOf(installed, page, encoding);
   const items: Buffer[] = [];
@@ -222,6 +222,11 @@ export function encodeList(
 
 function formOf(installed: InstalledResource, { metadata }: ListedPage, encoding: "json" | "protobuf"): ListForm {
   return encoding === "json" ? jsonForm(installed, metadata) : protobufForm(installed, metadata);
+}
+
+/** Lists of custom resources say also that nothing follows: upstream has no struct for them that leaves it out. */
+function shownMeta({ definition }: InstalledResource, metadata: ListMeta): ListMeta {
+  return definition.custom ? { continue: "", ...metadata } : metadata;
 }
 
 function sizeOf(chunks: readonly Buffer[]): number {
@@ -252,7 +257,7 @@ function jsonForm(installed: InstalledResource, metadata: ListMeta): ListForm {
   );
   return {
     name: `${installed.variant}:item`,
-    head: () => jsonHead({ kind: definition.listKind, apiVersion, metadata }),
+    head: () => jsonHead({ kind: definition.listKind, apiVersion, metadata: shownMeta(installed, metadata) }),
     append(chunks, entry, first) {
       const json = installed.json(entry);
       // Stored bytes always open with the type, in this order.

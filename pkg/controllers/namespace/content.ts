@@ -64,7 +64,7 @@ async function deleteResource(
     const first = await client.list(ref, { namespace, limit: PAGE, metadataOnly: true, signal });
     if (first.items.length === 0) return;
     // What waits for finalizers was deleted before; asking again changes nothing.
-    if (first.metadata.continue !== undefined || first.items.some(isUntouched))
+    if ((first.metadata.continue ?? "") !== "" || first.items.some(isUntouched))
       await deleteAll(client, namespace, ref, verbs, first.items, signal);
     await count(client, namespace, ref, tally, signal);
   } catch (error) {
