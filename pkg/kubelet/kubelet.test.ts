@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync } from "node:fs";
+import { text } from "node:stream/consumers";
 import { connect } from "node:tls";
 import { join } from "node:path";
 import { mkdir, readdir, rm, symlink, writeFile } from "node:fs/promises";
@@ -96,6 +97,14 @@ describe("kubelet on containerd", () => {
   test("tunnels SPDY to the runtime", async () => {
     await node.create("spdy", busybox("exec sleep 1000"));
     await node.wait("spdy", isReady);
+    const refused = connect({ host: "127.0.0.1", port: await node.port(), rejectUnauthorized: false });
+    refused.write(
+      `POST /exec/default/spdy/c?command=${"x".repeat(128 * 1024)}&stdout=true HTTP/1.1\r\nhost: n1\r\nconnection: Upgrade\r\nupgrade: SPDY/3.1\r\n\r\n`,
+    );
+    assert.match(
+      await text(refused),
+      /^HTTP\/1.1 500 [^]*\r\n\r\nrpc error: code = InvalidArgument desc = argument list too long\n$/,
+    );
     const socket = connect({ host: "127.0.0.1", port: await node.port(), rejectUnauthorized: false });
     socket.write(
       "POST /exec/default/spdy/c?command=sh&command=-c&command=exit+7&stdout=true&stderr=true HTTP/1.1\r\nhost: n1\r\nconnection: Upgrade\r\nupgrade: SPDY/3.1\r\nx-stream-protocol-version: v4.channel.k8s.io\r\n\r\n",

@@ -10,7 +10,7 @@ import { errorMessage, hasCode, refusePlainHttp } from "#pkg/util/index.ts";
 import type { Pod } from "#pkg/api/types/core-v1.ts";
 import type { Clock, Logger } from "#pkg/util/index.ts";
 import type { KubeletConfig } from "../config.ts";
-import type { Runtime } from "../cri/runtime.ts";
+import { isRuntimeError, rpcText, type Runtime } from "../cri/runtime.ts";
 import { newestContainer, readySandbox } from "../pod/observed.ts";
 import type { ObservedContainer, ObservedPod, RunningPod } from "../pod/observed.ts";
 import type { PodWorker } from "../pod/worker.ts";
@@ -346,12 +346,19 @@ export class KubeletServer {
       else throw new HttpError(404, "404 page not found");
     } catch (err) {
       if (signal.aborted) return;
-      const code = err instanceof HttpError ? err.code : err instanceof UpgradeRefused ? err.statusCode : 500;
+      const code = codeOfRefusal(err);
       if (code >= 500)
         this.#deps.log.warn({ err, path: request.url?.split("?")[0] }, "A streaming request to the kubelet failed");
-      refuse(socket, code, errorMessage(err));
+      refuse(socket, code, rpcText(err));
     }
   }
+}
+
+/** The HTTP code of why a connection is not upgraded; the runtime's own errors have those of upstream's streaming server. */
+function codeOfRefusal(error: unknown): number {
+  if (error instanceof HttpError) return error.code;
+  if (error instanceof UpgradeRefused) return error.statusCode;
+  return isRuntimeError(error, "NotFound") ? 404 : 500;
 }
 
 function refuse(socket: Duplex, code: number, message: string): void {
