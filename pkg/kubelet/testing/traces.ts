@@ -3,9 +3,9 @@
  * that ends removes it; of one that was killed, the next to start does.
  */
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, globSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { hasCode, processStat, SpawnRunner } from "#pkg/util/index.ts";
 import { parseHierarchies } from "../cgroups/manager.ts";
@@ -128,14 +128,10 @@ function removeNamespaces({ subnet }: Owner): void {
 const cgroupTree = (): CgroupTree =>
   new CgroupTree(parseHierarchies(readFileSync("/proc/self/mountinfo", "utf8")), new SpawnRunner());
 
-/** Cgroups of that name below the path. */
+/** Cgroups of that name below the path, where others come and go meanwhile. */
 export function cgroupsNamed(path: string, name: string): string[] {
   return cgroupTree()
     .directories(path)
     .filter((directory) => existsSync(directory))
-    .flatMap((directory) =>
-      readdirSync(directory, { recursive: true, encoding: "utf8" })
-        .filter((found) => basename(found) === name)
-        .map((found) => join(directory, found)),
-    );
+    .flatMap((directory) => globSync(`**/${name}`, { cwd: directory }).map((found) => join(directory, found)));
 }
